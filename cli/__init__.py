@@ -1,0 +1,1 @@
+"""The command line of grpo-prm; one file per command."""

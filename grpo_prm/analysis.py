@@ -1,0 +1,151 @@
+"""From rollouts to every number: batches are measured one by one, added up, and summed up (DESIGN: The one idea)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from .errors import InputError
+from .interval import Z
+from .measure import Options, measure
+from .parts import Parts
+from .pool import Pool
+from .read import ReadOptions, fold
+from .rollouts import REJECTED, Rollouts
+from .samples import Samples
+from .summary import summarize
+from .totals import Totals
+from .training import training_table
+
+Paths = str | Path | Sequence[str | Path]
+
+BASELINE = {
+    "run": pl.String(),
+    "step": pl.Int64(),
+    "path_depth": pl.Float64(),
+    "intermediate_proportion": pl.Float64(),
+    "shared_proportion": pl.Float64(),
+    "non_trivial": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a log says.
+
+    Attributes:
+        summary: The content of summary.json (DESIGN: What the user sees).
+        groups: One row per group of two or more: overlap, defect sums.
+        training: One row per training step and statistic, with interval.
+        baseline: One row per cross-prompt pseudo-group.
+        samples: Rollouts of the worst, best and some random groups, with text.
+        completions: One row per completion.
+        process_steps: One row per process step: span, size, reward, advantage, interval.
+        rejected: One row per row of the log that was left out.
+    """
+
+    summary: dict[str, Any]
+    groups: pl.DataFrame
+    training: pl.DataFrame
+    baseline: pl.DataFrame
+    samples: pl.DataFrame
+    completions: pl.LazyFrame
+    process_steps: pl.LazyFrame
+    rejected: pl.LazyFrame
+
+
+def analyze(
+    log: Paths | Iterable[Rollouts],
+    options: Options | None = None,
+    *,
+    reading: ReadOptions | None = None,
+    spill: Path | None = None,
+) -> Analysis:
+    """Analyse a log of rollouts.
+
+    Args:
+        log: Files and folders, or batches of whole groups with each training step in one batch.
+        options: What changes the numbers.
+        reading: How to read the files.
+        spill: Folder for the parts of the large tables of a long log; must outlive the analysis. None: memory.
+
+    Returns:
+        The analysis.
+
+    Raises:
+        InputError: Nothing can be read, or no group has two completions.
+        UsageError: An option does not fit the log, or logged advantages are needed and missing.
+    """
+    options = options or Options()
+    if isinstance(log, str | Path) or (isinstance(log, Sequence) and not isinstance(log[0], Rollouts)):
+        reading = reading or ReadOptions()
+        return fold(log, reading, lambda batches: _analyze(batches, options, spill, _numbers_of(reading)))
+    return _analyze(log, options, spill, {})
+
+
+def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
+    """What of the reading changes numbers, for summary.json."""
+    names = ("format", "columns", "reward", "tokenizer", "group_size", "drop_uneven")
+    return {name: getattr(reading, name) for name in names}
+
+
+def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Analysis:
+    totals = Totals(options=reading)
+    large = {name: Parts(name, spill) for name in ("completions", "process_steps", "rejected")}
+    groups, baseline, samples, pool = [], [], Samples(options.seed), Pool(options.seed)
+    for batch in batches:
+        totals.add(batch)
+        large["rejected"].add(batch.rejected)
+        for part in measure(batch.table, options):
+            groups.append(part.groups)
+            large["completions"].add(part.completions)
+            large["process_steps"].add(part.process_steps)
+            totals.add_dealt(part.dealt)
+            samples.add(batch.table, part.groups)
+        baseline += pool.add(batch.table)
+    if not groups:
+        raise InputError(_no_group(totals))
+    table = _with_certain(pl.concat(groups, how="vertical_relaxed"), totals.binary)
+    pseudo = pl.concat([pl.DataFrame(schema=BASELINE), *baseline])
+    return Analysis(
+        summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
+        groups=table,
+        training=training_table(table, pseudo, options.seed),
+        baseline=pseudo,
+        samples=samples.table(),
+        completions=large["completions"].table(),
+        process_steps=_with_intervals(large["process_steps"].table(), totals),
+        rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
+    )
+
+
+def _no_group(totals: Totals) -> str:
+    if not totals.counts["completions_read"]:
+        return "No completion could be read. See what was rejected and why with grpo-prm inspect."
+    return (
+        f"No group has two completions or more ({totals.counts['completions_read']} completions, each alone in its "
+        "group). Name the column that groups them with --columns group=COLUMN."
+    )
+
+
+def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
+    """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student."""
+    kept = "certain_wilson" if binary else "certain_student"
+    return groups.with_columns(certain_tokens=pl.col(kept)).drop("certain_wilson", "certain_student")
+
+
+def _with_intervals(steps: pl.LazyFrame, totals: Totals) -> pl.LazyFrame:
+    """Put low and high of the step reward in place of the half width of its Student interval."""
+    reward, half, size = pl.col("reward"), pl.col("half_width"), pl.col("size")
+    low, high = reward - half, reward + half
+    if totals.binary:
+        bottom, top = min(totals.rewards), max(totals.rewards)
+        p, square = (reward - bottom) / (top - bottom), Z * Z / size
+        centre = (p + square / 2) / (1 + square)
+        wide = Z / (1 + square) * (p * (1 - p) / size + square / (4 * size)).clip(0.0).sqrt()
+        low, high = bottom + (centre - wide) * (top - bottom), bottom + (centre + wide) * (top - bottom)
+    return steps.with_columns(low=low, high=high).drop("half_width")

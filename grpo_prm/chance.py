@@ -1,0 +1,227 @@
+"""What chance alone gives: every reward figure again, with the rewards of each group dealt out anew (SPEC: How sure).
+
+A tree can be non-trivial in shape and say nothing. Under a permutation inside the group the shape stays and the tie
+between branch and reward is cut.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .forest import Floats, Forest, Ints, Visits, ranges
+from .interval import student_half_width, wilson_bound
+from .overlap import identical
+from .prm import zero_variance
+
+PERMUTATIONS = 199
+BLOCK = 1 << 18  # permuted values held at a time: they stay in the cache
+
+
+class Bounds(NamedTuple):
+    """How far a step reward must be from its group's mean to be certain, by either interval, shape (steps,) each."""
+
+    wilson: Floats
+    student: Floats
+
+
+def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
+    """Distance beyond which the interval of R(λ) leaves mean(r) outside, in units of the reward.
+
+    The Wilson bound maps the lowest and the highest reward of the group to 0 and 1, which is right if the whole log
+    has just these two. Groups whose rewards are all equal get infinite bounds.
+
+    Args:
+        forest: The process steps.
+        rewards: r, shape (completions,).
+        groups: Dense group of each completion, shape (completions,).
+    """
+    number = int(groups.max(initial=-1)) + 1
+    low, high = np.full(number, np.inf), np.full(number, -np.inf)
+    np.minimum.at(low, groups, rewards)
+    np.maximum.at(high, groups, rewards)
+    count = np.maximum(np.bincount(groups), 1)
+    mean = np.bincount(groups, rewards) / count
+    std = np.sqrt(np.bincount(groups, (rewards - mean[groups]) ** 2) / np.maximum(count - 1, 1))
+    span = high - low
+    flat = zero_variance(rewards, groups)
+    share = np.divide(mean - low, span, out=np.zeros(number), where=~flat)
+    wilson = span[forest.group] * wilson_bound(share[forest.group], forest.size)
+    student = student_half_width(std[forest.group], forest.size, forest.k)
+    wilson[flat[forest.group]] = student[flat[forest.group]] = np.inf
+    return Bounds(wilson, student)
+
+
+class Dealt(NamedTuple):
+    """Pooled sums of every permutation, shape (permutations,) each, float64; names as in `defects.defect_sums`.
+
+    `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
+    outside, by either interval; which one holds is known once the whole log is read.
+    """
+
+    informative_sum: Floats
+    good_tokens: Floats
+    suppressed_good_tokens: Floats
+    bad_tokens: Floats
+    boosted_bad_tokens: Floats
+    certain_wilson: Floats
+    certain_student: Floats
+
+
+def nothing_dealt(permutations: int = PERMUTATIONS) -> Dealt:
+    """All sums zero, to add to."""
+    return Dealt(*np.zeros((len(Dealt._fields), permutations)))
+
+
+def group_seed(seed: int, *names: object) -> int:
+    """A seed of 64 bits from the name of a group, so that neither batches nor their order change its draws."""
+    return int.from_bytes(blake2b(repr((seed, *names)).encode(), digest_size=8).digest(), "little")
+
+
+def deal(
+    forest: Forest,
+    seen: Visits,
+    advantages: Floats,
+    tolerance: Floats,
+    seeds: NDArray[np.uint64],
+    bounds: Bounds | None = None,
+    rewards: Floats | None = None,
+    permutations: int = PERMUTATIONS,
+) -> Dealt:
+    """Deal the advantages out anew inside every group, and add up what each permutation gives.
+
+    Args:
+        forest: The process steps; its groups are dense, 0 to groups - 1.
+        seen: `visits` of the forest.
+        advantages: a, shape (completions,). Groups in which all are 0 (zero variance) add nothing.
+        tolerance: `zero_tolerance` of each group, shape (groups,).
+        seeds: `group_seed` of each group, shape (groups,).
+        bounds: Distance of a step's mean from its group's mean beyond which it is certain; None: nothing is.
+        rewards: What the bounds are about, shape (completions,), dealt with the advantages; None: the advantages.
+        permutations: How many.
+    """
+    total = nothing_dealt(permutations)
+    root = np.flatnonzero(forest.parent < 0)
+    if not len(root):
+        return total
+    between = _between(forest, seen)
+    some = np.maximum.reduceat(np.abs(advantages[forest.order]), forest.first[root]) > 0
+    for k in np.unique(forest.size[root[some]]).tolist():
+        roots = root[some & (forest.size[root] == k)]
+        block = max(1, BLOCK // (permutations * k))
+        for begin in range(0, len(roots), block):
+            part = roots[begin : begin + block]
+            rows = forest.order[forest.first[part][:, None] + np.arange(k)]
+            columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
+            hands = _permuted(seeds[forest.group[part]], columns, permutations)
+            zero = tolerance[forest.group[part]]
+            good, bad = hands[0] > zero[:, None, None], hands[0] < -zero[:, None, None]
+            loss = seen.completion[rows].ravel().astype(np.float64)
+            total.good_tokens[:] += loss @ good.reshape(-1, permutations)
+            total.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
+            _add_steps(total, between, forest.group[part], forest.first[part], hands, (good, bad), zero, bounds)
+    return total
+
+
+def _permuted(seeds: NDArray[np.uint64], columns: tuple[Floats, ...], permutations: int) -> list[Floats]:
+    """Deal values of groups of one size, shape (groups, k) each, all alike: shape (groups, k, permutations) each."""
+    groups, k = columns[0].shape
+    stream = np.random.Philox(key=0)  # a counter-based stream for each group: to set its key is ten times cheaper
+    rng, state = np.random.Generator(stream), stream.state
+    cards = np.repeat(np.arange(k), permutations).reshape(k, permutations)
+    hands = [np.empty((groups, k, permutations)) for _ in columns]
+    for g, seed in enumerate(seeds):
+        state["state"]["key"][0] = seed
+        stream.state = state
+        dealt = rng.permuted(cards, axis=0)
+        for column, hand in zip(columns, hands, strict=True):
+            column[g].take(dealt, out=hand[g], mode="clip")
+    return hands
+
+
+class _Between(NamedTuple):
+    """The intermediate steps of a forest, and for each pair of one and a member the member's loss tokens in it."""
+
+    step: Ints
+    group: Ints
+    first: Ints
+    size: Ints
+    tokens: Ints
+    informative: Ints
+    each: Ints
+    opens: Ints
+    most: Ints
+    differ: NDArray[np.bool_]
+
+
+def _between(forest: Forest, seen: Visits) -> _Between:
+    step = np.flatnonzero(forest.intermediate)
+    pair, opens = ranges((np.cumsum(forest.size) - forest.size)[step], forest.size[step])
+    each = seen.tokens[pair]
+    tokens, most, least = (f.reduceat(each, opens) if len(step) else step for f in (np.add, np.maximum, np.minimum))
+    informative = tokens * ~identical(forest)[step]
+    columns = (forest.group[step], forest.first[step], forest.size[step])
+    return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
+
+
+def _add_steps(
+    total: Dealt,
+    between: _Between,
+    groups: Ints,
+    first: Ints,
+    hands: list[Floats],
+    sign: tuple[NDArray, NDArray],
+    zero: Floats,
+    bounds: Bounds | None,
+) -> None:
+    """Add what the intermediate steps of groups of one size, which open at `first`, give to `total`."""
+    at, tree = _steps_in(between, groups)
+    if not len(at):
+        return
+    begin, size = between.first[at] - first[tree], between.size[at]
+    mean = _range_sums(hands[0], tree, begin, size) / size[:, None]  # (steps, permutations)
+    total.informative_sum[:] += between.informative[at] @ np.abs(mean)
+
+    zero = zero[tree][:, None]
+    good, bad = (_tokens_of(chosen, between, at, tree, begin) for chosen in sign)
+    total.suppressed_good_tokens[:] += np.einsum("sp,sp->p", good, mean < -zero)
+    total.boosted_bad_tokens[:] += np.einsum("sp,sp->p", bad, mean > zero)
+
+    if bounds is not None:
+        if len(hands) == 2:
+            mean = _range_sums(hands[1], tree, begin, size) / size[:, None]
+        far = np.abs(mean - hands[-1].mean(axis=1)[tree])
+        total.certain_wilson[:] += between.tokens[at] @ (far > bounds.wilson[between.step[at]][:, None])
+        total.certain_student[:] += between.tokens[at] @ (far > bounds.student[between.step[at]][:, None])
+
+
+def _steps_in(between: _Between, groups: Ints) -> tuple[Ints, Ints]:
+    """Which intermediate steps lie in `groups` (ascending), and in which of them."""
+    low, high = (np.searchsorted(between.group, groups, side) for side in ("left", "right"))
+    some = high > low
+    at, _ = ranges(low[some], (high - low)[some])
+    return at, np.repeat(np.arange(len(groups)), high - low)
+
+
+def _range_sums(values: NDArray, tree: Ints, begin: Ints, size: Ints) -> NDArray:
+    """Sum of values[tree, begin : begin + size] for each step, shape (steps, permutations)."""
+    trees, k, permutations = values.shape
+    through = np.zeros((trees, k + 1, permutations), np.int32 if values.dtype == bool else np.float64)
+    for j in range(k):  # over the members of a group: numpy accumulates across rows many times slower
+        np.add(through[:, j], values[:, j], out=through[:, j + 1])
+    through = through.reshape(-1, permutations)
+    at = tree * (k + 1) + begin
+    return through[at + size] - through[at]
+
+
+def _tokens_of(chosen: NDArray, between: _Between, at: Ints, tree: Ints, begin: Ints) -> NDArray:
+    """Loss tokens that the chosen members have in each step, shape (steps, permutations)."""
+    tokens = _range_sums(chosen, tree, begin, between.size[at]) * between.most[at][:, None]
+    for n in np.flatnonzero(between.differ[at]):  # members that differ in their masks: rare
+        members = chosen[tree[n], begin[n] : begin[n] + between.size[at[n]]]
+        opens = between.opens[at[n]]
+        tokens[n] = between.each[opens : opens + len(members)] @ members
+    return tokens

@@ -1,0 +1,25 @@
+"""What can go wrong with a user's input, each kind with the exit code that the command line gives it."""
+
+
+class GrpoPrmError(Exception):
+    """A fault of the input or the call. The first sentence names file, line and field, the second what to do."""
+
+    exit_code = 3
+
+
+class UsageError(GrpoPrmError):
+    """An option that cannot be meant: an absent column, an unknown format, a folder that is a file."""
+
+    exit_code = 2
+
+
+class InputError(GrpoPrmError):
+    """Input of which nothing can be used."""
+
+    exit_code = 3
+
+
+class RejectedError(GrpoPrmError):
+    """Rows were rejected and `strict` was asked for."""
+
+    exit_code = 4

@@ -1,0 +1,101 @@
+"""Step advantage against position: where in a completion the hidden step rewards are large, and of which sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from .style import (
+    BAND,
+    COLUMN,
+    PAPER,
+    REFERENCE,
+    RUNS_BANDED,
+    Entries,
+    Unit,
+    colours,
+    given_axes,
+    new_axes,
+    run_entries,
+    sentence,
+)
+
+LOG_FROM = 8  # last position over the median bin's from which the axis is logarithmic
+
+
+def advantage_by_position(
+    table: pl.DataFrame, axes: Axes | None = None, *, unit: Unit = "token", width: float = COLUMN
+) -> Figure:
+    """Draw the median of A of intermediate process steps by where they begin, with the middle 50 and 90 %.
+
+    Few steps are drawn one by one; of several runs the 90 % band is left out.
+
+    Args:
+        table: `figure_tables(...)["advantage_by_position"]`: `run`, `first`, `last` (positions from 1, ends of a bin
+            included), `steps`, `q05`, `q25`, `median`, `q75`, `q95`; a row of one step is that step.
+        axes: Where to draw; None makes a figure.
+        unit: What positions count.
+        width: Inches.
+
+    Returns:
+        The figure.
+    """
+    runs = table["run"].unique().sort().to_list()
+    entries = _entries(table, runs)
+    with mpl.rc_context(PAPER):
+        figure, (panel,) = given_axes([axes], entries) if axes else new_axes(1, 1, 0.62 * width, width, entries)
+        if table.is_empty():
+            sentence(panel, "no intermediate process step\nin a group whose rewards differ")
+            return figure
+        panel.axhline(0, color=REFERENCE, linewidth=0.6, zorder=1)
+        for run, colour in colours(runs).items():
+            part = table.filter(pl.col("run") == run)
+            if part["steps"].max() == 1:
+                panel.plot(part["first"], part["median"], "o", color=colour, alpha=0.7, gid=run)
+            else:
+                _draw_bins(panel, part, colour, runs=len(runs), gid=run)
+        panel.use_sticky_edges = False  # or the outer band would end on the frame
+        panel.autoscale_view()
+        _set_scale(panel, table)
+        panel.set(xlabel=f"{unit} at which the step begins (1 is the first)", ylabel="step advantage A(λ)")
+    return figure
+
+
+def _draw_bins(axes: Axes, table: pl.DataFrame, colour: str, *, runs: int, gid: str) -> None:
+    table = table.sort("first")
+    edges = np.append(table["first"].to_numpy(), table["last"][-1] + 1)
+    bands = [("q05", "q95")] * (runs == 1) + [("q25", "q75")] * (runs <= RUNS_BANDED)
+    for low, high in bands:
+        area: Any = {"baseline": table[low].to_numpy(), "fill": True, "alpha": BAND, "linewidth": 0}
+        axes.stairs(table[high].to_numpy(), edges, color=colour, **area)
+    axes.stairs(table["median"].to_numpy(), edges, baseline=None, color=colour, linewidth=1.2, gid=gid)
+
+
+def _set_scale(axes: Axes, table: pl.DataFrame) -> None:
+    if table["last"].to_numpy().max() > LOG_FROM * np.median(table["first"].to_numpy()):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
+    if table.is_empty():
+        return []
+    binned, colour = table["steps"].to_numpy().max() > 1, colours(runs)[runs[0]]
+    if len(runs) > 1:
+        middle = [(Patch(facecolor=REFERENCE, alpha=BAND), "middle 50 %")]
+        return run_entries(runs) + (middle if binned and len(runs) <= RUNS_BANDED else [])
+    if not binned:
+        return [(Line2D([], [], color=colour, marker="o", linestyle="none"), "one intermediate step")]
+    half = Patch(facecolor=colour, alpha=1 - (1 - BAND) ** 2)  # as dark as two bands over one another
+    outer = Patch(facecolor=colour, alpha=BAND)
+    return [(Line2D([], [], color=colour), "median step"), (half, "middle 50 %"), (outer, "middle 90 %")]

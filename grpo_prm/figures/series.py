@@ -1,0 +1,121 @@
+"""A statistic and its reference over training steps: lines with bands, or points with bars where there is one step."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from .style import BAND, REFERENCE, RUNS_BANDED, colours, run_entries, sentence
+
+OBSERVED = "observed"
+FEW = 15  # points of a line up to which each is marked
+MANY = 300  # points of a line from which it is drawn thinner
+
+
+def known(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows with something to draw: a mean, or at least a range."""
+    return table.filter(pl.col("mean").is_not_nan() | pl.col("low").is_not_nan())
+
+
+def has_course(table: pl.DataFrame) -> bool:
+    """Whether any run has two steps or more to draw a line through."""
+    return (table.group_by("run").agg(pl.col("step").drop_nulls().n_unique())["step"] > 1).any()
+
+
+def draw_series(
+    axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[str, str], *, course: bool, empty: str
+) -> None:
+    """Draw one statistic of one or more runs.
+
+    Args:
+        axes: Where to draw.
+        table: Columns `run`, `step` (null: unknown), `series` (`observed`, or the name of a reference), `mean`, `low`,
+            `high`; rows that `known` keeps.
+        runs: All runs of the figure, so that a run has one colour in all its panels.
+        names: Label of each series, in order.
+        course: `has_course` of the whole figure, so that its panels share one axis of steps.
+        empty: Sentence where there are no rows.
+    """
+    if table.is_empty():
+        sentence(axes, empty)
+    elif course:
+        _draw_course(axes, table, runs)
+    else:
+        _draw_points(axes, table, runs, names)
+
+
+def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> list[tuple[Any, str]]:
+    """Legend of `draw_series`: the series of one run; of several the runs, and the line style of each series."""
+    present, course = [name for name in names if name in table["series"]], has_course(table)
+    if len(runs) > 1:
+        styles = [(Line2D([], [], color=REFERENCE, linestyle=dash(name)), names[name]) for name in present]
+        return run_entries(runs) + (styles if course and len(present) > 1 else [])
+    if not course:
+        return []  # the axis names the series
+    return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present]
+
+
+def dash(series: str) -> Literal["-", "--"]:
+    """Line style of a series: references are dashed."""
+    return "-" if series == OBSERVED else "--"
+
+
+def colour_of(runs: list[str], run: str, series: str) -> str:
+    """Colour of a series: its run's; the reference of a single run is grey."""
+    return REFERENCE if len(runs) == 1 and series != OBSERVED else colours(runs)[run]
+
+
+def _handle(table: pl.DataFrame, runs: list[str], series: str) -> tuple[Any, ...]:
+    colour = colour_of(runs, runs[0], series)
+    band, line = Patch(facecolor=colour, alpha=BAND), Line2D([], [], color=colour, linestyle=dash(series))
+    return (*((band,) if table["low"].count() else ()), *((line,) if table["mean"].count() else ()))
+
+
+def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
+    """Lines against the step; a run that knows no step becomes a level line, since its step may be any."""
+    for (run, series), part in table.sort("step").group_by("run", "series", maintain_order=True):
+        over = part.filter(pl.col("step").is_not_null())
+        x, mean, low, high = (over[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
+        front = series == OBSERVED
+        look: dict[str, Any] = {"color": colour_of(runs, run, series), "zorder": 3 if front else 2}
+        thick = 1.2 if front and len(x) <= MANY else 0.8
+        line: dict[str, Any] = {"linestyle": dash(series), "linewidth": thick, "gid": f"{run}/{series}", **look}
+        axes.plot(x, mean, marker="o" if front and len(x) <= FEW else "", **line)
+        if len(x) == 1:
+            axes.errorbar(x, mean, _bars(mean, low, high), capsize=1.5, linewidth=0.8, **look)
+        elif len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
+            axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=look["color"], zorder=1)
+        for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
+            axes.axhline(level, **line)
+    axes.set_xlabel("training step")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+
+
+def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> None:
+    """One step: a point with its interval for each series, the runs side by side."""
+    present = [name for name in names if name in table["series"]]
+    for (run, series), part in table.group_by("run", "series", maintain_order=True):
+        mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+        x = np.full(len(mean), present.index(series) + 0.6 * ((runs.index(run) + 0.5) / len(runs) - 0.5))
+        colour = colour_of(runs, run, series)
+        if np.isnan(mean).all():  # a reference that is known as a range only
+            axes.vlines(x, low, high, color=colour, linewidth=4, alpha=2 * BAND)
+            continue
+        fill = colour if series == OBSERVED else "white"
+        look: dict[str, Any] = {"color": colour, "markerfacecolor": fill, "capsize": 2, "linewidth": 0.9}
+        axes.errorbar(x, mean, _bars(mean, low, high), fmt="o", markersize=4, gid=f"{run}/{series}", **look)
+    axes.set_xticks(range(len(present)), [names[name].replace(" ", "\n", 1) for name in present])
+    axes.set_xlim(-0.6, len(present) - 0.4)
+    axes.grid(visible=False, axis="x")
+
+
+def _bars(mean: NDArray, low: NDArray, high: NDArray) -> NDArray:
+    """Lengths of the error bars, (2, points); an unknown end has none."""
+    return np.nan_to_num(np.stack([mean - low, high - mean])).clip(min=0)

@@ -1,0 +1,307 @@
+"""The forest: the process steps of many groups as flat arrays, one entry per step and none per token.
+
+The completions of a group are put in tree order, so that the members of every process set are neighbours: a step is a
+range of `order` and a span of token positions. A batch of trees grows from the roots, one tree level at a time for all
+groups at once, and reads a token only while it has company, so the time follows the shared tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+WINDOW = 32  # tokens compared at a time; grows fourfold while a whole step is not seen to end
+BLOCK = 1 << 20  # tokens compared in one call, which bounds the temporary memory whatever k and the lengths are
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """The process steps of a batch of groups (SPEC: Group, prefix, process set).
+
+    Step n covers the token positions [`start[n]`, `end[n]`) of the completions `order[first[n] : first[n] + size[n]]`.
+    Steps stand in tree order (group by group, parents before children), so the root of a group opens its steps.
+    A root may be empty (`start == end == 0`); no other step is.
+
+    Attributes:
+        order: Completion rows in tree order, group by group, shape (completions,), int64.
+        group: Group of each step, as given to `build_forest`, shape (steps,), int64.
+        parent: Index of the parent step, -1 at a root, shape (steps,), int64.
+        start: First token position of the step, shape (steps,), int64.
+        end: One past its last token position, shape (steps,), int64.
+        first: Where its members begin in `order`, shape (steps,), int64.
+        size: Process-set size |λ|, shape (steps,), int64.
+    """
+
+    order: Ints
+    group: Ints
+    parent: Ints
+    start: Ints
+    end: Ints
+    first: Ints
+    size: Ints
+
+    @property
+    def length(self) -> Ints:
+        """Token positions that each step covers, shape (steps,)."""
+        return self.end - self.start
+
+    @property
+    def k(self) -> Ints:
+        """Number of completions in the group of each step, shape (steps,)."""
+        root = self.parent < 0
+        return self.size[root][np.cumsum(root) - 1]
+
+    @property
+    def intermediate(self) -> NDArray[np.bool_]:
+        """True where 1 < |λ| < k, shape (steps,)."""
+        return (self.size > 1) & (self.size < self.k)
+
+
+def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Forest:
+    """Build the tree B(G) of every group of a batch.
+
+    Args:
+        tokens: Token ids of all completions, one after the other, shape (tokens,); each in [0, 2**31).
+        lengths: Tokens per completion, shape (completions,); zero is allowed.
+        groups: Group of each completion, shape (completions,); the rows of a group need not be neighbours.
+
+    Returns:
+        The forest, groups in ascending order. No completions give a forest without steps.
+
+    Raises:
+        ValueError: `lengths` does not add up to the number of tokens, or differs in shape from `groups`.
+    """
+    tokens, lengths, groups = np.asarray(tokens), np.asarray(lengths, np.int64), np.asarray(groups, np.int64)
+    if lengths.shape != groups.shape:
+        raise ValueError(f"{len(lengths)} lengths, but {len(groups)} groups")
+    if lengths.sum() != len(tokens):
+        raise ValueError(f"lengths add up to {lengths.sum()}, but there are {len(tokens)} tokens")
+    order = np.argsort(groups, kind="stable")
+    first = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))
+    offsets = np.cumsum(lengths) - lengths
+
+    level = _Level(first, np.diff(first, append=len(order)), np.zeros_like(first), np.full_like(first, -1))
+    levels, steps = [np.empty((5, 0), np.int64)], 0
+    while len(level.first):
+        end = _step_ends(tokens, offsets, lengths, order, level)
+        levels.append(np.stack([*level, end]))
+        level = _children(tokens, offsets, lengths, order, level, end, steps)
+        steps += len(end)
+    return _in_tree_order(order, groups, np.concatenate(levels, axis=1))
+
+
+class _Level(NamedTuple):
+    """The process sets of one tree level: range of members in `order`, first position, and the step above."""
+
+    first: Ints
+    size: Ints
+    start: Ints
+    parent: Ints
+
+
+def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level: _Level) -> Ints:
+    """Position at which the members of each set part: a different token, or the end of one of them."""
+    at, opens = ranges(level.first, level.size)
+    limit = np.minimum.reduceat(lengths[order[at]], opens)
+    end = np.where(level.size > 1, level.start, limit)
+    alive, window = np.flatnonzero(end < limit), WINDOW
+    while len(alive):
+        width = np.minimum(limit[alive] - end[alive], window)
+        others, opens = ranges(level.first[alive] + 1, level.size[alive] - 1)
+        leader = np.repeat(level.first[alive], level.size[alive] - 1)
+        depth = np.repeat(end[alive], level.size[alive] - 1)
+        parts = _alike(tokens, offsets[order[leader]] + depth, offsets[order[others]] + depth, window)
+        alike = np.minimum(np.minimum.reduceat(parts, opens), width)
+        end[alive] += alike
+        alive = alive[(alike == window) & (end[alive] < limit[alive])]
+        window *= 4
+    return end
+
+
+def _alike(tokens: NDArray, one: Ints, other: Ints, window: int) -> Ints:
+    """Number of equal tokens that follow positions `one` and `other`, at most `window`."""
+    window = min(window, len(tokens))
+    alike = np.empty(len(one), np.int64)
+    view = sliding_window_view(tokens, window)
+    for begin in range(0, len(one), max(1, BLOCK // window)):
+        rows = slice(begin, begin + max(1, BLOCK // window))
+        a, b = one[rows], other[rows]
+        differ = view[np.minimum(a, len(view) - 1)] != view[np.minimum(b, len(view) - 1)]
+        for row in np.flatnonzero(np.maximum(a, b) >= len(view)):  # windows that would pass the last token
+            left, right = tokens[a[row] : a[row] + window], tokens[b[row] : b[row] + window]
+            both = min(len(left), len(right))
+            differ[row] = True
+            differ[row, :both] = left[:both] != right[:both]
+        at = differ.argmax(axis=1)
+        alike[rows] = np.where(differ[np.arange(len(at)), at], at, window)
+    return alike
+
+
+def _children(
+    tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level: _Level, end: Ints, steps: int
+) -> _Level:
+    """Split every set by the token that follows it; members that end there leave. Sorts `order` in place."""
+    several = np.flatnonzero(level.size > 1)
+    at, _ = ranges(level.first[several], level.size[several])
+    parent = np.repeat(several, level.size[several])
+    rows, depth = order[at], end[parent]
+    goes_on = depth < lengths[rows]
+    following = np.full(len(rows), -1, np.int64)
+    following[goes_on] = tokens[(offsets[rows] + depth)[goes_on]]
+    by_token = np.lexsort((following, parent))
+    order[at] = rows[by_token]
+    following = following[by_token]  # `parent` is sorted already
+    opens = np.ones(len(at), bool)
+    opens[1:] = (parent[1:] != parent[:-1]) | (following[1:] != following[:-1])
+    opens = np.flatnonzero(opens)
+    size = np.diff(opens, append=len(at))
+    kept = following[opens] >= 0
+    opens, size = opens[kept], size[kept]
+    return _Level(at[opens], size, end[parent[opens]], parent[opens] + steps)
+
+
+def _in_tree_order(order: Ints, groups: Ints, steps: Ints) -> Forest:
+    """Number the steps of all levels anew: parents before children, siblings by position in `order`."""
+    first, size, start, parent, end = steps
+    to_new = np.lexsort((-size, first))
+    new = np.empty_like(to_new)
+    new[to_new] = np.arange(len(to_new))
+    parent = np.append(new, -1)[parent][to_new]  # -1 stays -1
+    first = first[to_new]
+    return Forest(order, groups[order[first]], parent, start[to_new], end[to_new], first, size[to_new])
+
+
+def ranges(first: Ints, size: Ints) -> tuple[Ints, Ints]:
+    """Write ranges out: (`first[0]`, `first[0] + 1`, ...), ..., and where each begins. Sizes are positive."""
+    opens = np.cumsum(size) - size
+    return np.arange(size.sum()) + np.repeat(first - opens, size), opens
+
+
+def members(forest: Forest) -> tuple[Ints, Ints]:
+    """Every (step, completion) pair with the completion in the step's process set.
+
+    Returns:
+        Steps, ascending, and completion rows, both of shape (pairs,).
+    """
+    at, _ = ranges(forest.first, forest.size)
+    return np.repeat(np.arange(len(forest.size)), forest.size), forest.order[at]
+
+
+def step_sums(forest: Forest, values: NDArray) -> NDArray:
+    """Sum one value per completion over the members of every process set.
+
+    Each set is summed on its own, so no digits are lost to the rest of the log and batching changes nothing.
+
+    Args:
+        forest: The process steps.
+        values: Shape (completions,) or (completions, columns).
+
+    Returns:
+        Sums, shape (steps,) or (steps, columns), float64 (int64 for integers).
+    """
+    values = np.asarray(values)
+    if not len(forest.size):
+        return np.zeros((0, *values.shape[1:]), values.dtype)
+    at, opens = ranges(forest.first, forest.size)
+    return np.add.reduceat(values[forest.order[at]], opens, axis=0)
+
+
+def completion_sums(forest: Forest, values: NDArray) -> NDArray:
+    """Sum one value per step over the path of every completion, shape (completions,)."""
+    steps, rows = members(forest)
+    return np.bincount(rows, np.asarray(values)[steps], minlength=len(forest.order))
+
+
+def expand(forest: Forest, values: NDArray) -> NDArray:
+    """Spread one value per process step over the tokens of every completion.
+
+    Args:
+        forest: The process steps.
+        values: Shape (steps,), any dtype.
+
+    Returns:
+        One value per token, completion after completion as given to `build_forest`, shape (tokens,), same dtype.
+    """
+    steps, rows = members(forest)
+    path = steps[np.argsort(rows, kind="stable")]  # steps ascend along every path
+    return np.repeat(np.asarray(values)[path], forest.length[path])
+
+
+def completion_lengths(forest: Forest) -> Ints:
+    """Tokens of each completion, shape (completions,)."""
+    return completion_sums(forest, forest.length).astype(np.int64)
+
+
+def unique_index(forest: Forest) -> Ints:
+    """Which unique token of the trees each token of each completion is, shape (tokens,).
+
+    The unique tokens of step n are numbered by position from `cumsum(forest.length)[n] - forest.length[n]` on.
+    """
+    opens = np.cumsum(forest.length) - forest.length
+    length = completion_lengths(forest)
+    position = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    return expand(forest, opens - forest.start) + position
+
+
+def shared_tokens(forest: Forest) -> tuple[Ints, Ints, Ints]:
+    """Every token of every completion with |λ| > 1; costs time for these only.
+
+    Returns:
+        Index of the token in the flat token array, its `unique_index`, and its completion row, shape (shared,) each.
+    """
+    step, row = members(forest)
+    several = forest.size[step] > 1
+    step, row = step[several], row[several]
+    step, row = step[forest.length[step] > 0], row[forest.length[step] > 0]
+    length = completion_lengths(forest)
+    opens, trees = np.cumsum(length) - length, np.cumsum(forest.length) - forest.length
+    token, _ = ranges(opens[row] + forest.start[step], forest.length[step])
+    unique, _ = ranges(trees[step], forest.length[step])
+    return token, unique, np.repeat(row, forest.length[step])
+
+
+class Visits(NamedTuple):
+    """Loss tokens of a forest (SPEC: Masks), one entry per pair of a step and a member of its process set.
+
+    Attributes:
+        step: Step of each pair, ascending, shape (pairs,).
+        row: Completion of each pair, shape (pairs,).
+        tokens: Tokens of the completion that lie in the step and in the loss, shape (pairs,).
+        unique: Positions of each step at which any member is in the loss, shape (steps,).
+        completion: Loss tokens of each completion, shape (completions,).
+    """
+
+    step: Ints
+    row: Ints
+    tokens: Ints
+    unique: Ints
+    completion: Ints
+
+
+def visits(forest: Forest, mask: NDArray[np.bool_] | None = None) -> Visits:
+    """Count the loss tokens of every completion in every step on its path.
+
+    Args:
+        forest: The process steps.
+        mask: True where a token is in the loss, shape (tokens,); None: all are. Members of a set may differ in it.
+    """
+    step, row = members(forest)
+    length = completion_lengths(forest)
+    if mask is None:
+        return Visits(step, row, forest.length[step], forest.length, length)
+    before = np.concatenate([[0], np.cumsum(mask)])
+    opens = np.cumsum(length) - length
+    tokens = before[opens[row] + forest.end[step]] - before[opens[row] + forest.start[step]]
+    in_loss = np.zeros(int(forest.length.sum()), np.int64)
+    in_loss[unique_index(forest)[mask]] = 1
+    through = np.concatenate([[0], np.cumsum(in_loss)])
+    end = np.cumsum(forest.length)
+    unique = through[end] - through[end - forest.length]
+    return Visits(step, row, tokens, unique, before[opens + length] - before[opens])

@@ -1,0 +1,91 @@
+"""Theorem 1, measured on a log: how far Σ P a and Σ P A differ, and how far members disagree on one probability.
+
+Both are free checks of a log. Where the members of a process set read the same prefix, the logged log-probabilities of
+the token they share should be equal; where they are not, the sampler's numerics differ by row or by policy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .forest import Floats, Forest, Ints, completion_lengths, shared_tokens
+from .prm import Bools
+
+
+class LogprobCheck(NamedTuple):
+    """Per-group sums of `logprob_check`, shape (groups,) each, float64.
+
+    Attributes:
+        with_outcome: Σ P a_i over the loss tokens.
+        with_step: Σ P A(λ(i,t)) over the same tokens.
+        absolute: Σ |P a_i|.
+        spread: Sum of max - min of the log-probability over the unique shared tokens.
+        shared: Number of unique shared tokens with a log-probability.
+        largest: Largest max - min.
+    """
+
+    with_outcome: Floats
+    with_step: Floats
+    absolute: Floats
+    spread: Floats
+    shared: Floats
+    largest: Floats
+
+
+def logprob_check(
+    forest: Forest, advantages: Floats, logprobs: Floats, groups: Ints, number: int, mask: Bools | None = None
+) -> LogprobCheck:
+    """Identity gap and log-probability spread of logged rollouts (SPEC: implicit PRM; identity gap, spread).
+
+    P = exp(x - mean of x over the set at t), with x the logged log-probability, so P = 1 wherever the members agree.
+    Tokens out of the loss and tokens without a finite log-probability take no part.
+
+    Args:
+        forest: The process steps.
+        advantages: a, shape (completions,).
+        logprobs: x, shape (tokens,), NaN where none was logged.
+        groups: Dense group of each completion, shape (completions,).
+        number: How many groups there are.
+        mask: True where a token is in the loss, shape (tokens,).
+    """
+    used = np.isfinite(logprobs) if mask is None else np.isfinite(logprobs) & mask
+    token, at, row = shared_tokens(forest)
+    kept = used[token]
+    token, at, row = token[kept], at[kept], row[kept]
+    x, a = logprobs[token].astype(np.float64), advantages[row]
+    unique = int(forest.length.sum())
+    count = np.maximum(np.bincount(at, minlength=unique), 1)
+    ratio = np.exp(x - (np.bincount(at, x, unique) / count)[at])
+    outcome = np.bincount(groups[row], ratio * a, number)
+    step = np.bincount(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)
+    absolute = np.bincount(groups[row], np.abs(ratio * a), number)
+
+    length = completion_lengths(forest)
+    through = np.concatenate([[0], np.cumsum(used)])
+    end = np.cumsum(length)
+    alone = through[end] - through[end - length] - np.bincount(row, minlength=len(groups))  # P = 1, A = a
+    rest = np.bincount(groups, alone * advantages, number)
+
+    high, low = np.full(unique, -np.inf), np.full(unique, np.inf)
+    np.maximum.at(high, at, x)
+    np.minimum.at(low, at, x)
+    seen = high > -np.inf
+    gap = np.subtract(high, low, out=np.zeros(unique), where=seen)
+    group = np.repeat(forest.group, forest.length)
+    largest = np.zeros(number)
+    np.maximum.at(largest, group[seen], gap[seen])
+    return LogprobCheck(
+        outcome + rest,
+        step + rest,
+        absolute + np.bincount(groups, alone * np.abs(advantages), number),
+        np.bincount(group, gap, number),
+        np.bincount(group, seen, number),
+        largest,
+    )
+
+
+def identity_gap(with_outcome: float, with_step: float, absolute: float) -> float:
+    """|Σ P a - Σ P A| / Σ |P a|; NaN where the denominator is 0."""
+    return abs(with_outcome - with_step) / absolute if absolute > 0 else float("nan")

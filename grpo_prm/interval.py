@@ -1,0 +1,117 @@
+"""How sure: percentile bootstrap over clusters, Wilson and Student intervals (SPEC: How sure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from .forest import Floats, Ints
+
+RESAMPLES = 2000
+FEW_CLUSTERS = 20  # below: no interval at all
+MANY_CLUSTERS = 100  # below: the coverage of a percentile interval falls short
+FEW_TO_KEEP = 512  # clusters of a training step, whose draws serve every step
+Z = 1.96
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % range and the number of clusters that it rests on; None where it cannot be had."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def cluster_sums(sums: Floats, clusters: Ints) -> Floats:
+    """Add the rows of `sums`, shape (groups, columns), cluster by cluster: shape (clusters, columns)."""
+    _, cluster = np.unique(clusters, return_inverse=True)
+    total = np.zeros((int(cluster.max(initial=-1)) + 1, sums.shape[1]))
+    np.add.at(total, cluster, sums)
+    return total
+
+
+def resampled_sums(sums: Floats, seed: int) -> Floats:
+    """Column sums of clusters drawn with replacement, `RESAMPLES` times.
+
+    The draws depend on the seed and the number of clusters alone, so figures of one log share their resamples.
+
+    Args:
+        sums: One row per cluster, shape (clusters, columns).
+        seed: Of the draws.
+
+    Returns:
+        Shape (resamples, columns).
+    """
+    clusters = len(sums)
+    if clusters <= FEW_TO_KEEP:
+        return _kept_draws(clusters, seed) @ sums
+    return np.concatenate([draws @ sums for draws in _draws(clusters, seed)])
+
+
+@lru_cache(maxsize=8)
+def _kept_draws(clusters: int, seed: int) -> Floats:
+    return np.concatenate(list(_draws(clusters, seed)))
+
+
+def _draws(clusters: int, seed: int) -> Iterator[Floats]:
+    """How often each cluster is drawn, shape (some resamples, clusters), in blocks that stay small."""
+    rng = np.random.default_rng([seed, clusters])
+    block = max(1, (1 << 20) // max(clusters, 1))
+    for begin in range(0, RESAMPLES, block):
+        rows = min(block, RESAMPLES - begin)
+        drawn = rng.integers(0, clusters, (rows, clusters)) + clusters * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
+
+
+def percentile_interval(
+    statistic: Callable[[Floats], Floats], sums: Floats, resampled: Floats | None, clusters: int
+) -> Interval:
+    """Percentile interval of a function of column sums.
+
+    Args:
+        statistic: From column sums, shape (..., columns), to the figure, shape (...,); NaN for 0/0.
+        sums: One row per cluster, shape (clusters, columns).
+        resampled: `resampled_sums` of the same columns; None: no interval is wanted.
+        clusters: How many clusters have anything to say of the figure; reported as n.
+
+    Returns:
+        The figure of all clusters with the 2.5 and 97.5 percentiles; both None below 20 clusters.
+    """
+    mean = _number(float(statistic(sums.sum(axis=0))))
+    if mean is None or resampled is None or clusters < FEW_CLUSTERS:
+        return Interval(mean, None, None, clusters)
+    low, high = np.nanpercentile(statistic(resampled), [2.5, 97.5])
+    return Interval(mean, _number(float(low)), _number(float(high)), clusters)
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def wilson(successes: Floats, trials: Floats, z: float = Z) -> tuple[Floats, Floats]:
+    """Wilson score interval of a proportion: low and high, of the shape of the arguments; trials are positive."""
+    successes, trials = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    p, square = successes / trials, z * z / trials
+    centre = (p + square / 2) / (1 + square)
+    half = z / (1 + square) * np.sqrt(p * (1 - p) / trials + square / (4 * trials))
+    return centre - half, centre + half
+
+
+def student_half_width(std: Floats, size: Ints, k: Ints) -> Floats:
+    """t(.975, k - 1) std / sqrt(size), half of the interval of a step reward; NaN for k = 1."""
+    k = np.asarray(k)
+    quantile = np.where(k > 1, stdtrit(np.maximum(k - 1, 1).astype(float), 0.975), np.nan)
+    return quantile * std / np.sqrt(size)
+
+
+def wilson_bound(mean: Floats, size: Ints, z: float = Z) -> Floats:
+    """Distance z sqrt(mean (1 - mean) / size) of p from `mean` beyond which its Wilson interval leaves `mean` out.
+
+    (The Wilson interval is the set of means that the score test does not reject.)
+    """
+    return z * np.sqrt(mean * (1 - mean) / size)

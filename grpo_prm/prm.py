@@ -1,0 +1,158 @@
+"""The process reward model that GRPO implies: group advantages, and their means over every process set.
+
+Every function is one formula of SPEC ("The implicit process reward model"; Sullivan and Koller, Theorem 1).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .forest import Floats, Forest, Ints, completion_lengths, step_sums, unique_index
+
+Bools = NDArray[np.bool_]
+Std = Literal["sample", "population", "none", "batch"]
+Aggregation = Literal["dapo", "bnpo", "grpo", "dr_grpo"]
+
+EPS = 1e-4  # added to the standard deviation, as the authors' code and TRL do
+FLAT = 1e-6  # rewards closer than this (relative to 1 and to their size) are equal
+
+
+def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: float = EPS) -> Floats:
+    """Outcome advantage a_i = (r_i - mean(r)) / (std(r) + eps) of every completion.
+
+    A reward that is not finite gives advantage 0 and is left out of mean and deviation. A zero-variance group
+    (max - min <= 1e-6 max(1, max|r|), or fewer than two finite rewards) has advantage exactly 0.
+
+    Args:
+        rewards: Outcome rewards r, shape (completions,), any unit.
+        groups: Dense group of each completion, shape (completions,), int64 from 0.
+        std: `sample` divides by k - 1 (TRL), `population` by k, `none` leaves the unit of the reward (Dr. GRPO),
+            `batch` takes the sample deviation of all finite rewards given.
+        eps: Added to the deviation; without effect for `none`.
+
+    Returns:
+        Advantages, shape (completions,), float64.
+    """
+    rewards = np.asarray(rewards, np.float64)
+    finite = np.isfinite(rewards)
+    kept = np.where(finite, rewards, 0.0)
+    number = np.bincount(groups)
+    count = np.maximum(np.bincount(groups, finite, len(number)), 1)
+    mean = np.bincount(groups, kept, len(number)) / count
+    centred = np.where(finite, kept - mean[groups], 0.0)
+    centred[zero_variance(rewards, groups)[groups]] = 0.0  # the mean of equal floats need not equal them
+    if std == "none":
+        return centred
+    if std == "batch":
+        spread = np.full(len(number), rewards[finite].std(ddof=1) if finite.sum() > 1 else 0.0)
+    else:
+        freedom = np.maximum(count - (std == "sample"), 1)
+        spread = np.sqrt(np.bincount(groups, centred**2, len(number)) / freedom)
+    return centred / (spread + eps)[groups]
+
+
+def zero_variance(values: Floats, groups: Ints) -> Bools:
+    """True for the groups whose finite values are equal: max - min <= 1e-6 max(1, max|v|), shape (groups,)."""
+    finite = np.isfinite(values)
+    number = int(groups.max(initial=-1)) + 1
+    high, low = np.full(number, -np.inf), np.full(number, np.inf)
+    np.maximum.at(high, groups[finite], values[finite])
+    np.minimum.at(low, groups[finite], values[finite])
+    several = np.bincount(groups[finite], minlength=number) >= 2
+    largest = np.maximum(np.abs(high), np.abs(low), out=np.zeros(number), where=several)
+    gap = np.subtract(high, low, out=np.zeros(number), where=several)
+    return gap <= FLAT * np.maximum(1.0, largest)
+
+
+def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False) -> Floats:
+    """Bound of each group within which an advantage counts as 0 (SPEC: Tolerance), shape (groups,).
+
+    1e-12 max|a| of the group; for logged (float32) advantages 1e-6 max(1, max|a|).
+    """
+    largest = np.zeros(int(groups.max(initial=-1)) + 1)
+    np.maximum.at(largest, groups, np.abs(advantages))
+    return 1e-6 * np.maximum(1.0, largest) if logged else 1e-12 * largest
+
+
+def step_means(forest: Forest, values: Floats, weights: Floats | None = None) -> Floats:
+    """Mean of `values` over the completions of every process set: R(λ) of rewards, A(λ) of advantages.
+
+    Args:
+        forest: The process steps.
+        values: One value per completion, shape (completions,) or (completions, columns).
+        weights: Weight w_i of each completion, shape (completions,), not negative; None is equal weights.
+
+    Returns:
+        The (weighted) means, shape (steps,) or (steps, columns), in the unit of `values`; NaN where all weights are 0.
+    """
+    if weights is None:
+        return (step_sums(forest, values).T / forest.size).T
+    total = step_sums(forest, weights)
+    return np.divide(step_sums(forest, weights * values), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def completion_weights(aggregation: Aggregation, loss_tokens: Ints, token_limit: int | None = None) -> Floats:
+    """Weight w_i that an aggregation gives each token of completion i, its normaliser included.
+
+    Args:
+        aggregation: `dapo` and `bnpo` 1 / loss tokens of the step; `grpo` 1 / (rows x loss tokens of i, at least 1);
+            `dr_grpo` 1 / (rows x token limit).
+        loss_tokens: Loss tokens of every row of the optimizer step, masked rows (0) too, shape (completions,).
+        token_limit: Largest number of completion tokens, for `dr_grpo`.
+
+    Returns:
+        w, shape (completions,), float64.
+
+    Raises:
+        ValueError: `dr_grpo` without a token limit, or an unknown aggregation.
+    """
+    rows = max(len(loss_tokens), 1)
+    if aggregation in ("dapo", "bnpo"):
+        return np.full(len(loss_tokens), 1.0 / max(loss_tokens.sum(), 1))
+    if aggregation == "grpo":
+        return 1.0 / (rows * np.maximum(loss_tokens, 1.0))
+    if aggregation == "dr_grpo":
+        if not token_limit:
+            raise ValueError("dr_grpo divides by the token limit: give token_limit")
+        return np.full(len(loss_tokens), 1.0 / (rows * token_limit))
+    raise ValueError(f"unknown aggregation {aggregation!r}: one of dapo, bnpo, grpo, dr_grpo")
+
+
+class SignSplit(NamedTuple):
+    """The two numbers that a token carries under clipping, and the total weight (SPEC: Clipping); all of one shape."""
+
+    plus: Floats
+    minus: Floats
+    weight: Floats
+
+
+def sign_split_sums(
+    forest: Forest, advantages: Floats, weights: Floats | None = None, mask: Bools | None = None
+) -> SignSplit:
+    """S⁺ = Σ w_j m_jt max(a_j, 0), S⁻ = Σ w_j m_jt min(a_j, 0) and W = Σ w_j m_jt over j in λ.
+
+    Args:
+        forest: The process steps.
+        advantages: a, shape (completions,).
+        weights: w of `completion_weights`, shape (completions,); None is 1.
+        mask: True where a token is in the loss, shape (tokens,); members of a set may differ in it.
+
+    Returns:
+        One entry per process step without a mask; with one, per unique tree token (`unique_index`).
+    """
+    weights = np.ones(len(advantages)) if weights is None else weights
+    columns = np.stack([weights * np.maximum(advantages, 0), weights * np.minimum(advantages, 0), weights], axis=1)
+    if mask is None:
+        return SignSplit(*step_sums(forest, columns).T)
+    at, row = unique_index(forest)[mask], np.repeat(np.arange(len(advantages)), completion_lengths(forest))[mask]
+    total = int(forest.length.sum())
+    return SignSplit(*(np.bincount(at, column[row], minlength=total) for column in columns.T))
+
+
+def contest(split: SignSplit) -> Floats:
+    """1 - |S⁺ + S⁻| / (S⁺ - S⁻): 0 where all members agree in sign, 1 at a draw, NaN where both sums are 0."""
+    size = split.plus - split.minus
+    return 1 - np.divide(np.abs(split.plus + split.minus), size, out=np.full(len(size), np.nan), where=size > 0)

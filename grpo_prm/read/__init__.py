@@ -1,0 +1,34 @@
+"""Read rollout logs, whatever framework wrote them, as batches of whole groups.
+
+A format is one file with a `Format`: a name, a `detect(head)` that knows a log by the content of its first rows, and an
+`open(sources, options, head)` that returns a `log.Log`. Most formats only say what their columns mean and leave the
+rest to `generic.open_log(sources, options, head, name, defaults={"prompt": "input"}, change=...)`. A format with more
+to say wraps `Log.parts`, which yields `records.Part`: rows with the columns of `records.row_schema(plan)`
+(`_file`, `_line`, `run`, `step`, `key`, `prompt`, `completion`, `tokens`, `reward`, `reward/NAME`, `advantage`, ...; all
+but the first three only where mapped) in the order of the log, the rejected rows, and how many bytes they came from.
+Everything after that is the same for all: steps are collected (`assemble`), rows grouped (`grouping`), text turned into
+units, columns put in the canonical order (`finish`). Register it in `FORMATS`, or outside this package with an entry
+point in the group `grpo_prm.formats` whose object is the `Format`.
+"""
+
+from __future__ import annotations
+
+from .formats import FORMATS
+from .inspection import Inspection, inspect
+from .log import Format, Head, Log
+from .options import ReadOptions
+from .stream import Disordered, collect, fold, read
+
+__all__ = [
+    "FORMATS",
+    "Disordered",
+    "Format",
+    "Head",
+    "Inspection",
+    "Log",
+    "ReadOptions",
+    "collect",
+    "fold",
+    "inspect",
+    "read",
+]

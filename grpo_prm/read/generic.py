@@ -1,0 +1,107 @@
+"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from . import containers
+from .chunks import chunks
+from .columns import Plan, make_plan
+from .log import Format, Head, Log
+from .options import ReadOptions
+from .records import Bad, Part, Record, parse_lines, reject_frame, to_part
+from .sources import Source
+from .typed import read_chunk, read_frame, wire_schema
+
+
+def open_log(
+    sources: Sequence[Source],
+    options: ReadOptions,
+    head: Head,
+    name: str = "generic",
+    defaults: Mapping[str, str] | None = None,
+    change: Callable[[Plan], Plan] | None = None,
+) -> Log:
+    """Open the files of one run as a log of rows.
+
+    Args:
+        sources: Files in reading order, all of one kind of container.
+        options: What the user said.
+        head: The start of the first file.
+        name: Name of the format.
+        defaults: Canonical column to column of the log, for a format whose names are known.
+        change: Last word of the format on the plan.
+
+    Returns:
+        The log.
+    """
+    plan = make_plan(head.rows, options, head.name, defaults, head.container == "csv")
+    if change:
+        plan = change(plan)
+    return Log(name, tuple(sources), plan, lambda: _parts(sources, plan, head.container))
+
+
+def _parts(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[Part]:
+    read = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}[container]
+    before = 0
+    for index, source in enumerate(sources):
+        if source.repeats:
+            why = (source.name, None, "", "duplicate", f"the same bytes as {source.repeats}")
+            part = to_part((), plan, index, source.name, source.run, 0, before + source.size)
+            yield part._replace(rejected=reject_frame([why]))
+        else:
+            for part in read(source, index, plan):
+                yield part._replace(done=before + part.done)
+        before += source.size
+
+
+def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+    wire = wire_schema(plan)
+    for chunk in chunks(source.path):
+        rows = read_chunk(chunk, plan, wire, index, source.run) if wire and not chunk.fault else None
+        if rows is not None:
+            yield Part(rows, reject_frame([]), len(chunk.data), chunk.done)
+            continue
+        records: list[Record] | Iterator[Record] = parse_lines(chunk.data, chunk.line)
+        if chunk.fault:
+            records = _with_fault(list(records), chunk.line, chunk.fault)
+        yield to_part(records, plan, index, source.name, source.run, len(chunk.data), chunk.done)
+
+
+def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:
+    """Put the blame for a torn last row on the file that ends there."""
+    if records and isinstance(records[-1].value, Bad):
+        return [*records[:-1], records[-1]._replace(value=Bad("", fault))]
+    return [*records, Record(records[-1].line + 1 if records else line, Bad("", fault), "")]
+
+
+def _json(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+    rows, _ = containers.json_rows(source.path, source.name)
+    records = (Record(number, row, row) for number, row in enumerate(rows, 1))
+    yield to_part(records, plan, index, source.name, source.run, source.size, source.size)
+
+
+def _csv(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+    for records, size, done in containers.csv_records(source.path):
+        yield to_part(records, plan, index, source.name, source.run, size, done)
+
+
+def _parquet(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+    wire = wire_schema(plan)
+    number = 1
+    for frame, size, done in containers.parquet_frames(source.path, source.name):
+        rows = read_frame(frame, plan, wire, index, number, source.run) if wire else None
+        if rows is not None:
+            yield Part(rows, reject_frame([]), size, done)
+        else:
+            records = (Record(line, row, row) for line, row in enumerate(frame.iter_rows(named=True), number))
+            yield to_part(records, plan, index, source.name, source.run, size, done)
+        number += len(frame)
+
+
+def _detect(head: Head) -> bool:
+    """Any log of rows is taken; what its columns must hold is checked when it is opened."""
+    return True
+
+
+FORMAT = Format("generic", _detect, open_log)

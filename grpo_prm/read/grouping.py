@@ -1,0 +1,163 @@
+"""Rows of whole steps to groups: buckets of one key or prompt, cut into draws where a prompt was drawn more than once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..rollouts import REJECTED
+from .columns import Plan
+from .draws import Buckets, Memory, cut_into_draws, draw_of_rows
+from .draws import notes as said
+from .options import ReadOptions
+from .sources import Source
+
+Ints = NDArray[np.int64]
+
+
+class Grouped(NamedTuple):
+    """Rows in groups, rejected rows, counts and notes (see `rollouts.Rollouts`)."""
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    counts: Counter[str]
+    notes: tuple[str, ...]
+
+
+def into_groups(
+    rows: pl.DataFrame, plan: Plan, options: ReadOptions, memory: Memory, sources: Sequence[Source]
+) -> Grouped:
+    """Group the rows of whole steps.
+
+    A bucket holds the rows of one run, step and key, or exact prompt. The modal size k is that of the buckets of the
+    run so far, this step included, so it does not depend on how the log is cut into batches.
+
+    Args:
+        rows: Rows of whole steps, step after step.
+        plan: What tells the buckets apart.
+        options: `group_size` and `drop_uneven` are used.
+        memory: Carried from batch to batch, changed here.
+        sources: Files of the log, for the rejected rows.
+
+    Returns:
+        Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
+    """
+    rows, bucket = _in_buckets(rows, plan)
+    rejected = []
+    if "sample" in rows.columns:
+        rows, bucket, again = _without_repeats(rows, bucket, sources)
+        rejected.append(again)
+    opens = np.flatnonzero(np.diff(bucket, prepend=-1))
+    size = np.diff(opens, append=len(bucket))
+    heads = rows[opens]
+    keys = _keys(heads)
+    buckets = Buckets(opens, size, _numbers(rows, "reward"), None if plan.per_draw else _numbers(rows, "advantage"))
+    cut = cut_into_draws(buckets, _steps(heads), options.group_size, memory)
+    if plan.per_draw:
+        cut.draws[:] = 1
+    notes = tuple(said(buckets, cut, heads, keys, memory))
+    draw = draw_of_rows(buckets, cut)
+    if cut.strided.any():  # draws that take turns
+        order = np.lexsort((draw, bucket))
+        rows, draw = rows[order], draw[order]
+
+    starts = np.flatnonzero((np.diff(bucket, prepend=-1) != 0) | (np.diff(draw, prepend=0) != 0))
+    k = np.diff(starts, append=len(bucket))
+    of_bucket = np.searchsorted(opens, starts, "right") - 1
+    uneven = (k != cut.modal[of_bucket]) & (k > 1)
+    names = _numbered(heads, keys, of_bucket)
+    rows = rows.with_columns(
+        names.gather(np.repeat(np.arange(len(k)), k)).alias("group_key"),
+        pl.Series("sample", np.arange(len(rows)) - np.repeat(starts, k), pl.Int32()),
+    )
+    kept = np.ones(len(k), bool)
+    if options.drop_uneven and uneven.any():
+        kept = ~uneven
+        rejected.append(reject(rows.filter(np.repeat(uneven, k)), sources, "group", "uneven group"))
+        rows, k, uneven = rows.filter(np.repeat(kept, k)), k[kept], uneven[kept]
+    group = memory.next_group + np.repeat(np.arange(len(k)), k)
+    memory.next_group += len(k)
+    rows = rows.with_columns(pl.Series("group", group, pl.Int64()))
+    counts = Counter(groups_uneven=int(uneven.sum()), groups_split=int((cut.draws > 1).sum()))
+    return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
+
+
+def reject(rows: pl.DataFrame, sources: Sequence[Source], field: str, reason: str) -> pl.DataFrame:
+    """Rows as rejected rows."""
+    names = np.array([s.name for s in sources], object)
+    return rows.select(
+        pl.Series("file", names[rows["_file"].to_numpy()], pl.String()),
+        pl.col("_line").alias("line"),
+        pl.lit(field).alias("field"),
+        pl.lit(reason).alias("reason"),
+        _raw(rows).alias("raw"),
+    ).cast(REJECTED)  # ty: ignore
+
+
+def _raw(rows: pl.DataFrame) -> pl.Series:
+    """What is left of a row to show."""
+    text = rows["completion"] if "completion" in rows.columns else rows["tokens"].list.head(20).cast(pl.List(pl.String)).list.join(" ")
+    return text.str.slice(0, 200).fill_null("")
+
+
+def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints]:
+    """Rows bucket after bucket, in the order in which these appear, and the bucket of each row."""
+    by = [c for c in ("run", "step", *plan.by) if c in rows.columns]
+    buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")["_row"]
+    order = buckets.list.explode(empty_as_null=False).to_numpy()
+    if (np.diff(order) != 1).any():
+        rows = rows[order]
+    return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy())
+
+
+def _without_repeats(
+    rows: pl.DataFrame, bucket: Ints, sources: Sequence[Source]
+) -> tuple[pl.DataFrame, Ints, pl.DataFrame]:
+    """Take out rows whose (bucket, sample) was there before."""
+    repeated = (
+        pl.DataFrame({"bucket": bucket, "sample": rows["sample"]})
+        .select((pl.struct("bucket", "sample").is_first_distinct() | pl.col("sample").is_null()).not_())
+        .to_series()
+    )
+    if not repeated.any():
+        return rows, bucket, pl.DataFrame(schema=REJECTED)
+    return rows.filter(~repeated), bucket[~repeated.to_numpy()], reject(rows.filter(repeated), sources, "sample", "duplicate")
+
+
+def _steps(heads: pl.DataFrame) -> list[tuple[str, int]]:
+    """Run and number of buckets of every step, in order."""
+    names = [c for c in ("run", "step") if c in heads.columns]
+    runs = heads.select(pl.struct(names).rle().alias("runs")).unnest("runs")
+    return list(zip(runs["value"].struct.field("run"), runs["len"].to_list(), strict=True))
+
+
+def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
+    """A column of numbers, nulls as NaN; None where it is not logged at all."""
+    if column not in rows.columns or rows[column].null_count() == len(rows):
+        return None
+    return rows[column].to_numpy()
+
+
+def _keys(heads: pl.DataFrame) -> pl.Series:
+    """The log's own key of each bucket, else a hash of its exact prompt, else the line that holds it."""
+    if "key" in heads.columns:
+        return heads["key"]
+    if "prompt" in heads.columns and not heads["prompt"].null_count():
+        hashes = [hashlib.blake2b(p.encode(), digest_size=6).hexdigest() for p in heads["prompt"]]
+        return pl.Series(hashes, dtype=pl.String())
+    return heads["_line"].cast(pl.String())
+
+
+def _numbered(heads: pl.DataFrame, keys: pl.Series, of_bucket: Ints) -> pl.Series:
+    """Keys of the groups, the second and later ones of a step with one key marked `#2`, `#3`."""
+    names = [c for c in ("run", "step") if c in heads.columns]
+    frame = heads.select(names).with_columns(keys.alias("key"))[of_bucket]
+    frame = frame.with_columns(pl.int_range(1, pl.len() + 1).over(*names, "key").alias("number"))
+    named = pl.when(pl.col("number") > 1).then(pl.format("{}#{}", "key", "number")).otherwise("key")
+    return frame.select(named.alias("key")).to_series()

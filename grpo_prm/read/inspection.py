@@ -1,0 +1,2 @@
+"""x."""
+Inspection = inspect = None

@@ -1,0 +1,162 @@
+"""Which files make up which run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError
+
+SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+PACKED = (".gz", ".zst")
+
+
+class Source(NamedTuple):
+    """One file of a log.
+
+    Attributes:
+        path: The file.
+        name: What messages call it: the path as given, `-` for standard input.
+        run: Name of its run.
+        size: Bytes on disk.
+        repeats: Name of an earlier file with the same bytes, else None.
+    """
+
+    path: Path
+    name: str
+    run: str
+    size: int
+    repeats: str | None = None
+
+
+def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
+    """List the files behind the arguments of a command, run by run.
+
+    A folder is one run, named like it (`completions` like its parent). A file is its own run, named by its stem, but
+    files of one folder whose names differ only in digits are shards of one run, in numeric order.
+
+    Args:
+        paths: Files and folders; `-` is standard input, kept in a temporary file while the process runs.
+        run: Overrules every name.
+
+    Returns:
+        Files in reading order, those with the bytes of an earlier one marked.
+
+    Raises:
+        InputError: A path is missing, empty, or a folder without logs or with logs of two kinds.
+    """
+    if not paths:
+        raise InputError("No log was given. Name a file, a folder, or - for standard input.")
+    runs: list[tuple[str, str, list[tuple[Path, str]]]] = []  # name, name of the folder above, files
+    shards: dict[tuple[Path, str], int] = {}
+    for given in map(str, paths):
+        path = Path(given)
+        if given == "-":
+            runs.append(("stdin", "stdin", [(_spool(), "-")]))
+        elif path.is_dir():
+            folder, files = _folder(path)
+            named = folder.resolve()
+            name = named.parent.name if named.name == "completions" else named.name
+            runs.append((name, (named.parent.parent if named.name == "completions" else named.parent).name, files))
+        elif not path.exists():
+            raise InputError(f"{given}: no such file. Check the path.")
+        else:
+            pattern = (path.resolve().parent, re.sub(r"\d+", "#", path.name))
+            if "#" in pattern[1] and pattern in shards:
+                runs[shards[pattern]][2].append((path, given))
+            else:
+                shards[pattern] = len(runs)
+                runs.append((_stem(path), path.resolve().parent.name, [(path, given)]))
+    return _mark_repeated([s for name, files in _unique(runs) for s in _sorted(files, run or name)])
+
+
+def kind(path: Path) -> str | None:
+    """Kind of container that a name promises (`jsonl`, `json`, `csv`, `parquet`), packed or not; None for others."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+
+
+def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
+    """The logs of a folder, or of its subfolder `completions`."""
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind(p))
+    if not files and (path / "completions").is_dir():
+        return _folder(path / "completions")
+    if not files:
+        raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.")
+    by_kind: dict[str, Path] = {}
+    for file in files:
+        by_kind.setdefault(kind(file) or "", file)
+    if len(by_kind) > 1 and "json" in by_kind and by_kind["json"].read_bytes()[:64].lstrip()[:1] != b"[":
+        by_kind.pop("json")  # metadata.json, config.json: about the log, not the log
+        files = [f for f in files if kind(f) != "json"]
+    if len(by_kind) > 1:
+        one, other = [f"{file.name} ({what})" for what, file in by_kind.items()][:2]
+        raise InputError(f"{path}: logs of different formats in one folder, {one} and {other}. Name the files you mean.")
+    return path, [(file, str(file)) for file in files]
+
+
+def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
+    """Shards in numeric order; empty files are no shards."""
+    sources = [Source(path, name, run, path.stat().st_size) for path, name in sorted(files, key=lambda f: _natural(f[0]))]
+    return [s for s in sources if s.size] or sources
+
+
+def _natural(path: Path) -> tuple[tuple[int, str], ...]:
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name))
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    while Path(name).suffix.lower() in {*SUFFIXES, *PACKED}:
+        name = Path(name).stem
+    return name or path.name
+
+
+def _unique(runs: list[tuple[str, str, list[tuple[Path, str]]]]) -> list[tuple[str, list[tuple[Path, str]]]]:
+    """Name runs apart: the folder above where two are called the same, then a number."""
+    names = [name for name, _, _ in runs]
+    named = [f"{above}/{name}" if names.count(name) > 1 else name for name, above, _ in runs]
+    taken: dict[str, int] = defaultdict(int)
+    unique = []
+    for name, (_, _, files) in zip(named, runs, strict=True):
+        taken[name] += 1
+        unique.append((name if taken[name] == 1 else f"{name}~{taken[name]}", files))
+    return unique
+
+
+def _mark_repeated(sources: list[Source]) -> list[Source]:
+    """Mark files with the bytes of an earlier one; only files of equal size are looked into."""
+    sizes: dict[int, list[Source]] = defaultdict(list)
+    for source in sources:
+        sizes[source.size].append(source)
+    first: dict[bytes, str] = {}
+    marked = []
+    for source in sources:
+        if source.size and len(sizes[source.size]) > 1:
+            with source.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            source = source._replace(repeats=first.get(digest))
+            first.setdefault(digest, source.name)
+        marked.append(source)
+    return marked
+
+
+def _spool() -> Path:
+    """Standard input as a file that vanishes with the process."""
+    file = tempfile.NamedTemporaryFile(prefix="grpo-prm-")  # noqa: SIM115 - it lives as long as the process
+    shutil.copyfileobj(sys.stdin.buffer, file)
+    file.flush()
+    _SPOOLED.append(file)
+    return Path(file.name)
+
+
+_SPOOLED: list = []  # keeps the temporary files from being removed

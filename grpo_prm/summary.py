@@ -1,0 +1,223 @@
+"""summary.json: what a log says, every mean with its interval, every gap with its reason (DESIGN: summary.json)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from .baseline import modal_size
+from .defects import POWERS
+from .forest import Floats
+from .identity import identity_gap
+from .interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
+from .measure import Options
+from .statistics import CLUSTER, OVERLAP, intervals, update_intervals
+from .totals import Totals
+
+SCHEMA_VERSION = 1
+WORST = 10
+UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
+
+
+def summarize(
+    groups: pl.DataFrame, baseline: pl.DataFrame, totals: Totals, pooled: int, rejected: int, options: Options
+) -> dict[str, Any]:
+    """Sum an analysis up.
+
+    Args:
+        groups: The groups table.
+        baseline: The pseudo-groups.
+        totals: What was added up on the way.
+        pooled: How many pools of the baseline span several steps.
+        rejected: Rows of the log that were left out.
+        options: What changed the numbers.
+
+    Returns:
+        The content of summary.json.
+    """
+    notes: dict[str, str] = {}
+    found = intervals(groups, CLUSTER, options.seed) | update_intervals(groups, CLUSTER, options.seed)
+    chance = _chance(groups, totals, found, notes)
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "source": _source(totals, options),
+        "counts": _counts(groups, totals, rejected),
+        "overlap": {name: _mean(found[name]) for name in (*OVERLAP, "identical_share")},
+        "baseline": _baseline(baseline, pooled, options.seed, notes),
+        "informativeness": chance["informativeness"],
+        "prm": {
+            "process_steps": int(groups["process_steps"].sum()),
+            "intermediate_steps": int(groups["intermediate_steps"].sum()),
+            "mean_step_size": _mean(found["mean_step_size"]),
+            "certain_share": chance["certain_share"],
+            "contest": _mean(found["contest"]),
+            **_logprobs(groups, notes),
+        },
+        "defects": {
+            "suppressed_good": chance["suppressed_good"],
+            "boosted_bad": chance["boosted_bad"],
+            "amplification": _mean(found["amplification"]),
+            **{
+                name: {f"{p:g}": _mean(found[f"{name}_{p:g}"]) for p in POWERS}
+                for name in ("update_scale", "update_norm", "update_cosine")
+            },
+            "worst_groups": _worst(groups),
+        },
+        "notes": notes,
+    }
+    _note_gaps(summary, found, notes)
+    return summary
+
+
+def _mean(interval: Interval) -> dict[str, float | int | None] | None:
+    return None if interval.mean is None else interval._asdict()
+
+
+def _source(totals: Totals, options: Options) -> dict[str, Any]:
+    steps = sorted({step for _, step in totals.steps if step is not None})
+    units = {UNITS[name] for name in totals.tokens_from}
+    return {
+        "files": list(totals.files),
+        "format": ", ".join(totals.formats),
+        "unit": units.pop() if len(units) == 1 else "mixed",
+        "tokens_from": ", ".join(sorted(totals.tokens_from)),
+        "runs": sorted({run for run, _ in totals.steps}),
+        "steps": {"first": steps[0] if steps else None, "last": steps[-1] if steps else None, "count": len(steps)},
+        "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **totals.options},
+        "notes": list(totals.notes),
+    }
+
+
+def _counts(groups: pl.DataFrame, totals: Totals, rejected: int) -> dict[str, Any]:
+    counts, sizes = totals.counts, groups["k"].to_numpy()
+    return {
+        "rows_read": counts["rows_read"],
+        "used": counts["completions_read"],
+        "rejected": rejected,
+        "completions": int(sizes.sum()),
+        "tokens": int(groups["tokens"].sum()),
+        "groups": len(groups),
+        "groups_of_one": counts["groups_of_one"],
+        "groups_uneven": counts["groups_uneven"],
+        "groups_split": counts["groups_split"],
+        "groups_zero_variance": int(groups["zero_variance"].sum()),
+        "groups_k3": int((sizes >= 3).sum()),
+        "duplicates": int(groups["duplicates"].sum()),
+        "advantage_mismatch": _count(groups["advantage_mismatch"]),
+        "group_size": {"min": int(sizes.min()), "mode": modal_size(sizes), "max": int(sizes.max())},
+    }
+
+
+def _count(flags: pl.Series) -> int | None:
+    return None if flags.null_count() == len(flags) else int(flags.sum())
+
+
+def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, str]) -> dict[str, Any]:
+    if not len(baseline):
+        notes["baseline"] = (
+            "no step, nor its neighbours together, has as many different prompts as a group has completions"
+        )
+        return dict.fromkeys(OVERLAP)
+    if pooled:
+        notes["baseline"] = f"{pooled} pools of pseudo-groups span several steps, each too small on its own"
+    return {name: _mean(value) for name, value in intervals(baseline, ("run", "step"), seed, OVERLAP).items()}
+
+
+def _chance(
+    groups: pl.DataFrame, totals: Totals, found: dict[str, Interval], notes: dict[str, str]
+) -> dict[str, dict[str, Any] | None]:
+    """The figures that depend on the rewards, beside what the same figures are with the rewards dealt out anew."""
+    dealt, sums = totals.dealt, groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
+    certain = dealt.certain_wilson if totals.binary else dealt.certain_student
+    null = {
+        "informativeness": _ratio(dealt.informative_sum, sums[0]),
+        "suppressed_good": _ratio(dealt.suppressed_good_tokens, dealt.good_tokens),
+        "boosted_bad": _ratio(dealt.boosted_bad_tokens, dealt.bad_tokens),
+        "certain_share": _ratio(certain, sums[1]),
+    }
+    observed = found["informativeness"].mean
+    result: dict[str, dict[str, Any] | None] = {"informativeness": None}
+    if observed is not None:
+        reached = int((null["informativeness"] >= observed * (1 - 1e-12)).sum())
+        result["informativeness"] = {
+            "observed": observed,
+            **_null(null["informativeness"]),
+            "p_value": (1 + reached) / (1 + len(dealt.informative_sum)),
+        }
+    for name in ("suppressed_good", "boosted_bad", "certain_share"):
+        mean = _mean(found[name])
+        result[name] = None if mean is None else mean | _null(null[name])
+    if totals.binary and int(groups["k"].max()) <= 5:
+        result["certain_share"] = None
+        notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
+    return result
+
+
+def _ratio(top: Floats, bottom: Floats | float) -> Floats:
+    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=np.asarray(bottom) > 0)
+
+
+def _null(values: Floats) -> dict[str, float | None]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"null_mean": None, "null_low": None, "null_high": None}
+    low, high = np.percentile(values, [2.5, 97.5])
+    return {"null_mean": float(values.mean()), "null_low": float(low), "null_high": float(high)}
+
+
+def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
+    some = groups.filter(pl.col("logprob_absolute").is_not_null())
+    if not len(some):
+        notes["identity_gap"] = notes["logprob_spread"] = "the log has no log-probabilities"
+        return {"identity_gap": None, "logprob_spread": None}
+    outcome, step, absolute, spread, shared = some.select(
+        pl.col(f"logprob_{name}").sum() for name in ("with_outcome", "with_step", "absolute", "spread", "shared")
+    ).row(0)
+    gap = identity_gap(outcome, step, absolute)
+    if not absolute:
+        notes["identity_gap"] = "all advantages are 0"
+    if not shared:
+        notes["logprob_spread"] = "no token is shared"
+    return {
+        "identity_gap": gap if absolute else None,
+        "logprob_spread": {"mean": spread / shared, "max": some["logprob_largest"].max()} if shared else None,
+    }
+
+
+def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
+    worst = groups.filter(pl.col("suppressed_good_tokens") > 0).sort(
+        "suppressed_good_tokens", descending=True, maintain_order=True
+    )
+    columns = pl.col("suppressed_good_tokens", "good_tokens").cast(pl.Int64)
+    return worst.head(WORST).select("run", "step", "group_key", columns).to_dicts()
+
+
+WHY_NULL = {
+    "identical_share": "no token is intermediate",
+    "informativeness": "no intermediate token lies outside identical completions in a group of mixed reward",
+    "certain_share": "no token is intermediate, or the log has no rewards",
+    "contest": "no intermediate token in a group of mixed reward",
+    "suppressed_good": "no completion has a positive advantage",
+    "boosted_bad": "no completion has a negative advantage",
+    "amplification": "all step advantages are 0",
+    "update_norm": "all step advantages are 0",
+    "update_cosine": "all step advantages are 0",
+}
+
+
+def _note_gaps(summary: dict[str, Any], found: dict[str, Interval], notes: dict[str, str]) -> None:
+    """Say why a figure is null, and where intervals are missing or too narrow."""
+    for section in ("overlap", "prm", "defects"):
+        for name, value in summary[section].items():
+            empty = value is None or (name.startswith("update_") and value["1"] is None)
+            if empty and name not in notes:
+                notes[name] = WHY_NULL.get(name, "no completion has a token in the loss")
+    if summary["informativeness"] is None:
+        notes["informativeness"] = WHY_NULL["informativeness"]
+    clusters = found["path_depth"].n
+    if clusters < FEW_CLUSTERS:
+        notes["intervals"] = f"{clusters} prompts are too few for intervals: {FEW_CLUSTERS} are needed"
+    elif clusters < MANY_CLUSTERS:
+        notes["intervals"] = f"with {clusters} prompts the 95 % intervals cover less than 95 % (.88 measured at 32)"

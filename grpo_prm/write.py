@@ -1,0 +1,76 @@
+"""The folder of an analysis: written whole beside its place, then put there (DESIGN: What the user sees)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from .analysis import Analysis
+from .errors import UsageError
+
+TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps")
+OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json", "figures"}
+
+
+@contextmanager
+def output_folder(out: Path) -> Generator[Path]:
+    """Give an empty folder beside `out`; on success it takes the place of `out`, on any error it is removed.
+
+    What an earlier analysis wrote to `out` is replaced as a whole; files of others that lie there are kept.
+
+    Raises:
+        UsageError: `out` is a file, or cannot be written.
+    """
+    out = out.absolute()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists() and not os.access(out, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        staging = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.") from None
+    try:
+        yield staging
+        staging.chmod(0o777 & ~_umask())
+        _put(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _put(staging: Path, out: Path) -> None:
+    if not out.exists():
+        os.replace(staging, out)
+        return
+    for entry in out.iterdir():
+        if entry.name not in OURS:
+            os.replace(entry, staging / entry.name)
+    old = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
+    os.replace(out, old)
+    os.replace(staging, out)
+    shutil.rmtree(old)
+
+
+def write_tables(analysis: Analysis, folder: Path) -> None:
+    """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
+    for name in TABLES:
+        getattr(analysis, name).lazy().sink_parquet(folder / f"{name}.parquet", compression="zstd")
+    analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
+    (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
+
+
+def summary_text(analysis: Analysis) -> str:
+    """summary.json as text; NaN has no place in it."""
+    return json.dumps(analysis.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,203 @@
+"""Figures draw the table they are given, all of it, legibly, and to the same bytes each time."""
+
+import re
+import subprocess
+import sys
+import zlib
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+import pytest
+from figures.synthetic import analysis_tables
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from polars.testing import assert_frame_equal
+
+from grpo_prm.figure_tables import figure_tables
+from grpo_prm.figures import FIGURES, overlap_over_training, save
+
+HOSTILE = "$x_{1$ \x1b[31m\u202e中 evil"
+LOGS = {
+    "usual": {},
+    "one step": {"steps": (7,)},
+    "no step": {"steps": (None,), "intervals": False, "chance": False, "groups": 1},
+    "three runs": {"runs": ("base", "_hidden", HOSTILE), "groups": 40},
+    "many runs": {"runs": tuple(f"run-with-a-long-name-{i}-of-a-sweep" for i in range(12)), "groups": 12},
+    "two runs of one step": {"runs": ("a", "b"), "steps": (5,)},
+    "many steps": {"steps": tuple(range(600)), "groups": 5},
+    "no intervals": {"intervals": False, "chance": False},
+}
+
+
+def tables(log):
+    return figure_tables(**analysis_tables(**LOGS[log]))
+
+
+def all_texts(figure):
+    """The texts that are drawn: an axis keeps labels of ticks out of sight too."""
+    drawn, draw = [], Text.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", lambda text, *args, **kwargs: (drawn.append(text), draw(text, *args, **kwargs)))
+        FigureCanvasAgg(figure).draw()
+    return [text for text in dict.fromkeys(drawn) if text.get_visible() and text.get_text().strip()]
+
+
+def lines(axes):
+    return {line.get_gid(): line for line in axes.lines if line.get_gid()}
+
+
+@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off_and_no_label_lies_on_another(log, name):
+    figure = FIGURES[name](tables(log)[name])
+    boxes = [text.get_window_extent() for text in all_texts(figure)]
+    edge = figure.bbox
+    for box in boxes:
+        assert box.x0 >= edge.x0 - 1 and box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1 and box.y1 <= edge.y1 + 1
+    assert len(boxes) > 4
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            assert not one.padded(-1).overlaps(other.padded(-1))
+    for legend in figure.legends:  # above the panels, so never over data
+        assert all(legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1 for axes in figure.axes)
+
+
+def test_lines_and_bands_hold_the_table():
+    table = tables("usual")["overlap_over_training"]
+    figure = overlap_over_training(table)
+    for axes, statistic in zip(figure.axes, ("path_depth", "intermediate_proportion"), strict=True):
+        for series, style in (("observed", "-"), ("baseline", "--")):
+            part = table.filter(statistic=statistic, series=series).sort("step")
+            line = lines(axes)[f"base/{series}"]
+            assert line.get_linestyle() == style
+            np.testing.assert_array_equal(line.get_xydata(), part.select("step", "mean").to_numpy())
+            bands = [set(map(tuple, band.get_paths()[0].vertices)) for band in axes.collections]
+            corners = set(part.select(pl.col("step").cast(float), "low").rows())
+            corners |= set(part.select(pl.col("step").cast(float), "high").rows())
+            assert any(corners <= band for band in bands)
+        assert axes.get_ylim()[0] == 0
+
+
+def test_an_unknown_mean_is_a_gap_and_an_unknown_interval_no_band():
+    table = tables("usual")["overlap_over_training"]
+    hole = (pl.col("step") == 100) & (pl.col("statistic") == "path_depth")
+    holed = table.with_columns(pl.when(hole).then(None).otherwise(c).alias(c) for c in ("mean", "low", "high"))
+    drawn = lines(overlap_over_training(holed).axes[0])["base/observed"].get_xdata()
+    assert 100 not in drawn and len(drawn) == len(table.filter(statistic="path_depth", series="observed")) - 1
+    bare = tables("no intervals")["overlap_over_training"]
+    assert all(
+        not len(path.vertices) for c in overlap_over_training(bare).axes[0].collections for path in c.get_paths()
+    )
+
+
+def test_one_step_is_points_with_bars_by_series():
+    table = tables("one step")["defects_over_training"]
+    for axes, statistic in zip(
+        FIGURES["defects_over_training"](table).axes, ("suppressed_good", "boosted_bad"), strict=True
+    ):
+        drawn = {bar.lines[0].get_gid() or bar.get_label(): bar for bar in axes.containers}
+        assert len(drawn) == 2
+        for i, series in enumerate(("observed", "chance")):
+            (row,) = table.filter(statistic=statistic, series=series).rows(named=True)
+            (bar,) = [b for b in axes.containers if b.lines[0].get_xdata()[0] == i]
+            assert bar.lines[0].get_ydata()[0] == row["mean"]
+            low, high = bar.lines[2][0].get_segments()[0][:, 1]
+            assert (low, high) == pytest.approx((row["low"], row["high"]))
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\nshuffled"]
+
+
+def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
+    logs = [analysis_tables(runs=("a",)), analysis_tables(runs=("b",), steps=(None,), intervals=False)]
+    both = {name: pl.concat([log[name] for log in logs], how="vertical_relaxed") for name in logs[0]}
+    table = figure_tables(**both)["overlap_over_training"]
+    level = table.filter(run="b", statistic="path_depth", series="observed")["mean"].item()
+    assert any(set(line.get_ydata()) == {level} for line in overlap_over_training(table).axes[0].lines)
+
+
+def test_distributions_are_drawn_as_steps():
+    table = tables("usual")["overlap_over_groups"]
+    for axes, statistic in zip(
+        FIGURES["overlap_over_groups"](table).axes, ("path_depth", "intermediate_proportion"), strict=True
+    ):
+        for series in ("observed", "baseline"):
+            part = table.filter(statistic=statistic, series=series)
+            line = lines(axes)[f"base/{series}"]
+            assert line.get_drawstyle() == "steps-post"
+            np.testing.assert_array_equal(line.get_xydata(), part.select("value", "share").to_numpy())
+
+
+def test_bins_of_positions_are_stairs_and_few_steps_points():
+    table = tables("usual")["advantage_by_position"]
+    figure = FIGURES["advantage_by_position"](table)
+    stairs = {patch.get_gid(): patch for patch in figure.axes[0].patches}
+    np.testing.assert_array_equal(stairs["base"].get_data().values, table["median"].to_numpy())
+    np.testing.assert_array_equal(stairs["base"].get_data().edges, [*table["first"], table["last"][-1] + 1])
+    assert len(figure.axes[0].patches) == 3
+    few = tables("no step")["advantage_by_position"]
+    points = lines(FIGURES["advantage_by_position"](few).axes[0])["base"]
+    np.testing.assert_array_equal(points.get_xydata(), few.select("first", "median").to_numpy())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_to_draw_is_said_in_the_axis(name):
+    nothing = figure_tables(**{key: table.clear() for key, table in analysis_tables().items()})
+    assert all("no " in " ".join(t.get_text() for t in axes.texts) for axes in FIGURES[name](nothing[name]).axes)
+    nulls = analysis_tables()
+    columns = [c for c in nulls["training"].columns if nulls["training"][c].dtype == pl.Float64]
+    nulls["training"] = nulls["training"].with_columns(pl.lit(None, pl.Float64).alias(c) for c in columns)
+    if name.endswith("training"):
+        figure = FIGURES[name](figure_tables(**nulls)[name])
+        assert all(axes.texts and not axes.lines for axes in figure.axes)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_name_the_unit_and_can_be_the_callers(name):
+    table = tables("usual")[name]
+    assert any("piece" in text.get_text() for text in all_texts(FIGURES[name](table, unit="piece")))
+    own = Figure(figsize=(7, 3))
+    axes = list(own.subplots(1, 2))
+    assert FIGURES[name](table, axes[0] if name == "advantage_by_position" else axes) is own
+    assert axes[0].has_data()
+
+
+def test_run_names_are_text_and_not_markup():
+    texts = [
+        text.get_text() for text in all_texts(overlap_over_training(tables("three runs")["overlap_over_training"]))
+    ]
+    (hostile,) = [text for text in texts if "evil" in text]
+    assert hostile.isprintable() and "_hidden" in texts
+
+
+def test_files_hold_the_data_and_are_the_same_twice(tmp_path):
+    made = tables("usual")
+    state = dict(mpl.rcParams)
+    written = save(made, tmp_path / "one")
+    save(made, tmp_path / "two")
+    assert dict(mpl.rcParams) == state
+    assert sorted(written) == sorted((tmp_path / "one").iterdir()) and len(written) == 3 * len(FIGURES)
+    for path in written:
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    for name, table in made.items():
+        assert_frame_equal(pl.read_csv(tmp_path / "one" / f"{name}.csv", schema=table.schema), table, check_exact=True)
+        pdf = (tmp_path / "one" / f"{name}.pdf").read_bytes()
+        stream = rb"FlateDecode[^>]*>>\s*stream\r?\n(.*?)\r?\nendstream"
+        streams = [zlib.decompress(s) for s in re.findall(stream, pdf, re.DOTALL)]
+        everything = pdf + b"".join(streams)
+        assert b"/CIDFontType2" in everything or b"/TrueType" in everything
+        assert b"/Type3" not in everything and b"CreationDate" not in everything
+
+
+def test_no_pyplot():
+    code = (
+        "import sys; from grpo_prm.figures import FIGURES; from figures.synthetic import analysis_tables;"
+        "from grpo_prm.figure_tables import figure_tables;"
+        "[FIGURES[n](t) for n, t in figure_tables(**analysis_tables(groups=5)).items()];"
+        "assert 'matplotlib.figure' in sys.modules; print('matplotlib.pyplot' in sys.modules)"
+    )
+    here = str(__import__("pathlib").Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": here}
+    )
+    assert done.stdout.strip() == "False", done.stderr

@@ -1,0 +1,403 @@
+"""The slow, obviously right definitions: every figure of an analysis from plain rows, with dictionaries and loops.
+
+Nothing here is shared with the package. A log is a list of (run, step, group_key, rows).
+Comments that open with "Reading:" mark what the definitions leave open and what is taken here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from oracle_sets import (
+    Group,
+    Members,
+    Row,
+    counted_sets,
+    four_statistics,
+    identical,
+    identical_share,
+    in_loss,
+    intermediate_tokens,
+    loss_tokens,
+    mean,
+    present,
+    ratio,
+    unique_loss_tokens,
+)
+from scipy.stats import t as student_t
+
+__all__ = ["Group", "Log", "Members", "Row", "analysed", "summary"]
+
+Log = Sequence[tuple[str, "int | None", str, Group]]
+EPS = 1e-4
+Z = 1.96
+POWERS = {"0.5": 0.5, "1": 1.0}
+
+
+# ---------------------------------------------------------------- rewards and advantages
+
+
+def finite(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def zero_variance(rewards: Sequence[float | None]) -> bool:
+    r = finite(rewards)
+    return len(r) < 2 or max(r) - min(r) <= 1e-6 * max(1.0, *(abs(x) for x in r))
+
+
+def group_advantages(
+    rewards: Sequence[float | None], std: str = "sample", batch: Sequence[float | None] = ()
+) -> list[float]:
+    """(r - mean) / (std + eps). `batch`: all rewards of the step, for std "batch".
+
+    Reading: `none` divides by 1, no eps; `batch` is the sample standard deviation of the step's rewards.
+    """
+    if zero_variance(rewards):
+        return [0.0] * len(rewards)
+    r = finite(rewards)
+    divisor = {
+        "sample": lambda: float(np.std(r, ddof=1)) + EPS,
+        "population": lambda: float(np.std(r)) + EPS,
+        "batch": lambda: float(np.std(finite(batch), ddof=1)) + EPS,
+        "none": lambda: 1.0,
+    }[std]()
+    centre = math.fsum(r) / len(r)
+    return [(x - centre) / divisor if x is not None and math.isfinite(x) else 0.0 for x in rewards]
+
+
+def tolerance(advantages: Sequence[float], logged: bool = False) -> float:
+    """Only beyond this a value of the group counts as positive or negative."""
+    most = max((abs(a) for a in advantages), default=0.0)
+    return 1e-6 * max(1.0, most) if logged else 1e-12 * most
+
+
+def step_mean(members: Members, values: Sequence[float]) -> float:
+    """R(λ) of rewards, A(λ) of advantages: every member counts, masked or not."""
+    return math.fsum(values[j] for j in members) / len(members)
+
+
+def sign_sums(
+    group: Group, members: Members, t: int, a: Sequence[float], w: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """S⁺ and S⁻ of the tree token (members, t): over the members in the loss there; w = 1 without weights."""
+    w = w or [1.0] * len(group)
+    having = [j for j in members if in_loss(group[j], t)]
+    return math.fsum(w[j] * max(a[j], 0.0) for j in having), math.fsum(w[j] * min(a[j], 0.0) for j in having)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    p, z2 = hits / n, Z * Z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return centre - half, centre + half
+
+
+def reward_interval(rewards: Sequence[float], members: Members, binary: tuple[float, float] | None = None):
+    """The step-reward interval: Wilson mapped back to the two rewards, else R ± t std / √|λ| with the group's std."""
+    n = len(members)
+    if binary:
+        low, high = binary
+        a, b = wilson(sum(rewards[j] == high for j in members), n)
+        return low + (high - low) * a, low + (high - low) * b
+    half = float(student_t.ppf(0.975, len(rewards) - 1) * np.std(rewards, ddof=1)) / math.sqrt(n)
+    centre = step_mean(members, rewards)
+    return centre - half, centre + half
+
+
+def certain(rewards: Sequence[float], members: Members, binary: tuple[float, float] | None = None) -> bool:
+    """The interval leaves mean(r) outside. Reading: a step of a zero-variance group never does (R is mean(r))."""
+    if zero_variance(rewards):
+        return False
+    low, high = reward_interval(rewards, members, binary)
+    centre = math.fsum(rewards) / len(rewards)
+    return centre < low or centre > high
+
+
+def two_rewards(rewards: Iterable[float]) -> tuple[float, float] | None:
+    """The two values of a log with exactly two distinct rewards, else None."""
+    values = sorted(set(rewards))
+    return (values[0], values[1]) if len(values) == 2 else None
+
+
+# ---------------------------------------------------------------- one analysed group
+
+
+class Analysed(NamedTuple):
+    """A group of two or more with the advantages that the analysis uses.
+
+    A value within the tolerance is set to exactly 0, in advantages and in step advantages, so that signs, |A| and 0/0
+    need no further care (the root's A is 0, not 1e-17).
+    """
+
+    run: str
+    step: int | None
+    key: str
+    rows: Group
+    a: list[float]
+    tol: float
+    zero: bool
+
+    @property
+    def rewards(self) -> list[float]:
+        return [row.reward for row in self.rows]
+
+    def step_advantage(self, members: Members) -> float:
+        value = step_mean(members, self.a)
+        return value if abs(value) > self.tol else 0.0
+
+
+def analysed(log: Log, std: str = "sample", advantage: str = "computed") -> list[Analysed]:
+    """Groups of one are left out. Reading: of the batch standard deviation too."""
+    groups = []
+    for run, step, key, rows in log:
+        if len(rows) < 2:
+            continue
+        rewards = [row.reward for row in rows]
+        batch = [row.reward for r, s, _, other in log if (r, s) == (run, step) and len(other) > 1 for row in other]
+        if advantage == "logged":
+            a = [float(row.advantage) for row in rows]
+            # Reading: logged values are used as logged, zero-variance or not; without rewards the advantages decide.
+            zero = zero_variance(rewards) if len(finite(rewards)) == len(rows) else zero_variance(a)
+        else:
+            a, zero = group_advantages(rewards, std, batch), zero_variance(rewards)
+        tol = tolerance(a, advantage == "logged")
+        groups.append(Analysed(run, step, key, rows, [x if abs(x) > tol else 0.0 for x in a], tol, zero))
+    return groups
+
+
+# ---------------------------------------------------------------- prm
+
+
+def certain_share(groups: Sequence[Analysed], log_is_binary: bool | None = None) -> float | None:
+    """Over all intermediate tokens of groups with rewards.
+
+    Reading: zero-variance groups stay in the denominator. Binary rewards: null if no group has k > 5; in a log of mixed
+    sizes the tokens of smaller groups stay in the denominator. `log_is_binary` False forces the other interval; True
+    says that the rewards are 0 and 1.
+    """
+    groups = [g for g in groups if len(finite(g.rewards)) == len(g.rows)]
+    binary = two_rewards(r for g in groups for r in g.rewards)
+    if log_is_binary is not None:
+        binary = (binary or (0.0, 1.0)) if log_is_binary else None
+    if binary and all(len(g.rows) <= 5 for g in groups):
+        return None
+    return mean(
+        float(certain(g.rewards, members, binary)) for g in groups for _, _, members in intermediate_tokens(g.rows)
+    )
+
+
+def contest(group: Group, members: Members, t: int, a: Sequence[float]) -> float | None:
+    plus, minus = sign_sums(group, members, t, a)
+    return None if plus == minus else 1.0 - abs(plus + minus) / (plus - minus)
+
+
+def mean_contest(groups: Sequence[Analysed]) -> float | None:
+    """Reading: S± leave members out that are not in the loss at t; a token whose members all have a = 0 is left out."""
+    return mean(
+        present(
+            contest(g.rows, members, t, g.a)
+            for g in groups
+            if not g.zero
+            for _, t, members in intermediate_tokens(g.rows)
+        )
+    )
+
+
+def has_logprobs(group: Group) -> bool:
+    return all(row.logprobs is not None or not row.tokens for row in group)
+
+
+def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | None:
+    """|Σ P a - Σ P A| / Σ |P a| over loss tokens of groups with log-probabilities, P = exp(x - mean x over the set).
+
+    Reading: A is the mean over the members in the loss at t (the identity under masks, w = 1), and so is the mean of x;
+    `plain` takes the mean over all members for A instead. The two differ only where members of one set differ in mask.
+    """
+    left, right, total = [], [], []
+    for g in groups:
+        if not has_logprobs(g.rows):
+            continue
+        for (members, t), having in unique_loss_tokens(g.rows).items():
+            x = {j: g.rows[j].logprobs[t] for j in having}
+            centre = math.fsum(x.values()) / len(having)
+            of_set = step_mean(members if plain else frozenset(having), g.a)
+            for j in having:
+                p = math.exp(x[j] - centre)
+                left.append(p * g.a[j])
+                right.append(p * of_set)
+                total.append(abs(p * g.a[j]))
+    return ratio(abs(math.fsum(left) - math.fsum(right)), math.fsum(total))
+
+
+def logprob_spread(groups: Sequence[Analysed]) -> dict[str, float | None]:
+    """Reading: max - min over the members in the loss at t; a position with one such member has spread 0 and counts."""
+    spreads = []
+    for g in groups:
+        if has_logprobs(g.rows):
+            for (members, t), having in unique_loss_tokens(g.rows).items():
+                if len(members) > 1:
+                    x = [g.rows[j].logprobs[t] for j in having]
+                    spreads.append(max(x) - min(x))
+    return {"mean": mean(spreads), "max": max(spreads, default=None)}
+
+
+def prm(groups: Sequence[Analysed], log_is_binary: bool | None = None) -> dict:
+    sizes = [(len(members), len(g.rows)) for g in groups for members in counted_sets(g.rows)]
+    return {
+        "process_steps": len(sizes),
+        "intermediate_steps": sum(1 < size < k for size, k in sizes),
+        "mean_step_size": mean(size for size, _ in sizes),
+        "certain_share": certain_share(groups, log_is_binary),
+        "contest": mean_contest(groups),
+        "identity_gap": identity_gap(groups),
+        "logprob_spread": logprob_spread(groups),
+    }
+
+
+# ---------------------------------------------------------------- defects
+
+
+def opposed_tokens(g: Analysed, sign: int) -> tuple[int, int]:
+    """Loss tokens of the completions with `sign` * a > 0 whose step advantage has the other sign, and all of them."""
+    own = [members for i, _, members in loss_tokens(g.rows) if sign * g.a[i] > 0]
+    return sum(sign * g.step_advantage(members) < 0 for members in own), len(own)
+
+
+def opposed_share(groups: Sequence[Analysed], sign: int) -> float | None:
+    pairs = [opposed_tokens(g, sign) for g in groups]
+    return ratio(sum(a for a, _ in pairs), sum(b for _, b in pairs))
+
+
+def amplification(groups: Sequence[Analysed]) -> float | None:
+    by_token = [abs(g.step_advantage(members)) for g in groups for _, _, members in loss_tokens(g.rows)]
+    by_tree = [abs(g.step_advantage(members)) for g in groups for members, _ in unique_loss_tokens(g.rows)]
+    return ratio(math.fsum(by_token), math.fsum(by_tree))
+
+
+def update_scale(groups: Sequence[Analysed], p: float) -> float | None:
+    return mean(len(members) ** -p for g in groups for _, _, members in loss_tokens(g.rows))
+
+
+def update_vectors(groups: Sequence[Analysed], p: float) -> tuple[list[float], list[float]]:
+    """Coefficients of ∇log π under GRPO and λ-GRPO. Reading: |λ| A counts every member, masked or not."""
+    grpo, ours = [], []
+    for g in groups:
+        for members, _ in unique_loss_tokens(g.rows):
+            grpo.append(len(members) * g.step_advantage(members))
+            ours.append(len(members) ** (1 - p) * g.step_advantage(members))
+    return grpo, ours
+
+
+def norm(vector: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(x * x for x in vector))
+
+
+def update_norm(groups: Sequence[Analysed], p: float) -> float | None:
+    grpo, ours = update_vectors(groups, p)
+    return ratio(norm(ours), norm(grpo))
+
+
+def update_cosine(groups: Sequence[Analysed], p: float) -> float | None:
+    grpo, ours = update_vectors(groups, p)
+    return ratio(math.fsum(x * y for x, y in zip(grpo, ours, strict=True)), norm(grpo) * norm(ours))
+
+
+def worst_groups(groups: Sequence[Analysed]) -> list[dict]:
+    """Reading: only groups with such tokens; ties in the order of the log."""
+    rows = []
+    for g in groups:
+        suppressed, good = opposed_tokens(g, +1)
+        names = {"run": g.run, "step": g.step, "group_key": g.key}
+        rows.append({**names, "suppressed_good_tokens": suppressed, "good_tokens": good})
+    rows = [row for row in rows if row["suppressed_good_tokens"]]
+    return sorted(rows, key=lambda row: -row["suppressed_good_tokens"])[:10]
+
+
+def defects(groups: Sequence[Analysed]) -> dict:
+    return {
+        "suppressed_good": opposed_share(groups, +1),
+        "boosted_bad": opposed_share(groups, -1),
+        "amplification": amplification(groups),
+        "update_scale": {name: update_scale(groups, p) for name, p in POWERS.items()},
+        "update_norm": {name: update_norm(groups, p) for name, p in POWERS.items()},
+        "update_cosine": {name: update_cosine(groups, p) for name, p in POWERS.items()},
+        "worst_groups": worst_groups(groups),
+    }
+
+
+def informativeness(groups: Sequence[Analysed]) -> float | None:
+    """The observed mean |A| over intermediate tokens, without zero-variance groups and identical sets."""
+    return mean(
+        abs(g.step_advantage(members))
+        for g in groups
+        if not g.zero
+        for _, _, members in intermediate_tokens(g.rows)
+        if not identical(g.rows, members)
+    )
+
+
+# ---------------------------------------------------------------- a whole log
+
+
+def duplicates(group: Group) -> int:
+    """Completions equal to an earlier one of their group (token ids; two empty ones are equal)."""
+    return sum(row.tokens in [other.tokens for other in group[:i]] for i, row in enumerate(group))
+
+
+def mismatches(log: Log, std: str) -> int:
+    """Groups whose logged advantages are off by more than 1e-3 anywhere."""
+    computed = analysed([entry for entry in log if all(row.advantage is not None for row in entry[3])], std)
+    return sum(any(abs(row.advantage - a) > 1e-3 for row, a in zip(g.rows, g.a, strict=True)) for g in computed)
+
+
+def counts(log: Log, groups: Sequence[Analysed]) -> dict:
+    """Reading: groups, completions, tokens (in the loss), duplicates and sizes are of the analysed groups, k >= 2."""
+    sizes = [len(g.rows) for g in groups]
+    most = max(Counter(sizes).values(), default=0)
+    return {
+        "completions": sum(sizes),
+        "tokens": sum(len(loss_tokens(g.rows)) for g in groups),
+        "groups": len(groups),
+        "groups_of_one": sum(len(rows) == 1 for _, _, _, rows in log),
+        "groups_zero_variance": sum(g.zero for g in groups),
+        "groups_k3": sum(k >= 3 for k in sizes),
+        "duplicates": sum(duplicates(g.rows) for g in groups),
+        "group_size": {
+            "min": min(sizes, default=None),
+            "mode": min((k for k in sizes if sizes.count(k) == most), default=None),  # Reading: of a tie the smallest
+            "max": max(sizes, default=None),
+        },
+    }
+
+
+def summary(
+    log: Log,
+    std: str = "sample",
+    advantage: str = "computed",
+    log_is_binary: bool | None = None,
+    pseudo: Sequence[Group] | None = None,
+) -> dict:
+    """The sections of summary.json that need no resampling: means only, None for 0/0.
+
+    Args:
+        log: Groups of any size; those of one are counted and left out.
+        std: "sample", "population", "none" or "batch".
+        advantage: "computed" or "logged".
+        log_is_binary: Overrules whether the certain share takes Wilson's interval.
+        pseudo: The pseudo-groups of the cross-prompt baseline; None: no baseline.
+    """
+    groups = analysed(log, std, advantage)
+    rows = [g.rows for g in groups]
+    return {
+        "counts": counts(log, groups),
+        "overlap": {**four_statistics(rows), "identical_share": identical_share(rows)},
+        "baseline": None if pseudo is None else four_statistics(pseudo),
+        "informativeness": {"observed": informativeness(groups)},
+        "prm": prm(groups, log_is_binary),
+        "defects": defects(groups),
+    }
