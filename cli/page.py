@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -26,15 +28,16 @@ CHANCE = {
 }
 
 
-def show(summary: dict[str, Any], console: Console, folder: str, log: str) -> None:
-    """Print the page.
+def show_summary(summary: dict[str, Any], folder: str, logs: list[str]) -> None:
+    """Print the page on stdout.
 
     Args:
         summary: The content of summary.json.
-        console: Where to.
         folder: The folder of the analysis, for what to do next.
-        log: The log as the user named it, for the commands.
+        logs: The logs as the user named them, for the commands.
     """
+    console = Console(markup=False, highlight=False, emoji=False)
+    log = shlex.join(logs)
     for title, body in (
         ("What was read", _read(summary)),
         ("Do completions overlap?", _overlap(summary)),
@@ -46,7 +49,7 @@ def show(summary: dict[str, Any], console: Console, folder: str, log: str) -> No
     ):
         console.print(Text(title, style="bold"))
         for part in body:
-            console.print(Text("  " + part) if isinstance(part, str) else part, soft_wrap=not console.is_terminal)
+            console.print(Padding(Text(printable(part)), (0, 0, 0, 2)) if isinstance(part, str) else part)
         console.print()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from .ahead import ahead
 from .errors import InputError
 from .interval import Z
 from .measure import Options, measure
@@ -22,15 +23,6 @@ from .totals import Totals
 from .training import training_table
 
 Paths = str | Path | Sequence[str | Path]
-
-BASELINE = {
-    "run": pl.String(),
-    "step": pl.Int64(),
-    "path_depth": pl.Float64(),
-    "intermediate_proportion": pl.Float64(),
-    "shared_proportion": pl.Float64(),
-    "non_trivial": pl.Boolean(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
     totals = Totals(options=reading)
     large = {name: Parts(name, spill) for name in ("completions", "process_steps", "rejected")}
     groups, baseline, samples, pool = [], [], Samples(options.seed), Pool(options.seed)
-    for batch in batches:
+    for batch in ahead(batches):
         totals.add(batch)
         large["rejected"].add(batch.rejected)
         for part in measure(batch.table, options):
@@ -106,11 +98,11 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
             large["process_steps"].add(part.process_steps)
             totals.add_dealt(part.dealt)
             samples.add(batch.table, part.groups)
-        baseline += pool.add(batch.table)
+        baseline.append(pool.add(batch.table))
     if not groups:
         raise InputError(_no_group(totals))
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), totals.binary)
-    pseudo = pl.concat([pl.DataFrame(schema=BASELINE), *baseline])
+    pseudo = pl.concat(baseline)
     return Analysis(
         summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
         groups=table,

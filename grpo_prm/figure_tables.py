@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import polars as pl
 
 Frame = pl.DataFrame | pl.LazyFrame
@@ -13,24 +15,41 @@ BINS, BIN = 16, 25  # most bins over positions, and fewest steps in one; fewer t
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def figure_tables(training: Frame, groups: Frame, baseline: Frame, process_steps: Frame) -> dict[str, pl.DataFrame]:
+class Tables(Protocol):
+    """The tables of an analysis that figures are made of, in memory or lazy.
+
+    Attributes:
+        training: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`; `null_mean`, `null_low` and `null_high` (the
+            same share under permuted rewards) where known.
+        groups: `run`, `path_depth`, `intermediate_proportion`.
+        baseline: The same of cross-prompt pseudo-groups.
+        process_steps: `run`, `start`, `size`, `k`, `tokens`, `advantage`, `zero_variance`.
+    """
+
+    @property
+    def training(self) -> Frame: ...  # noqa: D102
+    @property
+    def groups(self) -> Frame: ...  # noqa: D102
+    @property
+    def baseline(self) -> Frame: ...  # noqa: D102
+    @property
+    def process_steps(self) -> Frame: ...  # noqa: D102
+
+
+def figure_tables(analysis: Tables) -> dict[str, pl.DataFrame]:
     """Reduce the tables of an analysis to those that figures draw.
 
     Args:
-        training: training.parquet: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`; `null_mean`, `null_low`
-            and `null_high` (the same share under permuted rewards) where known.
-        groups: groups.parquet: `run`, `path_depth`, `intermediate_proportion`.
-        baseline: baseline.parquet: the same of cross-prompt pseudo-groups.
-        process_steps: process_steps.parquet: `run`, `start`, `size`, `k`, `tokens`, `advantage`, `zero_variance`.
+        analysis: Of `grpo_prm.analyze`, or anything with its tables.
 
     Returns:
         One table for each name in `grpo_prm.figures.FIGURES`; a log without the data gives a table without rows.
     """
-    training = training.lazy().collect()
+    training = analysis.training.lazy().collect()
     return {
         "overlap_over_training": over_training(training, OVERLAP, "baseline"),
-        "overlap_over_groups": over_groups(groups, baseline),
-        "advantage_by_position": by_position(process_steps),
+        "overlap_over_groups": over_groups(analysis.groups, analysis.baseline),
+        "advantage_by_position": by_position(analysis.process_steps),
         "defects_over_training": over_training(training, DEFECTS, "chance"),
     }
 

@@ -1,8 +1,8 @@
-"""How sure: percentile bootstrap over clusters, Wilson and Student intervals (SPEC: How sure)."""
+"""How sure: resamples of clusters, Wilson and Student intervals (SPEC: How sure)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,10 +29,9 @@ class Interval(NamedTuple):
 
 def cluster_sums(sums: Floats, clusters: Ints) -> Floats:
     """Add the rows of `sums`, shape (groups, columns), cluster by cluster: shape (clusters, columns)."""
-    _, cluster = np.unique(clusters, return_inverse=True)
-    total = np.zeros((int(cluster.max(initial=-1)) + 1, sums.shape[1]))
-    np.add.at(total, cluster, sums)
-    return total
+    order = np.argsort(clusters, kind="stable")
+    opens = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    return np.add.reduceat(sums[order], opens, axis=0) if len(sums) else sums
 
 
 def resampled_sums(sums: Floats, seed: int) -> Floats:
@@ -66,31 +65,6 @@ def _draws(clusters: int, seed: int) -> Iterator[Floats]:
         rows = min(block, RESAMPLES - begin)
         drawn = rng.integers(0, clusters, (rows, clusters)) + clusters * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
-
-
-def percentile_interval(
-    statistic: Callable[[Floats], Floats], sums: Floats, resampled: Floats | None, clusters: int
-) -> Interval:
-    """Percentile interval of a function of column sums.
-
-    Args:
-        statistic: From column sums, shape (..., columns), to the figure, shape (...,); NaN for 0/0.
-        sums: One row per cluster, shape (clusters, columns).
-        resampled: `resampled_sums` of the same columns; None: no interval is wanted.
-        clusters: How many clusters have anything to say of the figure; reported as n.
-
-    Returns:
-        The figure of all clusters with the 2.5 and 97.5 percentiles; both None below 20 clusters.
-    """
-    mean = _number(float(statistic(sums.sum(axis=0))))
-    if mean is None or resampled is None or clusters < FEW_CLUSTERS:
-        return Interval(mean, None, None, clusters)
-    low, high = np.nanpercentile(statistic(resampled), [2.5, 97.5])
-    return Interval(mean, _number(float(low)), _number(float(high)), clusters)
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def wilson(successes: Floats, trials: Floats, z: float = Z) -> tuple[Floats, Floats]:

@@ -121,12 +121,18 @@ def _faults(table: pl.DataFrame) -> Iterator[tuple[pl.Series, str]]:
         null = table.select(pl.col(column).list.eval(pl.element().is_null()).list.any().fill_null(False)).to_series()
         yield null, f"{column} holds a null"
         if column != "tokens":
-            yield (table[column].list.len() != table["tokens"].list.len()).fill_null(False), f"{column} is not as long as tokens"
+            yield (
+                (table[column].list.len() != table["tokens"].list.len()).fill_null(False),
+                f"{column} is not as long as tokens",
+            )
     yield (table["tokens"].list.min() < 0).fill_null(False), "a token id is negative"
     floats = [c for c in table.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
     for column in floats:
         yield (~table[column].is_finite()).fill_null(False), f"{column} is not finite"
-    yield (table["group"].rle_id().is_first_distinct() & ~table["group"].is_first_distinct()), "its group stands in two places"
+    yield (
+        (table["group"].rle_id().is_first_distinct() & ~table["group"].is_first_distinct()),
+        "its group stands in two places",
+    )
     twice = table.select(pl.struct("group", "sample").is_first_distinct()).to_series()
     yield ~twice, "its (group, sample) stands twice"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
 
 from .defects import POWERS
-from .forest import Floats
-from .interval import FEW_CLUSTERS, Interval, cluster_sums, percentile_interval, resampled_sums, wilson
+from .forest import Floats, Ints
+from .interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
 
 # Figure to (numerator, denominator): columns of the groups table, `groups` being 1. The figure is the ratio of their
 # sums; a group whose numerator is null has no say in it.
@@ -30,69 +30,111 @@ RATIOS = {
     "zero_variance": ("zero_variance", "groups"),
 } | {f"update_scale_{p:g}": (f"scale_{p:g}", "tokens") for p in POWERS}
 OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial")  # the baseline has these too
+UPDATES = tuple(f"update_{name}_{p:g}" for p in POWERS for name in ("norm", "cosine"))
+_UPDATE_COLUMNS = ("norm_0", *(f"{name}_{p:g}" for p in POWERS for name in ("norm", "dot")))
 CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
-UPDATES = ["norm_0", *(f"{name}_{p:g}" for p in POWERS for name in ("norm", "dot"))]
 
 
-def intervals(
-    groups: pl.DataFrame, clusters: Sequence[str], seed: int, names: Sequence[str] = tuple(RATIOS)
-) -> dict[str, Interval]:
-    """Ratios of sums over groups, each with its 95 % range.
+class Sums:
+    """The groups of a log as a matrix of sums, of which any part gives its figures.
 
     Args:
         groups: The groups table, or any table with the columns of the ratios asked for.
-        clusters: Columns that name the cluster of a group; groups of one cluster are resampled together.
-        seed: Of the resamples.
-        names: Which of `RATIOS`.
-
-    Returns:
-        Figure to interval: `non_trivial` is Wilson over groups, the others are percentiles over clusters.
+        clusters: Columns that name the cluster of a group.
+        ratios: Which of `RATIOS`.
+        updates: `UPDATES` too: length and direction of the update under λ-GRPO (SPEC: update norm, update cosine).
     """
-    parts = []
-    for top, bottom in (RATIOS[name] for name in names):
-        weight = pl.lit(1.0) if bottom == "groups" else pl.col(bottom).cast(pl.Float64)
-        parts.append(pl.col(top).cast(pl.Float64).fill_null(0.0).alias(f"{top}/{len(parts)}"))
-        parts.append(pl.when(pl.col(top).is_not_null()).then(weight).otherwise(0.0).alias(f"{bottom}/{len(parts)}"))
-    sums, resampled = _sums(groups, parts, clusters, seed)
-    found = {}
-    for name, at in zip(names, range(0, 2 * len(names), 2), strict=True):
-        some = int((sums[:, at + 1] > 0).sum())
-        found[name] = percentile_interval(lambda x, at=at: _divide(x[..., at], x[..., at + 1]), sums, resampled, some)
-    if "non_trivial" in found and len(groups):
-        low, high = wilson(float(groups["non_trivial"].sum()), float(len(groups)))
-        found["non_trivial"] = Interval(found["non_trivial"].mean, float(low), float(high), len(groups))
-    return found
 
+    def __init__(
+        self,
+        groups: pl.DataFrame,
+        clusters: Sequence[str],
+        ratios: Sequence[str] = tuple(RATIOS),
+        *,
+        updates: bool = True,
+    ) -> None:
+        self.names = (*ratios, *(UPDATES if updates else ()))
+        self._updates = updates
+        tops, bottoms = [], []
+        for top, bottom in (RATIOS[name] for name in ratios):
+            weight = pl.lit(1.0) if bottom == "groups" else pl.col(bottom).cast(pl.Float64)
+            tops.append(pl.col(top).cast(pl.Float64).fill_null(0.0).alias(str(len(tops))))
+            said = pl.when(pl.col(top).is_not_null()).then(weight).otherwise(0.0)
+            bottoms.append(said.alias(f"/{len(bottoms)}"))
+        columns = [*tops, *bottoms, *(pl.col(name) for name in _UPDATE_COLUMNS if updates)]
+        self._values = groups.select(columns).to_numpy()
+        self._ratios = len(tops)
+        self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
 
-def update_intervals(groups: pl.DataFrame, clusters: Sequence[str], seed: int) -> dict[str, Interval]:
-    """`update_norm_P` and `update_cosine_P`: what λ-GRPO would change in this run (SPEC: update norm, update cosine).
+    def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
+        """Every figure of some groups with its 95 % range.
 
-    ρ(p) is the ratio of the norms of the coefficient vectors under p and under GRPO, c(p) their cosine.
-    """
-    sums, resampled = _sums(groups, [pl.col(name) for name in UPDATES], clusters, seed)
-    some = int((sums[:, 0] > 0).sum())
-    found = {}
-    for p in POWERS:
-        norm, dot = UPDATES.index(f"norm_{p:g}"), UPDATES.index(f"dot_{p:g}")
-        figures = {
-            f"update_norm_{p:g}": lambda x, norm=norm: np.sqrt(_divide(x[..., norm], x[..., 0])),
-            f"update_cosine_{p:g}": lambda x, norm=norm, dot=dot: _divide(
-                x[..., dot], np.sqrt(x[..., 0] * x[..., norm])
-            ),
+        Args:
+            seed: Of the resamples.
+            rows: Which groups.
+
+        Returns:
+            Figure to interval; `non_trivial` is Wilson over groups, the others are percentiles over clusters.
+        """
+        values = self._values[rows]
+        sums = cluster_sums(values, self._cluster[rows])
+        mean = self._figures(sums.sum(axis=0))
+        ranges = np.full((2, len(mean)), np.nan)
+        if len(sums) >= FEW_CLUSTERS:
+            ranges = _percentiles(self._figures(resampled_sums(sums, seed)))
+        clusters = (self._bottoms(sums) > 0).sum(axis=0)
+        found = {
+            name: Interval(_number(m), _number(low), _number(high), int(n))
+            if n >= FEW_CLUSTERS
+            else Interval(_number(m), None, None, int(n))
+            for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
         }
-        found |= {name: percentile_interval(figure, sums, resampled, some) for name, figure in figures.items()}
+        if "non_trivial" in found and len(values):
+            at = self.names.index("non_trivial")
+            low, high = wilson(values[:, at].sum(), len(values))
+            found["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), len(values))
+        return found
+
+    def _bottoms(self, sums: Floats) -> Floats:
+        """What must be positive for each figure to exist."""
+        bottoms = sums[..., self._ratios : 2 * self._ratios]
+        if not self._updates:
+            return bottoms
+        return np.concatenate([bottoms, np.repeat(sums[..., [2 * self._ratios]], len(UPDATES), axis=-1)], axis=-1)
+
+    def _figures(self, sums: Floats) -> Floats:
+        """From column sums, shape (..., columns), to figures, shape (..., names); NaN for 0/0."""
+        ratios = _divide(sums[..., : self._ratios], sums[..., self._ratios : 2 * self._ratios])
+        if not self._updates:
+            return ratios
+        return np.concatenate([ratios, *_updates(sums[..., 2 * self._ratios :])], axis=-1)
+
+
+def _updates(sums: Floats) -> Iterator[Floats]:
+    """`UPDATES`: ρ, the ratio of the norms of the coefficient vectors under p and under GRPO, and their cosine."""
+    base = sums[..., [0]]
+    for p in range(len(POWERS)):
+        norm, dot = sums[..., [1 + 2 * p]], sums[..., [2 + 2 * p]]
+        yield np.sqrt(_divide(norm, base))
+        yield _divide(dot, np.sqrt(base * norm))
+
+
+def _percentiles(resampled: Floats) -> Floats:
+    """2.5 and 97.5 percentiles of each column over the resamples that have the figure, shape (2, columns)."""
+    whole = ~np.isnan(resampled).any(axis=0)
+    found = np.full((2, resampled.shape[1]), np.nan)
+    found[:, whole] = np.percentile(resampled[:, whole], [2.5, 97.5], axis=0)
+    for column in np.flatnonzero(~whole):
+        values = resampled[:, column]
+        if len(values := values[~np.isnan(values)]):
+            found[:, column] = np.percentile(values, [2.5, 97.5])
     return found
-
-
-def _sums(
-    groups: pl.DataFrame, columns: list[pl.Expr], clusters: Sequence[str], seed: int
-) -> tuple[Floats, Floats | None]:
-    sums = cluster_sums(
-        groups.select(columns).to_numpy(), groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
-    )
-    return sums, resampled_sums(sums, seed) if len(sums) >= FEW_CLUSTERS else None
 
 
 def _divide(top: Floats, bottom: Floats) -> Floats:
     """Quotient, NaN where the denominator is not positive."""
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=np.asarray(bottom) > 0)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -13,7 +13,7 @@ from .forest import Floats
 from .identity import identity_gap
 from .interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from .measure import Options
-from .statistics import CLUSTER, OVERLAP, intervals, update_intervals
+from .statistics import CLUSTER, OVERLAP, Sums
 from .totals import Totals
 
 SCHEMA_VERSION = 1
@@ -38,7 +38,7 @@ def summarize(
         The content of summary.json.
     """
     notes: dict[str, str] = {}
-    found = intervals(groups, CLUSTER, options.seed) | update_intervals(groups, CLUSTER, options.seed)
+    found = Sums(groups, CLUSTER).intervals(options.seed)
     chance = _chance(groups, totals, found, notes)
     summary = {
         "schema_version": SCHEMA_VERSION,
@@ -122,7 +122,8 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
         return dict.fromkeys(OVERLAP)
     if pooled:
         notes["baseline"] = f"{pooled} pools of pseudo-groups span several steps, each too small on its own"
-    return {name: _mean(value) for name, value in intervals(baseline, ("run", "step"), seed, OVERLAP).items()}
+    found = Sums(baseline, ("run", "step"), OVERLAP, updates=False).intervals(seed)
+    return {name: _mean(value) for name, value in found.items()}
 
 
 def _chance(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from .statistics import CLUSTER, OVERLAP, intervals, update_intervals
+from .statistics import CLUSTER, OVERLAP, Sums
 
 SCHEMA = {
     "run": pl.String(),
@@ -18,7 +18,7 @@ SCHEMA = {
 
 
 def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Figures of each step, with the intervals of `statistics.intervals` inside the step.
+    """Figures of each step, with the intervals of `statistics.Sums` inside the step.
 
     Args:
         groups: The groups table.
@@ -29,10 +29,10 @@ def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, seed: int) -> p
     Returns:
         `SCHEMA`, sorted by run and step in the order of the log.
     """
-    rows = []
-    for (run, step), part in groups.group_by("run", "step", maintain_order=True):
-        found = intervals(part, CLUSTER, seed) | update_intervals(part, CLUSTER, seed)
-        rows += [(run, step, name, *value) for name, value in found.items()]
+    rows, sums = [], Sums(groups, CLUSTER)
+    steps = groups.with_row_index("row").group_by("run", "step", maintain_order=True).agg("row")
+    for run, step, at in steps.iter_rows():
+        rows += [(run, step, name, *value) for name, value in sums.intervals(seed, at).items()]
     for (run, step), part in baseline.group_by("run", "step", maintain_order=True):
         rows += [
             (run, step, f"baseline_{name}", part[name].cast(pl.Float64).mean(), None, None, len(part))

@@ -384,12 +384,8 @@ def summary(
 ) -> dict:
     """The sections of summary.json that need no resampling: means only, None for 0/0.
 
-    Args:
-        log: Groups of any size; those of one are counted and left out.
-        std: "sample", "population", "none" or "batch".
-        advantage: "computed" or "logged".
-        log_is_binary: Overrules whether the certain share takes Wilson's interval.
-        pseudo: The pseudo-groups of the cross-prompt baseline; None: no baseline.
+    `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules which
+    interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
     """
     groups = analysed(log, std, advantage)
     rows = [g.rows for g in groups]

@@ -1,7 +1,7 @@
 """Read rollout logs, whatever framework wrote them, as batches of whole groups.
 
-A format is one file with a `Format`: a name, a `detect(head)` that knows a log by the content of its first rows, and an
-`open(sources, options, head)` that returns a `log.Log`. Most formats only say what their columns mean and leave the
+A format is one file with a `Format`: a name, a `detect(head)` that knows a log by the content of its first rows, and
+an `open(sources, options, head)` that returns a `log.Log`. Most formats only say what their columns mean and leave the
 rest to `generic.open_log(sources, options, head, name, defaults={"prompt": "input"}, change=...)`. A format with more
 to say wraps `Log.parts`, which yields `records.Part`: rows with the columns of `records.row_schema(plan)`
 (`_file`, `_line`, `run`, `step`, `key`, `prompt`, `completion`, `tokens`, `reward`, `reward/NAME`, `advantage`, ...; all

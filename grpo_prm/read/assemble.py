@@ -80,7 +80,9 @@ def _returned(key: Key, rows: pl.DataFrame, log: Log, before: frozenset[Key]) ->
     where = f"{log.sources[rows['_file'][0]].name}:{rows['_line'][0]}: step {key[1]} of run {key[0]}"
     if key in before:
         return InputError(f"{where} stands in another log too. Give both as one folder, or as files numbered in a row.")
-    return Disordered(f"{where} comes back after it was handed out. Read the log with ordered=False, which reads it twice.")
+    return Disordered(
+        f"{where} comes back after it was handed out. Read the log with ordered=False, which reads it twice."
+    )
 
 
 def last_parts(parts: Iterable[Part]) -> dict[Key, int]:

@@ -8,12 +8,13 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 CUT_SHORT = "the compressed file is cut short"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Chunk(NamedTuple):
@@ -46,12 +47,13 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
     """
     with ThreadPoolExecutor(1) as ahead, path.open("rb") as raw:
         pieces = _pieces(raw, unpacked(raw), size or CHUNK)
-        waiting = ahead.submit(next, pieces, None)
+        waiting = ahead.submit(_next, pieces)
         line = 1
         while (piece := waiting.result()) is not None:
-            waiting = ahead.submit(next, pieces, None)
-            lines = count(piece[0], b"\n") + (not piece[0].endswith(b"\n") and bool(piece[0]))
-            yield Chunk(piece[0], line, lines, *piece[1:])
+            waiting = ahead.submit(_next, pieces)
+            data, done, fault = piece
+            lines = count(data, b"\n") + (data[-1:] not in (b"\n", b""))
+            yield Chunk(data, line, lines, done, fault)
             line += lines
 
 
@@ -60,21 +62,29 @@ def count(data: bytes, character: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == character[0]))
 
 
-def unpacked(raw: BinaryIO) -> BinaryIO:
-    """The file itself, or what its .gz or .zst holds (several members and frames too)."""
+def unpacked(raw: BinaryIO) -> Any:
+    """The file itself, or what its .gz or .zst holds, several members and frames too; cut short raises EOFError."""
     magic = raw.read(4)
     raw.seek(0)
-    if magic[:2] == b"\x1f\x8b":
+    if magic[:2] == GZIP:
         return gzip.GzipFile(fileobj=raw)
-    if magic == b"\x28\xb5\x2f\xfd":
-        import zstandard
-
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return raw
+    return _Zstd(raw) if magic == ZSTD else raw
 
 
-def _pieces(raw: BinaryIO, file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, str | None]]:
-    """Pieces that end with a newline, where the file on disk stands, and what stopped the reading."""
+def read_all(path: Path) -> tuple[bytes, str | None]:
+    """What a file holds, unpacked, as far as it can be read, and why not further."""
+    with path.open("rb") as raw:
+        return _read(unpacked(raw), 1 << 62)
+
+
+_Piece = tuple[bytes, int, str | None]  # bytes that end with a newline, where the file on disk stands, what stopped it
+
+
+def _next(pieces: Iterator[_Piece]) -> _Piece | None:
+    return next(pieces, None)
+
+
+def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[_Piece]:
     rest: list[bytes] = []  # the parts of a line that is not whole yet
     fault = None
     while fault is None:
@@ -90,21 +100,46 @@ def _pieces(raw: BinaryIO, file: BinaryIO, size: int) -> Iterator[tuple[bytes, i
         yield last, raw.tell(), fault
 
 
-def _read(file: BinaryIO, size: int) -> tuple[bytes, str | None]:
-    """Up to `size` bytes, small reads put together; what came before a fault is kept."""
+def _read(file: Any, size: int) -> tuple[bytes, str | None]:
+    """Up to `size` bytes; what came before a fault is kept."""
     if isinstance(file, io.BufferedReader):
-        return file.read(size), None
-    parts, missing = [], size
+        return file.read(size if size < 1 << 62 else -1), None
+    parts, missing, take = [], size, getattr(file, "read1", file.read)
     try:
-        while missing and (part := file.read(min(missing, 1 << 20))):
+        while missing and (part := take(min(missing, 1 << 20))):
             parts.append(part)
             missing -= len(part)
     except EOFError:
         return b"".join(parts), CUT_SHORT
     except (OSError, zlib.error) as error:
         return b"".join(parts), f"the compressed file is damaged ({error})"
-    except Exception as error:
-        if type(error).__name__ != "ZstdError":
-            raise
-        return b"".join(parts), f"the compressed file is damaged ({error})"
     return b"".join(parts), None
+
+
+class _Zstd(io.RawIOBase):
+    """What a .zst holds. The reader of `zstandard` does not tell a file that is cut short from one that ends."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw, self._zstandard, self._frame, self._rest = raw, zstandard, None, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            packed = (self._frame.unused_data if self._frame and self._frame.eof else b"") or self._raw.read(1 << 16)
+            if not packed:
+                if self._frame and not self._frame.eof:
+                    raise EOFError(CUT_SHORT)
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._rest = self._frame.decompress(packed)
+            except self._zstandard.ZstdError as error:
+                raise OSError(str(error)) from None
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UsageError
 from .options import ReadOptions
 
-# Names that are recognised; the first that exists in a log wins. `scores` and `masks` are those of rows that hold a group.
+# Names that are recognised; the first that exists in a log wins. `scores` and `masks` stand in rows that hold a group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
     "step": ("step", "global_step", "iteration", "gen_step"),

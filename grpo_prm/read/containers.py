@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import orjson
 import polars as pl
 
 from ..errors import InputError
-from .chunks import CHUNK, unpacked
-from .records import Bad, Record, _parse, parse_lines
+from .chunks import CHUNK, CUT_SHORT, read_all, unpacked
+from .columns import NAMES
+from .records import Record, parse, parse_lines
 from .sources import Source, kind
+from .values import Bad
 
 HEAD = 2 << 20  # bytes by which a log is known
 HEAD_ROWS = 1024
@@ -75,10 +78,10 @@ def _start(path: Path) -> bytes:
         try:
             while part := file.read(HEAD):
                 parts.append(part)
-                if b"\n" in part or part[:4] == b"PAR1" or sum(map(len, parts)) > 1 << 30:
+                if b"\n" in part or part[:4] == b"PAR1":
                     break
-        except Exception:  # noqa: BLE001, S110 - cut short; what came before is what there is
-            pass
+        except (EOFError, OSError, zlib.error):
+            pass  # cut short: what came before is what there is
         start = b"".join(parts)
         cut = start.rfind(b"\n") + 1
         return start[:cut] or start
@@ -93,9 +96,10 @@ def json_rows(path: Path, name: str) -> tuple[list[Any], str]:
     Raises:
         InputError: Not JSON, or no array of objects, or more than one.
     """
-    with path.open("rb") as raw:
-        data = unpacked(raw).read()
-    value = _parse(data)
+    data, fault = read_all(path)
+    if fault:
+        raise InputError(f"{name}: {fault}. Get the whole file.")
+    value = parse(data)
     if isinstance(value, Bad):
         raise InputError(f"{name}: {value.reason}. A log is one JSON array, or one JSON object per line.")
     if isinstance(value, list):
@@ -127,30 +131,39 @@ def csv_records(path: Path) -> Iterator[tuple[list[Record], int, int]]:
     """Rows of a CSV or TSV with a header line, some at a time; numbered by the line on which they end."""
     csv.field_size_limit(sys.maxsize)
     with path.open("rb") as raw:
-        text = io.TextIOWrapper(unpacked(raw), "utf-8-sig", errors="surrogateescape", newline="")
-        first = text.readline()
-        reader = csv.reader(text, delimiter="\t" if "\t" in first else ",")
-        names = next(csv.reader([first], delimiter="\t" if "\t" in first else ","), [])
+        file = unpacked(raw)
+        file = file if isinstance(file, io.BufferedIOBase) else io.BufferedReader(file)
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            first = text.readline()
+        except (EOFError, OSError, zlib.error):
+            first = ""
+        dialect = {"delimiter": "\t" if "\t" in first else ","}
+        names, reader = next(csv.reader([first], **dialect), []), csv.reader(text, **dialect)
         records: list[Record] = []
         size = 0
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
+        while (record := _csv_next(reader, names)) is not None:
+            records.append(record)
+            size += len(record.raw)
+            if isinstance(record.value, Bad) and record.value.reason.startswith(("not CSV", CUT_SHORT)):
                 break
-            except (csv.Error, OSError, EOFError) as error:
-                records.append(Record(reader.line_num + 2, Bad("", f"not CSV ({error})"), ""))
-                if not isinstance(error, csv.Error):
-                    break
-                continue
-            if not cells:
-                continue
-            records.append(_csv_record(names, cells, reader.line_num + 1))
-            size += sum(map(len, cells))
             if size >= CHUNK:
                 yield records, size, raw.tell()
                 records, size = [], 0
         yield records, size, raw.tell()
+
+
+def _csv_next(reader: Any, names: list[str]) -> Record | None:
+    """The next row that is not blank, None at the end."""
+    try:
+        cells = next(row for row in reader if row)
+    except StopIteration:
+        return None
+    except EOFError:
+        return Record(reader.line_num + 2, Bad("", CUT_SHORT), "")
+    except (csv.Error, OSError, zlib.error) as error:
+        return Record(reader.line_num + 2, Bad("", f"not CSV ({error})"), "")
+    return _csv_record(names, cells, reader.line_num + 1)
 
 
 def _csv_record(names: list[str], cells: list[str], line: int) -> Record:
@@ -164,8 +177,6 @@ def _csv_record(names: list[str], cells: list[str], line: int) -> Record:
 
 def _empty_text(names: list[str], cells: list[str]) -> dict[str, str]:
     """An empty cell is an absent value, but an empty completion is one."""
-    from .columns import NAMES
-
     return {n: "" for n, c in zip(names, cells, strict=True) if c == "" and n in NAMES["completion"]}
 
 
@@ -183,5 +194,3 @@ def parquet_frames(path: Path, name: str, rows: int | None = None) -> Iterator[t
             yield frame, share, done
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{name}: not a parquet file that can be read ({error}). Check that it is whole.") from None
-
-

@@ -142,12 +142,12 @@ def _seen(memory: Memory, run: str) -> Counter[int]:
 def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, cut: Cut) -> None:
     for bucket in at:
         one, draws = np.array([bucket]), int(buckets.size[bucket]) // k
-        if buckets.advantage is not None:
-            if _cut_where_it_fits(buckets, one, draws, cut)[0] or _fit(buckets, one, 1)[0]:
-                continue
+        logged = buckets.advantage is not None
+        if logged and (_cut_where_it_fits(buckets, one, draws, cut)[0] or _fit(buckets, one, 1)[0]):
+            continue
         if clear:
             cut.draws[bucket] = draws
-            cut.how[bucket] = "unchecked" if buckets.advantage is None else "disagree"
+            cut.how[bucket] = "disagree" if logged else "unchecked"
 
 
 def _cut_where_it_fits(buckets: Buckets, at: Ints, draws: int, cut: Cut) -> NDArray[np.bool_]:

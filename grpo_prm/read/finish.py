@@ -25,7 +25,11 @@ class Finisher:
             rows = self._with_units(rows)
         absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
         parts = [c for c in rows.columns if c.startswith(REWARD_PART)]
-        return rows.with_columns(absent).select(*SCHEMA, *parts, *(c for c in plan.keep if c not in (*SCHEMA, *parts))).rechunk()
+        return (
+            rows.with_columns(absent)
+            .select(*SCHEMA, *parts, *(c for c in plan.keep if c not in (*SCHEMA, *parts)))
+            .rechunk()
+        )
 
     def _with_units(self, rows: pl.DataFrame) -> pl.DataFrame:
         from ..tokenize import load, units

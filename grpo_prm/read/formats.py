@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from importlib.metadata import entry_points
 
 from ..errors import InputError, UsageError
@@ -14,7 +13,6 @@ from .containers import head_rows
 from .log import Format, Head, Log
 from .options import ReadOptions
 from .sources import Source
-
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
 FORMATS = ("canonical", "trl", "verl", "generic")
@@ -25,8 +23,6 @@ def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
     known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
     for name in FORMATS:
-        if not find_spec(f"{__package__}.{name}"):
-            continue  # XXX until all are written
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
     return known

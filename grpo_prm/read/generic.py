@@ -9,9 +9,10 @@ from .chunks import chunks
 from .columns import Plan, make_plan
 from .log import Format, Head, Log
 from .options import ReadOptions
-from .records import Bad, Part, Record, parse_lines, reject_frame, to_part
+from .records import Part, Record, parse_lines, reject_frame, to_part
 from .sources import Source
 from .typed import read_chunk, read_frame, wire_schema
+from .values import Bad
 
 
 def open_log(
@@ -99,7 +100,7 @@ def _parquet(source: Source, index: int, plan: Plan) -> Iterator[Part]:
         number += len(frame)
 
 
-def _detect(head: Head) -> bool:
+def _detect(_: Head) -> bool:
     """Any log of rows is taken; what its columns must hold is checked when it is opened."""
     return True
 

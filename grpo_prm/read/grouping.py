@@ -1,4 +1,4 @@
-"""Rows of whole steps to groups: buckets of one key or prompt, cut into draws where a prompt was drawn more than once."""
+"""Rows of whole steps to groups: buckets of one key or prompt, cut into draws where a prompt was drawn again."""
 
 from __future__ import annotations
 
@@ -102,7 +102,11 @@ def reject(rows: pl.DataFrame, sources: Sequence[Source], field: str, reason: st
 
 def _raw(rows: pl.DataFrame) -> pl.Series:
     """What is left of a row to show."""
-    text = rows["completion"] if "completion" in rows.columns else rows["tokens"].list.head(20).cast(pl.List(pl.String)).list.join(" ")
+    text = (
+        rows["completion"]
+        if "completion" in rows.columns
+        else rows["tokens"].list.head(20).cast(pl.List(pl.String)).list.join(" ")
+    )
     return text.str.slice(0, 200).fill_null("")
 
 
@@ -127,7 +131,11 @@ def _without_repeats(
     )
     if not repeated.any():
         return rows, bucket, pl.DataFrame(schema=REJECTED)
-    return rows.filter(~repeated), bucket[~repeated.to_numpy()], reject(rows.filter(repeated), sources, "sample", "duplicate")
+    return (
+        rows.filter(~repeated),
+        bucket[~repeated.to_numpy()],
+        reject(rows.filter(repeated), sources, "sample", "duplicate"),
+    )
 
 
 def _steps(heads: pl.DataFrame) -> list[tuple[str, int]]:

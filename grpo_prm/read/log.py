@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .columns import Plan
-from .records import Part
 from .options import ReadOptions
+from .records import Part
 from .sources import Source
 
 

@@ -1,36 +1,35 @@
-"""Rows of a log, one Python object each, to canonical rows: the careful way, which says what is wrong with which row."""
+"""Rows of a log, one Python object each, to canonical rows: the careful way, which says what is wrong where."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 import polars as pl
 
 from ..rollouts import REJECTED, REWARD_PART
-from .chat import messages_of, parts
 from .columns import LISTS, MISSING, Plan, at
+from .values import (
+    Bad,
+    advantage_of,
+    called,
+    completion_of,
+    flags_of,
+    floats_of,
+    ids_of,
+    json_list,
+    kept_of,
+    name_of,
+    number_of,
+    prompt_of,
+    step_of,
+    truncated_of,
+)
 
 RAW = 200  # characters of a rejected row that are kept
-INT32 = 2**31
-LARGE = 1e30  # beyond it a log-probability is not one
-DIGITS = r"-?[0-9]{1,18}"  # a step that is written as text
-STOPPED = ("length", "max_tokens", "truncated")  # reasons to stop that mean the length limit
 _KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
-
-
-class Bad(Exception):
-    """One row that cannot be used: the field and the reason. Caught here and kept among the rejected rows."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason = field, reason
 
 
 class Record(NamedTuple):
@@ -87,10 +86,11 @@ def parse_lines(data: bytes, line: int) -> Iterator[Record]:
     """The rows of JSON lines, blank lines left out."""
     for number, text in enumerate(data.split(b"\n"), line):
         if stripped := text.strip():
-            yield Record(number, _parse(stripped), stripped)
+            yield Record(number, parse(stripped), stripped)
 
 
-def _parse(text: bytes) -> Any:
+def parse(text: bytes) -> Any:
+    """A JSON value, or what is wrong with it as a `Bad`."""
     try:
         return orjson.loads(text)
     except ValueError:
@@ -120,7 +120,7 @@ def to_part(records: Iterable[Record], plan: Plan, file: int, name: str, run: st
         as one.
     """
     rows: list[dict[str, Any]] = []
-    rejected: list[tuple[str, int, str, str, str]] = []
+    rejected: list[tuple[str, int | None, str, str, str]] = []
     for record in records:
         for one in _taken_apart(record, plan):
             try:
@@ -141,7 +141,9 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
     if not isinstance(dtype, pl.List):
         return pl.Series(name, values, dtype, strict=True)
     arrays = [v for v in values if v is not None]
-    lists = pl.Series(name, arrays, dtype).cast(dtype)  # arrays of one length come out as pl.Array, whatever was asked for
+    lists = pl.Series(name, arrays, dtype).cast(
+        dtype
+    )  # arrays of one length come out as pl.Array, whatever was asked for
     if len(arrays) == len(values):
         return lists
     index, at = [], 0
@@ -170,7 +172,7 @@ def _taken_apart(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     if isinstance(row, Bad):
         yield row
     elif not isinstance(row, dict):
-        yield Bad("", f"expected an object, got {_called(row)}")
+        yield Bad("", f"expected an object, got {called(row)}")
     elif plan.refused:
         yield Bad("completion", plan.refused)
     else:
@@ -182,15 +184,15 @@ def _taken_apart(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
 def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     """Take a row of lists apart: k completions, each with its own reward; what is no list belongs to all of them."""
     unit = "tokens" if "tokens" in plan.paths else "completion"
-    lists = _json_list(values[unit])
+    lists = json_list(values[unit])
     if not isinstance(lists, list):
-        yield Bad(unit, "missing" if lists is MISSING else f"expected a list of completions, got {_called(lists)}")
+        yield Bad(unit, "missing" if lists is MISSING else f"expected a list of completions, got {called(lists)}")
         return
     each = {"completion", "tokens", "reward", "advantage", "truncated", "sample"} & values.keys()
     each |= {c for c in values if c.startswith(REWARD_PART)}
     split = {}
     for name, value in values.items():
-        value = _json_list(value) if name in (*LISTS, *each) else value
+        value = json_list(value) if name in (*LISTS, *each) else value
         one_per_member = isinstance(value, list) and (name in (*LISTS, *each) or len(value) == len(lists))
         if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
             one_per_member = False  # one chat
@@ -206,43 +208,43 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """One canonical row; raises `Bad` for the first field that cannot be used."""
     row: dict[str, Any] = {}
     if "run" in values:
-        row["run"] = _name(values["run"], "run")
+        row["run"] = name_of(values["run"], "run")
     if "step" in values:
-        row["step"] = None if values["step"] is None and "step" in plan.optional else _step(values["step"])
+        row["step"] = None if values["step"] is None and "step" in plan.optional else step_of(values["step"])
     if "group" in values:
-        row["key"] = _name(values["group"], "group")
+        row["key"] = name_of(values["group"], "group")
     if "sample" in values and values["sample"] not in (None, MISSING):
-        row["sample"] = _name(values["sample"], "sample")
+        row["sample"] = name_of(values["sample"], "sample")
     if "prompt" in values:
-        row["prompt"] = _prompt(values["prompt"], needed="prompt" in plan.by)
+        row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
     _unit(values, row)
     _rewards(values, row, plan)
     if "truncated" in values:
-        row["truncated"] = _truncated(values["truncated"])
+        row["truncated"] = truncated_of(values["truncated"])
     for name in plan.keep:
-        row[name] = _kept(values[f"\0{name}"], plan.kinds.get(name, ""))
+        row[name] = kept_of(values[f"\0{name}"], plan.kinds.get(name, ""))
     return row
 
 
 def _unit(values: Mapping[str, Any], row: dict[str, Any]) -> None:
     """The completion: its text, its ids, and what goes along with each id."""
     if "tokens" not in values:
-        row["completion"], row["_spans"] = _completion(values["completion"])
+        row["completion"], row["_spans"] = completion_of(values["completion"])
         return
-    row["tokens"] = _ids(values["tokens"])
+    row["tokens"] = ids_of(values["tokens"])
     if values.get("completion", MISSING) not in (None, MISSING):
-        row["completion"] = _completion(values["completion"])[0]
+        row["completion"] = completion_of(values["completion"])[0]
         if not len(row["tokens"]) and row["completion"]:
             raise Bad("tokens", "no ids beside a completion that is not empty")
     for name in ("mask", "logprobs", "ref_logprobs"):
-        value = _json_list(values.get(name))
+        value = json_list(values.get(name))
         if value is None or value is MISSING:
             continue
         if not isinstance(value, list):
-            raise Bad(name, f"expected a list, got {_called(value)}")
+            raise Bad(name, f"expected a list, got {called(value)}")
         if len(value) != len(row["tokens"]):
             raise Bad(name, f"{len(value)} values for {len(row['tokens'])} tokens")
-        row[name] = _flags(value) if name == "mask" else _floats(value, name)
+        row[name] = flags_of(value) if name == "mask" else floats_of(value, name)
 
 
 def _rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
@@ -250,176 +252,11 @@ def _rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None
         value = values[REWARD_PART + part]
         if value in (None, MISSING):
             continue  # a reward function that does not apply; TRL adds it as 0
-        row[REWARD_PART + part] = number = _number(value, part, plan.from_text)
+        row[REWARD_PART + part] = number = number_of(value, part, plan.from_text)
         row["reward"] = row.get("reward", 0.0) + weight * number
     if plan.parts and "reward" not in row:
         raise Bad("reward", "all its parts are missing")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
-        row["reward"] = _number(values["reward"], "reward", plan.from_text)
+        row["reward"] = number_of(values["reward"], "reward", plan.from_text)
     if "advantage" in values:
-        row["advantage"] = _advantage(values["advantage"], plan.from_text)
-
-
-def _name(value: Any, field: str) -> str:
-    """A key of the log as text."""
-    if value is None or value is MISSING:
-        raise Bad(field, "missing" if value is MISSING else "null")
-    if isinstance(value, list | dict):
-        raise Bad(field, f"expected a name or a number, got {_called(value)}")
-    return _clean(value, field) if isinstance(value, str) else str(value)
-
-
-def _step(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(DIGITS, value):
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise Bad("step", "missing" if value is MISSING else f"expected a whole number, got {_called(value)}")
-    return value
-
-
-def _prompt(value: Any, needed: bool) -> str | None:
-    if value in (None, MISSING):
-        if needed:
-            raise Bad("prompt", "missing" if value is MISSING else "null")
-        return None
-    return _completion(value, "prompt")[0]
-
-
-def _completion(value: Any, field: str = "completion") -> tuple[str, np.ndarray | None]:
-    """Text, and for a chat the lengths of its pieces, out of and in the loss by turns."""
-    if isinstance(value, str):
-        messages = messages_of(value)
-        if messages is None:
-            return _clean(value, field), None
-        value = messages
-    if isinstance(value, dict) and "role" in value:
-        value = [value]
-    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
-        raise Bad(field, "missing" if value is MISSING else f"expected text or a chat, got {_called(value)}")
-    try:
-        pieces = parts(value)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Bad(field, f"a chat that cannot be read ({error})") from None
-    lengths = [0]
-    for text, in_loss in pieces:
-        if in_loss != bool((len(lengths) - 1) % 2):
-            lengths.append(0)
-        lengths[-1] += len(text)
-    return _clean("".join(text for text, _ in pieces), field), np.array(lengths, np.int32)
-
-
-def _clean(text: str, field: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Bad(field, "not Unicode (half of a surrogate pair)") from None
-    return text
-
-
-def _json_list(value: Any) -> Any:
-    """A list that is written as text (CSV cells, JSON in JSON), else the value as it is."""
-    if isinstance(value, str) and value[:1] == "[":
-        try:
-            return orjson.loads(value)
-        except ValueError:
-            return value
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _ids(value: Any) -> np.ndarray:
-    value = _json_list(value)
-    if not isinstance(value, list):
-        raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {_called(value)}")
-    if odd := set(map(type, value)) - {int}:
-        raise Bad("tokens", f"expected whole numbers, got {_called(next(v for v in value if type(v) in odd))}")
-    try:
-        ids = np.array(value, np.int64)
-    except OverflowError:
-        raise Bad("tokens", f"the id {max(value, key=abs)} is beyond int32") from None
-    if len(ids) and ids.min() < 0:
-        raise Bad("tokens", f"the id {ids.min()} is negative")
-    if len(ids) and ids.max() >= INT32:
-        raise Bad("tokens", f"the id {ids.max()} is beyond int32")
-    return ids.astype(np.int32)
-
-
-def _flags(value: list[Any]) -> np.ndarray:
-    """Whether each token is in the loss: true or 1, or anything but -100 where labels are logged."""
-    types = set(map(type, value))
-    if types - {bool, int}:
-        raise Bad("mask", f"expected true and false or 0 and 1, got {_called(next(v for v in value if type(v) not in (bool, int)))}")
-    flags = np.array(value)
-    labels = types == {int} and len(flags) and (flags.min() < 0 or flags.max() > 1)
-    return flags != -100 if labels else flags.astype(bool)
-
-
-def _floats(value: list[Any], field: str) -> np.ndarray:
-    types = set(map(type, value))
-    if types - {int, float}:
-        raise Bad(field, f"expected numbers, got {_called(next(v for v in value if type(v) not in (int, float)))}")
-    floats = np.array(value, np.float64)
-    if not (np.abs(floats) < LARGE).all():
-        raise Bad(field, "not finite")
-    return floats.astype(np.float32)
-
-
-def _number(value: Any, field: str, from_text: bool = False) -> float:
-    """A finite number; true and false are 1 and 0."""
-    if from_text and isinstance(value, str):
-        value = _spelt(value)
-    if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    if value is MISSING or value is None:
-        raise Bad(field, "missing" if value is MISSING else "null")
-    raise Bad(field, f"expected a finite number, got {_called(value)}")
-
-
-def _advantage(value: Any, from_text: bool) -> float | None:
-    """A logged advantage; null where there is none, and one number for a list that repeats it."""
-    if isinstance(value, list) and value and all(v == value[0] for v in value):
-        value = value[0]
-    if value in (None, MISSING, "") or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return _number(value, "advantage", from_text)
-
-
-def _spelt(cell: str) -> Any:
-    if cell.strip().lower() in ("true", "false"):
-        return cell.strip().lower() == "true"
-    try:
-        return float(cell)
-    except ValueError:
-        return cell if cell else None
-
-
-def _truncated(value: Any) -> bool | None:
-    """Stopped by the length limit, as a flag or as the reason that a sampler gives."""
-    if isinstance(value, str):
-        return value in (*STOPPED, "true", "True")
-    return bool(value) if isinstance(value, bool | int) else None
-
-
-def _kept(value: Any, kind: str) -> Any:
-    if value is MISSING or value is None:
-        return None
-    if kind in _KEPT:
-        wanted = {"int": int, "float": (int, float), "bool": bool}[kind]
-        return value if isinstance(value, wanted) else None
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
-
-
-def _called(value: Any) -> str:
-    """What a value is, for a message."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"the text {value[:30]!r}"
-    if isinstance(value, int | float):
-        return f"{value}"
-    return "a list" if isinstance(value, list) else "an object"
+        row["advantage"] = advantage_of(values["advantage"], plan.from_text)

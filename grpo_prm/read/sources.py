@@ -100,13 +100,17 @@ def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
         files = [f for f in files if kind(f) != "json"]
     if len(by_kind) > 1:
         one, other = [f"{file.name} ({what})" for what, file in by_kind.items()][:2]
-        raise InputError(f"{path}: logs of different formats in one folder, {one} and {other}. Name the files you mean.")
+        raise InputError(
+            f"{path}: logs of different formats in one folder, {one} and {other}. Name the files you mean."
+        )
     return path, [(file, str(file)) for file in files]
 
 
 def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
     """Shards in numeric order; empty files are no shards."""
-    sources = [Source(path, name, run, path.stat().st_size) for path, name in sorted(files, key=lambda f: _natural(f[0]))]
+    sources = [
+        Source(path, name, run, path.stat().st_size) for path, name in sorted(files, key=lambda f: _natural(f[0]))
+    ]
     return [s for s in sources if s.size] or sources
 
 

@@ -114,12 +114,16 @@ class Logs:
                 if piece.rows:
                     done = into_groups(pl.concat(piece.rows), log.plan, self.options, memory, log.sources)
                     table = finisher.table(done.rows, log.plan)
-                    batch = Rollouts(table, pl.concat([*rejected, done.rejected]), counts + done.counts, notes + done.notes)
+                    batch = Rollouts(
+                        table, pl.concat([*rejected, done.rejected]), counts + done.counts, notes + done.notes
+                    )
                     counts, notes, rejected = Counter(), (), []
                     seen.note(batch)
                     yield batch
             if rejected or counts:
-                batch = Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
+                batch = Rollouts(
+                    pl.DataFrame(schema=SCHEMA), pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes
+                )
                 seen.note(batch)
                 yield batch
         seen.check([source.name for log in self.logs for source in log.sources])
@@ -148,7 +152,7 @@ class _Seen:
     def note(self, batch: Rollouts) -> None:
         self.used += len(batch.table)
         if len(batch.table):
-            self.largest = max(self.largest, batch.table["sample"].max() + 1)
+            self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
         if self.reject is None and len(batch.rejected):
             self.reject = batch.rejected.row(0, named=True)
 

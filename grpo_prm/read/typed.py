@@ -16,7 +16,8 @@ import polars as pl
 from ..rollouts import REWARD_PART
 from .chunks import Chunk, count
 from .columns import Plan
-from .records import DIGITS, LARGE, STOPPED, row_schema
+from .records import row_schema
+from .values import DIGITS, LARGE, STOPPED
 
 _NAME = {"int": pl.Int64(), "text": pl.String()}
 _NUMBERS = {"floats": pl.List(pl.Float64()), "none": pl.List(pl.Float64())}
@@ -56,7 +57,11 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
 
 def columns(plan: Plan) -> dict[str, str]:
     """Column of the rows (canonical, part of the reward, kept) to path in the log."""
-    return {**plan.paths, **{REWARD_PART + part: part for part in plan.parts}, **{k: k for k in plan.keep if k not in plan.paths}}
+    return {
+        **plan.paths,
+        **{REWARD_PART + part: part for part in plan.parts},
+        **{k: k for k in plan.keep if k not in plan.paths},
+    }
 
 
 def read_chunk(chunk: Chunk, plan: Plan, wire: Mapping[str, Any], file: int, run: str) -> pl.DataFrame | None:
@@ -83,7 +88,9 @@ def read_chunk(chunk: Chunk, plan: Plan, wire: Mapping[str, Any], file: int, run
     return _rows(read, plan, file, chunk.line, run)
 
 
-def read_frame(frame: pl.DataFrame, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str) -> pl.DataFrame | None:
+def read_frame(
+    frame: pl.DataFrame, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str
+) -> pl.DataFrame | None:
     """Rows of a slice of a parquet file, or None if any of them is in doubt; `line` numbers its first row."""
     if not set(wire) <= set(frame.columns) or not all(_fits(frame.schema[path], dtype) for path, dtype in wire.items()):
         return None
@@ -126,7 +133,7 @@ def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.
     if "run" not in plan.paths:
         read = read.with_columns(pl.lit(run).alias("run"))
     absent = [pl.lit(None, t).alias(c) for c, t in schema.items() if c not in read.columns]
-    return read.with_columns(absent).select(list(schema)).cast(schema, strict=True)
+    return read.with_columns(absent).select(list(schema)).cast(schema, strict=True)  # ty: ignore[invalid-argument-type]
 
 
 def _derived(read: pl.DataFrame, plan: Plan) -> list[pl.Expr]:
@@ -148,9 +155,16 @@ def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
     needed += ["tokens" if "tokens" in plan.paths else "completion"]
     if any(read[c].null_count() for c in needed):
         return True
-    if plan.parts and read.select(pl.all_horizontal(pl.col(REWARD_PART + p).is_null() for p in plan.parts)).to_series().any():
+    if (
+        plan.parts
+        and read.select(pl.all_horizontal(pl.col(REWARD_PART + p).is_null() for p in plan.parts)).to_series().any()
+    ):
         return True
-    if "step" in plan.paths and read["step"].dtype == pl.String and not read["step"].str.contains(f"^(?:{DIGITS})$").all():
+    if (
+        "step" in plan.paths
+        and read["step"].dtype == pl.String
+        and not read["step"].str.contains(f"^(?:{DIGITS})$").all()
+    ):
         return True
     texts = [c for c in ("prompt", "completion") if c in plan.paths]
     if any(read[c].str.contains('"role"', literal=True).any() for c in texts):
@@ -161,7 +175,7 @@ def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
 def _ids_in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
     ids = read["tokens"]
     flat = ids.list.explode(empty_as_null=False)
-    if flat.null_count() or (len(flat) and flat.min() < 0):
+    if flat.null_count() or (len(flat) and flat.to_numpy().min() < 0):
         return True
     lengths = ids.list.len()
     if "completion" in plan.paths and ((lengths == 0) & (read["completion"] != "")).any():

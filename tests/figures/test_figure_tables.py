@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from grpo_prm.figure_tables import BIN, CURVE, by_position, figure_tables, over_
 
 def test_series_come_from_their_statistic_and_chance_from_its_row():
     tables = analysis_tables(runs=("a", "b"))
-    made, training = figure_tables(**tables), tables["training"]
+    made, training = figure_tables(SimpleNamespace(**tables)), tables["training"]
     for row in made["overlap_over_training"].rows(named=True):
         name = ("baseline_" if row["series"] == "baseline" else "") + row["statistic"]
         (source,) = training.filter(run=row["run"], step=row["step"], statistic=name).rows(named=True)
@@ -28,17 +29,17 @@ def test_series_come_from_their_statistic_and_chance_from_its_row():
 def test_chance_may_be_missing_or_only_a_range():
     tables = analysis_tables()
     tables["training"] = tables["training"].drop("null_mean", "null_low", "null_high")
-    assert set(figure_tables(**tables)["defects_over_training"]["series"]) == {"observed"}
+    assert set(figure_tables(SimpleNamespace(**tables))["defects_over_training"]["series"]) == {"observed"}
     tables = analysis_tables()
     tables["training"] = tables["training"].drop("null_mean")
-    chance = figure_tables(**tables)["defects_over_training"].filter(series="chance")
+    chance = figure_tables(SimpleNamespace(**tables))["defects_over_training"].filter(series="chance")
     assert chance["mean"].null_count() == len(chance) == 50 and chance["low"].null_count() == 0
 
 
 def test_lazy_frames_give_the_same_tables():
     tables = analysis_tables(groups=40)
-    lazy = figure_tables(**{name: table.lazy() for name, table in tables.items()})
-    assert all(table.equals(lazy[name]) for name, table in figure_tables(**tables).items())
+    lazy = figure_tables(SimpleNamespace(**{name: table.lazy() for name, table in tables.items()}))
+    assert all(table.equals(lazy[name]) for name, table in figure_tables(SimpleNamespace(**tables)).items())
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 9)), max_size=40))
@@ -109,5 +110,5 @@ def test_bins_hold_every_intermediate_step_once(rows):
 
 
 def test_bins_are_about_equally_full():
-    table = figure_tables(**analysis_tables())["advantage_by_position"]
+    table = figure_tables(SimpleNamespace(**analysis_tables()))["advantage_by_position"]
     assert len(table) > 8 and table["steps"].min() > table["steps"].mean() / 3

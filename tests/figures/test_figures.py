@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 import zlib
+from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +34,7 @@ LOGS = {
 
 
 def tables(log):
-    return figure_tables(**analysis_tables(**LOGS[log]))
+    return figure_tables(SimpleNamespace(**analysis_tables(**LOGS[log])))
 
 
 def all_texts(figure):
@@ -111,7 +113,7 @@ def test_one_step_is_points_with_bars_by_series():
 def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
     logs = [analysis_tables(runs=("a",)), analysis_tables(runs=("b",), steps=(None,), intervals=False)]
     both = {name: pl.concat([log[name] for log in logs], how="vertical_relaxed") for name in logs[0]}
-    table = figure_tables(**both)["overlap_over_training"]
+    table = figure_tables(SimpleNamespace(**both))["overlap_over_training"]
     level = table.filter(run="b", statistic="path_depth", series="observed")["mean"].item()
     assert any(set(line.get_ydata()) == {level} for line in overlap_over_training(table).axes[0].lines)
 
@@ -142,13 +144,13 @@ def test_bins_of_positions_are_stairs_and_few_steps_points():
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_to_draw_is_said_in_the_axis(name):
-    nothing = figure_tables(**{key: table.clear() for key, table in analysis_tables().items()})
+    nothing = figure_tables(SimpleNamespace(**{key: table.clear() for key, table in analysis_tables().items()}))
     assert all("no " in " ".join(t.get_text() for t in axes.texts) for axes in FIGURES[name](nothing[name]).axes)
     nulls = analysis_tables()
     columns = [c for c in nulls["training"].columns if nulls["training"][c].dtype == pl.Float64]
     nulls["training"] = nulls["training"].with_columns(pl.lit(None, pl.Float64).alias(c) for c in columns)
     if name.endswith("training"):
-        figure = FIGURES[name](figure_tables(**nulls)[name])
+        figure = FIGURES[name](figure_tables(SimpleNamespace(**nulls))[name])
         assert all(axes.texts and not axes.lines for axes in figure.axes)
 
 
@@ -191,12 +193,13 @@ def test_files_hold_the_data_and_are_the_same_twice(tmp_path):
 
 def test_no_pyplot():
     code = (
-        "import sys; from grpo_prm.figures import FIGURES; from figures.synthetic import analysis_tables;"
+        "import sys; from types import SimpleNamespace; from grpo_prm.figures import FIGURES;"
+        "from figures.synthetic import analysis_tables;"
         "from grpo_prm.figure_tables import figure_tables;"
-        "[FIGURES[n](t) for n, t in figure_tables(**analysis_tables(groups=5)).items()];"
+        "[FIGURES[n](t) for n, t in figure_tables(SimpleNamespace(**analysis_tables(groups=5))).items()];"
         "assert 'matplotlib.figure' in sys.modules; print('matplotlib.pyplot' in sys.modules)"
     )
-    here = str(__import__("pathlib").Path(__file__).parents[1])
+    here = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": here}
     )

@@ -1,0 +1,85 @@
+"""`grpo-prm analyze`: overlap, implicit step rewards and defects of a rollout log, with figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm analyze rollouts.jsonl
+
+    grpo-prm analyze out/completions --reward "short+0.5*has_e"
+
+    grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
+"""
+
+
+def analyze(
+    logs: Logs,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures. [default: NAME.prm]")] = None,
+    std: Annotated[
+        Literal["sample", "population", "none", "batch"],
+        typer.Option(help="Divisor of the group advantage; `none` is Dr. GRPO."),
+    ] = "sample",
+    advantage: Annotated[
+        Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
+    ] = "computed",
+    seed: Annotated[int, typer.Option(help="Of bootstrap, permutations and pseudo-groups.", min=0)] = 0,
+    figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a row was rejected.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else on stdout.")] = False,
+    format: Format = None,
+    columns: Columns = None,
+    reward: Reward = None,
+    tokenizer: Tokenizer = None,
+    group_size: GroupSize = None,
+    drop_uneven: DropUneven = False,
+    keep: Keep = None,
+    run: Run = None,
+) -> None:
+    """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
+    from grpo_prm.analysis import analyze as measure
+    from grpo_prm.errors import RejectedError
+    from grpo_prm.measure import Options
+    from grpo_prm.write import output_folder, summary_text, write_tables
+
+    from .page import show_summary
+    from .progress import progress_bar
+
+    out = out or default_folder(logs)
+    with output_folder(out) as folder:
+        parts = folder / "parts"
+        parts.mkdir()
+        with progress_bar("reading") as progress:
+            reading = reader_options(
+                format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
+            )
+            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=parts)
+        write_tables(analysis, folder)
+        if figures:
+            from grpo_prm.figure_tables import figure_tables
+            from grpo_prm.figures import save
+
+            save(figure_tables(analysis), folder / "figures", unit=analysis.summary["source"]["unit"])
+    if json:
+        typer.echo(summary_text(analysis), nl=False)
+    else:
+        show_summary(analysis.summary, str(out), logs)
+    if strict and analysis.summary["counts"]["rejected"]:
+        raise RejectedError(
+            f"{analysis.summary['counts']['rejected']} rows were rejected. {out}/rejects.jsonl names file, line, field "
+            "and reason of each."
+        )
+
+
+def default_folder(logs: list[str]) -> Path:
+    """NAME.prm in the working directory, NAME being the first log's without suffix."""
+    path = Path(logs[0])
+    name = "stdin" if logs[0] == "-" else path.resolve().name.split(".")[0] or "rollouts"
+    return Path(f"{name}.prm")

@@ -1,0 +1,95 @@
+"""`grpo-prm tree`: one group as a tree of process steps, with the reward and advantage that GRPO gives each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from grpo_prm.rollouts import Rollouts
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm tree rollouts.jsonl --worst 3
+
+    grpo-prm tree rollouts.jsonl --group 120:p0007 --full
+
+    grpo-prm tree rollouts.prm --worst 1 --json
+"""
+
+
+def tree(
+    logs: Logs,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A group by its name, [RUN:]STEP:KEY; STEP is - where the log has none.")
+    ] = None,
+    worst: Annotated[
+        int | None, typer.Option(help="The groups with the most suppressed-good tokens. [default: 1]", min=1)
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list of groups and nothing else.")] = False,
+    std: Annotated[
+        Literal["sample", "population", "none"], typer.Option(help="Divisor of the group advantage.")
+    ] = "sample",
+    advantage: Annotated[
+        Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
+    ] = "computed",
+    format: Format = None,
+    columns: Columns = None,
+    reward: Reward = None,
+    tokenizer: Tokenizer = None,
+    group_size: GroupSize = None,
+    drop_uneven: DropUneven = False,
+    keep: Keep = None,
+    run: Run = None,
+) -> None:
+    """Show the process steps of a group: text, size |λ|, step reward R and step advantage A.
+
+    A folder that `analyze` wrote shows the groups that it kept: the worst, the best and some at random.
+    """
+    from json import dumps
+
+    from rich.console import Console
+
+    from grpo_prm.errors import UsageError
+    from grpo_prm.read import fold
+    from grpo_prm.tree_print import render
+    from grpo_prm.tree_view import find_groups, group_tree, worst_groups
+
+    from .progress import progress_bar
+
+    if group and worst:
+        raise UsageError("--group and --worst exclude each other. Give one of them.")
+
+    def choose(batches: Iterator[Rollouts]) -> list[pl.DataFrame]:
+        return find_groups(batches, group) if group else worst_groups(batches, worst or 1, std, advantage)
+
+    with progress_bar("reading") as progress:
+        reading = reader_options(
+            format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
+        )
+        tables = fold([_kept(log) for log in logs], reading, choose)
+    trees = [group_tree(table, std, advantage, tokenizer) for table in tables]
+    if json:
+        typer.echo(dumps(trees, allow_nan=False))  # ASCII: no character of the log reaches the terminal
+        return
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not trees:
+        console.print("No group has a suppressed-good token: no step of an above-mean completion is pushed down.")
+    for one in trees:
+        render(one, console, full=full)
+        console.print()
+
+
+def _kept(log: str) -> str:
+    """In a folder of `analyze`, the rollouts that it kept."""
+    samples = Path(log, "samples.parquet")
+    return str(samples) if Path(log, "summary.json").is_file() and samples.is_file() else log
