@@ -24,9 +24,9 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from chain_task import DIGITS, END, OPERATIONS, demonstrate, draw_prompt, reward_answer, reward_steps
 from describe_chain_log import describe
 
-PAD = "<pad>"
-VOCAB = [PAD, END, *DIGITS, *"+-*=;,"]
+VOCAB = [END, *DIGITS, *"+-*=;,"]
 IDS = {token: i for i, token in enumerate(VOCAB)}
+PAD = len(VOCAB)  # an input only: the model has no logit for it, so padding can never be sampled
 PROMPT, LIMIT = 2 * OPERATIONS[1] + 2, 40  # tokens; the longest right completion takes 36
 GROUP, PROMPTS, HELD_OUT = 8, 16, 512  # completions a prompt, prompts a step, prompts that are only tested on
 SLIP, COMMA = 0.25, 0.2  # of the demonstrations
@@ -68,7 +68,7 @@ class TinyGPT(nn.Module):
 
     def __init__(self, width: int = 64, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
-        self.token, self.position = nn.Embedding(len(VOCAB), width), nn.Embedding(PROMPT + LIMIT, width)
+        self.token, self.position = nn.Embedding(len(VOCAB) + 1, width), nn.Embedding(PROMPT + LIMIT, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.last, self.head = nn.LayerNorm(width), nn.Linear(width, len(VOCAB))
 
@@ -84,19 +84,19 @@ class TinyGPT(nn.Module):
 
 def encode_prompts(prompts: Iterable[str]) -> Tensor:
     """Pad prompts on the right to one length, (rows, PROMPT), so that every operand has a fixed position."""
-    return torch.tensor([[IDS[c] for c in p] + [IDS[PAD]] * (PROMPT - len(p)) for p in prompts])
+    return torch.tensor([[IDS[c] for c in p] + [PAD] * (PROMPT - len(p)) for p in prompts])
 
 
 def encode_completion(text: str) -> list[int]:
     """Pad a demonstration on the right to LIMIT ids."""
     ids = [IDS[c] for c in text.removesuffix(END)] + [IDS[END]]
-    return ids + [IDS[PAD]] * (LIMIT - len(ids))
+    return ids + [PAD] * (LIMIT - len(ids))
 
 
 def token_logprobs(model: TinyGPT, prompts: Tensor, tokens: Tensor) -> Tensor:
-    """Log-probability of every completion token, (rows, LIMIT), in one forward pass."""
+    """Log-probability of every completion token, (rows, LIMIT), in one forward pass; 0 where there is padding."""
     logits, _ = model(torch.cat([prompts, tokens[:, :-1]], dim=1))
-    return -cross_entropy(logits[:, PROMPT - 1 :].transpose(1, 2), tokens, reduction="none")
+    return -cross_entropy(logits[:, PROMPT - 1 :].transpose(1, 2), tokens, ignore_index=PAD, reduction="none")
 
 
 def warm_start(model: TinyGPT, rng: random.Random) -> None:
@@ -106,8 +106,7 @@ def warm_start(model: TinyGPT, rng: random.Random) -> None:
     for _ in range(WARM_STEPS):
         prompts = [draw_prompt(rng) for _ in range(WARM_BATCH)]
         tokens = torch.tensor([encode_completion(demonstrate(p, SLIP, COMMA, rng)) for p in prompts])
-        written = tokens != IDS[PAD]
-        loss = -(token_logprobs(model, encode_prompts(prompts), tokens) * written).sum() / written.sum()
+        loss = -token_logprobs(model, encode_prompts(prompts), tokens).sum() / (tokens != PAD).sum()
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -126,7 +125,7 @@ def sample(model: TinyGPT, prompts: Tensor, generator: torch.Generator) -> Sampl
         alive = alive & (token != IDS[END])
         logits, past = model(token, past)
     tokens, logprobs, alive = (torch.cat(column, dim=1) for column in zip(*columns, strict=True))
-    return Samples(tokens.where(alive, IDS[PAD]), logprobs, alive)
+    return Samples(tokens.where(alive, PAD), logprobs, alive)
 
 
 def decode(samples: Samples) -> list[str]:
@@ -185,7 +184,7 @@ def train(model: TinyGPT, rng: random.Random, options: argparse.Namespace) -> It
         if step % options.every == 0:
             yield from canonical_rows(step, step // options.every * PROMPTS, texts, samples, advantages)
         # On-policy with one update: the ratio is 1, and its gradient is that of the log-probability.
-        terms = advantages[:, None].float() * samples.alive * token_logprobs(model, prompts, samples.tokens)
+        terms = advantages[:, None].float() * token_logprobs(model, prompts, samples.tokens)
         adam.zero_grad()
         (-terms.sum() / samples.alive.sum()).backward()
         adam.step()

@@ -38,6 +38,7 @@ def defect_sums(
     step_advantages: Floats,
     sign: Signs,
     groups: Ints,
+    zero: Bools,
     mask: Bools | None = None,
 ) -> dict[str, Floats]:
     """Sums over the loss tokens of each group.
@@ -49,6 +50,7 @@ def defect_sums(
         step_advantages: A(λ), shape (steps,).
         sign: `signs` of both.
         groups: Dense group of each completion, shape (completions,).
+        zero: True for zero-variance groups, shape (groups,).
         mask: True where a token is in the loss, shape (tokens,).
 
     Returns:
@@ -56,7 +58,8 @@ def defect_sums(
         good_tokens, suppressed_good_tokens: tokens of completions with a > 0; those of them with A < 0.
         bad_tokens, boosted_bad_tokens: tokens of completions with a < 0; those of them with A > 0.
         abs_tokens, abs_unique: Σ abs(A) over all tokens, and over unique tree tokens.
-        informative_sum, informative_tokens: Σ abs(A) over intermediate tokens outside identical sets, their number.
+        informative_sum, informative_tokens: Σ abs(A) over intermediate tokens, zero-variance groups and identical sets
+        left out, and their number.
         contest_sum, contest_tokens: Σ contest over intermediate tokens, and how many have one.
         scale_P: Σ size^-p over tokens. norm_0, norm_P, dot_P: over unique tree tokens, Σ of (size A)^2, of
         (size^(1-p) A)^2, and of their product.
@@ -65,7 +68,7 @@ def defect_sums(
     group = forest.group
     tokens = np.bincount(seen.step, seen.tokens, len(forest.size))
     absolute = np.abs(step_advantages)
-    branching = forest.intermediate & ~identical(forest)
+    branching = forest.intermediate & ~identical(forest) & ~zero[group]
 
     def over_steps(values: Floats) -> Floats:
         return np.bincount(group, values, number)

@@ -20,7 +20,7 @@ from .errors import UsageError
 from .forest import Floats, Forest, Ints, Visits, build_forest, visits
 from .identity import logprob_check
 from .overlap import CompletionOverlap, completion_overlap, group_overlap
-from .prm import Std, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
+from .prm import Std, beyond, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
 from .rollouts import Flat, flatten
 
 SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
@@ -135,6 +135,8 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
     rewards = None if table["reward"].null_count() else table["reward"].to_numpy()
     zero = zero_variance(given.used if rewards is None else rewards, groups)
     advantages = np.where(zero[groups], 0.0, given.used)
+    tolerance = zero_tolerance(advantages, groups, logged=given.logged)
+    advantages = beyond(tolerance[groups], advantages)
     part = _Slice(
         flat=flat,
         groups=groups,
@@ -144,8 +146,8 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
         overlap=completion_overlap(forest, seen),
         rewards=rewards,
         advantages=advantages,
-        step_advantages=step_means(forest, advantages),
-        tolerance=zero_tolerance(advantages, groups, logged=given.logged),
+        step_advantages=beyond(tolerance[forest.group], step_means(forest, advantages)),
+        tolerance=tolerance,
         zero=zero,
         bounds=None if rewards is None else certainty_bounds(forest, rewards, groups),
     )
@@ -192,7 +194,7 @@ def _groups_table(table: pl.DataFrame, names: pl.DataFrame, part: _Slice, comput
         "certain_wilson": _certain(part, 0),
         "certain_student": _certain(part, 1),
         "advantage_mismatch": _mismatch(table, part, computed),
-        **defect_sums(forest, seen, part.advantages, part.step_advantages, sign, groups, part.flat.mask),
+        **defect_sums(forest, seen, part.advantages, part.step_advantages, sign, groups, part.zero, part.flat.mask),
         **_logprob_columns(table, part),
     }
     numbers = pl.DataFrame({name: _column(values, part.number) for name, values in columns.items()})
@@ -287,11 +289,13 @@ def _steps_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
 
 
 def _step_split(part: _Slice) -> tuple[Floats, Floats]:
-    """Sign-split sums of each step; with a mask their mean over the positions at which any member is in the loss."""
-    split = sign_split_sums(part.forest, part.advantages, mask=part.flat.mask)
-    if part.flat.mask is None:
-        return split.plus, split.minus
-    step = np.repeat(np.arange(len(part.forest.size)), part.forest.length)
-    positions = np.maximum(part.seen.unique, 1)
-    number = len(positions)
-    return np.bincount(step, split.plus, number) / positions, np.bincount(step, split.minus, number) / positions
+    """Sign-split sums of each step, NaN where it has no loss token.
+
+    With a mask, where they may differ from one position to the next, their mean over positions with a loss token.
+    """
+    split, unique = sign_split_sums(part.forest, part.advantages, mask=part.flat.mask), part.seen.unique
+    plus, minus = split.plus, split.minus
+    if part.flat.mask is not None:
+        step = np.repeat(np.arange(len(unique)), part.forest.length)
+        plus, minus = (np.bincount(step, sums, len(unique)) / np.maximum(unique, 1) for sums in (plus, minus))
+    return np.where(unique > 0, plus, np.nan), np.where(unique > 0, minus, np.nan)

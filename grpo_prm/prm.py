@@ -77,6 +77,11 @@ def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False) ->
     return 1e-6 * np.maximum(1.0, largest) if logged else 1e-12 * largest
 
 
+def beyond(tolerance: Floats, values: Floats) -> Floats:
+    """The values, exactly 0 where they are within their tolerance (A at a root is 0, but not to the last bit)."""
+    return np.where(np.abs(values) > tolerance, values, 0.0)
+
+
 def step_means(forest: Forest, values: Floats, weights: Floats | None = None) -> Floats:
     """Mean of `values` over the completions of every process set: R(λ) of rewards, A(λ) of advantages.
 

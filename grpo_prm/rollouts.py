@@ -55,12 +55,12 @@ class Rollouts(NamedTuple):
 
     table: pl.DataFrame
     rejected: pl.DataFrame = pl.DataFrame(schema=REJECTED)
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter()  # noqa: RUF012 - added to, never changed
     notes: tuple[str, ...] = ()
 
 
 class Flat(NamedTuple):
-    """The arrays of a table: tokens and mask (tokens,), lengths and groups (completions,). `mask` None: all in the loss."""
+    """The arrays of a table: tokens and mask (tokens,), lengths and groups (completions,). No mask: all in the loss."""
 
     tokens: NDArray[np.int32]
     lengths: NDArray[np.int64]

@@ -12,6 +12,7 @@ import polars as pl
 from .defects import Signs, signs
 from .errors import UsageError
 from .forest import Floats, Forest, Visits, build_forest, members, visits
+from .printable import printable
 from .prm import Std, group_advantages, step_means, zero_tolerance, zero_variance
 from .rollouts import Rollouts, flatten
 from .step_text import step_texts
@@ -143,7 +144,8 @@ def find_groups(batches: Iterable[Rollouts], names: Sequence[str]) -> list[pl.Da
     for name, groups in found.items():
         if not groups:
             near = get_close_matches(name, known, cutoff=0.5) or list(known)[:3]
-            raise UsageError(f"No group is called {name}. Near it: {', '.join(near)}; write it as [RUN:]STEP:KEY.")
+            near = ", ".join(map(printable, near))
+            raise UsageError(f"No group is called {printable(name)}. Write [RUN:]STEP:KEY; near it: {near}.")
     return [group for groups in found.values() for group in groups]
 
 

@@ -161,8 +161,9 @@ def analysed(log: Log, std: str = "sample", advantage: str = "computed") -> list
         batch = [row.reward for r, s, _, other in log if (r, s) == (run, step) and len(other) > 1 for row in other]
         if advantage == "logged":
             a = [float(row.advantage) for row in rows]
-            # Reading: logged values are used as logged, zero-variance or not; without rewards the advantages decide.
+            # The advantages of a zero-variance group are exactly 0, whatever was logged; without rewards they decide.
             zero = zero_variance(rewards) if len(finite(rewards)) == len(rows) else zero_variance(a)
+            a = [0.0] * len(a) if zero else a
         else:
             a, zero = group_advantages(rewards, std, batch), zero_variance(rewards)
         tol = tolerance(a, advantage == "logged")
@@ -384,8 +385,8 @@ def summary(
 ) -> dict:
     """The sections of summary.json that need no resampling: means only, None for 0/0.
 
-    `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules which
-    interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
+    `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules
+    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
     """
     groups = analysed(log, std, advantage)
     rows = [g.rows for g in groups]

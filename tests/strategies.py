@@ -65,7 +65,7 @@ def groups(
             mask_of[i],
             draw(st.sampled_from(values)),
             draw(st.sampled_from([-1.5, -0.25, 0.0, 1e-8, 0.5, 1.0])) if advantages else None,
-            draw(st.lists(st.sampled_from([-0.1, -0.5, -2.25]), min_size=len(row), max_size=len(row)))
+            draw(st.lists(st.sampled_from([-0.125, -0.5, -2.25]), min_size=len(row), max_size=len(row)))
             if logprobs
             else None,
         )

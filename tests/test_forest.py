@@ -113,7 +113,7 @@ def test_by_hand():
 @example(plain([[]]))
 @example(plain([[], []]))
 @example(plain([[], [0], [0], [0, 1]]))
-@example(plain([[7]], [[7], [7]], [], [[0]]))
+@example(plain([[7]], [[7], [7]], [[]], [[0]]))
 @example(plain([[TOP, 0], [TOP, 0, TOP], [TOP]], [[0], [TOP]]))
 @example(plain([[1, 2, 3]] * 6))
 @example(plain([[1]] * 2 + [[1, 2]] * 2 + [[1, 2, 3]] * 2))
@@ -194,8 +194,7 @@ def test_long_prefixes_end_where_they_end(shared, tail, extra):
     """Borders of the windows 32, 32 + 128, 32 + 128 + 512, with and without tokens of others after the last row."""
     prefix = (np.arange(shared) % 7).tolist()
     group = [prefix + [8] * tail, prefix + [9] * tail, prefix + [9] * tail]
-    (forest, last) = (build(plain(group)), build(plain(group, [[1] * extra])))
-    for found in (forest, last):
+    for found in (build(plain(group)), build(plain(group, [[1] * extra]))):
         ends = {
             (s, int(a), int(b)) for s, a, b in zip(row_sets(found), found.start, found.end, strict=True) if 3 not in s
         }
@@ -267,7 +266,7 @@ def test_visits_count_loss_tokens(groups):
     forest = build(groups)
     mask = strategies.flatten(groups)[3]
     found = visits(forest, mask)
-    sets, offsets = row_sets(forest), offsets_of(groups)
+    sets = row_sets(forest)
     rows = [row for group in groups for row in group]
     step, row = members(forest)
     assert found.step.tolist() == step.tolist() and found.row.tolist() == row.tolist()
@@ -280,7 +279,6 @@ def test_visits_count_loss_tokens(groups):
     ]
     assert found.completion.tolist() == [sum(oracle.in_loss(r, t) for t in range(len(r.tokens))) for r in rows]
     assert found.unique.sum() == sum(len(oracle.unique_loss_tokens(group)) for group in groups)
-    assert len(offsets) == len(groups) + 1
 
 
 def test_no_groups_give_no_steps():
@@ -328,7 +326,7 @@ def peak(k, length):
 
 
 def test_temporary_memory_is_bounded_whatever_k_is():
-    bound = 24 * module.BLOCK  # two windows of int32 ids, their comparison, and room for one more
-    few, many = peak(8, 64 * 4096), peak(512, 4096)
-    assert few < bound and many < bound
-    assert peak(512, 8192) < many + bound / 8
+    bound = 12 * module.BLOCK  # two windows of int32 ids and their comparison take 9, whatever is compared
+    few, many, longer = peak(8, 64 * 4096), peak(512, 4096), peak(512, 8192)
+    assert max(few, many, longer) < bound
+    assert abs(many - few) < module.BLOCK

@@ -74,7 +74,7 @@ def unpacked(raw: BinaryIO) -> Any:
 def read_all(path: Path) -> tuple[bytes, str | None]:
     """What a file holds, unpacked, as far as it can be read, and why not further."""
     with path.open("rb") as raw:
-        return _read(unpacked(raw), 1 << 62)
+        return take(unpacked(raw), 1 << 62)
 
 
 _Piece = tuple[bytes, int, str | None]  # bytes that end with a newline, where the file on disk stands, what stopped it
@@ -88,7 +88,7 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[_Piece]:
     rest: list[bytes] = []  # the parts of a line that is not whole yet
     fault = None
     while fault is None:
-        data, fault = _read(file, size)
+        data, fault = take(file, size)
         if not data:
             break
         cut = data.rfind(b"\n") + 1
@@ -100,13 +100,13 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[_Piece]:
         yield last, raw.tell(), fault
 
 
-def _read(file: Any, size: int) -> tuple[bytes, str | None]:
-    """Up to `size` bytes; what came before a fault is kept."""
+def take(file: Any, size: int) -> tuple[bytes, str | None]:
+    """Up to `size` bytes of an `unpacked` file, and what stopped the reading, if not the end."""
     if isinstance(file, io.BufferedReader):
         return file.read(size if size < 1 << 62 else -1), None
-    parts, missing, take = [], size, getattr(file, "read1", file.read)
+    parts, missing, read = [], size, getattr(file, "read1", file.read)
     try:
-        while missing and (part := take(min(missing, 1 << 20))):
+        while missing and (part := read(min(missing, 1 << 20))):
             parts.append(part)
             missing -= len(part)
     except EOFError:

@@ -34,6 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew for every draw of a prompt
 WEAK = ("index", "idx", "id")  # may as well number the rows
 LISTS = ("tokens", "mask", "logprobs", "ref_logprobs")
+_IGNORED = -100  # the label that loss functions leave out
 MISSING: Any = object()
 
 
@@ -50,6 +51,7 @@ class Plan:
         per_draw: The key is one per draw, so a bucket is never split.
         grouped: A row of the log holds a whole group, in lists.
         from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
+        labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row.
         refused: Why no row can be used, else None.
         notes: What was inferred, as sentences.
@@ -63,6 +65,7 @@ class Plan:
     per_draw: bool = False
     grouped: bool = False
     from_text: bool = False
+    labels: bool = False
     optional: tuple[str, ...] = ()
     refused: str | None = None
     notes: tuple[str, ...] = ()
@@ -119,7 +122,7 @@ def make_plan(
         )
     plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
-    plan = _with_key(plan, rows, name)
+    plan = _with_labels(_with_sample(_with_key(plan, rows, name), rows), rows)
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
         plan = replace(plan, paths=kept)
@@ -214,6 +217,34 @@ def _with_key(plan: Plan, rows: Sequence[Mapping[str, Any]], name: str) -> Plan:
             " Name a column with --columns group=NAME."
         )
     return replace(plan, by=("prompt",), notes=(*plan.notes, *notes))
+
+
+def _with_sample(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> Plan:
+    """Leave out a sample index that does not tell the rows of a group apart (the index of a data set, say)."""
+    if "sample" not in plan.paths or plan.grouped:
+        return plan
+    told = [plan.paths[c] for c in ("run", "step", "group", "sample") if c in plan.paths]
+    told += [plan.paths["prompt"]] if "prompt" in plan.by else []
+    values = Counter(tuple(_dump(at(row, path)) for path in told) for row in rows)
+    if 2 * len(values) >= sum(values.values()):
+        return plan
+    note = (
+        f"The column {plan.paths['sample']} is the same in many rows of a group, so it is not used as a sample index."
+    )
+    return replace(plan, paths={c: p for c, p in plan.paths.items() if c != "sample"}, notes=(*plan.notes, note))
+
+
+def _with_labels(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> Plan:
+    """Note whether the mask holds labels, as a loss function takes them."""
+    masks = (at(row, plan.paths["mask"]) for row in rows) if "mask" in plan.paths else ()
+    if not any(
+        _IGNORED in mask or any(isinstance(m, list) and _IGNORED in m for m in mask)
+        for mask in masks
+        if isinstance(mask, list)
+    ):
+        return plan
+    note = "The mask holds labels: -100 is out of the loss, and tokens before the first other label are the prompt."
+    return replace(plan, labels=True, notes=(*plan.notes, note))
 
 
 def _buckets(

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from ..errors import InputError
-from .chunks import CHUNK, CUT_SHORT, read_all, unpacked
+from .chunks import CHUNK, CUT_SHORT, read_all, take, unpacked
 from .columns import NAMES
 from .records import Record, parse, parse_lines
 from .sources import Source, kind
@@ -73,18 +73,14 @@ def head_rows(source: Source) -> tuple[str, list[dict[str, Any]]]:
 def _start(path: Path) -> bytes:
     """The first lines of a file, one at least, unpacked."""
     with path.open("rb") as raw:
-        file = unpacked(raw)
-        parts: list[bytes] = []
-        try:
-            while part := file.read(HEAD):
-                parts.append(part)
-                if b"\n" in part or part[:4] == b"PAR1":
-                    break
-        except (EOFError, OSError, zlib.error):
-            pass  # cut short: what came before is what there is
+        file, parts, fault = unpacked(raw), [b""], None
+        while fault is None and (len(parts) == 1 or b"\n" not in parts[-1]):
+            data, fault = take(file, HEAD)
+            if not data:
+                break
+            parts.append(data)
         start = b"".join(parts)
-        cut = start.rfind(b"\n") + 1
-        return start[:cut] or start
+        return start[: start.rfind(b"\n") + 1] or start
 
 
 def json_rows(path: Path, name: str) -> tuple[list[Any], str]:
@@ -138,8 +134,8 @@ def csv_records(path: Path) -> Iterator[tuple[list[Record], int, int]]:
             first = text.readline()
         except (EOFError, OSError, zlib.error):
             first = ""
-        dialect = {"delimiter": "\t" if "\t" in first else ","}
-        names, reader = next(csv.reader([first], **dialect), []), csv.reader(text, **dialect)
+        comma = "\t" if "\t" in first else ","
+        names, reader = next(csv.reader([first], delimiter=comma), []), csv.reader(text, delimiter=comma)
         records: list[Record] = []
         size = 0
         while (record := _csv_next(reader, names)) is not None:

@@ -16,6 +16,7 @@ from .columns import Plan
 from .draws import Buckets, Memory, cut_into_draws, draw_of_rows
 from .draws import notes as said
 from .options import ReadOptions
+from .repeats import index_comes_again, written_again
 from .sources import Source
 
 Ints = NDArray[np.int64]
@@ -31,7 +32,7 @@ class Grouped(NamedTuple):
 
 
 def into_groups(
-    rows: pl.DataFrame, plan: Plan, options: ReadOptions, memory: Memory, sources: Sequence[Source]
+    steps: Sequence[pl.DataFrame], plan: Plan, options: ReadOptions, memory: Memory, sources: Sequence[Source]
 ) -> Grouped:
     """Group the rows of whole steps.
 
@@ -39,7 +40,7 @@ def into_groups(
     run so far, this step included, so it does not depend on how the log is cut into batches.
 
     Args:
-        rows: Rows of whole steps, step after step.
+        steps: Rows of whole steps, a table each, in the order of the log.
         plan: What tells the buckets apart.
         options: `group_size` and `drop_uneven` are used.
         memory: Carried from batch to batch, changed here.
@@ -48,11 +49,11 @@ def into_groups(
     Returns:
         Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
     """
+    rows, rejected = _once(steps, sources)
     rows, bucket = _in_buckets(rows, plan)
-    rejected = []
-    if "sample" in rows.columns:
-        rows, bucket, again = _without_repeats(rows, bucket, sources)
-        rejected.append(again)
+    if "sample" in rows.columns and (again := index_comes_again(bucket, rows["sample"])).any():
+        rejected.append(reject(rows.filter(again), sources, "sample", "duplicate"))
+        rows, bucket = rows.filter(~again), bucket[~again]
     opens = np.flatnonzero(np.diff(bucket, prepend=-1))
     size = np.diff(opens, append=len(bucket))
     heads = rows[opens]
@@ -110,6 +111,17 @@ def _raw(rows: pl.DataFrame) -> pl.Series:
     return text.str.slice(0, 200).fill_null("")
 
 
+def _once(steps: Sequence[pl.DataFrame], sources: Sequence[Source]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The steps as one table, without what was written again."""
+    kept, rejected = [], []
+    for rows in steps:
+        again = written_again(rows)
+        kept.append(rows.head(len(rows) - again))
+        if again:
+            rejected.append(reject(rows.tail(again), sources, "", "duplicate"))
+    return pl.concat(kept), rejected
+
+
 def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints]:
     """Rows bucket after bucket, in the order in which these appear, and the bucket of each row."""
     by = [c for c in ("run", "step", *plan.by) if c in rows.columns]
@@ -118,24 +130,6 @@ def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints]:
     if (np.diff(order) != 1).any():
         rows = rows[order]
     return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy())
-
-
-def _without_repeats(
-    rows: pl.DataFrame, bucket: Ints, sources: Sequence[Source]
-) -> tuple[pl.DataFrame, Ints, pl.DataFrame]:
-    """Take out rows whose (bucket, sample) was there before."""
-    repeated = (
-        pl.DataFrame({"bucket": bucket, "sample": rows["sample"]})
-        .select((pl.struct("bucket", "sample").is_first_distinct() | pl.col("sample").is_null()).not_())
-        .to_series()
-    )
-    if not repeated.any():
-        return rows, bucket, pl.DataFrame(schema=REJECTED)
-    return (
-        rows.filter(~repeated),
-        bucket[~repeated.to_numpy()],
-        reject(rows.filter(repeated), sources, "sample", "duplicate"),
-    )
 
 
 def _steps(heads: pl.DataFrame) -> list[tuple[str, int]]:

@@ -217,7 +217,7 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         row["sample"] = name_of(values["sample"], "sample")
     if "prompt" in values:
         row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
-    _unit(values, row)
+    _unit(values, row, plan)
     _rewards(values, row, plan)
     if "truncated" in values:
         row["truncated"] = truncated_of(values["truncated"])
@@ -226,7 +226,7 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return row
 
 
-def _unit(values: Mapping[str, Any], row: dict[str, Any]) -> None:
+def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
     """The completion: its text, its ids, and what goes along with each id."""
     if "tokens" not in values:
         row["completion"], row["_spans"] = completion_of(values["completion"])
@@ -244,7 +244,15 @@ def _unit(values: Mapping[str, Any], row: dict[str, Any]) -> None:
             raise Bad(name, f"expected a list, got {called(value)}")
         if len(value) != len(row["tokens"]):
             raise Bad(name, f"{len(value)} values for {len(row['tokens'])} tokens")
-        row[name] = flags_of(value) if name == "mask" else floats_of(value, name)
+        row[name] = flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
+    if plan.labels and "mask" in row:
+        _without_prompt(row)
+
+
+def _without_prompt(row: dict[str, Any]) -> None:
+    """Leave out the tokens before the first one in the loss."""
+    opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
+    row.update({name: row[name][opens:] for name in LISTS if name in row})
 
 
 def _rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:

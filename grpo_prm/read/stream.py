@@ -112,7 +112,7 @@ class Logs:
                 rejected.append(piece.rejected)
                 self._report(log, piece.done, seen.rows)
                 if piece.rows:
-                    done = into_groups(pl.concat(piece.rows), log.plan, self.options, memory, log.sources)
+                    done = into_groups(piece.rows, log.plan, self.options, memory, log.sources)
                     table = finisher.table(done.rows, log.plan)
                     batch = Rollouts(
                         table, pl.concat([*rejected, done.rejected]), counts + done.counts, notes + done.notes

@@ -30,7 +30,7 @@ _WIRE: dict[str, dict[str, Any]] = {
     "prompt": {"text": pl.String(), "none": pl.String()},
     "completion": {"text": pl.String(), "none": pl.String()},
     "tokens": {"ints": pl.List(pl.Int32()), "empty": pl.List(pl.Int32())},
-    "mask": {"bools": pl.List(pl.Boolean()), "none": pl.List(pl.Boolean())},
+    "mask": {"bools": pl.List(pl.Boolean()), "ints": pl.List(pl.Int64()), "none": pl.List(pl.Boolean())},
     "logprobs": _NUMBERS,
     "ref_logprobs": _NUMBERS,
     "reward": _NUMBER | {"bool": pl.Boolean()},
@@ -43,7 +43,7 @@ _NEEDED = ("run", "step", "group", "reward")
 
 def wire_schema(plan: Plan) -> dict[str, Any] | None:
     """Type of each column of the log as it is written, or None if only `records` can read this log."""
-    if plan.grouped or plan.from_text or plan.refused:
+    if plan.grouped or plan.from_text or plan.refused or plan.labels:
         return None
     wire: dict[str, Any] = {}
     for column, path in columns(plan).items():
@@ -144,6 +144,8 @@ def _derived(read: pl.DataFrame, plan: Plan) -> list[pl.Expr]:
         for part, weight in plan.parts.items():
             total = total + weight * pl.col(REWARD_PART + part).fill_null(0.0)
         made.append(total.alias("reward"))
+    if "mask" in plan.paths and read["mask"].dtype == pl.List(pl.Int64):
+        made.append(pl.col("mask").list.eval(pl.element() == 1))
     if "truncated" in plan.paths and read["truncated"].dtype == pl.String:
         made.append(pl.col("truncated").is_in([*STOPPED, "true", "True"]))
     return made
@@ -185,6 +187,8 @@ def _ids_in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
             flat = read[name].drop_nulls().list.explode(empty_as_null=False)
             if (read[name].list.len() != lengths).any() or flat.null_count():
                 return True
-            if len(flat) and name != "mask" and not (flat.abs() < LARGE).all():
+            if flat.dtype == pl.Float64 and not (flat.abs() < LARGE).all():
+                return True
+            if flat.dtype == pl.Int64 and not flat.is_in([0, 1]).all():
                 return True
     return False

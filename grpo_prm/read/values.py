@@ -107,6 +107,8 @@ def ids_of(value: Any) -> np.ndarray:
     if not isinstance(value, list):
         raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {called(value)}")
     if odd := set(map(type, value)) - {int}:
+        if odd == {float} and (large := [v for v in value if abs(v) >= INT32]):
+            raise Bad("tokens", f"the id {large[0]:.0f} is beyond int32")  # orjson reads such a number as a float
         raise Bad("tokens", f"expected whole numbers, got {called(next(v for v in value if type(v) in odd))}")
     try:
         ids = np.array(value, np.int64)
@@ -119,17 +121,20 @@ def ids_of(value: Any) -> np.ndarray:
     return ids.astype(np.int32)
 
 
-def flags_of(value: list[Any]) -> np.ndarray:
-    """Whether each token is in the loss: true or 1, or anything but -100 where labels are logged."""
+def flags_of(value: list[Any], labels: bool = False) -> np.ndarray:
+    """Whether each token is in the loss: true or 1; of labels anything but -100."""
     types = set(map(type, value))
     if types - {bool, int}:
-        raise Bad(
-            "mask",
-            f"expected true and false or 0 and 1, got {called(next(v for v in value if type(v) not in (bool, int)))}",
-        )
-    flags = np.array(value)
-    labels = types == {int} and len(flags) and (flags.min() < 0 or flags.max() > 1)
-    return flags != -100 if labels else flags.astype(bool)
+        raise Bad("mask", f"expected true and false or 0 and 1, got {called(_first_other(value, (bool, int)))}")
+    if labels:
+        return np.array(value, object) != -100
+    if set(value) - {0, 1}:
+        raise Bad("mask", f"expected 0 and 1, got {called(next(v for v in value if v not in (0, 1)))}")
+    return np.array(value, bool)
+
+
+def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
+    return next(v for v in value if type(v) not in types)
 
 
 def floats_of(value: list[Any], field: str) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""`grpo-prm convert`: any log to the canonical table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm convert dump/ rollouts.parquet
+
+    grpo-prm convert out/completions rollouts.jsonl --tokenizer model/tokenizer.json --keep n_chars
+"""
+
+
+def convert(
+    logs: Logs,
+    out: Annotated[Path, typer.Argument(help="The table: .parquet or .jsonl.", show_default=False)],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write nothing and exit with 4 if a row was rejected.")
+    ] = False,
+    format: Format = None,
+    columns: Columns = None,
+    reward: Reward = None,
+    tokenizer: Tokenizer = None,
+    group_size: GroupSize = None,
+    drop_uneven: DropUneven = False,
+    keep: Keep = None,
+    run: Run = None,
+) -> None:
+    """Write any log as the canonical table, one row per completion, which every command reads as it is."""
+    from grpo_prm.errors import RejectedError, UsageError
+    from grpo_prm.printable import printable
+    from grpo_prm.read import collect
+    from grpo_prm.rollouts import save
+
+    from .progress import progress_bar
+
+    if out.suffix not in (".parquet", ".jsonl") or out.is_dir():
+        raise UsageError(f"{out}: a table is written as .parquet or .jsonl. Name such a file last.")
+    with progress_bar("reading") as progress:
+        read = collect(
+            logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
+        )
+    if strict and len(read.rejected):
+        first = read.rejected.row(0, named=True)
+        where = first["file"] + (f":{first['line']}" if first["line"] is not None else "")
+        raise RejectedError(
+            f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; {len(read.rejected)} rows were"
+            " rejected. See them with grpo-prm inspect, or leave --strict out."
+        )
+    save(read, out)
+    for note in read.notes:
+        typer.echo(printable(note), err=True)
+    groups = read.table["group"].n_unique()
+    typer.echo(
+        f"{out}: {len(read.table):,} completions in {groups:,} groups; {len(read.rejected):,} rows were rejected.",
+        err=True,
+    )

@@ -1,0 +1,99 @@
+"""Options that every command shares that reads a log, and what they mean to the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from grpo_prm.read import ReadOptions
+
+PANEL = "Reading"
+Logs = Annotated[list[str], typer.Argument(help="Log files or folders; - is standard input.", show_default=False)]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Format of the log: canonical, trl, verl or generic. (default: by content)", rich_help_panel=PANEL
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help='Which column is which: "completion=response,reward=infos.r". May be given again.',
+        metavar="OURS=THEIRS,...",
+        rich_help_panel=PANEL,
+    ),
+]
+Reward = Annotated[
+    str | None,
+    typer.Option(
+        help='The reward: a column, or a sum such as "short+0.5*has_e".', metavar="EXPRESSION", rich_help_panel=PANEL
+    ),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        help="For logs without token ids: a tokenizer.json, its folder or a hub name. (default: GPT-2 pieces)",
+        metavar="NAME_OR_PATH",
+        rich_help_panel=PANEL,
+    ),
+]
+GroupSize = Annotated[
+    int | None,
+    typer.Option(help="Completions per draw of a prompt. (default: the commonest)", min=2, rich_help_panel=PANEL),
+]
+DropUneven = Annotated[
+    bool, typer.Option("--drop-uneven", help="Leave out groups of another size.", rich_help_panel=PANEL)
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(help="Take further columns along.", metavar="COLUMN,...", rich_help_panel=PANEL),
+]
+Run = Annotated[str | None, typer.Option(help="Name of the run. (default: from the path)", rich_help_panel=PANEL)]
+
+
+def reader_options(
+    format: str | None = None,
+    columns: list[str] | None = None,
+    reward: str | None = None,
+    tokenizer: str | None = None,
+    group_size: int | None = None,
+    drop_uneven: bool = False,
+    keep: list[str] | None = None,
+    run: str | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> ReadOptions:
+    """Put the options of a command together for the reader.
+
+    Raises:
+        UsageError: `--columns` is not a list of OURS=THEIRS, or names one of ours twice.
+    """
+    from grpo_prm.read import ReadOptions
+
+    return ReadOptions(
+        format=format,
+        columns=_mapping(columns or []),
+        reward=reward,
+        tokenizer=tokenizer,
+        group_size=group_size,
+        drop_uneven=drop_uneven,
+        keep=tuple(name.strip() for given in keep or [] for name in given.split(",") if name.strip()),
+        run=run,
+        progress=progress,
+    )
+
+
+def _mapping(given: list[str]) -> dict[str, str]:
+    """Parse `completion=response,reward=infos.r`."""
+    from grpo_prm.errors import UsageError
+
+    mapping: dict[str, str] = {}
+    for pair in (pair for text in given for pair in text.split(",") if pair.strip()):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and equals and theirs):
+            raise UsageError(f"--columns {pair}: not a pair. Write it like completion=response,reward=infos.r.")
+        if mapping.setdefault(ours, theirs) != theirs:
+            raise UsageError(f"--columns {ours}: it is given as {mapping[ours]} and as {theirs}. Give it once.")
+    return mapping

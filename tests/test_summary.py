@@ -1,0 +1,92 @@
+"""Every figure of summary.json against the slow definitions, on invented logs."""
+
+from __future__ import annotations
+
+import oracle
+import pytest
+from canonical import batch_of
+from hypothesis import assume, example, given, settings
+from oracle import Row
+from polars.testing import assert_frame_equal
+from strategies import logs
+
+from grpo_prm.analysis import analyze
+from grpo_prm.measure import Options
+
+SECTIONS = ("overlap", "prm", "defects")
+
+
+def means(value):
+    """The mean of every {mean, low, high, n}; everything else as it is."""
+    if isinstance(value, dict) and {"mean", "low", "high", "n"} <= value.keys():
+        return value["mean"]
+    if isinstance(value, dict):
+        return {name: means(part) for name, part in value.items()}
+    return value
+
+
+def same(found, expected, path=""):
+    if isinstance(expected, dict):
+        if found is None:
+            assert all(part is None for part in expected.values()), path
+            return
+        for name, part in expected.items():
+            same(found[name], part, f"{path}/{name}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9), path
+    else:
+        assert found == expected, path
+
+
+@settings(max_examples=150)
+@given(logs())
+@example([("a", 0, "p", [Row([], reward=1.0), Row([], reward=0.0)])])  # nothing but empty completions
+@example([("a", 0, "p", [Row([1], reward=1.0), Row([1], reward=0.0)])])  # all tokens are the root's
+def test_all_figures_match_the_definitions(log):
+    assume(any(len(rows) > 1 for _, _, _, rows in log))
+    found, expected = means(analyze([batch_of(log)]).summary), oracle.summary(log)
+    for section in SECTIONS:
+        same(found[section], expected[section], section)
+    observed = found["informativeness"] and found["informativeness"]["observed"]
+    same(observed, expected["informativeness"]["observed"], "informativeness")
+    same({name: found["counts"][name] for name in expected["counts"]}, expected["counts"], "counts")
+
+
+@settings(max_examples=40)
+@given(logs(advantages=True))
+def test_logged_advantages_match_the_definitions(log):
+    assume(any(len(rows) > 1 for _, _, _, rows in log))
+    found = means(analyze([batch_of(log)], Options(advantage="logged")).summary)
+    expected = oracle.summary(log, advantage="logged")
+    for section in SECTIONS:
+        same(found[section], expected[section], section)
+    assert found["counts"]["advantage_mismatch"] == oracle.mismatches([e for e in log if len(e[3]) > 1], "sample")
+
+
+@pytest.mark.parametrize("std", ["population", "none", "batch"])
+@settings(max_examples=25)
+@given(log=logs())
+def test_other_divisors_match_the_definitions(std, log):
+    assume(any(len(rows) > 1 for _, _, _, rows in log))
+    found = means(analyze([batch_of(log)], Options(std=std)).summary)
+    for section in SECTIONS:
+        same(found[section], oracle.summary(log, std=std)[section], section)
+
+
+@settings(max_examples=30)
+@given(logs(max_groups=6))
+def test_batches_may_be_cut_anywhere_between_steps(log):
+    assume(any(len(rows) > 1 for _, _, _, rows in log))
+    log = sorted(log, key=lambda entry: (entry[0], entry[1] or 0))
+    whole = analyze([batch_of(log)])
+    table = batch_of(log).table
+    cuts = [part for _, part in table.group_by("run", "step", maintain_order=True)]
+    parts = analyze([batch_of(log)._replace(table=part, counts=type(batch_of(log).counts)()) for part in cuts])
+    skip = {"counts", "source"}
+    one = {name: value for name, value in whole.summary.items() if name not in skip}
+    other = {name: value for name, value in parts.summary.items() if name not in skip}
+    same(other, one)
+    assert_frame_equal(whole.groups, parts.groups)
+    assert_frame_equal(whole.samples, parts.samples)
+    assert_frame_equal(whole.process_steps.collect(), parts.process_steps.collect())
+    assert_frame_equal(whole.completions.collect(), parts.completions.collect())
