@@ -12,6 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from grpo_prm.printable import printable
+
 PAPER = {"non_trivial": "99.8 % (k = 6), 100 % (k = 36)"}  # DeepSeek-R1-Distill-Qwen-1.5B on OpenRS
 OVERLAP = {
     "path_depth": "path depth",

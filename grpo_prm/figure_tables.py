@@ -98,7 +98,7 @@ def _distribution(frame: Frame, statistic: str, series: str) -> pl.DataFrame:
         .len("groups")
         .sort("run", "value")
         .with_columns(n=pl.col("groups").sum().over("run"), to=pl.col("groups").cum_sum().over("run"))
-        .with_columns(share=pl.col("to") / pl.col("n"), bin=(CURVE * pl.col("to")) // (pl.col("n") + 1))
+        .with_columns(share=pl.col("to") / pl.col("n"), bin=(CURVE * pl.col("to")) // pl.col("n"))
     )
     thinned = counts.filter((pl.col("bin") != pl.col("bin").shift(-1).over("run")).fill_null(value=True))
     opening = counts.group_by("run", maintain_order=True).first().with_columns(share=pl.lit(0.0))

@@ -188,7 +188,6 @@ def _in_loss(encoded: Encoded, text: pl.Series, parts: pl.Series) -> NDArray[np.
     texts = _sums(wide, counts)
     assert encoded.spans is not None
     spans = encoded.spans + np.repeat(np.cumsum(texts) - texts, encoded.lengths)[:, None]
-    spans[:, 1] = np.maximum(spans[:, 1], spans[:, 0] + 1)  # a unit without width stands at its next character
     before = np.interp(spans, border, lost)  # characters out of the loss up to there: exact below 2**53
     return before[:, 0] == before[:, 1]
 

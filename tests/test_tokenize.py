@@ -113,7 +113,7 @@ def case(rows):
 
 
 def check(done, spans, flags):
-    expected = [[all(row[a : max(b, a + 1)]) for a, b in spans] for spans, row in zip(spans, flags, strict=True)]
+    expected = [[all(row[a:b]) for a, b in spans] for spans, row in zip(spans, flags, strict=True)]
     if all(map(all, flags)):
         assert done.mask is None
     else:
@@ -129,6 +129,13 @@ def test_a_piece_is_in_the_loss_if_all_its_characters_are(rows):
     done = units(load(None), texts, parts)
     check(done, [[span for _, span in PRE.pre_tokenize_str(text)] for text in texts], flags)
     assert done.tokens.to_list() == units(load(None), texts).tokens.to_list()
+
+
+def test_masks_of_a_later_batch_know_the_pieces_of_the_earlier_ones():
+    encoder = load(None)
+    for words in ("one three, five", "a longer, one"):
+        texts, parts, flags = case([("", [words[:5], words[5:]])])
+        check(units(encoder, texts, parts), [[span for _, span in PRE.pre_tokenize_str(texts[0])]], flags)
 
 
 @given(PARTS)

@@ -33,7 +33,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"Creator": "grpo-prm", "Producer": None},
+    "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
     "png": {"Software": "grpo-prm"},
     "svg": {"Date": None, "Creator": "grpo-prm"},
 }

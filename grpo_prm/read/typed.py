@@ -168,9 +168,10 @@ def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
         and not read["step"].str.contains(f"^(?:{DIGITS})$").all()
     ):
         return True
-    texts = [c for c in ("prompt", "completion") if c in plan.paths]
-    if any(read[c].str.contains('"role"', literal=True).any() for c in texts):
+    if any(read[c].str.contains('"role"', literal=True).any() for c in ("prompt", "completion") if c in plan.paths):
         return True  # it may be a chat written as JSON
+    if any(text.str.contains(r"^[\[{]").any() for text in read.iter_columns() if text.dtype == pl.String):
+        return True  # polars writes a list or an object out where text is expected
     return "tokens" in plan.paths and _ids_in_doubt(read, plan)
 
 

@@ -63,7 +63,7 @@ LOGS = st.lists(st.one_of(GOOD_ROWS, GOOD_ROWS, ROWS, BROKEN), min_size=1, max_s
 SURE = [row(step=step, group="sure", tokens=[9], reward=0.5) for step in (1, 1)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(log=LOGS, end=st.sampled_from(["\n", ""]))
 def test_nothing_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, log, end):
     path = write(tmp_path_factory.mktemp("log") / "log.jsonl", [*SURE, *log], end)
@@ -74,7 +74,7 @@ def test_nothing_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, log, e
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generic, "wire_schema", lambda plan: None)
         same(fast, collect(path))
-    for size in (1, 100, 700):
+    for size in (1, 300):
         with pytest.MonkeyPatch.context() as patch:
             cut(patch, size)
             anew = collect(path)
@@ -97,6 +97,9 @@ def ordered_log(steps):
     return [row(step=s, group=g, tokens=[s, t]) for s in steps for g in "ab" for t in range(3)]
 
 
+RETURNING = [row(step=3, group=g, tokens=[8, t]) for g in "ab" for t in range(3)]
+
+
 def test_an_ordered_log_comes_in_batches_of_whole_steps(tmp_path, monkeypatch):
     path = write(tmp_path / "log.jsonl", ordered_log(range(50)))
     whole = collect(path)
@@ -110,7 +113,7 @@ def test_an_ordered_log_comes_in_batches_of_whole_steps(tmp_path, monkeypatch):
 
 
 def test_a_step_that_comes_back_is_not_split(tmp_path, monkeypatch):
-    rows = ordered_log([*range(40), 3])
+    rows = [*ordered_log(range(40)), *RETURNING]
     path = write(tmp_path / "log.jsonl", rows)
     cut(monkeypatch, 500)
     with pytest.raises(Disordered, match=r"log.jsonl:241: step 3 of run log comes back"):
@@ -124,7 +127,7 @@ def test_a_step_that_comes_back_is_not_split(tmp_path, monkeypatch):
 
 
 def test_fold_starts_anew(tmp_path, monkeypatch):
-    path = write(tmp_path / "log.jsonl", ordered_log([*range(40), 3]))
+    path = write(tmp_path / "log.jsonl", [*ordered_log(range(40)), *RETURNING])
     cut(monkeypatch, 500)
     calls = []
 

@@ -133,7 +133,7 @@ def test_token_ids_that_a_run_logged_are_the_units(folder):
 
 
 def test_functions_with_the_names_of_other_columns_are_rewards(folder):
-    write(folder, 1, ["p", "q"], weights=(1, 1))
+    write(folder, 1, ["p", "q"], weights=(1, 1), task_id=[3, 3, 4, 4] * 2)
     table = pl.read_parquet(folder / "completions_00001.parquet").rename(
         {"right": "reward", "short": "group", "chars": "index"}
     )
