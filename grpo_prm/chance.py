@@ -6,6 +6,7 @@ between branch and reward is cut.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
 
 
 class Dealt(NamedTuple):
-    """Pooled sums of every permutation, shape (permutations,) each, float64; names as in `defects.defect_sums`.
+    """Sums of every permutation over the groups of a bin, (bins, permutations) each; named as in `defects.defect_sums`.
 
     `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
     outside, by either interval; which one holds is known once the whole log is read.
@@ -71,9 +72,9 @@ class Dealt(NamedTuple):
     certain_student: Floats
 
 
-def nothing_dealt(permutations: int = PERMUTATIONS) -> Dealt:
+def nothing_dealt(bins: int = 1, permutations: int = PERMUTATIONS) -> Dealt:
     """All sums zero, to add to."""
-    return Dealt(*np.zeros((len(Dealt._fields), permutations)))
+    return Dealt(*np.zeros((len(Dealt._fields), bins, permutations)))
 
 
 def group_seed(seed: int, *names: object) -> int:
@@ -89,6 +90,7 @@ def deal(
     seeds: NDArray[np.uint64],
     bounds: Bounds | None = None,
     rewards: Floats | None = None,
+    bins: Ints | None = None,
     permutations: int = PERMUTATIONS,
 ) -> Dealt:
     """Deal the advantages out anew inside every group, and add up what each permutation gives.
@@ -101,29 +103,40 @@ def deal(
         seeds: `group_seed` of each group, shape (groups,).
         bounds: Distance of a step's mean from its group's mean beyond which it is certain; None: nothing is.
         rewards: What the bounds are about, shape (completions,), dealt with the advantages; None: the advantages.
+        bins: What to add up over: bin of each group, dense from 0 (its training step, say); None: all groups.
         permutations: How many.
     """
-    total = nothing_dealt(permutations)
     root = np.flatnonzero(forest.parent < 0)
+    bins = np.zeros(len(root), np.int64) if bins is None else bins
+    total = nothing_dealt(int(bins.max(initial=0)) + 1, permutations)
     if not len(root):
         return total
     between = _between(forest, seen)
     some = np.maximum.reduceat(np.abs(advantages[forest.order]), forest.first[root]) > 0
-    for k in np.unique(forest.size[root[some]]).tolist():
-        roots = root[some & (forest.size[root] == k)]
-        block = max(1, BLOCK // (permutations * k))
-        for begin in range(0, len(roots), block):
-            part = roots[begin : begin + block]
-            rows = forest.order[forest.first[part][:, None] + np.arange(k)]
-            columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
-            hands = _permuted(seeds[forest.group[part]], columns, permutations)
-            zero = tolerance[forest.group[part]]
-            good, bad = hands[0] > zero[:, None, None], hands[0] < -zero[:, None, None]
-            loss = seen.completion[rows].ravel().astype(np.float64)
-            total.good_tokens[:] += loss @ good.reshape(-1, permutations)
-            total.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
-            _add_steps(total, between, forest.group[part], forest.first[part], hands, (good, bad), zero, bounds)
+    for part in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
+        groups, first, k = forest.group[part], forest.first[part], int(forest.size[part[0]])
+        sums = Dealt(*(column[bins[groups[0]]] for column in total))
+        rows = forest.order[first[:, None] + np.arange(k)]
+        columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
+        hands = _permuted(seeds[groups], columns, permutations)
+        zero = tolerance[groups]
+        good, bad = hands[0] > zero[:, None, None], hands[0] < -zero[:, None, None]
+        loss = seen.completion[rows].ravel().astype(np.float64)
+        sums.good_tokens[:] += loss @ good.reshape(-1, permutations)
+        sums.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
+        _add_steps(sums, between, groups, first, hands, (good, bad), zero, bounds)
     return total
+
+
+def _blocks(roots: Ints, sizes: Ints, bins: Ints, permutations: int) -> Iterator[Ints]:
+    """Roots of groups of one size and one bin, ascending, as many at a time as `BLOCK` allows."""
+    order = np.lexsort((bins, sizes))
+    kinds = np.stack([sizes, bins])[:, order]
+    cuts = np.flatnonzero((np.diff(kinds, axis=1) != 0).any(axis=0)) + 1
+    for same in np.split(order, cuts):
+        block = max(1, BLOCK // (permutations * int(sizes[same[0]]))) if len(same) else 1
+        for begin in range(0, len(same), block):
+            yield roots[same[begin : begin + block]]
 
 
 def _permuted(seeds: NDArray[np.uint64], columns: tuple[Floats, ...], permutations: int) -> list[Floats]:

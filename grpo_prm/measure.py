@@ -42,11 +42,18 @@ class Options:
 
 
 class Measured(NamedTuple):
-    """Tables of a slice of groups (one row per group, completion, process step), and what chance gives."""
+    """Tables of a slice of groups, and what chance gives.
+
+    Attributes:
+        groups, completions, process_steps: One row per group, completion, process step.
+        steps: (run, step) of each bin of `dealt`.
+        dealt: Sums of the permutations, one bin per training step.
+    """
 
     groups: pl.DataFrame
     completions: pl.DataFrame
     process_steps: pl.DataFrame
+    steps: list[tuple[str, int | None]]
     dealt: Dealt
 
 
@@ -156,11 +163,13 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
         _groups_table(table, names, part, given.computed),
         _completions_table(table, part),
         _steps_table(names, part),
-        _deal(names, part, given.logged, seed),
+        *_deal(names, part, given.logged, seed),
     )
 
 
-def _deal(names: pl.DataFrame, part: _Slice, logged: bool, seed: int) -> Dealt:
+def _deal(
+    names: pl.DataFrame, part: _Slice, logged: bool, seed: int
+) -> tuple[list[tuple[str, int | None]], Dealt]:
     seeds = [group_seed(seed, *name) for name in names.select("run", "step", "group_key").iter_rows()]
     bounds, rewards = part.bounds, part.rewards if logged else None
     if bounds is not None and not logged:  # advantages are rewards in another unit: deal one of them
@@ -169,7 +178,10 @@ def _deal(names: pl.DataFrame, part: _Slice, logged: bool, seed: int) -> Dealt:
         unit = np.divide(unit[1], unit[0], out=np.zeros(part.number), where=~part.zero)[part.forest.group]
         bounds = Bounds(*(np.multiply(b, unit, out=np.full(len(b), np.inf), where=unit > 0) for b in bounds))
     seeds = np.array(seeds, np.uint64)
-    return deal(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards)
+    steps = names.select("run", "step").unique(maintain_order=True)
+    bins = names.select(pl.struct("run", "step").rle_id()).to_series().to_numpy()
+    dealt = deal(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards, bins)
+    return list(steps.iter_rows()), dealt
 
 
 def _group_means(part: _Slice, values: Floats) -> Floats:

@@ -140,6 +140,7 @@ def test_functions_with_the_names_of_other_columns_are_rewards(folder):
     table.write_parquet(folder / "completions_00001.parquet")
     table = collect(folder).table
     assert table["group"].n_unique() == 2 and table["reward"].null_count() == 0
+    assert table["group_key"].n_unique() == 2 and not table["group_key"].str.contains("#").any()  # no draws of one key
     np.testing.assert_allclose(advantages(table["reward"], 4), table["advantage"], atol=1e-3)
 
 
