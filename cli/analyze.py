@@ -44,29 +44,31 @@ def analyze(
     run: Run = None,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
+    from tempfile import TemporaryDirectory
+
     from grpo_prm.analysis import analyze as measure
     from grpo_prm.errors import RejectedError
     from grpo_prm.measure import Options
     from grpo_prm.write import output_folder, summary_text, write_tables
 
     from .page import show_summary
-    from .progress import progress_bar
+    from .progress import progress_bar, working
 
     out = out or default_folder(logs)
-    with output_folder(out) as folder:
-        parts = folder / "parts"
-        parts.mkdir()
+    with output_folder(out) as folder, TemporaryDirectory(dir=folder) as parts:
         with progress_bar("reading") as progress:
             reading = reader_options(
                 format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
             )
-            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=parts)
-        write_tables(analysis, folder)
+            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=Path(parts))
+        with working("writing tables"):
+            write_tables(analysis, folder)
         if figures:
             from grpo_prm.figure_tables import figure_tables
             from grpo_prm.figures import save
 
-            save(figure_tables(analysis), folder / "figures", unit=analysis.summary["source"]["unit"])
+            with working("drawing figures"):
+                save(figure_tables(analysis), folder / "figures", unit=analysis.summary["source"]["unit"])
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:

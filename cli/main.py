@@ -1,17 +1,20 @@
 """The table of commands, and the one place where an error becomes a message and an exit code."""
 
+import io
 import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
 from . import analyze, convert, inspect, tree
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="grpo-prm",
-    help="See the process reward model that GRPO hides in your rollouts (arXiv 2509.21154).",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
-    "and --strict was given.",
+    "and --strict was given; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -22,37 +25,48 @@ for module in (inspect, analyze, tree, convert):
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 
 
-@app.callback()
-def common(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-) -> None:
-    """See the process reward model that GRPO hides in your rollouts (arXiv 2509.21154)."""
-    if version:
+def print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
         from grpo_prm import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(  # noqa: ARG001 - its callback acts
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=print_version
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """See the process reward model that GRPO hides in your rollouts (arXiv 2509.21154)."""
     os.environ["GRPO_PRM_DEBUG"] = "1" if debug else ""
 
 
 def main() -> None:
     """Run a command; turn a fault of the input into its message and exit code."""
     from grpo_prm.errors import GrpoPrmError
+    from grpo_prm.printable import printable
 
+    signal.signal(signal.SIGINT, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a stream of another encoding gets escapes instead of an exception
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except GrpoPrmError as error:
         if os.environ.get("GRPO_PRM_DEBUG"):
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: nothing was written", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # `grpo-prm ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """End by an exception that every `finally` on the way sees, so that nothing is left half written."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    typer.echo("interrupted: nothing was written", err=True)
+    sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -7,26 +7,25 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from grpo_prm.printable import printable
 
-PAPER = {"non_trivial": "99.8 % (k = 6), 100 % (k = 36)"}  # DeepSeek-R1-Distill-Qwen-1.5B on OpenRS
-OVERLAP = {
-    "path_depth": "path depth",
-    "intermediate_proportion": "intermediate proportion",
-    "shared_proportion": "shared proportion",
-    "non_trivial": "non-trivial trees",
-    "identical_share": "of it in identical completions",
-}
-SHARES = {"intermediate_proportion", "shared_proportion", "non_trivial", "identical_share"}
+PAPER = {"non_trivial": "99.8 %"}
+OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial", "identical_share")
+SHARES = set(OVERLAP) - {"path_depth"}
 CHANCE = {
-    "suppressed_good": "tokens of good completions pushed down (suppressed-good)",
-    "boosted_bad": "tokens of bad completions raised (boosted-bad)",
-    "certain_share": "intermediate tokens whose step reward is certain",
+    "suppressed_good": "of the tokens of above-mean completions, those in a step that GRPO pushes down",
+    "boosted_bad": "of the tokens of below-mean completions, those in a step that GRPO raises",
+    "certain_share": "of the intermediate tokens, those whose step reward differs from the group's mean for sure",
+}
+MADE = {
+    "log": "token ids as logged",
+    "tokenizer": "token ids made again from text with the tokenizer",
+    "pieces": "pieces of text (GPT-2 pre-tokenisation), since the log has no token ids",
 }
 
 
@@ -39,86 +38,118 @@ def show_summary(summary: dict[str, Any], folder: str, logs: list[str]) -> None:
         logs: The logs as the user named them, for the commands.
     """
     console = Console(markup=False, highlight=False, emoji=False)
-    log = shlex.join(logs)
     for title, body in (
         ("What was read", _read(summary)),
         ("Do completions overlap?", _overlap(summary)),
         ("Do the branches say anything?", _informative(summary)),
         ("Where does it hurt?", _defects(summary)),
         ("What would λ-GRPO change here?", _change(summary)),
-        ("Worst groups", _worst(summary, log)),
-        ("Next", _next(folder)),
+        ("Worst groups", _worst(summary, shlex.join(logs))),
+        ("Next", _next(summary, shlex.quote(folder))),
     ):
         console.print(Text(title, style="bold"))
         for part in body:
-            console.print(Padding(Text(printable(part)), (0, 0, 0, 2)) if isinstance(part, str) else part)
+            if isinstance(part, Command):
+                console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
+            else:
+                console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
         console.print()
 
 
-def number(value: float | None, *, share: bool = False) -> str:
-    """Three figures, as a per cent if it is a share; `-` for null."""
+class Command(str):
+    """A line to type."""
+
+    __slots__ = ()
+
+
+def number(value: float | None) -> str:
+    """Three figures; `-` for null."""
     if value is None:
         return "-"
-    if share:
-        return f"{100 * value:.3g} %"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def interval(value: dict[str, Any] | None, *, share: bool = False) -> str:
-    """Mean and 95 % range."""
-    if value is None or value["mean"] is None:
+def percent(value: float | None) -> str:
+    """Three figures of a share without the sign, but no finer than hundredths."""
+    if value is None:
         return "-"
-    mean = number(value["mean"], share=share)
-    if value["low"] is None:
-        return mean
-    return f"{mean}  [{number(value['low'], share=share)}, {number(value['high'], share=share)}]"
+    if 0 < value < 5e-5:
+        return "<0.01"
+    return f"{100 * value:.3g}" if value >= 0.01 or not value else f"{100 * value:.2f}"
+
+
+def interval(value: dict[str, Any] | None, *, share: bool = False, name: str = "{}") -> str:
+    """Mean and 95 % range, `name` being a pattern of their keys: `10.8 % [8.5, 13.2]`."""
+    keys = [name.format(key) for key in ("mean", "low", "high")]
+    mean, low, high = (None if value is None else value[key] for key in keys)
+    if mean is None:
+        return "-"
+    said = percent if share else number
+    unit = " %" if share else ""
+    return f"{said(mean)}{unit}" + ("" if low is None else f" [{said(low)}, {said(high)}]")
+
+
+def amount(count: int, what: str) -> str:
+    """`1 group`, `2,000 groups`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    return table
 
 
 def _read(summary: dict[str, Any]) -> Iterator[str]:
     source, counts, k = summary["source"], summary["counts"], summary["counts"]["group_size"]
     size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']} (mostly {k['mode']})"
-    steps = source["steps"]
-    when = f"steps {steps['first']} to {steps['last']} ({steps['count']} logged)" if steps["count"] else "no steps logged"
-    yield f"{counts['completions']:,} completions in {counts['groups']:,} groups of {size}; {when}; {source['format']}."
-    made = {
-        "log": "token ids as logged",
-        "tokenizer": "token ids made again from text with the tokenizer",
-        "pieces": "pieces of text (GPT-2 pre-tokenisation), since the log has no token ids",
-    }
-    unit = " and ".join(made[name] for name in source["tokens_from"].split(", "))
+    log = f"{source['format']} log" if source["format"] else "rollouts"
+    groups = amount(counts["groups"], "group")
+    yield f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}."
+    unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
     yield f"Unit: {unit}; {counts['tokens']:,} {source['unit']}s in the loss."
-    left = [f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (rejects.jsonl says why)"]
-    left += [f"{counts['groups_of_one']:,} groups of one left out"] if counts["groups_of_one"] else []
+    left = [f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected"]
+    left[0] += " (rejects.jsonl says why)" if counts["rejected"] else ""
+    left += [f"{amount(counts['groups_of_one'], 'group')} of one left out"] if counts["groups_of_one"] else []
     yield "; ".join(left) + "."
-    shares = counts["groups_zero_variance"] / counts["groups"]
+    share = percent(counts["groups_zero_variance"] / counts["groups"])
     yield (
-        f"{counts['groups_zero_variance']:,} groups ({number(shares, share=True)}) have equal rewards and teach nothing; "
-        f"{counts['duplicates']:,} completions equal an earlier one of their group."
+        f"{amount(counts['groups_zero_variance'], 'group')} ({share} %) of equal rewards, which teach nothing; "
+        f"{amount(counts['duplicates'], 'completion')} equal to an earlier one of the group."
     )
     if counts["advantage_mismatch"]:
         yield (
-            f"In {counts['advantage_mismatch']:,} groups the logged advantages are not those of the rewards "
+            f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "
             f"(std {source['options']['std']}): see --std, --reward and --advantage logged."
         )
     yield from source["notes"]
 
 
+def _steps(source: dict[str, Any]) -> str:
+    first, last, count = source["steps"].values()
+    if not count:
+        return "no steps logged"
+    return f"step {first}" if count == 1 else f"{count:,} steps from {first} to {last}"
+
+
 def _overlap(summary: dict[str, Any]) -> Iterator[str | Table]:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2))
-    for column in ("", "this run  [95 %]", "cross-prompt", "the paper"):
-        table.add_column(column)
-    baseline = summary["baseline"]
-    for name, label in OVERLAP.items():
-        share = name in SHARES
-        table.add_row(
-            label,
-            interval(summary["overlap"][name], share=share),
-            interval(baseline[name], share=share) if name in baseline else "",
-            PAPER.get(name, ""),
-        )
+    baseline, counts = summary["baseline"], summary["counts"]
+    table = _table("", "this run [95 %]", "cross-prompt", "the paper")
+    for name in OVERLAP:
+        found, share = summary["overlap"][name], name in SHARES
+        beside = interval(baseline[name], share=share) if name in baseline else ""
+        table.add_row(name.replace("_", " "), interval(found, share=share), beside, PAPER.get(name, ""))
     yield table
-    counts = summary["counts"]
-    yield f"{counts['groups_k3']:,} of {counts['groups']:,} groups have three completions or more, as a non-trivial tree needs."
+    if counts["groups_k3"] < counts["groups"]:
+        yield (
+            f"Only {counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have the three completions that a "
+            "non-trivial tree needs."
+        )
+    yield (
+        "Cross-prompt: the same for groups put together from different prompts, so what is above it is not "
+        "boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
+    )
     if "baseline" in summary["notes"]:
         yield f"Cross-prompt baseline: {summary['notes']['baseline']}."
     if "intervals" in summary["notes"]:
@@ -133,60 +164,62 @@ def _informative(summary: dict[str, Any]) -> Iterator[str]:
     verdict = (
         "more than chance: the branches tell good completions from bad ones"
         if found["p_value"] <= 0.05
-        else "no more than chance: the trees have shape, but the branches do not tell good completions from bad ones"
+        else "no more than chance: the trees have a shape, but no sign that their branches tell good from bad"
     )
+    chance = interval(found, name="null_{}")
     yield (
         f"Mean |A| of intermediate steps {number(found['observed'])}; with the rewards of each group dealt out anew "
-        f"{number(found['null_mean'])} [{number(found['null_low'])}, {number(found['null_high'])}], p = {found['p_value']:.3g}:"
+        f"{chance}. p = {found['p_value']:.3g}, {verdict}."
     )
-    yield f"{verdict}."
 
 
-def _defects(summary: dict[str, Any]) -> Iterator[str]:
-    values = summary["defects"] | summary["prm"]
-    for name, label in CHANCE.items():
+def _defects(summary: dict[str, Any]) -> Iterator[str | Table]:
+    values, notes = summary["defects"] | summary["prm"], summary["notes"]
+    table = _table("", "this run [95 %]", "rewards dealt anew", "")
+    for name in CHANCE:
         found = values[name]
-        if found is None:
-            yield f"{label}: cannot be said ({summary['notes'][name]})."
-            continue
-        yield f"{label}: {interval(found, share=True)}; {against_chance(found)}."
-    contest = values["contest"]
-    if contest is not None:
-        yield f"contest of intermediate tokens (0 all members agree in sign, 1 a draw): {interval(contest)}."
+        if found is not None:
+            chance = interval(found, share=True, name="null_{}")
+            table.add_row(name.replace("_", "-"), interval(found, share=True), chance, against_chance(found))
+    if table.row_count:
+        yield table
+    for name, meaning in CHANCE.items():
+        why = f"; cannot be said: {notes[name]}" if values[name] is None else ""
+        yield f"{name.replace('_', '-')}: {meaning}{why}."
+    if values["contest"] is not None:
+        yield f"contest of intermediate tokens (0: members agree in sign, 1: a draw): {interval(values['contest'])}."
     if values["amplification"] is not None:
-        yield f"GRPO counts a unit of step advantage {interval(values['amplification'])} times on average (amplification)."
+        yield f"amplification: GRPO counts a unit of step advantage {interval(values['amplification'])} times."
     if values["logprob_spread"] is not None:
         spread = values["logprob_spread"]
         yield (
-            f"Members of a step disagree on its log-probability by {number(spread['mean'])} on average, "
-            f"{number(spread['max'])} at most (0 if one policy sampled them)."
+            f"log-probability spread inside a step: mean {number(spread['mean'])}, at most {number(spread['max'])} "
+            "(0 where one policy sampled all with the same numerics)."
         )
 
 
 def against_chance(found: dict[str, Any]) -> str:
     """Where a figure lies beside its permutation null, in words."""
-    if found["null_mean"] is None:
-        return "chance cannot be said"
     low, high = found["null_low"], found["null_high"]
-    word = "no more than chance" if low <= found["mean"] <= high else "more than chance" if found["mean"] > high else "less than chance"
-    return (
-        f"{word} ({number(found['null_mean'], share=True)} "
-        f"[{number(low, share=True)}, {number(high, share=True)}] with the rewards dealt out anew)"
-    )
+    if low is None:
+        return ""
+    if low <= found["mean"] <= high:
+        return "no more than chance"
+    return "more than chance" if found["mean"] > high else "less than chance"
 
 
 def _change(summary: dict[str, Any]) -> Iterator[str]:
     defects = summary["defects"]
     norm, cosine, scale = (defects[name]["1"] for name in ("update_norm", "update_cosine", "update_scale"))
     if norm is None or cosine is None:
-        yield f"Cannot be said: {summary['notes'].get('update_norm', 'all step advantages are 0')}."
+        yield f"Cannot be said: {summary['notes']['update_norm']}."
         return
     degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
     yield (
-        f"λ-GRPO (p = 1) would change the length of the vector of token coefficients by {interval(norm)} and turn it by "
-        f"{degrees:.3g} degrees (tokens counted as independent directions); update scale {interval(scale)}."
+        f"λ-GRPO (p = 1) would change the length of the vector of token coefficients by {interval(norm)} and turn it "
+        f"by {degrees:.3g} degrees (tokens counted as independent directions); update scale {interval(scale)}."
     )
-    if norm["mean"] > 0.95 and degrees < 10:
+    if abs(norm["mean"] - 1) < 0.05 and degrees < 10:
         yield "That is close to no change: whatever it gained here would be a change of learning rate."
 
 
@@ -194,13 +227,16 @@ def _worst(summary: dict[str, Any], log: str) -> Iterator[str]:
     worst = summary["defects"]["worst_groups"]
     if not worst:
         yield "No group has a suppressed-good token."
-    runs = len({group["run"] for group in worst}) > 1 or len(summary["source"]["runs"]) > 1
+    runs = len(summary["source"]["runs"]) > 1
     for group in worst[:3]:
-        step = "" if group["step"] is None else group["step"]
+        step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
         yield f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down:"
-        yield f"    grpo-prm tree {log} --group '{name}'"
+        yield Command(f"grpo-prm tree {log} --group {shlex.quote(name)}")
 
 
-def _next(folder: str) -> Iterator[str]:
-    yield f"Look at {folder}/figures; every number is in {folder}/summary.json, every group in {folder}/groups.parquet."
+def _next(summary: dict[str, Any], folder: str) -> Iterator[RenderableType]:
+    yield f"Every number with its interval is in {folder}/summary.json, every group in {folder}/groups.parquet."
+    yield f"Figures (PDF, PNG and their data as CSV): {folder}/figures."
+    if "pieces" in summary["source"]["tokens_from"]:
+        yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."

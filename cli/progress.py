@@ -1,4 +1,4 @@
-"""A progress bar on stderr, on a terminal only: stdout is for data."""
+"""What is going on, on stderr and on a terminal only: stdout is for data."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, int], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, rate="")
 
         def move(done: int, total: int, rows: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
-            bar.update(task, completed=done, total=total or None, rate=rate)
+            said = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+            bar.update(task, completed=done, total=total or None, rate=said)
 
         yield move
+
+
+@contextmanager
+def working(what: str) -> Generator[None]:
+    """Show that work without a known end goes on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,8 +81,6 @@ def tree(
     if json:
         typer.echo(dumps(trees, allow_nan=False))  # ASCII: no character of the log reaches the terminal
         return
-    if isinstance(sys.stdout, TextIOWrapper):  # a stream of another encoding gets escapes instead of an exception
-        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(markup=False, highlight=False, emoji=False)
     if not trees:
         console.print("No group has a suppressed-good token: no step of an above-mean completion is pushed down.")

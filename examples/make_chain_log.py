@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
-
 from chain_task import DIGITS, END, OPERATIONS, demonstrate, draw_prompt, reward_answer, reward_steps
 from describe_chain_log import describe
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 VOCAB = [END, *DIGITS, *"+-*=;,"]
 IDS = {token: i for i, token in enumerate(VOCAB)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-END = object()
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
@@ -17,7 +17,12 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     """
     source = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        coming = pool.submit(next, source, END)
-        while (item := coming.result()) is not END:
-            coming = pool.submit(next, source, END)
-            yield item
+        coming = pool.submit(_some, source)
+        while item := coming.result():
+            coming = pool.submit(_some, source)
+            yield item[0]
+
+
+def _some(source: Iterator[Any]) -> list[Any]:
+    """Give the next item in a list, which is empty at the end."""
+    return list(islice(source, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .totals import Totals
 from .training import training_table
 
 Paths = str | Path | Sequence[str | Path]
+CERTAIN_FROM = 5  # completions in a group: with no more, two rewards are never certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,14 @@ def analyze(
         UsageError: An option does not fit the log, or logged advantages are needed and missing.
     """
     options = options or Options()
-    if isinstance(log, str | Path) or (isinstance(log, Sequence) and not isinstance(log[0], Rollouts)):
-        reading = reading or ReadOptions()
-        return fold(log, reading, lambda batches: _analyze(batches, options, spill, _numbers_of(reading)))
-    return _analyze(log, options, spill, {})
+    items = iter([log] if isinstance(log, str | Path) else log)
+    first = next(items, None)
+    if isinstance(first, Rollouts):
+        rest = (batch for batch in items if isinstance(batch, Rollouts))
+        return _analyze(chain([first], rest), options, spill, {})
+    files = [name for name in (first, *items) if isinstance(name, str | Path)]
+    reading = reading or ReadOptions()
+    return fold(files, reading, lambda batches: _analyze(batches, options, spill, _numbers_of(reading)))
 
 
 def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
@@ -96,7 +102,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
             groups.append(part.groups)
             large["completions"].add(part.completions)
             large["process_steps"].add(part.process_steps)
-            totals.add_dealt(part.dealt)
+            totals.add_dealt(part.steps, part.dealt)
             samples.add(batch.table, part.groups)
         baseline.append(pool.add(batch.table))
     if not groups:
@@ -106,7 +112,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
     return Analysis(
         summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
         groups=table,
-        training=training_table(table, pseudo, options.seed),
+        training=training_table(table, pseudo, totals, options.seed),
         baseline=pseudo,
         samples=samples.table(),
         completions=large["completions"].table(),
@@ -125,9 +131,14 @@ def _no_group(totals: Totals) -> str:
 
 
 def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
-    """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student."""
-    kept = "certain_wilson" if binary else "certain_student"
-    return groups.with_columns(certain_tokens=pl.col(kept)).drop("certain_wilson", "certain_student")
+    """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student.
+
+    With two rewards and five completions or fewer no interval is that narrow: null (SPEC: Certain share).
+    """
+    certain = pl.col("certain_wilson" if binary else "certain_student")
+    if binary and (groups["k"] <= CERTAIN_FROM).all():
+        certain = pl.lit(None, pl.Float64)
+    return groups.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student")
 
 
 def _with_intervals(steps: pl.LazyFrame, totals: Totals) -> pl.LazyFrame:

@@ -57,7 +57,9 @@ def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
 
 
 class Dealt(NamedTuple):
-    """Sums of every permutation over the groups of a bin, (bins, permutations) each; named as in `defects.defect_sums`.
+    """Sums of every permutation over groups, named as in `defects.defect_sums`.
+
+    `deal` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
 
     `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
     outside, by either interval; which one holds is known once the whole log is read.
@@ -72,9 +74,48 @@ class Dealt(NamedTuple):
     certain_student: Floats
 
 
-def nothing_dealt(bins: int = 1, permutations: int = PERMUTATIONS) -> Dealt:
-    """All sums zero, to add to."""
-    return Dealt(*np.zeros((len(Dealt._fields), bins, permutations)))
+def nothing_dealt(*bins: int, permutations: int = PERMUTATIONS) -> Dealt:
+    """All sums zero, shape (*bins, permutations) each: to add to."""
+    return Dealt(*np.zeros((len(Dealt._fields), *bins, permutations)))
+
+
+class Range(NamedTuple):
+    """Mean and central 95 % of a figure under permutation; None where no permutation has it."""
+
+    null_mean: float | None
+    null_low: float | None
+    null_high: float | None
+
+
+def by_chance(dealt: Dealt, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
+    """The figures of each permutation, shape (permutations,), NaN where there is none.
+
+    Args:
+        dealt: Sums over the groups meant, shape (permutations,) each.
+        informative: Intermediate tokens of theirs outside identical sets, zero-variance groups left out.
+        intermediate: All their intermediate tokens.
+        binary: Whether the log has exactly two rewards, so that certainty is by Wilson.
+    """
+    certain = dealt.certain_wilson if binary else dealt.certain_student
+    return {
+        "informativeness": _ratio(dealt.informative_sum, informative),
+        "suppressed_good": _ratio(dealt.suppressed_good_tokens, dealt.good_tokens),
+        "boosted_bad": _ratio(dealt.boosted_bad_tokens, dealt.bad_tokens),
+        "certain_share": _ratio(certain, intermediate),
+    }
+
+
+def _ratio(top: Floats, bottom: Floats | float) -> Floats:
+    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=np.asarray(bottom) > 0)
+
+
+def chance_range(values: Floats) -> Range:
+    """Mean, 2.5 and 97.5 % of a figure over the permutations that have it."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Range(None, None, None)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Range(float(values.mean()), float(low), float(high))
 
 
 def group_seed(seed: int, *names: object) -> int:
@@ -108,7 +149,7 @@ def deal(
     """
     root = np.flatnonzero(forest.parent < 0)
     bins = np.zeros(len(root), np.int64) if bins is None else bins
-    total = nothing_dealt(int(bins.max(initial=0)) + 1, permutations)
+    total = nothing_dealt(int(bins.max(initial=0)) + 1, permutations=permutations)
     if not len(root):
         return total
     between = _between(forest, seen)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .forest import Floats, Forest, Ints, Visits
+from .forest import Floats, Forest, Ints, Visits, add_up
 from .overlap import identical
 from .prm import Bools, contest, sign_split_sums
 
@@ -71,15 +71,15 @@ def defect_sums(
     branching = forest.intermediate & ~identical(forest) & ~zero[group]
 
     def over_steps(values: Floats) -> Floats:
-        return np.bincount(group, values, number)
+        return add_up(group, values, number)
 
     def over_visits(chosen: Bools) -> Floats:
-        return np.bincount(groups[seen.row], seen.tokens * chosen, number)
+        return add_up(groups[seen.row], seen.tokens * chosen, number)
 
     sums = {
-        "good_tokens": np.bincount(groups, seen.completion * sign.good, number),
+        "good_tokens": add_up(groups, seen.completion * sign.good, number),
         "suppressed_good_tokens": over_visits(sign.good[seen.row] & sign.lowered[seen.step]),
-        "bad_tokens": np.bincount(groups, seen.completion * sign.bad, number),
+        "bad_tokens": add_up(groups, seen.completion * sign.bad, number),
         "boosted_bad_tokens": over_visits(sign.bad[seen.row] & sign.raised[seen.step]),
         "abs_tokens": over_steps(absolute * tokens),
         "abs_unique": over_steps(absolute * seen.unique),
@@ -108,7 +108,4 @@ def _contest_sums(
         between, group = (np.repeat(of_step, forest.length) for of_step in (forest.intermediate, forest.group))
     value = contest(split)
     has = between & ~np.isnan(value)
-    return (
-        np.bincount(group[has], value[has] * tokens[has], number),
-        np.bincount(group[has], tokens[has], number),
-    )
+    return add_up(group[has], value[has] * tokens[has], number), add_up(group[has], tokens[has], number)

@@ -184,6 +184,11 @@ def ranges(first: Ints, size: Ints) -> tuple[Ints, Ints]:
     return np.arange(size.sum()) + np.repeat(first - opens, size), opens
 
 
+def add_up(at: Ints, values: NDArray, number: int) -> Floats:
+    """Sum of the values at each of 0 to number - 1."""
+    return np.asarray(np.bincount(at, values, number), np.float64)
+
+
 def members(forest: Forest) -> tuple[Ints, Ints]:
     """Every (step, completion) pair with the completion in the step's process set.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .forest import Floats, Forest, Ints, completion_lengths, shared_tokens
+from .forest import Floats, Forest, Ints, add_up, completion_lengths, shared_tokens
 from .prm import Bools
 
 
@@ -58,15 +58,15 @@ def logprob_check(
     unique = int(forest.length.sum())
     count = np.maximum(np.bincount(at, minlength=unique), 1)
     ratio = np.exp(x - (np.bincount(at, x, unique) / count)[at])
-    outcome = np.bincount(groups[row], ratio * a, number)
-    step = np.bincount(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)
-    absolute = np.bincount(groups[row], np.abs(ratio * a), number)
+    outcome = add_up(groups[row], ratio * a, number)
+    step = add_up(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)
+    absolute = add_up(groups[row], np.abs(ratio * a), number)
 
     length = completion_lengths(forest)
     through = np.concatenate([[0], np.cumsum(used)])
     end = np.cumsum(length)
     alone = through[end] - through[end - length] - np.bincount(row, minlength=len(groups))  # P = 1, A = a
-    rest = np.bincount(groups, alone * advantages, number)
+    rest = add_up(groups, alone * advantages, number)
 
     high, low = np.full(unique, -np.inf), np.full(unique, np.inf)
     np.maximum.at(high, at, x)
@@ -79,9 +79,9 @@ def logprob_check(
     return LogprobCheck(
         outcome + rest,
         step + rest,
-        absolute + np.bincount(groups, alone * np.abs(advantages), number),
-        np.bincount(group, gap, number),
-        np.bincount(group, seen, number),
+        absolute + add_up(groups, alone * np.abs(advantages), number),
+        add_up(group, gap, number),
+        add_up(group, seen, number),
         largest,
     )
 

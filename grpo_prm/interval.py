@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from .forest import Floats, Ints
@@ -67,7 +68,7 @@ def _draws(clusters: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
 
 
-def wilson(successes: Floats, trials: Floats, z: float = Z) -> tuple[Floats, Floats]:
+def wilson(successes: ArrayLike, trials: ArrayLike, z: float = Z) -> tuple[Floats, Floats]:
     """Wilson score interval of a proportion: low and high, of the shape of the arguments; trials are positive."""
     successes, trials = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
     p, square = successes / trials, z * z / trials

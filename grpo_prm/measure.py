@@ -167,21 +167,21 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
     )
 
 
-def _deal(
-    names: pl.DataFrame, part: _Slice, logged: bool, seed: int
-) -> tuple[list[tuple[str, int | None]], Dealt]:
-    seeds = [group_seed(seed, *name) for name in names.select("run", "step", "group_key").iter_rows()]
+def _deal(names: pl.DataFrame, part: _Slice, logged: bool, seed: int) -> tuple[list[tuple[str, int | None]], Dealt]:
+    keys = list(names.select("run", "step", "group_key").iter_rows())
+    steps = {step: n for n, step in enumerate(dict.fromkeys(key[:2] for key in keys))}
     bounds, rewards = part.bounds, part.rewards if logged else None
-    if bounds is not None and not logged:  # advantages are rewards in another unit: deal one of them
+    if (
+        bounds is not None and part.rewards is not None and not logged
+    ):  # advantages are rewards in another unit: deal one of them
         deviation = np.abs(part.rewards - _group_means(part, part.rewards)[part.groups])
         unit = np.bincount(part.groups, deviation), np.bincount(part.groups, np.abs(part.advantages))
         unit = np.divide(unit[1], unit[0], out=np.zeros(part.number), where=~part.zero)[part.forest.group]
         bounds = Bounds(*(np.multiply(b, unit, out=np.full(len(b), np.inf), where=unit > 0) for b in bounds))
-    seeds = np.array(seeds, np.uint64)
-    steps = names.select("run", "step").unique(maintain_order=True)
-    bins = names.select(pl.struct("run", "step").rle_id()).to_series().to_numpy()
+    seeds = np.array([group_seed(seed, *key) for key in keys], np.uint64)
+    bins = np.array([steps[key[:2]] for key in keys])
     dealt = deal(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards, bins)
-    return list(steps.iter_rows()), dealt
+    return list(steps), dealt
 
 
 def _group_means(part: _Slice, values: Floats) -> Floats:
@@ -235,7 +235,7 @@ def _duplicates(part: _Slice) -> Ints:
 
 def _certain(part: _Slice, which: int) -> Ints | None:
     """Intermediate tokens of each group whose step-reward interval leaves the group's mean outside."""
-    if part.bounds is None:
+    if part.bounds is None or part.rewards is None:
         return None
     forest = part.forest
     away = np.abs(step_means(forest, part.rewards) - _group_means(part, part.rewards)[forest.group])

@@ -99,4 +99,6 @@ def _overlap(table: pl.DataFrame, dealt: Ints, names: list[tuple[str, int | None
         {name: pl.Series(values[: len(names)], nan_to_null=True) for name, values in columns.items()}
     )
     who = pl.DataFrame(names, schema=["run", "step"], orient="row")
-    return pl.concat([who, numbers], how="horizontal").cast(SCHEMA)
+    return pl.concat([who, numbers], how="horizontal").select(
+        pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()
+    )

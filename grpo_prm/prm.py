@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .forest import Floats, Forest, Ints, completion_lengths, step_sums, unique_index
+from .forest import Floats, Forest, Ints, add_up, completion_lengths, step_sums, unique_index
 
 Bools = NDArray[np.bool_]
 Std = Literal["sample", "population", "none", "batch"]
@@ -154,7 +154,7 @@ def sign_split_sums(
         return SignSplit(*step_sums(forest, columns).T)
     at, row = unique_index(forest)[mask], np.repeat(np.arange(len(advantages)), completion_lengths(forest))[mask]
     total = int(forest.length.sum())
-    return SignSplit(*(np.bincount(at, column[row], minlength=total) for column in columns.T))
+    return SignSplit(*(add_up(at, column[row], total) for column in columns.T))
 
 
 def contest(split: SignSplit) -> Floats:

@@ -51,12 +51,16 @@ class Rollouts(NamedTuple):
         rejected: `REJECTED`, one row per row or line of the log that cannot be used.
         counts: Whole numbers that add up over batches: rows_read, groups_uneven, groups_split, files_repeated, ...
         notes: Sentences for the user about what was inferred, each once.
+        format: Format of the log, as the readers are named.
+        files: Files that the rows came from.
     """
 
     table: pl.DataFrame
     rejected: pl.DataFrame = pl.DataFrame(schema=REJECTED)
     counts: Counter[str] = Counter()  # noqa: RUF012 - added to, never changed
     notes: tuple[str, ...] = ()
+    format: str = ""
+    files: tuple[str, ...] = ()
 
 
 class Flat(NamedTuple):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from .baseline import modal_size
+from .chance import by_chance, chance_range
 from .defects import POWERS
-from .forest import Floats
 from .identity import identity_gap
 from .interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from .measure import Options
@@ -130,42 +129,23 @@ def _chance(
     groups: pl.DataFrame, totals: Totals, found: dict[str, Interval], notes: dict[str, str]
 ) -> dict[str, dict[str, Any] | None]:
     """The figures that depend on the rewards, beside what the same figures are with the rewards dealt out anew."""
-    dealt, sums = totals.dealt, groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
-    certain = dealt.certain_wilson if totals.binary else dealt.certain_student
-    null = {
-        "informativeness": _ratio(dealt.informative_sum, sums[0]),
-        "suppressed_good": _ratio(dealt.suppressed_good_tokens, dealt.good_tokens),
-        "boosted_bad": _ratio(dealt.boosted_bad_tokens, dealt.bad_tokens),
-        "certain_share": _ratio(certain, sums[1]),
-    }
+    sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
+    null = by_chance(totals.dealt_in_all, *sums, binary=totals.binary)
     observed = found["informativeness"].mean
     result: dict[str, dict[str, Any] | None] = {"informativeness": None}
     if observed is not None:
         reached = int((null["informativeness"] >= observed * (1 - 1e-12)).sum())
         result["informativeness"] = {
             "observed": observed,
-            **_null(null["informativeness"]),
-            "p_value": (1 + reached) / (1 + len(dealt.informative_sum)),
+            **chance_range(null["informativeness"])._asdict(),
+            "p_value": (1 + reached) / (1 + len(null["informativeness"])),
         }
     for name in ("suppressed_good", "boosted_bad", "certain_share"):
         mean = _mean(found[name])
-        result[name] = None if mean is None else mean | _null(null[name])
-    if totals.binary and int(groups["k"].max()) <= 5:
-        result["certain_share"] = None
+        result[name] = None if mean is None else mean | chance_range(null[name])._asdict()
+    if totals.binary and groups["certain_tokens"].is_null().all():
         notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     return result
-
-
-def _ratio(top: Floats, bottom: Floats | float) -> Floats:
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=np.asarray(bottom) > 0)
-
-
-def _null(values: Floats) -> dict[str, float | None]:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return {"null_mean": None, "null_low": None, "null_high": None}
-    low, high = np.percentile(values, [2.5, 97.5])
-    return {"null_mean": float(values.mean()), "null_low": float(low), "null_high": float(high)}
 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:

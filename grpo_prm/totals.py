@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
 from .chance import Dealt, nothing_dealt
@@ -26,7 +28,7 @@ class Totals:
         rewards: The first distinct rewards of groups of two or more.
         steps: (run, step) of every group, step None where none was logged.
         options: What of the reading changed numbers.
-        dealt: Sums of the permutations.
+        dealt: Sums of the permutations over each (run, step).
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -37,14 +39,14 @@ class Totals:
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
-    dealt: Dealt = field(default_factory=nothing_dealt)
+    dealt: dict[tuple[str, int | None], Dealt] = field(default_factory=dict)
 
     def add(self, batch: Rollouts) -> None:
         """Add what a batch says of itself."""
         self.counts.update(batch.counts)
         self.notes |= dict.fromkeys(batch.notes)
-        self.files |= dict.fromkeys(getattr(batch, "files", ()))
-        self.formats |= dict.fromkeys([getattr(batch, "format", "?")])
+        self.files |= dict.fromkeys(batch.files)
+        self.formats |= dict.fromkeys([batch.format] if batch.format else [])
         table = batch.table.select("run", "step", "group", "reward", "tokens_from")
         self.counts["completions_read"] += len(table)
         self.steps.update(table.select("run", "step").unique().iter_rows())
@@ -54,9 +56,16 @@ class Totals:
         if len(self.rewards) < DISTINCT:
             self.rewards.update(several["reward"].drop_nulls().unique().head(DISTINCT).to_list())
 
-    def add_dealt(self, dealt: Dealt) -> None:
-        """Add the permutations of a slice."""
-        self.dealt = Dealt(*(mine + more for mine, more in zip(self.dealt, dealt, strict=True)))
+    def add_dealt(self, steps: Sequence[tuple[str, int | None]], dealt: Dealt) -> None:
+        """Add the permutations of a slice, one bin for each of `steps`."""
+        for step, *sums in zip(steps, *dealt, strict=True):
+            before = self.dealt.get(step)
+            self.dealt[step] = Dealt(*sums) if before is None else Dealt(*map(np.add, before, sums))
+
+    @property
+    def dealt_in_all(self) -> Dealt:
+        """Sums of the permutations over the whole log, shape (permutations,) each."""
+        return Dealt(*np.sum(list(self.dealt.values()), axis=0)) if self.dealt else nothing_dealt()
 
     @property
     def binary(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from .analysis import Analysis
+from .atomic import UMASK
 from .errors import UsageError
 
 TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps")
@@ -38,16 +39,10 @@ def output_folder(out: Path) -> Generator[Path]:
         raise UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.") from None
     try:
         yield staging
-        staging.chmod(0o777 & ~_umask())
+        staging.chmod(0o777 & ~UMASK)
         _put(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _put(staging: Path, out: Path) -> None:

@@ -38,7 +38,7 @@ def by_prefix(batch, rng):
     """A ratio and a KL term for every prefix, per token: they depend on the prefix only."""
     table, ratio, kl = {}, [], []
     for number, group in enumerate(batch):
-        for i, row in enumerate(group):
+        for row in group:
             for t in range(len(row.tokens)):
                 key = (number, tuple(row.tokens[: t + 1]))
                 p, d = table.setdefault(key, (float(rng.uniform(0.3, 2.0)), float(rng.uniform(0, 1))))
@@ -107,7 +107,7 @@ def test_weighted_theorem_1_loss_and_gradient(batch, aggregation, seed):
     unique = len(split.weight)
     # x: one log-ratio per unique tree token; the probability ratio and the KL term depend on the prefix only.
     x = torch.tensor(rng.normal(size=unique) * 0.5, requires_grad=True)
-    token_x, weight = x[at], torch.tensor((w[row] * m))
+    token_x, weight = x[at], torch.tensor(w[row] * m)
     tokenwise = (weight * (token_x.exp() * torch.tensor(a[row]) - beta * (torch.exp(-token_x) + token_x - 1))).sum()
     plus, minus, total = (torch.tensor(part) for part in split)
     treewise = (x.exp() * (plus + minus) - beta * total * (torch.exp(-x) + x - 1)).sum()
