@@ -22,7 +22,7 @@ Examples:
 
 def analyze(
     logs: Logs,
-    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures. [default: NAME.prm]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures. (default: NAME.prm)")] = None,
     std: Annotated[
         Literal["sample", "population", "none", "batch"],
         typer.Option(help="Divisor of the group advantage; `none` is Dr. GRPO."),
@@ -72,12 +72,10 @@ def analyze(
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
-        show_summary(analysis.summary, str(out), logs)
-    if strict and analysis.summary["counts"]["rejected"]:
-        raise RejectedError(
-            f"{analysis.summary['counts']['rejected']} rows were rejected. {out}/rejects.jsonl names file, line, field "
-            "and reason of each."
-        )
+        show_summary(analysis.summary, str(out))
+    if strict and (rejected := analysis.summary["counts"]["rejected"]):
+        rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
+        raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")
 
 
 def default_folder(logs: list[str]) -> Path:

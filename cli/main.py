@@ -11,6 +11,7 @@ import typer
 from . import analyze, convert, inspect, tree
 
 INTERRUPTED = 130
+EXTRAS = {"torch": "train", "transformers": "train"}  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
@@ -47,7 +48,7 @@ def common(
 
 def main() -> None:
     """Run a command; turn a fault of the input into its message and exit code."""
-    from grpo_prm.errors import GrpoPrmError
+    from grpo_prm.errors import GrpoPrmError, UsageError
     from grpo_prm.printable import printable
 
     signal.signal(signal.SIGINT, _interrupt)
@@ -60,6 +61,14 @@ def main() -> None:
             raise
         typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        typer.echo(
+            f"error: this command needs {error.name}. Install it: pip install 'grpo-prm[{EXTRAS[error.name]}]'",
+            err=True,
+        )
+        sys.exit(UsageError.exit_code)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

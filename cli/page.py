@@ -29,13 +29,12 @@ MADE = {
 }
 
 
-def show_summary(summary: dict[str, Any], folder: str, logs: list[str]) -> None:
+def show_summary(summary: dict[str, Any], folder: str) -> None:
     """Print the page on stdout.
 
     Args:
         summary: The content of summary.json.
         folder: The folder of the analysis, for what to do next.
-        logs: The logs as the user named them, for the commands.
     """
     console = Console(markup=False, highlight=False, emoji=False)
     for title, body in (
@@ -44,8 +43,8 @@ def show_summary(summary: dict[str, Any], folder: str, logs: list[str]) -> None:
         ("Do the branches say anything?", _informative(summary)),
         ("Where does it hurt?", _defects(summary)),
         ("What would λ-GRPO change here?", _change(summary)),
-        ("Worst groups", _worst(summary, shlex.join(logs))),
-        ("Next", _next(summary, shlex.quote(folder))),
+        ("Worst groups", _worst(summary, shlex.quote(folder))),
+        ("Next", _next(summary, folder)),
     ):
         console.print(Text(title, style="bold"))
         for part in body:
@@ -223,7 +222,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str]:
         yield "That is close to no change: whatever it gained here would be a change of learning rate."
 
 
-def _worst(summary: dict[str, Any], log: str) -> Iterator[str]:
+def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
     worst = summary["defects"]["worst_groups"]
     if not worst:
         yield "No group has a suppressed-good token."
@@ -232,7 +231,16 @@ def _worst(summary: dict[str, Any], log: str) -> Iterator[str]:
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
         yield f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down:"
-        yield Command(f"grpo-prm tree {log} --group {shlex.quote(name)}")
+        yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_same(summary['source']['options'])}")
+
+
+def _same(options: dict[str, Any]) -> str:
+    """Options that make `tree` show what was measured; one group has no `--std batch`, another unit of the same."""
+    defaults = {"std": "sample", "advantage": "computed", "tokenizer": None}
+    given = {name: options.get(name) or default for name, default in defaults.items()}
+    return "".join(
+        f" --{name} {shlex.quote(given[name])}" for name in defaults if given[name] not in (defaults[name], "batch")
+    )
 
 
 def _next(summary: dict[str, Any], folder: str) -> Iterator[RenderableType]:

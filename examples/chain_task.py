@@ -11,7 +11,7 @@ import random
 
 END = "<end>"
 DIGITS = "0123456789"
-OPERATIONS = (3, 6)  # fewest and most in a chain
+OPERATIONS = (3, 5)  # fewest and most in a chain
 
 
 def draw_prompt(rng: random.Random) -> str:
@@ -35,11 +35,13 @@ def right_step(value: str, operator: str, operand: str) -> str:
 
 
 def demonstrate(prompt: str, slip: float, comma: float, rng: random.Random) -> str:
-    """Write a solution; with probability `slip` a result is wrong and the next step goes on from it.
+    """Write a solution; with probability `slip` a result is off by one and the next step goes on from it.
+
+    Off by one, not any digit, so that several completions of a group make the same mistake and share what follows.
 
     Args:
         prompt: The chain.
-        slip: Probability that the result of a step is another digit, drawn evenly.
+        slip: Probability that the result of a step is one too high or, as often, one too low (modulo 10).
         comma: Probability that a comma, not a semicolon, closes a step; the last is closed by the end token.
         rng: Where the choices come from.
 
@@ -50,7 +52,7 @@ def demonstrate(prompt: str, slip: float, comma: float, rng: random.Random) -> s
     for operator, operand in operations(prompt):
         step = right_step(value, operator, operand)
         if rng.random() < slip:
-            step = step[:-1] + rng.choice(DIGITS.replace(step[-1], ""))
+            step = step[:-1] + str((int(step[-1]) + rng.choice((-1, 1))) % 10)
         text += step + ("," if rng.random() < comma else ";")
         value = step[-1]
     return text[:-1] + END

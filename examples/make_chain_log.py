@@ -1,15 +1,15 @@
 """Make `chain.jsonl`: the rollouts of a tiny language model that learns chained arithmetic with GRPO.
 
-The model first imitates demonstrations in which a quarter of the results are wrong, then learns from the final answer
-alone (Shao et al., arXiv 2402.03300; sample standard deviation, on-policy, one update a batch, no KL term).
-The logged log-probabilities are the sampler's own: each token is drawn from the very distribution that they belong to.
+The model first imitates demonstrations in which a quarter of the results are off by one, then learns from the final
+answer alone (Shao et al., arXiv 2402.03300; sample standard deviation, on-policy, one update a batch, no KL term, loss
+averaged over the tokens of the batch). The logged log-probabilities are the sampler's own: each token is drawn from the
+very distribution that they belong to.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import sys
@@ -20,18 +20,18 @@ from typing import NamedTuple
 import torch
 from chain_task import DIGITS, END, OPERATIONS, demonstrate, draw_prompt, reward_answer, reward_steps
 from describe_chain_log import describe
+from grpo_prm.atomic import atomic
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 VOCAB = [END, *DIGITS, *"+-*=;,"]
 IDS = {token: i for i, token in enumerate(VOCAB)}
 PAD = len(VOCAB)  # an input only: the model has no logit for it, so padding can never be sampled
-PROMPT, LIMIT = 2 * OPERATIONS[1] + 2, 40  # tokens; the longest right completion takes 36
-GROUP, PROMPTS, HELD_OUT = 8, 16, 512  # completions a prompt, prompts a step, prompts that are only tested on
+PROMPT, LIMIT = 2 * OPERATIONS[1] + 2, 6 * OPERATIONS[1] + 4  # tokens; a right completion takes 6 an operation
+GROUP, PROMPTS, HELD_OUT = 8, 20, 512  # completions a prompt, prompts a step, prompts that are only tested on
 SLIP, COMMA = 0.25, 0.2  # of the demonstrations
-WARM_STEPS, WARM_BATCH, WARM_RATE = 1000, 128, 3e-3
+WARM_BATCH, WARM_RATE = 128, 2e-3
 RATE, EPS = 2e-4, 1e-4
-THREADS = 2  # fixed, because another number of them adds in another order
 
 
 class Samples(NamedTuple):
@@ -98,11 +98,11 @@ def token_logprobs(model: TinyGPT, prompts: Tensor, tokens: Tensor) -> Tensor:
     return -cross_entropy(logits[:, PROMPT - 1 :].transpose(1, 2), tokens, ignore_index=PAD, reduction="none")
 
 
-def warm_start(model: TinyGPT, rng: random.Random) -> None:
+def warm_start(model: TinyGPT, rng: random.Random, steps: int) -> None:
     """Teach the format, and the facts as well as demonstrations with slips allow."""
     adam = torch.optim.Adam(model.parameters(), lr=WARM_RATE)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(adam, WARM_STEPS)
-    for _ in range(WARM_STEPS):
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    for _ in range(steps):
         prompts = [draw_prompt(rng) for _ in range(WARM_BATCH)]
         tokens = torch.tensor([encode_completion(demonstrate(p, SLIP, COMMA, rng)) for p in prompts])
         loss = -token_logprobs(model, encode_prompts(prompts), tokens).sum() / (tokens != PAD).sum()
@@ -166,8 +166,8 @@ def canonical_rows(step: int, first: int, prompts: list[str], samples: Samples, 
 
 
 def plain(x: float) -> float:
-    """Round to six decimals, as float32 logits carry no more; adding 0 turns -0.0 into 0.0."""
-    return round(x, 6) + 0.0
+    """Round to five decimals, to keep the file small; adding 0 turns -0.0 into 0.0."""
+    return round(x, 5) + 0.0
 
 
 def train(model: TinyGPT, rng: random.Random, options: argparse.Namespace) -> Iterator[dict]:
@@ -183,52 +183,43 @@ def train(model: TinyGPT, rng: random.Random, options: argparse.Namespace) -> It
         if step % options.every == 0:
             yield from canonical_rows(step, step // options.every * PROMPTS, texts, samples, advantages)
         # On-policy with one update: the ratio is 1, and its gradient is that of the log-probability.
-        terms = advantages[:, None].float() * token_logprobs(model, prompts, samples.tokens)
+        terms = advantages[:, None] * token_logprobs(model, prompts, samples.tokens)
         adam.zero_grad()
         (-terms.sum() / samples.alive.sum()).backward()
         adam.step()
-
-
-def write_whole(path: Path, rows: list[dict]) -> None:
-    """Write under another name and rename, so that the file is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows), newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def parse() -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
-        epilog="example: python make_chain_log.py --out chain.jsonl --steps 64 --seed 0   (about a minute)",
+        epilog="example: python make_chain_log.py --out chain.jsonl --steps 64 --seed 0   (about two minutes)",
     )
     parser.add_argument("--out", type=Path, default=Path("chain.jsonl"), help="file to write (default: %(default)s)")
+    parser.add_argument("--warm-steps", type=int, default=700, help="steps of imitation (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=64, help="GRPO steps (default: %(default)s)")
     parser.add_argument("--every", type=int, default=8, help="log step 0 and every so many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, prompts and samples (default: %(default)s)")
     options = parser.parse_args()
-    if min(options.steps, options.every) < 1:
-        parser.error("--steps and --every must be at least 1")
-    if not options.out.parent.is_dir():
-        parser.error(f"--out: there is no folder {options.out.parent}; make it first")
+    if min(options.warm_steps, options.steps, options.every) < 1:
+        parser.error("--warm-steps, --steps and --every must be at least 1")
     return options
 
 
 def main() -> None:
     """Train, log, and say on stderr what the log holds."""
     options = parse()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)  # another number of threads adds in another order
     torch.use_deterministic_algorithms(True)
+    torch.set_default_dtype(torch.float64)
     torch.manual_seed(options.seed)
-    model, rng = TinyGPT(), random.Random(options.seed)
+    model, rng = TinyGPT(), random.Random(options.seed)  # noqa: S311 - prompts, not secrets
     held_out = [draw_prompt(rng) for _ in range(HELD_OUT)]
-    warm_start(model, rng)
+    warm_start(model, rng, options.warm_steps)
     before = accuracy(model, held_out, options.seed)
     rows = list(train(model, rng, options))
-    write_whole(options.out, rows)
+    with atomic(options.out) as part:
+        part.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows), newline="\n")
     after = accuracy(model, held_out, options.seed)
     sys.stderr.write(f"right of {HELD_OUT} other prompts: {before:.3f} after the warm start, {after:.3f} after GRPO\n")
     sys.stderr.write(describe(rows))

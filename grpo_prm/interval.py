@@ -80,8 +80,8 @@ def wilson(successes: ArrayLike, trials: ArrayLike, z: float = Z) -> tuple[Float
 def student_half_width(std: Floats, size: Ints, k: Ints) -> Floats:
     """t(.975, k - 1) std / sqrt(size), half of the interval of a step reward; NaN for k = 1."""
     k = np.asarray(k)
-    quantile = np.where(k > 1, stdtrit(np.maximum(k - 1, 1).astype(float), 0.975), np.nan)
-    return quantile * std / np.sqrt(size)
+    quantile = stdtrit(np.arange(k.max(initial=1), dtype=float), 0.975)  # of each k - 1; NaN for 0
+    return quantile[k - 1] * std / np.sqrt(size)
 
 
 def wilson_bound(mean: Floats, size: Ints, z: float = Z) -> Floats:

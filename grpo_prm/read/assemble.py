@@ -1,4 +1,4 @@
-"""Parts of a log in file order to batches of whole steps."""
+"""Parts of a log in file order to batches of whole steps, in the order of their last rows, however the log is cut."""
 
 from __future__ import annotations
 
@@ -45,35 +45,35 @@ def in_order(parts: Iterable[Part], log: Log, gone: set[Key]) -> Iterator[Piece]
         InputError: The step was handed out from another log.
     """
     before = frozenset(gone)
-    held: dict[Key, list[pl.DataFrame]] = {}
-    last: dict[Key, int] = {}
+    held = _Held({})
+    tick_of: dict[Key, int] = {}
     size = 0
     for part in parts:
         tick, size = size // CHUNK, size + part.size
         for key, rows in by_step(part.rows):
             if key in gone:
                 raise _returned(key, rows, log, before)
-            held.setdefault(key, []).append(rows)
-            last[key] = tick
-        closed = [key for key in held if last[key] < tick] if size // CHUNK > tick else []
+            held.take(key, rows)
+            tick_of[key] = tick
+        closed = [key for key in held.rows if tick_of[key] < tick] if size // CHUNK > tick else []
         gone.update(closed)
-        yield Piece(_let_go(held, closed), part.rejected, part.done, len(part.rows) + len(part.rejected))
-    gone.update(held)
-    yield Piece(_let_go(held, list(held)), pl.DataFrame(schema=REJECTED), sum(s.size for s in log.sources), 0)
+        yield Piece(held.let_go(closed), part.rejected, part.done, len(part.rows) + len(part.rejected))
+    gone.update(held.rows)
+    yield Piece(held.let_go(held.rows), pl.DataFrame(schema=REJECTED), sum(s.size for s in log.sources), 0)
 
 
 def in_any_order(parts: Iterable[Part], ends: dict[Key, int], log: Log, gone: set[Key]) -> Iterator[Piece]:
     """Hand out each step after the last part that has a row of it, as `last_parts` found."""
     before = frozenset(gone)
-    held: dict[Key, list[pl.DataFrame]] = {}
+    held = _Held({})
     for number, part in enumerate(parts):
         for key, rows in by_step(part.rows):
             if key in before:
                 raise _returned(key, rows, log, before)
-            held.setdefault(key, []).append(rows)
-        closed = [key for key in held if ends[key] <= number]
+            held.take(key, rows)
+        closed = [key for key in held.rows if ends[key] <= number]
         gone.update(closed)
-        yield Piece(_let_go(held, closed), part.rejected, part.done, len(part.rows) + len(part.rejected))
+        yield Piece(held.let_go(closed), part.rejected, part.done, len(part.rows) + len(part.rejected))
 
 
 def _returned(key: Key, rows: pl.DataFrame, log: Log, before: frozenset[Key]) -> InputError:
@@ -110,5 +110,15 @@ def by_step(rows: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
         begin += length
 
 
-def _let_go(held: dict[Key, list[pl.DataFrame]], keys: list[Key]) -> list[pl.DataFrame]:
-    return [pl.concat(held.pop(key)) for key in keys]
+class _Held(NamedTuple):
+    """Rows of the steps that are not over."""
+
+    rows: dict[Key, list[pl.DataFrame]]
+
+    def take(self, key: Key, rows: pl.DataFrame) -> None:
+        self.rows.setdefault(key, []).append(rows)
+
+    def let_go(self, keys: Iterable[Key]) -> list[pl.DataFrame]:
+        """A table per step. The order shows in group numbers and modal sizes, so it must not come from the parts."""
+        ordered = sorted(keys, key=lambda key: self.rows[key][-1].select("_file", "_line").row(-1))
+        return [pl.concat(self.rows.pop(key)) for key in ordered]

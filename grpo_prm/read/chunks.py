@@ -22,15 +22,11 @@ class Chunk(NamedTuple):
 
     Attributes:
         data: The bytes, newlines included.
-        line: Number of the first line, from 1.
-        lines: Number of lines.
         done: Bytes of the file on disk that were consumed so far.
         fault: Why the file could not be read further than this, else None.
     """
 
     data: bytes
-    line: int
-    lines: int
     done: int
     fault: str | None = None
 
@@ -48,18 +44,15 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
     with ThreadPoolExecutor(1) as ahead, path.open("rb") as raw:
         pieces = _pieces(raw, unpacked(raw), size or CHUNK)
         waiting = ahead.submit(_next, pieces)
-        line = 1
-        while (piece := waiting.result()) is not None:
+        while (chunk := waiting.result()) is not None:
             waiting = ahead.submit(_next, pieces)
-            data, done, fault = piece
-            lines = count(data, b"\n") + (data[-1:] not in (b"\n", b""))
-            yield Chunk(data, line, lines, done, fault)
-            line += lines
+            yield chunk
 
 
-def count(data: bytes, character: bytes) -> int:
-    """How often one character stands in `data`."""
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == character[0]))
+def lines_of(data: bytes) -> int:
+    """Number of lines; the last one may lack its newline."""
+    newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    return int(newlines) + (data[-1:] not in (b"\n", b""))
 
 
 def unpacked(raw: BinaryIO) -> Any:
@@ -77,14 +70,11 @@ def read_all(path: Path) -> tuple[bytes, str | None]:
         return take(unpacked(raw), 1 << 62)
 
 
-_Piece = tuple[bytes, int, str | None]  # bytes that end with a newline, where the file on disk stands, what stopped it
-
-
-def _next(pieces: Iterator[_Piece]) -> _Piece | None:
+def _next(pieces: Iterator[Chunk]) -> Chunk | None:
     return next(pieces, None)
 
 
-def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[_Piece]:
+def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
     rest: list[bytes] = []  # the parts of a line that is not whole yet
     fault = None
     while fault is None:
@@ -93,11 +83,11 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[_Piece]:
             break
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield b"".join([*rest, data[:cut]]), raw.tell(), None
+            yield Chunk(b"".join([*rest, data[:cut]]), raw.tell())
             rest = []
         rest.append(data[cut:])
     if (last := b"".join(rest)) or fault:
-        yield last, raw.tell(), fault
+        yield Chunk(last, raw.tell(), fault)
 
 
 def take(file: Any, size: int) -> tuple[bytes, str | None]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import polars as pl
+
 from . import containers
-from .chunks import chunks
+from .chunks import chunks, lines_of
 from .columns import Plan, make_plan
+from .grouping import reject
 from .log import Format, Head, Log
 from .options import ReadOptions
 from .records import Part, Record, parse_lines, reject_frame, to_part
 from .sources import Source
-from .typed import read_chunk, read_frame, wire_schema
+from .typed import read_frame, read_lines, wire_schema
 from .values import Bad
 
 
@@ -46,27 +49,32 @@ def _parts(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[Pa
     read = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}[container]
     before = 0
     for index, source in enumerate(sources):
-        if source.repeats:
-            why = (source.name, None, "", "duplicate", f"the same bytes as {source.repeats}")
-            part = to_part((), plan, index, source.name, source.run, 0, before + source.size)
-            yield part._replace(rejected=reject_frame([why]))
-        else:
-            for part in read(source, index, plan):
-                yield part._replace(done=before + part.done)
+        for part in read(source, index, plan):
+            part = part._replace(done=before + part.done)
+            yield _left_out(part, sources) if source.repeats else part
         before += source.size
+
+
+def _left_out(part: Part, sources: Sequence[Source]) -> Part:
+    """A part of a file that repeats an earlier one: all of its rows are rejected."""
+    rejected = reject(part.rows, sources, "", "duplicate")
+    return part._replace(rows=part.rows.clear(), rejected=pl.concat([part.rejected, rejected]))
 
 
 def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
     wire = wire_schema(plan)
-    for chunk in chunks(source.path):
-        rows = read_chunk(chunk, plan, wire, index, source.run) if wire and not chunk.fault else None
+    line = 1
+    for data, done, fault in chunks(source.path):
+        rows = read_lines(data, plan, wire, index, line, source.run) if wire and not fault else None
         if rows is not None:
-            yield Part(rows, reject_frame([]), len(chunk.data), chunk.done)
+            yield Part(rows, reject_frame([]), len(data), done)
+            line += len(rows)
             continue
-        records: list[Record] | Iterator[Record] = parse_lines(chunk.data, chunk.line)
-        if chunk.fault:
-            records = _with_fault(list(records), chunk.line, chunk.fault)
-        yield to_part(records, plan, index, source.name, source.run, len(chunk.data), chunk.done)
+        records: list[Record] | Iterator[Record] = parse_lines(data, line)
+        if fault:
+            records = _with_fault(list(records), line, fault)
+        yield to_part(records, plan, index, source.name, source.run, len(data), done)
+        line += lines_of(data)
 
 
 def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:

@@ -81,6 +81,8 @@ def merge(batches: Iterable[Rollouts]) -> Rollouts:
         pl.concat([b.rejected for b in every]),
         sum((b.counts for b in every), Counter()),
         tuple(dict.fromkeys(note for b in every for note in b.notes)),
+        ", ".join(dict.fromkeys(b.format for b in every)),
+        tuple(dict.fromkeys(name for b in every for name in b.files)),
     )
 
 
@@ -105,7 +107,7 @@ class Logs:
         gone: set[Key] = set()
         for log in self.logs:
             counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
-            notes, rejected = log.plan.notes, []
+            notes, rejected = (*log.plan.notes, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
             for piece in self._pieces(log, gone):
                 seen.rows += piece.read
                 counts["rows_read"] += piece.read
@@ -114,16 +116,16 @@ class Logs:
                 if piece.rows:
                     done = into_groups(piece.rows, log.plan, self.options, memory, log.sources)
                     table = finisher.table(done.rows, log.plan)
+                    files = pl.concat([rows["_file"] for rows in piece.rows]).unique().to_list()
                     batch = Rollouts(
                         table, pl.concat([*rejected, done.rejected]), counts + done.counts, notes + done.notes
                     )
+                    batch = _named(batch, log, files)
                     counts, notes, rejected = Counter(), (), []
                     seen.note(batch)
                     yield batch
-            if rejected or counts:
-                batch = Rollouts(
-                    pl.DataFrame(schema=SCHEMA), pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes
-                )
+            if rejected:
+                batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
                 seen.note(batch)
                 yield batch
         seen.check([source.name for log in self.logs for source in log.sources])
@@ -138,6 +140,21 @@ class Logs:
             at = self.logs.index(log)
             sizes = [sum(s.size for s in other.sources) for other in self.logs]
             self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
+
+
+def _named(batch: Rollouts, log: Log, files: Iterable[int]) -> Rollouts:
+    """A batch with its format and the files that its rows, the rejected ones too, came from."""
+    names = {log.sources[index].name for index in files} | set(batch.rejected["file"])
+    return batch._replace(format=log.format, files=tuple(s.name for s in log.sources if s.name in names))
+
+
+def _repeated(log: Log) -> Iterator[str]:
+    """Say which files hold the rows of others."""
+    again = [source for source in log.sources if source.repeats]
+    if again:
+        first = f"{Path(again[0].name).name} those of {Path(again[0].repeats or '').name}"
+        more = f"{len(again)} files hold the rows of earlier ones and are left out" if again[1:] else ""
+        yield f"{more or 'One file holds the rows of an earlier one and is left out'} ({first})."
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from ..rollouts import REWARD_PART
-from .chunks import Chunk, count
+from .chunks import lines_of
 from .columns import Plan
+from .lift import read_lifted
 from .records import row_schema
 from .values import DIGITS, LARGE, STOPPED
 
@@ -64,28 +65,33 @@ def columns(plan: Plan) -> dict[str, str]:
     }
 
 
-def read_chunk(chunk: Chunk, plan: Plan, wire: Mapping[str, Any], file: int, run: str) -> pl.DataFrame | None:
-    """Rows of a chunk of JSON lines, or None if any of them is in doubt.
+def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str) -> pl.DataFrame | None:
+    """Rows of JSON lines, or None if any of them is in doubt.
 
     Args:
-        chunk: Whole lines.
+        data: Whole lines.
         plan: What the columns mean.
         wire: `wire_schema(plan)`.
         file: Index of the file in the log.
+        line: Number of the first line.
         run: Run of rows that do not name their own.
 
     Returns:
-        What `records.to_part` gives for the same lines, none of them rejected.
+        What `records.to_part` gives for the same lines, none of them rejected and none blank.
     """
-    if b"\\" in chunk.data and (b"\\ud" in chunk.data or b"\\uD" in chunk.data):
+    lifted = read_lifted(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
+    read, data = lifted or (_read(data, wire), data)
+    if read is None or not _keys_are_single(data, read) or (b"\\" in data and (b"\\ud" in data or b"\\uD" in data)):
         return None
+    return _rows(read, plan, file, line, run)
+
+
+def _read(data: bytes, wire: Mapping[str, Any]) -> pl.DataFrame | None:
     try:
-        read = pl.read_ndjson(io.BytesIO(chunk.data), schema=dict(wire))
+        read = pl.read_ndjson(io.BytesIO(data), schema=dict(wire))
     except (pl.exceptions.PolarsError, OverflowError):
         return None
-    if len(read) != chunk.lines or not _keys_are_single(chunk, wire):
-        return None
-    return _rows(read, plan, file, chunk.line, run)
+    return read if len(read) == lines_of(data) else None
 
 
 def read_frame(
@@ -113,12 +119,17 @@ def _fits(given: Any, wanted: Any) -> bool:
     return given.is_numeric() if wanted.is_float() else given == wanted
 
 
-def _keys_are_single(chunk: Chunk, wire: Mapping[str, Any]) -> bool:
-    """No row repeats a key: as many quotes in every row as in the first, else each key once a row."""
-    first = chunk.data[: chunk.data.find(b"\n") + 1] or chunk.data
-    if b"\\" not in chunk.data and count(chunk.data, b'"') == chunk.lines * first.count(b'"'):
-        return True
-    return all(chunk.data.count(b'"%b"' % path.encode()) <= chunk.lines for path in wire)
+def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
+    """No line repeats a key that is read: there are as many keys as values, and every line has at most one of these.
+
+    Without a backslash, and with one too, a key between quotes and before a colon cannot stand inside a text.
+    """
+    for name in read.columns:
+        key = b'"%b":' % name.encode()
+        keys, values = data.count(key), len(read) - read[name].null_count()
+        if keys != values and keys - values != data.count(key + b"null") + data.count(key + b" null"):
+            return False
+    return True
 
 
 def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.DataFrame | None:

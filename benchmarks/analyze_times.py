@@ -1,0 +1,78 @@
+"""How long `grpo-prm analyze` takes and how much memory, as a whole process without figures."""
+
+from __future__ import annotations
+
+import re
+import sys
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+from invented import id_rows, text_rows, write_log
+from processes import Usage, measure
+from tables import at_least, at_most, table
+
+MEMORY = 600  # MB
+PLAIN = "import sys, polars; polars.read_ndjson(sys.argv[1])"
+
+
+def analyze(log: Path, environment: dict[str, str] | None = None) -> Usage:
+    """Run the command on a log; its folder is written beside the log."""
+    command = [str(Path(sys.executable).with_name("grpo-prm")), "analyze", str(log), "--no-figures"]
+    return measure([*command, "--out", str(log.with_suffix(".prm"))], environment)
+
+
+def plain(log: Path) -> Usage:
+    """Do nothing but read the log with polars."""
+    return measure([sys.executable, "-c", PLAIN, str(log)])
+
+
+def ids_table(folder: Path, sizes: list[tuple[float, int]]) -> str:
+    """Logs of token ids of some megabytes, each with its number of rounds, beside `polars.read_ndjson`."""
+    rows = [_ids_row(folder, megabytes, rounds) for megabytes, rounds in sizes]
+    note = (
+        "JSON lines with step, group, token ids (800 on average, ids of up to six digits) and reward; 64 groups of 8 a "
+        "step, steps in order. Both as whole processes in turn; seconds are medians, the ratio that of the medians."
+    )
+    head = ["log", "rounds", "polars, s", "analyze, s", "ratio", "target", "polars, MB", "analyze, MB", "target"]
+    return table("analyze beside a plain read of the same file", note, head, rows)
+
+
+def _ids_row(folder: Path, megabytes: float, rounds: int) -> list[str]:
+    log = folder / "ids.jsonl"
+    write_log(log, id_rows(0, 64, 8, 800), megabytes)
+    pairs = [(plain(log), analyze(log)) for _ in range(rounds)]
+    log.unlink()
+    theirs, ours = (median(pair[i].seconds for pair in pairs) for i in (0, 1))
+    them, us = (max(pair[i].megabytes for pair in pairs) for i in (0, 1))
+    cells = [f"{megabytes:g} MB", str(rounds), f"{theirs:.2f}", f"{ours:.2f}"]
+    cells += [f"{ours / theirs:.2f}", at_most(ours / theirs, 1.5)]
+    return [*cells, f"{them:.0f}", f"{us:.0f}", at_most(us, MEMORY)]
+
+
+def text_table(folder: Path, megabytes: float) -> str:
+    """A log of text without ids, which is cut into pieces; the progress bar is drawn as on a terminal."""
+    log = folder / "text.jsonl"
+    write_log(log, text_rows(0, 64, 8, 400), megabytes)
+    size = log.stat().st_size / 1e6
+    runs = [analyze(log, {"FORCE_COLOR": "1"}) for _ in range(3)]
+    log.unlink()
+    speed = size / median(run.seconds for run in runs)
+    seen = len(set(re.findall(r"\d+%", runs[-1].stderr)))
+    cells = [f"{size:.0f} MB", f"{speed:.1f}", at_least(speed, 5), str(seen), f"{max(r.megabytes for r in runs):.0f}"]
+    note = "Prompt, completion (400 words on average) and reward; whole processes, the median of three."
+    return table(
+        "analyze on text, in pieces", note, ["log", "MB/s", "target", "percentages shown", "peak, MB"], [cells]
+    )
+
+
+def many_table(folder: Path, steps: int, groups: int = 50, k: int = 8, length: int = 300) -> str:
+    """A log of many groups, once."""
+    log = folder / "many.jsonl"
+    write_log(log, islice(id_rows(0, groups, k, length), steps), float("inf"))
+    size = log.stat().st_size / 1e6
+    run = analyze(log)
+    log.unlink()
+    name = f"{steps * groups:,} groups x {k} x {length} tokens, {size:.0f} MB"
+    note = f"{steps} training steps of {groups} groups, run once to the end."
+    return table("Many groups", note, ["log", "s", "peak, MB"], [[name, f"{run.seconds:.1f}", f"{run.megabytes:.0f}"]])

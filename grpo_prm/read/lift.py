@@ -1,0 +1,94 @@
+"""Token ids taken out of JSON lines: they are nearly all of a log's bytes, and need no parser of JSON.
+
+The numbers of one list are cut out of every line and parsed as one column of a CSV, with -1 behind every list to tell
+them apart; what is left of the lines is short. Whatever is not plainly a list of whole numbers is left to polars.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_END = b"-1"  # behind the ids of every list; an id that is negative makes one too many of them
+
+
+def read_lifted(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.DataFrame, bytes] | None:
+    """Parse JSON lines, each with one list of ids.
+
+    Args:
+        data: Whole lines, none of them blank.
+        path: Name of the list.
+        wire: Type of every column, the list among them.
+
+    Returns:
+        A row for every line with the columns of `wire`, no id negative, and the lines without the ids; None unless
+        every line has that list exactly once, at the top, of nothing but whole numbers of 31 bits.
+    """
+    cut = _cut(data, path.encode())
+    if cut is None:
+        return None
+    rest, numbers, lists = cut
+    try:
+        read = pl.read_ndjson(io.BytesIO(rest), schema=dict(wire))
+        ids = _ids(numbers, lists)
+    except (pl.exceptions.PolarsError, OverflowError):
+        return None
+    if ids is None or len(read) != lists or read[path].null_count() or read[path].list.len().sum():
+        return None
+    return read.with_columns(ids.alias(path)), rest
+
+
+def _cut(data: bytes, path: bytes) -> tuple[bytes, bytes, int] | None:
+    """The lines without the numbers of their lists, these numbers, and how many lists there are: one on each line."""
+    opens = b'"%b":[' % path
+    if opens not in data[: data.find(b"\n") + 1]:
+        opens = b'"%b": [' % path
+    view = memoryview(data)
+    rest, numbers, at = [], [], 0
+    while (begin := data.find(opens, at)) >= 0:
+        begin += len(opens)
+        if rest and data.count(b"\n", at, begin) != 1:
+            return None
+        if (end := data.find(b"]", begin)) < 0:
+            return None
+        rest.append(view[at:begin])
+        numbers += [view[begin:end], _END] if end > begin else [_END]
+        at = end
+    rest.append(view[at:])
+    short, lists = b"".join(rest), len(rest) - 1
+    lines = short.count(b"\n") + (not short.endswith(b"\n"))
+    if not lists or lines != lists or short.count(b'"%b"' % path) != lists:
+        return None
+    return short, b",".join(numbers), lists
+
+
+def _ids(numbers: bytes, lists: int) -> pl.Series | None:
+    """Lists of ids, if the numbers are what JSON calls whole numbers: CSV would take 01 and +1 as well."""
+    read = pl.read_csv(
+        numbers, has_header=False, eol_char=",", separator=";", quote_char=None, schema={"id": pl.Int32()}
+    )["id"]
+    if read.null_count():
+        return None
+    marked = read.to_numpy()
+    ends = np.flatnonzero(marked < 0)
+    flat = np.delete(marked, ends)
+    spaces = np.count_nonzero(np.frombuffer(numbers, np.uint8) == ord(" "))
+    if len(ends) != lists or len(numbers) != _digits(flat) + len(_END) * lists + len(marked) - 1 + spaces:
+        return None
+    lengths = np.diff(ends, prepend=-1) - 1
+    whole = pl.Series([flat]).cast(pl.List(pl.Int32))  # one list, cut at once: a Python object for each takes longer
+    cuts = pl.DataFrame({"start": np.cumsum(lengths) - lengths, "length": lengths})
+    return cuts.select(pl.lit(whole).list.slice("start", "length").alias("ids")).to_series()
+
+
+def _digits(ids: np.ndarray) -> int:
+    """Digits of all ids together, none of them negative."""
+    digits, power, largest = len(ids), 10, int(ids.max(initial=0))
+    while power <= largest:
+        digits += np.count_nonzero(ids >= power)
+        power *= 10
+    return digits

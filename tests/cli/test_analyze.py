@@ -1,0 +1,182 @@
+"""`grpo-prm analyze` as a user meets it: a process, its streams, its folder and its exit code."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+
+from grpo_prm.atomic import UMASK
+
+NUMBERS = ("source", "counts", "overlap", "baseline", "informativeness", "prm", "defects", "notes")
+
+
+def rows(groups=3, k=4, reward=lambda p, i: i % 2):
+    for p in range(groups):
+        for i in range(k):
+            yield {
+                "step": 1,
+                "uid": f"p{p}",
+                "prompt": f"{p}?",
+                "completion": f"so {p} is {i // 2} {i}",
+                "reward": reward(p, i),
+            }
+
+
+def write(path, some):
+    path.write_text("".join(json.dumps(row) + "\n" for row in some))
+    return path
+
+
+@pytest.fixture
+def log(tmp_path):
+    return write(tmp_path / "log.jsonl", rows())
+
+
+def run(*arguments, cwd, **more):
+    command = [sys.executable, "-m", "grpo_prm", *map(str, arguments)]
+    environment = {"PATH": "", "COLUMNS": "80", **more.pop("env", {})}
+    return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment, **more)
+
+
+def test_the_page_and_the_folder(log, tmp_path):
+    done = run("analyze", log.name, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(len(line) <= 80 for line in done.stdout.splitlines() if "grpo-prm tree" not in line)
+    assert "\x1b" not in done.stdout
+    assert "12 completions in 3 groups of 4" in done.stdout and "0 of 12 rows rejected" in done.stdout
+    names = {path.name for path in (tmp_path / "log.prm").iterdir()}
+    tables = {
+        f"{name}.parquet" for name in ("groups", "completions", "process_steps", "training", "baseline", "samples")
+    }
+    assert names == tables | {"summary.json", "rejects.jsonl", "figures"}
+    figures = {path.suffix for path in (tmp_path / "log.prm" / "figures").iterdir()}
+    assert figures == {".pdf", ".png", ".csv"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "log.prm" / "figures").iterdir()}
+    assert modes == {0o666 & ~UMASK} and (tmp_path / "log.prm").stat().st_mode & 0o777 == 0o777 & ~UMASK
+
+
+def test_json_prints_the_summary_and_nothing_else(log, tmp_path):
+    done = run("analyze", log, "--json", "--no-figures", "--out", "here", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (tmp_path / "here" / "summary.json").read_text("utf-8")
+    assert tuple(json.loads(done.stdout))[1:] == NUMBERS
+    assert not (tmp_path / "here" / "figures").exists()
+
+
+def test_the_commands_for_the_worst_groups_work(tmp_path):
+    log = write(tmp_path / "log.jsonl", rows(reward=lambda p, i: int(i != 1)))
+    page = run("analyze", log.name, "--std", "none", "--no-figures", cwd=tmp_path).stdout
+    command = next(line for line in page.splitlines() if "grpo-prm tree" in line).split()[1:]
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "◀ suppressed good" in done.stdout and "--std none" in page
+
+
+def test_standard_input(log, tmp_path):
+    with log.open() as file:
+        done = run("analyze", "-", "--no-figures", "--json", cwd=tmp_path, stdin=file)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counts"]["groups"] == 3
+    assert (tmp_path / "stdin.prm" / "summary.json").is_file()
+
+
+def test_rejected_rows_are_listed_and_strict_says_so(log, tmp_path):
+    log.write_text(
+        log.read_text() + '{"step": 1, "uid": "p0", "prompt": "0?", "completion": "x", "reward": "\\u001b[2J"}\n'
+    )
+    assert run("analyze", log, "--no-figures", cwd=tmp_path).returncode == 0
+    done = run("analyze", log, "--no-figures", "--strict", cwd=tmp_path)
+    assert done.returncode == 4 and done.stderr.startswith("error: 1 row was rejected.")
+    assert (tmp_path / "log.prm" / "summary.json").is_file()  # what could be read is there all the same
+    reject = json.loads((tmp_path / "log.prm" / "rejects.jsonl").read_text())
+    assert (reject["file"], reject["line"], reject["field"]) == (str(log), 13, "reward")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere.jsonl"], 3, "error: nowhere.jsonl: no such file."),
+        (["log.jsonl", "--out", "log.jsonl"], 2, "log.jsonl: is a file. Give --out the name of a folder."),
+        (["log.jsonl", "--out", "log.jsonl/sub"], 2, "cannot be written (File exists). Give --out another folder."),
+        (["log.jsonl", "--columns", "reward=skore"], 2, "skore"),
+        (["log.jsonl", "--advantage", "logged"], 2, "The log has no advantage for some completions."),
+        (["log.jsonl", "--std", "mean"], 2, "mean"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_a_fault_is_said_in_words_and_leaves_nothing_behind(log, tmp_path, arguments, code, message):
+    before = sorted(tmp_path.iterdir())
+    done = run("analyze", *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == "" and sorted(tmp_path.iterdir()) == before
+
+
+def test_no_group_of_two(tmp_path):
+    log = write(tmp_path / "log.jsonl", rows(groups=5, k=1))
+    done = run("analyze", log, cwd=tmp_path)
+    assert done.returncode == 3 and not (tmp_path / "log.prm").exists()
+    assert "log.jsonl: no group has two completions or more" in done.stderr
+    assert "--columns group=NAME" in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = run("--debug", "analyze", "nowhere.jsonl", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_what_a_log_is_called_cannot_command_the_terminal(tmp_path):
+    done = run("analyze", "no\x1b[2Jwhere.jsonl", cwd=tmp_path)
+    assert done.returncode == 3 and "\x1b" not in done.stderr and r"no\x1b[2Jwhere.jsonl" in done.stderr
+
+
+def test_an_older_analysis_is_replaced_and_files_of_others_are_kept(log, tmp_path):
+    run("analyze", log, cwd=tmp_path)
+    (tmp_path / "log.prm" / "mine.txt").write_text("mine")
+    write(log, rows(groups=2))
+    assert run("analyze", log, "--no-figures", cwd=tmp_path).returncode == 0
+    assert len(pl.read_parquet(tmp_path / "log.prm" / "groups.parquet")) == 2
+    assert (tmp_path / "log.prm" / "mine.txt").read_text() == "mine"
+    assert not (tmp_path / "log.prm" / "figures").exists()  # they were of the older analysis
+
+
+def test_ctrl_c_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "grpo_prm", "analyze", "-", "--out", str(tmp_path / "out")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        process.stdin.writelines(json.dumps(row) + "\n" for row in rows())  # and the end does not come
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert process.returncode == 130
+    assert "interrupted: nothing was written" in errors and "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_goes_away_is_no_bug_of_ours(log, tmp_path):
+    command = f"{sys.executable} -m grpo_prm analyze {log} --json --no-figures --out {tmp_path / 'out'} | true"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["analyze", "--help"], ["tree", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys, atexit\n"
+        f"sys.argv = ['grpo-prm', *{arguments!r}]\n"
+        "heavy = {'torch', 'polars', 'numpy', 'scipy', 'matplotlib', 'transformers', 'tokenizers', 'orjson'}\n"
+        "atexit.register(lambda: print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr))\n"
+        "from grpo_prm_cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout
+    assert done.stderr == "HEAVY []\n"
