@@ -15,14 +15,15 @@ from tables import at_least, at_most, table
 
 from grpo_prm.forest import build_forest, expand
 
-ROUNDS = 7  # ours and the references take turns; the least time of each counts, as noise only adds
+ROUNDS = 7  # ours and the references take turns; the least time counts, of each group for a reference: noise only adds
+TURN = 0.1  # seconds for which the forest of all groups is repeated when its turn comes: it runs with warm caches too
 BUDGET = 20.0  # seconds for all rounds of one reference; what would take longer gets some of the groups
 TARGETS = {"A": 80, "B": 5}
 MAKERS = {"branching": branching, "all shared": all_shared}
 NOTE = (
-    "Every method gives 1 / |λ| of every token, which was compared before. A: torch tensors in and out, a dictionary "
-    "for each position. B: recursion on Python lists. Ours builds the forest from a flat array; `+ expand` also writes "
-    "one float32 per token, as A does. Branching: a completion shares 50 tokens with its neighbour on average "
+    "Every method gives 1 / |λ| of every token, compared before it is timed. A: torch tensors in and out, a dictionary "
+    "for each position. B: recursion on Python lists. Ours builds the forest from a flat array; with `expand` it also "
+    "writes one float32 per token, as A does. Branching: a completion shares 50 tokens with its neighbour on average "
     "(geometric). All shared: the completions of a group are identical; the targets were set for branching logs."
 )
 
@@ -71,8 +72,8 @@ def check(tokens: NDArray[np.int32], reference: Reference) -> None:
 def speed_table(shapes: list[tuple[int, int, int]]) -> str:
     """Compare for every shape (groups, k, tokens) and kind of log."""
     rows = [row for shape in shapes for kind in MAKERS for row in _compare(kind, *shape)]
-    head = ["log", "reference", "groups timed", "reference, s/token", "forest, s/token", "+ expand", "ratio", "target"]
-    return table("Forest against recursion", NOTE, [*head, "ratio with expand", "target"], rows)
+    head = ["log", "reference", "groups timed", "its s/token", "forest, s/token", "ratio", "target"]
+    return table("Forest against recursion", NOTE, [*head, "with expand, s/token", "ratio", "target"], rows)
 
 
 def tail_table(shapes: list[tuple[int, int, int]]) -> str:
@@ -80,7 +81,7 @@ def tail_table(shapes: list[tuple[int, int, int]]) -> str:
     rows = []
     for groups, k, length in shapes:
         short, long = (batch(branching(default_rng(1), groups, k, n)) for n in (length, 2 * length))
-        times = _least([lambda b=short: build_forest(*b), lambda b=long: build_forest(*b)], 3 * ROUNDS)
+        times = _least([lambda b=short: build_forest(*b), lambda b=long: build_forest(*b)], ROUNDS, [TURN, TURN])
         added = times[1] / times[0] - 1
         cells = [f"{groups} x {k}, {length} to {2 * length} tokens", *(f"{t * 1e3:.2f}" for t in times)]
         rows.append([*cells, f"{added:+.1%}", at_most(added, 0.15)])
@@ -96,21 +97,17 @@ def _compare(kind: str, groups: int, k: int, length: int) -> list[list[str]]:
     for reference in references():
         check(tokens, reference)
         some = _affordable(tokens, reference)
-        prepared = reference.prepare(tokens[:some])
-        theirs, build, whole = _least(
-            [
-                lambda r=reference, p=prepared: [r.weigh(group) for group in p],
-                lambda: build_forest(*flat),
-                lambda: expand(forest := build_forest(*flat), (1 / forest.size).astype(np.float32)),
-            ],
-            ROUNDS,
-        )
-        per_token = [theirs / tokens[:some].size, build / tokens.size, whole / tokens.size]
-        target = TARGETS[reference.name]
-        ratios = [per_token[0] / per_token[1], per_token[0] / per_token[2]]
-        cells = [f"{groups} x {k} x {length}, {kind}", reference.name, f"{some} of {groups}"]
-        cells += [f"{t:.2e}" for t in per_token]
-        rows.append(cells + [cell for ratio in ratios for cell in (f"{ratio:.1f}", at_least(ratio, target))])
+        calls = [
+            lambda: build_forest(*flat),
+            lambda: expand(forest := build_forest(*flat), (1 / forest.size).astype(np.float32)),
+            *(lambda r=reference, g=group: r.weigh(g) for group in reference.prepare(tokens[:some])),
+        ]
+        build, whole, *each = _least(calls, ROUNDS, [TURN, TURN, *[0.0] * some])
+        theirs = sum(each) / tokens[:some].size
+        cells = [f"{groups} x {k} x {length}, {kind}", reference.name, f"{some} of {groups}", f"{theirs:.2e}"]
+        for ours in (build / tokens.size, whole / tokens.size):
+            cells += [f"{ours:.2e}", f"{theirs / ours:.1f}", at_least(theirs / ours, TARGETS[reference.name])]
+        rows.append(cells)
     return rows
 
 
@@ -118,17 +115,24 @@ def _affordable(tokens: NDArray[np.int32], reference: Reference) -> int:
     """How many groups the reference can do in its budget, all rounds together."""
     trial = max(1, len(tokens) // 20)
     prepared = reference.prepare(tokens[:trial])
-    (seconds,) = _least([lambda: [reference.weigh(group) for group in prepared]], 1)
+    (seconds,) = _least([lambda: [reference.weigh(group) for group in prepared]], 1, [0.0])
     return min(len(tokens), max(trial, int(trial * BUDGET / (seconds * ROUNDS))))
 
 
-def _least(calls: list[Callable[[], Any]], rounds: int) -> list[float]:
-    """Seconds of each call at its fastest; the calls take turns."""
-    times = np.full((rounds, len(calls)), np.inf)
-    for n in range(rounds):
-        for i, call in enumerate(calls):
-            begin = time.perf_counter()
-            result = call()
-            times[n, i] = time.perf_counter() - begin
-            del result  # given back outside the time that is measured
-    return times.min(axis=0).tolist()
+def _least(calls: list[Callable[[], Any]], rounds: int, turns: list[float]) -> list[float]:
+    """Seconds of each call at its fastest; the calls take turns, in which each is repeated for so many seconds."""
+    pairs = list(zip(calls, turns, strict=True))
+    return [min(times) for times in zip(*([_turn(*pair) for pair in pairs] for _ in range(rounds)), strict=True)]
+
+
+def _turn(call: Callable[[], Any], seconds: float) -> float:
+    """Seconds of the fastest call in a turn."""
+    least, over = np.inf, time.perf_counter() + seconds
+    while True:
+        begin = time.perf_counter()
+        result = call()
+        end = time.perf_counter()
+        del result  # given back outside the time that is measured
+        least = min(least, end - begin)
+        if end >= over:
+            return least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -92,7 +93,9 @@ def write_log(path: Path, steps: Iterable[list[dict[str, Any]]], megabytes: floa
         for rows in steps:
             size += file.write(b"".join(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows))
             if size >= megabytes * 1e6:
-                return
+                break
+        file.flush()
+        os.fsync(file.fileno())  # else the disk is still busy with it while others are timed
 
 
 def _steps(rng: Generator, groups: int, k: int, length: int) -> Iterator[tuple[int, NDArray, NDArray, NDArray]]:

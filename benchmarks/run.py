@@ -47,7 +47,7 @@ def tables(parts: list[str] | tuple[str, ...], folder: Path, quick: bool, long: 
         long: A log of 1 GB beside that of 256 MB.
     """
     shapes = QUICK_SHAPES if quick else SHAPES
-    sizes = [(16, 2)] if quick else [(256, 5), (1024, 1)] if long else [(256, 5)]
+    sizes = [(16, 2)] if quick else [(256, 5), (1024, 3)] if long else [(256, 5)]
     measured = {
         "start": lambda: start_table(3 if quick else 11),
         "forest": lambda: speed_table(shapes),

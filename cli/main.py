@@ -51,31 +51,32 @@ def main() -> None:
     from grpo_prm.errors import GrpoPrmError, UsageError
     from grpo_prm.printable import printable
 
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupted = []
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        """End by an exception that every `finally` on the way sees, so that nothing is left half written."""
+        interrupted.append(True)
+        sys.exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a stream of another encoding gets escapes instead of an exception
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
-    except GrpoPrmError as error:
+    except BaseException as error:
+        if interrupted:  # a library may have made another error of it
+            typer.echo("interrupted: nothing was written", err=True)
+            sys.exit(INTERRUPTED)
         if os.environ.get("GRPO_PRM_DEBUG"):
             raise
-        typer.echo(f"error: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        typer.echo(
-            f"error: this command needs {error.name}. Install it: pip install 'grpo-prm[{EXTRAS[error.name]}]'",
-            err=True,
-        )
-        sys.exit(UsageError.exit_code)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """End by an exception that every `finally` on the way sees, so that nothing is left half written."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    typer.echo("interrupted: nothing was written", err=True)
-    sys.exit(INTERRUPTED)
+        if isinstance(error, GrpoPrmError):
+            typer.echo(f"error: {printable(str(error))}", err=True)
+            sys.exit(error.exit_code)
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            install = f"pip install 'grpo-prm[{EXTRAS[error.name]}]'"
+            typer.echo(f"error: this command needs {error.name}. Install it: {install}", err=True)
+            sys.exit(UsageError.exit_code)
+        raise
 
 
 if __name__ == "__main__":

@@ -236,11 +236,9 @@ def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
 
 def _same(options: dict[str, Any]) -> str:
     """Options that make `tree` show what was measured; one group has no `--std batch`, another unit of the same."""
-    defaults = {"std": "sample", "advantage": "computed", "tokenizer": None}
-    given = {name: options.get(name) or default for name, default in defaults.items()}
-    return "".join(
-        f" --{name} {shlex.quote(given[name])}" for name in defaults if given[name] not in (defaults[name], "batch")
-    )
+    unsaid = {"std": ("sample", "batch"), "advantage": ("computed",), "tokenizer": (None,)}
+    given = {name: options[name] for name in unsaid if options.get(name, unsaid[name][0]) not in unsaid[name]}
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
 def _next(summary: dict[str, Any], folder: str) -> Iterator[RenderableType]:

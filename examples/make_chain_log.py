@@ -20,9 +20,10 @@ from typing import NamedTuple
 import torch
 from chain_task import DIGITS, END, OPERATIONS, demonstrate, draw_prompt, reward_answer, reward_steps
 from describe_chain_log import describe
-from grpo_prm.atomic import atomic
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+
+from grpo_prm.atomic import atomic
 
 VOCAB = [END, *DIGITS, *"+-*=;,"]
 IDS = {token: i for i, token in enumerate(VOCAB)}
@@ -30,7 +31,7 @@ PAD = len(VOCAB)  # an input only: the model has no logit for it, so padding can
 PROMPT, LIMIT = 2 * OPERATIONS[1] + 2, 6 * OPERATIONS[1] + 4  # tokens; a right completion takes 6 an operation
 GROUP, PROMPTS, HELD_OUT = 8, 20, 512  # completions a prompt, prompts a step, prompts that are only tested on
 SLIP, COMMA = 0.25, 0.2  # of the demonstrations
-WARM_BATCH, WARM_RATE = 128, 2e-3
+WARM_BATCH, WARM_RATE = 96, 3e-3
 RATE, EPS = 2e-4, 1e-4
 
 
@@ -196,7 +197,7 @@ def parse() -> argparse.Namespace:
         epilog="example: python make_chain_log.py --out chain.jsonl --steps 64 --seed 0   (about two minutes)",
     )
     parser.add_argument("--out", type=Path, default=Path("chain.jsonl"), help="file to write (default: %(default)s)")
-    parser.add_argument("--warm-steps", type=int, default=700, help="steps of imitation (default: %(default)s)")
+    parser.add_argument("--warm-steps", type=int, default=1000, help="steps of imitation (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=64, help="GRPO steps (default: %(default)s)")
     parser.add_argument("--every", type=int, default=8, help="log step 0 and every so many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, prompts and samples (default: %(default)s)")

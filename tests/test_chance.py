@@ -182,11 +182,14 @@ def test_the_tolerance_is_open_on_either_side():
     found = case.deal(permutations=300)
     assert set(found.suppressed_good_tokens[0]) == {0.0, 1.0}  # beside -3 every good member is held back
     case.tolerance = np.array([0.5])
-    found = case.deal(permutations=300)
     pairs = [sorted(hand[:2]) for hand in hands(case, 0, case.advantages, 300)]
     assert [-3, 2] in pairs and [-3, 1] in pairs  # -1/2 is within a tolerance of 1/2, -1 is not
     expected = [float(pair == [-3, 1]) for pair in pairs]
-    assert found.suppressed_good_tokens[0].tolist() == expected
+    found = case.deal(permutations=300)
+    assert found.suppressed_good_tokens[0].tolist() == expected and not found.boosted_bad_tokens.any()
+    case.advantages = -case.advantages
+    found = case.deal(permutations=300)
+    assert found.boosted_bad_tokens[0].tolist() == expected and not found.suppressed_good_tokens.any()
 
 
 @pytest.mark.xfail(strict=True, reason="what chance gives leaves the tokens of the root out, what is observed does not")
@@ -203,6 +206,14 @@ def test_a_group_of_zero_variance_adds_nothing():
     alone = Case([TREE])
     for one, other in zip(case.deal(), alone.deal(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_group_without_a_positive_advantage_is_dealt_like_any_other():
+    case = Case([TREE])
+    case.advantages, case.tolerance = np.array([-1.0, -2.0, 0.0, 0.0]), np.array([1e-12])
+    found = case.deal()
+    same(Dealt(*(values[0] for values in found)), [by_definition(case, 0)])
+    assert found.bad_tokens.all() and found.informative_sum.any()
 
 
 # ---------------------------------------------------------------- bins, batches, order
@@ -332,7 +343,7 @@ def test_equal_rewards_are_never_certain():
 
 def test_figures_are_ratios_of_the_sums():
     dealt = Dealt(*(np.array(values, float) for values in (
-        [2, 4], [4, 0], [1, 0], [5, 10], [5, 1], [3, 0], [0, 6],
+        [2, 4], [4, 0], [1, 0], [1, 10], [1, 1], [3, 0], [0, 6],
     )))  # fmt: skip
     found = by_chance(dealt, 8, 12, binary=True)
     np.testing.assert_array_equal(found["informativeness"], [0.25, 0.5])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -157,6 +158,8 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
 def _spool() -> Path:
     """Standard input as a file that vanishes with the process."""
     file = tempfile.NamedTemporaryFile(prefix="grpo-prm-")  # noqa: SIM115 - it lives as long as the process
+    if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C
+        signal.siginterrupt(signal.SIGINT, True)
     shutil.copyfileobj(sys.stdin.buffer, file)
     file.flush()
     _SPOOLED.append(file)
