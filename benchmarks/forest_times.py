@@ -81,7 +81,8 @@ def tail_table(shapes: list[tuple[int, int, int]]) -> str:
     rows = []
     for groups, k, length in shapes:
         short, long = (batch(branching(default_rng(1), groups, k, n)) for n in (length, 2 * length))
-        times = _least([lambda b=short: build_forest(*b), lambda b=long: build_forest(*b)], ROUNDS, [TURN, TURN])
+        pairs = [[_turn(lambda b=b: build_forest(*b)) for b in (short, long)] for _ in range(ROUNDS)]
+        times = np.min(pairs, axis=0).tolist()
         added = times[1] / times[0] - 1
         cells = [f"{groups} x {k}, {length} to {2 * length} tokens", *(f"{t * 1e3:.2f}" for t in times)]
         rows.append([*cells, f"{added:+.1%}", at_most(added, 0.15)])
@@ -97,12 +98,16 @@ def _compare(kind: str, groups: int, k: int, length: int) -> list[list[str]]:
     for reference in references():
         check(tokens, reference)
         some = _affordable(tokens, reference)
-        calls = [
-            lambda: build_forest(*flat),
-            lambda: expand(forest := build_forest(*flat), (1 / forest.size).astype(np.float32)),
-            *(lambda r=reference, g=group: r.weigh(g) for group in reference.prepare(tokens[:some])),
+        prepared = reference.prepare(tokens[:some])
+        rounds = [
+            [
+                _turn(lambda: build_forest(*flat)),
+                _turn(lambda: expand(forest := build_forest(*flat), (1 / forest.size).astype(np.float32))),
+                *_each(reference, prepared),
+            ]
+            for _ in range(ROUNDS)
         ]
-        build, whole, *each = _least(calls, ROUNDS, [TURN, TURN, *[0.0] * some])
+        build, whole, *each = np.min(rounds, axis=0).tolist()
         theirs = sum(each) / tokens[:some].size
         cells = [f"{groups} x {k} x {length}, {kind}", reference.name, f"{some} of {groups}", f"{theirs:.2e}"]
         for ours in (build / tokens.size, whole / tokens.size):
@@ -114,25 +119,26 @@ def _compare(kind: str, groups: int, k: int, length: int) -> list[list[str]]:
 def _affordable(tokens: NDArray[np.int32], reference: Reference) -> int:
     """How many groups the reference can do in its budget, all rounds together."""
     trial = max(1, len(tokens) // 20)
-    prepared = reference.prepare(tokens[:trial])
-    (seconds,) = _least([lambda: [reference.weigh(group) for group in prepared]], 1, [0.0])
+    seconds = sum(_each(reference, reference.prepare(tokens[:trial])))
     return min(len(tokens), max(trial, int(trial * BUDGET / (seconds * ROUNDS))))
 
 
-def _least(calls: list[Callable[[], Any]], rounds: int, turns: list[float]) -> list[float]:
-    """Seconds of each call at its fastest; the calls take turns, in which each is repeated for so many seconds."""
-    pairs = list(zip(calls, turns, strict=True))
-    return [min(times) for times in zip(*([_turn(*pair) for pair in pairs] for _ in range(rounds)), strict=True)]
+def _each(reference: Reference, prepared: list[list[Any]]) -> list[float]:
+    """Seconds for each group. The weights are kept to the end, as a batch is wanted whole."""
+    kept, times = [], []
+    for group in prepared:
+        begin = time.perf_counter()
+        kept.append(reference.weigh(group))
+        times.append(time.perf_counter() - begin)
+    return times
 
 
-def _turn(call: Callable[[], Any], seconds: float) -> float:
+def _turn(call: Callable[[], Any]) -> float:
     """Seconds of the fastest call in a turn."""
-    least, over = np.inf, time.perf_counter() + seconds
-    while True:
+    least, over = np.inf, time.perf_counter() + TURN
+    while time.perf_counter() < over:
         begin = time.perf_counter()
         result = call()
-        end = time.perf_counter()
+        least = min(least, time.perf_counter() - begin)
         del result  # given back outside the time that is measured
-        least = min(least, end - begin)
-        if end >= over:
-            return least
+    return least

@@ -15,7 +15,13 @@ from rich.text import Text
 from grpo_prm.printable import printable
 
 PAPER = {"non_trivial": "99.8 %"}
-OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial", "identical_share")
+OVERLAP = {
+    "path_depth": "path depth",
+    "intermediate_proportion": "intermediate proportion",
+    "shared_proportion": "shared proportion",
+    "non_trivial": "non-trivial trees",
+    "identical_share": "identical share",
+}
 SHARES = set(OVERLAP) - {"path_depth"}
 CHANCE = {
     "suppressed_good": "of the tokens of above-mean completions, those in a step that GRPO pushes down",
@@ -135,10 +141,10 @@ def _steps(source: dict[str, Any]) -> str:
 def _overlap(summary: dict[str, Any]) -> Iterator[str | Table]:
     baseline, counts = summary["baseline"], summary["counts"]
     table = _table("", "this run [95 %]", "cross-prompt", "the paper")
-    for name in OVERLAP:
+    for name, label in OVERLAP.items():
         found, share = summary["overlap"][name], name in SHARES
         beside = interval(baseline[name], share=share) if name in baseline else ""
-        table.add_row(name.replace("_", " "), interval(found, share=share), beside, PAPER.get(name, ""))
+        table.add_row(label, interval(found, share=share), beside, PAPER.get(name, ""))
     yield table
     if counts["groups_k3"] < counts["groups"]:
         yield (

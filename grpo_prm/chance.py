@@ -144,6 +144,7 @@ def deal(
         seeds: `group_seed` of each group, shape (groups,).
         bounds: Distance of a step's mean from its group's mean beyond which it is certain; None: nothing is.
         rewards: What the bounds are about, shape (completions,), dealt with the advantages; None: the advantages.
+            Groups in which they differ count for certainty whatever their advantages are.
         bins: What to add up over: bin of each group, dense from 0 (its training step, say); None: all groups.
         permutations: How many.
     """
@@ -154,6 +155,10 @@ def deal(
         return total
     between = _between(forest, seen)
     some = np.maximum.reduceat(np.abs(advantages[forest.order]), forest.first[root]) > 0
+    if rewards is not None:
+        most, least = (f.reduceat(rewards[forest.order], forest.first[root]) for f in (np.maximum, np.minimum))
+        some |= most > least
+    opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
     for part in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
         groups, first, k = forest.group[part], forest.first[part], int(forest.size[part[0]])
         sums = Dealt(*(column[bins[groups[0]]] for column in total))
@@ -165,6 +170,8 @@ def deal(
         loss = seen.completion[rows].ravel().astype(np.float64)
         sums.good_tokens[:] += loss @ good.reshape(-1, permutations)
         sums.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
+        shared = seen.tokens[opens[groups][:, None] + np.arange(k)]
+        _add_roots(sums, columns[0].mean(axis=1), shared, (good, bad), zero)
         _add_steps(sums, between, groups, first, hands, (good, bad), zero, bounds)
     return total
 
@@ -219,6 +226,16 @@ def _between(forest: Forest, seen: Visits) -> _Between:
     informative = tokens * ~identical(forest)[step]
     columns = (forest.group[step], forest.first[step], forest.size[step])
     return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
+
+
+def _add_roots(total: Dealt, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
+    """Add the tokens of the roots, whose mean no permutation moves; only advantages as logged are not centred."""
+    for to, chosen, far in (
+        (total.suppressed_good_tokens, sign[0], mean < -zero),
+        (total.boosted_bad_tokens, sign[1], mean > zero),
+    ):
+        if far.any():
+            to[:] += np.einsum("gk,gkp->p", tokens[far], chosen[far])
 
 
 def _add_steps(

@@ -23,6 +23,10 @@ from .overlap import CompletionOverlap, completion_overlap, group_overlap
 from .prm import Std, beyond, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
 from .rollouts import Flat, flatten
 
+COUNTS = (
+    *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
+    *("contest_tokens", "certain_wilson", "certain_student"),
+)
 SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
 
 
@@ -210,6 +214,7 @@ def _groups_table(table: pl.DataFrame, names: pl.DataFrame, part: _Slice, comput
         **_logprob_columns(table, part),
     }
     numbers = pl.DataFrame({name: _column(values, part.number) for name, values in columns.items()})
+    numbers = numbers.with_columns(pl.col(name).cast(pl.Int64) for name in COUNTS)
     prompt = pl.col("prompt").fill_null(pl.col("group_key")).alias("prompt_key")
     return pl.concat([names.select("run", "step", "group", "group_key", prompt), numbers], how="horizontal")
 

@@ -171,8 +171,7 @@ def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
     worst = groups.filter(pl.col("suppressed_good_tokens") > 0).sort(
         "suppressed_good_tokens", descending=True, maintain_order=True
     )
-    columns = pl.col("suppressed_good_tokens", "good_tokens").cast(pl.Int64)
-    return worst.head(WORST).select("run", "step", "group_key", columns).to_dicts()
+    return worst.head(WORST).select("run", "step", "group_key", "suppressed_good_tokens", "good_tokens").to_dicts()
 
 
 WHY_NULL = {

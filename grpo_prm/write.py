@@ -25,36 +25,54 @@ def output_folder(out: Path) -> Generator[Path]:
     What an earlier analysis wrote to `out` is replaced as a whole; files of others that lie there are kept.
 
     Raises:
-        UsageError: `out` is a file, or cannot be written.
+        UsageError: `out` is a file, cannot be written, or cannot be replaced: a mount point, the working directory.
     """
-    out = out.absolute()
+    out = out.resolve()
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
+    if out.is_mount() or Path.cwd().is_relative_to(out):
+        raise UsageError(f"{out}: is the working directory or a mount point. Give --out the name of a folder in it.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists() and not os.access(out, os.W_OK):
             raise PermissionError(13, "Permission denied")
         staging = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.") from None
+        raise _unwritable(out, error) from None
     try:
         yield staging
         staging.chmod(0o777 & ~UMASK)
-        _put(staging, out)
+        try:
+            _put(staging, out)
+        except OSError as error:
+            raise _unwritable(out, error) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _unwritable(out: Path, error: OSError) -> UsageError:
+    return UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.")
+
+
 def _put(staging: Path, out: Path) -> None:
+    """Put the new folder in place; should that fail, the old one stays or comes back."""
     if not out.exists():
         os.replace(staging, out)
         return
-    for entry in out.iterdir():
-        if entry.name not in OURS:
-            os.replace(entry, staging / entry.name)
     old = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
-    os.replace(out, old)
-    os.replace(staging, out)
+    try:
+        os.replace(out, old)
+    except OSError:
+        old.rmdir()
+        raise
+    try:
+        os.replace(staging, out)
+    except BaseException:
+        os.replace(old, out)
+        raise
+    for entry in old.iterdir():
+        if entry.name not in OURS:
+            os.replace(entry, out / entry.name)
     shutil.rmtree(old)
 
 

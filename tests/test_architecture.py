@@ -40,6 +40,7 @@ def test_public_names_are_there():
 
 def test_analysis_needs_no_torch():
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import grpo_prm.analysis, grpo_prm.figures"
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "import grpo_prm.analysis, grpo_prm.figures"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

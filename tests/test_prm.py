@@ -64,6 +64,23 @@ def test_a_zero_variance_group_has_advantage_exactly_zero(reward, k):
     assert (group_advantages(np.full(k, reward), np.zeros(k, int)) == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("rewards", "zero"),
+    [
+        ([0.0, 1e-6], True),  # the bound itself; below a size of 1 it does not shrink
+        ([0.0, 1.1e-6], False),
+        ([1e-9, 2e-9], True),
+        ([1e6, 1e6 + 1], True),  # beyond it grows, by the larger of the two in size
+        ([-1e6 - 1, -1e6], True),
+        ([1e6, 1e6 + 1.1], False),
+        ([0.0, float("nan"), 1.0], False),
+        ([float("nan"), float("inf")], True),
+    ],
+)
+def test_zero_variance_is_measured_against_1_and_the_size_of_the_rewards(rewards, zero):
+    assert zero_variance(np.array(rewards), np.zeros(len(rewards), int)).tolist() == [zero]
+
+
 @given(forests(mask="none"), st.integers(0, 2**32 - 1))
 def test_theorem_1_loss(batch, seed):
     tokens, lengths, groups, _ = flatten(batch)

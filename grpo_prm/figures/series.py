@@ -88,10 +88,13 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
         thick = 1.2 if front and len(x) <= MANY else 0.8
         line: dict[str, Any] = {"linestyle": dash(series), "linewidth": thick, "gid": f"{run}/{series}", **look}
         axes.plot(x, mean, marker="o" if front and len(x) <= FEW else "", **line)
-        if len(x) == 1:
-            axes.errorbar(x, mean, _bars(mean, low, high), capsize=1.5, linewidth=0.8, **look)
-        elif len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
+        if len(x) == 1 or len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
             axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=look["color"], zorder=1)
+            alone = _alone(low)
+            if alone.any():
+                bars = _bars(mean[alone], low[alone], high[alone])
+                look["ecolor"] = look.pop("color")
+                axes.errorbar(x[alone], mean[alone], bars, fmt="none", capsize=1.5, elinewidth=0.8, **look)
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
     axes.set_xlabel("training step")
@@ -114,6 +117,12 @@ def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[s
     axes.set_xticks(range(len(present)), [names[name].replace(" ", "\n", 1) for name in present])
     axes.set_xlim(-0.6, len(present) - 0.4)
     axes.grid(visible=False, axis="x")
+
+
+def _alone(low: NDArray) -> NDArray[np.bool_]:
+    """Points whose interval is known and those of both neighbours are not: a band would not show them."""
+    has = np.pad(np.isfinite(low), 1)
+    return has[1:-1] & ~has[:-2] & ~has[2:]
 
 
 def _bars(mean: NDArray, low: NDArray, high: NDArray) -> NDArray:

@@ -195,12 +195,18 @@ def test_identical_completions_are_no_duplicates(tmp_path):
     assert len(got.table) == 8 and not len(got.rejected)
 
 
-def test_a_repeated_file_is_a_duplicate(tmp_path):
+def test_every_row_of_a_repeated_file_is_a_duplicate(tmp_path):
     for name in ("run_1.jsonl", "run_2.jsonl"):
         write(tmp_path / name, GOOD)
     got = collect(tmp_path)
     assert got.counts["files_repeated"] == 1 and len(got.table) == 2 and balanced(got)
-    assert got.rejected.select("line", "reason").rows() == [(None, "duplicate")]
+    assert reasons(got) == [(1, "", "duplicate"), (2, "", "duplicate")]
+    assert {name.rpartition("/")[2] for name in got.rejected["file"]} == {"run_2.jsonl"}
+    assert got.notes[-1] == (
+        "One file holds the rows of an earlier one and is left out (run_2.jsonl those of run_1.jsonl)."
+    )
+    write(tmp_path / "run_3.jsonl", GOOD)
+    assert collect(tmp_path).notes[-1].startswith("2 files hold the rows of earlier ones and are left out (run_2")
 
 
 def test_a_log_without_a_group_of_two(tmp_path):

@@ -112,7 +112,8 @@ def test_a_batch_that_was_used_again_counts_once(folder):
     done = collect(folder)
     assert done.table["step"].unique(maintain_order=True).to_list() == [1, 3]
     assert done.counts["files_repeated"] == 1
-    assert done.rejected["reason"].to_list() == ["duplicate"]
+    assert done.rejected["reason"].to_list() == ["duplicate"] * 8
+    assert "completions_00002.parquet those of completions_00001.parquet but for the step" in " ".join(done.notes)
     assert done.counts["rows_read"] == len(done.table) + len(done.rejected)
 
 

@@ -1,0 +1,167 @@
+"""The example log and the scripts beside it: the log is what they say, and they do what their text says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+import grpo_prm
+from grpo_prm.rollouts import load
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+LOG = EXAMPLES / "chain.jsonl"
+
+
+def script(name):
+    """A script of examples/ as a module; `import` would need the folder on the path of every test."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(name, *arguments, cwd):
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [json.loads(line) for line in LOG.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def groups(rows):
+    return [list(group) for _, group in groupby(rows, key=lambda row: row["group"])]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return script("chain_task")
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    return grpo_prm.analyze(LOG)
+
+
+def test_the_log_is_a_canonical_table(rows):
+    table = load(LOG)
+    assert table.drop("tokens_from").columns == [name for name in rows[0] if name != "tokens_from"]
+    assert table["tokens"].to_list() == [row["tokens"] for row in rows]
+    assert table["reward"].to_list() == [row["reward"] for row in rows]
+
+
+def test_the_log_has_enough_prompts_for_baseline_and_intervals(groups, analysis):
+    for _, some in groupby(groups, key=lambda group: group[0]["step"]):
+        assert len({group[0]["prompt"] for group in some}) >= 20
+    assert len({group[0]["prompt"] for group in groups}) >= 100
+    assert {len(group) for group in groups} == {8}
+    assert analysis.training.filter(statistic="baseline_path_depth")["mean"].null_count() == 0
+    assert analysis.training.filter(statistic="path_depth")["low"].null_count() == 0
+
+
+def test_rewards_are_those_of_the_checker(rows, task):
+    for row in rows:
+        assert row["reward"] == task.reward_answer(row["prompt"], row["completion"])
+        assert row["reward/steps"] == round(task.reward_steps(row["prompt"], row["completion"]), 4)
+        assert row["truncated"] == (not row["completion"].endswith(task.END))
+
+
+def test_tokens_decode_to_the_text(rows, task):
+    vocabulary = [task.END, *task.DIGITS, *"+-*=;,"]
+    for row in rows:
+        assert "".join(vocabulary[token] for token in row["tokens"]) == row["completion"]
+        assert row["tokens"].count(0) == (not row["truncated"])
+
+
+def test_logprobs_are_equal_where_the_prefix_is(groups):
+    """The sampler's own distribution: the same prefix and the same token have the same log-probability."""
+    for group in groups:
+        seen = {}
+        for row in group:
+            assert len(row["logprobs"]) == len(row["tokens"])
+            assert max(row["logprobs"]) <= 0
+            for t, logprob in enumerate(row["logprobs"]):
+                assert seen.setdefault(tuple(row["tokens"][: t + 1]), logprob) == pytest.approx(logprob, abs=2e-5)
+
+
+def test_advantages_follow_from_the_rewards(groups):
+    for group in groups:
+        rewards = [row["reward"] for row in group]
+        mean, deviation = statistics.fmean(rewards), statistics.stdev(rewards)
+        for row in group:
+            assert row["advantage"] == pytest.approx((row["reward"] - mean) / (deviation + 1e-4), abs=1e-5)
+
+
+def test_describe_agrees_with_analyze(groups, analysis):
+    overlap = script("describe_chain_log").overlap
+    depth, inner, same = zip(*map(overlap, groups), strict=True)
+    assert analysis.groups["path_depth"].to_list() == pytest.approx(depth, abs=1e-9)
+    assert analysis.groups["intermediate_proportion"].to_list() == pytest.approx(inner, abs=1e-9)
+    assert analysis.summary["overlap"]["path_depth"]["mean"] == pytest.approx(statistics.fmean(depth), abs=1e-9)
+    assert analysis.summary["overlap"]["intermediate_proportion"]["mean"] == pytest.approx(
+        statistics.fmean(inner), abs=1e-9
+    )
+    alike = [len({tuple(row["tokens"]) for row in group}) for group in groups]
+    assert analysis.summary["counts"]["duplicates"] == sum(map(len, groups)) - sum(alike)
+    assert sum(same) > 0
+
+
+def test_readme_quotes_the_table_of_describe(tmp_path):
+    printed = run("describe_chain_log", LOG, cwd=tmp_path).stdout
+    text = (EXAMPLES / "README.md").read_text()
+    assert len(printed.splitlines()) == 11
+    for line in printed.splitlines():
+        assert line.strip() in text
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer", "steps"),
+    [
+        ("3+4=7;7*2=4<end>", 1.0, 1.0),
+        ("3+4=7,7*2=4<end>", 1.0, 1.0),
+        ("3+4=8;8*2=6<end>", 0.0, 0.5),  # the second is right, given the first
+        ("3+4=2;2*2=4<end>", 1.0, 0.5),  # right for a wrong reason: the way is not read
+        ("3+4=7;7*2=4", 0.0, 1.0),  # does not end by itself
+        ("3+4=7<end>", 0.0, 0.5),
+        ("3+4=7;7*2=4;4*1=4<end>", 1.0, 2 / 3),
+        ("<end>", 0.0, 0.0),
+    ],
+)
+def test_the_checker(completion, answer, steps, task):
+    assert task.reward_answer("3+4*2=", completion) == answer
+    assert task.reward_steps("3+4*2=", completion) == pytest.approx(steps)
+
+
+def test_in_python_prints_and_draws(tmp_path):
+    done = run("in_python", LOG, tmp_path / "figures", cwd=tmp_path)
+    assert "path_depth {'mean': " in done.stdout
+    assert (tmp_path / "figures" / "overlap_over_training.pdf").read_bytes().startswith(b"%PDF")
+    assert len((EXAMPLES / "in_python.py").read_text().splitlines()) <= 25
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch")
+def test_training_gives_the_same_bytes_whatever_the_threads_outside(tmp_path, monkeypatch):
+    few = ("--warm-steps", 4, "--steps", 3, "--every", 2)
+    for name, threads in (("one", "1"), ("two", "2")):
+        monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", threads)
+        run("make_chain_log", "--out", tmp_path / name, *few, cwd=tmp_path)
+    run("make_chain_log", "--out", tmp_path / "other", "--seed", 1, *few, cwd=tmp_path)
+    first = (tmp_path / "one").read_bytes()
+    assert first == (tmp_path / "two").read_bytes()
+    assert first != (tmp_path / "other").read_bytes()
+    written = [json.loads(line) for line in first.splitlines()]
+    assert {row["step"] for row in written} == {0, 2}
+    assert list(written[0]) == list(json.loads(LOG.read_text().partition("\n")[0]))
+    assert len(list(tmp_path.iterdir())) == 3
