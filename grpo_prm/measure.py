@@ -271,7 +271,11 @@ def _completions_table(table: pl.DataFrame, part: _Slice) -> pl.DataFrame:
         np.divide(tokens, loss, out=np.full(len(loss), np.nan), where=loss > 0)
         for tokens in (part.overlap.intermediate, part.overlap.shared)
     ]
+    order, roots = part.forest.order, part.forest.first[part.forest.parent < 0]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - roots[part.groups[order]]
     return table.select("run", "step", "group", "group_key", "sample", "reward").with_columns(
+        tree_rank=rank,  # the members of a process step are those with first <= tree_rank < first + size
         advantage=part.advantages,
         length=part.flat.lengths,
         loss_tokens=loss,

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
+START = 1 << 10  # bytes that are kept of a longer one
+TOO_LONG = "the line is longer than {} MB"
 CUT_SHORT = "the compressed file is cut short"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -23,7 +26,7 @@ class Chunk(NamedTuple):
     Attributes:
         data: The bytes, newlines included.
         done: Bytes of the file on disk that were consumed so far.
-        fault: Why the file could not be read further than this, else None.
+        fault: What is wrong with the last line: cut off there, or longer than `LINE` and only its start. Else None.
     """
 
     data: bytes
@@ -75,19 +78,28 @@ def _next(pieces: Iterator[Chunk]) -> Chunk | None:
 
 
 def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
-    rest: list[bytes] = []  # the parts of a line that is not whole yet
-    fault = None
+    rest: list[bytes] = []  # what is kept of a line that is not whole yet
+    length, fault = 0, None
     while fault is None:
         data, fault = take(file, size)
         if not data:
             break
-        cut = data.rfind(b"\n") + 1
-        if cut:
-            yield Chunk(b"".join([*rest, data[:cut]]), raw.tell())
-            rest = []
-        rest.append(data[cut:])
-    if (last := b"".join(rest)) or fault:
-        yield Chunk(last, raw.tell(), fault)
+        if cut := data.rfind(b"\n") + 1:
+            first = data.find(b"\n") + 1
+            if length + first > LINE:
+                yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(LINE >> 20))
+                rest, data, cut = [], data[first:], cut - first
+            if cut:
+                yield Chunk(b"".join([*rest, data[:cut]]), raw.tell())
+            rest, length = [], 0
+        rest += [data[cut:]] if cut < len(data) else []
+        length += len(data) - cut
+        if length > LINE:
+            rest = [rest[0][:START]]
+    if length > LINE:
+        fault = fault or TOO_LONG.format(LINE >> 20)
+    if length or fault:
+        yield Chunk(b"".join(rest), raw.tell(), fault)
 
 
 def take(file: Any, size: int) -> tuple[bytes, str | None]:

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from ..errors import InputError
-from .chunks import CHUNK, CUT_SHORT, read_all, take, unpacked
+from .chunks import CHUNK, CUT_SHORT, LINE, Chunk, chunks, lines_of, read_all, take, unpacked
 from .columns import NAMES
 from .records import Record, parse, parse_lines
 from .sources import Source, kind
@@ -44,43 +44,62 @@ def container_of(source: Source, start: bytes) -> str:
     return "json" if text[:1] == b"[" or promised == "json" or not whole else "jsonl"
 
 
+def container(source: Source) -> str:
+    """Kind of container of a file."""
+    return container_of(source, _start(source.path))
+
+
 def head_rows(source: Source) -> tuple[str, list[dict[str, Any]]]:
-    """Container of a file and its first rows.
+    """Container of a file and its first rows; none where it holds no objects.
 
     Raises:
-        InputError: The file is empty, or is a JSON file or a parquet that cannot be read.
+        InputError: The file is a JSON file or a parquet that cannot be read.
     """
-    if not source.size:
-        raise InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
-    start = _start(source.path)
-    if not start.strip():
-        raise InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
-    container = container_of(source, start)
-    if container == "jsonl":
-        records = (r.value for r in parse_lines(start, 1))
-        rows = [row for row in records if isinstance(row, dict)]
-    elif container == "json":
+    found = container(source)
+    if found == "jsonl":
+        rows = next((rows for chunk in chunks(source.path, HEAD) if (rows := _objects(chunk))), [])
+    elif found == "json":
         rows = [row for row in json_rows(source.path, source.name)[0] if isinstance(row, dict)]
-    elif container == "csv":
+    elif found == "csv":
         records, _, _ = next(csv_records(source.path), ([], 0, 0))
         rows = [r.value for r in records if isinstance(r.value, dict)]
     else:
         frame, _, _ = next(parquet_frames(source.path, source.name, HEAD_ROWS), (pl.DataFrame(), 0, 0))
         rows = frame.to_dicts()
-    return container, rows[:HEAD_ROWS]
+    return found, rows[:HEAD_ROWS]
+
+
+def why_no_rows(source: Source) -> InputError:
+    """What is wrong with a file in which `head_rows` finds none."""
+    if not _start(source.path).strip():
+        return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
+    if container(source) != "jsonl":
+        return InputError(f"{source.name}: no rows. Name a log with at least one row.")
+    line = 1
+    for chunk in chunks(source.path, HEAD):
+        for record in parse_lines(chunk.data, line):
+            reason = chunk.fault or getattr(record.value, "reason", "not an object")
+            return InputError(f"{source.name}:{record.line}: {reason}. A log holds one JSON object per line.")
+        line += lines_of(chunk.data)
+    return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
+
+
+def _objects(chunk: Chunk) -> list[dict[str, Any]]:
+    """The rows of a chunk of JSON lines that are objects."""
+    return [r.value for r in parse_lines(chunk.data, 1) if isinstance(r.value, dict)]
 
 
 def _start(path: Path) -> bytes:
-    """The first lines of a file, one at least, unpacked."""
+    """The first bytes of a file, unpacked: a whole line, if it is not too long a one."""
     with path.open("rb") as raw:
-        file, parts, fault = unpacked(raw), [b""], None
-        while fault is None and (len(parts) == 1 or b"\n" not in parts[-1]):
-            data, fault = take(file, HEAD)
-            if not data:
+        file = unpacked(raw)
+        start, fault = take(file, HEAD)
+        while fault is None and b"\n" not in start[-HEAD:] and len(start) < LINE:
+            more, fault = take(file, HEAD)
+            if not more:
                 break
-            parts.append(data)
-        start = b"".join(parts)
-        return start[: start.rfind(b"\n") + 1] or start
+            start += more
+        return start
 
 
 def json_rows(path: Path, name: str) -> tuple[list[Any], str]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ..errors import InputError, UsageError
-from .containers import head_rows
+from .containers import container, head_rows, why_no_rows
 from .log import Format, Head, Log
 from .options import ReadOptions
 from .sources import Source
@@ -37,7 +37,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
 
     Raises:
         UsageError: No format is called `options.format`.
-        InputError: The first file is empty or cannot be read, or the files are of different containers.
+        InputError: No file has rows, one cannot be read, or they are of different containers.
     """
     known = formats()
     if options.format is not None and options.format not in known:
@@ -46,19 +46,21 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
             f"--format {options.format}: no such format; there are {', '.join(known)}."
             + (f" Did you mean {near[0]}?" if near else "")
         )
-    head = _head(sources[0])
-    for source in sources[1:]:
-        if source.size and not source.repeats and (other := head_rows(source)[0]) != head.container:
+    head = _head(sources)
+    for source in sources:
+        if source.size and not source.repeats and (other := container(source)) != head.container:
             raise InputError(
                 f"{source.name}: {other}, but {head.name} of the same run is {head.container}:"
                 " logs of different formats. Name the files you mean."
             )
-    if not head.rows and head.container != "jsonl":
-        raise InputError(f"{head.name}: no rows. Name a log with at least one row.")
     chosen = known[options.format] if options.format else next(f for f in known.values() if f.detect(head))
     return chosen.open(sources, options, head)
 
 
-def _head(source: Source) -> Head:
-    container, rows = head_rows(source)
-    return Head(container, rows, source.name, source)
+def _head(sources: Sequence[Source]) -> Head:
+    """The start of the first file that has rows."""
+    for source in sources:
+        found, rows = head_rows(source)
+        if rows:
+            return Head(found, rows, source.name, source)
+    raise why_no_rows(sources[0])

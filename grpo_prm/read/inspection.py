@@ -163,21 +163,21 @@ def _tally(batches: Iterable[Rollouts]) -> _Tally:
         tally.notes.update(dict.fromkeys(batch.notes))
         if len(table):
             tally.tokens_from = table["tokens_from"][0]
-        for reason in _reasons(batch.rejected):
-            key = (reason.field, reason.reason)
-            first = tally.rejected.get(key)
-            tally.rejected[key] = first._replace(rows=first.rows + reason.rows) if first else reason
+        for key, reason in _reasons(batch.rejected):
+            first = tally.rejected.setdefault(key, reason._replace(rows=0))
+            said = first.reason if first.reason == reason.reason else key[1]
+            tally.rejected[key] = first._replace(rows=first.rows + reason.rows, reason=said)
     return tally
 
 
-def _reasons(rejected: pl.DataFrame) -> Iterator[Reason]:
-    """Rejected rows by field and reason; reasons that differ in a number only are one, which shows no number."""
-    kind = pl.col("reason").str.replace_all(r"-?\d+(\.\d+)?", "N")
+def _reasons(rejected: pl.DataFrame) -> Iterator[tuple[tuple[str, str], Reason]]:
+    """Rejected rows by field and reason; reasons that differ in a number only are one."""
+    kind = pl.col("reason").str.replace_all(r"-?\d+(\.\d+)?", "N").alias("kind")
     first = rejected.group_by("field", kind, maintain_order=True).agg(
-        pl.len().alias("rows"), pl.col("file", "line", "raw").first()
+        pl.len().alias("rows"), pl.col("file", "line", "raw", "reason").first(), pl.col("reason").n_unique().alias("n")
     )
-    for field_, reason, rows, file, line, raw in first.iter_rows():
-        yield Reason(field_, reason, rows, file, line, raw)
+    for field_, kind_, rows, file, line, raw, reason, different in first.iter_rows():
+        yield (field_, kind_), Reason(field_, reason if different == 1 else kind_, rows, file, line, raw)
 
 
 def _missing(tally: _Tally) -> Iterator[str]:

@@ -99,6 +99,8 @@ def parse(text: bytes) -> Any:
         return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Bad("", f"invalid UTF-8 (byte {error.start + 1} of the line)")
+    except json.JSONDecodeError as error:
+        return Bad("", f"not JSON ({error.msg} at character {error.pos + 1})")
     except (ValueError, RecursionError) as error:
         return Bad("", f"not JSON ({error})")
 

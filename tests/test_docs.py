@@ -1,0 +1,79 @@
+"""README and docs show what the commands print, and their code runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import grpo_prm
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def shown(command):
+    """The indented block of the README after the sentence that names the command, without the indent."""
+    after = README[README.index(f"`{command}`") :]
+    block = re.search(r"\n\n((?:    .*\n|\n)+)", after).group(1)
+    return [line[4:].rstrip() for line in block.strip("\n").splitlines()]
+
+
+def printed(command, folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "grpo_prm", *command.split()[1:]],
+        capture_output=True, check=True, cwd=folder, encoding="utf-8", env={"PATH": "", "COLUMNS": "80"},
+    )  # fmt: skip
+    return [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+def test_the_readme_shows_what_the_commands_print(folder):
+    analyze, tree = re.findall(r"`(grpo-prm (?:analyze examples|tree chain)[^`]*)`", README)
+    assert shown(analyze) == printed(analyze, folder)
+    assert shown(tree) == printed(tree, folder)
+
+
+def test_the_code_of_the_readme_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1), {})  # noqa: S102 - our own text
+    out = capsys.readouterr().out
+    assert "'mean': 2.2" in out and "suppressed_good_tokens" in out
+
+
+def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsys):
+    """The code of docs/output.md gives every completion its steps, in a row, from 0 to its length."""
+    analysis = grpo_prm.analyze(ROOT / "examples" / "chain.jsonl")
+    (tmp_path / "demo.prm").mkdir()
+    for name in ("process_steps", "completions"):
+        getattr(analysis, name).sink_parquet(tmp_path / "demo.prm" / f"{name}.parquet")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "output.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+    exec(code, names)  # noqa: S102 - our own text
+    paths = names["paths"].sort("group", "sample", "start").collect()
+    whole = paths.group_by("group", "sample", maintain_order=True).agg(
+        length=(pl.col("end") - pl.col("start")).sum(), end=pl.col("end").last(), reward=pl.col("reward").last(),
+        terminal=pl.col("size").last() == 1,
+    )  # fmt: skip
+    completions = analysis.completions.sort("group", "sample").collect()
+    assert whole["length"].to_list() == whole["end"].to_list() == completions["length"].to_list()
+    alone = whole["terminal"]
+    assert whole.filter(alone)["reward"].to_list() == completions.filter(alone)["reward"].to_list()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
