@@ -15,7 +15,8 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     """Go through `items` one ahead, in a thread; to read and to measure both leave the interpreter free.
 
     Errors of the iterator are raised where its item would have come. Whoever stops early does not wait for the item
-    on its way, so that Ctrl-C ends a command whose input is slow.
+    on its way, so that Ctrl-C ends a command whose input is slow. (An executor would make them wait, and may lock up
+    when an iterator left behind is collected in one of its own threads.)
     """
     source = iter(items)
     coming = _start(source)

@@ -57,8 +57,8 @@ def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsy
         getattr(analysis, name).sink_parquet(tmp_path / "demo.prm" / f"{name}.parquet")
     monkeypatch.chdir(tmp_path)
     names = {}
-    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "output.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
-    exec(code, names)  # noqa: S102 - our own text
+    page = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), names)  # noqa: S102 - our own text
     paths = names["paths"].sort("group", "sample", "start").collect()
     whole = paths.group_by("group", "sample", maintain_order=True).agg(
         length=(pl.col("end") - pl.col("start")).sum(), end=pl.col("end").last(), reward=pl.col("reward").last(),

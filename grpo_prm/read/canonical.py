@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from ..rollouts import REQUIRED, REWARD_PART, SCHEMA
 from . import generic
-from .columns import Plan
 from .log import Format, Head, Log
 from .options import ReadOptions
+from .plan import Plan
 from .sources import Source
 
 _DERIVED = ("group", "group_key", "tokens_from")  # taken along, or named otherwise in the rows

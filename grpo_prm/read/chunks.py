@@ -6,11 +6,12 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+
+from ..ahead import ahead
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
@@ -44,12 +45,8 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
     Yields:
         Chunks in file order. The last one may lack its newline.
     """
-    with ThreadPoolExecutor(1) as ahead, path.open("rb") as raw:
-        pieces = _pieces(raw, unpacked(raw), size or CHUNK)
-        waiting = ahead.submit(_next, pieces)
-        while (chunk := waiting.result()) is not None:
-            waiting = ahead.submit(_next, pieces)
-            yield chunk
+    with path.open("rb") as raw:
+        yield from ahead(_pieces(raw, unpacked(raw), size or CHUNK))
 
 
 def lines_of(data: bytes) -> int:
@@ -71,10 +68,6 @@ def read_all(path: Path) -> tuple[bytes, str | None]:
     """What a file holds, unpacked, as far as it can be read, and why not further."""
     with path.open("rb") as raw:
         return take(unpacked(raw), 1 << 62)
-
-
-def _next(pieces: Iterator[Chunk]) -> Chunk | None:
-    return next(pieces, None)
 
 
 def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from ..errors import InputError
 from .chunks import CHUNK, CUT_SHORT, LINE, Chunk, chunks, lines_of, read_all, take, unpacked
-from .columns import NAMES
+from .plan import NAMES
 from .records import Record, parse, parse_lines
 from .sources import Source, kind
 from .values import Bad

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from ..rollouts import REWARD_PART, SCHEMA
-from .columns import Plan
+from .plan import Plan
 
 
 class Finisher:

@@ -8,10 +8,11 @@ import polars as pl
 
 from . import containers
 from .chunks import chunks, lines_of
-from .columns import Plan, make_plan
+from .columns import make_plan
 from .grouping import reject
 from .log import Format, Head, Log
 from .options import ReadOptions
+from .plan import Plan
 from .records import Part, Record, parse_lines, reject_frame, to_part
 from .sources import Source
 from .typed import read_frame, read_lines, wire_schema

@@ -12,10 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..rollouts import REJECTED
-from .columns import Plan
 from .draws import Buckets, Memory, cut_into_draws, draw_of_rows
 from .draws import notes as said
 from .options import ReadOptions
+from .plan import Plan
 from .repeats import index_comes_again, written_again
 from .sources import Source
 

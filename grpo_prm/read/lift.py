@@ -89,6 +89,6 @@ def _digits(ids: np.ndarray) -> int:
     """Digits of all ids together, none of them negative."""
     digits, power, largest = len(ids), 10, int(ids.max(initial=0))
     while power <= largest:
-        digits += np.count_nonzero(ids >= power)
+        digits += int(np.count_nonzero(ids >= power))
         power *= 10
     return digits

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .columns import Plan
 from .options import ReadOptions
+from .plan import Plan
 from .records import Part
 from .sources import Source
 

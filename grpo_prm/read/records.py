@@ -10,7 +10,8 @@ import orjson
 import polars as pl
 
 from ..rollouts import REJECTED, REWARD_PART
-from .columns import LISTS, MISSING, Plan, at
+from .look import MISSING, at
+from .plan import LISTS, Plan
 from .values import (
     Bad,
     advantage_of,

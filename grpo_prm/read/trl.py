@@ -20,10 +20,10 @@ import polars as pl
 from ..errors import InputError
 from ..rollouts import REWARD_PART
 from . import generic
-from .columns import Plan
 from .draws import modal_size
 from .log import Format, Head, Log
 from .options import ReadOptions
+from .plan import Plan
 from .records import Part
 from .rewards import explain, fit, parse, write
 from .sources import Source

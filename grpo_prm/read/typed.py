@@ -15,8 +15,8 @@ import polars as pl
 
 from ..rollouts import REWARD_PART
 from .chunks import lines_of
-from .columns import Plan
 from .lift import read_lifted
+from .plan import Plan
 from .records import row_schema
 from .values import DIGITS, LARGE, STOPPED
 

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from .chat import messages_of, parts
-from .columns import MISSING
+from .look import MISSING
 
 INT32 = 2**31
 _SCALAR: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}

@@ -12,9 +12,9 @@ from dataclasses import replace
 import polars as pl
 
 from . import generic
-from .columns import Plan
 from .log import Format, Head, Log
 from .options import ReadOptions
+from .plan import Plan
 from .records import Part
 from .sources import Source
 

@@ -12,6 +12,7 @@ from grpo_prm.errors import InputError, UsageError
 from grpo_prm.read import collect
 
 GOOD = [row(reward=0.0), row(reward=1.0)]
+ANSWER = [{"role": "assistant", "content": "It is 2."}]
 
 
 def only_reason(tmp_path, bad, **options):
@@ -163,13 +164,63 @@ def test_a_column_map_that_names_an_absent_column(tmp_path):
     assert "--reward short+has_e: there is no column short" in said
 
 
-def test_columns_that_cannot_be_guessed(tmp_path):
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, [{"group": 1, "reward": 1, "said": "x"}]))
-    assert "no column holds completions; there are group, reward, said. Name it with --columns completion=NAME" in said
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, [{"group": 1, "text": "x", "points": 1}]))
-    assert "no column holds the reward; there are group, text, points." in said
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, [{"text": "x", "reward": 1}]))
-    assert "neither a group key nor a prompt tells the groups apart" in said and "--columns group=NAME" in said
+def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_meant(tmp_path):
+    def said(*rows):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)).removeprefix("TMP/log.jsonl: ")
+
+    assert said({"group": 1, "reward": 1, "level": 7}) == (
+        "no column holds completions; there are group, reward, level."
+        " Name it with --columns completion=NAME, or tokens=NAME for ids."
+    )
+    assert said({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
+        "no column holds completions; there are group, said, level, is_right."
+        " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
+    )
+    assert said({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
+        "Perhaps it is --columns completion=chat; ids are tokens=NAME."
+    )
+    assert said({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
+        "Perhaps it is --columns completion=ys,reward=more.ok; ids are tokens=NAME."
+    )
+    assert said({"group": 1, "text": "x", "points": 1}) == (
+        "no column holds the reward; there are group, text, points."
+        " Name it with --columns reward=NAME, or a weighted sum with --reward."
+    )
+    assert said({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
+        "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
+        " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
+    )
+    assert said({"text": "x", "reward": 1}) == (
+        "neither a group key nor a prompt tells the groups apart; there are text, reward."
+        " Name a column with --columns group=NAME."
+    )
+    assert said(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
+        "there are text, reward, task. Perhaps it is --columns group=task."
+    )
+
+
+def test_the_option_that_may_be_meant_is_right(tmp_path):
+    rows = [{"q": q, "ys": ["it is 2", "3"], "more": [{"ok": 1}, {"ok": 0}], "idx": n} for n, q in enumerate("ab")]
+    got = read_log(tmp_path, rows, columns={"completion": "ys", "reward": "more.ok"})
+    assert got.table["reward"].to_list() == [1, 0, 1, 0] and got.table["group"].to_list() == [0, 0, 1, 1]
+
+
+def test_completions_in_lists_within_lists_are_refused(tmp_path):
+    rows = [{"name": "a", "sets": [{"results": [{"completions": [{"answer": "x", "score": 1}]}]}]}]
+    assert refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)) == (
+        "TMP/log.jsonl: the completions seem to stand under sets.results.completions, in lists within lists, which"
+        " cannot be read yet. Write one JSON object per line, with completion, reward and group."
+    )
+
+
+def test_lists_of_one_are_no_groups(tmp_path):
+    rows = [{"token_ids": [[1, n]], "rewards": [n], "idx": n} for n in range(4)]
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
+    assert "neither a group key nor a prompt tells the groups apart" in said
+    rows = [{"token_ids": [[1, n]], "rewards": [n], "task_id": n // 2} for n in range(4)]
+    assert groups(read_log(tmp_path, rows)) == {
+        ("log", None, "0"): [[1, 0], [1, 1]], ("log", None, "1"): [[1, 2], [1, 3]],
+    }  # fmt: skip
 
 
 def test_an_unknown_format(tmp_path):

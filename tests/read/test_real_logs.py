@@ -39,8 +39,9 @@ def test_groups_of_a_real_log(name, expected, options):
     ("name", "reason"),
     [
         ("cruxeval_codellama7b_output_k10.json", "one JSON object with the keys raw_generations"),
-        ("reasoninggym_games_qwen3b_step500_cognition_k3.json", "no column holds completions"),
-        ("tot_game24_gpt4_cot_k100.json", "no column holds completions; there are idx, ys, infos"),
+        ("reasoninggym_games_qwen3b_step500_cognition_k3.json", "under datasets.results.completions, in lists within"),
+        ("tot_game24_gpt4_cot_k100.json", "no column .* Perhaps it is --columns completion=ys,reward=infos.r; "),
+        ("taubench_gpt4o_airline_k4.json", "no column .* Perhaps it is --columns completion=traj; "),
     ],
 )
 def test_what_is_not_known_is_refused_with_its_columns(name, reason):

@@ -35,7 +35,8 @@ def test_a_folder_called_completions_is_named_like_the_one_above(folder):
 def test_files_are_runs_but_numbered_ones_are_shards(folder):
     root = folder("a.jsonl.gz", "b.jsonl", "part-2.csv", "part-10.csv", "part-1.csv")
     assert found(*(root / n for n in ("part-10.csv", "a.jsonl.gz", "part-2.csv", "b.jsonl", "part-1.csv"))) == [
-        ("part-10", "part-1.csv"), ("part-10", "part-2.csv"), ("part-10", "part-10.csv"), ("a", "a.jsonl.gz"), ("b", "b.jsonl"),
+        ("part-10", "part-1.csv"), ("part-10", "part-2.csv"), ("part-10", "part-10.csv"),
+        ("a", "a.jsonl.gz"), ("b", "b.jsonl"),
     ]  # fmt: skip
     assert {run for run, _ in found(root / "a.jsonl.gz", root / "b.jsonl", run="mine")} == {"mine"}
 
