@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import polars as pl
 
 from .chance import Dealt, nothing_dealt
 from .rollouts import Rollouts
@@ -47,14 +46,16 @@ class Totals:
         self.notes |= dict.fromkeys(batch.notes)
         self.files |= dict.fromkeys(batch.files)
         self.formats |= dict.fromkeys([batch.format] if batch.format else [])
-        table = batch.table.select("run", "step", "group", "reward", "tokens_from")
+        table = batch.table
         self.counts["completions_read"] += len(table)
-        self.steps.update(table.select("run", "step").unique().iter_rows())
-        self.tokens_from.update(dict(table.group_by("tokens_from").len().iter_rows()))
-        several = table.filter(pl.len().over("group") > 1)
-        self.counts["groups_of_one"] += len(table) - len(several)
+        self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))
+        opens = np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
+        self.steps.update(table.select("run", "step")[opens].iter_rows())
+        sizes = np.diff(opens, append=len(table))
+        self.counts["groups_of_one"] += int((sizes == 1).sum())
         if len(self.rewards) < DISTINCT:
-            self.rewards.update(several["reward"].drop_nulls().unique().head(DISTINCT).to_list())
+            rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
+            self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
 
     def add_dealt(self, steps: Sequence[tuple[str, int | None]], dealt: Dealt) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""
