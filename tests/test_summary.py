@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
 import oracle
 import pytest
 from canonical import batch_of
@@ -90,3 +97,22 @@ def test_batches_may_be_cut_anywhere_between_steps(log):
     assert_frame_equal(whole.samples, parts.samples)
     assert_frame_equal(whole.process_steps.collect(), parts.process_steps.collect())
     assert_frame_equal(whole.completions.collect(), parts.completions.collect())
+
+
+def test_the_example_log_through_the_command(tmp_path):
+    """What `analyze --json` prints for the example, overlap, step rewards and defects, is what the definitions say."""
+    path = Path(__file__).parents[1] / "examples" / "chain.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    log = []
+    for (run, step, key, _), group in groupby(
+        rows, lambda row: [row[n] for n in ("run", "step", "group_key", "group")]
+    ):
+        logged = [(row, np.float32(row["logprobs"]).tolist()) for row in group]
+        log.append((run, step, key, [Row(r["tokens"], r["mask"], r["reward"], r["advantage"], x) for r, x in logged]))
+    command = [sys.executable, "-m", "grpo_prm", "analyze", str(path), "--json", "--no-figures", "--out", "out.prm"]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
+    found, expected = means(json.loads(done.stdout)), oracle.summary(log)
+    for section in SECTIONS:
+        same(found[section], expected[section], section)
+    same(found["informativeness"]["observed"], expected["informativeness"]["observed"])
+    same({name: found["counts"][name] for name in expected["counts"]}, expected["counts"], "counts")
