@@ -114,9 +114,10 @@ def _groups(found: Inspection) -> Iterator[str]:
     sizes = sorted(found.group_sizes.items(), key=lambda pair: -pair[1])
     yield f"{found.groups:,}: {_some([f'{count:,} of {size}' for size, count in sizes], 6)}"
     if found.groups_uneven:
-        yield f"{found.groups_uneven:,} groups are of another size than {found.group_size} and are kept (--drop-uneven)"
+        groups = _of(found.groups_uneven, "group is", "groups are")
+        yield f"{groups} of another size than {found.group_size} and kept all the same (--drop-uneven leaves them out)"
     if found.groups_split:
-        yield f"{found.groups_split:,} prompts were drawn more than once in a step and are split"
+        yield f"{_of(found.groups_split, 'prompt was', 'prompts were')} drawn more than once in a step and split"
 
 
 def _left_out(found: Inspection) -> Iterator[str]:
@@ -129,6 +130,11 @@ def _left_out(found: Inspection) -> Iterator[str]:
     if len(found.rejected) > 8:
         yield f"and {len(found.rejected) - 8} more reasons (--json has all)"
     if found.groups_of_one:
-        yield f"{found.groups_of_one:,} groups of one completion, of every statistic"
+        yield f"{_of(found.groups_of_one, 'group', 'groups')} of one completion, of every statistic"
     if found.files_repeated:
-        yield f"{found.files_repeated:,} files that repeat an earlier one"
+        yield f"{_of(found.files_repeated, 'file that repeats', 'files that repeat')} an earlier one"
+
+
+def _of(count: int, one: str, several: str) -> str:
+    """A count and what is counted."""
+    return f"{count:,} {one if count == 1 else several}"

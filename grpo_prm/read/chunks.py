@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ahead import ahead
 
-CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+CHUNK = 8 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one
 TOO_LONG = "the line is longer than {} MB"
@@ -83,12 +83,12 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
                 yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(LINE >> 20))
                 rest, data, cut = [], data[first:], cut - first
             if cut:
-                yield Chunk(b"".join([*rest, data[:cut]]), raw.tell())
+                yield Chunk(b"".join([*rest, memoryview(data)[:cut]]), raw.tell())
             rest, length = [], 0
         rest += [data[cut:]] if cut < len(data) else []
         length += len(data) - cut
         if length > LINE:
-            rest = [rest[0][:START]]
+            rest = [b"".join(rest)[:START]]
     if length > LINE:
         fault = fault or TOO_LONG.format(LINE >> 20)
     if length or fault:

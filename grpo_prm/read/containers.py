@@ -71,17 +71,18 @@ def head_rows(source: Source) -> tuple[str, list[dict[str, Any]]]:
 
 def why_no_rows(source: Source) -> InputError:
     """What is wrong with a file in which `head_rows` finds none."""
-    if not _start(source.path).strip():
-        return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
+    empty = InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
     if container(source) != "jsonl":
-        return InputError(f"{source.name}: no rows. Name a log with at least one row.")
+        return InputError(f"{source.name}: no rows. Name a log with at least one row.") if source.size else empty
     line = 1
     for chunk in chunks(source.path, HEAD):
         for record in parse_lines(chunk.data, line):
             reason = chunk.fault or getattr(record.value, "reason", "not an object")
             return InputError(f"{source.name}:{record.line}: {reason}. A log holds one JSON object per line.")
+        if chunk.fault:
+            return InputError(f"{source.name}: {chunk.fault}. Get the whole file.")
         line += lines_of(chunk.data)
-    return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
+    return empty
 
 
 def _objects(chunk: Chunk) -> list[dict[str, Any]]:

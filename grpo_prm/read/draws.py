@@ -18,6 +18,7 @@ ENDS = {
     "agree": "the logged advantages fit each draw",
     "disagree": "but the logged advantages do not fit the draws, so the cut may be in the wrong place",
     "unchecked": "there are no logged advantages to check it by",
+    "cycle": "the log goes through its prompts in one order again and again",
 }
 
 
@@ -37,12 +38,21 @@ class Memory:
 
 
 class Buckets(NamedTuple):
-    """Buckets of one key or prompt: where each opens, its rows, and reward and advantage of every row where logged."""
+    """Buckets of one key or prompt, the rows of all of them end to end.
+
+    Attributes:
+        opens: First row of each bucket, shape (buckets,).
+        size: Its rows, shape (buckets,).
+        reward: Where logged, shape (rows,).
+        advantage: Where logged and of use, shape (rows,).
+        logged: Bucket of each row in the order of the log, step by step, shape (rows,); None if no bucket may be cut.
+    """
 
     opens: Ints
     size: Ints
     reward: Floats | None
     advantage: Floats | None
+    logged: Ints | None
 
 
 class Cut(NamedTuple):
@@ -65,7 +75,8 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
     """Find the buckets that hold several draws.
 
     First by the logged advantages: where those of a bucket do not fit one group but fit equal parts of it, these are
-    the draws. Then by size: a bucket of m times the modal size, unless its advantages fit the whole and not the parts,
+    the draws. Then by the order of the log: where it goes through the prompts of a step k times in one order, k is the
+    size. Then by size: a bucket of m times the modal size, unless its advantages fit the whole and not the parts,
     or fewer than half of the groups are of that size and nothing is logged to check it by.
 
     Args:
@@ -92,6 +103,8 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
     begin = 0
     for run, number in steps:
         here = np.arange(begin, begin + number)
+        if buckets.advantage is None and given is None:
+            _cut_cycles(buckets, here, cut)
         known = np.repeat(buckets.size[here] // cut.draws[here], cut.draws[here])
         memory.sizes[run].update(known.tolist())
         seen = _seen(memory, run)
@@ -137,6 +150,24 @@ def _seen(memory: Memory, run: str) -> Counter[int]:
     seen = memory.sizes[run]
     several = sum(n for size, n in seen.items() if size > 1)
     return seen if several > 1 else sum(memory.sizes.values(), Counter())
+
+
+def _cut_cycles(buckets: Buckets, here: Ints, cut: Cut) -> None:
+    """Cut the buckets of a step that was written prompt by prompt, and all of that k times over.
+
+    A prompt that comes once in every turn tells; without one, blocks of neighbours look the same.
+    """
+    size = buckets.size[here]
+    k = int(size.min())
+    if buckets.logged is None or k < 2 or (size == k).all() or (size % k).any():
+        return
+    order = buckets.logged[buckets.opens[here[0]] :][: size.sum()]
+    turn = len(order) // k
+    if (order[turn:] == order[:-turn]).all():
+        several = here[size > k]
+        cut.draws[several] = buckets.size[several] // k
+        cut.strided[several] = True
+        cut.how[several] = "cycle"
 
 
 def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, cut: Cut) -> None:

@@ -50,15 +50,17 @@ def into_groups(
         Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
     """
     rows, rejected = _once(steps, sources)
-    rows, bucket = _in_buckets(rows, plan)
+    rows, bucket, place = _in_buckets(rows, plan)
     if "sample" in rows.columns and (again := index_comes_again(bucket, rows["sample"])).any():
         rejected.append(reject(rows.filter(again), sources, "sample", "duplicate"))
-        rows, bucket = rows.filter(~again), bucket[~again]
+        rows, bucket, place = rows.filter(~again), bucket[~again], place[~again]
     opens = np.flatnonzero(np.diff(bucket, prepend=-1))
     size = np.diff(opens, append=len(bucket))
     heads = rows[opens]
     keys = _keys(heads)
-    buckets = Buckets(opens, size, _numbers(rows, "reward"), None if plan.per_draw else _numbers(rows, "advantage"))
+    logged = None if plan.per_draw else bucket[np.argsort(place)]
+    advantage = None if plan.per_draw else _numbers(rows, "advantage")
+    buckets = Buckets(opens, size, _numbers(rows, "reward"), advantage, logged)
     cut = cut_into_draws(buckets, _steps(heads), options.group_size, memory)
     if plan.per_draw:
         cut.draws[:] = 1
@@ -122,14 +124,14 @@ def _once(steps: Sequence[pl.DataFrame], sources: Sequence[Source]) -> tuple[pl.
     return pl.concat(kept), rejected
 
 
-def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints]:
-    """Rows bucket after bucket, in the order in which these appear, and the bucket of each row."""
+def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints, Ints]:
+    """Rows bucket after bucket, in the order in which these appear; the bucket of each, and its place in the log."""
     by = [c for c in ("run", "step", *plan.by) if c in rows.columns]
     buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")["_row"]
     order = buckets.list.explode(empty_as_null=False).to_numpy()
     if (np.diff(order) != 1).any():
         rows = rows[order]
-    return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy())
+    return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy()), order
 
 
 def _steps(heads: pl.DataFrame) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ _TEXTS = ("text", "texts", "chat", "chats", "lists")
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
 _GOOD = re.compile(r"reward|score|correct|right|accura|\bacc\b|pass|success|return|\br$", re.IGNORECASE)
 _DEPTH = 6
+_OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
 
 
 def where_completions_may_be(rows: Rows, name: str, from_text: bool, known: bool) -> str:
@@ -31,10 +32,11 @@ def where_completions_may_be(rows: Rows, name: str, from_text: bool, known: bool
             " Write one JSON object per line, with completion, reward and group."
         )
     said = f"{name}: no column holds completions; there are {listed(rows)}."
-    sizes = {path: _size(rows, path) for path in names_of(rows) if kind_of(rows, path, from_text) in _TEXTS}
-    if not sizes or not max(sizes.values()):
+    kinds = {path: kind_of(rows, path, from_text) for path in names_of(rows) if path not in _OTHERS}
+    texts = {path: _text_under(rows, path) for path, kind in kinds.items() if kind in _TEXTS}
+    best = max(texts, key=lambda path: (len(set(texts[path])), sum(map(len, texts[path]))), default=None)
+    if best is None or not texts[best]:
         return f"{said} Name it with --columns completion=NAME, or tokens=NAME for ids."
-    best = max(sizes, key=lambda path: sizes[path])
     reward = "" if known else next((f",reward={path}" for path in _rewards(rows, from_text, best)), "")
     return f"{said} Perhaps it is --columns completion={best}{reward}; ids are tokens=NAME."
 
@@ -76,9 +78,9 @@ def _several(counts: list[int | None]) -> bool:
     return any(count is not None for count in counts)
 
 
-def _size(rows: Rows, path: str) -> int:
-    """Bytes of text under a path. Numbers are no text."""
-    return sum(len(json.dumps(v, default=str)) for row in rows[:20] if (v := at(row, path)) is not MISSING and _text(v))
+def _text_under(rows: Rows, path: str) -> list[str]:
+    """What the first rows say under a path, as JSON; numbers are no text."""
+    return [json.dumps(v, default=str) for row in rows[:50] if (v := at(row, path)) is not MISSING and _text(v)]
 
 
 def _text(value: Any) -> bool:

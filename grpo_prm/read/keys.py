@@ -18,7 +18,7 @@ def with_key(plan: Plan, rows: Rows, name: str) -> Plan:
     of_one = [len(unit) if isinstance(unit := at(row, _unit(plan)), list) else 0 for row in rows]
     one_each = len(rows) > 1 and set(of_one) == {1}  # every value stands in a list of one
     if plan.grouped and not one_each and kind_of(rows, plan.paths.get("prompt", ""), plan.from_text) != "texts":
-        key = plan.paths.get("group") or next((n for n in NAMES["group"] if exists(rows, n)), None)
+        key = plan.paths.get("group") or next((n for n in NAMES["group"] if _names(rows, n)), None)
         paths = {**plan.paths, **({"group": key} if key else {})}
         return replace(plan, paths=paths, by=("_file", "_line"), per_draw=True)
     prompt = plan.paths.get("prompt")
@@ -27,7 +27,7 @@ def with_key(plan: Plan, rows: Rows, name: str) -> Plan:
         return replace(plan, by=("key",), per_draw=key.rpartition(".")[2] in PER_DRAW)
     notes = []
     for key in NAMES["group"]:
-        if not exists(rows, key):
+        if not _names(rows, key):
             continue
         sizes, contradicted = _buckets(rows, plan.paths.get("step"), key, prompt)
         repeats = max(sizes.values(), default=0) > 1
@@ -46,6 +46,11 @@ def with_key(plan: Plan, rows: Rows, name: str) -> Plan:
             f"{name}: neither a group key nor a prompt tells the groups apart; there are {listed(rows)}. {hint}"
         )
     return replace(plan, by=("prompt",), notes=(*plan.notes, *notes))
+
+
+def _names(rows: Rows, path: str) -> bool:
+    """Does the log have that column, of names or numbers?"""
+    return exists(rows, path) and kind_of(rows, path, False) not in ("object", "objects", "chat", "lists")
 
 
 def _unit(plan: Plan) -> str:

@@ -45,7 +45,7 @@ def read_lifted(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.Dat
 def _cut(data: bytes, path: bytes) -> tuple[bytes, bytes, int] | None:
     """The lines without the numbers of their lists, these numbers, and how many lists there are: one on each line."""
     opens = b'"%b":[' % path
-    if opens not in data[: data.find(b"\n") + 1]:
+    if opens not in data[: data.find(b"\n")]:
         opens = b'"%b": [' % path
     view = memoryview(data)
     rest, numbers, at = [], [], 0
@@ -76,7 +76,7 @@ def _ids(numbers: bytes, lists: int) -> pl.Series | None:
     marked = read.to_numpy()
     ends = np.flatnonzero(marked < 0)
     flat = np.delete(marked, ends)
-    spaces = np.count_nonzero(np.frombuffer(numbers, np.uint8) == ord(" "))
+    spaces = np.count_nonzero(np.frombuffer(numbers, np.uint8) == ord(" ")) if b" " in numbers else 0
     if len(ends) != lists or len(numbers) != _digits(flat) + len(_END) * lists + len(marked) - 1 + spaces:
         return None
     lengths = np.diff(ends, prepend=-1) - 1

@@ -50,11 +50,13 @@ def step_of(value: Any) -> int:
 
 
 def prompt_of(value: Any, needed: bool) -> str | None:
-    """The text of a prompt, None without one."""
+    """The text of a prompt, None without one; of ids the JSON, by which equal prompts are known."""
     if value in (None, MISSING):
         if needed:
             raise Bad("prompt", "missing" if value is MISSING else "null")
         return None
+    if isinstance(value, list) and value and all(type(token) is int for token in value):
+        return json.dumps(value)
     return completion_of(value, "prompt")[0]
 
 

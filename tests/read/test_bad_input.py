@@ -9,7 +9,7 @@ import zstandard
 from read.logs import balanced, groups, read_log, reasons, row, write
 
 from grpo_prm.errors import InputError, UsageError
-from grpo_prm.read import collect
+from grpo_prm.read import chunks, collect
 
 GOOD = [row(reward=0.0), row(reward=1.0)]
 ANSWER = [{"role": "assistant", "content": "It is 2."}]
@@ -300,6 +300,51 @@ def test_a_long_line_does_no_harm(tmp_path):
     got = collect(path)
     assert got.table["tokens"].list.len().to_list() == [2, 3_000_000, 2] and len(got.rejected["raw"][0]) == 200
     assert [r[0] for r in reasons(got)] == [3]
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("size", [100, 1 << 10, 5000])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_line_beyond_the_limit_is_left_out_without_being_held(tmp_path, monkeypatch, packed, size, at):
+    monkeypatch.setattr(chunks, "CHUNK", size)
+    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    rows = [row(tokens=[n]) for n in range(4)]
+    rows.insert(at, row(tokens=[7] * 500_000))
+    data = "\n".join(map(json.dumps, rows)).encode()
+    path = tmp_path / f"log.jsonl{packed}"
+    path.write_bytes({"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[packed](data))
+    got = collect(path)
+    assert got.table["tokens"].to_list() == [[n] for n in range(4)] and balanced(got)
+    assert reasons(got) == [(at + 1, "", "the line is longer than 1 MB")]
+    assert got.rejected["raw"][0] == data.split(b"\n")[at][:200].decode()
+    assert max(len(chunk.data) for chunk in chunks.chunks(path)) <= max(size, 1 << 10) + 200
+
+
+def test_a_log_without_one_good_line_names_the_first_bad_one(tmp_path, monkeypatch):
+    def said(rows, name="log.jsonl", packed=bytes):
+        write(tmp_path / name, rows)
+        (tmp_path / name).write_bytes(packed((tmp_path / name).read_bytes()))
+        return refused(tmp_path, InputError, lambda: collect(tmp_path / name)).removeprefix("TMP/")
+
+    wanted = "log.jsonl:2: not JSON (Expecting value at character 1). A log holds one JSON object per line."
+    assert said(["", "x", "y"]) == wanted
+    assert said(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
+    assert said([b"\xff"]) == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
+    assert said(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
+        "log.jsonl.gz: the compressed file is cut short. Get the whole file."
+    )
+    assert said(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
+    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    assert said(["x" * 3_000_000], "long.jsonl").startswith("long.jsonl:1: the line is longer than 1 MB. A log holds")
+
+
+def test_a_shard_without_one_good_line_is_left_out(tmp_path):
+    write(tmp_path / "log_1.jsonl", ["x", "y"])
+    write(tmp_path / "log_2.jsonl", ["", " "])
+    write(tmp_path / "log_3.jsonl", GOOD)
+    got = collect(tmp_path)
+    assert len(got.table) == 2 and balanced(got)
+    assert reasons(got) == [(n, "", "not JSON (Expecting value at character 1)") for n in (1, 2)]
 
 
 def test_a_broken_parquet_and_a_broken_json(tmp_path):

@@ -53,6 +53,28 @@ def test_dotted_paths_reach_into_objects_and_map_over_lists(tmp_path):
     assert groups(got) == {("log", None, "x"): [[0], [1]]}
 
 
+def test_objects_in_a_list_that_is_called_like_a_key(tmp_path):
+    rows = [{"step": 1, "prompt": f"p{n}", "group": [{"said": "a", "r": 1}, {"said": "b", "r": n}]} for n in range(2)]
+    got = read_log(tmp_path, rows, columns={"completion": "group.said", "reward": "group.r"})
+    assert got.table.select("prompt", "completion", "reward").rows() == [
+        ("p0", "a", 1), ("p0", "b", 0), ("p1", "a", 1), ("p1", "b", 1),
+    ]  # fmt: skip
+
+
+def test_prompts_that_are_ids_tell_the_groups_apart(tmp_path):
+    rows = [{"prompt": [1, n // 2], "response": f"so {n}", "reward": n % 2} for n in (0, 2, 1, 3)]
+    got = read_log(tmp_path, rows)
+    assert got.table.select("prompt", "completion").rows() == [
+        ("[1, 0]", "so 0"), ("[1, 0]", "so 1"), ("[1, 1]", "so 2"), ("[1, 1]", "so 3"),
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_null_throughout_gives_way_to_the_next(tmp_path):
+    rows = [{"group": 1, "completion": None, "response": "x", "reward": None, "score": n} for n in range(2)]
+    got = read_log(tmp_path, rows)
+    assert got.table["completion"].to_list() == ["x", "x"] and got.table["reward"].to_list() == [0, 1]
+
+
 def test_a_row_that_holds_a_whole_step(tmp_path):
     rows = [{"step": ["3"] * 4, "prompt": list("ppqq"), "completion": list("wxyz"), "reward": [0, 1, 0, 1]}]
     got = read_log(tmp_path, rows)

@@ -94,6 +94,20 @@ def test_sizes_without_a_clear_mode_are_left_alone(tmp_path):
     assert sizes(read_log(tmp_path, rows, group_size=2)) == 10 * [2]
 
 
+def test_a_log_that_goes_through_its_prompts_again_and_again_says_how_often(tmp_path):
+    turns = [[*rows_of("p", 1, n), *rows_of("q", 1, n), *rows_of("p", 1, n + 50)] for n in range(3)]
+    rows = [x for turn in turns for x in turn]  # p q p, p q p, p q p: k = 3, and p is drawn twice
+    got = read_log(tmp_path, rows)
+    assert [[x.split()[1] for x in g] for g in got.table.group_by("group", maintain_order=True).agg("completion")[
+        "completion"].to_list()] == [["0", "1", "2"], ["50", "51", "52"], ["0", "1", "2"]]  # fmt: skip
+    assert got.counts["groups_split"] == 1 and "goes through its prompts in one order again and again" in got.notes[-1]
+    assert sizes(read_log(tmp_path, rows[:-1])) == [5, 3]  # the last turn is cut, so it may be chance
+    blocks = [x for n in (0, 2) for p in "pq" for x in rows_of(p, 2, n)]
+    assert sizes(read_log(tmp_path, blocks)) == [4, 4]  # p p q q, p p q q: two draws of 2, or one of 4 in two parts
+    keyed = [{"uid": key, "tokens": [n], "reward": n} for n in range(3) for key in "aba"]
+    assert sizes(read_log(tmp_path, keyed)) == [6, 3]
+
+
 @pytest.mark.parametrize(("key", "expected"), [("uid", [4, 8]), ("group_id", [4, 8]), ("problem_id", [4, 4, 4])])
 def test_a_key_that_is_one_per_draw_is_never_split(tmp_path, key, expected):
     rows = [{"step": 1, key: k, "tokens": [n], "reward": n} for k, size in (("a", 4), ("b", 8)) for n in range(size)]

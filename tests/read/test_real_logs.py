@@ -27,7 +27,7 @@ def sizes(rollouts):
         ("atropos_cybersec_objreward_k8_tokens.jsonl", {8: 2}, {}),
         ("tot_game24_gpt4_cot_k100.json", {100: 100}, {"columns": {"completion": "ys", "reward": "infos.r"}}),
         ("taubench_gpt4o_airline_k4.json", {4: 50}, {"columns": {"completion": "traj"}}),
-        ("verifiers_v01_network_logs_k3_results.jsonl", {3: 10}, {"group_size": 3}),
+        ("verifiers_v01_network_logs_k3_results.jsonl", {3: 10}, {}),
     ],
 )
 def test_groups_of_a_real_log(name, expected, options):

@@ -60,7 +60,7 @@ ROWS = st.fixed_dictionaries(
 )
 GOOD_ROWS = st.builds(row, st.integers(1, 3), st.sampled_from("ab"), GOOD_IDS, st.sampled_from([0.0, 1.0, 0.5]))
 LOGS = st.lists(st.one_of(GOOD_ROWS, GOOD_ROWS, ROWS, BROKEN), min_size=1, max_size=25)
-SURE = [row(step=step, group="sure", tokens=[9], reward=0.5) for step in (1, 1)]
+SURE = [row(step=1, group="sure", tokens=[9], reward=0.5)] * 2
 
 
 @settings(max_examples=80, deadline=None)
@@ -80,6 +80,43 @@ def test_nothing_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, log, e
             anew = collect(path)
             assert groups(anew) == groups(fast) and anew.counts == fast.counts
             assert sorted(reasons(anew)) == sorted(reasons(fast))
+
+
+FRAMES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "step": st.sampled_from([1, 1, 2, None]),
+            "group": st.sampled_from(["a", "a", "b", None]),
+            "tokens": st.one_of(GOOD_IDS, GOOD_IDS, st.lists(st.sampled_from([0, 1, 2**31, -1, None]), max_size=2)),
+            "reward": st.sampled_from([0.0, 1.0, 0.5, None, float("nan"), float("inf")]),
+            "advantage": st.sampled_from([0.5, None, float("nan"), float("-inf")]),
+            "logprobs": st.sampled_from([[], [-0.5], [-0.5, None], None, [float("nan")]]),
+        }
+    ),
+    max_size=20,
+)
+TYPES = {"step": pl.Int64, "group": pl.String, "tokens": pl.List(pl.Int64), "reward": pl.Float64}
+TYPES |= {"advantage": pl.Float64, "logprobs": pl.List(pl.Float64)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=FRAMES)
+def test_nothing_of_a_parquet_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("log") / "log.parquet"
+    pl.DataFrame([*SURE, *rows], TYPES, orient="row").write_parquet(path)
+    fast = collect(path)
+    assert balanced(fast) and fast.counts["rows_read"] == len(rows) + 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generic, "wire_schema", lambda plan: None)
+        same(fast, collect(path))
+
+
+def test_batches_name_their_format_and_the_files_that_they_came_from(tmp_path, monkeypatch):
+    cut(monkeypatch, 200)
+    steps = [write(tmp_path / f"log_{step}.jsonl", [*ordered_log([step]), "x" * step]) for step in (1, 2, 3)]
+    batches = list(read(tmp_path))
+    assert next(b.files for b in batches if b.files) == (str(steps[0]),) and {b.format for b in batches} == {"generic"}
+    assert merge(batches).files == tuple(map(str, steps)) and merge(batches).format == "generic"
 
 
 def test_a_clean_log_is_read_the_fast_way(tmp_path, monkeypatch):
