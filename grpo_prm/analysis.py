@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -109,10 +110,13 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         raise InputError(_no_group(totals))
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), totals.binary)
     pseudo = pl.concat(baseline)
+    with ThreadPoolExecutor(1) as other:  # each resamples the whole log, on a core of its own
+        training = other.submit(training_table, table, pseudo, totals, options.seed)
+        summary = summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options)
     return Analysis(
-        summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
+        summary=summary,
         groups=table,
-        training=training_table(table, pseudo, totals, options.seed),
+        training=training.result(),
         baseline=pseudo,
         samples=samples.table(),
         completions=large["completions"].table(),

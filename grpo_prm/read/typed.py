@@ -120,14 +120,15 @@ def _fits(given: Any, wanted: Any) -> bool:
 
 
 def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
-    """No line repeats a key that is read: there are as many keys as values, and every line has at most one of these.
+    """No line repeats a key that is read: there are as many keys as values, or one at most on each line.
 
-    Without a backslash, and with one too, a key between quotes and before a colon cannot stand inside a text.
+    A key between quotes and before a colon cannot stand inside a text, where the quotes would have backslashes.
     """
     for name in read.columns:
         key = b'"%b":' % name.encode()
-        keys, values = data.count(key), len(read) - read[name].null_count()
-        if keys != values and keys - values != data.count(key + b"null") + data.count(key + b" null"):
+        if data.count(key) != len(read) - read[name].null_count() and any(
+            line.count(key) > 1 for line in data.split(b"\n")
+        ):
             return False
     return True
 

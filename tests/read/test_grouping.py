@@ -104,6 +104,8 @@ def test_a_log_that_goes_through_its_prompts_again_and_again_says_how_often(tmp_
     assert sizes(read_log(tmp_path, rows[:-1])) == [5, 3]  # the last turn is cut, so it may be chance
     blocks = [x for n in (0, 2) for p in "pq" for x in rows_of(p, 2, n)]
     assert sizes(read_log(tmp_path, blocks)) == [4, 4]  # p p q q, p p q q: two draws of 2, or one of 4 in two parts
+    odd = [x for n, p in enumerate("pqppqpp") for x in rows_of(p, 1, n)]
+    assert sizes(read_log(tmp_path, odd)) == [5, 2]
     keyed = [{"uid": key, "tokens": [n], "reward": n} for n in range(3) for key in "aba"]
     assert sizes(read_log(tmp_path, keyed)) == [6, 3]
 

@@ -74,6 +74,11 @@ def test_a_list_that_may_be_another_one_is_left_to_others(line, beside):
     assert read_lifted(beside + b"\n" + line, "ids", WIRE) is None
 
 
+def test_blank_lines_are_left_to_others():
+    for data in (b'{"ids":[1]}\n\n{"ids":[2]}', b'\n{"ids":[1]}\n', b'{"ids":[1]}\n \n{"ids":[2]}\n'):
+        assert read_lifted(data, "ids", WIRE) is None
+
+
 def test_text_that_looks_like_the_list_does_not_count():
     rows = [{"ids": [1], "b": 'see "ids":[2,3] there'}, {"ids": [4], "b": '{"ids":[5]}'}]
     read, _ = read_lifted(lines(rows, (",", ":")), "ids", WIRE)

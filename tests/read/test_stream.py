@@ -111,6 +111,26 @@ def test_nothing_of_a_parquet_is_lost_and_both_ways_of_reading_agree(tmp_path_fa
         same(fast, collect(path))
 
 
+@pytest.mark.parametrize("name", ["tokens", "completion"])
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '"reward":0,"reward":1',
+        '"reward":1,"advantage":1,"advantage":2',
+        '"reward":1,"advantage":2,"advantage":null',
+        '"reward":1,"advantage":null,"advantage":2',
+    ],
+)
+@pytest.mark.parametrize("others", [', "advantage": 1', ', "advantage": null', ""])
+def test_of_a_key_that_comes_twice_in_a_line_the_last_counts(tmp_path, name, twice, others):
+    unit = {"tokens": "[1]", "completion": '"a [b] \\"c\\""'}[name]
+    good = f'{{"step": 1, "group": "a", "{name}": {unit}, "reward": 0.5{others}}}'
+    path = write(tmp_path / "log.jsonl", [good, f'{{"step":1,"group":"a","{name}":{unit},{twice}}}', good])
+    got = collect(path, ReadOptions(columns={"advantage": "advantage"} if "advantage" in twice + others else {}))
+    last = json.loads(f"{{{twice}}}")
+    assert got.table.select("reward", "advantage").rows()[1] == (last["reward"], last.get("advantage"))
+
+
 def test_batches_name_their_format_and_the_files_that_they_came_from(tmp_path, monkeypatch):
     cut(monkeypatch, 200)
     steps = [write(tmp_path / f"log_{step}.jsonl", [*ordered_log([step]), "x" * step]) for step in (1, 2, 3)]
