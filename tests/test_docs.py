@@ -59,7 +59,7 @@ def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsy
     names = {}
     page = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), names)  # noqa: S102 - our own text
-    paths = names["paths"].sort("group", "sample", "start").collect()
+    paths = names["paths"].sort("group", "sample", "start", "end").collect()  # a root may be empty
     whole = paths.group_by("group", "sample", maintain_order=True).agg(
         length=(pl.col("end") - pl.col("start")).sum(), end=pl.col("end").last(), reward=pl.col("reward").last(),
         terminal=pl.col("size").last() == 1,
