@@ -43,6 +43,8 @@ def convert(
 
     if out.suffix not in (".parquet", ".jsonl") or out.is_dir():
         raise UsageError(f"{out}: a table is written as .parquet or .jsonl. Name such a file last.")
+    if out.exists() and any(Path(log).exists() and out.samefile(log) for log in logs):
+        raise UsageError(f"{out}: is the log itself. Name another file last.")
     with progress_bar("reading") as progress:
         read = collect(
             logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)

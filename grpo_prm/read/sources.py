@@ -10,8 +10,9 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from ..errors import InputError
 
@@ -60,7 +61,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
     for given in map(str, paths):
         path = Path(given)
         if given == "-":
-            runs.append(("stdin", "stdin", [(_spool(), "-")]))
+            runs.append(("stdin", "stdin", [(_spool(sys.stdin), "-")]))
         elif path.is_dir():
             folder, files = _folder(path)
             named = folder.resolve()
@@ -155,12 +156,13 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
     return marked
 
 
-def _spool() -> Path:
-    """Standard input as a file that vanishes with the process."""
+@cache
+def _spool(stdin: TextIO) -> Path:
+    """Standard input as a file that vanishes with the process; it can be read once, but is asked for twice."""
     file = tempfile.NamedTemporaryFile(prefix="grpo-prm-")  # noqa: SIM115 - it lives as long as the process
     if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C
         signal.siginterrupt(signal.SIGINT, True)
-    shutil.copyfileobj(sys.stdin.buffer, file)
+    shutil.copyfileobj(stdin.buffer, file)
     file.flush()
     _SPOOLED.append(file)
     return Path(file.name)

@@ -85,6 +85,20 @@ def test_standard_input(log, tmp_path):
     assert (tmp_path / "stdin.prm" / "summary.json").is_file()
 
 
+def test_inspect_reads_standard_input(log, tmp_path):
+    with log.open() as file:
+        done = run("inspect", "-", "--json", cwd=tmp_path, stdin=file)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["groups"] == 3
+
+
+def test_convert_never_writes_over_its_log(log, tmp_path):
+    before = log.read_bytes()
+    done = run("convert", log.name, f"./{log.name}", cwd=tmp_path)
+    assert done.returncode == 2 and "is the log itself. Name another file last." in done.stderr
+    assert log.read_bytes() == before
+
+
 def test_rejected_rows_are_listed_and_strict_says_so(log, tmp_path):
     log.write_text(
         log.read_text() + '{"step": 1, "uid": "p0", "prompt": "0?", "completion": "x", "reward": "\\u001b[2J"}\n'
