@@ -65,7 +65,7 @@ def main() -> None:
         app()
     except BaseException as error:
         if interrupted:  # a library may have made another error of it
-            typer.echo("interrupted: nothing was written", err=True)
+            typer.echo("interrupted: nothing is left half written", err=True)
             sys.exit(INTERRUPTED)
         if os.environ.get("GRPO_PRM_DEBUG"):
             raise

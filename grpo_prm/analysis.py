@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,7 +24,7 @@ from .totals import Totals
 from .training import training_table
 
 Paths = str | Path | Sequence[str | Path]
-CERTAIN_FROM = 5  # completions in a group: with no more, two rewards are never certain
+NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +109,10 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         raise InputError(_no_group(totals))
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), totals.binary)
     pseudo = pl.concat(baseline)
-    with ThreadPoolExecutor(1) as other:  # each resamples the whole log, on a core of its own
-        training = other.submit(training_table, table, pseudo, totals, options.seed)
-        summary = summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options)
     return Analysis(
-        summary=summary,
+        summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
         groups=table,
-        training=training.result(),
+        training=training_table(table, pseudo, totals, options.seed),
         baseline=pseudo,
         samples=samples.table(),
         completions=large["completions"].table(),
@@ -140,7 +136,7 @@ def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
     With two rewards and five completions or fewer no interval is that narrow: null (SPEC: Certain share).
     """
     certain = pl.col("certain_wilson" if binary else "certain_student")
-    if binary and (groups["k"] <= CERTAIN_FROM).all():
+    if binary and (groups["k"] <= NEVER_CERTAIN).all():
         certain = pl.lit(None, pl.Float64)
     return groups.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student")
 

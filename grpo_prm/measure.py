@@ -6,6 +6,7 @@ between groups.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from .chance import Bounds, Dealt, certainty_bounds, deal, group_seed
 from .defects import defect_sums, signs
@@ -111,10 +113,11 @@ def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
     opens = np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
     piece = np.cumsum(tokens)[opens] // SLICE if len(opens) else opens
     cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
+    drawn: Counter[tuple] = Counter()  # groups so far of one run, step and key: draws of one prompt
     for begin, end in pairwise(cuts.tolist()):
         computed = None if advantages.computed is None else advantages.computed[begin:end]
         mine = _Advantages(advantages.used[begin:end], computed, advantages.logged)
-        yield _measure(table[begin:end], mine, options.seed)
+        yield _measure(table[begin:end], mine, options.seed, drawn)
 
 
 def _dense(groups: Ints) -> Ints:
@@ -138,7 +141,7 @@ class _Slice(NamedTuple):
     bounds: Bounds | None
 
 
-def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
+def _measure(table: pl.DataFrame, given: _Advantages, seed: int, drawn: Counter[tuple]) -> Measured:
     flat = flatten(table)
     groups = np.cumsum(np.diff(flat.groups, prepend=flat.groups[0]) != 0)
     forest = build_forest(flat.tokens, flat.lengths, groups)
@@ -167,23 +170,32 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int) -> Measured:
         _groups_table(table, names, part, given.computed),
         _completions_table(table, part),
         _steps_table(names, part),
-        *_deal(names, part, given.logged, seed),
+        *_deal(names, part, given.logged, _seeds(names, seed, drawn)),
     )
 
 
-def _deal(names: pl.DataFrame, part: _Slice, logged: bool, seed: int) -> tuple[list[tuple[str, int | None]], Dealt]:
-    keys = list(names.select("run", "step", "group_key").iter_rows())
-    steps = {step: n for n, step in enumerate(dict.fromkeys(key[:2] for key in keys))}
+def _seeds(names: pl.DataFrame, seed: int, drawn: Counter[tuple]) -> NDArray[np.uint64]:
+    """Seed of each group by its name; a further draw of one prompt in a step is numbered, so that it has its own."""
+    seeds = []
+    for key in names.select("run", "step", "group_key").iter_rows():
+        seeds.append(group_seed(seed, *key, drawn[key]) if drawn[key] else group_seed(seed, *key))
+        drawn[key] += 1
+    return np.array(seeds, np.uint64)
+
+
+def _deal(
+    names: pl.DataFrame, part: _Slice, logged: bool, seeds: NDArray[np.uint64]
+) -> tuple[list[tuple[str, int | None]], Dealt]:
+    keys = list(names.select("run", "step").iter_rows())
+    steps = {step: n for n, step in enumerate(dict.fromkeys(keys))}
     bounds, rewards = part.bounds, part.rewards if logged else None
-    if (
-        bounds is not None and part.rewards is not None and not logged
-    ):  # advantages are rewards in another unit: deal one of them
+    if bounds is not None and part.rewards is not None and not logged:
+        # Advantages are rewards in another unit: it is enough to deal one of them.
         deviation = np.abs(part.rewards - _group_means(part, part.rewards)[part.groups])
         unit = np.bincount(part.groups, deviation), np.bincount(part.groups, np.abs(part.advantages))
         unit = np.divide(unit[1], unit[0], out=np.zeros(part.number), where=~part.zero)[part.forest.group]
         bounds = Bounds(*(np.multiply(b, unit, out=np.full(len(b), np.inf), where=unit > 0) for b in bounds))
-    seeds = np.array([group_seed(seed, *key) for key in keys], np.uint64)
-    bins = np.array([steps[key[:2]] for key in keys])
+    bins = np.array([steps[key] for key in keys])
     dealt = deal(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards, bins)
     return list(steps), dealt
 

@@ -21,6 +21,7 @@ SCHEMA = {
     "null_high": pl.Float64(),
 }
 NO_CHANCE = Range(None, None, None)
+_INFORMATIVE, _BETWEEN = pl.col("informative_tokens").sum(), pl.col("intermediate_tokens").sum()
 
 
 def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, totals: Totals, seed: int) -> pl.DataFrame:
@@ -49,6 +50,3 @@ def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, totals: Totals,
             for name in OVERLAP
         ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
-
-
-_INFORMATIVE, _BETWEEN = pl.col("informative_tokens").sum(), pl.col("intermediate_tokens").sum()

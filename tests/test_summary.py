@@ -99,6 +99,17 @@ def test_batches_may_be_cut_anywhere_between_steps(log):
     assert_frame_equal(whole.completions.collect(), parts.completions.collect())
 
 
+def test_draws_of_one_prompt_are_dealt_apart():
+    """Two groups of one run, step and key are two groups: alike in all, their null must vary less than one's."""
+    rows = [Row([1, 1], reward=1.0), Row([1, 2], reward=0.0), Row([2, 1], reward=0.5), Row([2, 2], reward=0.0)]
+
+    def width(keys):
+        null = analyze([batch_of([("a", 0, key, rows) for key in keys])]).summary["informativeness"]
+        return null["null_high"] - null["null_low"]
+
+    assert width("p" * 40) < 0.5 * width("p")
+
+
 def test_the_example_log_through_the_command(tmp_path):
     """What `analyze --json` prints for the example, overlap, step rewards and defects, is what the definitions say."""
     path = Path(__file__).parents[1] / "examples" / "chain.jsonl"

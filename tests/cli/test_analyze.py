@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
             time.sleep(0.5)
         errors = process.stderr.read()
     assert process.returncode == 130
-    assert "interrupted: nothing was written" in errors and "Traceback" not in errors
+    assert "interrupted: nothing is left half written" in errors and "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 
 
