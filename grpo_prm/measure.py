@@ -23,7 +23,7 @@ from .forest import Floats, Forest, Ints, Visits, build_forest, visits
 from .identity import logprob_check
 from .overlap import CompletionOverlap, completion_overlap, group_overlap
 from .prm import Std, beyond, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
-from .rollouts import Flat, flatten
+from .rollouts import Flat, flatten, group_opens
 
 COUNTS = (
     *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
@@ -107,10 +107,12 @@ def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
-    table = table.filter(pl.len().over("group") > 1)
+    size = np.diff(group_opens(table), append=len(table))
+    if (size == 1).any():
+        table = table[np.flatnonzero(np.repeat(size > 1, size))]
     advantages = _advantages(table, options)
     tokens = table["tokens"].list.len().to_numpy().astype(np.int64)
-    opens = np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
+    opens = group_opens(table)
     piece = np.cumsum(tokens)[opens] // SLICE if len(opens) else opens
     cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
     drawn: Counter[tuple] = Counter()  # groups so far of one run, step and key: draws of one prompt
@@ -165,7 +167,7 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int, drawn: Counter[
         zero=zero,
         bounds=None if rewards is None else certainty_bounds(forest, rewards, groups),
     )
-    names = table.group_by("group", maintain_order=True).first()
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt"]]
     return Measured(
         _groups_table(table, names, part, given.computed),
         _completions_table(table, part),
@@ -177,7 +179,7 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int, drawn: Counter[
 def _seeds(names: pl.DataFrame, seed: int, drawn: Counter[tuple]) -> NDArray[np.uint64]:
     """Seed of each group by its name; a further draw of one prompt in a step is numbered, so that it has its own."""
     seeds = []
-    for key in names.select("run", "step", "group_key").iter_rows():
+    for key in names[["run", "step", "group_key"]].iter_rows():
         seeds.append(group_seed(seed, *key, drawn[key]) if drawn[key] else group_seed(seed, *key))
         drawn[key] += 1
     return np.array(seeds, np.uint64)
@@ -186,7 +188,7 @@ def _seeds(names: pl.DataFrame, seed: int, drawn: Counter[tuple]) -> NDArray[np.
 def _deal(
     names: pl.DataFrame, part: _Slice, logged: bool, seeds: NDArray[np.uint64]
 ) -> tuple[list[tuple[str, int | None]], Dealt]:
-    keys = list(names.select("run", "step").iter_rows())
+    keys = list(names[["run", "step"]].iter_rows())
     steps = {step: n for n, step in enumerate(dict.fromkeys(keys))}
     bounds, rewards = part.bounds, part.rewards if logged else None
     if bounds is not None and part.rewards is not None and not logged:
@@ -225,16 +227,17 @@ def _groups_table(table: pl.DataFrame, names: pl.DataFrame, part: _Slice, comput
         **defect_sums(forest, seen, part.advantages, part.step_advantages, sign, groups, part.zero, part.flat.mask),
         **_logprob_columns(table, part),
     }
-    numbers = pl.DataFrame({name: _column(values, part.number) for name, values in columns.items()})
-    numbers = numbers.with_columns(pl.col(name).cast(pl.Int64) for name in COUNTS)
-    prompt = pl.col("prompt").fill_null(pl.col("group_key")).alias("prompt_key")
-    return pl.concat([names.select("run", "step", "group", "group_key", prompt), numbers], how="horizontal")
+    prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
+    named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
+    return named.hstack([_column(name, values, part.number) for name, values in columns.items()])
 
 
-def _column(values: np.ndarray | None, number: int) -> pl.Series:
+def _column(name: str, values: np.ndarray | None, number: int) -> pl.Series:
+    """A column of the groups or of the process steps; NaN is null, and so is all of it where there are no values."""
+    dtype = pl.Int64 if name in COUNTS else pl.Float64
     if values is None:
-        return pl.Series([None] * number, dtype=pl.Float64)
-    return pl.Series(values, nan_to_null=True)
+        return pl.Series(name, [None] * number, dtype)
+    return pl.Series(name, values.astype(np.int64) if name in COUNTS else values, nan_to_null=True)
 
 
 def _std(part: _Slice, values: Floats, k: Ints) -> Floats:
@@ -286,15 +289,17 @@ def _completions_table(table: pl.DataFrame, part: _Slice) -> pl.DataFrame:
     order, roots = part.forest.order, part.forest.first[part.forest.parent < 0]
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order)) - roots[part.groups[order]]
-    return table.select("run", "step", "group", "group_key", "sample", "reward").with_columns(
-        tree_rank=rank,  # the members of a process step are those with first <= tree_rank < first + size
-        advantage=part.advantages,
-        length=part.flat.lengths,
-        loss_tokens=loss,
-        path_depth=part.overlap.path_depth,
-        intermediate_proportion=pl.Series(share[0], nan_to_null=True),
-        shared_proportion=pl.Series(share[1], nan_to_null=True),
-    )
+    columns = {
+        "tree_rank": rank,  # the members of a process step are those with first <= tree_rank < first + size
+        "advantage": part.advantages,
+        "length": part.flat.lengths,
+        "loss_tokens": loss,
+        "path_depth": part.overlap.path_depth,
+        "intermediate_proportion": share[0],
+        "shared_proportion": share[1],
+    }
+    named = table[["run", "step", "group", "group_key", "sample", "reward"]]
+    return named.hstack([_column(name, values, len(loss)) for name, values in columns.items()])
 
 
 def _steps_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
@@ -317,8 +322,8 @@ def _steps_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
         "half_width": None if part.bounds is None else np.where(np.isinf(part.bounds.student), 0, part.bounds.student),
         "zero_variance": part.zero[forest.group],
     }
-    numbers = pl.DataFrame({name: _column(values, len(forest.size)) for name, values in columns.items()})
-    return pl.concat([names.select("run", "step", "group", "group_key")[forest.group], numbers], how="horizontal")
+    named = names[forest.group, ["run", "step", "group", "group_key"]]
+    return named.hstack([_column(name, values, len(forest.size)) for name, values in columns.items()])
 
 
 def _step_split(part: _Slice) -> tuple[Floats, Floats]:

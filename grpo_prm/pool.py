@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -9,7 +11,7 @@ from .baseline import modal_size, pseudo_groups
 from .chance import group_seed
 from .forest import Ints, build_forest, visits
 from .overlap import completion_overlap, group_overlap
-from .rollouts import flatten
+from .rollouts import flatten, group_opens
 
 SCHEMA = {
     "run": pl.String(),
@@ -20,6 +22,16 @@ SCHEMA = {
     "non_trivial": pl.Boolean(),
 }
 NEEDED = ("run", "step", "group", "group_key", "prompt", "tokens", "mask")
+Step = tuple[str, int | None]
+
+
+class _Group(NamedTuple):
+    """A group that may be dealt from: its step, its prompt, and its rows in the table."""
+
+    step: Step
+    prompt: str
+    first: int
+    k: int
 
 
 class Pool:
@@ -39,46 +51,55 @@ class Pool:
 
     def add(self, table: pl.DataFrame) -> pl.DataFrame:
         """Take whole steps in order; give the overlap of the pseudo-groups that are complete, `SCHEMA`."""
-        table = (
-            pl.concat([self._waiting, table.select(NEEDED)], how="vertical")
-            if len(self._waiting)
-            else table.select(NEEDED)
-        )
-        rows = table.select(
-            "run", "step", "group", who=pl.col("prompt").fill_null(pl.col("group_key")), k=pl.len().over("group"),
-            sample=pl.int_range(pl.len()).over("group"), row=pl.int_range(pl.len()),
-        ).filter(pl.col("k") > 1)  # fmt: skip
-        dealt, names, waiting, waited = np.full(len(table), -1), [], [], {}
-        for (run, step), part in rows.group_by("run", "step", maintain_order=True):
-            before = waited.pop(run, None)
-            pool = part if before is None else pl.concat([before, part])
-            kept, k = _one_group_a_prompt(pool)
-            if kept["who"].n_unique() < k:
-                waited[run] = kept
+        table = table[list(NEEDED)]
+        if len(self._waiting):
+            table = pl.concat([self._waiting, table], how="vertical")
+        dealt, names, waiting = np.full(len(table), -1), [], {}
+        for (run, step), groups in _by_step(table).items():
+            pool, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
+            if len(pool) < k:
+                waiting[run] = pool
                 continue
-            self.pooled += kept["step"][0] != step
-            at = self._deal(kept, k)
-            some = at >= 0
-            dealt[kept["row"].to_numpy()[some]] = at[some] + len(names)
-            names += [(run, kept["step"][0])] * (int(at.max()) + 1)
-        waiting = [part["row"] for part in waited.values()]
-        self._waiting = table[pl.concat(waiting).sort()] if waiting else pl.DataFrame()
+            opens = pool[0].step
+            self.pooled += opens != (run, step)
+            rows, at = self._deal(pool, k)
+            dealt[rows] = np.where(at < 0, -1, at + len(names))
+            names += [opens] * (int(at.max()) + 1)
+        kept = [np.arange(group.first, group.first + group.k) for pool in waiting.values() for group in pool]
+        self._waiting = table[np.sort(np.concatenate(kept))] if kept else pl.DataFrame()
         return _overlap(table, dealt, names)
 
-    def _deal(self, pool: pl.DataFrame, k: int) -> Ints:
-        prompts = np.unique(pool["group"].to_numpy(), return_inverse=True)[1]
-        rng = np.random.default_rng(group_seed(self._seed, "baseline", pool["run"][0], pool["step"][0]))
-        return pseudo_groups(prompts, pool["sample"].to_numpy(), k, rng)
+    def _deal(self, pool: list[_Group], k: int) -> tuple[Ints, Ints]:
+        """Rows of a pool of groups of k, and the pseudo-group of each."""
+        rows = np.array([group.first for group in pool])[:, None] + np.arange(k)
+        prompts, samples = np.indices(rows.shape)
+        rng = np.random.default_rng(group_seed(self._seed, "baseline", *pool[0].step))
+        return rows.ravel(), pseudo_groups(prompts.ravel(), samples.ravel(), k, rng)
 
 
-def _one_group_a_prompt(pool: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
+    """The groups of two or more, in order."""
+    opens = group_opens(table)
+    heads = table[opens, ["run", "step", "prompt", "group_key"]].iter_rows()
+    steps: dict[Step, list[_Group]] = {}
+    for first, k, (run, step, prompt, key) in zip(opens, np.diff(opens, append=len(table)), heads, strict=True):
+        if k > 1:
+            group = _Group((run, step), key if prompt is None else prompt, int(first), int(k))
+            steps.setdefault(group.step, []).append(group)
+    return steps
+
+
+def _one_group_a_prompt(pool: list[_Group]) -> tuple[list[_Group], int]:
     """The first group of the modal size of every prompt, and that size."""
-    k = modal_size(pool.filter(pl.col("sample") == 0)["k"].to_numpy())
-    kept = pool.filter(pl.col("k") == k)
-    return kept.filter(pl.col("group") == pl.col("group").first().over("who")), k
+    k = modal_size(np.array([group.k for group in pool]))
+    first: dict[str, _Group] = {}
+    for group in pool:
+        if group.k == k:
+            first.setdefault(group.prompt, group)
+    return list(first.values()), k
 
 
-def _overlap(table: pl.DataFrame, dealt: Ints, names: list[tuple[str, int | None]]) -> pl.DataFrame:
+def _overlap(table: pl.DataFrame, dealt: Ints, names: list[Step]) -> pl.DataFrame:
     """Overlap of the pseudo-groups `dealt`; completions with -1 stand alone and are dropped."""
     if not names:
         return pl.DataFrame(schema=SCHEMA)
@@ -90,15 +111,12 @@ def _overlap(table: pl.DataFrame, dealt: Ints, names: list[tuple[str, int | None
     seen = visits(forest, flat.mask)
     overlap = group_overlap(forest, seen, completion_overlap(forest, seen), groups, len(names) + int(alone.sum()))
     columns = {
+        "run": [run for run, _ in names],
+        "step": [step for _, step in names],
         "path_depth": overlap.path_depth,
         "intermediate_proportion": overlap.intermediate_proportion,
         "shared_proportion": overlap.shared_proportion,
         "non_trivial": overlap.intermediate_steps > 0,
     }
-    numbers = pl.DataFrame(
-        {name: pl.Series(values[: len(names)], nan_to_null=True) for name, values in columns.items()}
-    )
-    who = pl.DataFrame(names, schema=["run", "step"], orient="row")
-    return pl.concat([who, numbers], how="horizontal").select(
-        pl.col(name).cast(dtype) for name, dtype in SCHEMA.items()
-    )
+    columns = {name: values[: len(names)] for name, values in columns.items()}
+    return pl.DataFrame(columns, schema=SCHEMA, nan_to_null=True)

@@ -92,6 +92,11 @@ def flatten(table: pl.DataFrame) -> Flat:
     return Flat(tokens, lengths, groups, mask)
 
 
+def group_opens(table: pl.DataFrame) -> NDArray[np.int64]:
+    """First row of each group of a canonical table, shape (groups,)."""
+    return np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
+
+
 def validate(table: pl.DataFrame, name: str = "table") -> pl.DataFrame:
     """Check a canonical table.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from .chance import group_seed
+from .forest import Floats, Ints
 
 EACH = 10  # groups of each kind
 
@@ -21,39 +24,34 @@ class Samples:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._ranks = pl.DataFrame(schema={"kind": pl.String, "group": pl.Int64, "rank": pl.Float64})
-        self._rows: list[pl.DataFrame] = []
+        self._lowest: dict[str, list[tuple[float, int]]] = {"best": [], "random": [], "worst": []}
+        self._rows: dict[int, pl.DataFrame] = {}
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
         """Look at a slice: its rollouts, and its part of the groups table."""
-        names = groups.select("run", "step", "group_key").iter_rows()
-        seeds = pl.Series([group_seed(self._seed, "sample", *name) / 2**64 for name in names], dtype=pl.Float64)
-        ranks = {
-            "worst": groups.filter(pl.col("suppressed_good_tokens") > 0).select(
-                "group", rank=-pl.col("suppressed_good_tokens")
-            ),
-            "best": groups.filter(~pl.col("zero_variance")).select("group", rank=-pl.col("reward_mean")),
-            "random": groups.select("group", rank=seeds),
-        }
-        found = [
-            frame.select(pl.lit(kind).alias("kind"), "group", pl.col("rank").cast(pl.Float64))
-            for kind, frame in ranks.items()
-        ]
-        lowest = (
-            pl.concat([self._ranks, *found])
-            .drop_nulls()
-            .sort("kind", "rank", "group")
-            .group_by("kind", maintain_order=True)
-        )
-        self._ranks = lowest.head(EACH)
-        kept = self._ranks["group"].unique()
-        known = [rows["group"] for rows in self._rows]
-        fresh = table.filter(pl.col("group").is_in(kept.implode())) if len(table) else table
-        if known:
-            fresh = fresh.filter(~pl.col("group").is_in(pl.concat(known).unique().implode()))
-        self._rows = [pl.concat([*self._rows, fresh], how="diagonal").filter(pl.col("group").is_in(kept.implode()))]
+        names = groups[["run", "step", "group_key"]].iter_rows()
+        seeds = np.array([group_seed(self._seed, "sample", *name) / 2**64 for name in names])
+        suppressed, reward = groups["suppressed_good_tokens"].to_numpy(), groups["reward_mean"].to_numpy()
+        number = groups["group"].to_numpy()
+        self._rank("worst", -suppressed, number, suppressed > 0)
+        self._rank("best", -reward, number, ~(np.isnan(reward) | groups["zero_variance"].to_numpy()))
+        self._rank("random", seeds, number, np.isfinite(seeds))
+        chosen = {group for lowest in self._lowest.values() for _, group in lowest}
+        held = table["group"].to_numpy()
+        for group in chosen.intersection(number.tolist()).difference(self._rows):
+            self._rows[group] = table[np.flatnonzero(held == group)]  # a copy: a view would keep the whole table
+        self._rows = {group: rows for group, rows in self._rows.items() if group in chosen}
+
+    def _rank(self, kind: str, rank: Floats, groups: Ints, some: NDArray[np.bool_]) -> None:
+        fresh = zip(rank[some].tolist(), groups[some].tolist(), strict=True)
+        self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[:EACH]
 
     def table(self) -> pl.DataFrame:
         """Canonical rollouts of the groups kept, with `kind`, a list of worst, best, random."""
-        kinds = self._ranks.group_by("group").agg(pl.col("kind").sort())
-        return pl.concat(self._rows, how="diagonal").join(kinds, on="group").sort("group", "sample")
+        kinds = {
+            group: [kind for kind, lowest in self._lowest.items() if any(group == chosen for _, chosen in lowest)]
+            for group in sorted(self._rows)
+        }
+        table = pl.concat([self._rows[group] for group in kinds], how="diagonal")
+        named = pl.DataFrame({"group": list(kinds), "kind": list(kinds.values())})
+        return table.join(named, on="group").sort("group", "sample")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .chance import Dealt, nothing_dealt
-from .rollouts import Rollouts
+from .rollouts import Rollouts, group_opens
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
@@ -49,8 +49,8 @@ class Totals:
         table = batch.table
         self.counts["completions_read"] += len(table)
         self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))
-        opens = np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
-        self.steps.update(table.select("run", "step")[opens].iter_rows())
+        opens = group_opens(table)
+        self.steps.update(table[opens, ["run", "step"]].iter_rows())
         sizes = np.diff(opens, append=len(table))
         self.counts["groups_of_one"] += int((sizes == 1).sum())
         if len(self.rewards) < DISTINCT:
