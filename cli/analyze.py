@@ -44,6 +44,7 @@ def analyze(
     run: Run = None,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
+    import gc
     from tempfile import TemporaryDirectory
 
     from grpo_prm.analysis import analyze as measure
@@ -54,6 +55,7 @@ def analyze(
     from .page import show_summary
     from .progress import progress_bar, working
 
+    gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as parts:
         with progress_bar("reading") as progress:

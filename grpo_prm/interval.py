@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from .forest import Floats, Ints
 
@@ -79,6 +78,8 @@ def wilson(successes: ArrayLike, trials: ArrayLike, z: float = Z) -> tuple[Float
 
 def student_half_width(std: Floats, size: Ints, k: Ints) -> Floats:
     """t(.975, k - 1) std / sqrt(size), half of the interval of a step reward; NaN for k = 1."""
+    from scipy.special import stdtrit  # takes as long to import as polars
+
     k = np.asarray(k)
     quantile = stdtrit(np.arange(k.max(initial=1), dtype=float), 0.975)  # of each k - 1; NaN for 0
     return quantile[k - 1] * std / np.sqrt(size)

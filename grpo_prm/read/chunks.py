@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ahead import ahead
 
-CHUNK = 8 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+CHUNK = 12 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one
 TOO_LONG = "the line is longer than {} MB"
@@ -71,10 +71,11 @@ def read_all(path: Path) -> tuple[bytes, str | None]:
 
 
 def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
-    rest: list[bytes] = []  # what is kept of a line that is not whole yet
+    buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
+    rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
     length, fault = 0, None
     while fault is None:
-        data, fault = take(file, size)
+        data, fault = (_refill(buffer, file), None) if buffer else take(file, size)
         if not data:
             break
         if cut := data.rfind(b"\n") + 1:
@@ -93,6 +94,12 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
         fault = fault or TOO_LONG.format(LINE >> 20)
     if length or fault:
         yield Chunk(b"".join(rest), raw.tell(), fault)
+
+
+def _refill(buffer: bytearray, file: io.BufferedReader) -> bytearray:
+    """Read into memory that is there already: fresh pages take longer than the reading itself."""
+    read = file.readinto(buffer)
+    return buffer if read == len(buffer) else buffer[:read]
 
 
 def take(file: Any, size: int) -> tuple[bytes, str | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
+from ..ahead import side_by_side
 from . import containers
-from .chunks import chunks, lines_of
+from .chunks import Chunk, chunks, lines_of
 from .columns import make_plan
 from .grouping import reject
 from .log import Format, Head, Log
@@ -64,18 +66,26 @@ def _left_out(part: Part, sources: Sequence[Source]) -> Part:
 
 def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
     wire = wire_schema(plan)
-    line = 1
-    for data, done, fault in chunks(source.path):
+
+    def part(numbered: tuple[Chunk, int]) -> Part:
+        (data, done, fault), line = numbered
         rows = read_lines(data, plan, wire, index, line, source.run) if wire and not fault else None
         if rows is not None:
-            yield Part(rows, reject_frame([]), len(data), done)
-            line += len(rows)
-            continue
+            return Part(rows, reject_frame([]), len(data), done)
         records: list[Record] | Iterator[Record] = parse_lines(data, line)
         if fault:
             records = _with_fault(list(records), line, fault)
-        yield to_part(records, plan, index, source.name, source.run, len(data), done)
-        line += lines_of(data)
+        return to_part(records, plan, index, source.name, source.run, len(data), done)
+
+    return side_by_side(part, _numbered(source.path))
+
+
+def _numbered(path: Path) -> Iterator[tuple[Chunk, int]]:
+    """The chunks of a file, and the number of the first line of each."""
+    line = 1
+    for chunk in chunks(path):
+        yield chunk, line
+        line += lines_of(chunk.data)
 
 
 def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:

@@ -67,24 +67,28 @@ def _cut(data: bytes, path: bytes) -> tuple[bytes, bytes, int] | None:
 def _ids(numbers: bytes, lists: int) -> pl.Series | None:
     """Lists of ids, if the bytes are their digits and what parts them: CSV would take 01 and +1, and -1 is no id."""
     read = pl.read_csv(
-        numbers, has_header=False, eol_char=",", separator=";", quote_char=None, schema={"id": pl.Int32()}
-    )["id"]
+        numbers,
+        has_header=False,
+        eol_char=",",
+        separator=";",
+        quote_char=None,
+        schema={"id": pl.Int32()},
+    )["id"].rechunk()
     if read.null_count():
         return None
     marked = read.to_numpy()
     ends = np.flatnonzero(marked < 0)
-    flat = np.delete(marked, ends)
     spaces = np.count_nonzero(np.frombuffer(numbers, np.uint8) == ord(" ")) if b" " in numbers else 0
-    if len(numbers) != _digits(flat) + len(_END) * lists + len(marked) - 1 + spaces:
+    if len(ends) != lists or len(numbers) != _digits(marked) + lists + len(marked) - 1 + spaces:
         return None
-    lengths = np.diff(ends, prepend=-1) - 1
-    whole = pl.Series([flat]).cast(pl.List(pl.Int32))  # one list, cut at once: a Python object for each takes longer
-    cuts = pl.DataFrame({"start": np.cumsum(lengths) - lengths, "length": lengths})
-    return cuts.select(pl.lit(whole).list.slice("start", "length").alias("ids")).to_series()
+    starts = np.append(0, ends[:-1] + 1)
+    cuts = pl.DataFrame({"start": starts, "length": ends - starts})
+    whole = pl.lit(read.implode())  # one list, cut at once: a Python object for each takes longer
+    return cuts.select(whole.list.slice("start", "length").alias("ids")).to_series()
 
 
 def _digits(ids: np.ndarray) -> int:
-    """Digits of all ids together, none of them negative."""
+    """Digits of all ids together, and one for every mark."""
     digits, power, largest = len(ids), 10, int(ids.max(initial=0))
     while power <= largest:
         digits += int(np.count_nonzero(ids >= power))
