@@ -1,4 +1,4 @@
-"""One item ahead, and never more; errors where their item would have come; nobody waits in vain."""
+"""One item ahead, or some side by side, and no more; errors where their item would have come; nobody waits in vain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_prm.ahead import ahead
+from grpo_prm.ahead import ahead, side_by_side
 
 
 def workers():
@@ -106,7 +106,7 @@ def test_nothing_holds_the_process_when_it_ends():
     """A source that never gives its next item, as a pipe that nobody writes to, and an error in the main thread."""
     code = """
 import threading
-from grpo_prm.ahead import ahead
+from grpo_prm.ahead import ahead, side_by_side
 def source():
     yield 1
     threading.Event().wait()
@@ -115,3 +115,42 @@ for item in ahead(source()):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and "the end" in done.stderr
+
+
+def test_work_side_by_side_comes_back_in_order():
+    """The first of two pieces of work ends only when the second is done."""
+    second = threading.Event()
+
+    def work(n):
+        assert threading.current_thread() is not threading.main_thread()
+        if n == 0:
+            assert second.wait(5)
+        elif n == 1:
+            second.set()
+        return n * n
+
+    assert list(side_by_side(work, range(7))) == [n * n for n in range(7)]
+    wait_for(lambda: not workers())
+
+
+def test_only_so_much_is_begun():
+    begun = []
+    results = side_by_side(begun.append, iter(range(9)), 3)
+    next(results)
+    wait_for(lambda: len(begun) == 3)
+    time.sleep(0.01)
+    assert len(begun) == 3
+    results.close()
+    wait_for(lambda: not workers())
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_an_error_of_the_work_comes_in_its_place(threads):
+    def work(n):
+        return 6 // (3 - n)
+
+    results = side_by_side(work, range(5), threads)
+    assert [next(results) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    wait_for(lambda: not workers())

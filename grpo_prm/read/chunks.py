@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ahead import ahead
 
-CHUNK = 12 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one
 TOO_LONG = "the line is longer than {} MB"
