@@ -9,7 +9,6 @@ import polars as pl
 
 from ..errors import InputError
 from ..rollouts import REJECTED
-from .chunks import CHUNK
 from .log import Log
 from .records import Part
 
@@ -49,13 +48,13 @@ def in_order(parts: Iterable[Part], log: Log, gone: set[Key]) -> Iterator[Piece]
     tick_of: dict[Key, int] = {}
     size = 0
     for part in parts:
-        tick, size = size // CHUNK, size + part.size
+        tick, size = size // log.plan.chunk, size + part.size
         for key, rows in by_step(part.rows):
             if key in gone:
                 raise _returned(key, rows, log, before)
             held.take(key, rows)
             tick_of[key] = tick
-        closed = [key for key in held.rows if tick_of[key] < tick] if size // CHUNK > tick else []
+        closed = [key for key in held.rows if tick_of[key] < tick] if size // log.plan.chunk > tick else []
         gone.update(closed)
         yield Piece(held.let_go(closed), part.rejected, part.done, len(part.rows) + len(part.rejected))
     gone.update(held.rows)

@@ -14,6 +14,7 @@ import numpy as np
 from ..ahead import ahead
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+TEXT = 2 << 20  # bytes of a log without ids: to cut its text into units takes longer than to read it
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one
 TOO_LONG = "the line is longer than {} MB"

@@ -77,13 +77,13 @@ def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
             records = _with_fault(list(records), line, fault)
         return to_part(records, plan, index, source.name, source.run, len(data), done)
 
-    return side_by_side(part, _numbered(source.path))
+    return side_by_side(part, _numbered(source.path, plan.chunk))
 
 
-def _numbered(path: Path) -> Iterator[tuple[Chunk, int]]:
+def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:
     """The chunks of a file, and the number of the first line of each."""
     line = 1
-    for chunk in chunks(path):
+    for chunk in chunks(path, size):
         yield chunk, line
         line += lines_of(chunk.data)
 

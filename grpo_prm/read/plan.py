@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from . import chunks
+
 # Names that are recognised; the first that exists in a log wins. `scores` and `masks` stand in rows that hold a group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
@@ -63,3 +65,8 @@ class Plan:
     optional: tuple[str, ...] = ()
     refused: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of the log to work on at a time."""
+        return chunks.CHUNK if "tokens" in self.paths else min(chunks.CHUNK, chunks.TEXT)

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from read.logs import balanced, groups, reasons, row, write
 
 from grpo_prm.errors import InputError
-from grpo_prm.read import Disordered, ReadOptions, assemble, chunks, collect, fold, generic, read
+from grpo_prm.read import Disordered, ReadOptions, chunks, collect, fold, generic, read
 from grpo_prm.read.stream import merge
 
 
 def cut(monkeypatch, size):
     monkeypatch.setattr(chunks, "CHUNK", size)
-    monkeypatch.setattr(assemble, "CHUNK", size)
 
 
 def same(one, other):
@@ -233,6 +232,6 @@ def test_memory_follows_the_chunk_and_not_the_parquet(tmp_path, monkeypatch):
     rows = ordered_log(range(400))
     pl.DataFrame(rows).write_parquet(tmp_path / "log.parquet", row_group_size=100)
     monkeypatch.setattr("grpo_prm.read.containers.CHUNK", 4)
-    monkeypatch.setattr(assemble, "CHUNK", 500)
+    monkeypatch.setattr(chunks, "CHUNK", 500)
     batches = list(read(tmp_path / "log.parquet"))
     assert len(batches) > 3 and sum(len(b.table) for b in batches) == 2400
