@@ -27,6 +27,8 @@ def process_set_sizes(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
         Sizes from 1 to k, int64, shape (groups * k, T); 0 on padding.
     """
     attended = attended.bool()
+    if not ids.numel():
+        return torch.zeros_like(ids, dtype=torch.int64)
     rows = torch.where(attended, ids, -1).unflatten(0, (-1, group_size))  # (groups, k, T)
     length = ids.shape[1]
     parted = torch.zeros(*rows.shape[:2], length + 1, dtype=torch.int64, device=ids.device)
@@ -79,6 +81,8 @@ def token_factors(
         raise ValueError(f"unknown weights {kind!r}: one of process-set, parent, position, none")
     if weights is None:
         raise ValueError("the position placebo is a weighted mean: give weights")
+    if not sizes.numel():
+        return shrunk
     alive = weights.double().unflatten(0, (-1, group_size))
     total = alive.sum(1, keepdim=True)
     mean = (alive * shrunk.double().unflatten(0, (-1, group_size))).sum(1, keepdim=True) / total.clamp(min=1e-300)
