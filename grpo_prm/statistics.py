@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -108,6 +108,28 @@ class Sums:
         if not self._updates:
             return ratios
         return np.concatenate([ratios, *_updates(sums[..., 2 * self._ratios :])], axis=-1)
+
+
+def figures(columns: Mapping[str, np.ndarray], ratios: Sequence[str]) -> dict[str, float | None]:
+    """The figures of some groups without intervals, and `UPDATES`.
+
+    Args:
+        columns: Columns of the groups table that the ratios need, NaN for null, shape (groups,) each.
+        ratios: Which of `RATIOS`.
+
+    Returns:
+        Name to figure; None for 0/0.
+    """
+    found = {}
+    for name in ratios:
+        top, bottom = RATIOS[name]
+        said = ~np.isnan(values := np.asarray(columns[top], np.float64))
+        weight = said.sum() if bottom == "groups" else np.asarray(columns[bottom], np.float64)[said].sum()
+        found[name] = _number(values[said].sum() / weight) if weight > 0 else None
+    sums = np.array([columns[name].sum() for name in _UPDATE_COLUMNS])
+    return found | {
+        name: _number(value) for name, value in zip(UPDATES, np.concatenate([*_updates(sums)]), strict=True)
+    }
 
 
 def _updates(sums: Floats) -> Iterator[Floats]:

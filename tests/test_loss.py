@@ -1,4 +1,4 @@
-"""The loss over units against double loops over completions and over tree tokens, and its gradients against autograd."""
+"""The loss over units against double loops over completions and tree tokens; gradients by finite differences."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ from strategies import groups
 
 from grpo_prm.loss import kl_estimate, policy_loss, unit_terms
 
+TWINS = {
+    "group": [Row([1, 2]), Row([1, 3]), Row([1, 2])],
+    "a": [1.0, -2.0, 1.0],
+    "w": [1 / 6] * 3,
+    "x": {(1,): [-1.0, -1.0, 0.0], (1, 2): [-0.5, -0.5, 0.0], (1, 3): [-2.0, -2.0, 0.0]},
+    "clip": (0.2, 0.2),
+    "beta": 0.0,
+    "kl_ratio": True,
+}
 FACTORS = {"process-set": size_factor, "parent": parent_factor}
 
 
@@ -110,8 +119,7 @@ def test_gradients_are_finite_differences_of_the_definition(case, kind, power):
 
 @settings(max_examples=40)
 @given(cases())
-@example({"group": [Row([1, 2]), Row([1, 3]), Row([1, 2])], "a": [1.0, -2.0, 1.0], "w": [1 / 6] * 3, "beta": 0.0,
-          "x": {(1,): [-1.0, -1, 0], (1, 2): [-0.5, -0.5, 0], (1, 3): [-2.0, -2, 0]}, "clip": (0.2, 0.2), "kl_ratio": True})  # fmt: skip
+@example(TWINS)
 def test_with_p_1_every_tree_token_pulls_once_with_the_mean_advantage(case):
     """On-policy and token-level, no mask: the paper's λ-GRPO is a sum over unique tokens of A(λ)."""
     group = [Row(row.tokens) for row in case["group"]]
