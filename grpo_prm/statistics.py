@@ -127,9 +127,8 @@ def figures(columns: Mapping[str, np.ndarray], ratios: Sequence[str]) -> dict[st
         weight = said.sum() if bottom == "groups" else np.asarray(columns[bottom], np.float64)[said].sum()
         found[name] = _number(values[said].sum() / weight) if weight > 0 else None
     sums = np.array([columns[name].sum() for name in _UPDATE_COLUMNS])
-    return found | {
-        name: _number(value) for name, value in zip(UPDATES, np.concatenate([*_updates(sums)]), strict=True)
-    }
+    updates = zip(UPDATES, np.concatenate([*_updates(sums)]), strict=True)
+    return found | {name: _number(value) for name, value in updates}
 
 
 def _updates(sums: Floats) -> Iterator[Floats]:
