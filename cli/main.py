@@ -8,10 +8,12 @@ from types import FrameType
 
 import typer
 
-from . import analyze, convert, inspect, tree
+from . import analyze, convert, inspect, train, tree
 
 INTERRUPTED = 130
-EXTRAS = {"torch": "train", "transformers": "train"}  # module to the extra that brings it
+EXTRAS = dict.fromkeys(
+    ("torch", "transformers", "safetensors", "yaml", "peft"), "train"
+)  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
@@ -21,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, convert):
+for module in (inspect, analyze, tree, convert, train):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

@@ -1,0 +1,95 @@
+"""Attention on prefix trees: the queries of each process step against the keys of its own path, with no N x N mask.
+
+Registered with transformers under `NAME`. The spans come as keyword argument `tree` of the forward, so that gradient
+checkpointing, which runs the forward again, finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+NAME = "grpo_prm_tree"
+
+
+class Span(NamedTuple):
+    """A run of packed tokens that attend to the same tokens before them.
+
+    Attributes:
+        start: First packed token.
+        end: The one behind the last.
+        keys: Packed tokens of the path and of the span itself, int64; None where these are the span alone.
+        mask: Which keys each token sees, shape (end - start, keys); None is causal.
+    """
+
+    start: int
+    end: int
+    keys: Tensor | None
+    mask: Tensor | None
+
+
+def tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,  # noqa: ARG001 - the spans say it
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    *,
+    tree: list[Span] | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one row of packed tokens; shapes as those of transformers' SDPA function.
+
+    Raises:
+        ValueError: The spans did not arrive: the model does not pass keyword arguments on.
+    """
+    if tree is None or query.shape[0] != 1:
+        raise ValueError(f"{type(module).__name__} was not told the tree")
+    grouped = query.shape[1] != key.shape[1]
+    out = torch.empty_like(query) if not torch.is_grad_enabled() else None
+    parts = []
+    for span in tree:
+        keys, values = (
+            x[:, :, span.start : span.end] if span.keys is None else x.index_select(2, span.keys) for x in (key, value)
+        )
+        part = scaled_dot_product_attention(
+            query[:, :, span.start : span.end],
+            keys,
+            values,
+            attn_mask=span.mask,
+            dropout_p=dropout,
+            is_causal=span.mask is None,
+            scale=scaling,
+            enable_gqa=grouped,
+        )
+        if out is None:
+            parts.append(part)
+        else:
+            out[:, :, span.start : span.end] = part
+    return (torch.cat(parts, 2) if out is None else out).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, tree_attention)
+
+
+@contextmanager
+def attending(model: Any, name: str) -> Generator[None]:
+    """Have a model attend by a registered function, and as before afterwards."""
+    configs: list[Any] = list({id(p.config): p.config for p in model.modules() if hasattr(p, "config")}.values())
+    before = [(config, getattr(config, "_attn_implementation", None)) for config in configs]
+    before = [(config, was) for config, was in before if was is not None]
+    for config, _ in before:
+        config._attn_implementation = name
+    try:
+        yield
+    finally:
+        for config, was in before:
+            config._attn_implementation = was

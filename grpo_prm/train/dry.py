@@ -1,0 +1,64 @@
+"""A rehearsal: the settings, an estimate of the memory, and the tree of one sampled group; nothing is trained."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ..tree_print import render
+from ..tree_view import group_tree
+from .config import TrainConfig, to_yaml
+from .events import nobody
+from .loop import roll_out
+from .packing import cheaper
+from .problem import open_problem
+from .record import rollouts_table
+from .update import batch_advantages
+
+ACTIVATIONS = 16  # numbers that a layer keeps for the backward pass, for each token and unit of width
+
+
+def rehearse(config: TrainConfig) -> str:
+    """Load everything, sample the first step, and say what training would do; nothing is written."""
+    policy, problem = open_problem(config, nobody)
+    made = roll_out(policy, problem, config, 0)
+    advantages = batch_advantages(made.batch, config)
+    table = rollouts_table("rehearsal", 0, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch)
+    spread = [np.ptp(values) for values in made.batch.rewards.reshape(-1, config.group_size)]
+    group = int(np.nanargmax(spread))
+    page = io.StringIO()
+    rows = table.filter(table["group"] == group)
+    render(group_tree(rows), Console(file=page, width=120, markup=False, highlight=False, emoji=False))
+    layout = config.packing
+    if layout == "auto":
+        layout = cheaper(made.batch.prompts, made.batch.completions, config.group_size, policy.model)
+    return (
+        f"{to_yaml(config)}\n{memory(policy.model, config)}\nlayout of the first step: {layout}\n"
+        f"reward of the first step: {np.nanmean(made.batch.rewards):.3f}\n\n{page.getvalue()}"
+    )
+
+
+def memory(model: Any, config: TrainConfig) -> str:
+    """An estimate: weights, gradients, optimizer, reference, and activations of one micro-batch."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    moments = {"adam": 2, "adamw": 2, "sgd": 0}[config.optimizer]
+    reference = weights if config.beta and not config.lora else 0
+    shape = model.config.get_text_config()
+    size = next(model.parameters()).element_size()
+    kept = 2 if config.gradient_checkpointing else ACTIVATIONS
+    activations = config.token_budget * (
+        shape.hidden_size * shape.num_hidden_layers * kept * size + shape.vocab_size * 8
+    )
+    parts = {
+        "weights": weights,
+        "gradients": trained,
+        "optimizer": moments * trained,
+        "reference": reference,
+        "activations of a micro-batch, at most": activations,
+    }
+    said = ", ".join(f"{name} {value / 2**20:,.0f} MB" for name, value in parts.items() if value)
+    return f"memory, estimated: {sum(parts.values()) / 2**20:,.0f} MB ({said})"

@@ -1,0 +1,278 @@
+"""The run: sample, reward, update, measure, record, step by step (SPEC: λ-GRPO)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..atomic import atomic
+from ..errors import UsageError
+from ..interval import Interval
+from .checkpoint import Training, keep_best, restore, save, seed_everything
+from .config import TrainConfig, to_yaml
+from .data import PromptRow
+from .diagnostics import step_figures
+from .evaluate import evaluate
+from .events import Event, Watch, nobody
+from .gap import identity_gap
+from .policy import Policy
+from .problem import Problem, open_problem
+from .record import append_metrics, cut_back, rollouts_table, write_rollouts
+from .sample import Sampled, sample
+from .tracker import Tracker, open_tracker
+from .update import Batch, batch_advantages, update
+
+CONFIG = "config.yaml"
+
+
+class Result(NamedTuple):
+    """What a run came to.
+
+    Attributes:
+        folder: The run folder.
+        before: Held-out accuracy before the first step; no mean without held-out prompts.
+        after: After the last.
+        skipped: Optimizer steps left out since loss or gradient was not finite.
+    """
+
+    folder: Path
+    before: Interval
+    after: Interval
+    skipped: int
+
+
+class Rollouts(NamedTuple):
+    """Prompts of a step, what was sampled, its text, what it is worth, and all that as a batch to train on."""
+
+    prompts: list[PromptRow]
+    sampled: Sampled
+    texts: list[str]
+    rewards: dict[str, np.ndarray]
+    batch: Batch
+
+
+def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
+    """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/.
+
+    Args:
+        config: The settings.
+        watch: Is told of everything.
+        resume: Go on from the newest checkpoint of the folder. On a CPU, with as many threads, the run then comes to
+            the same bytes as one that was never interrupted, but for what stands under `time`.
+
+    Raises:
+        UsageError: The folder holds a run already, or another one than this to resume.
+        InputError: Model, data or checkpoint cannot be used.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    seed_everything(config.seed)
+    folder = open_folder(config, resume=resume)
+    policy, problem = open_problem(config, watch)
+    training = make_training(policy, config)
+    state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0}
+    if resume:
+        state, notes = restore(folder, training)
+        cut_back(folder, state["step"])
+        for note in notes:
+            watch(Event("note", text=note))
+    tracker = open_tracker(config, folder)
+    run = _Run(config, watch, folder, policy, problem, training, tracker)
+    watch(Event("start", state["step"], config.steps, text=str(folder)))
+    if not state["before"]:
+        state["before"] = list(run.evaluate(0, state))
+    for step in range(state["step"], config.steps):
+        run.step(step, state)
+        done = state["step"] = step + 1
+        if run.looks(done):
+            state["after"] = list(run.evaluate(done, state))
+        if done % config.save_every == 0 or done == config.steps:
+            save(folder, done, training, state, config.keep)
+            watch(Event("checkpoint", done, config.steps))
+    tracker.close()
+    watch(Event("end", config.steps, config.steps, text=str(folder)))
+    return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"])
+
+
+def open_folder(config: TrainConfig, *, resume: bool) -> Path:
+    """The run folder with its config.yaml.
+
+    Raises:
+        UsageError: It holds another run, or none where one is to be resumed.
+    """
+    folder = Path(config.out)
+    path, said = folder / CONFIG, to_yaml(config)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file. Give --out the name of a folder.")
+    if resume:
+        if not path.exists():
+            raise UsageError(f"{folder}: holds no run to resume. Leave out --resume to start one.")
+        if path.read_text(encoding="utf-8") != said:
+            raise UsageError(
+                f"{path}: differs from the settings given. Resume with --config {path} and --out {folder}."
+            )
+        return folder
+    if path.exists():
+        raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as part:
+        part.write_text(said, encoding="utf-8")
+    return folder
+
+
+def make_training(policy: Policy, config: TrainConfig) -> Training:
+    """Optimizer and schedule over the trainable weights."""
+    weights = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
+    kinds = {
+        "adam": lambda: torch.optim.Adam(weights, lr=config.learning_rate),
+        "adamw": lambda: torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay),
+        "sgd": lambda: torch.optim.SGD(weights, lr=config.learning_rate),
+    }
+    optimizer = kinds[config.optimizer]()
+    return Training(policy.model, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(config)))
+
+
+def _rate(config: TrainConfig) -> Any:
+    """Share of the learning rate at each step: a rise, then constant, linear or cosine to 0."""
+
+    def share(step: int) -> float:
+        if step < config.warmup_steps:
+            return (step + 1) / config.warmup_steps
+        done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[config.schedule]
+
+    return share
+
+
+def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -> Rollouts:
+    """Sample a step's completions and score them."""
+    prompts = problem.prompts(step)
+    ids = [row.ids for row in prompts]
+    sampled = sample(
+        policy.model,
+        ids,
+        config.group_size,
+        seed=config.seed,
+        step=step,
+        names=range(len(ids)),
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        eos=policy.ends,
+    )
+    texts = policy.tokenizer.batch_decode(sampled.completions, skip_special_tokens=problem.plain)
+    rewards = problem.score([row for row in prompts for _ in range(config.group_size)], texts)
+    batch = Batch(ids, sampled.completions, config.group_size, rewards["reward"], sampled.truncated)
+    return Rollouts(prompts, sampled, texts, rewards, batch)
+
+
+class _Run(NamedTuple):
+    """All that a step needs."""
+
+    config: TrainConfig
+    watch: Watch
+    folder: Path
+    policy: Policy
+    problem: Problem
+    training: Training
+    tracker: Tracker
+
+    def step(self, step: int, state: dict[str, Any]) -> None:
+        """One training step; `state` is brought up to date."""
+        begin = time.perf_counter()
+        config, policy = self.config, self.policy
+        made = roll_out(policy, self.problem, config, step)
+        sampled_at = time.perf_counter()
+        advantages = batch_advantages(made.batch, config)
+        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.looks(step + 1) else None
+        settings = config if policy.packs else replace(config, packing="padded")
+        updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
+        self.training.schedule.step()
+        state["skipped"] += updated.skipped
+        metrics: dict[str, Any] = self._metrics(made, advantages) | {
+            "loss": _finite(updated.loss),
+            "grad_norm": _finite(updated.grad_norm),
+            "entropy": updated.entropy,
+            "kl": updated.kl,
+            "clipped": updated.clipped,
+            "skipped": updated.skipped,
+            "learning_rate": self.training.schedule.get_last_lr()[0],
+            "identity_gap": gap,
+        }
+        table = rollouts_table(
+            self.folder.name, step, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch
+        )
+        write_rollouts(self.folder, step, table)
+        seconds = time.perf_counter() - begin
+        clock = {"seconds": seconds, "sampling": sampled_at - begin, "tokens_per_second": _tokens(made) / seconds}
+        line = {"step": step, **metrics, "layout": updated.layout, "read_tokens": updated.read}
+        append_metrics(self.folder, {**line, "time": clock})
+        self.tracker.log(step, metrics)
+        self.watch(Event("step", step + 1, config.steps, {**metrics, **clock}))
+
+    def _metrics(self, made: Rollouts, advantages: np.ndarray) -> dict[str, float | None]:
+        rows = [row for row in made.prompts for _ in range(self.config.group_size)]
+        means = {f"reward/{name}" if name != "reward" else name: _mean(v) for name, v in made.rewards.items()}
+        return {
+            **means,
+            "accuracy": float(self.problem.right(rows, made.texts).mean()) if self.problem.tells else None,
+            "failed_rewards": int((~np.isfinite(made.batch.rewards)).sum()),
+            "length": float(made.batch.lengths.mean()),
+            "truncated": float(made.batch.truncated.mean()),
+            **step_figures(made.batch, advantages),
+        }
+
+    def looks(self, done: int) -> bool:
+        """Is there an evaluation after so many steps?"""
+        every = self.config.eval_every
+        return done == self.config.steps or bool(every and done % every == 0)
+
+    def evaluate(self, done: int, state: dict[str, Any]) -> Interval:
+        """Held-out accuracy after so many steps; keeps the best model."""
+        found = evaluate(
+            self.policy.model,
+            self.policy.tokenizer,
+            self.problem.held_out,
+            self.problem.right,
+            max_new_tokens=self.config.max_new_tokens,
+            eos=self.policy.ends,
+            temperature=self.config.temperature if self.config.task else 0.0,
+            seed=self.config.seed,
+            plain=self.problem.plain,
+        )
+        if found.mean is None:
+            return found
+        metrics: Mapping[str, float | None] = {"accuracy": found.mean, "low": found.low, "high": found.high}
+        append_metrics(self.folder, {"step": done - 1, "held_out": found._asdict()})
+        self.tracker.log(max(done - 1, 0), {f"held_out/{name}": value for name, value in metrics.items()})
+        self.watch(Event("eval", done, self.config.steps, metrics))
+        if done and (state["best"] is None or found.mean > state["best"]):
+            state["best"] = found.mean
+            keep_best(self.folder, self.policy.model, self.policy.tokenizer)
+        return found
+
+
+def _interval(values: list[Any]) -> Interval:
+    """Back from JSON."""
+    return Interval(*values)
+
+
+def _tokens(made: Rollouts) -> int:
+    return int(made.batch.lengths.sum()) + sum(len(prompt) for prompt in made.batch.prompts)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,251 @@
+"""How completions are laid out for the model: one row each, or each prompt and tree token once (SPEC: tree-packed)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..forest import Forest, build_forest, ranges, unique_index
+from .attention import NAME, Span, attending
+
+Rows = Sequence[Sequence[int]]
+PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
+
+
+class Layout(NamedTuple):
+    """What the model reads, and which of its outputs say what; a unit is a token that is scored once.
+
+    Attributes:
+        ids: Input of the model, shape (B, T), int64.
+        positions: Place of each in its prompt and completion, shape (B, T), int64.
+        attention: Further arguments of the forward.
+        source: Output (index into B * T) whose logits predict each unit, shape (units,), int64.
+        target: Token of each unit, shape (units,), int64.
+        unit: Unit of each completion token, completion after completion, shape (tokens,), int64.
+        kind: `padded` or `tree`.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    attention: dict[str, Any]
+    source: Tensor
+    target: Tensor
+    unit: Tensor
+    kind: str
+
+
+def padded_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) -> Layout:
+    """One row for each completion, prompt first, padded on the right; every completion token is a unit.
+
+    Args:
+        prompts: Token ids of the prompt of each group.
+        completions: Token ids of each completion, group-major, k a group.
+        k: Group size.
+        device: Where the layout goes.
+    """
+    rows = [[*prompts[i // k], *row] for i, row in enumerate(completions)]
+    opens = np.repeat([len(prompt) for prompt in prompts], k)
+    lengths = np.array([len(row) for row in completions])
+    width = max(1, max(map(len, rows), default=1) - 1)  # nothing follows the last token
+    ids = torch.zeros(len(rows), width, dtype=torch.int64)
+    for row, tokens in enumerate(rows):
+        read = tokens[: max(len(tokens) - 1, 1)]
+        ids[row, : len(read)] = torch.tensor(read)
+    positions = torch.arange(width).expand(len(rows), width)
+    attended = (positions < torch.from_numpy(np.maximum(opens + lengths - 1, 1))[:, None]).long()
+    first, _ = _ranges(np.arange(len(rows)) * width + opens - 1, lengths)
+    target = torch.tensor([token for row in completions for token in row], dtype=torch.int64)
+    ids, positions, source, target, unit = (
+        x.to(device) for x in (ids, positions, torch.from_numpy(first), target, torch.arange(len(target)))
+    )
+    return Layout(ids, positions, {"attention_mask": attended.to(device)}, source, target, unit, "padded")
+
+
+def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) -> Layout:
+    """All groups in one row, each prompt once and behind it every token of its tree once, in tree order.
+
+    Arguments as for `padded_layout`.
+    """
+    tokens = np.array([token for row in completions for token in row], np.int64)
+    lengths = np.array([len(row) for row in completions], np.int64)
+    forest = build_forest(tokens, lengths, np.repeat(np.arange(len(prompts)), k))
+    opens = np.array([len(prompt) for prompt in prompts], np.int64)
+    unit = unique_index(forest)
+    units = int(forest.length.sum())
+    target = np.empty(units, np.int64)
+    target[unit] = tokens
+    first = np.cumsum(forest.length) - forest.length  # unit that opens each step
+    begin = first + np.cumsum(opens)[forest.group]  # its packed place
+    ids, positions = np.empty(units + opens.sum(), np.int64), np.empty(units + opens.sum(), np.int64)
+    root = np.flatnonzero(forest.parent < 0)
+    for prompt, at in zip(prompts, (begin[root] - opens).tolist(), strict=True):
+        ids[at : at + len(prompt)], positions[at : at + len(prompt)] = prompt, np.arange(len(prompt))
+    place, _ = _ranges(begin, forest.length)
+    ids[place] = target
+    positions[place] = _ranges(forest.start + opens[forest.group], forest.length)[0]
+    source = place - 1
+    end = begin + forest.length
+    opening = (forest.length > 0) & (forest.parent >= 0)
+    source[first[opening]] = end[forest.parent[opening]] - 1
+    arrays = (torch.from_numpy(x) for x in (ids[None], positions[None], source, target, unit))
+    ids_, positions_, source_, target_, unit_ = (x.to(device) for x in arrays)
+    told = {"tree": list(_spans(forest, begin, opens, device))}
+    return Layout(ids_, positions_, told, source_, target_, unit_, "tree")
+
+
+def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray, device: torch.device) -> Iterator[Span]:
+    """The prompt with the root, then every other step, in the order in which they are packed."""
+    path: dict[int, np.ndarray] = {}
+    end = begin + forest.length
+    for step, (parent, group) in enumerate(zip(forest.parent.tolist(), forest.group.tolist(), strict=True)):
+        if parent < 0:
+            start = begin[step] - opens[group]
+            path[step] = np.arange(start, end[step])
+            yield Span(int(start), int(end[step]), None, None)
+            continue
+        before, own = path[parent], np.arange(begin[step], end[step])
+        path[step] = np.concatenate([before, own])
+        mask = torch.ones(len(own), len(path[step]), dtype=torch.bool, device=device).tril(len(before))
+        yield Span(int(begin[step]), int(end[step]), torch.from_numpy(path[step]).to(device), mask)
+
+
+def _ranges(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `forest.ranges`, where a size may be 0."""
+    some = size > 0
+    return ranges(first[some], size[some])
+
+
+def reading(model: Any, layout: Layout) -> AbstractContextManager[None]:
+    """Attention as a layout needs it. With gradient checkpointing the backward pass must be inside too."""
+    return attending(model, NAME) if layout.kind == "tree" else nullcontext()
+
+
+def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entropy: bool = False) -> Any:
+    """Log-probability of every unit under softmax(logits / temperature), float32, shape (units,).
+
+    Args:
+        model: A causal language model of transformers, perhaps with an adapter.
+        layout: What it reads.
+        temperature: Divisor of the logits.
+        entropy: Give the entropies of the distributions as well, shape (units,), nats, without gradient.
+    """
+    with reading(model, layout):
+        logits = _logits(model, layout).float() / temperature
+    total = logits.logsumexp(-1)
+    logprobs = logits.gather(-1, layout.target[:, None])[:, 0] - total
+    if not entropy:
+        return logprobs
+    with torch.no_grad():
+        fixed = logits.detach()
+        return logprobs, total.detach() - ((fixed - total.detach()[:, None]).exp() * fixed).sum(-1)
+
+
+def _logits(model: Any, layout: Layout) -> Tensor:
+    """Logits that predict each unit, shape (units, vocabulary); other outputs are not made where that can be helped."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    told = {"input_ids": layout.ids, "position_ids": layout.positions, "use_cache": False, **layout.attention}
+    config = whole.config.get_text_config()
+    changed = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # by the model, behind its last layer
+    head = whole.get_output_embeddings()
+    if head is None or whole.base_model is whole or any(getattr(config, name, None) for name in changed):
+        return whole(**told).logits.flatten(0, 1)[layout.source]
+    return head(whole.base_model(**told).last_hidden_state.flatten(0, 1)[layout.source])
+
+
+def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: str) -> list[list[int]]:
+    """Cut the groups into micro-batches of at most `budget` tokens that the model reads; a larger group stands alone.
+
+    Args:
+        prompts: Token ids of the prompt of each group.
+        completions: Token ids of each completion, group-major.
+        k: Group size.
+        budget: Tokens.
+        kind: `padded` counts rows times the longest of them, `tree` every token once.
+
+    Returns:
+        Indices of the groups of each micro-batch, in order.
+    """
+    tree = _unique_tokens(completions, k) if kind == "tree" else None
+    batches: list[list[int]] = []
+    size = widest = 0
+    for group, prompt in enumerate(prompts):
+        longest = len(prompt) + max(map(len, completions[group * k : (group + 1) * k]))
+        if tree is None:
+            widest = max(widest, longest)
+            size = widest * k * (len(batches[-1]) + 1 if batches else 1)
+        else:
+            size += len(prompt) + int(tree[group])
+        if not batches or size > budget:
+            batches.append([])
+            size, widest = (longest * k, longest) if tree is None else (len(prompt) + int(tree[group]), 0)
+        batches[-1].append(group)
+    return batches
+
+
+def _unique_tokens(completions: Rows, k: int) -> np.ndarray:
+    """Tokens of the tree of each group."""
+    forest = _forest(completions, k)
+    return np.bincount(forest.group, forest.length, len(completions) // k)
+
+
+def _forest(completions: Rows, k: int) -> Forest:
+    tokens = np.array([token for row in completions for token in row], np.int64)
+    lengths = np.array([len(row) for row in completions], np.int64)
+    return build_forest(tokens, lengths, np.arange(len(completions)) // k)
+
+
+def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
+    """The layout with fewer counted floating-point operations, `tree` or `padded`.
+
+    A token costs two operations for each weight behind the embedding and each scored token two for each weight of the
+    head; a query and a key that meet cost four for each unit of the width, in every layer; a span of the tree costs
+    `PER_SPAN` in every layer on top, for its own call.
+    """
+    forest = _forest(completions, k)
+    config = model.config
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    width, layers = config.hidden_size, config.num_hidden_layers
+    head = width * config.vocab_size
+    body = sum(p.numel() for p in model.parameters()) - head
+
+    opens = np.repeat([len(prompt) for prompt in prompts], k)
+    lengths = np.array([len(row) for row in completions])
+    longest = (opens + lengths).max(initial=1)
+    padded = 2 * body * len(lengths) * longest + 2 * head * lengths.sum()
+    padded += 4 * width * layers * len(lengths) * longest**2 / 2
+
+    first = np.array([len(prompt) for prompt in prompts])
+    tokens, units = first.sum() + forest.length.sum(), forest.length.sum()
+    own, before = forest.length, forest.start + first[forest.group]
+    pairs = (own * before + own**2 / 2)[forest.parent >= 0].sum() + ((first + own[forest.parent < 0]) ** 2 / 2).sum()
+    tree = 2 * body * tokens + 2 * head * units + layers * (4 * width * pairs + PER_SPAN * (own > 0).sum())
+    return "tree" if tree < padded else "padded"
+
+
+def fits_tree(model: Any, tolerance: float = 1e-3) -> str | None:
+    """Why a model cannot be trained tree-packed; None if a tiny batch has equal log-probabilities in both layouts."""
+    device = next(model.parameters()).device
+    words = model.config.get_text_config().vocab_size
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(words, size=n).tolist() for n in (5, 3)]
+    trunk = rng.integers(words, size=6).tolist()
+    rows = [[*trunk[:cut], *rng.integers(words, size=4).tolist()] for cut in (6, 3, 3, 6)]
+    found = []
+    training = model.training
+    model.eval()
+    try:
+        for lay_out in (padded_layout, tree_layout):
+            layout = lay_out(prompts, rows, 2, device)
+            with torch.no_grad():
+                found.append(token_logprobs(model, layout)[layout.unit])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        model.train(training)
+    gap = (found[0] - found[1]).abs().max().item()
+    return None if gap <= tolerance else f"log-probabilities differ by {gap:.2g}"

@@ -1,0 +1,127 @@
+"""The model that is trained, its tokenizer, and its frozen reference (any causal language model of transformers)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ..errors import InputError, UsageError
+from .config import TrainConfig
+from .packing import Layout, token_logprobs
+from .update import Reference
+
+
+class Policy(NamedTuple):
+    """A policy ready to be trained.
+
+    Attributes:
+        model: The model, without dropout, on its device.
+        tokenizer: Its tokenizer.
+        ends: Ids that end a completion.
+        reference: Log-probabilities of the frozen reference; None without a KL term.
+        packs: It can be trained tree-packed.
+    """
+
+    model: Any
+    tokenizer: Any
+    ends: frozenset[int]
+    reference: Reference | None
+    packs: bool = True
+
+
+def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
+    """Make a model ready: device, no dropout, adapter, checkpointing, frozen reference.
+
+    Dropout is random per completion, and log-probabilities that differ for one prefix break Theorem 1 (SPEC).
+    """
+    model = model.to(device_of(config))
+    frozen = copy.deepcopy(model) if config.beta and not config.lora else None
+    if config.lora:
+        model = _with_adapter(model, config)
+    for part in (*model.modules(), *(frozen.modules() if frozen is not None else ())):
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+        if config.lora:
+            model.enable_input_require_grads()
+    model.train()
+    temperature = config.temperature if config.loss_temperature is None else config.loss_temperature
+    reference = _reference(model, frozen, temperature) if config.beta else None
+    return Policy(model, tokenizer, ends_of(model, tokenizer), reference)
+
+
+def load(config: TrainConfig) -> tuple[Any, Any]:
+    """Load model and tokenizer from a folder or the hub; code of the repository is never run.
+
+    Raises:
+        InputError: There is no such model, or it is no causal language model.
+        UsageError: An unknown dtype.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    name = str(config.model)
+    dtype = getattr(torch, config.dtype, None)
+    if not isinstance(dtype, torch.dtype):
+        raise UsageError(f"--dtype {config.dtype} is unknown. Use float32, bfloat16 or float16.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+    except (OSError, ValueError) as error:
+        kind = "folder" if Path(name).exists() else "folder or model on the hub"
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{name}: no {kind} with a causal language model ({reason}). Check --model.") from None
+    return model, tokenizer
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """The device named, or a GPU where there is one."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
+    """End ids of tokenizer and generation configuration.
+
+    Raises:
+        InputError: There is none, so that every completion would run into the limit.
+    """
+    given = getattr(model.generation_config, "eos_token_id", None)
+    ends = [
+        end for end in (tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])) if end is not None
+    ]
+    if not ends:
+        raise InputError("The tokenizer has no end token. Set eos_token in its configuration.")
+    return frozenset(ends)
+
+
+def _with_adapter(model: Any, config: TrainConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(
+        r=config.lora,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, settings)
+
+
+def _reference(model: Any, frozen: Any, temperature: float) -> Callable[[Layout], torch.Tensor]:
+    """The policy with its adapter off, or a frozen copy from before training."""
+
+    @torch.no_grad()
+    def logprobs(layout: Layout) -> torch.Tensor:
+        if frozen is not None:
+            return token_logprobs(frozen, layout, temperature)
+        with model.disable_adapter():
+            return token_logprobs(model, layout, temperature)
+
+    return logprobs

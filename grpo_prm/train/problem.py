@@ -1,0 +1,115 @@
+"""What is trained on: prompts of every step, held-out prompts, and what a completion is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tasks import Task, get_task
+from .config import TrainConfig
+from .data import PromptRow, load_prompts
+from .events import Event, Watch
+from .packing import fits_tree
+from .policy import Policy, load, prepare
+from .rewards import load_rewards
+from .tiny import default_cache, tiny_model
+
+HELD_OUT = 1 << 20  # stream of the held-out prompts: no training step has this number
+Score = Callable[[Sequence[PromptRow], Sequence[str]], dict[str, NDArray[np.float64]]]
+
+
+class Problem(NamedTuple):
+    """Prompts and rewards.
+
+    Attributes:
+        name: Of the task or the data.
+        prompts: Prompts of a training step; the same for the same step and seed.
+        held_out: Prompts to evaluate on; none of a data set without evaluation data.
+        score: Rewards of completions, one a row of prompts: `reward` is what is trained on, other names its parts.
+        right: Whether a completion is right, shape (rows,).
+        tells: Rightness is more than a reward of 1, and costs nothing to look at in every step.
+        plain: Special tokens are no part of the text that is judged.
+    """
+
+    name: str
+    prompts: Callable[[int], list[PromptRow]]
+    held_out: list[PromptRow]
+    score: Score
+    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.bool_]]
+    tells: bool
+    plain: bool
+
+
+def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
+    """The policy to train, and what it is trained on.
+
+    Raises:
+        InputError: Model or data cannot be used.
+    """
+    if config.model:
+        model, tokenizer = load(config)
+    else:
+        task = get_task(str(config.task))
+
+        def told(done: int, steps: int) -> None:
+            watch(Event("warm", done, steps))
+
+        model, tokenizer = tiny_model(task, config.seed, default_cache(), told)
+    policy = prepare(model, tokenizer, config)
+    if config.packing != "padded" and (why := fits_tree(policy.model)):
+        watch(Event("note", text=f"{type(model).__name__} is trained padded: {why}."))
+        policy = policy._replace(packs=False)
+    if config.task:
+        return policy, of_task(config.task, tokenizer, config)
+    return policy, of_data(tokenizer, config, watch)
+
+
+def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
+    """A built-in task; its prompts are drawn anew in every step."""
+    task = get_task(name)
+
+    def draw(stream: int, number: int) -> list[PromptRow]:
+        rng = np.random.default_rng([config.seed, stream])
+        return [_row(task, tokenizer, rng) for _ in range(number)]
+
+    def score(rows: Sequence[PromptRow], texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        return {"reward": np.array([task.reward(row.row["task"], text) for row, text in zip(rows, texts, strict=True)])}
+
+    def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.bool_]:
+        return np.array([task.right(row.row["task"], text) for row, text in zip(rows, texts, strict=True)], bool)
+
+    return Problem(
+        name, lambda step: draw(step, config.prompts), draw(HELD_OUT, config.eval_prompts), score, right, True, False
+    )
+
+
+def of_data(tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
+    """The user's prompts in a shuffled order, again and again, and their reward functions."""
+    columns = (config.prompt_column, config.answer_column, config.system, tokenizer, config.split)
+    rows = load_prompts(str(config.data), *columns)
+    held_out = load_prompts(config.eval_data, *columns)[: config.eval_prompts] if config.eval_data else []
+    rewards = load_rewards(config.reward, config.reward_timeout, lambda text: watch(Event("note", text=text)))
+
+    def prompts(step: int) -> list[PromptRow]:
+        places = np.arange(step * config.prompts, (step + 1) * config.prompts)
+        orders = {epoch: _order(config.seed, epoch, len(rows)) for epoch in np.unique(places // len(rows)).tolist()}
+        return [rows[orders[place // len(rows)][place % len(rows)]] for place in places.tolist()]
+
+    def right(given: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.bool_]:
+        return rewards(given, texts)["reward"] >= 1.0 - 1e-9
+
+    return Problem(str(config.data), prompts, held_out, rewards, right, False, True)
+
+
+def _order(seed: int, epoch: int, number: int) -> list[int]:
+    return np.random.default_rng([seed, epoch]).permutation(number).tolist()
+
+
+def _row(task: Task, tokenizer: Any, rng: np.random.Generator) -> PromptRow:
+    prompt = task.draw(rng)
+    return PromptRow(
+        prompt.text, tokenizer(prompt.text, add_special_tokens=False)["input_ids"], prompt.answer, {"task": prompt}
+    )

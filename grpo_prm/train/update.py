@@ -1,0 +1,322 @@
+"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Every aggregation; Controls)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..loss import Terms, kl_estimate, policy_loss, unit_terms
+from ..prm import completion_weights, group_advantages
+from ..weights import Kind, process_set_sizes, token_factors
+from .config import TrainConfig
+from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout
+
+Reference = Callable[[Layout], Tensor]  # log-probabilities of the frozen reference, shape (units,)
+
+
+class Batch(NamedTuple):
+    """The rollouts of one step; rows are group-major.
+
+    Attributes:
+        prompts: Token ids of the prompt of each group.
+        completions: Token ids of each completion, the end token included where it was sampled.
+        k: Completions of each group.
+        rewards: r, shape (completions,), float64; NaN where there is none.
+        truncated: Stopped by the length limit, shape (completions,).
+    """
+
+    prompts: Sequence[list[int]]
+    completions: Sequence[list[int]]
+    k: int
+    rewards: NDArray[np.float64]
+    truncated: NDArray[np.bool_]
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Dense group of each completion, shape (completions,)."""
+        return np.repeat(np.arange(len(self.prompts)), self.k)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each completion, shape (completions,)."""
+        return np.array([len(row) for row in self.completions], np.int64)
+
+
+class Tokens(NamedTuple):
+    """What the loss says of every completion token, completion after completion, shape (tokens,) each, on the CPU.
+
+    Attributes:
+        advantages: a_i of its completion, float64.
+        weights: w_i m_it, float64, the normaliser of the whole batch included; 0 out of the loss.
+        factor: f, float32.
+        size: The process-set size.
+    """
+
+    advantages: Tensor
+    weights: Tensor
+    factor: Tensor
+    size: Tensor
+
+
+class Updated(NamedTuple):
+    """What an update did, means over its optimizer steps.
+
+    Attributes:
+        loss: The loss.
+        grad_norm: Norm of the gradient before clipping.
+        entropy: Of the policy over the tokens trained on, nats; None without one.
+        kl: k3 estimate against the reference; None without one.
+        clipped: Share of the trained weight whose ratio is beyond its bound.
+        skipped: Optimizer steps left out since loss or gradient was not finite.
+        layout: `tree` or `padded`.
+        read: Tokens that the model read in each forward pass over the batch.
+    """
+
+    loss: float
+    grad_norm: float
+    entropy: float | None
+    kl: float | None
+    clipped: float
+    skipped: int
+    layout: str
+    read: int
+
+
+def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
+    """Group advantages, shape (completions,); 0 in zero-variance groups and where a reward is not finite."""
+    return group_advantages(batch.rewards, batch.groups, config.std)
+
+
+def loss_tokens(batch: Batch, config: TrainConfig) -> NDArray[np.int64]:
+    """Tokens of each completion in the loss, shape (completions,): none of a truncated one that is masked."""
+    return np.where(batch.truncated & config.mask_truncated, 0, batch.lengths)
+
+
+def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None) -> Tokens:
+    """Advantage, weight and factor of every token.
+
+    Args:
+        batch: The rollouts.
+        config: Aggregation, weights and controls.
+        kind: Weights other than those of the config.
+    """
+    lengths, inside = torch.from_numpy(batch.lengths), loss_tokens(batch, config)
+    weights = torch.from_numpy(completion_weights(config.aggregation, inside, config.max_new_tokens) * (inside > 0))
+    advantages = torch.from_numpy(batch_advantages(batch, config))
+    width = max(1, int(lengths.max()))
+    attended = torch.arange(width) < lengths[:, None]
+    ids = torch.zeros(attended.shape, dtype=torch.int64)
+    ids[attended] = torch.tensor([token for row in batch.completions for token in row], dtype=torch.int64)
+    sizes = process_set_sizes(ids, attended, batch.k)
+    plain = config.match_scale or config.match_norm
+    kind = kind or ("none" if plain else config.weights)
+    factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
+    found = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
+    return found._replace(factor=factor * matched_scale(found, config.power)) if config.match_scale else found
+
+
+def matched_scale(tokens: Tokens, power: float) -> float:
+    """s_a(p) = Σ w |λ|^-p |a| / Σ w |a|: what p would do to the size of the loss; 1 without advantages."""
+    pull = tokens.weights * tokens.advantages.abs()
+    total = pull.sum().item()
+    return (pull * tokens.size.double() ** -power).sum().item() / total if total > 0 else 1.0
+
+
+class _Part(NamedTuple):
+    """A micro-batch: whole groups in one forward pass."""
+
+    layout: Layout
+    terms: Terms
+    other: Terms  # with the weights whose norm is matched; the same terms without that control
+
+
+class _Sums(NamedTuple):
+    """What forward passes add up to; the weights W make means of them."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    entropy: float = 0.0
+    kl: float = 0.0
+    clipped: float = 0.0
+
+    def plus(self, other: _Sums) -> _Sums:
+        """Both, field by field."""
+        return _Sums(*map(sum, zip(self, other, strict=True)))
+
+
+def update(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: TrainConfig,
+    reference: Reference | None = None,
+) -> Updated:
+    """Take `updates_per_batch` optimizer steps over the whole batch, in micro-batches of a token budget.
+
+    Old log-probabilities are the detached ones of the first step. Groups without an advantage are not run where they
+    cannot change the gradient (β = 0). A step whose loss or gradient is not finite is skipped and counted; one whose
+    gradient is 0 still calls the optimizer, as TRL does.
+
+    Args:
+        model: A causal language model without dropout.
+        optimizer: Over its trainable parameters.
+        batch: The rollouts.
+        config: The settings.
+        reference: Needed where beta > 0.
+    """
+    device = next(model.parameters()).device
+    kind, parts = lay_out(model, batch, config, device)
+    frozen = [reference(part.layout) if config.beta and reference else None for part in parts]
+    old: list[Tensor] = []
+    sums, norms, skipped = _Sums(), [], 0
+    for _ in range(config.updates_per_batch):
+        wanted = _matched_norm(model, parts, config, frozen, old) if config.match_norm else None
+        _clear_gradients(model)
+        made = _accumulate(model, parts, config, frozen, old)
+        norm = _gradient_norm(model)
+        if not (np.isfinite(made.loss) and np.isfinite(norm)):
+            skipped += 1
+            continue
+        sums = sums.plus(made)
+        norms.append(norm)
+        _rescale(model, norm, wanted, config.max_grad_norm)
+        optimizer.step()
+    steps, weight = max(len(norms), 1), sums.weight if sums.weight > 0 else float("nan")
+    return Updated(
+        loss=sums.loss / steps if norms else float("nan"),
+        grad_norm=float(np.mean(norms)) if norms else float("nan"),
+        entropy=_or_none(sums.entropy / weight),
+        kl=_or_none(sums.kl / weight) if config.beta else None,
+        clipped=_or_none(sums.clipped / weight) or 0.0,
+        skipped=skipped,
+        layout=kind,
+        read=sum(part.layout.ids.numel() for part in parts),
+    )
+
+
+def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_Part]]:
+    """The batch in micro-batches, each laid out for the model, and in which way."""
+    tokens = batch_tokens(batch, config)
+    other = batch_tokens(batch, config, kind=config.weights) if config.match_norm else tokens
+    counts = batch.lengths.reshape(-1, batch.k).sum(axis=1)
+    pulls = (tokens.advantages * tokens.weights).abs() + (config.beta > 0) * tokens.weights
+    pull = np.array([part.sum().item() for part in pulls.split(counts.tolist())])
+    chosen = np.flatnonzero(pull > 0)
+    prompts = [batch.prompts[group] for group in chosen]
+    rows = [row for group in chosen for row in batch.completions[group * batch.k : (group + 1) * batch.k]]
+    kind = config.packing
+    if kind == "auto":
+        kind = cheaper(prompts, rows, batch.k, model) if len(chosen) else "padded"
+    opens = np.append(0, np.cumsum(counts))
+    parts = []
+    for groups in micro_batches(prompts, rows, batch.k, config.token_budget, kind):
+        mine = [rows[i] for group in groups for i in range(group * batch.k, (group + 1) * batch.k)]
+        some = [prompts[group] for group in groups]
+        layout = (tree_layout if kind == "tree" else padded_layout)(some, mine, batch.k, device)
+        at = torch.cat([torch.arange(opens[chosen[group]], opens[chosen[group] + 1]) for group in groups])
+        terms = terms_of(layout, tokens, at)
+        parts.append(_Part(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
+    return kind, parts
+
+
+def terms_of(layout: Layout, tokens: Tokens, at: Tensor) -> Terms:
+    """The terms of a layout whose completion tokens are those `at`, on its device."""
+    terms = unit_terms(
+        layout.unit.cpu(), len(layout.target), tokens.advantages[at], tokens.weights[at], tokens.factor[at]
+    )
+    return Terms(*(column.to(layout.ids.device) for column in terms))
+
+
+def _accumulate(
+    model: Any,
+    parts: Sequence[_Part],
+    config: TrainConfig,
+    frozen: Sequence[Tensor | None],
+    old: list[Tensor],
+    *,
+    other: bool = False,
+) -> _Sums:
+    """Add the gradient of every micro-batch; fills `old` when it is empty."""
+    sums, first = _Sums(), not old
+    temperature = config.temperature if config.loss_temperature is None else config.loss_temperature
+    for n, part in enumerate(parts):
+        with reading(model, part.layout):
+            logprobs, entropies = token_logprobs(model, part.layout, temperature, entropy=True)
+            if first:
+                old.append(logprobs.detach())
+            loss = policy_loss(
+                logprobs,
+                old[n],
+                part.other if other else part.terms,
+                clip_low=config.clip_low,
+                clip_high=config.clip_high,
+                beta=config.beta,
+                reference=frozen[n],
+                ratio_in_kl=config.ratio_in_kl,
+            )
+            loss.backward()
+        sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, part, frozen[n], config))
+    return sums
+
+
+def _measured(
+    loss: Tensor,
+    logprobs: Tensor,
+    old: Tensor,
+    entropies: Tensor,
+    part: _Part,
+    frozen: Tensor | None,
+    config: TrainConfig,
+) -> _Sums:
+    """Sums over the units of a micro-batch, weighted as in the loss."""
+    weight, ratio = part.terms.weight, (logprobs - old).exp()
+    beyond = (ratio > 1 + config.clip_high) * part.terms.plus - (ratio < 1 - config.clip_low) * part.terms.minus
+    pull = (part.terms.plus - part.terms.minus).clamp(min=1e-38)
+    kl = (weight * kl_estimate(logprobs, frozen)).sum() if frozen is not None else weight.new_zeros(())
+    numbers = (loss.detach(), weight.sum(), (weight * entropies).sum(), kl, (weight * beyond / pull).sum())
+    return _Sums(*torch.stack(numbers).tolist())
+
+
+def _matched_norm(
+    model: Any,
+    parts: Sequence[_Part],
+    config: TrainConfig,
+    frozen: Sequence[Tensor | None],
+    old: list[Tensor],
+) -> float:
+    """Norm of the gradient that the weights would give on this batch."""
+    _clear_gradients(model)
+    _accumulate(model, parts, config, frozen, old, other=True)
+    return _gradient_norm(model)
+
+
+def _clear_gradients(model: Any) -> None:
+    """Zeros, not None: Adam leaves a parameter without a gradient alone, and its moments with it."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+
+
+def _gradient_norm(model: Any) -> float:
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients).item()
+
+
+def _rescale(model: Any, norm: float, wanted: float | None, limit: float | None) -> None:
+    """Give the gradient the norm wanted, and no more than the limit."""
+    scale = 1.0 if wanted is None or norm == 0 else wanted / norm
+    if limit is not None:
+        scale *= min(1.0, limit / (norm * scale + 1e-6))
+    if scale != 1.0:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None

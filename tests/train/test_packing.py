@@ -1,0 +1,167 @@
+"""Trees give the log-probabilities, entropies and gradients of rows, on three families of models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import token_lists
+from train_models import tiny
+
+from grpo_prm.train.attention import NAME, attending
+from grpo_prm.train.packing import (
+    cheaper,
+    fits_tree,
+    micro_batches,
+    padded_layout,
+    reading,
+    token_logprobs,
+    tree_layout,
+)
+
+CPU = torch.device("cpu")
+PROMPTS = [[3, 4, 5, 6], [7, 8], [9]]
+ROWS = [
+    *([5, 6, 7, 1], [5, 6, 8, 9, 1], [5, 6, 7, 1], []),  # twins, and an empty one
+    *([4, 4], [4, 4, 1], [5, 1], [4, 5, 6, 7]),  # a strict prefix
+    *([1], [1], [2], [2, 1]),
+]
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen2"])
+def model(request):
+    return tiny(request.param)[0]
+
+
+def of_tokens(model, layout, temperature=0.7):
+    """Log-probability and entropy of every completion token, and the gradient of a sum over them."""
+    model.zero_grad()
+    pull = torch.linspace(-1, 1, len(layout.unit))
+    with reading(model, layout):
+        logprobs, entropies = token_logprobs(model, layout, temperature, entropy=True)
+        (logprobs[layout.unit] * pull).sum().backward()
+    slopes = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return logprobs.detach()[layout.unit], entropies[layout.unit], slopes
+
+
+def one_by_one(model, prompts, rows, k, temperature=0.7):
+    """Log-probabilities from a forward pass for every single token."""
+    found = []
+    for i, row in enumerate(rows):
+        for t, token in enumerate(row):
+            with torch.no_grad():
+                logits = model(torch.tensor([[*prompts[i // k], *row[:t]]])).logits[0, -1] / temperature
+            found.append(logits.log_softmax(-1)[token].item())
+    return found
+
+
+def test_both_layouts_are_a_forward_pass_for_every_token(model):
+    expected = one_by_one(model, PROMPTS, ROWS, 4)
+    for lay_out in (padded_layout, tree_layout):
+        found, _, _ = of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU))
+        assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_of_all_parameters_agree(model, checkpointing):
+    model.train()
+    if checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    padded, tree = (of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU)) for lay_out in (padded_layout, tree_layout))
+    model.activation_checkpointing_disable()
+    torch.testing.assert_close(padded[1], tree[1], atol=1e-5, rtol=1e-5)
+    largest = max(slope.abs().max().item() for slope in padded[2].values())
+    assert padded[2].keys() == tree[2].keys() and largest > 1
+    for name, slope in padded[2].items():
+        assert (slope - tree[2][name]).abs().max().item() <= 1e-5 * largest, name
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 3).flatmap(lambda k: st.tuples(st.just(k), st.lists(token_lists(k, 5), min_size=1, max_size=3))))
+def test_any_trees(case):
+    k, batch = case
+    rows = [[token % 40 for token in row] for group in batch for row in group]
+    prompts = [[group + 2] * (group + 1) for group in range(len(batch))]
+    model = tiny("qwen2")[0]
+    layouts = [lay_out(prompts, rows, k, CPU) for lay_out in (padded_layout, tree_layout)]
+    with torch.no_grad():
+        padded, tree = (token_logprobs(model, layout)[layout.unit] for layout in layouts)
+    torch.testing.assert_close(padded, tree, atol=2e-5, rtol=1e-5)
+    prefixes = {(i // k, tuple(row[: t + 1])) for i, row in enumerate(rows) for t in range(len(row))}
+    assert len(layouts[1].target) == len(prefixes)  # every unique token once
+    assert layouts[1].ids.numel() == len(prefixes) + sum(map(len, prompts))
+
+
+def test_an_adapter_is_trained_alike():
+    peft = pytest.importorskip("peft")
+    settings = peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    model = peft.get_peft_model(tiny("qwen2")[0], settings)
+    padded, tree = (of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU)) for lay_out in (padded_layout, tree_layout))
+    torch.testing.assert_close(padded[0], tree[0], atol=1e-5, rtol=1e-5)
+    assert padded[2] and all("lora" in name for name in padded[2])
+    for name, slope in padded[2].items():
+        torch.testing.assert_close(slope, tree[2][name], atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_that_changes_its_logits_is_scored_by_them():
+    model = tiny("llama")[0]
+    plain = token_logprobs(model, padded_layout(PROMPTS, ROWS, 4, CPU)).detach()
+    model.config.logits_scaling = 3.0  # read by other families; here it only means: do not go round the model's forward
+    torch.testing.assert_close(token_logprobs(model, padded_layout(PROMPTS, ROWS, 4, CPU)).detach(), plain)
+
+
+def test_models_that_do_not_fit_are_found_out():
+    model = tiny("qwen2")[0]
+    assert fits_tree(model) is None
+
+    class Deaf(type(model.model.layers[0].self_attn)):
+        def forward(self, hidden_states, *args, tree=None, **kwargs):
+            return super().forward(hidden_states, *args, **kwargs)
+
+    model.model.layers[0].self_attn.__class__ = Deaf
+    assert "was not told the tree" in fits_tree(model)
+
+
+def test_the_attention_is_what_it_was_afterwards():
+    model = tiny("llama")[0]
+    before = model.config._attn_implementation
+    with attending(model, NAME):
+        assert model.config._attn_implementation == NAME
+    assert model.config._attn_implementation == before != NAME
+    with pytest.raises(RuntimeError, match="stop"), attending(model, NAME):
+        raise RuntimeError("stop")
+    assert model.config._attn_implementation == before
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.sampled_from(["padded", "tree"]),
+    st.data(),
+)
+@settings(max_examples=40)
+def test_micro_batches_keep_to_the_budget(lengths, budget, kind, data):
+    k = 2
+    prompts = [[1] * length for length in lengths]
+    rows = [data.draw(st.lists(st.integers(0, 1), max_size=5)) for _ in range(k * len(lengths))]
+    batches = micro_batches(prompts, rows, k, budget, kind)
+    assert [group for batch in batches for group in batch] == list(range(len(lengths)))
+    for batch in batches:
+        some = [row for group in batch for row in rows[group * k : (group + 1) * k]]
+        lay_out = padded_layout if kind == "padded" else tree_layout
+        read = lay_out([prompts[group] for group in batch], some, k, CPU).ids.numel()
+        assert len(batch) == 1 or read <= budget
+
+
+def test_the_cheaper_layout_follows_what_is_shared():
+    model = tiny("qwen2")[0]
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(0, 40, 50).tolist()]
+    apart = [rng.integers(0, 40, 400).tolist() for _ in range(8)]
+    together = [[*apart[0][:-1], n] for n in range(8)]
+    model.config.num_hidden_layers, model.config.hidden_size = 24, 1024  # only the sizes are looked at
+    assert cheaper(prompts, together, 8, model) == "tree"
+    assert cheaper([[1]], [[n] for n in range(8)], 8, model) == "padded"
+    assert cheaper([[1]], apart, 8, model) == "padded"
