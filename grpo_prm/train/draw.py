@@ -1,0 +1,89 @@
+"""A token from uniform numbers: streams that belong to a completion, and the inverse of a cumulative distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..chance import group_seed
+
+
+def stream_keys(seed: int, step: int, names: Sequence[object], k: int) -> NDArray[np.uint64]:
+    """Key of the stream of each completion, shape (groups * k, 2), from nothing but (seed, step, group, sample)."""
+    groups = np.array([group_seed(int(seed), int(step), str(name)) for name in names], np.uint64)
+    return np.stack([np.repeat(groups, k), np.tile(np.arange(k, dtype=np.uint64), len(groups))], axis=1)
+
+
+def uniforms(keys: NDArray[np.uint64], begin: int, count: int) -> NDArray[np.float64]:
+    """Numbers in [0, 1) at the places begin to begin + count of each stream: those of `Generator(Philox(key=key))`.
+
+    Args:
+        keys: Of the streams, shape (rows, 2).
+        begin: First place, a multiple of 4: Philox makes four numbers at once.
+        count: How many.
+
+    Returns:
+        Shape (rows, count).
+    """
+    if begin % 4:
+        raise ValueError(f"the stream can be entered at multiples of 4, not at {begin}")
+    stream = np.random.Philox(key=0)  # to set its key is ten times cheaper than to make one
+    rng, state = np.random.Generator(stream), stream.state
+    state["state"]["counter"][0] = begin // 4
+    numbers = np.empty((len(keys), count))
+    for key, row in zip(keys, numbers, strict=True):
+        state["state"]["key"][:] = key
+        stream.state = state
+        rng.random(out=row)
+    return numbers
+
+
+def draw(
+    logits: Tensor, numbers: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The token of each row whose stretch of the cumulative distribution, in order of the ids, holds the number.
+
+    Args:
+        logits: Shape (rows, vocabulary); -inf is never drawn.
+        numbers: In [0, 1), float64, shape (rows,); not looked at if the temperature is 0.
+        temperature: Divisor of the logits; 0 takes the likeliest token.
+        top_p: Draw from the least set of likeliest tokens that has this probability; ties at its bound stay in.
+        top_k: Draw from this many likeliest tokens, before `top_p`; ties at the bound stay in, 0 is all.
+
+    Returns:
+        Token ids, int64, and their log-probabilities, float64, shape (rows,) each: under softmax(logits / temperature)
+        before top_k and top_p cut it, under softmax(logits) if the temperature is 0. NaN where a logit is not finite.
+    """
+    logits = logits.double()
+    if temperature not in (0, 1):
+        logits = logits / temperature
+    logits = logits - logits.amax(1, keepdim=True)
+    mass = logits.exp()
+    if temperature == 0:
+        drawn = logits.argmax(1, keepdim=True)
+    else:
+        through = _cut(mass, top_p, top_k).cumsum(1)
+        total = through[:, -1:]
+        below = torch.minimum(numbers[:, None] * total, total.nextafter(torch.zeros_like(total)))
+        drawn = torch.searchsorted(through, below, right=True).clamp_(max=logits.shape[1] - 1)
+    logprob = logits.gather(1, drawn) - mass.sum(1, keepdim=True).log()
+    return drawn[:, 0], logprob[:, 0]
+
+
+def _cut(mass: Tensor, top_p: float, top_k: int) -> Tensor:
+    """Leave the likeliest tokens their mass, shape (rows, vocabulary), and take it from the others."""
+    if 0 < top_k < mass.shape[1]:
+        least = mass.topk(top_k, 1).values[:, -1:]
+        mass = mass.where(mass >= least, 0.0)
+    if top_p < 1:
+        ranked = mass.sort(1, descending=True).values
+        before = ranked.cumsum(1) - ranked
+        inside = before < top_p * ranked.sum(1, keepdim=True)
+        inside[:, 0] = True
+        least = ranked.gather(1, inside.sum(1, keepdim=True) - 1)
+        mass = mass.where(mass >= least, 0.0)
+    return mass
