@@ -67,9 +67,8 @@ def draw(
         drawn = logits.argmax(1, keepdim=True)
     else:
         through = _cut(mass, top_p, top_k).cumsum(1)
-        total = through[:, -1:]
-        below = torch.minimum(numbers[:, None] * total, total.nextafter(torch.zeros_like(total)))
-        drawn = torch.searchsorted(through, below, right=True).clamp_(max=logits.shape[1] - 1)
+        goal = numbers[:, None] * through[:, -1:]  # rounded too it is below the total, as a number is at most 1 - 2^-53
+        drawn = torch.searchsorted(through, goal, right=True).clamp_(max=logits.shape[1] - 1)  # NaN goes past the end
     logprob = logits.gather(1, drawn) - mass.sum(1, keepdim=True).log()
     return drawn[:, 0], logprob[:, 0]
 
