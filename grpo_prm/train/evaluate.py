@@ -1,0 +1,67 @@
+"""Accuracy on held-out prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from ..interval import Interval, wilson
+from .data import PromptRow
+from .sample import sample
+
+STREAM = -1  # the step that evaluation draws for: no training step has it, and every evaluation draws alike
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    rows: Sequence[PromptRow],
+    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.bool_]],
+    *,
+    max_new_tokens: int,
+    eos: frozenset[int],
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    seed: int = 0,
+    plain: bool = True,
+    batch: int = 256,
+) -> Interval:
+    """Share of the prompts that one completion each gets right, with its Wilson interval.
+
+    Args:
+        model: A causal language model of transformers, in any mode.
+        tokenizer: Turns completions into text.
+        rows: The prompts; the draws of each depend on its place among them.
+        right: Whether each completion is right, shape (completions,).
+        max_new_tokens: Length limit of a completion.
+        eos: Ids that end a completion.
+        temperature: 0, the default, takes the likeliest token; else one completion is sampled.
+        top_p: As in `sample`.
+        top_k: As in `sample`.
+        seed: Of the draws: the same at every evaluation, and for every method under comparison.
+        plain: Leave special tokens out of the text.
+        batch: Prompts at a time, alike in length.
+
+    Returns:
+        Accuracy, low, high and the number of prompts; None where there are no prompts.
+    """
+    if not rows:
+        return Interval(None, None, None, 0)
+    order = np.argsort([len(row.ids) for row in rows], kind="stable").tolist()
+    correct = 0
+    for begin in range(0, len(rows), batch):
+        names = order[begin : begin + batch]
+        some = [rows[name] for name in names]
+        sampled = sample(
+            model, [row.ids for row in some], 1, seed=seed, step=STREAM, names=names, max_new_tokens=max_new_tokens,
+            temperature=temperature, top_p=top_p, top_k=top_k, eos=eos,
+        )  # fmt: skip
+        texts = tokenizer.batch_decode(sampled.completions, skip_special_tokens=plain)
+        correct += int(np.sum(right(some, texts)))
+    low, high = wilson(correct, len(rows))
+    return Interval(correct / len(rows), float(low), float(high), len(rows))
