@@ -125,7 +125,7 @@ def _records(source: Source) -> Iterator[tuple[str, Any]]:
 def _checked(records: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, value in records:
         if not isinstance(value, dict):
-            reason = value.reason if isinstance(value, Bad) else f"a {type(value).__name__}, not an object"
+            reason = value.reason if isinstance(value, Bad) else "not an object"
             raise InputError(f"{where}: {reason}. Each row is an object, {{...}}, with a column for the prompt.")
         yield where, value
 
@@ -153,9 +153,9 @@ def _from_hub(name: str, split: str) -> Rows:
 def _value(where: str, row: Mapping[str, Any], column: str) -> Any:
     value = at(row, column)
     if value is MISSING or value is None:
-        near = get_close_matches(column, row, 1, 0.5)
+        near = get_close_matches(column, row, 1, 0.5) if value is MISSING else []
         hint = f"It has {near[0]}: is that the same?" if near else "Fill it in, or leave the row out."
-        raise InputError(f"{where}: the column {column} is missing. {hint}")
+        raise InputError(f"{where}: the column {column} is {'null' if value is None else 'missing'}. {hint}")
     return value
 
 

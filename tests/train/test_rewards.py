@@ -1,5 +1,6 @@
 """Reward functions: where they come from, what they are given, and what becomes of those that fail."""
 
+import contextlib
 import math
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_functions_get_what_they_ask_for(mine):
 def test_a_column_that_a_function_needs_is_named(mine):
     rewards = load_rewards([f"{mine('def f(level): return 1')}:f"])
     with pytest.raises(
-        UsageError, match=r"The reward f needs level; there are answer, completion, lvel, n, prompt. Did"
+        UsageError, match=r"The reward f needs level; there are .*, lvel, n, prompt\. Did you mean lvel"
     ):
         rewards(rows("a", lvel=3), ["x"])
 
@@ -163,10 +164,8 @@ def test_the_alarm_rings_again_for_code_that_swallows_it(monkeypatch):
 
     def stubborn():
         for _ in range(2):
-            try:
+            with contextlib.suppress(BaseException):
                 time.sleep(5)
-            except BaseException:  # noqa: S110
-                pass
 
     began = time.monotonic()
     within(0.05, stubborn)
@@ -210,7 +209,7 @@ def test_outside_the_main_thread():
         (["exact", "exact*2"], r"exact is given twice"),
         (
             ["no_such:f"],
-            r"--reward no_such:f: there is no module no_such in /.*\. Run grpo-prm where the module lies\.",
+            r"no_such:f: there is no module no_such in /.*\. Run grpo-prm where the module lies\.",
         ),
         (["no.such:f"], r"there is no module no\.such"),
         (["dir/mine.py:f"], r"dir/mine\.py is a file\. Name the module: dir\.mine:f\."),
@@ -339,6 +338,6 @@ def test_math_with_an_answer_that_is_none():
 @pytest.mark.parametrize("reward", ["math", "exact"])
 def test_answers_are_needed(reward):
     with pytest.raises(
-        UsageError, match=rf"--reward {reward} compares with the answer, .* are n, prompt, solution\. .*--answer-col"
+        UsageError, match=rf"--reward {reward} compares with .* are n, prompt, solution\. .*--answer-col"
     ):
         load_rewards([reward])(rows(None, solution="1"), ["1"])
