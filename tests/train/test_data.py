@@ -18,16 +18,16 @@ TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
     "[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
 )
-WORDS = {character: n for n, character in enumerate('^$ abcdefghijklmnopqrstuvwxyz0123456789[]+=?\n{}":,')}
+WORDS = {character: n for n, character in enumerate('^~ abcdefghijklmnopqrstuvwxyz0123456789[]+=?\n{}":,')}
 ROWS = [{"prompt": "1+1=", "answer": 2, "level": 1}, {"prompt": "2+2=", "answer": 4, "level": 3}]
 
 
-def tokenizer(template=None, start=True):
+def tokenizer(template=None, start=True, single="^ $A ~"):
     """One token a character; `^` opens and `~` closes a text, as the tokenizers of some models have it."""
     inner = Tokenizer(WordLevel(WORDS, unk_token=" "))  # noqa: S106
     inner.pre_tokenizer = Split("", "isolated")
     if start:
-        inner.post_processor = processors.TemplateProcessing(single="^ $A ~", special_tokens=[("^", 0), ("~", 1)])
+        inner.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("^", 0), ("~", 1)])
     made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="^", eos_token="~")  # noqa: S106
     made.chat_template = template
     return made
@@ -75,6 +75,7 @@ def test_every_container_gives_the_same(file):
 def test_no_start_token_where_the_tokenizer_puts_none(tmp_path):
     path = write(tmp_path / "a.jsonl", ROWS)
     assert spell(load_prompts(path, tokenizer=tokenizer(start=False))[0].ids) == "1+1="
+    assert spell(load_prompts(path, tokenizer=tokenizer(single="$A ~"))[0].ids) == "1+1="
 
 
 def test_chat_template(tmp_path):

@@ -95,6 +95,7 @@ def test_what_fails_is_counted_and_shown_once(mine):
     )
     told = []
     rewards = load_rewards([f"{name}:f", "exact*0"], tell=told.append)
+    watched = load_rewards([f"{name}:f*0", "exact"], tell=told.append)
     texts = ["good", "bad\x1b[2J", "none", "text", "exit", "nan", "good"]
     got = rewards(rows(*["a"] * 7), texts)
     np.testing.assert_array_equal(got["f"], [1, math.nan, math.nan, math.nan, math.nan, math.nan, 1])
@@ -107,6 +108,7 @@ def test_what_fails_is_counted_and_shown_once(mine):
     rewards(rows("a"), ["bad"])
     assert len(told) == 1
     assert rewards.failed["f"] == 5
+    assert watched(rows("a"), ["bad"])["reward"].tolist() == [0.0]  # what is only recorded spoils nothing
 
 
 def test_a_function_that_hangs_is_interrupted(mine):
@@ -151,7 +153,7 @@ def test_an_alarm_that_was_set_goes_on():
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(TimeUp):
             within(0.05, lambda: time.sleep(5))
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 0.2
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 0.16
         time.sleep(0.3)
         assert rung == [1]
     finally:
@@ -258,6 +260,7 @@ def test_exact_and_format_import_no_mathematics():
         ("#### 42", "42", 1),
         ("42.0", "42", 0),
         ("the answer is 42", "42", 0),
+        (r"\boxed{a \} b \{}", r"a \} b \{", 1),
         ("", "42", 0),
         ("", "", 1),
     ],
@@ -320,6 +323,20 @@ def test_boxes_nest(inside, before, after):
 def test_math(completion, answer, right):
     got = load_rewards(["math"], tell=pytest.fail)(rows(answer), [completion])
     assert got["reward"].tolist() == [right]
+
+
+def test_math_in_another_thread_and_without_an_alarm_of_its_own():
+    got, rewards = [], load_rewards(["math"], 20)
+    thread = threading.Thread(target=lambda: got.append(rewards(rows("7/9"), [r"\boxed{14/18}"])["reward"].tolist()))
+    thread.start()
+    thread.join()
+    assert got == [[1.0]]
+
+    def judged():
+        rewards.parts[0].call(completion=r"\boxed{13/11}", answer="26/22")
+        return signal.getitimer(signal.ITIMER_REAL)[0]
+
+    assert within(20, judged) > 10
 
 
 def test_math_without_its_package(monkeypatch):
