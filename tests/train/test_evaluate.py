@@ -1,0 +1,48 @@
+"""Accuracy: one completion a prompt, whatever the batch."""
+
+import numpy as np
+import pytest
+from train.test_data import tokenizer
+from train.tiny_models import tiny
+
+from grpo_prm.interval import Interval, wilson
+from grpo_prm.train.data import PromptRow
+from grpo_prm.train.evaluate import STREAM, evaluate
+from grpo_prm.train.sample import sample
+
+ROWS = [PromptRow("", [3 + n % 7, *range(n % 4)], None, {"n": n}) for n in range(11)]
+SETTINGS = {"max_new_tokens": 4, "eos": frozenset({1})}
+
+
+def judged(seen):
+    def right(rows, texts):
+        seen.update({row.row["n"]: text for row, text in zip(rows, texts, strict=True)})
+        return np.array([row.row["n"] % 3 == 0 for row in rows])
+
+    return right
+
+
+@pytest.mark.parametrize(
+    "sampling", [{}, {"temperature": 1.0, "seed": 4}, {"temperature": 1.0, "top_p": 0.5, "top_k": 3}]
+)
+@pytest.mark.parametrize("batch", [2, 64])
+def test_one_completion_a_prompt(sampling, batch):
+    model, seen, words = tiny("llama", vocabulary=40), {}, tokenizer()
+    got = evaluate(model, words, ROWS, judged(seen), **SETTINGS, **sampling, batch=batch)
+    low, high = wilson(4, 11)
+    assert got == Interval(4 / 11, low, high, 11)
+    how = {"temperature": 0.0, "seed": 0} | sampling
+    want = sample(model, [row.ids for row in ROWS], 1, step=STREAM, names=range(11), **SETTINGS, **how)
+    assert seen == dict(enumerate(words.batch_decode(want.completions, skip_special_tokens=True)))
+
+
+def test_special_tokens_are_kept_if_asked():
+    model, seen = tiny("llama", vocabulary=40), {}
+    model.lm_head.weight.data[:] = 0  # the likeliest token of all alike is the first, the start token
+    for plain, text in ((True, ""), (False, "^ ^ ^ ^")):
+        evaluate(model, tokenizer(), ROWS[:1], judged(seen), plain=plain, **SETTINGS)
+        assert seen[0] == text
+
+
+def test_no_prompts():
+    assert evaluate(tiny("gpt2"), tokenizer(), [], pytest.fail, **SETTINGS) == Interval(None, None, None, 0)
