@@ -28,7 +28,7 @@ def only_reason(tmp_path, bad, **options):
     ("bad", "reason"),
     [
         ("not json", ": not JSON (Expecting value"),
-        ('{"step": 1, "gro', ": not JSON (Unterminated string"),
+        ('{"step": 1, "gro', ": not JSON (Unterminated string starting at character 13)"),
         ("[1, 2]", ": expected an object, got a list"),
         (b'{"group": "\xff"}', ": invalid UTF-8 (byte 12 of the line)"),
         (row(reward=None), "reward: null"),
