@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -43,22 +45,31 @@ def show_summary(summary: dict[str, Any], folder: str) -> None:
         folder: The folder of the analysis, for what to do next.
     """
     console = Console(markup=False, highlight=False, emoji=False)
-    for title, body in (
-        ("What was read", _read(summary)),
-        ("Do completions overlap?", _overlap(summary)),
-        ("Do the branches say anything?", _informative(summary)),
-        ("Where does it hurt?", _defects(summary)),
-        ("What would λ-GRPO change here?", _change(summary)),
-        ("Worst groups", _worst(summary, shlex.quote(folder))),
-        ("Next", _next(summary, folder)),
-    ):
-        console.print(Text(title, style="bold"))
-        for part in body:
-            if isinstance(part, Command):
-                console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
-            else:
-                console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
-        console.print()
+    with trimmed(console):
+        for title, body in (
+            ("What was read", _read(summary)),
+            ("Do completions overlap?", _overlap(summary)),
+            ("Do the branches say anything?", _informative(summary)),
+            ("Where does it hurt?", _defects(summary)),
+            ("What would λ-GRPO change here?", _change(summary)),
+            ("Worst groups", _worst(summary, shlex.quote(folder))),
+            ("Next", _next(summary, folder)),
+        ):
+            console.print(Text(title, style="bold"))
+            for part in body:
+                if isinstance(part, Command):
+                    console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
+                else:
+                    console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
+            console.print()
+
+
+@contextmanager
+def trimmed(console: Console) -> Generator[None]:
+    """Write what is printed inside without the spaces that rich fills lines up with."""
+    with console.capture() as page:
+        yield
+    console.file.write(re.sub(r" +$", "", page.get(), flags=re.MULTILINE))
 
 
 class Command(str):
