@@ -20,7 +20,7 @@ class Tables(Protocol):
 
     Attributes:
         training: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`; `null_mean`, `null_low` and `null_high` (the
-            same share under permuted rewards) where known.
+            same share with the rewards dealt anew) where known.
         groups: `run`, `path_depth`, `intermediate_proportion`.
         baseline: The same of cross-prompt pseudo-groups.
         process_steps: `run`, `start`, `size`, `k`, `tokens`, `advantage`, `zero_variance`.

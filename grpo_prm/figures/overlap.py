@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from .series import OBSERVED, colour_of, dash, draw_series, has_course, known, series_entries
 from .style import COLUMN, PAPER, REFERENCE, Unit, from_zero, given_axes, new_axes, percent, run_entries, sentence
 
-NAMES = {OBSERVED: "within groups", "baseline": "across prompts"}
+NAMES = {OBSERVED: "within groups", "baseline": "cross-prompt"}
 
 
 def _labels(unit: Unit, gap: str) -> dict[str, str]:

@@ -107,7 +107,7 @@ def test_one_step_is_points_with_bars_by_series():
             assert bar.lines[0].get_ydata()[0] == row["mean"]
             low, high = bar.lines[2][0].get_segments()[0][:, 1]
             assert (low, high) == pytest.approx((row["low"], row["high"]))
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\nshuffled"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\ndealt anew"]
 
 
 def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
