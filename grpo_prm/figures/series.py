@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from .style import BAND, REFERENCE, RUNS_BANDED, colours, run_entries, sentence
@@ -98,7 +98,19 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
     axes.set_xlabel("training step")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    steps = table["step"].drop_nulls().unique().sort().to_list()
+    axes.xaxis.set_major_locator(
+        FixedLocator(_apart(steps)) if len(steps) <= FEW else MaxNLocator(nbins=5, integer=True)
+    )
+
+
+def _apart(steps: list[int]) -> list[int]:
+    """Some of the steps, in order: the first, and each that a quarter of the axis parts from the one before."""
+    chosen = steps[:1]
+    for step in steps:
+        if 4 * (step - chosen[-1]) >= steps[-1] - steps[0] > 0:
+            chosen.append(step)
+    return chosen
 
 
 def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> None:

@@ -110,6 +110,15 @@ def test_one_step_is_points_with_bars_by_series():
         assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\ndealt anew"]
 
 
+@pytest.mark.parametrize("steps", [(0, 8, 16, 24, 32, 40, 48, 56), (3, 5), (1, 2, 3, 4, 100), tuple(range(12))])
+def test_few_steps_have_their_ticks_where_they_are(steps):
+    table = figure_tables(SimpleNamespace(**analysis_tables(steps=steps, groups=5)))["defects_over_training"]
+    for axes in FIGURES["defects_over_training"](table).axes:
+        ticks = axes.get_xticks()
+        assert set(ticks) <= set(steps) and ticks[0] == steps[0] and 2 <= len(ticks) <= 5
+        assert min(np.diff(ticks)) >= (steps[-1] - steps[0]) / 4
+
+
 def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
     logs = [analysis_tables(runs=("a",)), analysis_tables(runs=("b",), steps=(None,), intervals=False)]
     both = {name: pl.concat([log[name] for log in logs], how="vertical_relaxed") for name in logs[0]}
