@@ -46,7 +46,7 @@ def defects_over_training(
             part = table.filter(statistic=statistic)
             draw_series(panel, part, runs, NAMES, course=course, empty=f"no {title} {unit}s\nto count in this log")
             panel.set_title(title)
-            percent(panel)
+            percent(panel.yaxis)
         panels[0].set_ylabel(f"share of {unit}s")
         from_zero(panels)
     return figure

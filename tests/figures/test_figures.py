@@ -139,6 +139,14 @@ def test_distributions_are_drawn_as_steps():
             np.testing.assert_array_equal(line.get_xydata(), part.select("value", "share").to_numpy())
 
 
+def test_proportions_are_percent_as_on_the_page():
+    made = tables("usual")
+    for name, way in (("overlap_over_training", "yaxis"), ("overlap_over_groups", "xaxis")):
+        depth, proportion = FIGURES[name](made[name]).axes
+        assert getattr(proportion, way).get_major_formatter()(0.25) == "25 %"
+        assert "%" not in getattr(depth, way).get_major_formatter()(0.25)
+
+
 def test_bins_of_positions_are_stairs_and_few_steps_points():
     table = tables("usual")["advantage_by_position"]
     figure = FIGURES["advantage_by_position"](table)
