@@ -94,6 +94,22 @@ def test_an_unknown_mean_is_a_gap_and_an_unknown_interval_no_band():
     )
 
 
+@pytest.mark.parametrize("runs", [("a",), ("a", "b")])
+@pytest.mark.parametrize("name", ["defects_over_training", "overlap_over_training"])
+def test_gaps_in_a_band_are_explained(name, runs):
+    table = figure_tables(SimpleNamespace(**analysis_tables(runs=runs, groups=5)))[name]
+    none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
+            for c in ("low", "high")]  # fmt: skip
+
+    def said(table):
+        return [t.get_text() for legend in FIGURES[name](table).legends for t in legend.get_texts()]
+
+    assert said(table.with_columns(none))[-1] == "no band: < 20 prompts"
+    assert not any("no band" in text for text in said(table))
+    bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
+    assert not any("no band" in text for text in said(bare))  # there is no band to have a gap
+
+
 def test_one_step_is_points_with_bars_by_series():
     table = tables("one step")["defects_over_training"]
     for axes, statistic in zip(
