@@ -1,4 +1,4 @@
-"""The defect over training: suppressed-good and boosted-bad tokens, beside what they are with the rewards dealt anew."""
+"""The defect over training: suppressed-good and boosted-bad tokens, beside those of rewards dealt anew."""
 
 from __future__ import annotations
 

@@ -163,13 +163,35 @@ def test_proportions_are_percent_as_on_the_page():
         assert "%" not in getattr(depth, way).get_major_formatter()(0.25)
 
 
+def pieces(stairs):
+    """Begin, end and height of each piece of stairs that is there."""
+    values, edges, _ = stairs.get_data()
+    return [(a, b, v) for a, b, v in zip(edges[:-1], edges[1:], values, strict=True) if not np.isnan(v)]
+
+
+def test_a_bin_ends_with_its_last_position_and_has_bands_of_twenty_groups_or_more():
+    table = tables("usual")["advantage_by_position"][:3].with_columns(
+        first=pl.Series([1, 4, 9]), last=pl.Series([2, 8, 9]), groups=pl.Series([20, 19, 300])
+    )
+    figure = FIGURES["advantage_by_position"](table)
+    outer, inner, median = figure.axes[0].patches
+    assert [piece[:2] for piece in pieces(median)] == [(1, 3), (4, 9), (9, 10)]
+    assert [piece[:2] for piece in pieces(outer)] == [piece[:2] for piece in pieces(inner)] == [(1, 3), (9, 10)]
+    few = FIGURES["advantage_by_position"](table.with_columns(groups=19))
+    assert [text.get_text() for text in few.legends[0].get_texts()] == ["median step"]
+    all_texts(figure)  # draws it
+
+
 def test_bins_of_positions_are_stairs_and_few_steps_points():
     table = tables("usual")["advantage_by_position"]
     figure = FIGURES["advantage_by_position"](table)
-    stairs = {patch.get_gid(): patch for patch in figure.axes[0].patches}
-    np.testing.assert_array_equal(stairs["base"].get_data().values, table["median"].to_numpy())
-    np.testing.assert_array_equal(stairs["base"].get_data().edges, [*table["first"], table["last"][-1] + 1])
-    assert len(figure.axes[0].patches) == 3
+    bands, (median,) = (
+        [p for p in figure.axes[0].patches if not p.get_gid()],
+        [p for p in figure.axes[0].patches if p.get_gid() == "base"],
+    )
+    wanted = [(row["first"], row["last"] + 1, row["median"]) for row in table.rows(named=True)]
+    assert pieces(median) == wanted and len(bands) == 2
+    assert pieces(bands[0]) == [(*at[:2], high) for at, high in zip(wanted, table["q95"], strict=True)]
     few = tables("no step")["advantage_by_position"]
     points = lines(FIGURES["advantage_by_position"](few).axes[0])["base"]
     np.testing.assert_array_equal(points.get_xydata(), few.select("first", "median").to_numpy())
