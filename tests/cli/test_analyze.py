@@ -78,6 +78,20 @@ def test_the_commands_for_the_worst_groups_work(tmp_path):
     assert "◀ suppressed good" in done.stdout and "--std none" in page
 
 
+def test_an_analysis_is_no_log_and_says_where_it_comes_from(log, tmp_path):
+    run("analyze", log.name, "--no-figures", cwd=tmp_path)
+    for command in (["inspect", "log.prm"], ["analyze", "log.prm"], ["convert", "log.prm", "out.parquet"]):
+        done = run(*command, cwd=tmp_path)
+        assert done.returncode == 3 and done.stdout == ""
+        assert done.stderr == (
+            "error: log.prm: an analysis, not a log; it was made from log.jsonl."
+            " Look into it with grpo-prm tree log.prm, or name the log.\n"
+        )
+    assert run("tree", "log.prm", cwd=tmp_path).returncode == 0
+    (tmp_path / "log.prm" / "summary.json").write_text("[]")
+    assert "made from rollouts. Look" in run("inspect", "log.prm", cwd=tmp_path).stderr
+
+
 def test_standard_input(log, tmp_path):
     with log.open() as file:
         done = run("analyze", "-", "--no-figures", "--json", cwd=tmp_path, stdin=file)
