@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from grpo_prm.printable import printable
 
+PROMPT = 60  # characters of a prompt
 PAPER = {"non_trivial": "99.8 %"}
 OVERLAP = {
     "path_depth": "path depth",
@@ -37,12 +38,15 @@ MADE = {
 }
 
 
-def show_summary(summary: dict[str, Any], folder: str) -> None:
+def show_summary(
+    summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str] | None = None
+) -> None:
     """Print the page on stdout.
 
     Args:
         summary: The content of summary.json.
         folder: The folder of the analysis, for what to do next.
+        prompts: Of groups (run, step, group_key) whose key says nothing to a reader.
     """
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
@@ -52,7 +56,7 @@ def show_summary(summary: dict[str, Any], folder: str) -> None:
             ("Do the branches say anything?", _informative(summary)),
             ("Where does it hurt?", _defects(summary)),
             ("What would λ-GRPO change here?", _change(summary)),
-            ("Worst groups", _worst(summary, shlex.quote(folder))),
+            ("Worst groups", _worst(summary, shlex.quote(folder), prompts or {})),
             ("Next", _next(summary, folder)),
         ):
             console.print(Text(title, style="bold"))
@@ -239,7 +243,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str]:
         yield "That is close to no change: whatever it gained here would be a change of learning rate."
 
 
-def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
+def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
     worst = summary["defects"]["worst_groups"]
     if not worst:
         yield "No group has a suppressed-good token."
@@ -247,7 +251,10 @@ def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
     for group in worst[:3]:
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
-        yield f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down:"
+        prompt = " ".join(prompts.get((group["run"], group["step"], group["group_key"]), "").split())
+        start = prompt if len(prompt) <= PROMPT else f"{prompt[:PROMPT].rstrip()}…"
+        pushed = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
+        yield f"{pushed}; prompt: {start}" if start else f"{pushed}:"
         yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_same(summary['source']['options'])}")
 
 

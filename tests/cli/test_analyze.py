@@ -78,6 +78,17 @@ def test_the_commands_for_the_worst_groups_work(tmp_path):
     assert "◀ suppressed good" in done.stdout and "--std none" in page
 
 
+def test_a_worst_group_that_is_named_by_a_hash_shows_its_prompt(tmp_path):
+    some = [row | {"prompt": "What \n is\x1b[2J " + 20 * "the sum " + row["prompt"]} for row in rows(groups=1)]
+    log = write(tmp_path / "log.jsonl", [row | {"reward": int(i != 1)} for i, row in enumerate(some)])
+    named = run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout
+    assert "good tokens pushed down:\n" in named and "What is" not in named
+    write(log, [{k: v for k, v in json.loads(line).items() if k != "uid"} for line in log.read_text().splitlines()])
+    hashed = " ".join(run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout.split())
+    start = ("What is\x1b[2J " + 20 * "the sum ")[:60].rstrip().replace("\x1b", r"\x1b")
+    assert f"good tokens pushed down; prompt: {start}… grpo-prm tree log.prm --group 1:" in hashed
+
+
 def test_an_analysis_is_no_log_and_says_where_it_comes_from(log, tmp_path):
     run("analyze", log.name, "--no-figures", cwd=tmp_path)
     for command in (["inspect", "log.prm"], ["analyze", "log.prm"], ["convert", "log.prm", "out.parquet"]):
