@@ -50,6 +50,7 @@ def analyze(
     from grpo_prm.analysis import analyze as measure
     from grpo_prm.errors import RejectedError
     from grpo_prm.measure import Options
+    from grpo_prm.samples import prompts_behind
     from grpo_prm.write import output_folder, summary_text, write_tables
 
     from .page import show_summary
@@ -74,7 +75,7 @@ def analyze(
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
-        show_summary(analysis.summary, str(out))
+        show_summary(analysis.summary, str(out), prompts_behind(analysis.samples))
     if strict and (rejected := analysis.summary["counts"]["rejected"]):
         rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
         raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")

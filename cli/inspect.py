@@ -73,12 +73,16 @@ def show(found: Inspection) -> None:
 
     from grpo_prm.printable import printable
 
+    from .page import trimmed
+
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for title, lines in _rows(found):
         table.add_row(title, Text(printable("\n".join(lines), "\n")))
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    console = Console(markup=False, highlight=False, emoji=False)
+    with trimmed(console):
+        console.print(table)
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from grpo_prm.printable import printable
 
+PROMPT = 60  # characters of a prompt
 PAPER = {"non_trivial": "99.8 %"}
 OVERLAP = {
     "path_depth": "path depth",
@@ -35,30 +38,42 @@ MADE = {
 }
 
 
-def show_summary(summary: dict[str, Any], folder: str) -> None:
+def show_summary(
+    summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str] | None = None
+) -> None:
     """Print the page on stdout.
 
     Args:
         summary: The content of summary.json.
         folder: The folder of the analysis, for what to do next.
+        prompts: Of groups (run, step, group_key) whose key says nothing to a reader.
     """
     console = Console(markup=False, highlight=False, emoji=False)
-    for title, body in (
-        ("What was read", _read(summary)),
-        ("Do completions overlap?", _overlap(summary)),
-        ("Do the branches say anything?", _informative(summary)),
-        ("Where does it hurt?", _defects(summary)),
-        ("What would λ-GRPO change here?", _change(summary)),
-        ("Worst groups", _worst(summary, shlex.quote(folder))),
-        ("Next", _next(summary, folder)),
-    ):
-        console.print(Text(title, style="bold"))
-        for part in body:
-            if isinstance(part, Command):
-                console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
-            else:
-                console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
-        console.print()
+    with trimmed(console):
+        for title, body in (
+            ("What was read", _read(summary)),
+            ("Do completions overlap?", _overlap(summary)),
+            ("Do the branches say anything?", _informative(summary)),
+            ("Where does it hurt?", _defects(summary)),
+            ("What would λ-GRPO change here?", _change(summary)),
+            ("Worst groups", _worst(summary, shlex.quote(folder), prompts or {})),
+            ("Next", _next(summary, folder)),
+        ):
+            console.print(Text(title, style="bold"))
+            for part in body:
+                if isinstance(part, Command):
+                    console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
+                else:
+                    console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
+            console.print()
+
+
+@contextmanager
+def trimmed(console: Console) -> Generator[None]:
+    """Write what is printed inside without the spaces that rich fills lines up with."""
+    with console.capture() as page:
+        yield
+    console.file.write(re.sub(r" +$", "", page.get(), flags=re.MULTILINE))
 
 
 class Command(str):
@@ -228,7 +243,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str]:
         yield "That is close to no change: whatever it gained here would be a change of learning rate."
 
 
-def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
+def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
     worst = summary["defects"]["worst_groups"]
     if not worst:
         yield "No group has a suppressed-good token."
@@ -236,7 +251,10 @@ def _worst(summary: dict[str, Any], folder: str) -> Iterator[str]:
     for group in worst[:3]:
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
-        yield f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down:"
+        prompt = " ".join(prompts.get((group["run"], group["step"], group["group_key"]), "").split())
+        start = prompt if len(prompt) <= PROMPT else f"{prompt[:PROMPT].rstrip()}…"
+        pushed = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
+        yield f"{pushed}; prompt: {start}" if start else f"{pushed}:"
         yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_same(summary['source']['options'])}")
 
 

@@ -21,6 +21,7 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, int], None]]:
         def move(done: int, total: int, rows: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
             said = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+            said = said if rows else "steps out of order: first of two passes"
             bar.update(task, completed=done, total=total or None, rate=said)
 
         yield move

@@ -20,10 +20,10 @@ class Tables(Protocol):
 
     Attributes:
         training: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`; `null_mean`, `null_low` and `null_high` (the
-            same share under permuted rewards) where known.
+            same share with the rewards dealt anew) where known.
         groups: `run`, `path_depth`, `intermediate_proportion`.
         baseline: The same of cross-prompt pseudo-groups.
-        process_steps: `run`, `start`, `size`, `k`, `tokens`, `advantage`, `zero_variance`.
+        process_steps: `run`, `group`, `start`, `size`, `k`, `tokens`, `advantage`, `zero_variance`.
     """
 
     @property
@@ -110,16 +110,17 @@ def _distribution(frame: Frame, statistic: str, series: str) -> pl.DataFrame:
 
 
 def by_position(process_steps: Frame) -> pl.DataFrame:
-    """Quantiles of the step advantage A(λ) by where a step begins: `run, first, last, steps, q05 ... q95`.
+    """Quantiles of the step advantage A(λ) by where a step begins: `run, first, last, steps, groups, q05 ... q95`.
 
     Intermediate steps with a loss token, each once, in groups whose rewards differ. `first` and `last` are the least
     and greatest position (from 1) of the steps in a bin; bins hold about equally many steps, those of one position
-    stay together. Of fewer than `2 * BIN` steps in a run each is a row of its own.
+    stay together. `groups` is how many groups these steps are of. Of fewer than `2 * BIN` steps in a run each is a row
+    of its own.
     """
     steps = (
         process_steps.lazy()
         .filter(pl.col("size") > 1, pl.col("size") < pl.col("k"), pl.col("tokens") > 0, ~pl.col("zero_variance"))
-        .select("run", position=pl.col("start") + 1, advantage=pl.col("advantage"))
+        .select("run", "group", position=pl.col("start") + 1, advantage=pl.col("advantage"))
         .filter(pl.col("advantage").is_not_null() & pl.col("advantage").is_not_nan())
         .sort("run", "position", "advantage")
     )
@@ -136,6 +137,7 @@ def by_position(process_steps: Frame) -> pl.DataFrame:
             first=pl.col("position").min(),
             last=pl.col("position").max(),
             steps=pl.len().cast(pl.Int64),
+            groups=pl.col("group").n_unique().cast(pl.Int64),
             **{name: advantage.quantile(q, "linear") for name, q in QUANTILES.items()},
         )
         .sort("run", "bin")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .chance import group_seed
 from .forest import Floats, Ints
+from .read.grouping import hashed
 
 EACH = 10  # groups of each kind
 
@@ -55,3 +56,13 @@ class Samples:
         table = pl.concat([self._rows[group] for group in kinds], how="diagonal")
         named = pl.DataFrame({"group": list(kinds), "kind": list(kinds.values())})
         return table.join(named, on="group").sort("group", "sample")
+
+
+def prompts_behind(samples: pl.DataFrame) -> dict[tuple[str, int | None, str], str]:
+    """Prompts of the groups (run, step, group_key) that are named by a hash of theirs, as which nobody knows them."""
+    heads = samples.unique("group", keep="first")["run", "step", "group_key", "prompt"]
+    return {
+        (run, step, key): prompt
+        for run, step, key, prompt in heads.iter_rows()
+        if prompt is not None and key.partition("#")[0] == hashed(prompt)
+    }

@@ -31,7 +31,7 @@ def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, totals: Totals,
         groups: The groups table.
         baseline: The pseudo-groups; their figures are named `baseline_NAME`. They share prompts within a step, so that
             a step gives no interval of them.
-        totals: What permuted rewards give in each step.
+        totals: What the rewards dealt anew give in each step.
         seed: Of the resamples.
 
     Returns:

@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm import samples as module
 from grpo_prm.chance import group_seed
-from grpo_prm.samples import EACH, Samples
+from grpo_prm.read.grouping import hashed
+from grpo_prm.samples import EACH, Samples, prompts_behind
 
 MOST = 3  # groups of each kind in these tests
 
@@ -101,3 +102,17 @@ def test_columns_that_one_batch_lacks_are_null_there():
     samples.add(table.filter(pl.col("group") == 0), groups[:1])
     samples.add(table.filter(pl.col("group") == 1).with_columns(answer=pl.lit("4")), groups[1:])
     assert samples.table()["answer"].to_list() == [None, None, "4", "4"]
+
+
+def test_prompts_behind_hashes_and_no_others():
+    table = pl.DataFrame(
+        {
+            "run": ["r"] * 4,
+            "step": [1, 1, None, 2],
+            "group": [0, 0, 1, 2],
+            "group_key": [hashed("a\n"), hashed("a\n"), hashed("b") + "#2", "p7"],
+            "prompt": ["a\n", "a\n", "b", "c"],
+        }
+    )
+    assert prompts_behind(table) == {("r", 1, hashed("a\n")): "a\n", ("r", None, hashed("b") + "#2"): "b"}
+    assert prompts_behind(table.with_columns(prompt=pl.lit(None, pl.String))) == {}

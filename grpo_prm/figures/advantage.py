@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
+from ..figure_tables import QUANTILES
+from ..interval import FEW_CLUSTERS
 from .style import (
     BAND,
     COLUMN,
@@ -36,11 +39,12 @@ def advantage_by_position(
 ) -> Figure:
     """Draw the median of A of intermediate process steps by where they begin, with the middle 50 and 90 %.
 
-    Few steps are drawn one by one; of several runs the 90 % band is left out.
+    Few steps are drawn one by one; of several runs the 90 % band is left out. A bin reaches from the first to the last
+    position at which a step of it begins; one with steps of fewer than `FEW_CLUSTERS` groups has its median only.
 
     Args:
         table: `figure_tables(...)["advantage_by_position"]`: `run`, `first`, `last` (positions from 1, ends of a bin
-            included), `steps`, `q05`, `q25`, `median`, `q75`, `q95`; a row of one step is that step.
+            included), `steps`, `groups`, `q05`, `q25`, `median`, `q75`, `q95`; a row of one step is that step.
         axes: Where to draw; None makes a figure.
         unit: What positions count.
         width: Inches.
@@ -57,7 +61,7 @@ def advantage_by_position(
             return figure
         panel.axhline(0, color=REFERENCE, linewidth=0.6, zorder=1)
         for run, colour in colours(runs).items():
-            part = table.filter(pl.col("run") == run)
+            part = table.filter(pl.col("run") == run).sort("first")
             if part["steps"].max() == 1:
                 panel.plot(part["first"], part["median"], "o", color=colour, alpha=0.7, gid=run)
             else:
@@ -70,13 +74,33 @@ def advantage_by_position(
 
 
 def _draw_bins(axes: Axes, table: pl.DataFrame, colour: str, *, runs: int, gid: str) -> None:
-    table = table.sort("first")
-    edges = np.append(table["first"].to_numpy(), table["last"][-1] + 1)
+    edges, bin_of = _extents(table)
+    values = {name: _inside(table[name].to_numpy(), bin_of) for name in QUANTILES}
+    sure = _inside(np.where(_banded(table), 0.0, np.nan), bin_of)
     bands = [("q05", "q95")] * (runs == 1) + [("q25", "q75")] * (runs <= RUNS_BANDED)
     for low, high in bands:
-        area: Any = {"baseline": table[low].to_numpy(), "fill": True, "alpha": BAND, "linewidth": 0}
-        axes.stairs(table[high].to_numpy(), edges, color=colour, **area)
-    axes.stairs(table["median"].to_numpy(), edges, baseline=None, color=colour, linewidth=1.2, gid=gid)
+        area: Any = {"baseline": values[low] + sure, "fill": True, "alpha": BAND, "linewidth": 0}
+        axes.stairs(values[high] + sure, edges, color=colour, **area)
+    axes.stairs(values["median"], edges, baseline=None, color=colour, linewidth=1.2, gid=gid)
+
+
+def _extents(table: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Edges of the bins of a run and of the gaps between them, and the bin in each interval, -1 in a gap."""
+    first, last = table["first"].to_numpy(), table["last"].to_numpy()
+    edges = np.stack([first, last + 1], axis=1).ravel()
+    bin_of = np.stack([np.arange(len(first)), np.full(len(first), -1)], axis=1).ravel()[:-1]
+    real = np.diff(edges) > 0
+    return np.append(edges[:-1][real], edges[-1]), bin_of[real]
+
+
+def _inside(values: NDArray[np.float64], bin_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values of the bins in their intervals, NaN in gaps."""
+    return np.where(bin_of < 0, np.nan, values[bin_of])
+
+
+def _banded(table: pl.DataFrame) -> NDArray[np.bool_]:
+    """Bins with steps of enough groups to say how these are spread."""
+    return table["groups"].to_numpy() >= FEW_CLUSTERS
 
 
 def _set_scale(axes: Axes, table: pl.DataFrame) -> None:
@@ -91,11 +115,13 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     if table.is_empty():
         return []
     binned, colour = table["steps"].to_numpy().max() > 1, colours(runs)[runs[0]]
+    banded = binned and _banded(table).any()
     if len(runs) > 1:
         middle = [(Patch(facecolor=REFERENCE, alpha=BAND), "middle 50 %")]
-        return run_entries(runs) + (middle if binned and len(runs) <= RUNS_BANDED else [])
+        return run_entries(runs) + (middle if banded and len(runs) <= RUNS_BANDED else [])
     if not binned:
         return [(Line2D([], [], color=colour, marker="o", linestyle="none"), "one intermediate step")]
     half = Patch(facecolor=colour, alpha=1 - (1 - BAND) ** 2)  # as dark as two bands over one another
     outer = Patch(facecolor=colour, alpha=BAND)
-    return [(Line2D([], [], color=colour), "median step"), (half, "middle 50 %"), (outer, "middle 90 %")]
+    bands = [(half, "middle 50 %"), (outer, "middle 90 %")] if banded else []
+    return [(Line2D([], [], color=colour), "median step"), *bands]

@@ -1,4 +1,4 @@
-"""The defect over training: suppressed-good and boosted-bad tokens, beside what shuffled rewards would give."""
+"""The defect over training: suppressed-good and boosted-bad tokens, beside those of rewards dealt anew."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from .series import OBSERVED, draw_series, has_course, known, series_entries
 from .style import COLUMN, PAPER, Unit, from_zero, given_axes, new_axes, percent
 
-NAMES = {OBSERVED: "observed", "chance": "rewards shuffled"}
+NAMES = {OBSERVED: "observed", "chance": "rewards dealt anew"}
 TITLES = {"suppressed_good": "suppressed good", "boosted_bad": "boosted bad"}
 
 
@@ -22,7 +22,7 @@ def defects_over_training(
     """Draw the share of suppressed-good and of boosted-bad tokens against the training step.
 
     Suppressed good: tokens of above-mean completions in a step with A(λ) < 0; boosted bad: the reverse. Bands are 95 %
-    intervals; `chance` is the same share under permuted rewards, with its 95 % range.
+    intervals; `chance` is the same share with the rewards dealt anew, with its 95 % range.
 
     Args:
         table: `figure_tables(...)["defects_over_training"]`: `run`, `step`, `statistic`, `series` (`observed` or
@@ -46,7 +46,7 @@ def defects_over_training(
             part = table.filter(statistic=statistic)
             draw_series(panel, part, runs, NAMES, course=course, empty=f"no {title} {unit}s\nto count in this log")
             panel.set_title(title)
-            percent(panel)
+            percent(panel.yaxis)
         panels[0].set_ylabel(f"share of {unit}s")
         from_zero(panels)
     return figure

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from .series import OBSERVED, colour_of, dash, draw_series, has_course, known, series_entries
 from .style import COLUMN, PAPER, REFERENCE, Unit, from_zero, given_axes, new_axes, percent, run_entries, sentence
 
-NAMES = {OBSERVED: "within groups", "baseline": "across prompts"}
+NAMES = {OBSERVED: "within groups", "baseline": "cross-prompt"}
+SHARES = ("intermediate_proportion",)
 
 
 def _labels(unit: Unit, gap: str) -> dict[str, str]:
@@ -51,6 +52,8 @@ def overlap_over_training(
             part = table.filter(statistic=statistic)
             draw_series(panel, part, runs, NAMES, course=course, empty=f"no {statistic.replace('_', ' ')}\nin this log")
             panel.set_title(label)
+            if statistic in SHARES:
+                percent(panel.yaxis)
         if course and axes is None:
             panels[0].set_xlabel("")
         from_zero(panels)
@@ -85,7 +88,9 @@ def overlap_over_groups(
                 look: Any = {"color": colour_of(runs, run, series), "linestyle": dash(series), "gid": f"{run}/{series}"}
                 panel.step(curve["value"], curve["share"], where="post", clip_on=False, zorder=3, **look)
             panel.set(xlabel=label, ylim=(0, 1), xlim=(0, max(1.05 * part["value"].to_numpy().max(), 1e-3)))
-            percent(panel)
+            percent(panel.yaxis)
+            if statistic in SHARES:
+                percent(panel.xaxis)
         panels[0].set_ylabel("groups with at most this")
     return figure
 

@@ -9,9 +9,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
+from ..interval import FEW_CLUSTERS
 from .style import BAND, REFERENCE, RUNS_BANDED, colours, run_entries, sentence
 
 OBSERVED = "observed"
@@ -52,14 +53,25 @@ def draw_series(
 
 
 def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> list[tuple[Any, str]]:
-    """Legend of `draw_series`: the series of one run; of several the runs, and the line style of each series."""
+    """Legend of `draw_series`: the series of one run; of several the runs, and the line style of each series.
+
+    Where a band has gaps, a last entry without a handle says why.
+    """
     present, course = [name for name in names if name in table["series"]], has_course(table)
+    gaps = _gaps(table) if course and len(runs) <= RUNS_BANDED else []
     if len(runs) > 1:
         styles = [(Line2D([], [], color=REFERENCE, linestyle=dash(name)), names[name]) for name in present]
-        return run_entries(runs) + (styles if course and len(present) > 1 else [])
+        return run_entries(runs) + (styles if course and len(present) > 1 else []) + gaps
     if not course:
         return []  # the axis names the series
-    return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present]
+    return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present] + gaps
+
+
+def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
+    """Why the band of what was observed is missing in places, if it is."""
+    has = table.filter(series=OBSERVED)["low"].is_not_null()
+    unsure = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")]
+    return unsure if has.any() and not has.all() else []
 
 
 def dash(series: str) -> Literal["-", "--"]:
@@ -98,7 +110,19 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
     axes.set_xlabel("training step")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    steps = table["step"].drop_nulls().unique().sort().to_list()
+    axes.xaxis.set_major_locator(
+        FixedLocator(_apart(steps)) if len(steps) <= FEW else MaxNLocator(nbins=5, integer=True)
+    )
+
+
+def _apart(steps: list[int]) -> list[int]:
+    """Some of the steps, in order: the first, and each that a quarter of the axis parts from the one before."""
+    chosen = steps[:1]
+    for step in steps:
+        if 4 * (step - chosen[-1]) >= steps[-1] - steps[0] > 0:
+            chosen.append(step)
+    return chosen
 
 
 def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> None:

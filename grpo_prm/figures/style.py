@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
@@ -138,6 +139,6 @@ def from_zero(axes: Sequence[Axes]) -> None:
             panel.set_ylim(0, 1.08 * top if top > 0 else 1)
 
 
-def percent(axes: Axes) -> None:
-    """Write shares in [0, 1] as percent."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+def percent(axis: Axis) -> None:
+    """Write the shares in [0, 1] along an axis as percent."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))

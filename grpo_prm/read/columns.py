@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import UsageError
-from .hints import perhaps_reward, where_completions_may_be
+from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .keys import with_key, with_sample
-from .look import Rows, at, check_present, kind_of, listed
+from .look import Rows, at, check_present, kind_of
 from .options import ReadOptions
 from .plan import LISTS, NAMES, Plan
 
@@ -47,11 +47,10 @@ def make_plan(
         check_present(rows, path, name, f"--keep {path}")
     if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
         del paths["tokens"]
-    if not {"completion", "tokens"} & paths.keys():
-        raise UsageError(where_completions_may_be(rows, name, from_text, "reward" in paths or bool(options.reward)))
     plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
+    _check_complete(plan, rows, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
-    plan = _with_labels(with_sample(with_key(plan, rows, name), rows), rows)
+    plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
         plan = replace(plan, paths=kept)
@@ -101,13 +100,24 @@ def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Pla
         if list(weights.values()) == [1.0]:
             return replace(plan, paths={**paths, "reward": next(iter(weights))})
         return replace(plan, paths=paths, parts=weights)
-    if "reward" in plan.paths:
-        return plan
-    if "advantage" in plan.paths:
+    if "reward" not in plan.paths and "advantage" in plan.paths:
         return replace(plan, notes=(*plan.notes, "No reward is logged: only the logged advantages can be used."))
-    unit = plan.paths.get("tokens") or plan.paths["completion"]
-    hint = perhaps_reward(rows, plan.from_text, unit)
-    raise UsageError(f"{name}: no column holds the reward; there are {listed(rows)}. {hint}")
+    return plan
+
+
+def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
+    """Refuse a log without completions, rewards or groups, with all that it lacks."""
+    guesses: dict[str, str | None] = {}
+    unit = plan.paths.get("tokens") or plan.paths.get("completion")
+    if unit is None:
+        guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
+    if not plan.parts and not {"reward", "advantage"} & plan.paths.keys():
+        guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    trial = replace(plan, paths={"completion": unit or "", **plan.paths})
+    if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
+        guesses["group"] = perhaps_group(rows, plan.from_text, {*trial.paths.values(), *plan.parts, *guesses.values()})
+    if guesses:
+        raise UsageError(refusal(rows, name, guesses))
 
 
 def _is_grouped(rows: Rows, plan: Plan) -> bool:

@@ -148,13 +148,17 @@ def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
     return rows[column].to_numpy()
 
 
+def hashed(prompt: str) -> str:
+    """Name of a group whose log has no key but the prompt."""
+    return hashlib.blake2b(prompt.encode(), digest_size=6).hexdigest()
+
+
 def _keys(heads: pl.DataFrame) -> pl.Series:
     """The log's own key of each bucket, else a hash of its exact prompt, else the line that holds it."""
     if "key" in heads.columns:
         return heads["key"]
     if "prompt" in heads.columns and not heads["prompt"].null_count():
-        hashes = [hashlib.blake2b(p.encode(), digest_size=6).hexdigest() for p in heads["prompt"]]
-        return pl.Series(hashes, dtype=pl.String())
+        return pl.Series([hashed(prompt) for prompt in heads["prompt"]], dtype=pl.String())
     return heads["_line"].cast(pl.String())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .look import MISSING, Rows, at, kind_of, listed, names_of
@@ -12,57 +12,83 @@ from .plan import NAMES
 
 _TEXTS = ("text", "texts", "chat", "chats", "lists")
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
+_KEYS = ("int", "text")
+_LACKING = {"completion": "completions", "reward": "the reward", "group": "what tells the groups apart"}
+_LABEL = re.compile(r"(^|[._])(u?u?id|hash|key|name|date|time|timestamp|path|file|url|model)s?$", re.IGNORECASE)
 _GOOD = re.compile(r"reward|score|correct|right|accura|\bacc\b|pass|success|return|\br$", re.IGNORECASE)
 _DEPTH = 6
 _OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
 
 
-def where_completions_may_be(rows: Rows, name: str, from_text: bool, known: bool) -> str:
-    """The message for a log without completions.
+def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
+    """The message for a log that lacks completions, rewards or groups: all that it lacks, and what may be meant.
 
     Args:
         rows: The first rows.
         name: The file.
-        from_text: The log is CSV.
-        known: The reward has been found.
+        guesses: What is missing, of `completion`, `reward` and `group` in this order, to a column that may be meant.
     """
-    if deep := next(_buried(rows), None):
+    if "completion" in guesses and (deep := next(_buried(rows), None)):
         return (
             f"{name}: the completions seem to stand under {deep}, in lists within lists, which cannot be read yet."
             " Write one JSON object per line, with completion, reward and group."
         )
-    said = f"{name}: no column holds completions; there are {listed(rows)}."
+    lacks = _one_of([_LACKING[column] for column in guesses])
+    said = f"no column holds {lacks}"
+    if list(guesses) == ["group"]:
+        said = "neither a group key nor a prompt tells the groups apart"
+    guessed = any(guesses.values())
+    how = "Perhaps it is" if guessed else "Name it with" if len(guesses) == 1 else "Name them with"
+    option = "--columns " + ",".join(f"{column}={path or 'NAME'}" for column, path in guesses.items())
+    more = ""
+    if "completion" in guesses:
+        more = "; ids are tokens=NAME" if guessed else ", or tokens=NAME for ids"
+    elif "reward" in guesses:
+        more = ", or a weighted sum with --reward"
+    return f"{name}: {said}; there are {listed(rows)}. {how} {option}{more}."
+
+
+def _one_of(names: list[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def perhaps_completion(rows: Rows, from_text: bool) -> str | None:
+    """A column of texts that are different and long, unless its name says that they are something else."""
     kinds = {path: kind_of(rows, path, from_text) for path in names_of(rows) if path not in _OTHERS}
-    texts = {path: _text_under(rows, path) for path, kind in kinds.items() if kind in _TEXTS}
+    texts = {
+        path: _text_under(rows, path) for path, kind in kinds.items() if kind in _TEXTS and not _LABEL.search(path)
+    }
     best = max(texts, key=lambda path: (len(set(texts[path])), sum(map(len, texts[path]))), default=None)
-    if best is None or not texts[best]:
-        return f"{said} Name it with --columns completion=NAME, or tokens=NAME for ids."
-    reward = "" if known else next((f",reward={path}" for path in _rewards(rows, from_text, best)), "")
-    return f"{said} Perhaps it is --columns completion={best}{reward}; ids are tokens=NAME."
+    return best if best and texts[best] else None
 
 
-def perhaps_reward(rows: Rows, from_text: bool, completion: str) -> str:
-    """What to do about a log without a reward."""
-    found = [path for path in _rewards(rows, from_text, completion) if _GOOD.search(path)]
-    if found:
-        return f"Perhaps it is --columns reward={found[0]}, or a weighted sum with --reward."
-    return "Name it with --columns reward=NAME, or a weighted sum with --reward."
+def perhaps_reward(rows: Rows, from_text: bool, completion: str) -> str | None:
+    """A column of numbers that is called like a reward, or has one for each completion of a row."""
+    for path in _rewards(rows, from_text, completion):
+        if _GOOD.search(path) or _several([_count(at(row, path)) for row in rows]):
+            return path
+    return None
 
 
-def perhaps_group(rows: Rows, from_text: bool) -> str:
-    """What to do about a log without groups: a column whose values come several times."""
+def perhaps_group(rows: Rows, from_text: bool, taken: Collection[str | None]) -> str | None:
+    """Of the columns whose values come several times, one with the most values; not one that is something else."""
+    others = {name for column, names in NAMES.items() if column not in ("group", "prompt") for name in names}
+    found: dict[str, int] = {}
     for path in names_of(rows):
-        if kind_of(rows, path, from_text) in ("int", "text"):
-            values = [json.dumps(v) for row in rows if (v := at(row, path)) is not MISSING]
-            if len(set(values)) > 1 and 2 * len(set(values)) <= len(values) and path not in NAMES["step"]:
-                return f"Perhaps it is --columns group={path}."
-    return "Name a column with --columns group=NAME."
+        if path in taken or path in others or _GOOD.search(path) or kind_of(rows, path, from_text) not in _KEYS:
+            continue
+        values = [json.dumps(v) for row in rows if (v := at(row, path)) is not MISSING]
+        if len(set(values)) > 1 and 2 * len(set(values)) <= len(values):
+            found[path] = len(set(values))
+    return max(found, key=lambda path: found[path], default=None)
 
 
 def _rewards(rows: Rows, from_text: bool, completion: str) -> Iterator[str]:
     """Columns that may hold the reward, the likelier ones first; one number for each completion of a row."""
     wanted = [_count(at(row, completion)) for row in rows]
-    paths = [path for path in names_of(rows) if kind_of(rows, path, from_text) in _NUMBERS and path != completion]
+    numbers = [path for path in names_of(rows) if kind_of(rows, path, from_text) in _NUMBERS]
+    paths = [path for path in numbers if path != completion and path not in _OTHERS]
     for path in sorted(paths, key=lambda p: (not _GOOD.search(p), -len(p.split(".")))):
         counts = [_count(at(row, path)) for row in rows]
         if counts == wanted or (_several(wanted) is False and _several(counts) is False):

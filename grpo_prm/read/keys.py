@@ -7,14 +7,12 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
 
-from ..errors import UsageError
-from .hints import perhaps_group
-from .look import MISSING, Rows, at, exists, kind_of, listed
+from .look import MISSING, Rows, at, exists, kind_of
 from .plan import NAMES, PER_DRAW, WEAK, Plan
 
 
-def with_key(plan: Plan, rows: Rows, name: str) -> Plan:
-    """Settle what tells the groups apart: the log's own key, the exact prompt, or the row."""
+def with_key(plan: Plan, rows: Rows) -> Plan:
+    """Settle what tells the groups apart: the log's own key, the exact prompt, or the row; without any `by` is ()."""
     of_one = [len(unit) if isinstance(unit := at(row, _unit(plan)), list) else 0 for row in rows]
     one_each = len(rows) > 1 and set(of_one) == {1}  # every value stands in a list of one
     if plan.grouped and not one_each and kind_of(rows, plan.paths.get("prompt", ""), plan.from_text) != "texts":
@@ -41,10 +39,7 @@ def with_key(plan: Plan, rows: Rows, name: str) -> Plan:
         by = ("key", "prompt") if key in WEAK and prompt else ("key",)
         return replace(plan, paths={**plan.paths, "group": key}, by=by, per_draw=key in PER_DRAW)
     if prompt is None:
-        hint = perhaps_group(rows, plan.from_text)
-        raise UsageError(
-            f"{name}: neither a group key nor a prompt tells the groups apart; there are {listed(rows)}. {hint}"
-        )
+        return replace(plan, by=())
     return replace(plan, by=("prompt",), notes=(*plan.notes, *notes))
 
 

@@ -101,7 +101,7 @@ def parse(text: bytes) -> Any:
     except UnicodeDecodeError as error:
         return Bad("", f"invalid UTF-8 (byte {error.start + 1} of the line)")
     except json.JSONDecodeError as error:
-        return Bad("", f"not JSON ({error.msg} at character {error.pos + 1})")
+        return Bad("", f"not JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1})")
     except (ValueError, RecursionError) as error:
         return Bad("", f"not JSON ({error})")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -52,7 +54,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         Files in reading order, those with the bytes of an earlier one marked.
 
     Raises:
-        InputError: A path is missing, empty, or a folder without logs or with logs of two kinds.
+        InputError: A path is missing, empty, an analysis, or a folder without logs or with logs of two kinds.
     """
     if not paths:
         raise InputError("No log was given. Name a file, a folder, or - for standard input.")
@@ -89,6 +91,11 @@ def kind(path: Path) -> str | None:
 
 def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
     """The logs of a folder, or of its subfolder `completions`."""
+    if (path / "summary.json").is_file() and (path / "groups.parquet").is_file():
+        raise InputError(
+            f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
+            f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
+        )
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind(p))
     if not files and (path / "completions").is_dir():
         return _folder(path / "completions")
@@ -106,6 +113,15 @@ def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
             f"{path}: logs of different formats in one folder, {one} and {other}. Name the files you mean."
         )
     return path, [(file, str(file)) for file in files]
+
+
+def _made_from(analysis: Path) -> str:
+    """The log of an analysis, as its summary names it."""
+    try:
+        files = json.loads((analysis / "summary.json").read_text("utf-8"))["source"]["files"]
+        return files[0] + (f" and {len(files) - 1} more" if files[1:] else "")
+    except (ValueError, LookupError, TypeError):
+        return "rollouts"
 
 
 def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:

@@ -20,6 +20,7 @@ from .formats import open_run
 from .grouping import into_groups
 from .log import Log
 from .options import ReadOptions
+from .records import Part
 from .sources import find_sources
 
 T = TypeVar("T")
@@ -133,12 +134,21 @@ class Logs:
     def _pieces(self, log: Log, gone: set[Key]) -> Iterator[Piece]:
         if self.options.ordered:
             return in_order(log.parts(), log, gone)
-        return in_any_order(log.parts(), last_parts(log.parts()), log, gone)
+        return in_any_order(log.parts(), last_parts(self._first_pass(log)), log, gone)
+
+    def _first_pass(self, log: Log) -> Iterator[Part]:
+        """The parts of a log that will be read again: half of the way, and no rows."""
+        for part in log.parts():
+            self._tell(log, part.done, 0)
+            yield part
 
     def _report(self, log: Log, done: int, rows: int) -> None:
+        self._tell(log, done if self.options.ordered else done + sum(s.size for s in log.sources), rows)
+
+    def _tell(self, log: Log, done: int, rows: int) -> None:
         if self.options.progress:
-            at = self.logs.index(log)
-            sizes = [sum(s.size for s in other.sources) for other in self.logs]
+            at, passes = self.logs.index(log), 1 if self.options.ordered else 2
+            sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
             self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
 
 

@@ -46,7 +46,8 @@ def test_the_page_and_the_folder(log, tmp_path):
     done = run("analyze", log.name, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "grpo-prm tree" not in line)
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in done.stdout and " \n" not in done.stdout
+    assert " \n" not in run("inspect", log.name, cwd=tmp_path).stdout
     assert "12 completions in 3 groups of 4" in done.stdout and "0 of 12 rows rejected" in done.stdout
     names = {path.name for path in (tmp_path / "log.prm").iterdir()}
     tables = {
@@ -75,6 +76,31 @@ def test_the_commands_for_the_worst_groups_work(tmp_path):
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "◀ suppressed good" in done.stdout and "--std none" in page
+
+
+def test_a_worst_group_that_is_named_by_a_hash_shows_its_prompt(tmp_path):
+    some = [row | {"prompt": "What \n is\x1b[2J " + 20 * "the sum " + row["prompt"]} for row in rows(groups=1)]
+    log = write(tmp_path / "log.jsonl", [row | {"reward": int(i != 1)} for i, row in enumerate(some)])
+    named = run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout
+    assert "good tokens pushed down:\n" in named and "What is" not in named
+    write(log, [{k: v for k, v in json.loads(line).items() if k != "uid"} for line in log.read_text().splitlines()])
+    hashed = " ".join(run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout.split())
+    start = ("What is\x1b[2J " + 20 * "the sum ")[:60].rstrip().replace("\x1b", r"\x1b")
+    assert f"good tokens pushed down; prompt: {start}… grpo-prm tree log.prm --group 1:" in hashed
+
+
+def test_an_analysis_is_no_log_and_says_where_it_comes_from(log, tmp_path):
+    run("analyze", log.name, "--no-figures", cwd=tmp_path)
+    for command in (["inspect", "log.prm"], ["analyze", "log.prm"], ["convert", "log.prm", "out.parquet"]):
+        done = run(*command, cwd=tmp_path)
+        assert done.returncode == 3 and done.stdout == ""
+        assert done.stderr == (
+            "error: log.prm: an analysis, not a log; it was made from log.jsonl."
+            " Look into it with grpo-prm tree log.prm, or name the log.\n"
+        )
+    assert run("tree", "log.prm", cwd=tmp_path).returncode == 0
+    (tmp_path / "log.prm" / "summary.json").write_text("[]")
+    assert "made from rollouts. Look" in run("inspect", "log.prm", cwd=tmp_path).stderr
 
 
 def test_standard_input(log, tmp_path):

@@ -53,6 +53,7 @@ def analysis_tables(
     process_steps = pl.DataFrame(
         {
             "run": list(np.repeat(run, 20)),
+            "group": np.repeat(np.arange(len(run)), 20),
             "start": start,
             "size": rng.integers(1, k + 1, count),
             "k": np.full(count, k),

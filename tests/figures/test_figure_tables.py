@@ -71,6 +71,7 @@ def test_a_long_curve_is_thinned_along_itself():
     st.lists(
         st.tuples(
             st.sampled_from("ab"),
+            st.integers(0, 6),
             st.integers(0, 30),
             st.integers(1, 4),
             st.integers(0, 2),
@@ -83,6 +84,7 @@ def test_a_long_curve_is_thinned_along_itself():
 def test_bins_hold_every_intermediate_step_once(rows):
     names = {
         "run": pl.String,
+        "group": pl.Int64,
         "start": pl.Int64,
         "size": pl.Int64,
         "tokens": pl.Int64,
@@ -91,20 +93,23 @@ def test_bins_hold_every_intermediate_step_once(rows):
     }
     table = by_position(pl.DataFrame(rows, names, orient="row").with_columns(k=pl.lit(4, pl.Int64)))
     kept = defaultdict(list)
-    for run, start, size, tokens, advantage, flat in rows:
+    for run, group, start, size, tokens, advantage, flat in rows:
         if 1 < size < 4 and tokens and not flat and advantage is not None and not math.isnan(advantage):
-            kept[run].append((start + 1, advantage))
+            kept[run].append((start + 1, advantage, group))
     assert set(table["run"]) == set(kept)
     for run, steps in kept.items():
         part = table.filter(run=run)
         assert part["steps"].sum() == len(steps)
         if len(steps) < 2 * BIN:
-            assert sorted(part.select("first", "median").rows()) == sorted(steps) and (part["steps"] == 1).all()
+            assert (
+                sorted(part.select("first", "median").rows()) == sorted(s[:2] for s in steps)
+                and (part["steps"] == 1).all()
+            )
             continue
         assert (part["first"][1:] > part["last"][:-1]).all()  # steps of one position stay together
         for row in part.rows(named=True):
-            inside = [a for at, a in steps if row["first"] <= at <= row["last"]]
-            assert len(inside) == row["steps"]
+            inside, held = zip(*((a, g) for at, a, g in steps if row["first"] <= at <= row["last"]), strict=True)
+            assert len(inside) == row["steps"] and len(set(held)) == row["groups"]
             wanted = np.quantile(inside, [0.05, 0.25, 0.5, 0.75, 0.95])
             np.testing.assert_allclose([row[q] for q in ("q05", "q25", "median", "q75", "q95")], wanted, atol=1e-12)
 

@@ -94,6 +94,22 @@ def test_an_unknown_mean_is_a_gap_and_an_unknown_interval_no_band():
     )
 
 
+@pytest.mark.parametrize("runs", [("a",), ("a", "b")])
+@pytest.mark.parametrize("name", ["defects_over_training", "overlap_over_training"])
+def test_gaps_in_a_band_are_explained(name, runs):
+    table = figure_tables(SimpleNamespace(**analysis_tables(runs=runs, groups=5)))[name]
+    none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
+            for c in ("low", "high")]  # fmt: skip
+
+    def said(table):
+        return [t.get_text() for legend in FIGURES[name](table).legends for t in legend.get_texts()]
+
+    assert said(table.with_columns(none))[-1] == "no band: < 20 prompts"
+    assert not any("no band" in text for text in said(table))
+    bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
+    assert not any("no band" in text for text in said(bare))  # there is no band to have a gap
+
+
 def test_one_step_is_points_with_bars_by_series():
     table = tables("one step")["defects_over_training"]
     for axes, statistic in zip(
@@ -107,7 +123,16 @@ def test_one_step_is_points_with_bars_by_series():
             assert bar.lines[0].get_ydata()[0] == row["mean"]
             low, high = bar.lines[2][0].get_segments()[0][:, 1]
             assert (low, high) == pytest.approx((row["low"], row["high"]))
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\nshuffled"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\ndealt anew"]
+
+
+@pytest.mark.parametrize("steps", [(0, 8, 16, 24, 32, 40, 48, 56), (3, 5), (1, 2, 3, 4, 100), tuple(range(12))])
+def test_few_steps_have_their_ticks_where_they_are(steps):
+    table = figure_tables(SimpleNamespace(**analysis_tables(steps=steps, groups=5)))["defects_over_training"]
+    for axes in FIGURES["defects_over_training"](table).axes:
+        ticks = axes.get_xticks()
+        assert set(ticks) <= set(steps) and ticks[0] == steps[0] and 2 <= len(ticks) <= 5
+        assert min(np.diff(ticks)) >= (steps[-1] - steps[0]) / 4
 
 
 def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
@@ -130,13 +155,43 @@ def test_distributions_are_drawn_as_steps():
             np.testing.assert_array_equal(line.get_xydata(), part.select("value", "share").to_numpy())
 
 
+def test_proportions_are_percent_as_on_the_page():
+    made = tables("usual")
+    for name, way in (("overlap_over_training", "yaxis"), ("overlap_over_groups", "xaxis")):
+        depth, proportion = FIGURES[name](made[name]).axes
+        assert getattr(proportion, way).get_major_formatter()(0.25) == "25 %"
+        assert "%" not in getattr(depth, way).get_major_formatter()(0.25)
+
+
+def pieces(stairs):
+    """Begin, end and height of each piece of stairs that is there."""
+    values, edges, _ = stairs.get_data()
+    return [(a, b, v) for a, b, v in zip(edges[:-1], edges[1:], values, strict=True) if not np.isnan(v)]
+
+
+def test_a_bin_ends_with_its_last_position_and_has_bands_of_twenty_groups_or_more():
+    table = tables("usual")["advantage_by_position"][:3].with_columns(
+        first=pl.Series([1, 4, 9]), last=pl.Series([2, 8, 9]), groups=pl.Series([20, 19, 300])
+    )
+    figure = FIGURES["advantage_by_position"](table)
+    outer, inner, median = figure.axes[0].patches
+    assert [piece[:2] for piece in pieces(median)] == [(1, 3), (4, 9), (9, 10)]
+    assert [piece[:2] for piece in pieces(outer)] == [piece[:2] for piece in pieces(inner)] == [(1, 3), (9, 10)]
+    few = FIGURES["advantage_by_position"](table.with_columns(groups=19))
+    assert [text.get_text() for text in few.legends[0].get_texts()] == ["median step"]
+    all_texts(figure)  # draws it
+
+
 def test_bins_of_positions_are_stairs_and_few_steps_points():
     table = tables("usual")["advantage_by_position"]
     figure = FIGURES["advantage_by_position"](table)
-    stairs = {patch.get_gid(): patch for patch in figure.axes[0].patches}
-    np.testing.assert_array_equal(stairs["base"].get_data().values, table["median"].to_numpy())
-    np.testing.assert_array_equal(stairs["base"].get_data().edges, [*table["first"], table["last"][-1] + 1])
-    assert len(figure.axes[0].patches) == 3
+    bands, (median,) = (
+        [p for p in figure.axes[0].patches if not p.get_gid()],
+        [p for p in figure.axes[0].patches if p.get_gid() == "base"],
+    )
+    wanted = [(row["first"], row["last"] + 1, row["median"]) for row in table.rows(named=True)]
+    assert pieces(median) == wanted and len(bands) == 2
+    assert pieces(bands[0]) == [(*at[:2], high) for at, high in zip(wanted, table["q95"], strict=True)]
     few = tables("no step")["advantage_by_position"]
     points = lines(FIGURES["advantage_by_position"](few).axes[0])["base"]
     np.testing.assert_array_equal(points.get_xydata(), few.select("first", "median").to_numpy())

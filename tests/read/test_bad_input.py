@@ -28,7 +28,7 @@ def only_reason(tmp_path, bad, **options):
     ("bad", "reason"),
     [
         ("not json", ": not JSON (Expecting value"),
-        ('{"step": 1, "gro', ": not JSON (Unterminated string"),
+        ('{"step": 1, "gro', ": not JSON (Unterminated string starting at character 13)"),
         ("[1, 2]", ": expected an object, got a list"),
         (b'{"group": "\xff"}', ": invalid UTF-8 (byte 12 of the line)"),
         (row(reward=None), "reward: null"),
@@ -173,7 +173,7 @@ def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_
         " Name it with --columns completion=NAME, or tokens=NAME for ids."
     )
     assert said({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
-        "no column holds completions; there are group, said, level, is_right."
+        "no column holds completions or the reward; there are group, said, level, is_right."
         " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
     )
     assert said({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
@@ -192,11 +192,49 @@ def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_
     )
     assert said({"text": "x", "reward": 1}) == (
         "neither a group key nor a prompt tells the groups apart; there are text, reward."
-        " Name a column with --columns group=NAME."
+        " Name it with --columns group=NAME."
     )
     assert said(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
         "there are text, reward, task. Perhaps it is --columns group=task."
     )
+
+
+def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
+    def said(*rows, **options):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows, **options)).removeprefix(
+            "TMP/log.jsonl: "
+        )
+
+    names = {"said": "x", "right": 1, "task": 1}
+    some = [{"said": f"it is {i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
+    assert said(*some) == (
+        "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
+        " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
+    )
+    mapping = {"completion": "said", "reward": "right", "group": "task"}
+    assert groups(read_log(tmp_path, some, columns=mapping))  # and that is right
+    assert said({"n": 1}) == (
+        "no column holds completions, the reward or what tells the groups apart; there are n."
+        " Name them with --columns completion=NAME,reward=NAME,group=NAME, or tokens=NAME for ids."
+    )
+    assert said(names, columns={"completion": "said"}) == (
+        "no column holds the reward or what tells the groups apart; there are said, right, task."
+        " Perhaps it is --columns reward=right,group=NAME, or a weighted sum with --reward."
+    )
+    assert "holds completions or what tells the groups apart; there" in said(names, reward="right")
+
+
+def test_columns_that_are_something_else_are_not_suggested(tmp_path):
+    def said(*rows):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
+
+    some = [{"uuid": f"{g}-{i:032}", "said": "yes", "level": 7, "correct": i % 2, "epoch": g // 2, "item": g}
+            for g in range(4) for i in range(4)]  # fmt: skip
+    assert "completion=said,reward=correct,group=item;" in said(*some)
+    assert "reward=NAME" in said(*({k: v for k, v in row.items() if k != "correct"} for row in some))
+    pairs = [{"text": "yes", "reward": i % 2} for i in range(4)]
+    assert "--columns group=NAME" in said(*pairs)  # not the reward, not the completion
+    assert "completion=ys,reward=NAME;" in said({"ys": ["a", "b"], "is_truncated": [True, False]})
 
 
 def test_the_option_that_may_be_meant_is_right(tmp_path):

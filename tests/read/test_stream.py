@@ -221,6 +221,19 @@ def test_progress_tells_bytes_and_rows(tmp_path, monkeypatch):
     assert [t[0] for t in told] == sorted(t[0] for t in told) and len(told) > 20
 
 
+def test_progress_goes_on_through_both_passes_over_a_log_out_of_order(tmp_path, monkeypatch):
+    cut(monkeypatch, 500)
+    paths = [write(tmp_path / f"{name}.jsonl", [*ordered_log(range(20)), *RETURNING]) for name in "ab"]
+    told = []
+    for _ in read(paths, ReadOptions(progress=lambda *now: told.append(now), ordered=False)):
+        pass
+    a, b = (p.stat().st_size for p in paths)
+    assert {t[1] for t in told} == {2 * (a + b)} and [t[0] for t in told] == sorted(t[0] for t in told)
+    first = [t[0] <= a or 2 * a < t[0] <= 2 * a + b for t in told]
+    assert [t[2] == 0 for t in told] == first and 10 < sum(first) < len(told) - 10
+    assert told[-1] == (2 * (a + b), 2 * (a + b), 2 * (120 + len(RETURNING)))
+
+
 def test_standard_input(tmp_path, monkeypatch):
     data = "\n".join(json.dumps(r) for r in ordered_log([1])).encode()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
