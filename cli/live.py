@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from itertools import pairwise
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,30 +19,33 @@ from grpo_prm.printable import printable
 from grpo_prm.train.events import Event
 
 BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 32  # steps of a sparkline
+WIDTH = 32  # bars of a sparkline
 LINE_EVERY = 10.0  # seconds between two lines in a pipe
 SHOWN = {
     "reward": "reward",
     "accuracy": "accuracy",
-    "kl": "KL to the reference",
-    "entropy": "entropy, nats",
+    "kl": "KL",
+    "entropy": "entropy",
     "intermediate_proportion": "intermediate proportion",
     "path_depth": "path depth",
     "amplification": "amplification",
     "suppressed_good": "suppressed good",
+    "length": "length",
     "tokens_per_second": "tokens/s",
 }
-IN_LINES = ("reward", "accuracy", "kl", "entropy", "intermediate_proportion", "amplification")
+IN_LINES = ("reward", "accuracy", "kl", "entropy", "intermediate_proportion", "amplification", "tokens_per_second")
+WARM = "warm start of the small model (once: it is kept in the cache)"
+Tell = Callable[[Event], None]
 
 
 @contextmanager
-def watching() -> Generator[Callable[[Event], None]]:
+def watching() -> Generator[Tell]:
     """Give the function that a run tells its events; everything is shown on stderr."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        yield _Lines().tell
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield Lines().tell
         return
-    view = _View()
+    view = View(console)
     with Live(console=console, get_renderable=view.render, refresh_per_second=4) as live:
 
         def tell(event: Event) -> None:
@@ -60,81 +64,112 @@ def quiet_libraries() -> None:
     logging.set_verbosity_error()
 
 
-class _Lines:
-    """Plain lines: the first step, then one every few seconds, and every evaluation."""
+class Lines:
+    """Plain lines: the first step, then one every few seconds, the last, and every evaluation."""
 
     def __init__(self) -> None:
-        self._said, self._warm = -LINE_EVERY, False
+        self._said, self._warm, self._skipped = -math.inf, False, 0
+        self._began: tuple[float, int] | None = None  # when the first step of this process was done, and which
 
     def tell(self, event: Event) -> None:
         """Print what is due."""
         if event.kind == "warm" and not self._warm:
             self._warm = True
-            _write("warm start of the small model (once; it is kept in the cache)")
+            _write(WARM)
         elif event.kind == "note":
             _write(f"note: {printable(event.text)}")
         elif event.kind == "eval":
-            numbers = event.metrics
-            _write(f"step {event.step}: held-out accuracy {_number(numbers['accuracy'])}"
-                   f" [{_number(numbers['low'])}, {_number(numbers['high'])}]")  # fmt: skip
-        elif event.kind == "step" and (time.monotonic() - self._said >= LINE_EVERY or event.step == event.steps):
-            self._said = time.monotonic()
-            known = [f"{SHOWN[name]} {_number(event.metrics.get(name))}" for name in IN_LINES
-                     if event.metrics.get(name) is not None]  # fmt: skip
-            _write(f"step {event.step}/{event.steps}: {', '.join(known)}")
+            _write(f"step {event.step}/{event.steps}: held-out accuracy {held_out(event.metrics)}")
+        elif event.kind == "step":
+            self._step(event, time.monotonic())
+
+    def _step(self, event: Event, now: float) -> None:
+        self._skipped += int(event.metrics.get("skipped") or 0)
+        since, first = self._began = self._began or (now, event.step)
+        if now - self._said < LINE_EVERY and event.step != event.steps:
+            return
+        self._said = now
+        known = {name: event.metrics.get(name) for name in IN_LINES}
+        parts = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
+        if first < event.step < event.steps:
+            left = (now - since) / (event.step - first) * (event.steps - event.step)
+            parts.append(f"{duration(left)} left")
+        if self._skipped:
+            parts.append(f"{self._skipped} skipped")
+        _write(f"step {event.step}/{event.steps}: {', '.join(parts)}")
 
 
-class _View:
-    """The state of the table."""
+class View:
+    """The table of a terminal: each figure now, over the run as a sparkline, and its range there."""
 
-    def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-        self._bar = Progress(*columns, TimeRemainingColumn())
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total}"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console)
         self._task = self._bar.add_task("starting", total=None)
         self._history: dict[str, list[float]] = {name: [] for name in SHOWN}
         self._held_out: list[str] = []
-        self._skipped = 0.0
+        self._skipped = 0
 
     def tell(self, event: Event) -> None:
         """Take an event in."""
-        if event.kind in ("warm", "start", "step", "end"):
-            what = "warm start" if event.kind == "warm" else "training"
-            if event.kind == "start":
-                self._bar.reset(self._task, completed=event.step)
-            self._bar.update(self._task, description=what, completed=event.step, total=event.steps)
-        if event.kind == "step":
-            self._skipped += event.metrics.get("skipped") or 0
+        if event.kind == "warm":
+            self._bar.update(self._task, description="warm start", completed=event.step, total=event.steps)
+        elif event.kind == "start":  # time left is that of the steps to come
+            self._bar.reset(self._task, description="step", completed=event.step, total=event.steps)
+        elif event.kind == "step":
+            self._bar.update(self._task, description="step", completed=event.step, total=event.steps)
+            self._skipped += int(event.metrics.get("skipped") or 0)
             for name, values in self._history.items():
-                if (value := event.metrics.get(name)) is not None:
+                if (value := event.metrics.get(name)) is not None and math.isfinite(value):
                     values.append(value)
-        if event.kind == "eval":
-            self._held_out.append(f"{_number(event.metrics['accuracy'])} after {event.step}")
+        elif event.kind == "eval":
+            self._held_out.append(f"{held_out(event.metrics)} after {event.step}")
 
     def render(self) -> Group:
-        """The table and the bar."""
+        """The table, and the bar below it."""
         table = Table.grid(padding=(0, 2))
         for name, values in self._history.items():
             if values:
-                table.add_row(SHOWN[name], _number(values[-1]), sparkline(values))
+                bars = sparkline(values)
+                spread = f"{number(min(values))} to {number(max(values))}"
+                table.add_row(SHOWN[name], Text(number(values[-1]), justify="right"), bars, Text(spread, style="dim"))
+        lines: list[Table | Text | Progress] = [table]
         if self._held_out:
-            table.add_row("held-out accuracy", ", ".join(self._held_out[-3:]), "")
+            first_and_last = [self._held_out[0], *self._held_out[1:][-1:]]
+            lines.append(Text(f"held-out accuracy {', '.join(first_and_last)}"))
         if self._skipped:
-            table.add_row("skipped steps", f"{self._skipped:.0f}", "")
-        return Group(table, self._bar)
+            lines.append(Text(f"{self._skipped} optimizer steps skipped: loss or gradient was not finite"))
+        return Group(*lines, self._bar)
 
 
 def sparkline(values: list[float]) -> str:
-    """The last values as bars from their lowest to their highest."""
-    last = values[-WIDTH:]
-    low, high = min(last), max(last)
+    """All values from first to last, means of equal parts, as bars from the lowest to the highest."""
+    width = min(WIDTH, len(values))
+    cuts = [part * len(values) // width for part in range(width + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
+    low, high = min(means), max(means)
     span = high - low or 1.0
-    return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in last)
+    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
 
 
-def _number(value: Any) -> str:
+def held_out(metrics: Mapping[str, float | None]) -> str:
+    """`0.953 [0.931, 0.968]`."""
+    mean, low, high = (number(metrics.get(name)) for name in ("accuracy", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or whole with commas from 1,000 on; `-` for none."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """`0:12`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _write(text: str) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grpo_prm.train.config import HINTS, NAMES, TrainConfig
+from grpo_prm.train.config import TrainConfig
+from grpo_prm.train.config_file import flag, option_kind
+
+if TYPE_CHECKING:
+    from grpo_prm.interval import Interval
+    from grpo_prm.train.loop import Result
 
 EXAMPLES = """
 Examples:
@@ -22,7 +27,9 @@ Examples:
 
     grpo-prm train --model ./my-model --data prompts.jsonl --reward my_rewards:score --eval-data held_out.jsonl
 
-    grpo-prm train --config run.yaml --resume
+    grpo-prm train --config run.yaml --lambda 0 --out baseline.run
+
+    grpo-prm train --resume --out chain.run
 """
 PANELS = {
     "What to train": "task model data prompt_column answer_column split reward reward_timeout system",
@@ -33,24 +40,29 @@ PANELS = {
     "Machine": "packing token_budget dtype device lora lora_alpha gradient_checkpointing threads",
     "Record": "out eval_data eval_every eval_prompts save_every keep tracker",
 }
-CONFIG = Annotated[Path | None, typer.Option(help="YAML file of settings; options given here overrule it.")]
-RESUME = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of --out.")]
-DRY = Annotated[bool, typer.Option("--dry-run", help="Print settings, memory estimate and one group's tree; stop.")]
+LEFT = {"model": "trained model", "checkpoints/best": "best model", "figures": "curves"}
+METAVARS: dict[Any, str | None] = {str: "TEXT", int: "INTEGER", float: "NUMBER", list[str]: "NAME", bool: None}
+Config = Annotated[Path | None, typer.Option(help="YAML file of settings; options given here overrule it.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out, from its newest checkpoint and by its settings.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print settings, memory estimate and a tree of the first step; train nothing.")
+]
 
 
-def train(config: CONFIG = None, resume: RESUME = False, dry_run: DRY = False, **settings: Any) -> None:
-    """Train with GRPO or λ-GRPO and watch the trees; without an argument, a small task on the CPU in minutes.
+def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False, **settings: Any) -> None:
+    """Train with GRPO or λ-GRPO and watch the trees grow. Without an argument: a small task, on a CPU, in minutes.
 
-    The numbers in brackets are defaults; a built-in task has defaults of its own for steps, prompts, group size,
-    max-new-tokens and learning rate.
+    A built-in task has defaults of its own, and a --model of yours learns at 1e-6: --dry-run shows what holds.
     """
     from grpo_prm.train.config import make_config
 
-    given = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items() if value != []
-    }
-    if config is not None and resume and given.get("out") is None and config.parent.name.endswith(".run"):
-        given["out"] = str(config.parent)
+    given = {name: value for name, value in settings.items() if value != []}
+    if resume and config is None:
+        given["out"] = given["out"] or make_config(given).out
+        own = Path(given["out"], "config.yaml")
+        config = own if own.exists() else None
     settled = make_config(given, config)
     if dry_run:
         from grpo_prm.train.dry import rehearse
@@ -62,52 +74,66 @@ def train(config: CONFIG = None, resume: RESUME = False, dry_run: DRY = False, *
     from .live import quiet_libraries, watching
 
     quiet_libraries()
-    with watching() as watch:
-        result = run(settled, watch, resume=resume)
+    try:
+        with watching() as watch:
+            result = run(settled, watch, resume=resume)
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
+        raise
     _say(result)
 
 
-def _say(result: Any) -> None:
-    """The end: held-out accuracy, where everything is, what to do next."""
-    for name, found in (("before", result.before), ("after", result.after)):
-        if found.mean is not None:
-            typer.echo(
-                f"held-out accuracy {name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}], {found.n} prompts"
-            )
+def _say(result: Result) -> None:
+    """The end: held-out accuracy, where everything is, what to type next."""
+    from grpo_prm.figures import save
+    from grpo_prm.printable import printable
+    from grpo_prm.train.record import curves
+
+    folder = Path(result.folder)
+    save({"training_curves": curves(folder)}, folder / "figures")
+    if result.before.mean is not None and result.after.mean is not None:
+        typer.echo(f"held-out accuracy: {_accuracy(result.before)} before, {_accuracy(result.after)} after training")
     if result.skipped:
-        typer.echo(f"{result.skipped} optimizer steps were skipped: loss or gradient was not finite")
-    typer.echo(f"run folder: {result.folder}")
-    typer.echo(f"next: grpo-prm analyze {result.folder}/rollouts")
+        steps = "1 optimizer step was" if result.skipped == 1 else f"{result.skipped:,} optimizer steps were"
+        typer.echo(f"{steps} skipped: loss or gradient was not finite")
+    there = ", ".join(f"{what} in {name}/" for name, what in LEFT.items() if (folder / name).is_dir())
+    typer.echo(printable(f"run folder: {folder} ({there})"))
+    out = f"{folder.resolve().name.removesuffix('.run')}.prm"
+    typer.echo(printable(f"next: grpo-prm analyze {shlex.quote(f'{folder}/rollouts')} --out {shlex.quote(out)}"))
+
+
+def _accuracy(found: Interval) -> str:
+    """`0.953 [0.931, 0.968] of 512 prompts`."""
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.n:,} prompts"
 
 
 def _signature() -> inspect.Signature:
-    """One option for each field of `TrainConfig`, helped by its docstring; None is not given."""
-    panel_of = {name: panel for panel, names in PANELS.items() for name in names.split()}
-    doc = inspect.getdoc(TrainConfig) or ""
-    helps = dict(re.findall(r"^    (\w+): (.+)$", doc, re.MULTILINE))
-    known = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    made = []
-    for field in fields(TrainConfig):
-        hint = HINTS[field.name]
-        kinds = [
-            k for k in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)) if k is not type(None)
-        ]
-        kind: Any = list[str] if get_origin(kinds[0]) is tuple else kinds[0]
-        shown = "" if field.default in (None, (), "") or kind is bool else f" [{field.default}]"
-        option = typer.Option(
-            f"--{NAMES[field.name].replace('_', '-')}"
-            + (f"/--no-{NAMES[field.name].replace('_', '-')}" * (kind is bool)),
-            help=helps[field.name] + shown,
-            rich_help_panel=panel_of[field.name],
-            show_default=False,
-        )
-        made.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    """The command's parameters: one for each field of `TrainConfig`, helped by its docstring; None is not given."""
+    helps = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(TrainConfig) or "", re.MULTILINE))
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    made = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    for panel, names in PANELS.items():
+        for name in names.split():
+            kind: Any = option_kind(name)
+            switch = f"/{flag(name).replace('--', '--no-', 1)}" if kind is bool else ""
+            option = typer.Option(
+                flag(name) + switch,
+                help=helps[name] + _default(defaults[name]),
+                rich_help_panel=panel,
+                show_default=False,
+                metavar=METAVARS.get(kind, "CHOICE"),
             )
-        )
-    known = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in known]
-    return inspect.Signature([*made, *known])
+            annotation = Annotated[kind | None, option]
+            made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return inspect.Signature(made)
+
+
+def _default(value: Any) -> str:
+    """What stands behind the help of an option; nothing for what is off or not there."""
+    if value is None or value is False or value == ():
+        return ""
+    return f" (default: {'yes' if value is True else f'{value:g}' if isinstance(value, float) else value})"
 
 
 train.__signature__ = _signature()  # ty: ignore[missing-attribute]

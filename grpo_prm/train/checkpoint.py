@@ -1,22 +1,31 @@
-"""Checkpoints that a run goes on from to the same bytes: weights, optimizer, generators; whole or not at all."""
+"""Checkpoints that a run goes on from to the same bytes: weights, optimizer, generators; whole or not at all.
+
+A folder is written under a temporary name and renamed, so that a process killed at any moment leaves the one before.
+Sums of the files' bytes tell a checkpoint that a disk has damaged, which is passed over.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ..atomic import UMASK
 from ..errors import InputError
 
 FOLDER, BEST = "checkpoints", "best"
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.pt", "state.json"
 
 
 class Training(NamedTuple):
@@ -33,77 +42,115 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
     Args:
         folder: Run folder.
         step: Steps done.
-        training: Model, optimizer and schedule.
+        training: Model, optimizer and schedule. Of the model only what is trained is written: a LoRA adapter's run
+            loads the rest from where it came.
         state: Numbers and texts to go on with, written as JSON.
         keep: How many stay.
     """
-    place = folder / FOLDER
-    place.mkdir(exist_ok=True)
-    staging = Path(mkdtemp(dir=place, prefix=".new."))
-    save_model(training.model, str(staging / "model.safetensors"))
-    kept = {
-        "optimizer": training.optimizer.state_dict(),
-        "schedule": training.schedule.state_dict(),
-        "generator": torch.get_rng_state(),
-    }
-    torch.save(kept, staging / "optimizer.pt")
-    known = {**state, "step": step, "threads": torch.get_num_threads()}
-    (staging / "state.json").write_text(json.dumps(known), encoding="utf-8")
-    final = place / _name(step)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(staging, final)
+
+    def write(staging: Path) -> None:
+        save_file({name: part.detach().contiguous() for name, part in _trained(training)}, staging / WEIGHTS)
+        kept = {
+            "optimizer": training.optimizer.state_dict(),
+            "schedule": training.schedule.state_dict(),
+            "generators": _generators(),
+        }
+        torch.save(kept, staging / OPTIMIZER)
+        sums = {name: _sum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
+        known = {"state": {**state, "step": step}, "threads": torch.get_num_threads(), "sums": sums}
+        (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
+
+    _put(folder / FOLDER / f"step_{step:06d}", write)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def keep_best(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Write the model as a folder that transformers loads, in place of the best one before."""
-    place = folder / FOLDER
-    place.mkdir(exist_ok=True)
-    staging, old = Path(mkdtemp(dir=place, prefix=".best.")), place / f".{BEST}.old"
-    model.save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    shutil.rmtree(old, ignore_errors=True)
-    if (place / BEST).exists():
-        os.replace(place / BEST, old)
-    os.replace(staging, place / BEST)
-    shutil.rmtree(old, ignore_errors=True)
+    """Keep the best model of a run so far, in place of the one before."""
+    keep_model(folder / FOLDER / BEST, model, tokenizer)
 
 
-def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]]:
-    """Load the newest checkpoint that is whole.
+def keep_model(place: Path, model: Any, tokenizer: Any) -> None:
+    """Write a folder that transformers loads (with an adapter: peft), in place of the one before."""
+
+    def write(staging: Path) -> None:
+        model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+
+    _put(place, write)
+
+
+def restore(folder: Path, training: Training, fresh: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Load the newest checkpoint that is whole, and clear away what a killed process left half done.
+
+    Args:
+        folder: Run folder.
+        training: Where model, optimizer and schedule are loaded into, all with the generators of torch, numpy and
+            Python.
+        fresh: State of a run that was killed before its first checkpoint, which begins anew.
 
     Returns:
         The state, with `step`, and sentences for the user.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, and no `fresh`; or none fits.
     """
+    clear_away(folder)
+    if not (found := _all(folder)):
+        if fresh is None:
+            raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
+        return fresh, [f"{folder} has no checkpoint yet: the run begins anew."]
     notes: list[str] = []
-    for path in reversed(_all(folder)):
+    reason = ""
+    for path in reversed(found):
         try:
-            state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-            kept = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
-            load_model(training.model, str(path / "model.safetensors"))
-            training.optimizer.load_state_dict(kept["optimizer"])
-            training.schedule.load_state_dict(kept["schedule"])
-            torch.set_rng_state(kept["generator"])
-        except Exception as error:
-            notes.append(f"{path} is damaged ({type(error).__name__}); an earlier checkpoint is used.")
+            known = _checked(path)
+            _load(path, training)
+        except Exception as error:  # whatever a damaged file brings about
+            reason = " ".join(str(error).split())[:200]
+            notes.append(f"{path} is damaged ({reason}): an earlier checkpoint is used.")
             continue
-        if state["threads"] != torch.get_num_threads():
+        if known["threads"] != (now := torch.get_num_threads()):
             notes.append(
-                f"The run had {state['threads']} threads and now has {torch.get_num_threads()}: numbers will differ in"
-                " their last digits. Set --threads."
+                f"The run had {known['threads']} threads and has {now} now, so its last digits will differ from an"
+                f" uninterrupted run. --threads {known['threads']} would give the same."
             )
-        for left in (folder / FOLDER).glob(".*"):
+        return known["state"], notes
+    raise InputError(f"{folder}: no checkpoint can be used ({reason}). Start anew with another --out.")
+
+
+def clear_away(folder: Path) -> None:
+    """Remove folders that were never finished; what stood in the place of one comes back."""
+    for left in [*(folder / FOLDER).glob(".*"), *folder.glob(".*.old"), *folder.glob(".*.new.*")]:
+        place = left.with_name(left.name[1:].removesuffix(".old"))
+        if left.name.endswith(".old") and not place.exists():
+            os.replace(left, place)
+        elif left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
-        return state, notes
-    raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
 
 
-def _name(step: int) -> str:
-    return f"step_{step:06d}"
+def seed_everything(seed: int) -> None:
+    """Seed the global generators; what the trainer draws has streams of its own."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for reward functions of others
+    random.seed(seed)
+
+
+def _put(place: Path, write: Callable[[Path], None]) -> None:
+    """Have a folder written under a temporary name, then let it take its place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}.new."))
+    old = place.with_name(f".{place.name}.old")
+    try:
+        write(staging)
+        staging.chmod(0o777 & ~UMASK)
+        shutil.rmtree(old, ignore_errors=True)
+        if place.exists():
+            os.replace(place, old)
+        os.replace(staging, place)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _all(folder: Path) -> list[Path]:
@@ -111,7 +158,51 @@ def _all(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("step_*"))
 
 
-def seed_everything(seed: int) -> None:
-    """Seed the global generators; what the trainer draws has streams of its own."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - for reward functions of others
+def _trained(training: Training) -> list[tuple[str, nn.Parameter]]:
+    """The weights that training changes, tied ones once."""
+    return [(name, part) for name, part in training.model.named_parameters() if part.requires_grad]
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """What state.json says, once the files have been found as it says they are."""
+    known = json.loads((path / STATE).read_text(encoding="utf-8"))
+    for name, said in known["sums"].items():
+        if _sum(path / name) != said:
+            raise ValueError(f"{name} is not as it was written")
+    return known
+
+
+def _load(path: Path, training: Training) -> None:
+    kept = torch.load(path / OPTIMIZER, weights_only=True, map_location="cpu")
+    weights, parts = load_file(path / WEIGHTS), dict(_trained(training))
+    if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in parts.items()}:
+        raise ValueError("its weights are those of another model")
+    training.optimizer.load_state_dict(kept["optimizer"])
+    training.schedule.load_state_dict(kept["schedule"])
+    with torch.no_grad():
+        for name, part in parts.items():
+            part.copy_(weights[name])
+    _set_generators(kept["generators"])
+
+
+def _generators() -> dict[str, Any]:
+    """State of the global generators, in types that `torch.load` takes without running code."""
+    name, key, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - reward functions of others use it
+    numpy = [name, torch.from_numpy(np.asarray(key).astype(np.int64)), *rest]
+    return {"torch": torch.get_rng_state(), "numpy": numpy, "python": random.getstate()}
+
+
+def _set_generators(kept: dict[str, Any]) -> None:
+    torch.set_rng_state(kept["torch"])
+    name, key, *rest = kept["numpy"]
+    np.random.set_state((name, key.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, numbers, gauss = kept["python"]
+    random.setstate((version, tuple(numbers), gauss))
+
+
+def _sum(path: Path) -> int:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total

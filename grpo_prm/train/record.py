@@ -1,22 +1,30 @@
-"""What a run leaves in its folder: for every step a line of metrics and a part of rollouts (the canonical table)."""
+"""What a run leaves in its folder: for every step a line of metrics and a part of rollouts (the canonical table).
+
+Metrics are one JSON object a line, with what depends on the clock under `time` alone; `curves` makes a table of them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from ..atomic import atomic
+from ..errors import InputError
 from ..rollouts import REWARD_PART, SCHEMA
-from .data import PromptRow
-from .sample import Sampled
-from .update import Batch
+
+if TYPE_CHECKING:
+    from .data import PromptRow
+    from .sample import Sampled
+    from .update import Batch
 
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts"
+CURVES = ("reward", "accuracy", "intermediate_proportion", "amplification", "entropy", "length")
+HELD_OUT = "held_out"  # key of an evaluation's line, and its series among the curves
 
 
 def rollouts_table(
@@ -68,19 +76,56 @@ def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:
 
 
 def cut_back(folder: Path, step: int) -> None:
-    """Take away what was recorded from `step` on, a torn last line too: the run goes on from there."""
+    """Take away what was recorded from `step` on, torn and temporary files too: the run goes on from there.
+
+    At step 0 nothing stays, the evaluation before training included.
+    """
     path = folder / METRICS
     if path.exists():
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _before(line, step)]
+        kept = [line for line in path.read_bytes().splitlines() if step and -1 <= _step(line) < step]
         with atomic(path) as part:
-            part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            part.write_bytes(b"".join(line + b"\n" for line in kept))
     for part in (folder / ROLLOUTS).glob("step_*.parquet"):
         if int(part.stem.removeprefix("step_")) >= step:
             part.unlink()
+    unfinished = (".config.*.yaml", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
+    for left in (path for pattern in unfinished for path in folder.glob(pattern)):
+        left.unlink()
 
 
-def _before(line: str, step: int) -> bool:
+def curves(folder: Path) -> pl.DataFrame:
+    """What a run's figure of training draws.
+
+    Args:
+        folder: Run folder; a torn last line of its metrics is passed over.
+
+    Returns:
+        `run`, `step` (updates so far), `statistic` (of `CURVES`), `series` (`observed` in the step's own rollouts, or
+        `held_out`), `mean`, `low`, `high` (null but for the Wilson interval of held-out accuracy), in order.
+
+    Raises:
+        InputError: There are no metrics.
+    """
     try:
-        return json.loads(line)["step"] < step
+        lines = (folder / METRICS).read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{folder}: no metrics of a run ({error.strerror}). Name a run folder.") from None
+    rows: list[tuple[Any, ...]] = []
+    for known in (json.loads(line) for line in lines if _step(line) >= -1):
+        run, step = folder.resolve().name, known["step"]
+        if (held := known.get(HELD_OUT)) is not None:
+            rows.append((run, step + 1, "accuracy", HELD_OUT, held["mean"], held["low"], held["high"]))
+        else:
+            rows += [(run, step, name, "observed", known.get(name), None, None) for name in CURVES]
+    numbers = dict.fromkeys(("mean", "low", "high"), pl.Float64)
+    names = {"run": pl.String, "step": pl.Int64, "statistic": pl.String, "series": pl.String}
+    table = pl.DataFrame(rows, schema=names | numbers, orient="row")
+    return table.filter(pl.col("mean").is_not_null()).sort("series", "step", maintain_order=True)
+
+
+def _step(line: bytes) -> float:
+    """Step of a line; below all others where the line is torn."""
+    try:
+        return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
-        return False
+        return float("-inf")

@@ -1,0 +1,110 @@
+"""A training run: reward, accuracy, overlap, amplification, entropy and length of completions over its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .series import OBSERVED, colour_of, draw_series, has_course, known
+from .style import (
+    COLUMN,
+    PALETTE,
+    PAPER,
+    REFERENCE,
+    Entries,
+    Unit,
+    from_zero,
+    given_axes,
+    new_axes,
+    percent,
+    run_entries,
+)
+
+HELD_OUT = "held_out"
+NAMES = {OBSERVED: "rollouts of the step"}
+SHARES = ("accuracy", "intermediate_proportion")
+MAY_BE_NEGATIVE = ("reward",)
+
+
+def _titles(unit: Unit) -> dict[str, str]:
+    return {
+        "reward": "reward",
+        "accuracy": "accuracy",
+        "intermediate_proportion": f"intermediate {unit}s",
+        "amplification": "amplification",
+        "entropy": "entropy (nats)",
+        "length": f"{unit}s per completion",
+    }
+
+
+def training_curves(
+    table: pl.DataFrame, axes: Sequence[Axes] | None = None, *, unit: Unit = "token", width: float = COLUMN
+) -> Figure:
+    """Draw what a run did, step by step; held-out accuracy as points with its 95 % Wilson interval.
+
+    Args:
+        table: Of `grpo_prm.train.record.curves`: `run`, `step`, `statistic`, `series` (`observed` or `held_out`),
+            `mean`, `low`, `high`.
+        axes: Six axes to draw into; None makes a figure.
+        unit: What is counted.
+        width: Inches.
+
+    Returns:
+        The figure.
+    """
+    runs = table["run"].unique().sort().to_list()
+    table = known(table)
+    observed, held_out = table.filter(series=OBSERVED), table.filter(series=HELD_OUT)
+    course, entries = has_course(observed), _entries(runs, held_out)
+    with mpl.rc_context(PAPER):
+        figure, panels = (
+            given_axes(axes, entries) if axes else new_axes(3, 2, 1.1 * width, width, entries, sharex=course)
+        )
+        for panel, (statistic, title) in zip(panels, _titles(unit).items(), strict=True):
+            part, points = (series.filter(statistic=statistic) for series in (observed, held_out))
+            if len(part) or not (course and len(points)):
+                empty = f"no {statistic.replace('_', ' ')}\nin this run"
+                draw_series(panel, part, runs, NAMES, course=course, empty=empty)
+            if course:  # else there is no axis of steps to put points on
+                _draw_held_out(panel, points, runs)
+            panel.set_title(title)
+            if statistic in SHARES:
+                percent(panel.yaxis)
+        if axes is None:
+            for panel in panels[:-2]:
+                panel.set_xlabel("")
+        from_zero([panel for panel, name in zip(panels, _titles(unit), strict=True) if name not in MAY_BE_NEGATIVE])
+    return figure
+
+
+def _entries(runs: list[str], held_out: pl.DataFrame) -> Entries:
+    """Legend: the runs, if there are several; what points are, if there are any."""
+    several = run_entries(runs) if len(runs) > 1 else []
+    if held_out.is_empty():
+        return several
+    lines = [] if several else [(Line2D([], [], color=PALETTE[0]), NAMES[OBSERVED])]
+    colour = _colour(runs, runs[0]) if len(runs) == 1 else REFERENCE
+    point = Line2D([], [], color=colour, marker="o", markersize=3, linestyle="none")
+    return [*several, *lines, (point, "held-out prompts")]
+
+
+def _colour(runs: list[str], run: str) -> str:
+    """Of held-out points: another one than the line's where there is one run."""
+    return PALETTE[1] if len(runs) == 1 else colour_of(runs, run, OBSERVED)
+
+
+def _draw_held_out(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
+    """Points with intervals, over the lines if there are any."""
+    for (run,), part in table.group_by("run", maintain_order=True):
+        x, mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
+        look: Any = {"color": _colour(runs, str(run)), "markersize": 3, "elinewidth": 0.8, "capsize": 1.5, "zorder": 4}
+        axes.errorbar(
+            x, mean, np.stack([mean - low, high - mean]).clip(min=0), fmt="o", gid=f"{run}/{HELD_OUT}", **look
+        )

@@ -1,0 +1,105 @@
+"""Which settings can be meant: ranges, what goes together, and what may change when a run goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .config_file import flag, read_settings
+from .settings import NAMES, TrainConfig
+
+LEAST = {"group_size": 2} | dict.fromkeys(
+    ("steps", "prompts", "max_new_tokens", "updates_per_batch", "token_budget", "eval_prompts", "save_every", "keep"), 1
+)
+LEAST |= dict.fromkeys(("threads", "lora_alpha"), 1)
+LEAST |= dict.fromkeys(("seed", "top_k", "lora", "eval_every", "warmup_steps"), 0)
+POSITIVE = ("temperature", "loss_temperature", "learning_rate", "reward_timeout", "max_grad_norm", "top_p")
+NOT_NEGATIVE = ("power", "clip_low", "clip_high", "beta", "weight_decay")
+AT_MOST_1 = ("top_p", "clip_low")
+MAY_CHANGE = ("out", "steps", "save_every", "keep", "tracker", "threads")  # in a run that goes on
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse what is out of range or does not go together.
+
+    Raises:
+        UsageError: Of the first fault: what is wrong, and what to do.
+    """
+    for fault in _ranges(config):
+        raise UsageError(f"{fault}. Change it.")
+    for fault in (*_sources(config), *_training(config)):
+        raise UsageError(fault)
+
+
+def _ranges(config: TrainConfig) -> Iterator[str]:
+    for name in NAMES:
+        value = getattr(config, name)
+        if value is None or isinstance(value, bool | str | tuple):
+            continue
+        said = f"{flag(name)} is {value}, but must be "
+        if name in LEAST and value < LEAST[name]:
+            yield f"{said}at least {LEAST[name]}"
+        if not math.isfinite(value):
+            yield f"{said}a finite number"
+        if name in POSITIVE and value <= 0:
+            yield f"{said}above 0"
+        if name in NOT_NEGATIVE and value < 0:
+            yield f"{said}0 or more"
+        if name in AT_MOST_1 and value > 1:
+            yield f"{said}at most 1"
+
+
+def _sources(config: TrainConfig) -> Iterator[str]:
+    """Faults in where prompts, rewards and the model come from."""
+    if config.task is None:
+        if missing := [flag(name) for name in ("model", "data", "reward") if not getattr(config, name)]:
+            yield f"Training without a built-in task needs {' and '.join(missing)} too. Add what is missing."
+        if config.eval_every and not config.eval_data:
+            yield "--eval-every has no held-out prompts to use. Name them with --eval-data."
+        return
+    for name in ("data", "reward", "eval_data", "system"):
+        if getattr(config, name):
+            yield f"The task {config.task} brings prompts and rewards of its own. Leave out {flag(name)}, or --task."
+    if not config.model and config.dtype != "float32":
+        yield f"The small model of a task is float32, and --dtype is {config.dtype}. Leave it out, or give a --model."
+
+
+def _training(config: TrainConfig) -> Iterator[str]:
+    if config.match_scale and config.match_norm:
+        yield "--match-scale and --match-norm are two controls. Run one after the other."
+    if (config.match_scale or config.match_norm) and config.weights != "process-set":
+        yield f"A matched control trains with p = 0, so --weights {config.weights} has no place in it. Leave it out."
+    if config.weight_decay and config.optimizer != "adamw":
+        yield f"--weight-decay is for adamw, and --optimizer is {config.optimizer}. Leave out one of the two."
+    if config.warmup_steps > config.steps:
+        yield f"--warmup-steps {config.warmup_steps} is more than --steps {config.steps}. Make it less."
+
+
+def check_goes_on(config: TrainConfig, path: Path) -> None:
+    """Refuse to go on with a run under other settings than it began with; folder, length and the like may change.
+
+    Args:
+        config: The settings now.
+        path: config.yaml of the run.
+
+    Raises:
+        UsageError: A setting differs that changes what the steps so far would have been, or the file is damaged.
+    """
+    began: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)} | read_settings(path)
+    may = MAY_CHANGE if config.schedule == "constant" else [name for name in MAY_CHANGE if name != "steps"]
+    for name, before in began.items():
+        if name not in may and (now := getattr(config, name)) != before:
+            raise UsageError(
+                f"{path}: {NAMES[name]} was {_value(before)} and is {_value(now)} now. A run goes on with the settings"
+                " it began with: leave that one out, or start another run with --out."
+            )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return "null" if value is None else str(value)
