@@ -74,9 +74,10 @@ def main() -> None:
         if isinstance(error, GrpoPrmError):
             typer.echo(f"error: {printable(str(error))}", err=True)
             sys.exit(error.exit_code)
-        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-            install = f"pip install 'grpo-prm[{EXTRAS[error.name]}]'"
-            typer.echo(f"error: this command needs {error.name}. Install it: {install}", err=True)
+        missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if missing in EXTRAS:
+            install = f"pip install 'grpo-prm[{EXTRAS[missing]}]'"
+            typer.echo(f"error: this command needs {missing}. Install it: {install}", err=True)
             sys.exit(UsageError.exit_code)
         raise
 

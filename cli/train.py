@@ -78,7 +78,8 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         with watching() as watch:
             result = run(settled, watch, resume=resume)
     except (KeyboardInterrupt, SystemExit):
-        typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
+        if Path(settled.out, "config.yaml").exists():
+            typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
         raise
     _say(result)
 

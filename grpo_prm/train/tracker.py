@@ -44,9 +44,9 @@ def open_tracker(config: TrainConfig, folder: Path) -> Tracker:
 
             return Tracker(log, writer.close)
         package = import_module(config.tracker)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
         raise UsageError(
-            f"--tracker {config.tracker} needs a package that is not installed. Run pip install {config.tracker}."
+            f"--tracker {config.tracker} needs {error.name}, which is not installed. Run pip install {config.tracker}."
         ) from None
     package.init(project="grpo-prm", name=folder.name, config=asdict(config))
     return Tracker(lambda step, numbers: package.log(_known(numbers), step=step), package.finish)
