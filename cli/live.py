@@ -19,7 +19,7 @@ from grpo_prm.printable import printable
 from grpo_prm.train.events import Event
 
 BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 32  # bars of a sparkline
+WIDTH = 24  # bars of a sparkline
 LINE_EVERY = 10.0  # seconds between two lines in a pipe
 SHOWN = {
     "reward": "reward",

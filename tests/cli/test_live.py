@@ -49,6 +49,11 @@ def test_the_table_shows_every_figure_that_is_there():
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+def test_a_long_run_fits_eighty_columns():
+    text = seen([Event("start", 0, 2000), *steps(200, 2000, tokens_per_second=123_456.0)])
+    assert "…" not in text and all(len(line) <= 80 for line in text.splitlines())
+
+
 def test_what_is_skipped_or_not_finite():
     text = seen([Event("start", 0, 20), *steps(3, skipped=2, kl=float("inf"))])
     assert "6 optimizer steps skipped" in text and "KL" not in text
@@ -139,8 +144,9 @@ def test_a_sparkline_keeps_order_and_range(values):
 
 
 def test_a_long_run_is_drawn_from_its_first_step_to_its_last():
-    assert sparkline([0.0] * 500 + [1.0] * 500) == "▁" * 16 + "█" * 16
-    assert sparkline([0.3]) == "▁" and len(sparkline(list(range(33)))) == 32
+    assert sparkline([0.0] * 500 + [1.0] * 500) == "▁" * 12 + "█" * 12
+    assert sparkline([0.0, 0.99, 1.0]) == "▁██"
+    assert sparkline([0.3]) == "▁" and len(sparkline(list(range(25)))) == 24
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")])

@@ -17,6 +17,10 @@ from grpo_prm.train.settings import NAMES
 NOTHING = Interval(None, None, None, 0)
 
 
+def run_python(code, **more):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, encoding="utf-8", **more)
+
+
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Runs the command in an empty folder; gives exit code and the settings that the fake run got."""
@@ -53,7 +57,8 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
     assert trained() == (0, make_config(), False)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before, 0.953 [0.930, 0.970] of 512 prompts after training",
+        "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
+        " 0.953 [0.930, 0.970] of 512 prompts after training",
         "run folder: chain.run (trained model in model/, curves in figures/)",
         "next: grpo-prm analyze chain.run/rollouts --out chain.prm",
     ]
@@ -146,7 +151,7 @@ def test_help_names_every_option_and_imports_no_torch():
         "from grpo_prm_cli.main import main; sys.argv[1:] = ['train', '--help']; main()"
     )
     environment = {"COLUMNS": "200", "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=environment)
+    done = run_python(code, env=environment)
     assert done.returncode == 0, done.stderr
     for name in NAMES.values():
         assert f"--{name.replace('_', '-')} " in done.stdout
@@ -160,6 +165,6 @@ def test_a_missing_extra_is_said_in_one_line(name, tmp_path):
         f"import sys; sys.modules[{name!r}] = None\nfrom grpo_prm_cli.main import main\n"
         "sys.argv[1:] = ['train', '--config', 'run.yaml']; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=tmp_path)
+    done = run_python(code, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: this command needs {name}. Install it: pip install 'grpo-prm[train]'\n"
