@@ -99,7 +99,12 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
         for left in (folder / FOLDER).glob(".*"):
             shutil.rmtree(left, ignore_errors=True)
         return state, notes
-    raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
+    raise InputError(f"{folder}: no checkpoint is whole. Give --out another folder to start anew.")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Is there anything to go on from?"""
+    return bool(_all(folder))
 
 
 def _name(step: int) -> str:
