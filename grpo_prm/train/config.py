@@ -250,7 +250,7 @@ def _check(config: TrainConfig) -> None:
         raise UsageError(f"Training without a built-in task needs --{', --'.join(missing)} too. Add it.")
     if config.task is not None and (config.data or config.reward):
         raise UsageError(
-            f"The task {config.task} brings prompts and rewards of its own. Leave out --data and --reward."
+            f"The task {config.task} has prompts and rewards of its own. Leave out --data and --reward, or add --model."
         )
 
 

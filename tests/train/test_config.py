@@ -71,7 +71,7 @@ def test_what_makes_no_sense_is_refused(flags, said):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UsageError, match="no.yaml: cannot be read"):
+    with pytest.raises(UsageError, match=r"no\.yaml: cannot be read"):
         make_config({}, tmp_path / "no.yaml")
 
 
