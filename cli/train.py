@@ -60,10 +60,16 @@ def train(config: CONFIG = None, resume: RESUME = False, dry_run: DRY = False, *
     from grpo_prm.train.loop import train as run
 
     from .live import quiet_libraries, watching
+    from .progress import working
 
     quiet_libraries()
     with watching() as watch:
         result = run(settled, watch, resume=resume)
+    with working("drawing the curves"):
+        from grpo_prm.figures import save
+        from grpo_prm.train.record import curves_table
+
+        save({"training_curves": curves_table(result.folder)}, result.folder / "figures")
     _say(result)
 
 

@@ -1,4 +1,4 @@
-"""Figures of a log: each draws one table of `figure_tables` and computes nothing; `save` writes it with its data."""
+"""Figures of a log or a run: each draws one table and computes nothing; `save` writes it with its data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ..atomic import atomic
 from .advantage import advantage_by_position
+from .curves import training_curves
 from .defects import defects_over_training
 from .overlap import overlap_over_groups, overlap_over_training
 from .style import COLUMN, PAPER, Unit
@@ -23,6 +24,7 @@ __all__ = [
     "overlap_over_groups",
     "overlap_over_training",
     "save",
+    "training_curves",
 ]
 
 FIGURES: dict[str, Callable[..., Figure]] = {
@@ -31,6 +33,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "advantage_by_position": advantage_by_position,
     "defects_over_training": defects_over_training,
 }
+OF_A_RUN: dict[str, Callable[..., Figure]] = {"training_curves": training_curves}
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
@@ -51,7 +54,7 @@ def save(
     """Write every figure and, under the same name, its table as CSV; each file whole or not at all.
 
     Args:
-        tables: Of `grpo_prm.figure_tables.figure_tables`; a name without a figure is an error.
+        tables: Of `figure_tables.figure_tables` or `train.record.curves_table`; a name without a figure is an error.
         folder: Made if it is not there.
         formats: `pdf` (type 42 fonts), `png`, `svg`.
         unit: What the axes count: `token` or `piece`.
@@ -66,7 +69,7 @@ def save(
     """
     formats, written = tuple(formats), []
     for name, table in tables.items():
-        figure = FIGURES[name](table, unit=unit, width=width)
+        figure = (FIGURES | OF_A_RUN)[name](table, unit=unit, width=width)
         for suffix in formats:
             with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(PAPER):
                 figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))

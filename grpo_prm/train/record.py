@@ -17,6 +17,7 @@ from .sample import Sampled
 from .update import Batch
 
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts"
+DRAWN = ("reward", "accuracy", "intermediate_proportion", "amplification", "entropy")
 
 
 def rollouts_table(
@@ -65,6 +66,21 @@ def append_metrics(folder: Path, line: Mapping[str, Any]) -> None:
     """Append a line of metrics; what depends on the clock stands under `time`."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def curves_table(folder: Path) -> pl.DataFrame:
+    """The metrics of a run as `figures.training_curves` draws them; held-out accuracy at the last step before it."""
+    rows = []
+    for line in map(json.loads, (folder / METRICS).read_text(encoding="utf-8").splitlines()):
+        step, held_out = line["step"], line.get("held_out")
+        if held_out:
+            ends = (held_out["mean"], held_out["low"], held_out["high"])
+            rows.append((folder.name, max(step, 0), "accuracy", "held_out", *ends))
+        else:
+            rows += [(folder.name, step, name, "observed", line.get(name), None, None) for name in DRAWN]
+    schema = {"run": pl.String, "step": pl.Int64, "statistic": pl.String, "series": pl.String}
+    numbers = dict.fromkeys(("mean", "low", "high"), pl.Float64)
+    return pl.DataFrame(rows, schema=schema | numbers, orient="row").drop_nulls("mean")
 
 
 def cut_back(folder: Path, step: int) -> None:
