@@ -15,8 +15,9 @@ from tempfile import TemporaryDirectory
 from analyze_times import ids_table, many_table, text_table
 from forest_times import speed_table, tail_table
 from start_times import start_table
+from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 
-PARTS = ("start", "forest", "tail", "analyze", "text", "many")
+PARTS = ("start", "forest", "tail", "analyze", "text", "many", "trl", "overhead", "packing")
 SHAPES = [(300, 6, 1750), (100, 36, 1750)]
 QUICK_SHAPES = [(30, 6, 400), (10, 36, 400)]
 
@@ -55,6 +56,9 @@ def tables(parts: list[str] | tuple[str, ...], folder: Path, quick: bool, long: 
         "analyze": lambda: ids_table(folder, sizes),
         "text": lambda: text_table(folder, 2 if quick else 32),
         "many": lambda: many_table(folder, 10 if quick else 400),
+        "trl": lambda: trl_table([NAMED] if quick else BESIDE, 1 if quick else 5, 1 if quick else 3),
+        "overhead": lambda: overhead_table(3 if quick else 30),
+        "packing": lambda: packing_table([0.75] if quick else [0.0, 0.25, 0.5, 0.75, 0.95], 1 if quick else 3),
     }
     for number, part in enumerate(parts, 1):
         print(f"{number}/{len(parts)} {part}", file=sys.stderr)

@@ -29,7 +29,7 @@ Examples:
 
     grpo-prm train --config run.yaml --lambda 0 --out baseline.run
 
-    grpo-prm train --resume --out chain.run
+    grpo-prm train --resume --out baseline.run
 """
 PANELS = {
     "What to train": "task model data prompt_column answer_column split reward reward_timeout system",
@@ -88,10 +88,10 @@ def _say(result: Result) -> None:
     """The end: held-out accuracy, where everything is, what to type next."""
     from grpo_prm.figures import save
     from grpo_prm.printable import printable
-    from grpo_prm.train.record import curves
+    from grpo_prm.train.record import curves_table
 
     folder = Path(result.folder)
-    save({"training_curves": curves(folder)}, folder / "figures")
+    save({"training_curves": curves_table(folder)}, folder / "figures")
     if result.before.mean is not None and result.after.mean is not None:
         typer.echo(f"held-out accuracy: {_accuracy(result.before)} before, {_accuracy(result.after)} after training")
     if result.skipped:

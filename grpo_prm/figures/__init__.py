@@ -1,4 +1,4 @@
-"""Figures of a log: each draws one table of `figure_tables` and computes nothing; `save` writes it with its data."""
+"""Figures of a log or a run: each draws one table and computes nothing; `save` writes it with its data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "advantage_by_position": advantage_by_position,
     "defects_over_training": defects_over_training,
 }
-OF_A_RUN: dict[str, Callable[..., Figure]] = {"training_curves": training_curves}  # of grpo_prm.train.record.curves
+OF_A_RUN: dict[str, Callable[..., Figure]] = {
+    "training_curves": training_curves
+}  # of grpo_prm.train.record.curves_table
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
@@ -55,8 +57,7 @@ def save(
     """Write every figure and, under the same name, its table as CSV; each file whole or not at all.
 
     Args:
-        tables: Of `grpo_prm.figure_tables.figure_tables`, or `training_curves` of a run; a name without a figure is an
-            error.
+        tables: Of `figure_tables.figure_tables` or `train.record.curves_table`; a name without a figure is an error.
         folder: Made if it is not there.
         formats: `pdf` (type 42 fonts), `png`, `svg`.
         unit: What the axes count: `token` or `piece`.

@@ -50,7 +50,7 @@ def training_curves(
     """Draw what a run did, step by step; held-out accuracy as points with its 95 % Wilson interval.
 
     Args:
-        table: Of `grpo_prm.train.record.curves`: `run`, `step`, `statistic`, `series` (`observed` or `held_out`),
+        table: Of `grpo_prm.train.record.curves_table`: `run`, `step`, `statistic`, `series` (`observed` or `held_out`),
             `mean`, `low`, `high`.
         axes: Six axes to draw into; None makes a figure.
         unit: What is counted.

@@ -25,7 +25,7 @@ from ..atomic import UMASK
 from ..errors import InputError
 
 FOLDER, BEST = "checkpoints", "best"
-WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.pt", "state.json"
+WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
 
 
 class Training(NamedTuple):
@@ -80,26 +80,28 @@ def keep_model(place: Path, model: Any, tokenizer: Any) -> None:
     _put(place, write)
 
 
-def restore(folder: Path, training: Training, fresh: dict[str, Any] | None = None) -> tuple[dict[str, Any], list[str]]:
+def has_checkpoint(folder: Path) -> bool:
+    """Is there anything to go on from?"""
+    return bool(_all(folder))
+
+
+def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]]:
     """Load the newest checkpoint that is whole, and clear away what a killed process left half done.
 
     Args:
         folder: Run folder.
         training: Where model, optimizer and schedule are loaded into, all with the generators of torch, numpy and
             Python.
-        fresh: State of a run that was killed before its first checkpoint, which begins anew.
 
     Returns:
         The state, with `step`, and sentences for the user.
 
     Raises:
-        InputError: There is none, and no `fresh`; or none fits.
+        InputError: There is none, or none fits.
     """
     clear_away(folder)
     if not (found := _all(folder)):
-        if fresh is None:
-            raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
-        return fresh, [f"{folder} has no checkpoint yet: the run begins anew."]
+        raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
     notes: list[str] = []
     reason = ""
     for path in reversed(found):
@@ -116,7 +118,7 @@ def restore(folder: Path, training: Training, fresh: dict[str, Any] | None = Non
                 f" uninterrupted run. --threads {known['threads']} would give the same."
             )
         return known["state"], notes
-    raise InputError(f"{folder}: no checkpoint can be used ({reason}). Start anew with another --out.")
+    raise InputError(f"{folder}: no checkpoint is whole ({reason}). Start anew with another --out.")
 
 
 def clear_away(folder: Path) -> None:
@@ -139,6 +141,8 @@ def seed_everything(seed: int) -> None:
 def _put(place: Path, write: Callable[[Path], None]) -> None:
     """Have a folder written under a temporary name, then let it take its place."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob(f".{place.name}.new.*"):  # of a process that was killed in here
+        shutil.rmtree(left, ignore_errors=True)
     staging = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}.new."))
     old = place.with_name(f".{place.name}.old")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,8 +20,7 @@ MODEL_RATE = 1e-6  # of a model of your own, as the authors' code and TRL have i
 def make_config(flags: Mapping[str, Any] | None = None, path: Path | None = None) -> TrainConfig:
     """Settle the settings.
 
-    What is given nowhere is as the task prefers it. A model of your own starts at a learning rate of 1e-6, and the run
-    folder is named after the task or the data.
+    What is given nowhere is as the task prefers it. A model of your own starts at a learning rate of 1e-6.
 
     Args:
         flags: Field to value; None is not given.
@@ -42,15 +40,14 @@ def make_config(flags: Mapping[str, Any] | None = None, path: Path | None = None
 def _preferred(given: Mapping[str, Any]) -> dict[str, Any]:
     """What suits the task and the model."""
     preferred: dict[str, Any] = {}
-    name = re.split("[.:]", Path(given.get("data") or given.get("model") or "").name)[0]
     if (task := given.get("task", TrainConfig.task)) is not None:
         from ..tasks import get_task
 
-        known, name = get_task(task), task
+        known = get_task(task)
         preferred = {"max_new_tokens": known.limit, **known.defaults}
     if given.get("model"):
         preferred["learning_rate"] = MODEL_RATE
-    return preferred | {"out": f"{name or 'grpo'}.run"}
+    return preferred
 
 
 def to_yaml(config: TrainConfig) -> str:

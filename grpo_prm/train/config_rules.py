@@ -94,8 +94,8 @@ def check_goes_on(config: TrainConfig, path: Path) -> None:
     for name, before in began.items():
         if name not in may and (now := getattr(config, name)) != before:
             raise UsageError(
-                f"{path}: {NAMES[name]} was {_value(before)} and is {_value(now)} now. A run goes on with the settings"
-                " it began with: leave that one out, or start another run with --out."
+                f"{path}: differs: {NAMES[name]} was {_value(before)} and is {_value(now)} now. A run goes on with the"
+                " settings it began with: leave that one out, or start another run with --out."
             )
 
 

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from ..tree_print import render
@@ -23,6 +24,8 @@ ACTIVATIONS = 16  # numbers that a layer keeps for the backward pass, for each t
 
 def rehearse(config: TrainConfig) -> str:
     """Load everything, sample the first step, and say what training would do; nothing is written."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
     policy, problem = open_problem(config, nobody)
     made = roll_out(policy, problem, config, 0)
     advantages = batch_advantages(made.batch, config)

@@ -15,7 +15,7 @@ import torch
 from ..atomic import atomic
 from ..errors import UsageError
 from ..interval import Interval
-from .checkpoint import Training, keep_best, restore, save, seed_everything
+from .checkpoint import Training, has_checkpoint, keep_best, restore, save, seed_everything
 from .config import TrainConfig, to_yaml
 from .data import PromptRow
 from .diagnostics import step_figures
@@ -78,11 +78,12 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     policy, problem = open_problem(config, watch)
     training = make_training(policy, config)
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0}
-    if resume:
+    notes: list[str] = []
+    if has_checkpoint(folder):
         state, notes = restore(folder, training)
-        cut_back(folder, state["step"])
-        for note in notes:
-            watch(Event("note", text=note))
+    cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
+    for note in notes:
+        watch(Event("note", text=note))
     tracker = open_tracker(config, folder)
     run = _Run(config, watch, folder, policy, problem, training, tracker)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
@@ -119,7 +120,7 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
                 f"{path}: differs from the settings given. Resume with --config {path} and --out {folder}."
             )
         return folder
-    if path.exists():
+    if has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:

@@ -1,6 +1,6 @@
 """What a run leaves in its folder: for every step a line of metrics and a part of rollouts (the canonical table).
 
-Metrics are one JSON object a line, with what depends on the clock under `time` alone; `curves` makes a table of them.
+Metrics are one JSON object a line, what depends on the clock under `time` alone; `curves_table` makes a table of them.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def cut_back(folder: Path, step: int) -> None:
         left.unlink()
 
 
-def curves(folder: Path) -> pl.DataFrame:
+def curves_table(folder: Path) -> pl.DataFrame:
     """What a run's figure of training draws.
 
     Args:

@@ -73,7 +73,7 @@ class TrainConfig:
     reward: tuple[str, ...] = ()
     reward_timeout: float = 10.0
     system: str | None = None
-    out: str = "NAME.run"
+    out: str = "grpo.run"
     seed: int = 0
     steps: int = 150
     prompts: int = 32

@@ -1,170 +1,83 @@
-"""`grpo-prm train`: options become settings, a run's end becomes what a person reads; the run itself is a fake here."""
+"""`grpo-prm train` as a process: help, lines in a pipe, a rehearsal, a model and rewards of the user's."""
+
+from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from grpo_prm_cli import main as cli
-from grpo_prm_cli.train import PANELS
 
-import grpo_prm.train.loop as loop
-from grpo_prm.interval import Interval
-from grpo_prm.train.config import make_config, to_yaml
-from grpo_prm.train.events import Event
-from grpo_prm.train.settings import NAMES
-
-NOTHING = Interval(None, None, None, 0)
+SMALL = ["--task", "binary-tree", "--steps", "3", "--prompts", "2", "--eval-prompts", "8", "--threads", "1"]
 
 
-def run_python(code, **more):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, encoding="utf-8", **more)
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    cache = str(tmp_path_factory.mktemp("cache"))
+
+    def call(*arguments, cwd=None):
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("grpo-prm")), "train", *arguments],
+            capture_output=True, text=True, cwd=cwd, timeout=120, check=False,
+            env={**os.environ, "XDG_CACHE_HOME": cache, "COLUMNS": "100"},
+        )  # fmt: skip
+
+    return call
 
 
-@pytest.fixture
-def trained(monkeypatch, tmp_path):
-    """Runs the command in an empty folder; gives exit code and the settings that the fake run got."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
-    got = []
-    ends = {"before": Interval(0.25, 0.2, 0.3, 512), "after": Interval(0.9531, 0.93, 0.97, 512), "skipped": 0}
-
-    def run(config, watch, *, resume=False):
-        got.append((config, resume))
-        folder = tmp_path / config.out
-        folder.mkdir(exist_ok=True)
-        (folder / "metrics.jsonl").write_text(json.dumps({"step": 0, "reward": 0.5}) + "\n")
-        (folder / "model").mkdir(exist_ok=True)
-        watch(Event("note", text="so \x1b[2J it is"))
-        watch(Event("step", 1, 1, {"reward": 0.5}))
-        if "raises" in ends:
-            raise ends["raises"]
-        return loop.Result(folder.relative_to(tmp_path), ends["before"], ends["after"], ends["skipped"])
-
-    monkeypatch.setattr(loop, "train", run)
-
-    def command(*arguments, **more):
-        ends.update(more)
-        monkeypatch.setattr(sys, "argv", ["grpo-prm", "train", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *(got[-1] if got else (None, None))
-
-    return command
+def test_help_names_every_setting_without_torch(command):
+    done = command("--help")
+    assert done.returncode == 0 and "--lambda" in done.stdout and "p of |λ|^-p" in done.stdout
+    code = "import sys, grpo_prm_cli.train; print({'torch', 'transformers', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path):
-    assert trained() == (0, make_config(), False)
-    out, err = capsys.readouterr()
-    assert out.splitlines() == [
-        "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
-        " 0.953 [0.930, 0.970] of 512 prompts after training",
-        "run folder: chain.run (trained model in model/, curves in figures/)",
-        "next: grpo-prm analyze chain.run/rollouts --out chain.prm",
-    ]
-    assert err.splitlines() == [r"note: so \x1b[2J it is", "step 1/1: reward 0.500"]
-    assert {path.suffix for path in (tmp_path / "chain.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}
-
-
-def test_options_become_settings(trained):
-    said = "--lambda 0.5 --weights parent --no-ratio-in-kl --mask-truncated --max-new-tokens 9 --seed 3 --out a.run"
-    code, config, _ = trained(*said.split())
-    fields = {"power": 0.5, "weights": "parent", "ratio_in_kl": False, "mask_truncated": True, "max_new_tokens": 9}
-    assert (code, config) == (0, make_config({**fields, "seed": 3, "out": "a.run"}))
-
-
-def test_several_rewards_and_a_model(trained, capsys):
-    said = ["--model", "m", "--data", "d.jsonl", "--reward", "exact", "--reward", "format*0.5"]
-    code, config, _ = trained(*said, before=NOTHING, after=NOTHING, skipped=2)
-    assert (code, config.reward, config.out, config.task) == (0, ("exact", "format*0.5"), "d.run", None)
-    out = capsys.readouterr().out.splitlines()
-    assert out[0] == "2 optimizer steps were skipped: loss or gradient was not finite" and len(out) == 3
-
-
-def test_options_overrule_the_file(trained, tmp_path):
-    (tmp_path / "run.yaml").write_text("lambda: 0.25\nmatch_norm: true\nsteps: 3\n")
-    _, config, _ = trained("--config", "run.yaml", "--no-match-norm", "--steps", "4")
-    assert (config.power, config.match_norm, config.steps) == (0.25, False, 4)
-
-
-@pytest.mark.parametrize("said", [[], ["--out", "a.run"]])
-def test_a_run_goes_on_by_its_own_settings(trained, tmp_path, said):
-    folder = tmp_path / (said[1] if said else "chain.run")
-    folder.mkdir()
-    began = make_config({"power": 0.25, "steps": 7, "out": "elsewhere.run"})
-    (folder / "config.yaml").write_text(to_yaml(began))
-    code, config, resume = trained("--resume", *said, "--steps", "9")
-    assert (code, resume, config.out) == (0, True, folder.name)
-    assert (config.power, config.steps) == (0.25, 9)
-
-
-def test_of_an_own_model_too(trained, tmp_path):
-    (tmp_path / "a.run").mkdir()
-    own = {"model": "m", "data": "d", "reward": "exact", "out": "a.run"}
-    (tmp_path / "a.run" / "config.yaml").write_text(to_yaml(make_config(own)))
-    code, config, _ = trained("--resume", "--out", "a.run", "--keep", "5")
-    assert (code, config) == (0, make_config({**own, "keep": 5}))
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        (["--task", "chian"], "error: No task is called chian; there are chain"),
-        (["--group-size", "1"], "error: --group-size is 1, but must be at least 2. Change it."),
-        (["--match-scale", "--weights", "parent"], "error: A matched control trains with p = 0"),
-        (["--weights", "parents"], "'parents' is not one of"),
-        (["--config", "no.yaml"], "error: no.yaml: cannot be read"),
-        (["--lamda", "1"], "No such option: --lamda (Possible options: --data, --lambda, --lora)"),
-    ],
-)
-def test_wrong_usage_is_said_before_anything_is_loaded(trained, capsys, said, message):
-    assert trained(*said) == (2, None, None)
-    error = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert message in error
-
-
-def test_interrupted_it_says_how_to_go_on(trained, capsys, tmp_path):
-    trained("--out", "my run", raises=SystemExit(130))
-    assert "go on with" not in capsys.readouterr().err  # there is nothing yet
-    (tmp_path / "my run" / "config.yaml").write_text("")
-    trained("--out", "my run", raises=SystemExit(130))
-    assert "go on with: grpo-prm train --resume --out 'my run'\n" in capsys.readouterr().err
-
-
-def test_a_dry_run_trains_nothing(trained, monkeypatch, capsys):
-    import grpo_prm.train.dry as dry
-
-    monkeypatch.setattr(dry, "rehearse", lambda config: f"p is {config.power}\n")
-    assert trained("--dry-run", "--lambda", "2") == (0, None, None)
-    assert capsys.readouterr().out == "p is 2.0\n"
-
-
-def test_every_setting_has_an_option_in_a_panel():
-    listed = [name for names in PANELS.values() for name in names.split()]
-    assert sorted(listed) == sorted(NAMES)
-
-
-def test_help_names_every_option_and_imports_no_torch():
-    code = (
-        "import sys\nfor name in ('torch', 'transformers', 'numpy', 'polars', 'matplotlib', 'yaml'):\n"
-        "    sys.modules[name] = None\n"
-        "from grpo_prm_cli.main import main; sys.argv[1:] = ['train', '--help']; main()"
-    )
-    environment = {"COLUMNS": "200", "PATH": ""}
-    done = run_python(code, env=environment)
+def test_a_run_in_a_pipe(command, tmp_path):
+    done = command(*SMALL, "--lambda", "0.5", "--out", "a.run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for name in NAMES.values():
-        assert f"--{name.replace('_', '-')} " in done.stdout
-    assert "|λ|^-p" in done.stdout and "(default: process-set)" in done.stdout and "[" not in done.stdout.split("╭")[2]
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("held-out accuracy: 0.") and lines[0].endswith("of 8 prompts after training")
+    assert lines[1].startswith("run folder: a.run (") and "curves in figures/" in lines[1]
+    assert lines[2:] == ["next: grpo-prm analyze a.run/rollouts --out a.prm"]
+    assert "step 3/3: reward" in done.stderr and "\x1b" not in done.stderr and "Loading" not in done.stderr
+    assert "lambda: 0.5" in (tmp_path / "a.run" / "config.yaml").read_text()
+    again = command("--config", "a.run/config.yaml", "--resume", cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == done.stdout
+    assert command(*SMALL, "--out", "a.run", cwd=tmp_path).returncode == 2
 
 
-@pytest.mark.parametrize("name", ["torch", "transformers", "yaml"])
-def test_a_missing_extra_is_said_in_one_line(name, tmp_path):
-    (tmp_path / "run.yaml").write_text("seed: 1\n")
-    code = (
-        f"import sys; sys.modules[{name!r}] = None\nfrom grpo_prm_cli.main import main\n"
-        "sys.argv[1:] = ['train', '--config', 'run.yaml']; main()"
+def test_a_rehearsal_writes_nothing(command, tmp_path):
+    done = command(*SMALL, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "lambda: 1.0" in done.stdout and "memory, estimated:" in done.stdout and "step 0" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_settings_are_one_message(command, tmp_path):
+    done = command("--lambda", "-1", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr == "error: --lambda is -1.0, but must be 0 or more. Change it.\n"
+
+
+def test_a_model_folder_with_prompts_and_a_reward_function(command, tmp_path):
+    """What the docs promise: a saved model, JSON lines, a Python function."""
+    from train_models import tiny
+
+    model, tokenizer = tiny("qwen2")
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    rows = [{"prompt": f"{n} 5 6", "answer": str(n)} for n in range(7, 13)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mine.py").write_text(
+        "def score(completion, answer):\n    return completion.split().count(answer) + len(completion) / 1000\n"
     )
-    done = run_python(code, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: this command needs {name}. Install it: pip install 'grpo-prm[train]'\n"
+    done = command(
+        "--model", "model", "--data", "prompts.jsonl", "--eval-data", "prompts.jsonl", "--reward", "mine:score",
+        "--steps", "2", "--prompts", "3", "--group-size", "4", "--max-new-tokens", "6", "--out", "mine.run", "--lora",
+        "2", "--beta", "0.1", "--threads", "1", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first = json.loads((tmp_path / "mine.run" / "metrics.jsonl").read_text().splitlines()[1])
+    assert first["reward/score"] == first["reward"] > 0 and first["kl"] == pytest.approx(0, abs=1e-5)
+    assert (tmp_path / "mine.run" / "checkpoints" / "best" / "adapter_model.safetensors").exists()

@@ -13,7 +13,16 @@ from train_models import tiny
 
 from grpo_prm.atomic import UMASK
 from grpo_prm.errors import InputError
-from grpo_prm.train.checkpoint import Training, clear_away, keep_best, keep_model, restore, save, seed_everything
+from grpo_prm.train.checkpoint import (
+    Training,
+    clear_away,
+    has_checkpoint,
+    keep_best,
+    keep_model,
+    restore,
+    save,
+    seed_everything,
+)
 
 torch.set_num_threads(1)
 
@@ -66,7 +75,7 @@ def test_equal_states_give_equal_bytes(tmp_path):
         go(training, 2)
         save(tmp_path / name, 2, training, {}, keep=2)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert [path.name for path in files] == ["optimizer.pt", "state.json", "weights.safetensors"]
+    assert [path.name for path in files] == ["model.safetensors", "optimizer.pt", "state.json"]
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
 
 
@@ -80,7 +89,7 @@ def test_the_last_ones_stay(tmp_path):
     assert restore(tmp_path, training)[0]["step"] == 100
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.pt", "state.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "state.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone", "empty"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, name, damage):
     seed_everything(0)
@@ -111,15 +120,22 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, name, damage):
 def test_none_that_fits_is_an_error(tmp_path):
     save(tmp_path, 1, made(), {}, keep=2)
     larger = Training(nn.Linear(3, 3), made().optimizer, made().schedule)
-    with pytest.raises(InputError, match=r"no checkpoint can be used .*weights are those of another model.*--out"):
+    with pytest.raises(InputError, match=r"no checkpoint is whole .*weights are those of another model.*--out"):
         restore(tmp_path, larger)
 
 
-def test_none_yet_begins_anew_if_that_is_wanted(tmp_path):
+def test_none_yet(tmp_path):
+    assert not has_checkpoint(tmp_path)
     with pytest.raises(InputError, match="no checkpoint to resume from"):
         restore(tmp_path, made())
-    state, (note,) = restore(tmp_path, made(), {"step": 0})
-    assert state == {"step": 0} and "begins anew" in note
+    save(tmp_path, 1, made(), {}, keep=1)
+    assert has_checkpoint(tmp_path)
+
+
+def test_what_a_killed_process_left_is_gone_with_the_next(tmp_path):
+    (tmp_path / "checkpoints" / ".step_000001.new.abc").mkdir(parents=True)
+    save(tmp_path, 1, made(), {}, keep=1)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000001"]
 
 
 def test_another_number_of_threads_is_said(tmp_path):
@@ -179,7 +195,7 @@ def test_an_adapter_is_kept_alone(tmp_path):
     kind = torch.optim.SGD(trained, lr=1.0)
     training = Training(adapted, kind, torch.optim.lr_scheduler.LambdaLR(kind, lambda _: 1.0))
     save(tmp_path, 1, training, {}, keep=1)
-    size = (tmp_path / "checkpoints" / "step_000001" / "weights.safetensors").stat().st_size
+    size = (tmp_path / "checkpoints" / "step_000001" / "model.safetensors").stat().st_size
     assert size < 4 * sum(part.numel() for part in trained) + 20_000
     assert size < 4 * sum(part.numel() for part in adapted.parameters())
     before = [part.detach().clone() for part in trained]

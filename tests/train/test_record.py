@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from grpo_prm.errors import InputError
 from grpo_prm.rollouts import load, validate
 from grpo_prm.train.data import PromptRow
-from grpo_prm.train.record import CURVES, append_metrics, curves, cut_back, rollouts_table, write_rollouts
+from grpo_prm.train.record import CURVES, append_metrics, curves_table, cut_back, rollouts_table, write_rollouts
 from grpo_prm.train.sample import Sampled
 from grpo_prm.train.update import Batch
 
@@ -88,7 +88,7 @@ def test_curves_are_the_numbers_of_the_lines(tmp_path):
     place = folder(tmp_path)
     with (place / "metrics.jsonl").open("a") as file:
         file.write('{"step": 1, "rew')
-    found = curves(place)
+    found = curves_table(place)
     held_out = found.filter(series="held_out")
     assert held_out["statistic"].unique().to_list() == ["accuracy"]
     assert held_out.select("step", "mean", "low", "high").rows() == [(0, 0.1, 0.0, 0.2), (3, 0.5, 0.4, 0.6)]
@@ -101,6 +101,6 @@ def test_curves_are_the_numbers_of_the_lines(tmp_path):
 
 def test_curves_of_no_run(tmp_path):
     with pytest.raises(InputError, match="no metrics of a run"):
-        curves(tmp_path)
+        curves_table(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("")
-    assert curves(tmp_path).is_empty() and curves(tmp_path).schema["low"] == pl.Float64
+    assert curves_table(tmp_path).is_empty() and curves_table(tmp_path).schema["low"] == pl.Float64

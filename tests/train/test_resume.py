@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_costs_steps_and_nothing_else(place, whole, tmp_pat
     monkeypatch.syspath_prepend(place)
     config = settings(place, tmp_path / "a.run")
     cut_off(config, "step", 5)
-    path = tmp_path / "a.run" / "checkpoints" / "step_000004" / "weights.safetensors"
+    path = tmp_path / "a.run" / "checkpoints" / "step_000004" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     notes = []
     train(config, lambda event: notes.append(event.text) if event.kind == "note" else None, resume=True)
