@@ -15,8 +15,8 @@ import torch
 from ..atomic import atomic
 from ..errors import UsageError
 from ..interval import Interval
-from .checkpoint import Training, has_checkpoint, keep_best, restore, save, seed_everything
-from .config import TrainConfig, to_yaml
+from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything
+from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
 from .diagnostics import step_figures
 from .evaluate import evaluate
@@ -29,7 +29,7 @@ from .sample import Sampled, sample
 from .tracker import Tracker, open_tracker
 from .update import Batch, batch_advantages, update
 
-CONFIG = "config.yaml"
+CONFIG, MODEL = "config.yaml", "model"
 
 
 class Result(NamedTuple):
@@ -59,7 +59,7 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/.
+    """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/, model/.
 
     Args:
         config: The settings.
@@ -97,6 +97,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         if done % config.save_every == 0 or done == config.steps:
             save(folder, done, training, state, config.keep)
             watch(Event("checkpoint", done, config.steps))
+    keep_model(folder / MODEL, policy.model, policy.tokenizer)
     tracker.close()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
     return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"])
@@ -115,12 +116,8 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
     if resume:
         if not path.exists():
             raise UsageError(f"{folder}: holds no run to resume. Leave out --resume to start one.")
-        if path.read_text(encoding="utf-8") != said:
-            raise UsageError(
-                f"{path}: differs from the settings given. Resume with --config {path} and --out {folder}."
-            )
-        return folder
-    if has_checkpoint(folder):
+        check_goes_on(config, path)
+    elif has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:

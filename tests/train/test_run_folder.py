@@ -1,0 +1,55 @@
+"""What a run may do with its folder: begin anew before its first checkpoint, move, go on longer, leave a model."""
+
+import pytest
+import torch
+from train.test_resume import contents, cut_off, place, same, settings, whole  # noqa: F401 - fixtures
+
+from grpo_prm.train.loop import train
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch, place):  # noqa: F811
+    monkeypatch.syspath_prepend(place)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("moment", [("start", 0), ("eval", 0), ("step", 1)])
+def test_cut_off_before_the_first_checkpoint(place, whole, tmp_path, moment):  # noqa: F811
+    config = settings(place, tmp_path / "a.run")
+    cut_off(config, *moment)
+    train(config, resume=True)
+    same(contents(tmp_path / "a.run"), whole)
+
+
+def test_a_folder_that_was_moved_goes_on(place, whole, tmp_path):  # noqa: F811
+    cut_off(settings(place, tmp_path / "a.run"), "step", 5)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.run").rename(tmp_path / "b" / "a.run")
+    train(settings(place, tmp_path / "b" / "a.run"), resume=True)
+    same(contents(tmp_path / "b" / "a.run"), whole)
+
+
+def test_a_run_can_go_on_longer(place, tmp_path):  # noqa: F811
+    more = {"schedule": "constant", "warmup_steps": 0, "eval_every": 0, "eval_data": None}
+    train(settings(place, tmp_path / "a" / "x.run", steps=4, **more))
+    train(settings(place, tmp_path / "a" / "x.run", steps=6, **more), resume=True)
+    train(settings(place, tmp_path / "b" / "x.run", steps=6, **more))
+    found, wanted = contents(tmp_path / "a" / "x.run"), contents(tmp_path / "b" / "x.run")
+    for name in ("checkpoints/step_000006/model.safetensors", "rollouts/step_000005.parquet", "config.yaml"):
+        assert found[name] == wanted[name]
+    weights = "model/model.safetensors"
+    assert found[weights] == wanted[weights]
+
+
+def test_the_trained_model_is_left_for_transformers(place, tmp_path):  # noqa: F811
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    train(settings(place, tmp_path / "a.run", eval_data=None, eval_every=0))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "a.run" / "model")
+    begun = AutoModelForCausalLM.from_pretrained(place / "model")
+    pairs = zip(model.parameters(), begun.parameters(), strict=True)
+    assert any(not torch.equal(now, then) for now, then in pairs)
+    assert AutoTokenizer.from_pretrained(tmp_path / "a.run" / "model").eos_token_id == 1
+    assert not (tmp_path / "a.run" / "checkpoints" / "best").exists()
