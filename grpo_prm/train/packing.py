@@ -230,7 +230,11 @@ def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
 def fits_tree(model: Any, tolerance: float = 1e-3) -> str | None:
     """Why a model cannot be trained tree-packed; None if a tiny batch has equal log-probabilities in both layouts."""
     device = next(model.parameters()).device
-    words = model.config.get_text_config().vocab_size
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    if getattr(config, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
+        return "not all of its layers attend to everything before"  # which a tiny batch would not show
+    words = config.vocab_size
     rng = np.random.default_rng(0)
     prompts = [rng.integers(words, size=n).tolist() for n in (2, 1)]  # short: the context may be
     trunk = rng.integers(words, size=3).tolist()

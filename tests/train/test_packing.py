@@ -124,6 +124,15 @@ def test_models_that_do_not_fit_are_found_out():
     assert "was not told the tree" in fits_tree(model)
 
 
+def test_a_window_longer_than_the_trial_is_seen_in_the_configuration():
+    from transformers import MistralConfig, MistralForCausalLM
+
+    shape = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    whole, windowed = (MistralForCausalLM(MistralConfig(**shape, **heads, sliding_window=w)) for w in (None, 64))
+    assert fits_tree(whole) is None and "not all of its layers" in fits_tree(windowed)
+
+
 def test_the_attention_is_what_it_was_afterwards():
     model = tiny("llama")[0]
     before = model.config._attn_implementation
