@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
+from grpo_prm.train.events import nobody
 
 if TYPE_CHECKING:
     from grpo_prm.interval import Interval
@@ -69,19 +71,23 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 
         typer.echo(rehearse(settled), nl=False)
         return
+    from grpo_prm.train import ranks
     from grpo_prm.train.loop import train as run
 
     from .live import quiet_libraries, watching
 
     quiet_libraries()
+    ranks.join(settled.device)
+    leads = ranks.leads()
     try:
-        with watching() as watch:
+        with watching() if leads else nullcontext(nobody) as watch:
             result = run(settled, watch, resume=resume)
     except (KeyboardInterrupt, SystemExit):
         if Path(settled.out, "config.yaml").exists():
             typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
         raise
-    _say(result)
+    if leads:
+        _say(result)
 
 
 def _say(result: Result) -> None:
@@ -99,8 +105,7 @@ def _say(result: Result) -> None:
         typer.echo(f"{steps} skipped: loss or gradient was not finite")
     there = ", ".join(f"{what} in {name}/" for name, what in LEFT.items() if (folder / name).is_dir())
     typer.echo(printable(f"run folder: {folder} ({there})"))
-    out = f"{folder.resolve().name.removesuffix('.run')}.prm"
-    typer.echo(printable(f"next: grpo-prm analyze {shlex.quote(f'{folder}/rollouts')} --out {shlex.quote(out)}"))
+    typer.echo(printable(f"next: grpo-prm analyze {shlex.quote(str(folder))}"))
 
 
 def _accuracy(found: Interval) -> str:

@@ -20,6 +20,7 @@ from ..errors import InputError
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 PACKED = (".gz", ".zst")
+INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
 
 
 class Source(NamedTuple):
@@ -43,8 +44,8 @@ class Source(NamedTuple):
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
     """List the files behind the arguments of a command, run by run.
 
-    A folder is one run, named like it (`completions` like its parent). A file is its own run, named by its stem, but
-    files of one folder whose names differ only in digits are shards of one run, in numeric order.
+    A folder is one run, named like it (`completions` and `rollouts` like their parent). A file is its own run, named by
+    its stem, but files of one folder whose names differ only in digits are shards of one run, in numeric order.
 
     Args:
         paths: Files and folders; `-` is standard input, kept in a temporary file while the process runs.
@@ -67,8 +68,8 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         elif path.is_dir():
             folder, files = _folder(path)
             named = folder.resolve()
-            name = named.parent.name if named.name == "completions" else named.name
-            runs.append((name, (named.parent.parent if named.name == "completions" else named.parent).name, files))
+            named = named.parent if named.name in INNER else named
+            runs.append((named.name, named.parent.name, files))
         elif not path.exists():
             raise InputError(f"{given}: no such file. Check the path.")
         else:
@@ -90,15 +91,17 @@ def kind(path: Path) -> str | None:
 
 
 def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
-    """The logs of a folder, or of its subfolder `completions`."""
+    """The logs of a folder; of its subfolder where it is a run of our trainer, or has none of its own."""
     if (path / "summary.json").is_file() and (path / "groups.parquet").is_file():
         raise InputError(
             f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
             f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
         )
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind(p))
-    if not files and (path / "completions").is_dir():
-        return _folder(path / "completions")
+    if [file.name for file in files] == ["metrics.jsonl"] or not files:
+        for inner in (path / name for name in INNER):
+            if inner.is_dir():
+                return _folder(inner)
     if not files:
         raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.")
     by_kind: dict[str, Path] = {}

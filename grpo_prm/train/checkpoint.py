@@ -23,6 +23,7 @@ from torch import nn
 
 from ..atomic import UMASK
 from ..errors import InputError
+from . import ranks
 
 FOLDER, BEST = "checkpoints", "best"
 WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
@@ -57,7 +58,7 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
         }
         torch.save(kept, staging / OPTIMIZER)
         sums = {name: _sum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
-        known = {"state": {**state, "step": step}, "threads": torch.get_num_threads(), "sums": sums}
+        known = {"state": {**state, "step": step}, "counts": _counts(), "sums": sums}
         (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
 
     _put(folder / FOLDER / f"step_{step:06d}", write)
@@ -112,11 +113,13 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
             reason = " ".join(str(error).split())[:200]
             notes.append(f"{path} is damaged ({reason}): an earlier checkpoint is used.")
             continue
-        if known["threads"] != (now := torch.get_num_threads()):
-            notes.append(
-                f"The run had {known['threads']} threads and has {now} now, so its last digits will differ from an"
-                f" uninterrupted run. --threads {known['threads']} would give the same."
-            )
+        for name, now in _counts().items():
+            if (was := known["counts"][name]) != now:
+                fix = f"--threads {was}" if name == "threads" else f"torchrun --nproc_per_node {was}"
+                notes.append(
+                    f"The run had {was} {name} and has {now} now, so its last digits will differ from an"
+                    f" uninterrupted run. {fix} would give the same."
+                )
         return known["state"], notes
     raise InputError(f"{folder}: no checkpoint is whole ({reason}). Start anew with another --out.")
 
@@ -136,6 +139,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - for reward functions of others
     random.seed(seed)
+
+
+def _counts() -> dict[str, int]:
+    """What the last digits of a sum depend on."""
+    return {"threads": torch.get_num_threads(), "processes": ranks.count()}
 
 
 def _put(place: Path, write: Callable[[Path], None]) -> None:

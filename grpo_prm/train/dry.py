@@ -14,12 +14,13 @@ from ..tree_view import group_tree
 from .config import TrainConfig, to_yaml
 from .events import nobody
 from .loop import roll_out
-from .packing import cheaper
+from .packing import BLOCK, cheaper
 from .problem import open_problem
 from .record import rollouts_table
 from .update import batch_advantages
 
 ACTIVATIONS = 16  # numbers that a layer keeps for the backward pass, for each token and unit of width
+LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradient
 
 
 def rehearse(config: TrainConfig) -> str:
@@ -53,15 +54,15 @@ def memory(model: Any, config: TrainConfig) -> str:
     shape = model.config.get_text_config()
     size = next(model.parameters()).element_size()
     kept = 2 if config.gradient_checkpointing else ACTIVATIONS
-    activations = config.token_budget * (
-        shape.hidden_size * shape.num_hidden_layers * kept * size + shape.vocab_size * 8
-    )
+    activations = config.token_budget * shape.hidden_size * shape.num_hidden_layers * kept * size
+    logits = LOGITS * min(config.token_budget * shape.vocab_size, BLOCK)
     parts = {
         "weights": weights,
         "gradients": trained,
         "optimizer": moments * trained,
         "reference": reference,
         "activations of a micro-batch, at most": activations,
+        "its logits": logits,
     }
     said = ", ".join(f"{name} {value / 2**20:,.0f} MB" for name, value in parts.items() if value)
     return f"memory, estimated: {sum(parts.values()) / 2**20:,.0f} MB ({said})"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from ..interval import Interval, wilson
+from . import ranks
 from .data import PromptRow
 from .sample import sample
 
@@ -53,8 +54,9 @@ def evaluate(
     if not rows:
         return Interval(None, None, None, 0)
     order = np.argsort([len(row.ids) for row in rows], kind="stable").tolist()
-    correct = 0
-    for begin in range(0, len(rows), batch):
+    mine = ranks.share(len(order))
+    order, correct = order[mine.start : mine.stop], 0
+    for begin in range(0, len(order), batch):
         names = order[begin : begin + batch]
         some = [rows[name] for name in names]
         sampled = sample(
@@ -63,5 +65,6 @@ def evaluate(
         )  # fmt: skip
         texts = tokenizer.batch_decode(sampled.completions, skip_special_tokens=plain)
         correct += int(np.sum(right(some, texts)))
+    correct = sum(ranks.gathered([correct]))
     low, high = wilson(correct, len(rows))
     return Interval(correct / len(rows), float(low), float(high), len(rows))

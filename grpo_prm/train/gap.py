@@ -10,9 +10,10 @@ import torch
 from ..forest import build_forest, expand
 from ..loss import policy_loss
 from ..prm import step_means
+from . import ranks
 from .config import TrainConfig
-from .packing import micro_batches, padded_layout, token_logprobs
-from .update import Batch, Tokens, batch_tokens, terms_of
+from .packing import token_logprobs
+from .update import Batch, Tokens, batch_tokens, layouts, terms_of
 
 
 def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
@@ -41,16 +42,15 @@ def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
 
 
 def _gradient(model: Any, batch: Batch, config: TrainConfig, tokens: Tokens) -> torch.Tensor:
-    """The gradient of the loss without clipping, all parameters end to end, float64."""
-    model.zero_grad(set_to_none=True)
-    device = next(model.parameters()).device
-    opens = np.append(0, np.cumsum(batch.lengths.reshape(-1, batch.k).sum(axis=1)))
-    for groups in micro_batches(batch.prompts, batch.completions, batch.k, config.token_budget, "padded"):
-        rows = [batch.completions[i] for g in groups for i in range(g * batch.k, (g + 1) * batch.k)]
-        layout = padded_layout([batch.prompts[g] for g in groups], rows, batch.k, device)
-        at = torch.arange(opens[groups[0]], opens[groups[-1] + 1])
+    """The gradient of the loss without clipping, all trained parameters end to end, float64."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    everything = np.arange(len(batch.prompts))
+    for layout, at in layouts(batch, everything, config.token_budget, "padded", trained[0].device):
         logprobs = token_logprobs(model, layout, config.temperature)
         policy_loss(logprobs, logprobs.detach(), terms_of(layout, tokens, at)).backward()
-    gradients = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
+    ranks.add_up(trained)
+    gradient = torch.cat([parameter.grad.double().flatten() for parameter in trained])
     model.zero_grad(set_to_none=True)
-    return torch.cat(gradients) if gradients else torch.zeros(1).double()
+    return gradient

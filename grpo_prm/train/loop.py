@@ -15,6 +15,7 @@ import torch
 from ..atomic import atomic
 from ..errors import UsageError
 from ..interval import Interval
+from . import ranks
 from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
@@ -61,6 +62,8 @@ class Rollouts(NamedTuple):
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
     """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/, model/.
 
+    Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
+
     Args:
         config: The settings.
         watch: Is told of everything.
@@ -71,20 +74,24 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         UsageError: The folder holds a run already, or another one than this to resume.
         InputError: Model, data or checkpoint cannot be used.
     """
+    ranks.join(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    folder = open_folder(config, resume=resume)
-    policy, problem = open_problem(config, watch)
-    training = make_training(policy, config)
+    watch = watch if ranks.leads() else nobody
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0}
     notes: list[str] = []
-    if has_checkpoint(folder):
-        state, notes = restore(folder, training)
-    cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
+    with ranks.leader_first():
+        folder = open_folder(config, resume=resume)
+        policy, problem = open_problem(config, watch)
+        training = make_training(policy, config)
+        if has_checkpoint(folder):
+            state, notes = restore(folder, training)
+        if ranks.leads():
+            cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
     for note in notes:
         watch(Event("note", text=note))
-    tracker = open_tracker(config, folder)
+    tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     run = _Run(config, watch, folder, policy, problem, training, tracker)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
     if not state["before"]:
@@ -94,11 +101,13 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         done = state["step"] = step + 1
         if run.looks(done):
             state["after"] = list(run.evaluate(done, state))
-        if done % config.save_every == 0 or done == config.steps:
+        if ranks.leads() and (done % config.save_every == 0 or done == config.steps):
             save(folder, done, training, state, config.keep)
             watch(Event("checkpoint", done, config.steps))
-    keep_model(folder / MODEL, policy.model, policy.tokenizer)
+    if ranks.leads():
+        keep_model(folder / MODEL, policy.model, policy.tokenizer)
     tracker.close()
+    ranks.part()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
     return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"])
 
@@ -150,16 +159,16 @@ def _rate(config: TrainConfig) -> Any:
 
 
 def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -> Rollouts:
-    """Sample a step's completions and score them."""
+    """Sample a step's completions and score them, this process its share of the groups; all processes have all."""
     prompts = problem.prompts(step)
-    ids = [row.ids for row in prompts]
+    mine = ranks.share(len(prompts))
     sampled = sample(
         policy.model,
-        ids,
+        [prompts[group].ids for group in mine],
         config.group_size,
         seed=config.seed,
         step=step,
-        names=range(len(ids)),
+        names=mine,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         top_p=config.top_p,
@@ -167,8 +176,13 @@ def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -
         eos=policy.ends,
     )
     texts = policy.tokenizer.batch_decode(sampled.completions, skip_special_tokens=problem.plain)
-    rewards = problem.score([row for row in prompts for _ in range(config.group_size)], texts)
-    batch = Batch(ids, sampled.completions, config.group_size, rewards["reward"], sampled.truncated)
+    rewards = problem.score([prompts[group] for group in mine for _ in range(config.group_size)], texts)
+    everyone = ranks.gathered(list(zip(*sampled, texts, strict=True)))
+    completions, logprobs, truncated, texts = (list(column) for column in zip(*everyone, strict=True))
+    parts = ranks.gathered([rewards])
+    rewards = {name: np.concatenate([part[name] for part in parts]) for name in rewards}
+    sampled = Sampled(completions, logprobs, np.array(truncated))
+    batch = Batch([row.ids for row in prompts], completions, config.group_size, rewards["reward"], sampled.truncated)
     return Rollouts(prompts, sampled, texts, rewards, batch)
 
 
@@ -205,16 +219,24 @@ class _Run(NamedTuple):
             "learning_rate": self.training.schedule.get_last_lr()[0],
             "identity_gap": gap,
         }
+        if ranks.leads():
+            self._record(step, made, advantages)
+        seconds = time.perf_counter() - begin
+        clock = {"seconds": seconds, "sampling": sampled_at - begin, "tokens_per_second": _tokens(made) / seconds}
+        line = {"step": step, **metrics, "layout": updated.layout, "read_tokens": updated.read}
+        self._append({**line, "time": clock})
+        self.tracker.log(step, metrics)
+        self.watch(Event("step", step + 1, config.steps, {**metrics, **clock}))
+
+    def _record(self, step: int, made: Rollouts, advantages: np.ndarray) -> None:
         table = rollouts_table(
             self.folder.name, step, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch
         )
         write_rollouts(self.folder, step, table)
-        seconds = time.perf_counter() - begin
-        clock = {"seconds": seconds, "sampling": sampled_at - begin, "tokens_per_second": _tokens(made) / seconds}
-        line = {"step": step, **metrics, "layout": updated.layout, "read_tokens": updated.read}
-        append_metrics(self.folder, {**line, "time": clock})
-        self.tracker.log(step, metrics)
-        self.watch(Event("step", step + 1, config.steps, {**metrics, **clock}))
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        if ranks.leads():
+            append_metrics(self.folder, line)
 
     def _metrics(self, made: Rollouts, advantages: np.ndarray) -> dict[str, float | None]:
         rows = [row for row in made.prompts for _ in range(self.config.group_size)]
@@ -249,12 +271,13 @@ class _Run(NamedTuple):
         if found.mean is None:
             return found
         metrics: Mapping[str, float | None] = {"accuracy": found.mean, "low": found.low, "high": found.high}
-        append_metrics(self.folder, {"step": done - 1, "held_out": found._asdict()})
+        self._append({"step": done - 1, "held_out": found._asdict()})
         self.tracker.log(max(done - 1, 0), {f"held_out/{name}": value for name, value in metrics.items()})
         self.watch(Event("eval", done, self.config.steps, metrics))
         if done and (state["best"] is None or found.mean > state["best"]):
             state["best"] = found.mean
-            keep_best(self.folder, self.policy.model, self.policy.tokenizer)
+            if ranks.leads():
+                keep_best(self.folder, self.policy.model, self.policy.tokenizer)
         return found
 
 

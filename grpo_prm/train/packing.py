@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..forest import Forest, build_forest, ranges, unique_index
 from .attention import NAME, Span, attending
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
+BLOCK = 1 << 26  # logits made at a time
 
 
 class Layout(NamedTuple):
@@ -128,6 +130,9 @@ def reading(model: Any, layout: Layout) -> AbstractContextManager[None]:
 def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entropy: bool = False) -> Any:
     """Log-probability of every unit under softmax(logits / temperature), float32, shape (units,).
 
+    Where the logits of all units would be more than `BLOCK` numbers, they are made in blocks, and again in the backward
+    pass: a large vocabulary then needs no more memory than a block.
+
     Args:
         model: A causal language model of transformers, perhaps with an adapter.
         layout: What it reads.
@@ -135,26 +140,41 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
         entropy: Give the entropies of the distributions as well, shape (units,), nats, without gradient.
     """
     with reading(model, layout):
-        logits = _logits(model, layout).float() / temperature
-    total = logits.logsumexp(-1)
-    logprobs = logits.gather(-1, layout.target[:, None])[:, 0] - total
-    if not entropy:
-        return logprobs
-    with torch.no_grad():
-        fixed = logits.detach()
-        return logprobs, total.detach() - ((fixed - total.detach()[:, None]).exp() * fixed).sum(-1)
+        head, outputs = _outputs(model, layout)
+
+    def score(rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits = head(rows).float() / temperature
+        total = logits.logsumexp(-1)
+        logprobs = logits.gather(-1, target[:, None])[:, 0] - total
+        if not entropy:
+            return logprobs, total
+        with torch.no_grad():
+            fixed = logits.detach()
+            return logprobs, total.detach() - ((fixed - total.detach()[:, None]).exp() * fixed).sum(-1)
+
+    blocks = -(-len(layout.target) * model.config.get_text_config().vocab_size // BLOCK)
+    if blocks <= 1:
+        logprobs, entropies = score(outputs, layout.target)
+    else:
+        rows = zip(outputs.chunk(blocks), layout.target.chunk(blocks), strict=True)
+        scored = [checkpoint(score, *block, use_reentrant=False) for block in rows]
+        logprobs, entropies = (torch.cat(parts) for parts in zip(*scored, strict=True))
+    return (logprobs, entropies) if entropy else logprobs
 
 
-def _logits(model: Any, layout: Layout) -> Tensor:
-    """Logits that predict each unit, shape (units, vocabulary); other outputs are not made where that can be helped."""
+def _outputs(model: Any, layout: Layout) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """What turns outputs into logits, and those that predict each unit, shape (units, width).
+
+    They are logits already where the model changes these behind its last layer.
+    """
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     told = {"input_ids": layout.ids, "position_ids": layout.positions, "use_cache": False, **layout.attention}
     config = whole.config.get_text_config()
-    changed = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # by the model, behind its last layer
+    changed = ("final_logit_softcapping", "logit_scale", "logits_scaling")
     head = whole.get_output_embeddings()
     if head is None or whole.base_model is whole or any(getattr(config, name, None) for name in changed):
-        return whole(**told).logits.flatten(0, 1)[layout.source]
-    return head(whole.base_model(**told).last_hidden_state.flatten(0, 1)[layout.source])
+        return torch.nn.Identity(), whole(**told).logits.flatten(0, 1)[layout.source]
+    return head, whole.base_model(**told).last_hidden_state.flatten(0, 1)[layout.source]
 
 
 def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: str) -> list[list[int]]:

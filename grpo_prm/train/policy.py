@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, UsageError
+from . import ranks
 from .config import TrainConfig
 from .packing import Layout, token_logprobs
 from .update import Reference
@@ -80,7 +81,9 @@ def load(config: TrainConfig) -> tuple[Any, Any]:
 
 
 def device_of(config: TrainConfig) -> torch.device:
-    """The device named, or a GPU where there is one."""
+    """The device named, or a GPU where there is one; where several processes train, each has its own."""
+    if ranks.count() > 1:
+        return ranks.own_device()
     if config.device != "auto":
         return torch.device(config.device)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

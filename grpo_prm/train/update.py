@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..loss import Terms, kl_estimate, policy_loss, unit_terms
 from ..prm import completion_weights, group_advantages
 from ..weights import Kind, process_set_sizes, token_factors
+from . import ranks
 from .config import TrainConfig
 from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout
 
@@ -159,8 +161,8 @@ def update(
     """Take `updates_per_batch` optimizer steps over the whole batch, in micro-batches of a token budget.
 
     Old log-probabilities are the detached ones of the first step. Groups without an advantage are not run where they
-    cannot change the gradient (β = 0). A step whose loss or gradient is not finite is skipped and counted; one whose
-    gradient is 0 still calls the optimizer, as TRL does.
+    cannot change the gradient (β = 0); the others are shared out to the processes. A step whose loss or gradient is not
+    finite is skipped and counted; one whose gradient is 0 still calls the optimizer, as TRL does.
 
     Args:
         model: A causal language model without dropout.
@@ -177,7 +179,7 @@ def update(
     for _ in range(config.updates_per_batch):
         wanted = _matched_norm(model, parts, config, frozen, old) if config.match_norm else None
         _clear_gradients(model)
-        made = _accumulate(model, parts, config, frozen, old)
+        made = _total(_accumulate(model, parts, config, frozen, old))
         norm = _gradient_norm(model)
         if not (np.isfinite(made.loss) and np.isfinite(norm)):
             skipped += 1
@@ -195,33 +197,55 @@ def update(
         clipped=_or_none(sums.clipped / weight) or 0.0,
         skipped=skipped,
         layout=kind,
-        read=sum(part.layout.ids.numel() for part in parts),
+        read=sum(ranks.gathered([part.layout.ids.numel() for part in parts])),
     )
 
 
 def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_Part]]:
-    """The batch in micro-batches, each laid out for the model, and in which way."""
+    """This process's share of the batch in micro-batches, each laid out for the model, and in which way."""
     tokens = batch_tokens(batch, config)
     other = batch_tokens(batch, config, kind=config.weights) if config.match_norm else tokens
     counts = batch.lengths.reshape(-1, batch.k).sum(axis=1)
     pulls = (tokens.advantages * tokens.weights).abs() + (config.beta > 0) * tokens.weights
     pull = np.array([part.sum().item() for part in pulls.split(counts.tolist())])
     chosen = np.flatnonzero(pull > 0)
-    prompts = [batch.prompts[group] for group in chosen]
-    rows = [row for group in chosen for row in batch.completions[group * batch.k : (group + 1) * batch.k]]
     kind = config.packing
     if kind == "auto":
-        kind = cheaper(prompts, rows, batch.k, model) if len(chosen) else "padded"
-    opens = np.append(0, np.cumsum(counts))
+        kind = cheaper(*_rows(batch, chosen), batch.k, model) if len(chosen) else "padded"
     parts = []
-    for groups in micro_batches(prompts, rows, batch.k, config.token_budget, kind):
-        mine = [rows[i] for group in groups for i in range(group * batch.k, (group + 1) * batch.k)]
-        some = [prompts[group] for group in groups]
-        layout = (tree_layout if kind == "tree" else padded_layout)(some, mine, batch.k, device)
-        at = torch.cat([torch.arange(opens[chosen[group]], opens[chosen[group] + 1]) for group in groups])
+    for layout, at in layouts(batch, chosen, config.token_budget, kind, device):
         terms = terms_of(layout, tokens, at)
         parts.append(_Part(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
     return kind, parts
+
+
+def layouts(
+    batch: Batch, groups: NDArray[np.int64], budget: int, kind: str, device: torch.device
+) -> Iterator[tuple[Layout, Tensor]]:
+    """Micro-batches of this process's share of some groups, laid out for the model.
+
+    Args:
+        batch: The rollouts.
+        groups: Which of its groups all processes run together.
+        budget: Tokens of a micro-batch.
+        kind: `tree` or `padded`.
+        device: Of the model.
+
+    Yields:
+        A layout, and which of the batch's completion tokens it has, int64.
+    """
+    mine = groups[ranks.share(len(groups))]
+    opens = np.append(0, np.cumsum(batch.lengths.reshape(-1, batch.k).sum(axis=1)))
+    for places in micro_batches(*_rows(batch, mine), batch.k, budget, kind):
+        some = mine[places]
+        layout = (tree_layout if kind == "tree" else padded_layout)(*_rows(batch, some), batch.k, device)
+        yield layout, torch.cat([torch.arange(opens[group], opens[group + 1]) for group in some])
+
+
+def _rows(batch: Batch, groups: NDArray[np.int64]) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and completions of some groups."""
+    rows = [row for group in groups for row in batch.completions[group * batch.k : (group + 1) * batch.k]]
+    return [batch.prompts[group] for group in groups], rows
 
 
 def terms_of(layout: Layout, tokens: Tokens, at: Tensor) -> Terms:
@@ -241,7 +265,7 @@ def _accumulate(
     *,
     other: bool = False,
 ) -> _Sums:
-    """Add the gradient of every micro-batch; fills `old` when it is empty."""
+    """Add the gradient of every micro-batch, of all processes; fills `old` when it is empty."""
     sums, first = _Sums(), not old
     temperature = config.temperature if config.loss_temperature is None else config.loss_temperature
     for n, part in enumerate(parts):
@@ -261,7 +285,13 @@ def _accumulate(
             )
             loss.backward()
         sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, part, frozen[n], config))
+    ranks.add_up(model.parameters())
     return sums
+
+
+def _total(sums: _Sums) -> _Sums:
+    """Over all processes."""
+    return reduce(_Sums.plus, ranks.gathered([sums]))
 
 
 def _measured(

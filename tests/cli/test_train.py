@@ -40,7 +40,7 @@ def test_a_run_in_a_pipe(command, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("held-out accuracy: 0.") and lines[0].endswith("of 8 prompts after training")
     assert lines[1].startswith("run folder: a.run (") and "curves in figures/" in lines[1]
-    assert lines[2:] == ["next: grpo-prm analyze a.run/rollouts --out a.prm"]
+    assert lines[2:] == ["next: grpo-prm analyze a.run"]
     assert "step 3/3: reward" in done.stderr and "\x1b" not in done.stderr and "Loading" not in done.stderr
     assert "lambda: 0.5" in (tmp_path / "a.run" / "config.yaml").read_text()
     again = command("--config", "a.run/config.yaml", "--resume", cwd=tmp_path)

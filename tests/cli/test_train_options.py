@@ -60,7 +60,7 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
         "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
         " 0.953 [0.930, 0.970] of 512 prompts after training",
         "run folder: grpo.run (trained model in model/, curves in figures/)",
-        "next: grpo-prm analyze grpo.run/rollouts --out grpo.prm",
+        "next: grpo-prm analyze grpo.run",
     ]
     assert err.splitlines() == [r"note: so \x1b[2J it is", "step 1/1: reward 0.500"]
     assert {path.suffix for path in (tmp_path / "grpo.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}

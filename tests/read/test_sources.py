@@ -32,6 +32,13 @@ def test_a_folder_called_completions_is_named_like_the_one_above(folder):
         assert found(path) == [("run7", "completions_00001.parquet")]
 
 
+def test_a_run_of_the_trainer_is_its_rollouts(folder):
+    root = folder("a.run/metrics.jsonl", "a.run/config.yaml", "a.run/rollouts/step_000000.parquet")
+    for path in (root / "a.run", root / "a.run" / "rollouts"):
+        assert found(path) == [("a.run", "step_000000.parquet")]
+    assert found(folder("plain/metrics.jsonl") / "plain") == [("plain", "metrics.jsonl")]
+
+
 def test_files_are_runs_but_numbered_ones_are_shards(folder):
     root = folder("a.jsonl.gz", "b.jsonl", "part-2.csv", "part-10.csv", "part-1.csv")
     assert found(*(root / n for n in ("part-10.csv", "a.jsonl.gz", "part-2.csv", "b.jsonl", "part-1.csv"))) == [

@@ -142,7 +142,7 @@ def test_another_number_of_threads_is_said(tmp_path):
     training = made()
     save(tmp_path, 1, training, {}, keep=1)
     path = tmp_path / "checkpoints" / "step_000001" / "state.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"threads": 7}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": {"threads": 7, "processes": 1}}))
     assert "had 7 threads and has 1 now" in restore(tmp_path, training)[1][0]
 
 

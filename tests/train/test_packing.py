@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import token_lists
 from train_models import tiny
 
+from grpo_prm.train import packing
 from grpo_prm.train.attention import NAME, attending
 from grpo_prm.train.packing import (
     cheaper,
@@ -62,6 +63,19 @@ def test_both_layouts_are_a_forward_pass_for_every_token(model):
     for lay_out in (padded_layout, tree_layout):
         found, _, _ = of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU))
         assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("lay_out", [padded_layout, tree_layout])
+def test_a_large_vocabulary_is_scored_in_blocks(model, lay_out, monkeypatch):
+    layout, made = lay_out(PROMPTS, ROWS, 4, CPU), []
+    whole = of_tokens(model, layout)
+    monkeypatch.setattr(packing, "BLOCK", 4 * model.config.vocab_size)
+    watch = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: made.append(len(logits)))
+    logprobs, entropies, slopes = of_tokens(model, layout)
+    watch.remove()
+    assert max(made) <= 4 and sum(made) == 2 * len(layout.target)  # once forward, once more in the backward pass
+    torch.testing.assert_close((logprobs, entropies), whole[:2])
+    torch.testing.assert_close(slopes, whole[2], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -1,0 +1,83 @@
+"""Updates of fixed rollouts, run by one process or by those that torchrun starts: `rank_cases.py FOLDER`."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from train.tiny_models import tiny
+
+from grpo_prm.train import ranks
+from grpo_prm.train.config import TrainConfig
+from grpo_prm.train.gap import identity_gap
+from grpo_prm.train.packing import token_logprobs
+from grpo_prm.train.update import Batch, update
+
+K, GROUPS = 4, 5
+CASES = {
+    **{f"{kind} {layout}": {"aggregation": kind, "packing": layout}
+       for kind in ("grpo", "bnpo", "dapo", "dr_grpo") for layout in ("padded", "tree")},
+    "reference": {"beta": 0.1, "packing": "auto"},
+    "norm": {"match_norm": True, "power": 0.5},
+    "scale": {"match_scale": True},
+    "position": {"weights": "position"},
+    "two updates": {"updates_per_batch": 2, "learning_rate": 0.5},
+    "bound": {"max_grad_norm": 0.1},
+    "one group": {},
+    "no group": {},
+}  # fmt: skip
+
+
+def batch_of(name):
+    """Five groups that branch, unlike in length; in two cases only one, or none, has an advantage."""
+    rng = np.random.default_rng(7)
+    trunks = [rng.integers(2, 20, size=9).tolist() for _ in range(GROUPS)]
+    rows = [
+        [*trunk[: rng.integers(0, 10)], *rng.integers(2, 20, size=rng.integers(1, 12)).tolist()]
+        for trunk in trunks
+        for _ in range(K)
+    ]
+    prompts = [rng.integers(2, 20, size=n + 1).tolist() for n in range(GROUPS)]
+    rewards = rng.normal(size=GROUPS * K)
+    if name in ("one group", "no group"):
+        rewards[K if name == "one group" else 0 :] = 0.5
+    return Batch(prompts, rows, K, rewards, np.zeros(GROUPS * K, bool))
+
+
+def run(name, settings):
+    """Weights after one update by plain SGD, the gradient that it used, and what it reported."""
+    fixed = {"group_size": K, "max_new_tokens": 24, "token_budget": 90, "optimizer": "sgd", "learning_rate": 0.1}
+    config = TrainConfig(**(fixed | settings))
+    model, frozen = tiny("llama"), tiny("llama")
+    with torch.no_grad():
+        for parameter in frozen.parameters():
+            parameter.mul_(0.9)
+
+    def reference(layout):
+        with torch.no_grad():
+            return token_logprobs(frozen, layout)
+
+    batch = batch_of(name)
+    gap = identity_gap(copy.deepcopy(model), batch, config)
+    done = update(model, torch.optim.SGD(model.parameters(), lr=config.learning_rate), batch, config, reference)
+    gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return {"gradient": gradient, "weights": weights, "gap": gap, "update": done._asdict()}
+
+
+def main(folder):
+    """Leave what this process found in the folder."""
+    ranks.join("cpu")
+    torch.set_num_threads(1)
+    found = {name: run(name, settings) for name, settings in CASES.items()}
+    shared = [list(ranks.share(n)) for n in range(6)]
+    known = {"processes": torch.distributed.get_world_size(), "shares": shared, "cases": found}
+    torch.save(known, Path(folder) / f"{torch.distributed.get_rank()}.pt")
+    ranks.part()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

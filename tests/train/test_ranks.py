@@ -1,0 +1,91 @@
+"""Two processes against one: the same gradient on fixed rollouts, and one run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from polars.testing import assert_frame_equal
+from train.rank_cases import CASES, GROUPS, run
+
+from grpo_prm.train.config import make_config
+from grpo_prm.train.loop import train
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def two_processes(*command, **environment):
+    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"} | environment
+    done = subprocess.run([*TORCHRUN, *command], env=known, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def near(found, expected, tolerance):
+    """Equal, floats to a tolerance."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(near(found[n], expected[n], tolerance) for n in expected)
+    return found == (pytest.approx(expected, rel=tolerance, abs=1e-7) if isinstance(expected, float) else expected)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    two_processes(str(Path(__file__).with_name("rank_cases.py")), str(folder))
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_there_were_two_and_they_shared_out_the_groups(found):
+    assert [known["processes"] for known in found] == [2, 2]
+    for number, (one, other) in enumerate(zip(*(known["shares"] for known in found), strict=True)):
+        assert one + other == list(range(number))
+        assert abs(len(one) - len(other)) <= 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_gradient_is_that_of_one_process(found, name):
+    alone, (one, other) = run(name, CASES[name]), (known["cases"][name] for known in found)
+    for key in ("gradient", "weights"):
+        torch.testing.assert_close(one[key], other[key], rtol=0, atol=0)  # to the bit: they must not part
+        torch.testing.assert_close(one[key], alone[key], rtol=1e-6, atol=1e-6)
+    assert (alone["gradient"].abs().max() > 1e-4) == (name != "no group")
+    assert near(one["update"], alone["update"], 1e-5)
+    assert one["gap"] == (None if name == "no group" else pytest.approx(alone["gap"], abs=1e-5))
+
+
+def test_a_process_may_have_no_group(found):
+    assert found[0]["shares"][1] == []  # "one group" above then falls to the other
+    assert GROUPS % 2 == 1
+
+
+def test_a_run_of_two_processes_is_that_of_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = {"task": "binary-tree", "steps": 4, "prompts": 3, "eval_prompts": 9, "save_every": 2, "seed": 1}
+    train(make_config(given | {"out": str(tmp_path / "one.run")}))
+    options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = ("-m", "grpo_prm_cli.main", "train", *options, "--out", str(tmp_path / "two.run"))
+    done = two_processes(*command, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.stdout.count("run folder:") == 1
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one.run", "two.run")
+    )
+    assert len(one) == len(two) == 6
+    for alone, both in zip(one, two, strict=True):
+        for name in alone.keys() - {"time", "identity_gap"}:
+            assert near(both[name], alone[name], 1e-4), name
+    parts = [pl.read_parquet(tmp_path / name / "rollouts" / "*.parquet") for name in ("one.run", "two.run")]
+    assert_frame_equal(*(part.drop("run") for part in parts), rel_tol=1e-4)
+
+
+def test_a_run_of_one_group_a_step_does_not_hang(tmp_path):
+    command = ("-m", "grpo_prm_cli.main", "train", "--task", "binary-tree", "--steps", "2", "--prompts", "1")
+    sizes = ("--eval-prompts", "1", "--out", str(tmp_path / "small.run"))
+    two_processes(*command, *sizes, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert len(list((tmp_path / "small.run" / "rollouts").glob("*.parquet"))) == 2
