@@ -73,7 +73,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike, z: float = Z) -> tuple[Float
     p, square = successes / trials, z * z / trials
     centre = (p + square / 2) / (1 + square)
     half = z / (1 + square) * np.sqrt(p * (1 - p) / trials + square / (4 * trials))
-    return centre - half, centre + half
+    return np.clip(centre - half, 0.0, p), np.clip(centre + half, p, 1.0)  # rounding would leave 0 and 1 behind
 
 
 def student_half_width(std: Floats, size: Ints, k: Ints) -> Floats:

@@ -120,7 +120,8 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
         )
         return dict.fromkeys(OVERLAP)
     if pooled:
-        notes["baseline"] = f"{pooled} pools of pseudo-groups span several steps, each too small on its own"
+        pools = "1 pool of pseudo-groups spans" if pooled == 1 else f"{pooled} pools of pseudo-groups span"
+        notes["baseline"] = f"{pools} several steps, each too small on its own"
     found = Sums(baseline, ("run", "step"), OVERLAP, updates=False).intervals(seed)
     return {name: _mean(value) for name, value in found.items()}
 

@@ -46,6 +46,12 @@ def test_wilson_by_default_takes_1_96_and_arrays_of_any_shape():
     assert low[0, 0] == pytest.approx(0, abs=1e-15) and high[1, 1] == pytest.approx(1)
 
 
+def test_wilson_keeps_to_proportions():
+    trials = np.arange(1, 500)
+    none, every = wilson(np.zeros(499), trials)[0], wilson(trials, trials)[1]
+    assert (none == 0).all() and not np.signbit(none).any() and (every == 1).all()
+
+
 @given(st.integers(1, 60), st.data())
 def test_the_bound_says_when_a_wilson_interval_leaves_the_mean_out(size, data):
     hits = data.draw(st.integers(0, size))

@@ -103,7 +103,10 @@ def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
             if inner.is_dir():
                 return _folder(inner)
     if not files:
-        raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.")
+        deeper = (p for depth in ("*/*", "*/*/*") for p in sorted(path.glob(depth)))
+        below = next((p for p in deeper if p.is_file() and kind(p)), None)
+        hint = f" Some lie below: try {shlex.quote(str(below.parent))}." if below else ""
+        raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.{hint}")
     by_kind: dict[str, Path] = {}
     for file in files:
         by_kind.setdefault(kind(file) or "", file)

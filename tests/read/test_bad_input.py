@@ -130,6 +130,10 @@ def test_files_that_are_no_logs(tmp_path):
     }
     for name, message in cases.items():
         assert refused(tmp_path, InputError, lambda name=name: collect(tmp_path / name)).startswith(message)
+    (tmp_path / "folder" / "run 7" / "dump").mkdir(parents=True)
+    (tmp_path / "folder" / "run 7" / "dump" / "1.jsonl").touch()
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert said.endswith(".gz or .zst. Some lie below: try 'TMP/folder/run 7/dump'.")
     assert "No log was given" in refused(tmp_path, InputError, lambda: collect([]))
 
 
