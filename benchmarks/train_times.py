@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from processes import measure
 from tables import at_least, at_most, table
 
 from grpo_prm.train.config import TrainConfig
@@ -174,8 +177,8 @@ def overhead_table(rounds: int) -> str:
 
 
 def packing_table(shares: Sequence[float], rounds: int, *, prompt: int = 256, length: int = 256) -> str:
-    """Forward and backward of one update, tree-packed and padded."""
-    setting = Setting(6, 256, 2_000, prompt, 2)
+    """Forward and backward of one update, tree-packed and padded: time, and memory in processes of their own."""
+    setting = packing_setting(prompt)
     model, rows = model_of(setting), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     for share in shares:
@@ -186,20 +189,29 @@ def packing_table(shares: Sequence[float], rounds: int, *, prompt: int = 256, le
                 config = config_of(setting, packing=kind, max_new_tokens=length)
                 seconds[kind] = min(seconds[kind], least(lambda c=config, b=batch: update(model, optimizer, b, c), 1))
         tree, auto = (seconds["padded"] / seconds[kind] for kind in ("tree", "auto"))
+        times = [f"{s:.2f}" for s in seconds.values()]
         targets = [at_least(tree, 2) if share == 0.75 else "", at_least(auto, 0.95)]
-        rows.append(
-            [
-                f"{share:.2f}",
-                *(f"{s:.2f}" for s in seconds.values()),
-                f"{tree:.2f}",
-                *targets[:1],
-                f"{auto:.2f}",
-                targets[1],
-            ]
-        )
-    head = ["shared", "padded, s", "tree, s", "auto, s", "padded / tree", "target", "padded / auto", "target"]
-    note = f"{setting}, completions of {length}, float32; the least of {rounds}."
+        memory = [f"{megabytes:.0f}" for megabytes in update_memory(share, prompt, length)]
+        rows.append([f"{share:.2f}", *times, f"{tree:.2f}", targets[0], f"{auto:.2f}", targets[1], *memory])
+    ratios = ["padded / tree", "target", "padded / auto", "target"]
+    head = ["shared", "padded, s", "tree, s", "auto, s", *ratios, "padded, MB", "tree, MB"]
+    note = f"{setting}, completions of {length}, float32; the least of {rounds}. MB: peak above that before the update."
     return table("Tree-packed updates", note, head, rows)
+
+
+def packing_setting(prompt: int) -> Setting:
+    """The model on which packing is measured."""
+    return Setting(6, 256, 2_000, prompt, 2)
+
+
+def update_memory(share: float, prompt: int, length: int) -> tuple[float, float]:
+    """What a padded and a tree-packed update add to the peak memory of a process, MB."""
+    script = str(Path(__file__).with_name("one_update.py"))
+    before, padded, tree = (
+        measure([sys.executable, script, layout, str(share), str(prompt), str(length)]).megabytes
+        for layout in ("none", "padded", "tree")
+    )
+    return padded - before, tree - before
 
 
 def shared_batch(setting: Setting, share: float, length: int) -> Batch:
