@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from train.tiny_models import tiny
+from train_models import random_model
 
 from grpo_prm.train import ranks
 from grpo_prm.train.config import TrainConfig
@@ -51,7 +51,7 @@ def run(name, settings):
     """Weights after one update by plain SGD, the gradient that it used, and what it reported."""
     fixed = {"group_size": K, "max_new_tokens": 24, "token_budget": 90, "optimizer": "sgd", "learning_rate": 0.1}
     config = TrainConfig(**(fixed | settings))
-    model, frozen = tiny("llama"), tiny("llama")
+    model, frozen = random_model("llama"), random_model("llama")
     with torch.no_grad():
         for parameter in frozen.parameters():
             parameter.mul_(0.9)

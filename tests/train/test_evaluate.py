@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from train.test_data import tokenizer
-from train.tiny_models import tiny
+from train_models import random_model
 
 from grpo_prm.interval import Interval, wilson
 from grpo_prm.train.data import PromptRow
@@ -27,7 +27,7 @@ def judged(seen):
 )
 @pytest.mark.parametrize("batch", [2, 64])
 def test_one_completion_a_prompt(sampling, batch):
-    model, seen, words = tiny("llama", vocabulary=40), {}, tokenizer()
+    model, seen, words = random_model("llama", vocabulary=40), {}, tokenizer()
     got = evaluate(model, words, ROWS, judged(seen), **SETTINGS, **sampling, batch=batch)
     low, high = wilson(4, 11)
     assert got == Interval(4 / 11, low, high, 11)
@@ -37,7 +37,7 @@ def test_one_completion_a_prompt(sampling, batch):
 
 
 def test_special_tokens_are_kept_if_asked():
-    model, seen = tiny("llama", vocabulary=40), {}
+    model, seen = random_model("llama", vocabulary=40), {}
     model.lm_head.weight.data[:] = 0  # the likeliest token of all alike is the first, the start token
     for plain, text in ((True, ""), (False, "^ ^ ^ ^")):
         evaluate(model, tokenizer(), ROWS[:1], judged(seen), plain=plain, **SETTINGS)
@@ -45,4 +45,4 @@ def test_special_tokens_are_kept_if_asked():
 
 
 def test_no_prompts():
-    assert evaluate(tiny("gpt2"), tokenizer(), [], pytest.fail, **SETTINGS) == Interval(None, None, None, 0)
+    assert evaluate(random_model("gpt2"), tokenizer(), [], pytest.fail, **SETTINGS) == Interval(None, None, None, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from train.tiny_models import VOCABULARY, tiny
+from train_models import WORDS, random_model
 
 from grpo_prm.chance import group_seed
 from grpo_prm.errors import InputError, UsageError
@@ -71,7 +71,7 @@ def same(sampled, rows):
     "cut", [{}, {"temperature": 0.6}, {"temperature": 0}, {"top_p": 0.7, "top_k": 5, "temperature": 1.3}]
 )
 def test_equals_whole_forward_passes(family, cut):
-    model, names = tiny(family), [0, 5, 2, 11]
+    model, names = random_model(family), [0, 5, 2, 11]
     want = slowly(model, PROMPTS, 5, names=names, **SETTINGS, **cut)
     same(sample(model, PROMPTS, 5, names=names, **SETTINGS, **cut), want)
     if not cut:
@@ -79,7 +79,7 @@ def test_equals_whole_forward_passes(family, cut):
 
 
 def test_equal_prompts_of_one_length_take_no_mask_and_no_second_pass(monkeypatch):
-    model, passes = tiny("qwen2"), []
+    model, passes = random_model("qwen2"), []
     prompts = [[3, 4, 5], [6, 7, 8], [3, 4, 5]]
     model.register_forward_pre_hook(lambda _, __, kw: passes.append(tuple(kw["input_ids"].shape)), with_kwargs=True)
     got = sample(model, prompts, 4, names=range(3), **SETTINGS)
@@ -91,7 +91,7 @@ def test_equal_prompts_of_one_length_take_no_mask_and_no_second_pass(monkeypatch
 
 
 def test_a_group_alone_draws_what_it_draws_in_company():
-    model = tiny("llama")
+    model = random_model("llama")
     every = sample(model, PROMPTS, 4, names=range(4), **SETTINGS)
     for g, prompt in enumerate(PROMPTS):
         alone = sample(model, [prompt], 4, names=[g], **SETTINGS)
@@ -111,7 +111,7 @@ def test_seed_step_group_and_sample_each_give_other_draws():
 
 @pytest.mark.parametrize("dead_share", [1, 1000])
 def test_when_ended_rows_are_dropped_changes_nothing(monkeypatch, dead_share):
-    model, want = tiny("gpt2"), slowly(tiny("gpt2"), PROMPTS, 5, names=range(4), **SETTINGS)
+    model, want = random_model("gpt2"), slowly(random_model("gpt2"), PROMPTS, 5, names=range(4), **SETTINGS)
     monkeypatch.setattr(sampling, "DEAD_SHARE", dead_share)
     same(sample(model, PROMPTS, 5, names=range(4), **SETTINGS), want)
     monkeypatch.setattr(sampling, "LOOKS", {"cpu": 5})
@@ -119,7 +119,7 @@ def test_when_ended_rows_are_dropped_changes_nothing(monkeypatch, dead_share):
 
 
 def test_only_live_rows_go_on():
-    model, rows = tiny("gpt2"), []
+    model, rows = random_model("gpt2"), []
     model.register_forward_pre_hook(lambda _, __, kw: rows.append(len(kw["input_ids"])), with_kwargs=True)
     got = sample(model, PROMPTS[:2], 8, names=range(2), **SETTINGS | {"max_new_tokens": 40})
     lengths = np.array([len(c) for c in got.completions])
@@ -130,13 +130,13 @@ def test_only_live_rows_go_on():
 
 
 def test_end_at_once():
-    got = sample(tiny("llama"), PROMPTS, 3, names=range(4), **SETTINGS | {"eos": frozenset(range(VOCABULARY))})
+    got = sample(random_model("llama"), PROMPTS, 3, names=range(4), **SETTINGS | {"eos": frozenset(range(WORDS))})
     assert [len(c) for c in got.completions] == [1] * 12
     assert not got.truncated.any()
 
 
 def test_an_end_at_the_limit_is_no_truncation():
-    model = tiny("llama")
+    model = random_model("llama")
     free = sample(model, PROMPTS, 1, names=range(4), **SETTINGS | {"eos": frozenset()})
     assert free.truncated.all()
     last = free.completions[0][-1]
@@ -149,14 +149,14 @@ def test_an_end_at_the_limit_is_no_truncation():
 def test_long_completions_outgrow_block_and_room(monkeypatch):
     monkeypatch.setattr(sampling, "BLOCK", 8)
     settings = SETTINGS | {"max_new_tokens": ROOM + 20, "eos": frozenset({1})}
-    model = tiny("qwen2", context=128)
+    model = random_model("qwen2", context=128)
     got = sample(model, PROMPTS[:2], 3, names=range(2), **settings)
     assert max(map(len, got.completions)) > ROOM
     same(got, slowly(model, PROMPTS[:2], 3, names=range(2), **settings))
 
 
 def test_stop_after_sees_the_tokens_so_far():
-    model = tiny("gpt2")
+    model = random_model("gpt2")
     settings = SETTINGS | {"eos": frozenset()}
     free = sample(model, PROMPTS, 3, names=range(4), **settings)
     got = sample(model, PROMPTS, 3, names=range(4), stop_after=lambda so_far: so_far.sum(1) > 40, **settings)
@@ -167,7 +167,7 @@ def test_stop_after_sees_the_tokens_so_far():
 
 
 def test_frequencies_are_the_probabilities():
-    model = tiny("gpt2", vocabulary=6)
+    model = random_model("gpt2", vocabulary=6)
     with torch.no_grad():
         p = torch.softmax(model(torch.tensor([[3, 4]])).logits[0, -1].double() / 0.8, 0).numpy()
     settings = {"seed": 0, "step": 0, "max_new_tokens": 1, "temperature": 0.8}
@@ -206,7 +206,7 @@ def test_ties_stay_in():
 
 
 def test_modes_and_gradients_are_restored():
-    model = tiny("gpt2", resid_pdrop=0.5, embd_pdrop=0.5)
+    model = random_model("gpt2", resid_pdrop=0.5, embd_pdrop=0.5)
     model.train()
     model.transformer.h[0].eval()
     before = [module.training for module in model.modules()]
@@ -225,7 +225,7 @@ def broken(_):
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # of the versions before
 def test_gradient_checkpointing_leaves_the_cache_alone():
-    model = tiny("llama")
+    model = random_model("llama")
     want = sample(model, PROMPTS, 2, names=range(4), **SETTINGS).completions
     model.gradient_checkpointing_enable()
     model.config.use_cache = False
@@ -237,7 +237,7 @@ def test_gradient_checkpointing_leaves_the_cache_alone():
 def test_adapters():
     import peft
 
-    plain = tiny("llama")
+    plain = random_model("llama")
     want = sample(plain, PROMPTS, 2, names=range(4), **SETTINGS).completions
     adapted = peft.get_peft_model(plain, peft.LoraConfig(target_modules=["q_proj"], r=2))  # starts as the identity
     assert sample(adapted, PROMPTS, 2, names=range(4), **SETTINGS).completions == want
@@ -248,7 +248,7 @@ def test_sliding_windows():
 
     torch.manual_seed(0)
     config = transformers.MistralConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=WORDS, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64, sliding_window=6, initializer_range=0.3,
     )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
@@ -259,7 +259,7 @@ def test_sliding_windows():
 
 
 def test_refusals():
-    model = tiny("gpt2", context=16)
+    model = random_model("gpt2", context=16)
     with pytest.raises(UsageError, match=r"Prompt 9 has 7 tokens, with 12 new ones 19, but the context .* is 16\."):
         sample(model, PROMPTS[1:], 2, names=[7, 8, 9], **SETTINGS)
     sample(model, PROMPTS[:1], 2, names=[0], **SETTINGS | {"max_new_tokens": 11})  # 5 + 11 is the context
@@ -273,12 +273,12 @@ def test_refusals():
 
 @pytest.mark.parametrize("temperature", [0, 1])
 def test_logits_that_are_not_finite(temperature):
-    model = tiny("gpt2")
+    model = random_model("gpt2")
     model.lm_head.weight.data[4, 0] = torch.nan
     with pytest.raises(InputError, match=r"Step 3: .* not finite"):
         sample(model, PROMPTS, 2, names=range(4), temperature=temperature, **SETTINGS)
 
 
 def test_no_prompts():
-    got = sample(tiny("gpt2"), [], 2, names=[], **SETTINGS)
+    got = sample(random_model("gpt2"), [], 2, names=[], **SETTINGS)
     assert (got.completions, got.logprobs, got.truncated.shape) == ([], [], (0,))
