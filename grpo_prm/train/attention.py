@@ -1,7 +1,8 @@
 """Attention on prefix trees: the queries of each process step against the keys of its own path, with no N x N mask.
 
-Registered with transformers under `NAME`. The spans come as keyword argument `tree` of the forward, so that gradient
-checkpointing, which runs the forward again, finds them.
+On a CPU a call for each step; elsewhere FlexAttention with the rule as a block mask. Registered with transformers under
+`NAME`. The tree comes as keyword argument `tree` of the forward, so that gradient checkpointing, which runs the forward
+again, finds it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
+from transformers.integrations.flex_attention import flex_attention_forward
 
 NAME = "grpo_prm_tree"
 
@@ -34,6 +37,19 @@ class Span(NamedTuple):
     mask: Tensor | None
 
 
+def path_mask(last: Tensor) -> BlockMask:
+    """Who attends to whom, for FlexAttention: key j is on the path of query i exactly when j <= i < last(j).
+
+    Args:
+        last: The place behind all that lies below the step of each packed token, shape (tokens,), int64.
+    """
+
+    def on_path(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (query < last[key])
+
+    return create_block_mask(on_path, None, None, len(last), len(last), device=last.device)
+
+
 def tree_attention(
     module: nn.Module,
     query: Tensor,
@@ -43,16 +59,18 @@ def tree_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     *,
-    tree: list[Span] | None = None,
+    tree: list[Span] | BlockMask | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attention of one row of packed tokens; shapes as those of transformers' SDPA function.
 
     Raises:
-        ValueError: The spans did not arrive: the model does not pass keyword arguments on.
+        ValueError: The tree did not arrive: the model does not pass keyword arguments on.
     """
     if tree is None or query.shape[0] != 1:
         raise ValueError(f"{type(module).__name__} was not told the tree")
+    if isinstance(tree, BlockMask):
+        return flex_attention_forward(module, query, key, value, tree, scaling, dropout=dropout)[0], None
     grouped = query.shape[1] != key.shape[1]
     out = torch.empty_like(query) if not torch.is_grad_enabled() else None
     parts = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..forest import Forest, build_forest, ranges, unique_index
-from .attention import NAME, Span, attending
+from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
@@ -96,11 +96,12 @@ def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) 
     source[first[opening]] = end[forest.parent[opening]] - 1
     arrays = (torch.from_numpy(x) for x in (ids[None], positions[None], source, target, unit))
     ids_, positions_, source_, target_, unit_ = (x.to(device) for x in arrays)
-    told = {"tree": list(_spans(forest, begin, opens, device))}
-    return Layout(ids_, positions_, told, source_, target_, unit_, "tree")
+    spans = device.type == "cpu"
+    told = list(_spans(forest, begin, opens)) if spans else path_mask(_last(forest, begin, opens).to(device))
+    return Layout(ids_, positions_, {"tree": told}, source_, target_, unit_, "tree")
 
 
-def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray, device: torch.device) -> Iterator[Span]:
+def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Iterator[Span]:
     """The prompt with the root, then every other step, in the order in which they are packed."""
     path: dict[int, np.ndarray] = {}
     end = begin + forest.length
@@ -112,8 +113,16 @@ def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray, device: torch.d
             continue
         before, own = path[parent], np.arange(begin[step], end[step])
         path[step] = np.concatenate([before, own])
-        mask = torch.ones(len(own), len(path[step]), dtype=torch.bool, device=device).tril(len(before))
-        yield Span(int(begin[step]), int(end[step]), torch.from_numpy(path[step]).to(device), mask)
+        mask = torch.ones(len(own), len(path[step]), dtype=torch.bool).tril(len(before))
+        yield Span(int(begin[step]), int(end[step]), torch.from_numpy(path[step]), mask)
+
+
+def _last(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Tensor:
+    """The place behind all that lies below each packed token; it follows at once, steps being in depth-first order."""
+    behind = np.searchsorted(forest.first, forest.first + forest.size)  # the step after those below
+    stop = (begin + forest.length)[behind - 1]
+    own = forest.length + opens[forest.group] * (forest.parent < 0)  # a prompt lies before its root
+    return torch.from_numpy(np.repeat(stop, own))
 
 
 def _ranges(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

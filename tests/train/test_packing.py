@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import token_lists
+from torch.nn.attention.flex_attention import flex_attention
 from train_models import tiny
 
-from grpo_prm.train import packing
+from grpo_prm.train import attention, packing
 from grpo_prm.train.attention import NAME, attending
 from grpo_prm.train.packing import (
     cheaper,
@@ -106,6 +107,26 @@ def test_any_trees(case):
     prefixes = {(i // k, tuple(row[: t + 1])) for i, row in enumerate(rows) for t in range(len(row))}
     assert len(layouts[1].target) == len(prefixes)  # every unique token once
     assert layouts[1].ids.numel() == len(prefixes) + sum(map(len, prompts))
+
+
+def uncompiled(module, query, key, value, mask, scaling, **_):
+    """What transformers compiles for a GPU, as torch runs it on a CPU."""
+    return flex_attention(query, key, value, block_mask=mask, scale=scaling, enable_gqa=True).transpose(1, 2), None
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_block_mask_of_a_gpu_is_the_same_attention(model, monkeypatch):
+    """Forward only: torch's FlexAttention has no backward pass on a CPU."""
+    found_last, last = packing._last, []
+    monkeypatch.setattr(packing, "_last", lambda *args: last.append(found_last(*args)) or last[-1])
+    monkeypatch.setattr(packing, "path_mask", lambda _: None)  # a meta tensor has no data to make a mask of
+    monkeypatch.setattr(attention, "flex_attention_forward", uncompiled)
+    tree_layout(PROMPTS, ROWS, 4, torch.device("meta"))  # any device but the CPU
+    layout = tree_layout(PROMPTS, ROWS, 4, CPU)
+    layout = layout._replace(attention={"tree": attention.path_mask(last[0])})
+    with torch.no_grad():
+        logprobs = token_logprobs(model, layout, 0.7)[layout.unit]
+    assert logprobs.tolist() == pytest.approx(one_by_one(model, PROMPTS, ROWS, 4), abs=1e-5)
 
 
 def test_an_adapter_is_trained_alike():
