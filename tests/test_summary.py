@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean, stdev
 
 import numpy as np
 import oracle
@@ -97,6 +98,17 @@ def test_batches_may_be_cut_anywhere_between_steps(log):
     assert_frame_equal(whole.samples, parts.samples)
     assert_frame_equal(whole.process_steps.collect(), parts.process_steps.collect())
     assert_frame_equal(whole.completions.collect(), parts.completions.collect())
+
+
+@settings(max_examples=30)
+@given(logs(max_groups=6))
+def test_rewards_of_the_groups_table(log):
+    several = [[row.reward for row in rows] for _, _, _, rows in log if len(rows) > 1]
+    assume(several)
+    table = analyze([batch_of(log)]).groups
+    found = sorted(zip(table["reward_mean"], table["reward_std"], strict=True))
+    expected = sorted((fmean(rewards), stdev(rewards)) for rewards in several)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_draws_of_one_prompt_are_dealt_apart():
