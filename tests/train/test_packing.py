@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import token_lists
 from torch.nn.attention.flex_attention import flex_attention
-from train_models import tiny
+from train_models import random_model, tiny
 
 from grpo_prm.train import attention, packing
 from grpo_prm.train.attention import NAME, attending
@@ -32,9 +32,10 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama", "qwen2"])
+@pytest.fixture(scope="module", params=["gpt2", "gpt2 scaled by layer", "llama", "qwen2"])
 def model(request):
-    return tiny(request.param)[0]
+    family, _, scaled = request.param.partition(" ")
+    return random_model(family, **{"scale_attn_by_inverse_layer_idx": True} if scaled else {})
 
 
 def of_tokens(model, layout, temperature=0.7):
@@ -49,21 +50,22 @@ def of_tokens(model, layout, temperature=0.7):
 
 
 def one_by_one(model, prompts, rows, k, temperature=0.7):
-    """Log-probabilities from a forward pass for every single token."""
+    """Log-probability and entropy from a forward pass for every single token."""
     found = []
     for i, row in enumerate(rows):
         for t, token in enumerate(row):
             with torch.no_grad():
                 logits = model(torch.tensor([[*prompts[i // k], *row[:t]]])).logits[0, -1] / temperature
-            found.append(logits.log_softmax(-1)[token].item())
-    return found
+            distribution = torch.distributions.Categorical(logits=logits)
+            found.append([distribution.log_prob(torch.tensor(token)).item(), distribution.entropy().item()])
+    return np.array(found).T
 
 
 def test_both_layouts_are_a_forward_pass_for_every_token(model):
     expected = one_by_one(model, PROMPTS, ROWS, 4)
     for lay_out in (padded_layout, tree_layout):
-        found, _, _ = of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU))
-        assert found.tolist() == pytest.approx(expected, abs=1e-5)
+        found = of_tokens(model, lay_out(PROMPTS, ROWS, 4, CPU))[:2]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("lay_out", [padded_layout, tree_layout])
@@ -126,7 +128,7 @@ def test_the_block_mask_of_a_gpu_is_the_same_attention(model, monkeypatch):
     layout = layout._replace(attention={"tree": attention.path_mask(last[0])})
     with torch.no_grad():
         logprobs = token_logprobs(model, layout, 0.7)[layout.unit]
-    assert logprobs.tolist() == pytest.approx(one_by_one(model, PROMPTS, ROWS, 4), abs=1e-5)
+    assert logprobs.tolist() == pytest.approx(one_by_one(model, PROMPTS, ROWS, 4)[0].tolist(), abs=1e-5)
 
 
 def test_an_adapter_is_trained_alike():
