@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,8 +90,7 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield "format", [", ".join(found.formats)]
     yield "runs", [_some(found.runs, 6)]
     yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in found.columns.items())]
-    steps = found.steps
-    yield "steps", [f"{steps['first']} to {steps['last']}, {steps['count']} logged" if steps else "none logged"]
+    yield "steps", [_steps(found.steps)]
     yield "unit", [f"{UNITS[found.tokens_from]}: {found.tokens:,} in {found.completions:,} completions"]
     yield "groups", list(_groups(found))
     if found.missing:
@@ -99,6 +98,13 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield "left out", list(_left_out(found))
     if notes := [note for note in found.notes if not note.startswith("Columns: ")]:  # they stand above
         yield "notes", notes
+
+
+def _steps(steps: Mapping[str, int] | None) -> str:
+    if not steps:
+        return "none logged"
+    one = steps["count"] == 1
+    return f"{steps['first']} alone" if one else f"{steps['first']} to {steps['last']}, {steps['count']:,} logged"
 
 
 def _files(files: Sequence[str]) -> str:

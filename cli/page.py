@@ -203,6 +203,8 @@ def _defects(summary: dict[str, Any]) -> Iterator[str | Table]:
             table.add_row(name.replace("_", "-"), interval(found, share=True), chance, against_chance(found))
     if table.row_count:
         yield table
+        if "null" in notes:
+            yield f"Chance: {notes['null']}."
     for name, meaning in CHANCE.items():
         why = f"; cannot be said: {notes[name]}" if values[name] is None else ""
         yield f"{name.replace('_', '-')}: {meaning}{why}."
@@ -236,7 +238,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str]:
         return
     degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
     yield (
-        f"λ-GRPO (p = 1) would change the length of the vector of token coefficients by {interval(norm)} and turn it "
+        f"λ-GRPO (p = 1) would multiply the length of the vector of token coefficients by {interval(norm)} and turn it "
         f"by {degrees:.3g} degrees (tokens counted as independent directions); update scale {interval(scale)}."
     )
     if abs(norm["mean"] - 1) < 0.05 and degrees < 10:

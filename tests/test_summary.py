@@ -111,6 +111,18 @@ def test_rewards_of_the_groups_table(log):
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("copies", [0, 1, 2])
+def test_many_copies_are_said(copies):
+    """40 completions: 2 copies are 5 %."""
+    log = [("a", 0, f"p{n}", [Row([n, i], reward=float(i == 0)) for i in range(4)]) for n in range(10)]
+    for n in range(copies):
+        log[n][3][3] = Row([n, 2], reward=0.0)
+    notes = analyze([batch_of(log)]).summary["notes"]
+    assert ("null" in notes) == (copies == 2)
+    if copies == 2:
+        assert notes["null"].startswith("2 of 40 completions are copies")
+
+
 def test_draws_of_one_prompt_are_dealt_apart():
     """Two groups of one run, step and key are two groups: alike in all, their null must vary less than one's."""
     rows = [Row([1, 1], reward=1.0), Row([1, 2], reward=0.0), Row([2, 1], reward=0.5), Row([2, 2], reward=0.0)]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from ..rollouts import REWARD_PART, Rollouts
+from ..rollouts import REWARD_PART, SCHEMA, Rollouts
 from .draws import modal_size
 from .options import ReadOptions
 from .stream import fold, open_all
@@ -109,6 +109,7 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     tally = fold(paths, options, _tally)
     plan = logs[0].plan
     columns = {**plan.paths, **{REWARD_PART + part: part for part in plan.parts}}
+    columns = {name: column for name, column in columns.items() if name not in SCHEMA or name in _there(tally)}
     steps = sorted(tally.steps)
     return Inspection(
         files=tuple(source.name for log in logs for source in log.sources),
@@ -157,7 +158,7 @@ def _tally(batches: Iterable[Rollouts]) -> _Tally:
         tally.sizes.update(table.group_by("group").len()["len"].to_list())
         tally.runs.update(dict.fromkeys(table["run"].unique(maintain_order=True)))
         tally.steps.update(table["step"].drop_nulls().unique().to_list())
-        tally.present.update(c for c in LACKS if table[c].null_count() < len(table))
+        tally.present.update(c for c in SCHEMA if table[c].null_count() < len(table))
         tally.completions += len(table)
         tally.tokens += int(table["tokens"].list.len().sum())
         tally.notes.update(dict.fromkeys(batch.notes))
@@ -181,7 +182,10 @@ def _reasons(rejected: pl.DataFrame) -> Iterator[tuple[tuple[str, str], Reason]]
 
 
 def _missing(tally: _Tally) -> Iterator[str]:
-    """What the log lacks. Ids that were not logged count as lacking, although the table has some."""
-    for column, sentence in LACKS.items():
-        if column not in tally.present or (column == "tokens" and tally.tokens_from != "log"):
-            yield sentence
+    """What cannot be had. Ids that were not logged count as lacking, although the table has some."""
+    yield from (sentence for column, sentence in LACKS.items() if column not in _there(tally))
+
+
+def _there(tally: _Tally) -> set[str]:
+    """Columns of the log that hold something."""
+    return tally.present - ({"tokens"} if tally.tokens_from != "log" else set())

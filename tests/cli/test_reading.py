@@ -57,6 +57,17 @@ def test_inspect_as_json_says_what_was_read_and_what_was_not(log):
     assert json.loads(run("inspect", log, "--json", "--drop-uneven").stdout)["groups"] == 3
 
 
+def test_inspect_of_a_converted_log_names_what_it_holds(tmp_path):
+    log = tmp_path / "one.jsonl"
+    rows = [{"step": 2, "prompt": "p", "completion": f"a {i}", "reward": i} for i in range(3)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run("convert", log, tmp_path / "one.parquet")
+    known = json.loads(run("inspect", tmp_path / "one.parquet", "--json").stdout)
+    assert {"step", "prompt", "completion", "reward"} < known["columns"].keys()
+    assert not {"tokens", "mask", "logprobs", "advantage"} & known["columns"].keys()
+    assert "steps      2 alone" in run("inspect", tmp_path / "one.parquet").stdout
+
+
 def test_inspect_on_screen_names_the_first_bad_row_and_lets_no_escape_through(log):
     done = run("inspect", log, "--run", "mi\x1b[31mne")
     assert done.exit_code == 0 and "\x1b" not in done.stdout and "mi\\x1b[31mne" in done.stdout
