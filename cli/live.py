@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -50,41 +51,70 @@ def watching() -> Generator[Tell]:
 
         def tell(event: Event) -> None:
             if event.kind == "note":
-                live.console.print(Text(f"note: {printable(event.text)}"))
+                live.console.print(Text(_note(event)))
             view.tell(event)
 
         yield tell
 
 
 def quiet_libraries() -> None:
-    """No progress bars of others between ours."""
+    """No progress bars of others between ours, and no warnings that libraries mean for one another."""
     from transformers.utils import logging
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+
+
+class Faults:
+    """What went wrong so far: rewards that failed, and optimizer steps skipped since something was not finite."""
+
+    def __init__(self) -> None:
+        self._count = {"failed_rewards": 0, "skipped": 0}
+
+    def add(self, metrics: Mapping[str, float | None]) -> None:
+        """Count a step's."""
+        for name in self._count:
+            self._count[name] += int(metrics.get(name) or 0)
+
+    def said(self) -> list[str]:
+        """`3 rewards failed`, `1 optimizer step skipped (loss or gradient not finite)`; nothing where all is well."""
+        failed, skipped = self._count.values()
+        rewards = f"{failed:,} reward{'s' * (failed != 1)} failed"
+        steps = f"{skipped:,} optimizer step{'s' * (skipped != 1)} skipped (loss or gradient not finite)"
+        return [rewards] * (failed > 0) + [steps] * (skipped > 0)
 
 
 class Lines:
     """Plain lines: the first step, then one every few seconds, the last, and every evaluation."""
 
     def __init__(self) -> None:
-        self._said, self._warm, self._skipped = -math.inf, False, 0
+        self._said, self._warm, self._counts = -math.inf, False, Faults()
         self._began: tuple[float, int] | None = None  # when the first step of this process was done, and which
 
     def tell(self, event: Event) -> None:
         """Print what is due."""
-        if event.kind == "warm" and not self._warm:
-            self._warm = True
-            _write(WARM)
+        if event.kind == "warm":
+            self._warming(event, time.monotonic())
         elif event.kind == "note":
-            _write(f"note: {printable(event.text)}")
+            _write(_note(event))
         elif event.kind == "eval":
             _write(f"step {event.step}/{event.steps}: held-out accuracy {held_out(event.metrics)}")
         elif event.kind == "step":
             self._step(event, time.monotonic())
 
+    def _warming(self, event: Event, now: float) -> None:
+        if not self._warm:
+            self._warm = True
+            _write(WARM)
+        elif now - self._said >= LINE_EVERY:
+            _write(f"warm start {event.step}/{event.steps}")
+        else:
+            return
+        self._said = now
+
     def _step(self, event: Event, now: float) -> None:
-        self._skipped += int(event.metrics.get("skipped") or 0)
+        self._counts.add(event.metrics)
         since, first = self._began = self._began or (now, event.step)
         if now - self._said < LINE_EVERY and event.step != event.steps:
             return
@@ -94,8 +124,7 @@ class Lines:
         if first < event.step < event.steps:
             left = (now - since) / (event.step - first) * (event.steps - event.step)
             parts.append(f"{duration(left)} left")
-        if self._skipped:
-            parts.append(f"{self._skipped} skipped")
+        parts += self._counts.said()
         _write(f"step {event.step}/{event.steps}: {', '.join(parts)}")
 
 
@@ -108,7 +137,7 @@ class View:
         self._task = self._bar.add_task("starting", total=None)
         self._history: dict[str, list[float]] = {name: [] for name in SHOWN}
         self._held_out: list[str] = []
-        self._skipped = 0
+        self._counts = Faults()
 
     def tell(self, event: Event) -> None:
         """Take an event in."""
@@ -118,7 +147,7 @@ class View:
             self._bar.reset(self._task, description="step", completed=event.step, total=event.steps)
         elif event.kind == "step":
             self._bar.update(self._task, description="step", completed=event.step, total=event.steps)
-            self._skipped += int(event.metrics.get("skipped") or 0)
+            self._counts.add(event.metrics)
             for name, values in self._history.items():
                 if (value := event.metrics.get(name)) is not None and math.isfinite(value):
                     values.append(value)
@@ -137,8 +166,8 @@ class View:
         if self._held_out:
             first_and_last = [self._held_out[0], *self._held_out[1:][-1:]]
             lines.append(Text(f"held-out accuracy {', '.join(first_and_last)}"))
-        if self._skipped:
-            lines.append(Text(f"{self._skipped} optimizer steps skipped: loss or gradient was not finite"))
+        if faults := self._counts.said():
+            lines.append(Text(", ".join(faults)))
         return Group(*lines, self._bar)
 
 
@@ -170,6 +199,10 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _note(event: Event) -> str:
+    return "note: " + printable(event.text, "\n")
 
 
 def _write(text: str) -> None:

@@ -77,7 +77,8 @@ def main() -> None:
         missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if missing in EXTRAS:
             install = f"pip install 'grpo-prm[{EXTRAS[missing]}]'"
-            typer.echo(f"error: this command needs {missing}. Install it: {install}", err=True)
+            checkout = f"in a checkout: pip install '.[{EXTRAS[missing]}]'"
+            typer.echo(f"error: this command needs {missing}. Install it: {install} ({checkout})", err=True)
             sys.exit(UsageError.exit_code)
         raise
 

@@ -66,17 +66,18 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         own = Path(given["out"], "config.yaml")
         config = own if own.exists() else None
     settled = make_config(given, config)
+    from grpo_prm.train import ranks
+
+    from .live import quiet_libraries, watching
+
+    quiet_libraries()
     if dry_run:
         from grpo_prm.train.dry import rehearse
 
         typer.echo(rehearse(settled), nl=False)
         return
-    from grpo_prm.train import ranks
     from grpo_prm.train.loop import train as run
 
-    from .live import quiet_libraries, watching
-
-    quiet_libraries()
     ranks.join(settled.device)
     leads = ranks.leads()
     try:
@@ -100,6 +101,8 @@ def _say(result: Result) -> None:
     save({"training_curves": curves_table(folder)}, folder / "figures")
     if result.before.mean is not None and result.after.mean is not None:
         typer.echo(f"held-out accuracy: {_accuracy(result.before)} before, {_accuracy(result.after)} after training")
+    if result.failed:
+        typer.echo(f"{result.failed:,} completions had no reward, since it failed")
     if result.skipped:
         steps = "1 optimizer step was" if result.skipped == 1 else f"{result.skipped:,} optimizer steps were"
         typer.echo(f"{steps} skipped: loss or gradient was not finite")

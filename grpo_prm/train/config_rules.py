@@ -93,9 +93,10 @@ def check_goes_on(config: TrainConfig, path: Path) -> None:
     may = MAY_CHANGE if config.schedule == "constant" else [name for name in MAY_CHANGE if name != "steps"]
     for name, before in began.items():
         if name not in may and (now := getattr(config, name)) != before:
+            ends = f" The schedule {config.schedule} ends with the last step." if name == "steps" else ""
             raise UsageError(
-                f"{path}: differs: {NAMES[name]} was {_value(before)} and is {_value(now)} now. A run goes on with the"
-                " settings it began with: leave that one out, or start another run with --out."
+                f"{path}: differs: {NAMES[name]} was {_value(before)} and is {_value(now)} now.{ends} A run goes on"
+                " with the settings it began with: leave that one out, or start another run with --out."
             )
 
 

@@ -15,7 +15,7 @@ from .config import TrainConfig, to_yaml
 from .events import nobody
 from .loop import roll_out
 from .packing import BLOCK, cheaper
-from .problem import open_problem
+from .problem import as_read, open_problem
 from .record import rollouts_table
 from .update import batch_advantages
 
@@ -39,9 +39,12 @@ def rehearse(config: TrainConfig) -> str:
     layout = config.packing
     if layout == "auto":
         layout = cheaper(made.batch.prompts, made.batch.completions, config.group_size, policy.model)
+    first = made.prompts[0]
     return (
-        f"{to_yaml(config)}\n{memory(policy.model, config)}\nlayout of the first step: {layout}\n"
-        f"reward of the first step: {np.nanmean(made.batch.rewards):.3f}\n\n{page.getvalue()}"
+        f"{to_yaml(config)}\n{memory(policy.model, config)}\n"
+        f"first prompt as the model reads it, {len(first.ids)} tokens: {as_read(policy.tokenizer, first)!r}\n"
+        f"layout of the first step, as --packing has it: {layout}\n"
+        f"mean reward of the first step: {np.nanmean(made.batch.rewards):.3f}\n\n{page.getvalue()}"
     )
 
 
@@ -64,5 +67,10 @@ def memory(model: Any, config: TrainConfig) -> str:
         "activations of a micro-batch, at most": activations,
         "its logits": logits,
     }
-    said = ", ".join(f"{name} {value / 2**20:,.0f} MB" for name, value in parts.items() if value)
-    return f"memory, estimated: {sum(parts.values()) / 2**20:,.0f} MB ({said})"
+    said = ", ".join(f"{name} {_bytes(value)}" for name, value in parts.items() if value)
+    return f"memory, estimated: {_bytes(sum(parts.values()))} ({said})"
+
+
+def _bytes(value: float) -> str:
+    """`512 kB`, `1,024 MB`."""
+    return f"{value / 1e6:,.0f} MB" if value >= 1e6 else f"{value / 1e3:,.0f} kB"

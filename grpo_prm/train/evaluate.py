@@ -21,7 +21,7 @@ def evaluate(
     model: PreTrainedModel,
     tokenizer: Any,
     rows: Sequence[PromptRow],
-    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.bool_]],
+    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.float64]],
     *,
     max_new_tokens: int,
     eos: frozenset[int],
@@ -38,7 +38,8 @@ def evaluate(
         model: A causal language model of transformers, in any mode.
         tokenizer: Turns completions into text.
         rows: The prompts; the draws of each depend on its place among them.
-        right: Whether each completion is right, shape (completions,).
+        right: 1 for each completion that is right, 0 for one that is not, NaN where that cannot be said, shape
+            (completions,).
         max_new_tokens: Length limit of a completion.
         eos: Ids that end a completion.
         temperature: 0, the default, takes the likeliest token; else one completion is sampled.
@@ -49,13 +50,11 @@ def evaluate(
         batch: Prompts at a time, alike in length.
 
     Returns:
-        Accuracy, low, high and the number of prompts; None where there are no prompts.
+        Accuracy, low, high and the number of prompts of which something could be said; None where there are none.
     """
-    if not rows:
-        return Interval(None, None, None, 0)
     order = np.argsort([len(row.ids) for row in rows], kind="stable").tolist()
     mine = ranks.share(len(order))
-    order, correct = order[mine.start : mine.stop], 0
+    order, correct, known = order[mine.start : mine.stop], 0, 0
     for begin in range(0, len(order), batch):
         names = order[begin : begin + batch]
         some = [rows[name] for name in names]
@@ -64,7 +63,10 @@ def evaluate(
             temperature=temperature, top_p=top_p, top_k=top_k, eos=eos,
         )  # fmt: skip
         texts = tokenizer.batch_decode(sampled.completions, skip_special_tokens=plain)
-        correct += int(np.sum(right(some, texts)))
-    correct = sum(ranks.gathered([correct]))
-    low, high = wilson(correct, len(rows))
-    return Interval(correct / len(rows), float(low), float(high), len(rows))
+        judged = right(some, texts)
+        correct, known = correct + int(np.nansum(judged)), known + int(np.isfinite(judged).sum())
+    correct, known = map(sum, zip(*ranks.gathered([(correct, known)]), strict=True))
+    if not known:
+        return Interval(None, None, None, 0)
+    low, high = wilson(correct, known)
+    return Interval(correct / known, float(low), float(high), known)

@@ -41,12 +41,14 @@ class Result(NamedTuple):
         before: Held-out accuracy before the first step; no mean without held-out prompts.
         after: After the last.
         skipped: Optimizer steps left out since loss or gradient was not finite.
+        failed: Completions without a reward, since a function failed.
     """
 
     folder: Path
     before: Interval
     after: Interval
     skipped: int
+    failed: int
 
 
 class Rollouts(NamedTuple):
@@ -71,7 +73,8 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
             the same bytes as one that was never interrupted, but for what stands under `time`.
 
     Raises:
-        UsageError: The folder holds a run already, or another one than this to resume.
+        UsageError: The folder holds a run already, or another one than this to resume; or no completion of the first
+            step got a reward.
         InputError: Model, data or checkpoint cannot be used.
     """
     ranks.join(config.device)
@@ -79,7 +82,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     watch = watch if ranks.leads() else nobody
-    state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0}
+    state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
     notes: list[str] = []
     with ranks.leader_first():
         folder = open_folder(config, resume=resume)
@@ -109,7 +112,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     tracker.close()
     ranks.part()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
-    return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"])
+    return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"], state["failed"])
 
 
 def open_folder(config: TrainConfig, *, resume: bool) -> Path:
@@ -202,6 +205,13 @@ class _Run(NamedTuple):
         begin = time.perf_counter()
         config, policy = self.config, self.policy
         made = roll_out(policy, self.problem, config, step)
+        failed = int((~np.isfinite(made.batch.rewards)).sum())
+        if step == 0 and failed == len(made.texts):
+            raise UsageError(
+                f"The reward failed for all {failed:,} completions of the first step. Correct it: the note above shows"
+                " the first failure."
+            )
+        state["failed"] += failed
         sampled_at = time.perf_counter()
         advantages = batch_advantages(made.batch, config)
         gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.looks(step + 1) else None
@@ -216,6 +226,7 @@ class _Run(NamedTuple):
             "kl": updated.kl,
             "clipped": updated.clipped,
             "skipped": updated.skipped,
+            "failed_rewards": failed,
             "learning_rate": self.training.schedule.get_last_lr()[0],
             "identity_gap": gap,
         }
@@ -244,7 +255,6 @@ class _Run(NamedTuple):
         return {
             **means,
             "accuracy": float(self.problem.right(rows, made.texts).mean()) if self.problem.tells else None,
-            "failed_rewards": int((~np.isfinite(made.batch.rewards)).sum()),
             "length": float(made.batch.lengths.mean()),
             "truncated": float(made.batch.truncated.mean()),
             **step_figures(made.batch, advantages),

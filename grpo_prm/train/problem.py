@@ -29,7 +29,7 @@ class Problem(NamedTuple):
         prompts: Prompts of a training step; the same for the same step and seed.
         held_out: Prompts to evaluate on; none of a data set without evaluation data.
         score: Rewards of completions, one a row of prompts: `reward` is what is trained on, other names its parts.
-        right: Whether a completion is right, shape (rows,).
+        right: 1 for a completion that is right, 0 for one that is not, NaN where that cannot be said, shape (rows,).
         tells: Rightness is more than a reward of 1, and costs nothing to look at in every step.
         plain: Special tokens are no part of the text that is judged.
     """
@@ -38,7 +38,7 @@ class Problem(NamedTuple):
     prompts: Callable[[int], list[PromptRow]]
     held_out: list[PromptRow]
     score: Score
-    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.bool_]]
+    right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.float64]]
     tells: bool
     plain: bool
 
@@ -78,8 +78,8 @@ def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
     def score(rows: Sequence[PromptRow], texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
         return {"reward": np.array([task.reward(row.row["task"], text) for row, text in zip(rows, texts, strict=True)])}
 
-    def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.bool_]:
-        return np.array([task.right(row.row["task"], text) for row, text in zip(rows, texts, strict=True)], bool)
+    def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.float64]:
+        return np.array([float(task.right(row.row["task"], text)) for row, text in zip(rows, texts, strict=True)])
 
     return Problem(
         name, lambda step: draw(step, config.prompts), draw(HELD_OUT, config.eval_prompts), score, right, True, False
@@ -90,6 +90,9 @@ def of_data(tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
     """The user's prompts in a shuffled order, again and again, and their reward functions."""
     columns = (config.prompt_column, config.answer_column, config.system, tokenizer, config.split)
     rows = load_prompts(str(config.data), *columns)
+    read = as_read(tokenizer, rows[0])
+    if rows[0].text.strip() not in read:
+        watch(Event("note", text=f"The tokenizer changes the first prompt {rows[0].text!r}: the model reads {read!r}."))
     held_out = load_prompts(config.eval_data, *columns)[: config.eval_prompts] if config.eval_data else []
     rewards = load_rewards(config.reward, config.reward_timeout, lambda text: watch(Event("note", text=text)))
 
@@ -98,10 +101,16 @@ def of_data(tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
         orders = {epoch: _order(config.seed, epoch, len(rows)) for epoch in np.unique(places // len(rows)).tolist()}
         return [rows[orders[place // len(rows)][place % len(rows)]] for place in places.tolist()]
 
-    def right(given: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.bool_]:
-        return rewards(given, texts)["reward"] >= 1.0 - 1e-9
+    def right(given: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.float64]:
+        reward = rewards(given, texts)["reward"]
+        return np.where(np.isfinite(reward), reward >= 1.0 - 1e-9, np.nan)
 
     return Problem(str(config.data), prompts, held_out, rewards, right, False, True)
+
+
+def as_read(tokenizer: Any, row: PromptRow) -> str:
+    """A prompt as the model reads it: text again from its tokens."""
+    return tokenizer.decode(row.ids, skip_special_tokens=False)
 
 
 def _order(seed: int, epoch: int, number: int) -> list[int]:

@@ -107,11 +107,18 @@ class Rewards:
     def _failed(self, part: Part, how: str, error: BaseException) -> None:
         self.failed[part.name] += 1
         if self.failed[part.name] == 1:
-            trace = "".join(traceback.format_exception(error)).rstrip()
+            trace = "".join(traceback.format_exception_only(error)).rstrip()
+            if theirs := [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame)]:
+                trace = "".join(traceback.format_list(theirs)) + trace
             self._tell(
                 f"The reward {part.name} {how}; its completion gets no reward and is left out of the update."
                 f" Further failures are counted, not shown. The first:\n{printable(trace, chr(10))}"
             )
+
+
+def _ours(frame: traceback.FrameSummary) -> bool:
+    """Is a frame of this package? They say nothing to the author of a reward function."""
+    return Path(frame.filename).parent == Path(__file__).parent
 
 
 def load_rewards(

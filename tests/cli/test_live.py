@@ -97,19 +97,22 @@ def test_lines_of_a_run_that_goes_on_count_its_own_time(capsys, monkeypatch):
     assert lines[1].startswith("step 12/20") and lines[1].endswith(", 1:20 left")
 
 
-def test_other_events_as_lines(capsys):
+def test_other_events_as_lines(capsys, monkeypatch):
     events = [
         Event("warm", 1, 700),
         Event("warm", 2, 700),
+        Event("warm", 90, 700),
         Event("note", text="a\x1bb\nc"),
         Event("eval", 3, 9, {"accuracy": 0.5, "low": 0.25, "high": 0.75}),
-        Event("step", 9, 9, {"skipped": 1}),
+        Event("step", 9, 9, {"skipped": 1, "failed_rewards": 2}),
     ]
-    assert told(events, capsys) == [
+    assert told(events, capsys, [0.0, 5.0, 10.0, 10.5, 11.0, 30.0], monkeypatch) == [
         live.WARM,
-        r"note: a\x1bb⏎c",
+        "warm start 90/700",
+        r"note: a\x1bb",
+        "c",
         "step 3/9: held-out accuracy 0.500 [0.250, 0.750]",
-        "step 9/9: 1 skipped",
+        "step 9/9: 2 rewards failed, 1 optimizer step skipped (loss or gradient not finite)",
     ]
 
 

@@ -12,7 +12,10 @@ def test_a_missing_extra_says_the_one_line_that_installs_it(monkeypatch, capsys)
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert capsys.readouterr().err == "error: this command needs torch. Install it: pip install 'grpo-prm[train]'\n"
+    assert capsys.readouterr().err == (
+        "error: this command needs torch. Install it: pip install 'grpo-prm[train]' (in a checkout:"
+        " pip install '.[train]')\n"
+    )
 
 
 def test_any_other_missing_module_is_a_bug_of_ours(monkeypatch):

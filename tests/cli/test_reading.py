@@ -65,7 +65,7 @@ def test_inspect_of_a_converted_log_names_what_it_holds(tmp_path):
     known = json.loads(run("inspect", tmp_path / "one.parquet", "--json").stdout)
     assert {"step", "prompt", "completion", "reward"} < known["columns"].keys()
     assert not {"tokens", "mask", "logprobs", "advantage"} & known["columns"].keys()
-    assert "steps      2 alone" in run("inspect", tmp_path / "one.parquet").stdout
+    assert "steps     2 alone" in run("inspect", tmp_path / "one.parquet").stdout
 
 
 def test_inspect_on_screen_names_the_first_bad_row_and_lets_no_escape_through(log):

@@ -81,3 +81,13 @@ def test_a_model_folder_with_prompts_and_a_reward_function(command, tmp_path):
     first = json.loads((tmp_path / "mine.run" / "metrics.jsonl").read_text().splitlines()[1])
     assert first["reward/score"] == first["reward"] > 0 and first["kl"] == pytest.approx(0, abs=1e-5)
     assert (tmp_path / "mine.run" / "checkpoints" / "best" / "adapter_model.safetensors").exists()
+    assert "note: The tokenizer changes the first prompt '7 5 6': the model reads '756'." in done.stderr
+    (tmp_path / "mine.py").write_text("def score(completion, answer):\n    return {}[answer]\n")
+    again = ("--prompts", "2", "--group-size", "2", "--max-new-tokens", "3", "--out", "none.run")
+    data = ("--model", "model", "--data", "prompts.jsonl", "--eval-data", "prompts.jsonl")
+    done = command(*data, "--reward", "mine:score", *again, cwd=tmp_path)
+    assert done.returncode == 2 and "The reward failed for all 4 completions of the first step." in done.stderr
+    assert "KeyError: '7'" in done.stderr and "return {}[answer]" in done.stderr and "rewards.py" not in done.stderr
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "7 8", "answer": "7"}\n')
+    done = command(*data, "--reward", "exact", *again, "--dry-run", cwd=tmp_path)
+    assert "first prompt as the model reads it, 2 tokens: '78'" in done.stdout

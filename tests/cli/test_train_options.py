@@ -27,7 +27,12 @@ def trained(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     got = []
-    ends = {"before": Interval(0.25, 0.2, 0.3, 512), "after": Interval(0.9531, 0.93, 0.97, 512), "skipped": 0}
+    ends = {
+        "before": Interval(0.25, 0.2, 0.3, 512),
+        "after": Interval(0.9531, 0.93, 0.97, 512),
+        "skipped": 0,
+        "failed": 0,
+    }
 
     def run(config, watch, *, resume=False):
         got.append((config, resume))
@@ -39,7 +44,7 @@ def trained(monkeypatch, tmp_path):
         watch(Event("step", 1, 1, {"reward": 0.5}))
         if "raises" in ends:
             raise ends["raises"]
-        return loop.Result(folder.relative_to(tmp_path), ends["before"], ends["after"], ends["skipped"])
+        return loop.Result(folder.relative_to(tmp_path), ends["before"], ends["after"], ends["skipped"], ends["failed"])
 
     monkeypatch.setattr(loop, "train", run)
 
@@ -167,4 +172,5 @@ def test_a_missing_extra_is_said_in_one_line(name, tmp_path):
     )
     done = run_python(code, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: this command needs {name}. Install it: pip install 'grpo-prm[train]'\n"
+    install = "pip install 'grpo-prm[train]' (in a checkout: pip install '.[train]')"
+    assert done.stderr == f"error: this command needs {name}. Install it: {install}\n"

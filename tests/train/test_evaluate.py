@@ -44,5 +44,16 @@ def test_special_tokens_are_kept_if_asked():
         assert seen[0] == text
 
 
+@pytest.mark.parametrize("unknown", [3, 11])
+def test_what_cannot_be_judged_is_not_counted(unknown):
+    def right(rows, texts):
+        return np.array([np.nan if int(row.answer) < unknown else float(int(row.answer) % 2) for row in rows])
+
+    rows = [row._replace(answer=str(n)) for n, row in enumerate(ROWS)]
+    got = evaluate(random_model("llama", vocabulary=40), tokenizer(), rows, right, **SETTINGS, batch=4)
+    low, high = wilson(4, 8)  # 3, 5, 7, 9 of 3 to 10
+    assert got == (Interval(0.5, low, high, 8) if unknown == 3 else Interval(None, None, None, 0))
+
+
 def test_no_prompts():
     assert evaluate(random_model("gpt2"), tokenizer(), [], pytest.fail, **SETTINGS) == Interval(None, None, None, 0)
