@@ -17,7 +17,7 @@ from .measure import Options, measure
 from .parts import Parts
 from .pool import Pool
 from .read import ReadOptions, fold
-from .rollouts import REJECTED, Rollouts
+from .rollouts import REJECTED, Rollouts, validate
 from .samples import Samples
 from .summary import summarize
 from .totals import Totals
@@ -62,7 +62,7 @@ def analyze(
     """Analyse a log of rollouts.
 
     Args:
-        log: Files and folders, or batches of whole groups with each training step in one batch.
+        log: Files and folders, or canonical tables (docs/logs.md) with whole groups and each training step in one.
         options: What changes the numbers.
         reading: How to read the files.
         spill: Folder for the parts of the large tables of a long log; must outlive the analysis. None: memory.
@@ -71,15 +71,16 @@ def analyze(
         The analysis.
 
     Raises:
-        InputError: Nothing can be read, or no group has two completions.
+        InputError: Nothing can be read, a table is not canonical, or no group has two completions.
         UsageError: An option does not fit the log, or logged advantages are needed and missing.
     """
     options = options or Options()
     items = iter([log] if isinstance(log, str | Path) else log)
     first = next(items, None)
     if isinstance(first, Rollouts):
-        rest = (batch for batch in items if isinstance(batch, Rollouts))
-        return _analyze(chain([first], rest), options, spill, {})
+        given = (batch for batch in chain([first], items) if isinstance(batch, Rollouts))
+        checked = (batch._replace(table=validate(batch.table, "rollouts")) for batch in given)
+        return _analyze(checked, options, spill, {})
     files = [name for name in (first, *items) if isinstance(name, str | Path)]
     reading = reading or ReadOptions()
     return fold(files, reading, lambda batches: _analyze(batches, options, spill, _numbers_of(reading)))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grpo_prm.analysis import analyze
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.rollouts import SCHEMA, Rollouts, flatten, load, save, validate
 
@@ -129,3 +130,9 @@ def test_files_that_cannot_be_read_or_written_are_refused(tmp_path):
     (tmp_path / "t.jsonl").write_bytes(b'{"run": "a"}\n{"ru')
     with pytest.raises(InputError, match="not a canonical table"):
         load(tmp_path / "t.jsonl")
+
+
+def test_a_table_of_ones_own_is_checked():
+    table = pl.DataFrame({"prompt": ["p", "p"], "completion": ["a", "b"], "reward": [0.0, 1.0]})
+    with pytest.raises(InputError, match="rollouts: the column run is missing. A canonical table has run, step, group"):
+        analyze([Rollouts(table)])
