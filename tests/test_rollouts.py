@@ -134,5 +134,5 @@ def test_files_that_cannot_be_read_or_written_are_refused(tmp_path):
 
 def test_a_table_of_ones_own_is_checked():
     table = pl.DataFrame({"prompt": ["p", "p"], "completion": ["a", "b"], "reward": [0.0, 1.0]})
-    with pytest.raises(InputError, match=r"rollouts: the column run is missing\. A canonical table has run, step, group"):
+    with pytest.raises(InputError, match=r"rollouts: the column run is missing\. A canonical table has run, step"):
         analyze([Rollouts(table)])
