@@ -17,7 +17,7 @@ from .style import BAND, REFERENCE, RUNS_BANDED, colours, run_entries, sentence
 
 OBSERVED = "observed"
 FEW = 15  # points of a line up to which each is marked
-MANY = 300  # points of a line from which it is drawn thinner
+MANY = 60  # points of a line beyond which it is drawn thinner, and lone intervals not at all
 
 
 def known(table: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +103,7 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
         if len(x) == 1 or len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
             axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=look["color"], zorder=1)
             alone = _alone(low)
-            if alone.any():
+            if alone.any() and len(x) <= MANY:
                 bars = _bars(mean[alone], low[alone], high[alone])
                 look["ecolor"] = look.pop("color")
                 axes.errorbar(x[alone], mean[alone], bars, fmt="none", capsize=1.5, elinewidth=0.8, **look)
