@@ -73,9 +73,7 @@ def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) 
 
     Arguments as for `padded_layout`.
     """
-    tokens = np.array([token for row in completions for token in row], np.int64)
-    lengths = np.array([len(row) for row in completions], np.int64)
-    forest = build_forest(tokens, lengths, np.repeat(np.arange(len(prompts)), k))
+    forest, tokens = _forest(completions, k)
     opens = np.array([len(prompt) for prompt in prompts], np.int64)
     unit = unique_index(forest)
     units = int(forest.length.sum())
@@ -218,14 +216,15 @@ def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: s
 
 def _unique_tokens(completions: Rows, k: int) -> np.ndarray:
     """Tokens of the tree of each group."""
-    forest = _forest(completions, k)
+    forest, _ = _forest(completions, k)
     return np.bincount(forest.group, forest.length, len(completions) // k)
 
 
-def _forest(completions: Rows, k: int) -> Forest:
+def _forest(completions: Rows, k: int) -> tuple[Forest, np.ndarray]:
+    """The trees of the groups, and the tokens, completion after completion."""
     tokens = np.array([token for row in completions for token in row], np.int64)
     lengths = np.array([len(row) for row in completions], np.int64)
-    return build_forest(tokens, lengths, np.arange(len(completions)) // k)
+    return build_forest(tokens, lengths, np.arange(len(completions)) // k), tokens
 
 
 def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
@@ -235,9 +234,8 @@ def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
     head; a query and a key that meet cost four for each unit of the width, in every layer; a span of the tree costs
     `PER_SPAN` in every layer on top, for its own call.
     """
-    forest = _forest(completions, k)
-    config = model.config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    forest, _ = _forest(completions, k)
+    config = model.config.get_text_config()
     width, layers = config.hidden_size, config.num_hidden_layers
     head = width * config.vocab_size
     body = sum(p.numel() for p in model.parameters()) - head
