@@ -201,6 +201,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def notes(event: Event) -> None:
+    """Print notes alone."""
+    if event.kind == "note":
+        _write(_note(event))
+
+
 def _note(event: Event) -> str:
     return "note: " + printable(event.text, "\n")
 

@@ -14,7 +14,6 @@ import typer
 
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
-from grpo_prm.train.events import nobody
 
 if TYPE_CHECKING:
     from grpo_prm.interval import Interval
@@ -68,20 +67,20 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     settled = make_config(given, config)
     from grpo_prm.train import ranks
 
-    from .live import quiet_libraries, watching
+    from .live import notes, quiet_libraries, watching
 
     quiet_libraries()
     if dry_run:
         from grpo_prm.train.dry import rehearse
 
-        typer.echo(rehearse(settled), nl=False)
+        typer.echo(rehearse(settled, notes), nl=False)
         return
     from grpo_prm.train.loop import train as run
 
     ranks.join(settled.device)
     leads = ranks.leads()
     try:
-        with watching() if leads else nullcontext(nobody) as watch:
+        with watching() if leads else nullcontext(notes) as watch:
             result = run(settled, watch, resume=resume)
     except (KeyboardInterrupt, SystemExit):
         if Path(settled.out, "config.yaml").exists():

@@ -47,7 +47,8 @@ def path_mask(last: Tensor) -> BlockMask:
     def on_path(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (query < last[key])
 
-    return create_block_mask(on_path, None, None, len(last), len(last), device=last.device)
+    make = torch.compile(create_block_mask) if last.is_cuda else create_block_mask  # else the mask is written out
+    return make(on_path, None, None, len(last), len(last), device=last.device)
 
 
 def tree_attention(

@@ -86,8 +86,16 @@ def has_checkpoint(folder: Path) -> bool:
     return bool(_all(folder))
 
 
+def steps_done(folder: Path) -> int:
+    """Steps of the newest checkpoint; 0 without one."""
+    found = _all(folder)
+    return int(found[-1].name.removeprefix("step_")) if found else 0
+
+
 def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]]:
     """Load the newest checkpoint that is whole, and clear away what a killed process left half done.
+
+    The process that leads chooses, so that all go on from the same one; damaged ones after it are removed.
 
     Args:
         folder: Run folder.
@@ -98,8 +106,28 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
         The state, with `step`, and sentences for the user.
 
     Raises:
-        InputError: There is none, or none fits.
+        InputError: There is none, none is whole, or it cannot be loaded into these.
     """
+    path, known, notes = ranks.gathered([_choose(folder) if ranks.leads() else (folder, {}, [])])[0]
+    try:
+        _load(path, training)
+    except Exception as error:  # whatever a file that is not ours brings about
+        raise InputError(f"{path}: cannot be loaded ({_reason(error)}). Start anew with another --out.") from None
+    if ranks.leads():
+        for later in [found for found in _all(folder) if found > path]:
+            shutil.rmtree(later, ignore_errors=True)
+    for name, now in _counts().items():
+        if (was := known["counts"][name]) != now:
+            fix = f"--threads {was}" if name == "threads" else f"torchrun --nproc_per_node {was}"
+            notes.append(
+                f"The run had {was} {name} and has {now} now, so its last digits will differ from an"
+                f" uninterrupted run. {fix} would give the same."
+            )
+    return known["state"], notes
+
+
+def _choose(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
+    """The newest checkpoint whose files are as they were written, its state.json, and a note for each passed over."""
     clear_away(folder)
     if not (found := _all(folder)):
         raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
@@ -107,21 +135,15 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
     reason = ""
     for path in reversed(found):
         try:
-            known = _checked(path)
-            _load(path, training)
-        except Exception as error:  # whatever a damaged file brings about
-            reason = " ".join(str(error).split())[:200]
+            return path, _checked(path), notes
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = _reason(error)
             notes.append(f"{path} is damaged ({reason}): an earlier checkpoint is used.")
-            continue
-        for name, now in _counts().items():
-            if (was := known["counts"][name]) != now:
-                fix = f"--threads {was}" if name == "threads" else f"torchrun --nproc_per_node {was}"
-                notes.append(
-                    f"The run had {was} {name} and has {now} now, so its last digits will differ from an"
-                    f" uninterrupted run. {fix} would give the same."
-                )
-        return known["state"], notes
     raise InputError(f"{folder}: no checkpoint is whole ({reason}). Start anew with another --out.")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def clear_away(folder: Path) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from .packing import computing
+
 ROOM = 64  # tokens that a cache grows by: copied once in so many steps
 
 
@@ -57,7 +59,8 @@ class Decoder:
         known = {"cache": self._cache, "past_key_values": self._cache, "position_ids": positions, "logits_to_keep": 1}
         told: dict[str, Any] = {name: known[name] for name in self._names}
         mask = self._mask[:, : self._seen]
-        return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **told).logits[:, -1]
+        with computing(self._model):
+            return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **told).logits[:, -1]
 
 
 def _names(model: PreTrainedModel) -> list[str]:

@@ -6,66 +6,82 @@ import io
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from rich.console import Console
 
 from ..tree_print import render
 from ..tree_view import group_tree
 from .config import TrainConfig, to_yaml
-from .events import nobody
-from .loop import roll_out
+from .events import Watch, nobody
+from .loop import Rollouts, roll_out
 from .packing import BLOCK, cheaper
+from .policy import Policy
 from .problem import as_read, open_problem
 from .record import rollouts_table
 from .update import batch_advantages
 
-ACTIVATIONS = 16  # numbers that a layer keeps for the backward pass, for each token and unit of width
+ACTIVATIONS = 34  # numbers that a layer keeps for the backward pass, for each token and unit of width (Qwen2, measured)
 LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradient
 
 
-def rehearse(config: TrainConfig) -> str:
+def rehearse(config: TrainConfig, watch: Watch = nobody) -> str:
     """Load everything, sample the first step, and say what training would do; nothing is written."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    policy, problem = open_problem(config, nobody)
+    policy, problem = open_problem(config, watch)
     made = roll_out(policy, problem, config, 0)
-    advantages = batch_advantages(made.batch, config)
-    table = rollouts_table("rehearsal", 0, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch)
-    spread = [np.ptp(values) for values in made.batch.rewards.reshape(-1, config.group_size)]
-    group = int(np.nanargmax(spread))
-    page = io.StringIO()
-    rows = table.filter(table["group"] == group)
-    render(group_tree(rows), Console(file=page, width=120, markup=False, highlight=False, emoji=False))
-    layout = config.packing
-    if layout == "auto":
-        layout = cheaper(made.batch.prompts, made.batch.completions, config.group_size, policy.model)
+    rewards = made.batch.rewards
     first = made.prompts[0]
+    known = rewards[np.isfinite(rewards)]
+    mean = f"{known.mean():.3f}" if len(known) else "none: the reward failed for every completion"
     return (
         f"{to_yaml(config)}\n{memory(policy.model, config)}\n"
         f"first prompt as the model reads it, {len(first.ids)} tokens: {as_read(policy.tokenizer, first)!r}\n"
-        f"layout of the first step, as --packing has it: {layout}\n"
-        f"mean reward of the first step: {np.nanmean(made.batch.rewards):.3f}\n\n{page.getvalue()}"
+        f"layout of the first step, as --packing has it: {_layout(policy, made, config)}\n"
+        f"mean reward of the first step: {mean}\n\n{_tree(made, config) if len(known) else ''}"
     )
 
 
+def _layout(policy: Policy, made: Rollouts, config: TrainConfig) -> str:
+    if config.packing != "auto" or not policy.packs:
+        return config.packing if policy.packs else "padded"
+    batch = made.batch
+    return cheaper(batch.prompts, batch.completions, batch.k, policy.model, config.token_budget)
+
+
+def _tree(made: Rollouts, config: TrainConfig) -> str:
+    """The group of the first step whose rewards differ most, drawn as a tree."""
+    advantages = batch_advantages(made.batch, config)
+    table = rollouts_table("rehearsal", 0, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch)
+    spread = table.group_by("group").agg(pl.col("reward").max() - pl.col("reward").min()).sort("group")
+    group = spread["group"][int(spread["reward"].arg_max() or 0)]
+    page = io.StringIO()
+    console = Console(file=page, width=120, markup=False, highlight=False, emoji=False)
+    render(group_tree(table.filter(pl.col("group") == group)), console)
+    return page.getvalue()
+
+
 def memory(model: Any, config: TrainConfig) -> str:
-    """An estimate: weights, gradients, optimizer, reference, and activations of one micro-batch."""
+    """An estimate: weights, gradients, optimizer, reference, the sampler's cache, activations of one micro-batch."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     moments = {"adam": 2, "adamw": 2, "sgd": 0}[config.optimizer]
     reference = weights if config.beta and not config.lora else 0
     shape = model.config.get_text_config()
-    size = next(model.parameters()).element_size()
+    size = getattr(torch, config.dtype).itemsize
     kept = 2 if config.gradient_checkpointing else ACTIVATIONS
-    activations = config.token_budget * shape.hidden_size * shape.num_hidden_layers * kept * size
-    logits = LOGITS * min(config.token_budget * shape.vocab_size, BLOCK)
+    heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    row = 2 * shape.num_hidden_layers * heads * (shape.hidden_size // shape.num_attention_heads) * size
+    units = config.token_budget * shape.hidden_size * shape.num_hidden_layers
     parts = {
         "weights": weights,
         "gradients": trained,
         "optimizer": moments * trained,
         "reference": reference,
-        "activations of a micro-batch, at most": activations,
-        "its logits": logits,
+        "cache of new tokens": row * config.prompts * config.group_size * config.max_new_tokens,
+        "activations of a full micro-batch": units * kept * size,
+        "its logits": LOGITS * min(config.token_budget * shape.vocab_size, BLOCK),
     }
     said = ", ".join(f"{name} {_bytes(value)}" for name, value in parts.items() if value)
     return f"memory, estimated: {_bytes(sum(parts.values()))} ({said})"

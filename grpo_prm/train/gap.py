@@ -13,15 +13,26 @@ from ..prm import step_means
 from . import ranks
 from .config import TrainConfig
 from .packing import token_logprobs
-from .update import Batch, Tokens, batch_tokens, layouts, terms_of
+from .update import (
+    Batch,
+    Tokens,
+    batch_advantages,
+    batch_tokens,
+    clear_gradients,
+    gradient_norm,
+    layouts,
+    temperature_of,
+    terms_of,
+)
 
 
 def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
-    """Norm of the difference of both gradients over the norm of the first; None where there is no gradient.
+    """|g(a - A)| / |g(a)|, g the gradient of the loss, which is linear in the advantages; None where g(a) is 0.
 
-    Every completion is run on its own (padded), so the tokens of a process set are different outputs of the model, and
-    the gap is what its numerics, dropout or anything else random per completion leave of the theorem. Two backward
-    passes; the gradients of the model are used up and cleared.
+    That is the norm of the difference of both gradients over the norm of the first. Every completion is run on its own
+    (padded), so the tokens of a process set are different outputs of the model, and the gap is what its numerics,
+    dropout or anything else random per completion leave of the theorem. Two backward passes; the gradients of the
+    model are used up and cleared.
 
     Args:
         model: The policy.
@@ -36,21 +47,20 @@ def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
     a, w = np.zeros(len(some)), np.zeros(len(some))
     a[some], w[some] = tokens.advantages.numpy()[first[some]], tokens.weights.numpy()[first[some]]
     mean = torch.from_numpy(np.nan_to_num(expand(forest, step_means(forest, a, w))))
-    outcome, step = (_gradient(model, batch, config, tokens._replace(advantages=x)) for x in (tokens.advantages, mean))
-    norm = outcome.norm().item()
-    return (outcome - step).norm().item() / norm if norm > 0 else None
+    outcome = _norm(model, batch, config, tokens)
+    apart = _norm(model, batch, config, tokens._replace(advantages=tokens.advantages - mean))
+    return apart / outcome if outcome > 0 and np.isfinite(apart) and np.isfinite(outcome) else None
 
 
-def _gradient(model: Any, batch: Batch, config: TrainConfig, tokens: Tokens) -> torch.Tensor:
-    """The gradient of the loss without clipping, all trained parameters end to end, float64."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.grad = torch.zeros_like(parameter)
-    everything = np.arange(len(batch.prompts))
-    for layout, at in layouts(batch, everything, config.token_budget, "padded", trained[0].device):
-        logprobs = token_logprobs(model, layout, config.temperature)
+def _norm(model: Any, batch: Batch, config: TrainConfig, tokens: Tokens) -> float:
+    """Norm of the gradient of the loss without clipping."""
+    clear_gradients(model)
+    device = next(model.parameters()).device
+    pull = np.abs(batch_advantages(batch, config)).reshape(-1, batch.k).sum(axis=1)
+    for layout, at in layouts(batch, np.flatnonzero(pull), config.token_budget, "padded", device):
+        logprobs = token_logprobs(model, layout, temperature_of(config))
         policy_loss(logprobs, logprobs.detach(), terms_of(layout, tokens, at)).backward()
-    ranks.add_up(trained)
-    gradient = torch.cat([parameter.grad.double().flatten() for parameter in trained])
+    ranks.add_up(model.parameters())
+    norm = gradient_norm(model)
     model.zero_grad(set_to_none=True)
-    return gradient
+    return norm

@@ -16,7 +16,7 @@ from ..atomic import atomic
 from ..errors import UsageError
 from ..interval import Interval
 from . import ranks
-from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything
+from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything, steps_done
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
 from .diagnostics import step_figures
@@ -73,27 +73,27 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
             the same bytes as one that was never interrupted, but for what stands under `time`.
 
     Raises:
-        UsageError: The folder holds a run already, or another one than this to resume; or no completion of the first
-            step got a reward.
+        UsageError: The folder holds a run already, or another one than this to resume, or one that has gone further; or
+            no completion of the first step got a reward.
         InputError: Model, data or checkpoint cannot be used.
     """
     ranks.join(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    watch = watch if ranks.leads() else nobody
+    watch = watch if ranks.leads() else _notes_only(watch)
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
     notes: list[str] = []
     with ranks.leader_first():
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
         training = make_training(policy, config)
-        if has_checkpoint(folder):
-            state, notes = restore(folder, training)
-        if ranks.leads():
-            cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
-    for note in notes:
-        watch(Event("note", text=note))
+    if has_checkpoint(folder):
+        state, notes = restore(folder, training)
+    if ranks.leads():
+        cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
+        for note in notes:
+            watch(Event("note", text=note))
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     run = _Run(config, watch, folder, policy, problem, training, tracker)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
@@ -115,6 +115,16 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"], state["failed"])
 
 
+def _notes_only(watch: Watch) -> Watch:
+    """What a process that does not lead tells: only it has seen the first failure of a reward in its own groups."""
+
+    def tell(event: Event) -> None:
+        if event.kind == "note":
+            watch(event)
+
+    return tell
+
+
 def open_folder(config: TrainConfig, *, resume: bool) -> Path:
     """The run folder with its config.yaml.
 
@@ -129,6 +139,8 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
         if not path.exists():
             raise UsageError(f"{folder}: holds no run to resume. Leave out --resume to start one.")
         check_goes_on(config, path)
+        if (done := steps_done(folder)) > config.steps:
+            raise UsageError(f"{folder}: has done {done} steps already, and --steps is {config.steps}. Give more.")
     elif has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,6 +228,7 @@ class _Run(NamedTuple):
         advantages = batch_advantages(made.batch, config)
         gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.looks(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
+        rate = self.training.schedule.get_last_lr()[0]
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
@@ -227,7 +240,7 @@ class _Run(NamedTuple):
             "clipped": updated.clipped,
             "skipped": updated.skipped,
             "failed_rewards": failed,
-            "learning_rate": self.training.schedule.get_last_lr()[0],
+            "learning_rate": rate,
             "identity_gap": gap,
         }
         if ranks.leads():

@@ -16,6 +16,7 @@ from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
+TRIAL = 64  # tokens of each part of the batch on which the two layouts are compared
 BLOCK = 1 << 26  # logits made at a time
 
 
@@ -58,14 +59,13 @@ def padded_layout(prompts: Rows, completions: Rows, k: int, device: torch.device
     for row, tokens in enumerate(rows):
         read = tokens[: max(len(tokens) - 1, 1)]
         ids[row, : len(read)] = torch.tensor(read)
-    positions = torch.arange(width).expand(len(rows), width)
-    attended = (positions < torch.from_numpy(np.maximum(opens + lengths - 1, 1))[:, None]).long()
+    positions = torch.arange(width).expand(len(rows), width)  # padding lies behind: no token that counts sees it
     first, _ = _ranges(np.arange(len(rows)) * width + opens - 1, lengths)
     target = torch.tensor([token for row in completions for token in row], dtype=torch.int64)
     ids, positions, source, target, unit = (
         x.to(device) for x in (ids, positions, torch.from_numpy(first), target, torch.arange(len(target)))
     )
-    return Layout(ids, positions, {"attention_mask": attended.to(device)}, source, target, unit, "padded")
+    return Layout(ids, positions, {}, source, target, unit, "padded")
 
 
 def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) -> Layout:
@@ -134,6 +134,13 @@ def reading(model: Any, layout: Layout) -> AbstractContextManager[None]:
     return attending(model, NAME) if layout.kind == "tree" else nullcontext()
 
 
+def computing(model: Any) -> AbstractContextManager[Any]:
+    """Matrix products in the model's `compute_dtype`, where it has one: weights and their updates stay float32."""
+    dtype = getattr(model, "compute_dtype", torch.float32)
+    device = next(model.parameters()).device
+    return torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
+
+
 def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entropy: bool = False) -> Any:
     """Log-probability of every unit under softmax(logits / temperature), float32, shape (units,).
 
@@ -146,11 +153,12 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
         temperature: Divisor of the logits.
         entropy: Give the entropies of the distributions as well, shape (units,), nats, without gradient.
     """
-    with reading(model, layout):
+    with reading(model, layout), computing(model):
         head, outputs = _outputs(model, layout)
 
     def score(rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = head(rows).float() / temperature
+        with computing(model):
+            logits = head(rows).float() / temperature
         total = logits.logsumexp(-1)
         logprobs = logits.gather(-1, target[:, None])[:, 0] - total
         if not entropy:
@@ -227,18 +235,21 @@ def _forest(completions: Rows, k: int) -> tuple[Forest, np.ndarray]:
     return build_forest(tokens, lengths, np.arange(len(completions)) // k), tokens
 
 
-def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
+def cheaper(prompts: Rows, completions: Rows, k: int, model: Any, budget: int) -> str:
     """The layout with fewer counted floating-point operations, `tree` or `padded`.
 
     A token costs two operations for each weight behind the embedding and each scored token two for each weight of the
     head; a query and a key that meet cost four for each unit of the width, in every layer; a span of the tree costs
-    `PER_SPAN` in every layer on top, for its own call.
+    `PER_SPAN` in every layer on top, for its own call on a CPU. A tree cannot be cut, so one above the budget (tokens
+    that the model reads at a time) is `padded`.
     """
     forest, _ = _forest(completions, k)
     config = model.config.get_text_config()
     width, layers = config.hidden_size, config.num_hidden_layers
     head = width * config.vocab_size
-    body = sum(p.numel() for p in model.parameters()) - head
+    embeddings = {id(part): part for part in (model.get_input_embeddings(), model.get_output_embeddings()) if part}
+    weights = {id(p): p.numel() for part in embeddings.values() for p in part.parameters()}  # tied ones once
+    body = sum(p.numel() for p in model.parameters()) - sum(weights.values())
 
     opens = np.repeat([len(prompt) for prompt in prompts], k)
     lengths = np.array([len(row) for row in completions])
@@ -248,35 +259,57 @@ def cheaper(prompts: Rows, completions: Rows, k: int, model: Any) -> str:
 
     first = np.array([len(prompt) for prompt in prompts])
     tokens, units = first.sum() + forest.length.sum(), forest.length.sum()
+    if (first + np.bincount(forest.group, forest.length, len(first))).max(initial=0) > budget:
+        return "padded"
+    call = PER_SPAN if next(model.parameters()).device.type == "cpu" else 0.0
     own, before = forest.length, forest.start + first[forest.group]
     pairs = (own * before + own**2 / 2)[forest.parent >= 0].sum() + ((first + own[forest.parent < 0]) ** 2 / 2).sum()
-    tree = 2 * body * tokens + 2 * head * units + layers * (4 * width * pairs + PER_SPAN * (own > 0).sum())
+    tree = 2 * body * tokens + 2 * head * units + layers * (4 * width * pairs + call * (own > 0).sum())
     return "tree" if tree < padded else "padded"
 
 
-def fits_tree(model: Any, tolerance: float = 1e-3) -> str | None:
-    """Why a model cannot be trained tree-packed; None if a tiny batch has equal log-probabilities in both layouts."""
-    device = next(model.parameters()).device
+def fits_tree(model: Any) -> str | None:
+    """Why a model cannot be trained tree-packed; None if a batch has equal log-probabilities in both layouts.
+
+    The batch is large enough for the kernels that training uses, where the context allows it, and goes backward too.
+    In less than float32 both layouts are off, and the tree may be off by a few times as much as the rows are.
+    """
     config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     if getattr(config, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
-        return "not all of its layers attend to everything before"  # which a tiny batch would not show
-    words = config.vocab_size
+        return "not all of its layers attend to everything before"  # which a short batch would not show
+    device = next(model.parameters()).device
+    size = min(TRIAL, (getattr(config, "max_position_embeddings", None) or 4 * TRIAL) // 4)
     rng = np.random.default_rng(0)
-    prompts = [rng.integers(words, size=n).tolist() for n in (2, 1)]  # short: the context may be
-    trunk = rng.integers(words, size=3).tolist()
-    rows = [[*trunk[:cut], *rng.integers(words, size=2).tolist()] for cut in (3, 1, 1, 3)]
+    prompts = [rng.integers(config.vocab_size, size=n).tolist() for n in (size, 1)]
+    trunk = rng.integers(config.vocab_size, size=size).tolist()
+    rows = [[*trunk[:cut], *rng.integers(config.vocab_size, size=size).tolist()] for cut in (size, 1, 1, size)]
+    weight = next(p for p in model.parameters() if p.requires_grad)
     found = []
-    training = model.training
-    model.eval()
     try:
         for lay_out in (padded_layout, tree_layout):
             layout = lay_out(prompts, rows, 2, device)
-            with torch.no_grad():
-                found.append(token_logprobs(model, layout)[layout.unit])
+            with reading(model, layout):
+                logprobs = token_logprobs(model, layout)[layout.unit]
+                torch.autograd.grad(logprobs.sum(), weight)
+            found.append(logprobs.detach())
+        noise = _noise(model, padded_layout(prompts, rows, 2, device), found[0])
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    finally:
-        model.train(training)
     gap = (found[0] - found[1]).abs().max().item()
-    return None if gap <= tolerance else f"log-probabilities differ by {gap:.2g}"
+    return None if gap <= 1e-3 + 4 * noise else f"log-probabilities differ by {gap:.2g}"
+
+
+def _noise(model: Any, layout: Layout, found: Tensor) -> float:
+    """How far log-probabilities are from those in float32; of weights that are less themselves, an upper bound."""
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        return 0.05
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if (dtype := getattr(whole, "compute_dtype", torch.float32)) == torch.float32:
+        return 0.0
+    whole.compute_dtype = torch.float32
+    try:
+        with torch.no_grad():
+            return (token_logprobs(model, layout)[layout.unit] - found).abs().max().item()
+    finally:
+        whole.compute_dtype = dtype

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..errors import InputError, UsageError
+from ..errors import InputError
 from . import ranks
 from .config import TrainConfig
 from .packing import Layout, token_logprobs
-from .update import Reference
+from .update import Reference, temperature_of
 
 
 class Policy(NamedTuple):
@@ -41,35 +41,36 @@ def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
     Dropout is random per completion, and log-probabilities that differ for one prefix break Theorem 1 (SPEC).
     """
     model = model.to(device_of(config))
+    model.compute_dtype = getattr(torch, config.dtype)
     frozen = copy.deepcopy(model) if config.beta and not config.lora else None
     if config.lora:
         model = _with_adapter(model, config)
     for part in (*model.modules(), *(frozen.modules() if frozen is not None else ())):
         if isinstance(part, nn.Dropout):
             part.p = 0.0
+        for name in [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]:
+            setattr(part, name, 0.0)  # what a model hands to functional.dropout
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
         if config.lora:
             model.enable_input_require_grads()
     model.train()
-    temperature = config.temperature if config.loss_temperature is None else config.loss_temperature
-    reference = _reference(model, frozen, temperature) if config.beta else None
+    reference = _reference(model, frozen, temperature_of(config)) if config.beta else None
     return Policy(model, tokenizer, ends_of(model, tokenizer), reference)
 
 
 def load(config: TrainConfig) -> tuple[Any, Any]:
     """Load model and tokenizer from a folder or the hub; code of the repository is never run.
 
+    Weights that are trained are float32, whatever is computed in: a step of 1e-6 is lost in the rounding of bfloat16.
+
     Raises:
         InputError: There is no such model, or it is no causal language model.
-        UsageError: An unknown dtype.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     name = str(config.model)
-    dtype = getattr(torch, config.dtype, None)
-    if not isinstance(dtype, torch.dtype):
-        raise UsageError(f"--dtype {config.dtype} is unknown. Use float32, bfloat16 or float16.")
+    dtype = getattr(torch, config.dtype) if config.lora else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)

@@ -15,6 +15,7 @@ from .events import Event, Watch
 from .packing import fits_tree
 from .policy import Policy, load, prepare
 from .rewards import load_rewards
+from .sample import check_lengths
 from .tiny import default_cache, tiny_model
 
 HELD_OUT = 1 << 20  # stream of the held-out prompts: no training step has this number
@@ -64,7 +65,7 @@ def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
         policy = policy._replace(packs=False)
     if config.task:
         return policy, of_task(config.task, tokenizer, config)
-    return policy, of_data(tokenizer, config, watch)
+    return policy, of_data(tokenizer, policy.model, config, watch)
 
 
 def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
@@ -86,7 +87,7 @@ def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
     )
 
 
-def of_data(tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
+def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:
     """The user's prompts in a shuffled order, again and again, and their reward functions."""
     columns = (config.prompt_column, config.answer_column, config.system, tokenizer, config.split)
     rows = load_prompts(str(config.data), *columns)
@@ -94,6 +95,7 @@ def of_data(tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
     if rows[0].text.strip() not in read:
         watch(Event("note", text=f"The tokenizer changes the first prompt {rows[0].text!r}: the model reads {read!r}."))
     held_out = load_prompts(config.eval_data, *columns)[: config.eval_prompts] if config.eval_data else []
+    check_lengths(model, [row.ids for row in (*rows, *held_out)], config.max_new_tokens)
     rewards = load_rewards(config.reward, config.reward_timeout, lambda text: watch(Event("note", text=text)))
 
     def prompts(step: int) -> list[PromptRow]:

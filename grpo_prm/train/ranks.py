@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object, reduce
 
 Row = TypeVar("Row")
+PATIENCE = timedelta(hours=6)  # one process may load a model, or wait for slow rewards, while the others wait for it
 
 
 def join(device: str) -> None:
@@ -23,7 +25,7 @@ def join(device: str) -> None:
     Args:
         device: As in `TrainConfig`; on `cpu` a GPU is left alone.
     """
-    PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
 
 
 def part() -> None:

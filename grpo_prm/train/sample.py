@@ -83,7 +83,11 @@ def sample(
         UsageError: A prompt is empty, or with `max_new_tokens` longer than the model's context.
         InputError: The model's logits are not finite.
     """
-    _check(model, prompts, names, max_new_tokens)
+    if len(names) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts have {len(names)} names")
+    if max_new_tokens < 1:
+        raise UsageError(f"A completion of {max_new_tokens} tokens cannot be sampled. Give --max-new-tokens 1 or more.")
+    check_lengths(model, prompts, max_new_tokens, names)
     keys = stream_keys(seed, step, names, k)
     if not len(keys):
         return Sampled([], [], np.zeros(0, bool))
@@ -103,19 +107,22 @@ def sample(
     return Sampled(completions, [row[:end] for row, end in zip(logprobs, length, strict=True)], ~ended)
 
 
-def _check(model: PreTrainedModel, prompts: Sequence[Sequence[int]], names: Sequence[object], new: int) -> None:
-    if len(names) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts have {len(names)} names")
-    if new < 1:
-        raise UsageError(f"A completion of {new} tokens cannot be sampled. Set --max-new-tokens to 1 or more.")
+def check_lengths(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], new: int, names: Sequence[object] | None = None
+) -> None:
+    """Refuse prompts without tokens, and those that with `new` more are longer than the context.
+
+    Raises:
+        UsageError: The first such prompt, by its name or place.
+    """
     context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-    for prompt, name in zip(prompts, names, strict=True):
+    for prompt, name in zip(prompts, range(len(prompts)) if names is None else names, strict=True):
         if not len(prompt):
             raise UsageError(f"Prompt {name} has no tokens. Leave it out, or put some text before it with --system.")
         if context and len(prompt) + new > context:
             raise UsageError(
                 f"Prompt {name} has {len(prompt)} tokens, with {new} new ones {len(prompt) + new}, but the context of"
-                f" the model is {context}. Leave the prompt out, or lower --max-new-tokens."
+                f" the model is {context}. Lower --max-new-tokens, or leave the prompt out."
             )
 
 

@@ -48,9 +48,9 @@ class TrainConfig:
         schedule: The learning rate over steps: constant, or linear or cosine down to 0.
         warmup_steps: Steps in which the learning rate rises.
         max_grad_norm: Shorten longer gradients to this norm. Not for comparisons of methods.
-        token_budget: Tokens that the model reads at a time; fewer need less memory and change nothing else.
+        token_budget: Tokens that the model reads at a time; fewer need less memory and change nothing but rounding.
         packing: tree reads each unique token once, padded each completion whole; auto takes the cheaper.
-        dtype: Of the weights: float32, bfloat16 or float16.
+        dtype: What is computed in: float32 or bfloat16. Weights that are trained are float32 all the same.
         device: auto, cpu, cuda, cuda:1, ...
         lora: Rank of a LoRA adapter that is trained in place of the weights; 0: none.
         lora_alpha: Alpha of the adapter.
@@ -103,7 +103,7 @@ class TrainConfig:
     max_grad_norm: float | None = None
     token_budget: int = 16_384
     packing: Literal["auto", "tree", "padded"] = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
     lora: int = 0
     lora_alpha: int = 32

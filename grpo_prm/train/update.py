@@ -94,6 +94,11 @@ def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
     return group_advantages(batch.rewards, batch.groups, config.std)
 
 
+def temperature_of(config: TrainConfig) -> float:
+    """What divides the logits in the loss: that of sampling, unless it has one of its own."""
+    return config.temperature if config.loss_temperature is None else config.loss_temperature
+
+
 def loss_tokens(batch: Batch, config: TrainConfig) -> NDArray[np.int64]:
     """Tokens of each completion in the loss, shape (completions,): none of a truncated one that is masked."""
     return np.where(batch.truncated & config.mask_truncated, 0, batch.lengths)
@@ -178,9 +183,9 @@ def update(
     sums, norms, skipped = _Sums(), [], 0
     for _ in range(config.updates_per_batch):
         wanted = _matched_norm(model, parts, config, frozen, old) if config.match_norm else None
-        _clear_gradients(model)
+        clear_gradients(model)
         made = _total(_accumulate(model, parts, config, frozen, old))
-        norm = _gradient_norm(model)
+        norm = gradient_norm(model)
         if not (np.isfinite(made.loss) and np.isfinite(norm)):
             skipped += 1
             continue
@@ -211,7 +216,7 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
     chosen = np.flatnonzero(pull > 0)
     kind = config.packing
     if kind == "auto":
-        kind = cheaper(*_rows(batch, chosen), batch.k, model) if len(chosen) else "padded"
+        kind = cheaper(*_rows(batch, chosen), batch.k, model, config.token_budget) if len(chosen) else "padded"
     parts = []
     for layout, at in layouts(batch, chosen, config.token_budget, kind, device):
         terms = terms_of(layout, tokens, at)
@@ -235,11 +240,17 @@ def layouts(
         A layout, and which of the batch's completion tokens it has, int64.
     """
     mine = groups[ranks.share(len(groups))]
-    opens = np.append(0, np.cumsum(batch.lengths.reshape(-1, batch.k).sum(axis=1)))
-    for places in micro_batches(*_rows(batch, mine), batch.k, budget, kind):
-        some = mine[places]
-        layout = (tree_layout if kind == "tree" else padded_layout)(*_rows(batch, some), batch.k, device)
-        yield layout, torch.cat([torch.arange(opens[group], opens[group + 1]) for group in some])
+    opens = np.append(0, np.cumsum(batch.lengths))
+    prompts, rows = _rows(batch, mine)
+    k = batch.k
+    if kind == "padded":  # rows stand alone, so a micro-batch may end inside a group
+        prompts, k = [prompt for prompt in prompts for _ in range(k)], 1
+    for places in micro_batches(prompts, rows, k, budget, kind):
+        some = [row for place in places for row in range(place * k, (place + 1) * k)]
+        lay_out = tree_layout if kind == "tree" else padded_layout
+        layout = lay_out([prompts[place] for place in places], [rows[row] for row in some], k, device)
+        whole = [mine[row // batch.k] * batch.k + row % batch.k for row in some]  # its row in the batch
+        yield layout, torch.cat([torch.arange(opens[row], opens[row + 1]) for row in whole])
 
 
 def _rows(batch: Batch, groups: NDArray[np.int64]) -> tuple[list[list[int]], list[list[int]]]:
@@ -267,7 +278,7 @@ def _accumulate(
 ) -> _Sums:
     """Add the gradient of every micro-batch, of all processes; fills `old` when it is empty."""
     sums, first = _Sums(), not old
-    temperature = config.temperature if config.loss_temperature is None else config.loss_temperature
+    temperature = temperature_of(config)
     for n, part in enumerate(parts):
         with reading(model, part.layout):
             logprobs, entropies = token_logprobs(model, part.layout, temperature, entropy=True)
@@ -320,19 +331,20 @@ def _matched_norm(
     old: list[Tensor],
 ) -> float:
     """Norm of the gradient that the weights would give on this batch."""
-    _clear_gradients(model)
+    clear_gradients(model)
     _accumulate(model, parts, config, frozen, old, other=True)
-    return _gradient_norm(model)
+    return gradient_norm(model)
 
 
-def _clear_gradients(model: Any) -> None:
+def clear_gradients(model: Any) -> None:
     """Zeros, not None: Adam leaves a parameter without a gradient alone, and its moments with it."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
 
 
-def _gradient_norm(model: Any) -> float:
+def gradient_norm(model: Any) -> float:
+    """Norm of all gradients together."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     return torch.nn.utils.get_total_norm(gradients).item()
 

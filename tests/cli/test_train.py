@@ -88,6 +88,9 @@ def test_a_model_folder_with_prompts_and_a_reward_function(command, tmp_path):
     done = command(*data, "--reward", "mine:score", *again, cwd=tmp_path)
     assert done.returncode == 2 and "The reward failed for all 4 completions of the first step." in done.stderr
     assert "KeyError: '7'" in done.stderr and "return {}[answer]" in done.stderr and "rewards.py" not in done.stderr
+    done = command(*data, "--reward", "mine:score", *again, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0 and "the reward failed for every completion" in done.stdout
+    assert "raised KeyError" in done.stderr
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "7 8", "answer": "7"}\n')
     done = command(*data, "--reward", "exact", *again, "--dry-run", cwd=tmp_path)
     assert "first prompt as the model reads it, 2 tokens: '78'" in done.stdout

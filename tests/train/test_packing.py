@@ -208,6 +208,8 @@ def test_the_cheaper_layout_follows_what_is_shared():
     apart = [rng.integers(0, 40, 400).tolist() for _ in range(8)]
     together = [[*apart[0][:-1], n] for n in range(8)]
     model.config.num_hidden_layers, model.config.hidden_size = 24, 1024  # only the sizes are looked at
-    assert cheaper(prompts, together, 8, model) == "tree"
-    assert cheaper([[1]], [[n] for n in range(8)], 8, model) == "padded"
-    assert cheaper([[1]], apart, 8, model) == "padded"
+    assert cheaper(prompts, together, 8, model, 10_000) == "tree"
+    assert cheaper(prompts, together, 8, model, 457) == "tree"
+    assert cheaper(prompts, together, 8, model, 456) == "padded"  # a tree cannot be cut
+    assert cheaper([[1]], [[n] for n in range(8)], 8, model, 10_000) == "padded"
+    assert cheaper([[1]], apart, 8, model, 10_000) == "padded"

@@ -1,9 +1,12 @@
 """What a run may do with its folder: begin anew before its first checkpoint, move, go on longer, leave a model."""
 
+import json
+
 import pytest
 import torch
 from train.test_resume import contents, cut_off, place, same, settings, whole  # noqa: F401 - fixtures
 
+from grpo_prm.errors import UsageError
 from grpo_prm.train.loop import train
 
 
@@ -41,6 +44,23 @@ def test_a_run_can_go_on_longer(place, tmp_path):  # noqa: F811
         assert found[name] == wanted[name]
     weights = "model/model.safetensors"
     assert found[weights] == wanted[weights]
+
+
+def test_a_run_that_has_gone_further_is_left_as_it_is(place, tmp_path):  # noqa: F811
+    more = {"schedule": "constant", "warmup_steps": 0, "eval_every": 0, "eval_data": None}
+    train(settings(place, tmp_path / "x.run", steps=3, **more))
+    before = contents(tmp_path / "x.run")
+    with pytest.raises(UsageError, match="has done 3 steps already, and --steps is 2"):
+        train(settings(place, tmp_path / "x.run", steps=2, **more), resume=True)
+    assert contents(tmp_path / "x.run") == before
+
+
+def test_each_step_is_recorded_with_its_own_learning_rate(place, tmp_path):  # noqa: F811
+    out = tmp_path / "rates.run"
+    train(settings(place, out, steps=4, schedule="linear", warmup_steps=0, learning_rate=4e-4, save_every=9))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines if "learning_rate" in line]
+    assert rates == pytest.approx([4e-4, 3e-4, 2e-4, 1e-4])
 
 
 def test_the_trained_model_is_left_for_transformers(place, tmp_path):  # noqa: F811

@@ -197,3 +197,10 @@ def test_the_gap_sees_what_is_random_for_each_completion(model):
     noisy.model.layers[0].mlp.register_forward_hook(lambda _m, _i, out: torch.nn.functional.dropout(out, 0.3))
     assert identity_gap(noisy, batch_of(), config_of()) > 1e-2
     assert identity_gap(copy.deepcopy(model), batch_of(np.full(len(ROWS), 1.0)), config_of()) is None
+
+
+def test_a_gap_that_is_not_finite_is_none(model):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        next(iter(broken.parameters())).mul_(1e30)
+    assert identity_gap(broken, batch_of(), config_of()) is None
