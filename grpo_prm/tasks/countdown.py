@@ -92,5 +92,5 @@ TASK = Task(
     reward=reward,
     right=right,
     warm=Warm(1000),
-    defaults={"steps": 150, "prompts": 32, "group_size": 8, "learning_rate": 1e-3, "eval_every": 25},
+    defaults={"steps": 400, "prompts": 32, "group_size": 8, "learning_rate": 1e-3, "eval_every": 50},
 )
