@@ -116,11 +116,11 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
     if ranks.leads():
         for later in [found for found in _all(folder) if found > path]:
             shutil.rmtree(later, ignore_errors=True)
-    for name, now in _counts().items():
+    for (name, now), one in zip(_counts().items(), ("thread", "process"), strict=True):
         if (was := known["counts"][name]) != now:
             fix = f"--threads {was}" if name == "threads" else f"torchrun --nproc_per_node {was}"
             notes.append(
-                f"The run had {was} {name} and has {now} now, so its last digits will differ from an"
+                f"The run had {was} {name if was != 1 else one} and has {now} now, so its last digits will differ from an"
                 f" uninterrupted run. {fix} would give the same."
             )
     return known["state"], notes
