@@ -120,8 +120,8 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
         if (was := known["counts"][name]) != now:
             fix = f"--threads {was}" if name == "threads" else f"torchrun --nproc_per_node {was}"
             notes.append(
-                f"The run had {was} {name if was != 1 else one} and has {now} now, so its last digits will differ from an"
-                f" uninterrupted run. {fix} would give the same."
+                f"The run had {was} {name if was != 1 else one} and has {now} now, so its last digits will differ from"
+                f" an uninterrupted run. {fix} would give the same."
             )
     return known["state"], notes
 
