@@ -250,14 +250,21 @@ def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int
     if not worst:
         yield "No group has a suppressed-good token."
     runs = len(summary["source"]["runs"]) > 1
-    for group in worst[:3]:
+    asked = [" ".join(prompts.get((g["run"], g["step"], g["group_key"]), "").split()) for g in worst[:3]]
+    for group, prompt in zip(worst, _parts(asked), strict=False):
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
-        prompt = " ".join(prompts.get((group["run"], group["step"], group["group_key"]), "").split())
-        start = prompt if len(prompt) <= PROMPT else f"{prompt[:PROMPT].rstrip()}…"
         pushed = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
-        yield f"{pushed}; prompt: {start}" if start else f"{pushed}:"
+        yield f"{pushed}; prompt: {prompt}" if prompt else f"{pushed}:"
         yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_same(summary['source']['options'])}")
+
+
+def _parts(prompts: list[str]) -> list[str]:
+    """The start of each prompt, or its end where they start alike, as under one system message."""
+    alike = len(set(prompts)) > 1 and len({prompt[:PROMPT] for prompt in prompts}) == 1
+    short = [prompt if len(prompt) <= PROMPT else None for prompt in prompts]
+    ends = [f"…{prompt[-PROMPT:].lstrip()}" if alike else f"{prompt[:PROMPT].rstrip()}…" for prompt in prompts]
+    return [whole if whole is not None else end for whole, end in zip(short, ends, strict=True)]
 
 
 def _same(options: dict[str, Any]) -> str:

@@ -104,8 +104,9 @@ def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
                 return _folder(inner)
     if not files:
         deeper = (p for depth in ("*/*", "*/*/*") for p in sorted(path.glob(depth)))
-        below = next((p for p in deeper if p.is_file() and kind(p)), None)
-        hint = f" Some lie below: try {shlex.quote(str(below.parent))}." if below else ""
+        below = list(dict.fromkeys(p.parent for p in deeper if p.is_file() and kind(p)))
+        hint = f" Some lie below: try {shlex.quote(str(below[0]))}" if below else ""
+        hint += f" (1 of {len(below)} folders)." if below[1:] else "." if below else ""
         raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.{hint}")
     by_kind: dict[str, Path] = {}
     for file in files:

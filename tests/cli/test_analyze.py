@@ -8,6 +8,7 @@ import time
 
 import polars as pl
 import pytest
+from grpo_prm_cli.page import _parts
 
 from grpo_prm.atomic import UMASK
 
@@ -222,3 +223,10 @@ def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout
     assert done.stderr == "HEAVY []\n"
+
+
+def test_prompts_that_start_alike_are_told_apart_by_their_ends():
+    long = "You are an expert. " * 5
+    assert _parts([long + "What is 1?", long + "What is 2?"])[1].endswith("What is 2?")
+    assert _parts(["What is 1?", long]) == ["What is 1?", f"{long[:60].rstrip()}…"]
+    assert _parts([long, long])[0] == f"{long[:60].rstrip()}…" and _parts([]) == []

@@ -134,6 +134,10 @@ def test_files_that_are_no_logs(tmp_path):
     (tmp_path / "folder" / "run 7" / "dump" / "1.jsonl").touch()
     said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
     assert said.endswith(".gz or .zst. Some lie below: try 'TMP/folder/run 7/dump'.")
+    (tmp_path / "folder" / "run 8").mkdir()
+    (tmp_path / "folder" / "run 8" / "1.csv").touch()
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert said.endswith("try 'TMP/folder/run 8' (1 of 2 folders).")
     assert "No log was given" in refused(tmp_path, InputError, lambda: collect([]))
 
 
