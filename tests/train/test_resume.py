@@ -103,22 +103,16 @@ def test_there_is_something_to_compare(whole):
     assert not any("step_000002/" in name for name in whole) and "checkpoints/best/model.safetensors" in whole
 
 
-@pytest.mark.parametrize("moment", [("checkpoint", 2), ("step", 3), ("step", 4), ("eval", 4), ("step", 5), ("end", 6)])
-def test_cut_off_once(place, whole, tmp_path, monkeypatch, moment):
-    monkeypatch.syspath_prepend(place)
-    config = settings(place, tmp_path / "a.run")
-    cut_off(config, *moment)
-    torch.manual_seed(12345)  # another process would begin from elsewhere
-    train(config, resume=True)
-    same(contents(tmp_path / "a.run"), whole)
+ONCE = [("checkpoint", 2), ("step", 3), ("step", 4), ("eval", 4), ("step", 5), ("end", 6)]
 
 
-def test_cut_off_three_times(place, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("moments", [*([moment] for moment in ONCE), [("step", 3), ("step", 5), ("eval", 6)]])
+def test_cut_off(place, whole, tmp_path, monkeypatch, moments):
     monkeypatch.syspath_prepend(place)
     config = settings(place, tmp_path / "a.run")
-    cut_off(config, "step", 3)
-    cut_off(config, "step", 5, resume=True)
-    cut_off(config, "eval", 6, resume=True)
+    for number, moment in enumerate(moments):
+        cut_off(config, *moment, resume=number > 0)
+        torch.manual_seed(12345)  # another process would begin from elsewhere
     train(config, resume=True)
     same(contents(tmp_path / "a.run"), whole)
 
