@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from . import analyze, convert, inspect, train, tree
+from . import analyze, convert, inspect, reproduce, train, tree
 
 INTERRUPTED = 130
 EXTRAS = dict.fromkeys(
@@ -17,13 +17,13 @@ EXTRAS = dict.fromkeys(
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
-    "and --strict was given; 130 interrupted.",
+    "and --strict was given; 5 a claim that must hold did not; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, convert, train):
+for module in (inspect, analyze, tree, convert, train, reproduce):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

@@ -38,3 +38,28 @@ def working(what: str) -> Generator[None]:
         return
     with console.status(what):
         yield
+
+
+@contextmanager
+def cost_bar() -> Generator[Callable[[str, float, float], None]]:
+    """Give a function of what was done last, cost done and cost in all that moves a bar with time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
+    said = TextColumn("{task.description}", markup=False)
+    with Progress(*columns, said, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def move(what: str, done: float, total: float) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield move

@@ -25,6 +25,7 @@ __all__ = [
     "overlap_over_groups",
     "overlap_over_training",
     "save",
+    "save_figure",
     "training_curves",
 ]
 
@@ -73,11 +74,25 @@ def save(
     formats, written = tuple(formats), []
     for name, table in tables.items():
         figure = (FIGURES | OF_A_RUN)[name](table, unit=unit, width=width)
-        for suffix in formats:
-            with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(PAPER):
-                figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
-            written.append(Path(folder, f"{name}.{suffix}"))
-        with atomic(Path(folder, f"{name}.csv")) as part:
-            table.write_csv(part)
-        written.append(Path(folder, f"{name}.csv"))
+        written += save_figure(figure, table, folder, name, formats, dpi=dpi)
     return written
+
+
+def save_figure(
+    figure: Figure,
+    table: pl.DataFrame,
+    folder: str | Path,
+    name: str,
+    formats: Iterable[str] = ("pdf", "png"),
+    *,
+    dpi: int = 300,
+) -> list[Path]:
+    """Write one figure and, under the same name, its table as CSV; arguments and result as of `save`."""
+    written = []
+    for suffix in formats:
+        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(PAPER):
+            figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
+        written.append(Path(folder, f"{name}.{suffix}"))
+    with atomic(Path(folder, f"{name}.csv")) as part:
+        table.write_csv(part)
+    return [*written, Path(folder, f"{name}.csv")]

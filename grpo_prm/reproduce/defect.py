@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
+import polars as pl
 
 from ..forest import Floats
-from .tabular import Kind, Tree, ascent, target_gradient
+from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
+from .jobs import Do, Job
+from .tabular import Kind, Tree, ascent, paper_tree, target_gradient
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Change(NamedTuple):
@@ -28,6 +34,8 @@ class Change(NamedTuple):
 
 def exact_change(tree: Tree, k: int, power: float, kind: Kind = "process-set") -> Change:
     """Over all groups of k, each with its multinomial probability."""
+    from scipy.special import gammaln
+
     leaves = len(tree.rewards)
     bars = np.array(list(combinations(range(k + leaves - 1), leaves - 1)))
     edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), k + leaves - 1)])
@@ -52,3 +60,101 @@ def _changes(tree: Tree, counts: np.ndarray, power: float, kind: Kind) -> Floats
     made = ascent(counts, tree.rewards, logits, power, kind)
     # A softmax has two logits, and a step moves both: their difference by twice as much.
     return np.stack([(2 * slope * step).sum(-1) for slope, step in zip(wanted, made, strict=True)], axis=1)
+
+
+METHODS: tuple[tuple[str, float, Kind], ...] = (
+    ("p = 0", 0.0, "process-set"),
+    ("p = 0.5", 0.5, "process-set"),
+    ("p = 1", 1.0, "process-set"),
+    ("parent", 1.0, "parent"),
+    ("position", 1.0, "position"),
+)
+K, SHARED, BAD = 16, 1, -1.0
+EXACT = (2, 3)  # depths at which every group is counted
+SAMPLED = 4
+FIRST = f"depth {SAMPLED}, first decision"
+
+
+class Plan(NamedTuple):
+    """How many groups are drawn at depth 4."""
+
+    groups: int
+
+
+def change_record(depth: int, groups: int, seed: int) -> pl.DataFrame:
+    """Expected change of log π(target) in one step, a row for each method and decision; decision 0 is their sum."""
+    tree = paper_tree(SHARED, BAD, depth=depth, target=6 >> (SAMPLED - depth))
+    rows = []
+    for name, power, kind in METHODS:
+        if depth in EXACT:
+            found = exact_change(tree, K, power, kind)
+        else:
+            found = sampled_change(tree, K, power, kind, groups=groups, seed=seed)
+        for decision, value in enumerate((found.total, *found.decisions.tolist())):
+            rows.append((depth, name, decision, value, found.error if decision == 0 else None))
+    return pl.DataFrame(rows, schema=["depth", "method", "decision", "change", "error"], orient="row", strict=False)
+
+
+def run(plan: Plan, seed: int, do: Do) -> Evidence:
+    """Exact at depth 2 and 3, drawn at depth 4."""
+    jobs = [Job(f"defect/depth-{depth}", change_record, {"depth": depth, "groups": 0, "seed": 0}) for depth in EXACT]
+    arguments = {"depth": SAMPLED, "groups": plan.groups, "seed": seed}
+    jobs.append(Job(f"defect/depth-{SAMPLED}", change_record, arguments, cost(plan)))
+    table = pl.concat(do(jobs), how="vertical_relaxed")
+    findings = [_finding(row, plan) for row in table.filter(decision=0).iter_rows(named=True)]
+    findings += [
+        Finding("", FIRST, row["method"], row["change"], n=plan.groups)
+        for row in table.filter(depth=SAMPLED, decision=1).iter_rows(named=True)
+    ]
+    notes = [f"One step of rate 1 from uniform policies; n = {SHARED}, r_neg = {BAD:g}, k = {K}."]
+    first = [f for f in findings if f.setting == FIRST]
+    lowest = [f.what for f in first if (f.mean or 0) < 0]
+    notes.append(
+        f"The FIRST decision toward the target is lowered by {', '.join(lowest) or 'none'}: what rises is behind it."
+    )
+    return Evidence(findings, {"defect_one_step": table}, notes)
+
+
+def _finding(row: dict, plan: Plan) -> Finding:
+    """The sum over the decisions, with 1.96 standard errors where groups were drawn."""
+    half = 1.96 * row["error"]
+    sampled = row["depth"] == SAMPLED
+    return Finding(
+        "", f"depth {row['depth']}", row["method"], row["change"], row["change"] - half, row["change"] + half,
+        plan.groups if sampled else 0, note="" if sampled else "exact",
+    )  # fmt: skip
+
+
+def decide(findings: Sequence[Finding]) -> Verdict:
+    """See `CLAIM.rule`."""
+    plain, ours = (pick(findings, name, setting=f"depth {SAMPLED}")[0] for name in ("p = 0", "p = 1"))
+    why = f"one step changes log π(target) by {plain.mean:+.4f} at p = 0 and by {ours.mean:+.4f} at p = 1"
+    shallow = [f.setting for f in pick(findings, "p = 0") if f.above]
+    why += f"; at {' and '.join(shallow)} GRPO raises it too" if shallow else ""
+    return Verdict(REPRODUCED if plain.below and ours.above else NOT_REPRODUCED, why)
+
+
+def cost(plan: Plan) -> float:
+    """Seconds of one core."""
+    return 1 + plan.groups / 40_000
+
+
+def draw(table: pl.DataFrame) -> Figure:
+    """Bars of every decision by method, and their sum."""
+    from .drawing import change_bars
+
+    return change_bars(table.filter(depth=SAMPLED))
+
+
+CLAIM = Claim(
+    name="defect",
+    says="GRPO weighs a shared step once for each completion on it, which lowers a target behind a bad branch.",
+    paper="GRPO holds back exploitation of a good completion that shares its start with bad ones (section 4).",
+    rule="reproduced if at depth 4 the 95 % interval of the expected one-step change of log π(target) lies below 0 "
+    "at p = 0 and above 0 at p = 1; else not reproduced.",
+    plans={"quick": Plan(100_000), "standard": Plan(1_000_000), "full": Plan(4_000_000)},
+    cost=cost,
+    run=run,
+    decide=decide,
+    figures={"defect_one_step": draw},
+)

@@ -1,0 +1,110 @@
+"""`grpo-prm reproduce`: the paper's claims, each measured again and judged by a rule that is fixed before the run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpo_prm.reproduce.run import Outcome
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm reproduce
+
+    grpo-prm reproduce defect binary-tree --seeds 50 --out tree.claims
+
+    grpo-prm reproduce overlap --log rollouts.jsonl
+
+    grpo-prm reproduce --budget standard --resume
+"""
+NOT_REPRODUCED = 5
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CLAIM]...",
+        help="identity, overlap, defect, binary-tree, training, bias, overhead, openrs. (default: all)",
+        show_default=False,
+    ),
+]
+BudgetOption = Annotated[
+    Literal["quick", "standard", "full"],
+    typer.Option(help="quick: 3 minutes on two cores; standard: an hour; full: a day."),
+]
+Seeds = Annotated[int | None, typer.Option(help="Fresh seeds of every comparison. (default: by budget)")]
+Workers = Annotated[int | None, typer.Option(help="Processes side by side. (default: one a core)")]
+Out = Annotated[Path, typer.Option(help="Folder of results and of the record of every run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out: runs with a record are not run again.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Log = Annotated[
+    list[str] | None, typer.Option("--log", help="overlap: a log of yours beside our runs. May be given again.")
+]
+Model = Annotated[str | None, typer.Option(help="openrs: folder or hub name of the model.")]
+Data = Annotated[str | None, typer.Option(help="openrs: prompts with answers; a file, or NAME of a hub set.")]
+EvalData = Annotated[
+    list[str] | None, typer.Option("--eval-data", help="openrs: a benchmark, given like --data. May be given again.")
+]
+
+
+def reproduce(
+    claims: Names = None,
+    budget: BudgetOption = "quick",
+    seeds: Seeds = None,
+    workers: Workers = None,
+    out: Out = Path("grpo.claims"),
+    resume: Resume = False,
+    seed: Seed = 0,
+    log: Log = None,
+    model: Model = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+) -> None:
+    """Measure the paper's claims again; each gets one of four words: reproduced, partly, not reproduced, not testable.
+
+    Results do not depend on --workers. Every single run leaves a record in OUT/runs, so a run that was cut off goes on
+    with --resume. Exit code 5: a claim that holds whenever the code is right did not.
+    """
+    from grpo_prm.reproduce.results import write_results
+    from grpo_prm.reproduce.run import Options
+    from grpo_prm.reproduce.run import reproduce as run
+
+    from .live import quiet_libraries
+    from .progress import cost_bar
+
+    quiet_libraries()
+    own = {"logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ())}
+    options = Options(
+        claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers or os.cpu_count() or 1, out=out,
+        resume=resume, seed=seed, of_a_claim=tuple(own.items()),
+    )  # fmt: skip
+    with cost_bar() as watch:
+        outcomes = run(options, watch, lambda so_far: write_results(so_far, options))
+    _say(outcomes, out)
+    if any(o.claim.always and o.verdict.word != "reproduced" for o in outcomes):
+        raise typer.Exit(NOT_REPRODUCED)
+
+
+def _say(outcomes: Sequence[Outcome], out: Path) -> None:
+    """The table of verdicts, with the parts of a claim, and where everything is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("claim", no_wrap=True)
+    table.add_column("verdict", style="bold", min_width=19)
+    table.add_column("because", overflow="fold")
+    for outcome in outcomes:
+        verdict = outcome.verdict
+        table.add_row(outcome.claim.name, verdict.word, verdict.why)
+        for part, word in verdict.parts.items():
+            table.add_row("", word, part)
+    console.print(table)
+    typer.echo(f"page: {out / 'results.md'}; every number: {out / 'claims.json'}; figures: {out / 'figures'}")

@@ -1,0 +1,115 @@
+"""What a claim is: a sentence, the paper's number, a rule that is fixed before any run, and the evidence it judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .jobs import Do
+
+Word = Literal["reproduced", "partly", "not reproduced", "not testable here"]
+REPRODUCED: Word = "reproduced"
+PARTLY: Word = "partly"
+NOT_REPRODUCED: Word = "not reproduced"
+NOT_TESTABLE: Word = "not testable here"
+
+
+class Finding(NamedTuple):
+    """A number that was measured.
+
+    Attributes:
+        part: What gets a verdict of its own: a policy, a task; "" where the claim is one.
+        setting: Where: a tree, a size.
+        what: Of what, such as `p = 1` or `p = 1 - p = 0`.
+        mean: The number.
+        low: Lower end of its 95 % interval; None where there is none.
+        high: Upper end.
+        n: What the interval is over: seeds, trees, groups.
+        p: Two-sided p-value of a comparison that the rule reads; None for what is only shown.
+        p_holm: The same, adjusted by Holm over all comparisons of the claim that the rule reads.
+        note: Why the rule may not use it (`edge`, `ceiling`), or nothing.
+    """
+
+    part: str
+    setting: str
+    what: str
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    p: float | None = None
+    p_holm: float | None = None
+    note: str = ""
+
+    @property
+    def above(self) -> bool:
+        """Beyond 0 from above: its interval, and after Holm's adjustment too."""
+        return self.low is not None and self.low > 0 and (self.p_holm is None or self.p_holm <= 0.05)
+
+    @property
+    def below(self) -> bool:
+        """Beyond 0 from below."""
+        return self.high is not None and self.high < 0 and (self.p_holm is None or self.p_holm <= 0.05)
+
+
+class Evidence(NamedTuple):
+    """What a claim's runs gave.
+
+    Attributes:
+        findings: Every number, in the order of the page.
+        tables: What the figures draw, by figure.
+        notes: What a reader has to know of these runs.
+        timings: What depends on the machine and the moment; kept apart from the findings.
+    """
+
+    findings: list[Finding]
+    tables: dict[str, pl.DataFrame]
+    notes: Sequence[str] = ()
+    timings: Mapping[str, Any] = MappingProxyType({})
+
+
+class Verdict(NamedTuple):
+    """One of the four words, the sentence that gives the reason, and the word of each part where there are several."""
+
+    word: Word
+    why: str
+    parts: Mapping[str, Word] = MappingProxyType({})
+
+
+class Claim(NamedTuple):
+    """A claim of the paper, or one of ours.
+
+    Attributes:
+        name: What the command calls it.
+        says: The claim in one sentence.
+        paper: What the paper reports.
+        rule: What must hold for each word.
+        plans: How much is run, by budget; a plan is a NamedTuple of its own, with `seeds` where it has seeds.
+        cost: Seconds of one core that a plan takes, roughly.
+        run: A plan, the seed of everything random, and the runner of jobs, to the evidence.
+        decide: The rule in code: findings to a verdict.
+        figures: Name of a table of the evidence to the function that draws it.
+        always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
+    """
+
+    name: str
+    says: str
+    paper: str
+    rule: str
+    plans: Mapping[str, Any]
+    cost: Callable[[Any], float]
+    run: Callable[[Any, int, Do], Evidence]
+    decide: Callable[[Sequence[Finding]], Verdict]
+    figures: Mapping[str, Callable[[pl.DataFrame], Figure]]
+    always: bool = False
+
+
+def pick(findings: Sequence[Finding], what: str, **where: str) -> list[Finding]:
+    """The findings of a name, with the part or setting given."""
+    return [f for f in findings if f.what == what and all(getattr(f, name) == value for name, value in where.items())]

@@ -1,0 +1,136 @@
+"""Runs of experiments on several processes: each leaves a record, and one that is there already is not run again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from .. import __version__
+from ..atomic import atomic
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+KEY = "grpo_prm_job"
+
+
+class Job(NamedTuple):
+    """A run of an experiment.
+
+    Attributes:
+        name: Path of its record below the folder of records, without suffix.
+        make: A function at the top of a module; gives the record, the same for the same arguments.
+        arguments: Of `make`; JSON can hold them.
+        cost: Seconds of one core, roughly.
+        works_in: `make` is given a `folder` too, where it finds what an earlier try left; it goes with the record made.
+    """
+
+    name: str
+    make: Callable[..., pl.DataFrame]
+    arguments: dict[str, Any]
+    cost: float = 1.0
+    works_in: bool = False
+
+
+Do = Callable[[Sequence[Job]], list[pl.DataFrame]]  # jobs to their records, in order
+Told = Callable[[float, str], None]  # cost of a job that is done, and its name
+
+
+@contextmanager
+def processes(number: int) -> Generator[Executor]:
+    """Worker processes of one thread each, so that results do not depend on their number; gone at the end."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_work_alone)
+    try:
+        yield pool
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _work_alone() -> None:
+    """Leave Ctrl-C to the parent, and end when it does, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def runner(folder: Path, pool: Executor, told: Told) -> Do:
+    """Give the function that runs jobs on a pool and keeps their records in a folder."""
+    return partial(run_jobs, folder=folder, pool=pool, told=told)
+
+
+def run_jobs(jobs: Sequence[Job], folder: Path, pool: Executor, told: Told) -> list[pl.DataFrame]:
+    """Run the jobs that have no record yet, and read all records, in the order of the jobs.
+
+    Args:
+        jobs: With names of their own.
+        folder: Of the records.
+        pool: Where they run.
+        told: Is told of every job that is done.
+    """
+    left = {}
+    for job in jobs:
+        if _made_of(_path(folder, job)) == _key(job):
+            told(job.cost, job.name)
+        else:
+            left[pool.submit(_make, folder, job)] = job
+    try:
+        for future in as_completed(left):
+            future.result()
+            told(left[future].cost, left[future].name)
+    finally:
+        for future in left:
+            future.cancel()
+    return [pl.read_parquet(_path(folder, job)) for job in jobs]
+
+
+def _path(folder: Path, job: Job) -> Path:
+    return folder / f"{job.name}.parquet"
+
+
+def _key(job: Job) -> str:
+    """What a record was made of."""
+    return json.dumps(
+        [__version__, job.make.__module__, getattr(job.make, "__name__", ""), job.arguments], sort_keys=True
+    )
+
+
+def _made_of(path: Path) -> str | None:
+    """The key of a record, None where there is none that can be read."""
+    try:
+        return pl.read_parquet_metadata(path).get(KEY)
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+
+
+def _make(folder: Path, job: Job) -> None:
+    """In a worker: run a job, and write its record whole or not at all."""
+    work = folder / f"{job.name}.run"
+    table = job.make(**job.arguments, **({"folder": work} if job.works_in else {}))
+    with atomic(_path(folder, job)) as part:
+        table.write_parquet(part, compression="zstd", metadata={KEY: _key(job)})
+    shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""The page of results in Markdown, and the table for a paper: what was run says what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .claims import REPRODUCED
+
+TEMPLATES = Path(__file__).parent / "templates"
+LATEX = str.maketrans(
+    {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+     "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "λ": r"$\lambda$", "π": r"$\pi$", "ε": r"$\epsilon$",
+     "β": r"$\beta$", "±": r"$\pm$", "<": r"$<$", ">": r"$>$", "|": r"$|$", "≤": r"$\leq$", "≥": r"$\geq$"}
+)  # fmt: skip
+
+
+def page(claims: Mapping[str, Any], said: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+    """The page, from what claims.json and machine.json hold.
+
+    Args:
+        claims: Name to what claims.json has of a claim.
+        said: Version, budget and seed.
+        machine: What machine.json has.
+    """
+    template = _environment().get_template("results.md")
+    open_ones = {name: claim for name, claim in claims.items() if claim["verdict"] != REPRODUCED}
+    seconds = sum(machine["claims"].get(name, {}).get("seconds", 0.0) for name in claims)
+    return template.render(claims=claims, said=said, machine=machine, unconfirmed=open_ones, minutes=seconds / 60)
+
+
+def latex_table(claims: Mapping[str, Any]) -> str:
+    """A booktabs table of the verdicts, with the parts of a claim below it."""
+    return _environment().get_template("claims.tex").render(claims=claims)
+
+
+def number(value: float | None) -> str:
+    """Four decimals where they say something, else a power of ten."""
+    if value is None:
+        return "-"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+    return f"{value:.2e}"
+
+
+def interval(finding: Mapping[str, Any]) -> str:
+    """`0.123 [0.1, 0.2]`, without an interval where there is none."""
+    if finding["low"] is None:
+        return number(finding["mean"])
+    return f"{number(finding['mean'])} [{number(finding['low'])}, {number(finding['high'])}]"
+
+
+def settings_of(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Findings as rows of a table: a row for each part and setting, a cell for each thing measured."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for finding in findings:
+        row = rows.setdefault((finding["part"], finding["setting"]), {})
+        row[finding["what"]] = finding
+    return [{"part": part, "setting": setting, "cells": cells} for (part, setting), cells in rows.items()]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,  # noqa: S701 - Markdown and LaTeX of our own numbers
+    )  # fmt: skip
+    environment.filters |= {
+        "interval": interval,
+        "number": number,
+        "tex": lambda text: str(text).translate(LATEX),
+        "cell": lambda text: str(text).replace("|", "\\|"),
+    }
+    return environment

@@ -1,0 +1,63 @@
+"""Differences of paired runs: Student's interval, and Holm's adjustment of what a rule reads.
+
+A percentile bootstrap over 5 seeds covers 84 %, over 10 seeds 90 %; Student's interval covers 95 % of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .claims import Finding
+
+
+def mean_finding(part: str, setting: str, what: str, values: ArrayLike, note: str = "") -> Finding:
+    """Mean over seeds with Student's 95 % interval; one seed has none, and what is not finite is left out."""
+    found = _student(values)
+    return Finding(part, setting, what, *found[:4], note=note)
+
+
+def difference(
+    part: str, setting: str, what: str, one: ArrayLike, other: ArrayLike, *, judged: bool = True, note: str = ""
+) -> Finding:
+    """Mean of one minus the other over paired seeds.
+
+    Args:
+        part: As in `Finding`.
+        setting: As in `Finding`.
+        what: As in `Finding`.
+        one: A value a seed, shape (seeds,).
+        other: Of the same seeds, shape (seeds,).
+        judged: The rule reads it, so it has a p-value.
+        note: As in `Finding`.
+    """
+    mean, low, high, n, p = _student(np.asarray(one, np.float64) - np.asarray(other, np.float64))
+    return Finding(part, setting, what, mean, low, high, n, p if judged else None, note=note)
+
+
+def _student(values: ArrayLike) -> tuple[float | None, float | None, float | None, int, float | None]:
+    """Mean, low, high, number of seeds, p-value against 0."""
+    from scipy.special import stdtr, stdtrit
+
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if n < 2:
+        return (float(values.mean()) if n else None), None, None, n, None
+    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.975)) * error
+    if error == 0:
+        return mean, mean, mean, n, float(mean == 0)
+    return mean, mean - half, mean + half, n, float(2 * stdtr(n - 1, -abs(mean) / error))
+
+
+def with_holm(findings: Sequence[Finding]) -> list[Finding]:
+    """Fill `p_holm` of all findings with a p-value: the smallest times their number, the next times one less, ..."""
+    raw = np.array([f.p for f in findings if f.p is not None])
+    order = np.argsort(raw, kind="stable")
+    adjusted = np.empty(len(raw))
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
+    left = iter(adjusted.tolist())
+    return [f if f.p is None else f._replace(p_holm=next(left)) for f in findings]

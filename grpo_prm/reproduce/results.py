@@ -1,0 +1,107 @@
+"""What a reproduction leaves: claims.json, machine.json, figures with their data, the LaTeX table and the page."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..atomic import atomic
+from ..figures import save_figure
+from .page import latex_table, page
+from .run import CLAIMS, Options, Outcome
+
+LIBRARIES = ("numpy", "scipy", "polars", "torch", "transformers")
+
+
+def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
+    """Write all that can be said so far; each file whole or not at all.
+
+    claims.json depends on the options and the seed alone, up to rounding that differs between machines; what depends
+    on the moment is in machine.json and on the page.
+    """
+    out = options.out
+    claims = _kept(out, options) | {outcome.claim.name: _claim(outcome) for outcome in outcomes}
+    ordered = {name: claims[name] for name in CLAIMS if name in claims}
+    _write(out / "claims.json", _json({"schema_version": 1, **_said(options), "claims": ordered}))
+    machine = _kept_machine(out) | {o.claim.name: _moment(o) for o in outcomes}
+    whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}
+    _write(out / "machine.json", _json(whole | {"claims": machine}))
+    outcome = outcomes[-1]
+    for name, draw in outcome.claim.figures.items():
+        if (table := outcome.evidence.tables.get(name)) is not None and len(table):
+            save_figure(draw(table), table, out / "figures", name)
+    _write(out / "claims.tex", latex_table(ordered))
+    _write(out / "results.md", page(ordered, _said(options), whole | {"claims": machine}))
+
+
+def _said(options: Options) -> dict[str, Any]:
+    return {"version": __version__, "budget": options.budget, "seed": options.seed}
+
+
+def _claim(outcome: Outcome) -> dict[str, Any]:
+    claim, evidence, verdict = outcome.claim, outcome.evidence, outcome.verdict
+    return {
+        "says": claim.says,
+        "paper": claim.paper,
+        "rule": claim.rule,
+        "verdict": verdict.word,
+        "why": verdict.why,
+        "parts": dict(verdict.parts),
+        "plan": {name: str(v) if isinstance(v, Path) else v for name, v in outcome.plan._asdict().items()},
+        "notes": list(evidence.notes),
+        "intervals": {
+            "judged": sum(f.p is not None for f in evidence.findings),
+            "shown": sum(f.low is not None for f in evidence.findings),
+        },
+        "figures": [name for name in claim.figures if len(evidence.tables.get(name, ()))],
+        "findings": [finding._asdict() for finding in evidence.findings],
+    }
+
+
+def _moment(outcome: Outcome) -> dict[str, Any]:
+    return {"seconds": round(outcome.seconds, 1), **outcome.evidence.timings}
+
+
+def _machine() -> dict[str, Any]:
+    """What the runs ran on."""
+    import os
+
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "none"
+    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count(), "versions": versions}
+
+
+def _kept(out: Path, options: Options) -> dict[str, Any]:
+    """Claims of an earlier call in this folder, with the same version, budget and seed."""
+    before = _read(out / "claims.json")
+    return before.get("claims", {}) if _said(options).items() <= before.items() else {}
+
+
+def _kept_machine(out: Path) -> dict[str, Any]:
+    return _read(out / "machine.json").get("claims", {})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
