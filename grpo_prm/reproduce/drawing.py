@@ -106,7 +106,7 @@ def curves(table: pl.DataFrame, label: str, *, columns: int = 2, height: float =
     methods = table["method"].unique(maintain_order=True).to_list()
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    entries = [(Line2D([], [], color=colour(m)), m) for m in methods]
+    entries = _lines(methods)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.1 * columns
         figure, axes = new_axes(rows, columns, height * rows + 0.25, width, entries)
@@ -127,3 +127,36 @@ def curves(table: pl.DataFrame, label: str, *, columns: int = 2, height: float =
         for panel in axes[len(names) :]:
             panel.set_axis_off()
     return figure
+
+
+def rate_curves(table: pl.DataFrame, label: str) -> Figure:
+    """Score against learning rate, a panel for each part, a line for each method.
+
+    Args:
+        table: `panel`, `method`, `rate`, `score`.
+        label: Of the score.
+    """
+    names = table["panel"].unique(maintain_order=True).to_list()
+    methods = table["method"].unique(maintain_order=True).to_list()
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    with mpl.rc_context(PAPER):
+        width = COLUMN if columns == 1 else 2.1 * columns
+        figure, axes = new_axes(rows, columns, 1.25 * rows + 0.25, width, _lines(methods))
+        for at, (panel, name) in enumerate(zip(axes, names, strict=False)):
+            for method in methods:
+                line = table.filter(panel=name, method=method).sort("rate")
+                panel.plot(line["rate"], line["score"], color=colour(method), marker="o", linewidth=1.0)
+            panel.set_xscale("log")
+            panel.set_title(name)
+            if at % columns == 0:
+                panel.set_ylabel(label)
+            if at >= len(names) - columns:
+                panel.set_xlabel("learning rate")
+        for panel in axes[len(names) :]:
+            panel.set_axis_off()
+    return figure
+
+
+def _lines(methods: Sequence[str]) -> list[tuple[Any, str]]:
+    return [(Line2D([], [], color=colour(method)), method) for method in methods]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 PLATEAU = 0.005  # scores closer than this to the best are as good, and the rate in the middle of them is taken
 
-Score = Callable[[list[tuple[str, float]]], list[float]]  # method and rate to the mean score, one for each pair
+Key = TypeVar("Key", bound=tuple)  # a method, and where it is used
 
 
 class Choice(NamedTuple):
@@ -24,23 +24,23 @@ class Choice(NamedTuple):
     scores: dict[float, float]
 
 
-def choose_rates(score: Score, methods: Sequence[str], grid: Sequence[float], widen: int) -> dict[str, Choice]:
-    """The best rate of every method.
+def choose_rates(
+    score: Callable[[list[tuple[Key, float]]], list[float]], grids: Mapping[Key, Sequence[float]], widen: int
+) -> dict[Key, Choice]:
+    """The best rate of every method, wherever it is used.
 
     Args:
-        score: Runs methods at rates on the seeds for choosing.
-        methods: Their names.
-        grid: Learning rates, three or more, evenly spaced as logarithms.
-        widen: How many times the grid of a method may grow by one rate beyond the edge where its best one lies.
+        score: Runs methods at rates on the seeds for choosing; gives the mean score of each pair.
+        grids: Learning rates of each, three or more, evenly spaced as logarithms.
+        widen: How many times a grid may grow by one rate beyond the edge where the best one lies.
     """
-    step = grid[1] / grid[0]
-    pairs = [(method, rate) for method in methods for rate in grid]
-    found: dict[str, dict[float, float]] = {method: {} for method in methods}
+    pairs = [(key, rate) for key, grid in grids.items() for rate in grid]
+    found: dict[Key, dict[float, float]] = {key: {} for key in grids}
     for _ in range(widen + 1):
-        for (method, rate), value in zip(pairs, score(pairs), strict=True):
-            found[method][rate] = value
-        choices = {method: _choose(scores) for method, scores in found.items()}
-        pairs = [(method, _beyond(choice, step)) for method, choice in choices.items() if choice.edge]
+        for (key, rate), value in zip(pairs, score(pairs), strict=True):
+            found[key][rate] = value
+        choices = {key: _choose(scores) for key, scores in found.items()}
+        pairs = [(key, _beyond(c, grids[key][1] / grids[key][0])) for key, c in choices.items() if c.edge]
         if not pairs:
             break
     return choices

@@ -43,8 +43,9 @@ def train_trees(
     optimizer: Literal["sgd", "adam"] = "sgd",
     k: int = 16,
     steps: int = 250,
+    spread: float = 0.0,
 ) -> Floats:
-    """How likely the target is before every step, shape (methods, rates, seeds, steps), from uniform policies.
+    """How likely the target is before every step, shape (methods, rates, seeds, steps).
 
     Args:
         tree: Rewards and target.
@@ -54,11 +55,15 @@ def train_trees(
         optimizer: `sgd`, or `adam` as torch has it.
         k: Completions of a group; one group a step.
         steps: Optimizer steps.
+        spread: Standard deviation of the log-odds of every decision at the start; 0: uniform policies.
     """
     shape = (len(methods), len(rates), len(seeds))
-    logits = [np.zeros((*shape, 1 << level)) for level in range(tree.depth)]
-    moments = [(np.zeros_like(at), np.zeros_like(at)) for at in logits]
     draws = [np.random.default_rng([seed, 16]) for seed in seeds]
+    starts = [np.stack([rng.normal(0, spread, 1 << level) for rng in draws]) for level in range(tree.depth) if spread]
+    logits = [np.zeros((*shape, 1 << level)) for level in range(tree.depth)]
+    for at, start in zip(logits, starts, strict=False):
+        at += start
+    moments = [(np.zeros_like(at), np.zeros_like(at)) for at in logits]
     speed = np.asarray(rates)[:, None, None]
     found = np.empty((*shape, steps))
     for step in range(steps):
