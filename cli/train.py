@@ -33,7 +33,8 @@ Examples:
     grpo-prm train --resume --out baseline.run
 """
 PANELS = {
-    "What to train": "task model data prompt_column answer_column split reward reward_timeout system",
+    "What to train": "task model data prompt_column answer_column split reward reward_timeout system "
+    "warm_seed warm_steps",
     "Sampling": "steps prompts group_size max_new_tokens temperature top_p top_k seed",
     "Loss and λ weights": "power weights match_scale match_norm aggregation std clip_low clip_high beta ratio_in_kl "
     "loss_temperature updates_per_batch mask_truncated",

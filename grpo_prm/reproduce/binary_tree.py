@@ -65,7 +65,7 @@ class Place(NamedTuple):
 SGD_GRID, ADAM_GRID = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 TABULAR = (
     Policy("softmax, SGD", SGD_GRID, (("optimizer", "sgd"),)),
-    Policy("softmax from random log-odds, SGD", SGD_GRID, (("optimizer", "sgd"), ("spread", 1.0))),
+    Policy("softmax, random start, SGD", SGD_GRID, (("optimizer", "sgd"), ("spread", 1.0))),
     Policy("softmax, Adam", ADAM_GRID, (("optimizer", "adam"),)),
 )
 
@@ -269,7 +269,7 @@ def draw_shares(table: pl.DataFrame) -> Figure:
     """Target share of every method in every setting, a panel for each policy."""
     from .drawing import interval_rows
 
-    return interval_rows(table, "target share, last 50 steps")
+    return interval_rows(table, "target share")
 
 
 def draw_curves(table: pl.DataFrame) -> Figure:
@@ -277,7 +277,7 @@ def draw_curves(table: pl.DataFrame) -> Figure:
     from .drawing import curves
 
     hardest = table.filter(panel=HARDEST).drop("panel").rename({"part": "panel"})
-    return curves(hardest, "π(target)", columns=2)
+    return curves(hardest, "π(target)")
 
 
 def draw_rates(table: pl.DataFrame) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes
 
@@ -27,8 +28,9 @@ METHOD_COLOURS = {
 
 
 def colour(method: str) -> str:
-    """The same colour for a method in every figure."""
-    return METHOD_COLOURS.get(method, REFERENCE)
+    """The same colour for a method in every figure; of a difference that of what is subtracted, or what is new."""
+    one, _, other = method.partition(" - ")
+    return METHOD_COLOURS.get(other if one == "p = 1" and other else one, REFERENCE)
 
 
 def change_bars(table: pl.DataFrame) -> Figure:
@@ -53,44 +55,45 @@ def change_bars(table: pl.DataFrame) -> Figure:
     return figure
 
 
-def interval_rows(table: pl.DataFrame, label: str, *, panels: str = "panel") -> Figure:
-    """Means with intervals, one row each, a panel for each part; a line at 0.
+def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Figure:
+    """Means with intervals, a row for each setting, a panel beside the other for each part.
 
     Args:
-        table: `panel`, `row`, `method`, `mean`, `low`, `high`; rows of a panel in order, methods of a row side by side.
+        table: `panel`, `row`, `method`, `mean`, `low`, `high`; the methods of a row one below the other.
         label: Of the axis of values.
-        panels: Column that parts the panels.
+        zero: Draw a line at 0.
     """
-    names = table[panels].unique(maintain_order=True).to_list()
-    methods = table["method"].unique(maintain_order=True).to_list()
+    names, rows, methods = (table[c].unique(maintain_order=True).to_list() for c in ("panel", "row", "method"))
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
-    longest = max(table.filter(pl.col(panels) == name)["row"].n_unique() for name in names)
     with mpl.rc_context(PAPER):
-        height = (0.25 + 0.085 * longest * max(2, len(methods))) * len(names)
-        figure, axes = new_axes(len(names), 1, height, COLUMN, entries, sharex=True)
+        width = max(COLUMN, 1.2 + 1.7 * len(names))
+        height = 0.45 + 0.07 * len(rows) * (len(methods) + 1)
+        figure, axes = new_axes(1, len(names), height, width, entries, sharey=True)
         for panel, name in zip(axes, names, strict=True):
-            _rows(panel, table.filter(pl.col(panels) == name), methods)
+            _rows(panel, table.filter(panel=name), rows, methods)
+            if zero:
+                panel.axvline(0, color="black", linewidth=0.6)
             panel.set_title(name)
-        axes[-1].set_xlabel(label)
+            panel.set_xlabel(label)
     return figure
 
 
-def _rows(axes: Axes, table: pl.DataFrame, methods: Sequence[str]) -> None:
-    rows = table["row"].unique(maintain_order=True).to_list()
+def _rows(axes: Axes, table: pl.DataFrame, rows: Sequence[str], methods: Sequence[str]) -> None:
     for n, method in enumerate(methods):
         part = table.filter(method=method)
-        y = np.array([rows.index(row) for row in part["row"]]) + 0.7 * ((n + 0.5) / len(methods) - 0.5)
+        y = np.array([rows.index(row) for row in part["row"]]) + 0.8 * ((n + 0.5) / len(methods) - 0.5)
         mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
         bars = np.nan_to_num(np.stack([mean - low, high - mean])).clip(min=0)
         look: Any = {"color": colour(method), "markersize": 2.5, "elinewidth": 0.9, "linewidth": 0}
         axes.errorbar(mean, y, xerr=bars, fmt="o", **look)
-    axes.axvline(0, color="black", linewidth=0.6)
+    for between in range(1, len(rows)):
+        axes.axhline(between - 0.5, color="0.9", linewidth=0.5)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
 
 
-def curves(table: pl.DataFrame, label: str, *, columns: int = 2, height: float = 1.25, percent: bool = False) -> Figure:
+def curves(table: pl.DataFrame, label: str, *, columns: int = 3, height: float = 1.25, percent: bool = False) -> Figure:
     """Mean curves over steps with bands, a panel for each part, a line for each method.
 
     Args:
@@ -108,15 +111,12 @@ def curves(table: pl.DataFrame, label: str, *, columns: int = 2, height: float =
     rows = -(-len(names) // columns)
     entries = _lines(methods)
     with mpl.rc_context(PAPER):
-        width = COLUMN if columns == 1 else 2.1 * columns
+        width = COLUMN if columns == 1 else 2.25 * columns
         figure, axes = new_axes(rows, columns, height * rows + 0.25, width, entries)
         for at, (panel, name) in enumerate(zip(axes, names, strict=False)):
             part = table.filter(panel=name)
             for method in methods:
-                line = part.filter(method=method).sort("step")
-                x, mean, low, high = (line[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
-                panel.plot(x, mean, color=colour(method), linewidth=1.0)
-                panel.fill_between(x, low, high, color=colour(method), alpha=BAND, linewidth=0)
+                _curve(panel, part.filter(method=method), method)
             panel.set_title(name)
             if at % columns == 0:
                 panel.set_ylabel(label)
@@ -138,16 +138,20 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
     """
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = min(2, len(names))
+    columns = min(3, len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(PAPER):
-        width = COLUMN if columns == 1 else 2.1 * columns
+        width = COLUMN if columns == 1 else 2.25 * columns
         figure, axes = new_axes(rows, columns, 1.25 * rows + 0.25, width, _lines(methods))
         for at, (panel, name) in enumerate(zip(axes, names, strict=False)):
             for method in methods:
                 line = table.filter(panel=name, method=method).sort("rate")
                 panel.plot(line["rate"], line["score"], color=colour(method), marker="o", linewidth=1.0)
             panel.set_xscale("log")
+            rates = table.filter(panel=name)["rate"].unique().sort().to_list()
+            panel.xaxis.set_major_locator(FixedLocator(rates[:: -(-len(rates) // 4)]))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+            panel.xaxis.set_minor_locator(NullLocator())
             panel.set_title(name)
             if at % columns == 0:
                 panel.set_ylabel(label)
@@ -160,3 +164,46 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
 
 def _lines(methods: Sequence[str]) -> list[tuple[Any, str]]:
     return [(Line2D([], [], color=colour(method)), method) for method in methods]
+
+
+def difference_rows(table: pl.DataFrame, label: str) -> Figure:
+    """Differences between methods with intervals, a panel for each part, a colour for what is subtracted.
+
+    Args:
+        table: As for `interval_rows`; `method` is `ONE - OTHER`.
+        label: Of the axis of values.
+    """
+    return interval_rows(table, label, zero=True)
+
+
+def curve_grid(table: pl.DataFrame) -> Figure:
+    """Mean curves with bands: a row for each statistic, a column for each part.
+
+    Args:
+        table: `panel`, `statistic`, `method`, `step`, `mean`, `low`, `high`.
+    """
+    names, statistics, methods = (
+        table[c].unique(maintain_order=True).to_list() for c in ("panel", "statistic", "method")
+    )
+    with mpl.rc_context(PAPER):
+        width = max(COLUMN, 0.5 + 2.0 * len(names))
+        figure, axes = new_axes(len(statistics), len(names), 0.95 * len(statistics) + 0.4, width, _lines(methods))
+        for at, panel in enumerate(axes):
+            statistic, name = statistics[at // len(names)], names[at % len(names)]
+            part = table.filter(panel=name, statistic=statistic)
+            for method in methods:
+                _curve(panel, part.filter(method=method), method)
+            if at < len(names):
+                panel.set_title(name)
+            if at % len(names) == 0:
+                panel.set_ylabel(statistic.replace("_", " ").replace(" proportion", ""))
+            if at >= len(axes) - len(names):
+                panel.set_xlabel("training step")
+        figure.align_ylabels()
+    return figure
+
+
+def _curve(axes: Axes, line: pl.DataFrame, method: str) -> None:
+    x, mean, low, high = (line.sort("step")[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
+    axes.plot(x, mean, color=colour(method), linewidth=1.0)
+    axes.fill_between(x, low, high, color=colour(method), alpha=BAND, linewidth=0)

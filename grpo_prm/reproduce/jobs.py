@@ -54,9 +54,11 @@ def processes(number: int) -> Generator[Executor]:
     pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_work_alone)
     try:
         yield pool
-    finally:
+    except BaseException:
         for child in multiprocessing.active_children():
-            child.terminate()
+            child.terminate()  # what they do is not wanted any more, and would be waited for
+        raise
+    finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             if value is None:

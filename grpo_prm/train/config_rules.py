@@ -15,8 +15,8 @@ from .settings import NAMES, TrainConfig
 LEAST = {"group_size": 2} | dict.fromkeys(
     ("steps", "prompts", "max_new_tokens", "updates_per_batch", "token_budget", "eval_prompts", "save_every", "keep"), 1
 )
-LEAST |= dict.fromkeys(("threads", "lora_alpha"), 1)
-LEAST |= dict.fromkeys(("seed", "top_k", "lora", "eval_every", "warmup_steps"), 0)
+LEAST |= dict.fromkeys(("threads", "lora_alpha", "warm_steps"), 1)
+LEAST |= dict.fromkeys(("seed", "warm_seed", "top_k", "lora", "eval_every", "warmup_steps"), 0)
 POSITIVE = ("temperature", "loss_temperature", "learning_rate", "reward_timeout", "max_grad_norm", "top_p")
 NOT_NEGATIVE = ("power", "clip_low", "clip_high", "beta", "weight_decay")
 AT_MOST_1 = ("top_p", "clip_low")
@@ -55,6 +55,8 @@ def _ranges(config: TrainConfig) -> Iterator[str]:
 
 def _sources(config: TrainConfig) -> Iterator[str]:
     """Faults in where prompts, rewards and the model come from."""
+    if (config.model or config.task is None) and (config.warm_seed is not None or config.warm_steps):
+        yield "Only the small model of a task has a warm start. Leave out --warm-seed and --warm-steps, or --model."
     if config.task is None:
         if missing := [flag(name) for name in ("model", "data", "reward") if not getattr(config, name)]:
             yield f"Training without a built-in task needs {' and '.join(missing)} too. Add what is missing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,11 +55,13 @@ def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
         model, tokenizer = load(config)
     else:
         task = get_task(str(config.task))
+        if config.warm_steps:
+            task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
 
         def told(done: int, steps: int) -> None:
             watch(Event("warm", done, steps))
 
-        model, tokenizer = tiny_model(task, config.seed, default_cache(), told)
+        model, tokenizer = tiny_model(task, warm_seed(config), default_cache(), told)
     policy = prepare(model, tokenizer, config)
     if config.packing != "padded" and (why := fits_tree(policy.model)):
         watch(Event("note", text=f"{type(model).__name__} is trained padded: {why}."))
@@ -66,6 +69,11 @@ def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
     if config.task:
         return policy, of_task(config.task, tokenizer, config)
     return policy, of_data(tokenizer, policy.model, config, watch)
+
+
+def warm_seed(config: TrainConfig) -> int:
+    """Seed of the small model."""
+    return config.seed if config.warm_seed is None else config.warm_seed
 
 
 def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:

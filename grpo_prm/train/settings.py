@@ -22,6 +22,8 @@ class TrainConfig:
         system: System message before every prompt.
         out: Run folder.
         seed: Of everything random: prompts, draws, warm start.
+        warm_seed: Of the small model and its warm start, where it is another than --seed: runs that begin alike.
+        warm_steps: Steps of its warm start, where they are others than the task has.
         steps: Training steps.
         prompts: Prompts in a step.
         group_size: k, the completions of each prompt.
@@ -75,6 +77,8 @@ class TrainConfig:
     system: str | None = None
     out: str = "grpo.run"
     seed: int = 0
+    warm_seed: int | None = None
+    warm_steps: int | None = None
     steps: int = 150
     prompts: int = 32
     group_size: int = 8

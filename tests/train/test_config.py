@@ -171,6 +171,7 @@ def values_of(name):
 @example({**{f.name: f.default for f in fields(TrainConfig)}, **OWN, "system": "\x85\u2028 \ufeff'λ: 答え\n\t\x00"})
 def test_the_file_of_a_config_gives_the_config(tmp_path_factory, flags):
     flags |= {"task": None, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
+    flags |= {"warm_seed": None, "warm_steps": None}
     flags["steps"] = max(flags["steps"], flags["warmup_steps"])
     config = TrainConfig(**flags)
     path = tmp_path_factory.mktemp("config") / "config.yaml"

@@ -1,0 +1,112 @@
+"""A run of the trainer as a record: what it measured at every step, and how good the policy is at its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+METHODS: dict[str, dict[str, Any]] = {
+    "p = 0": {"power": 0.0},
+    "p = 0.5": {"power": 0.5},
+    "p = 1": {"power": 1.0},
+    "parent": {"power": 1.0, "weights": "parent"},
+    "scale-matched": {"power": 1.0, "match_scale": True},
+    "norm-matched": {"power": 1.0, "match_norm": True},
+    "position": {"power": 1.0, "weights": "position"},
+}
+CURVES = (
+    "accuracy",
+    "reward",
+    "intermediate_proportion",
+    "update_scale_1",
+    "update_cosine_1",
+    "grad_norm",
+    "entropy",
+)
+SAMPLES = 8  # completions of a held-out prompt: accuracy is their mean, pass@k whether one is right
+FINAL = -2  # stream of the draws at the end: neither training nor evaluation has it
+
+
+class Final(NamedTuple):
+    """How good a policy is on held-out prompts: shares that are right.
+
+    Attributes:
+        accuracy: Of all completions at the temperature of training.
+        greedy: Of the likeliest completions.
+        passed: Of the prompts, with one right completion of eight or more.
+    """
+
+    accuracy: float
+    greedy: float
+    passed: float
+
+
+def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> pl.DataFrame:
+    """Train, going on from a checkpoint if there is one.
+
+    Args:
+        method: Of `METHODS`.
+        settings: Fields of `TrainConfig` other than those of the method.
+        folder: Run folder.
+
+    Returns:
+        `step`, `statistic`, `value`: `CURVES` of every step, and after the last the fields of `Final` as `final_NAME`.
+    """
+    from ..train.config import make_config
+    from ..train.loop import train
+
+    config = make_config({**settings, **METHODS[method], "out": str(folder), "eval_every": 0, "eval_prompts": 1})
+    train(config, resume=(folder / "checkpoints").exists())
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
+    rows = [(line["step"], name, line.get(name)) for line in lines if "held_out" not in line for name in CURVES]
+    for name, value in final(settings, folder)._asdict().items():
+        rows.append((config.steps, f"final_{name}", value))
+    schema = {"step": pl.Int64, "statistic": pl.String, "value": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row", strict=False)
+
+
+def start_record(settings: Mapping[str, Any]) -> pl.DataFrame:
+    """Make the small model of a task, which the cache keeps, and say how good it is."""
+    return pl.DataFrame([final(settings, None)._asdict()])
+
+
+def final(settings: Mapping[str, Any], folder: Path | None) -> Final:
+    """How good the model of a run folder is; without one, the model that training starts with."""
+    from ..train.checkpoint import restore
+    from ..train.config import make_config
+    from ..train.evaluate import evaluate
+    from ..train.events import nobody
+    from ..train.loop import make_training
+    from ..train.problem import open_problem
+    from ..train.sample import sample
+
+    config = make_config({**settings, "eval_prompts": settings.get("eval_prompts", 128)})
+    policy, problem = open_problem(config, nobody)
+    if folder is not None:
+        restore(folder, make_training(policy, config))
+    rows, most = problem.held_out, config.max_new_tokens
+    greedy = evaluate(
+        policy.model, policy.tokenizer, rows, problem.right, max_new_tokens=most, eos=policy.ends, plain=problem.plain
+    )
+    drawn = sample(
+        policy.model, [row.ids for row in rows], SAMPLES, seed=config.seed, step=FINAL, names=range(len(rows)),
+        max_new_tokens=most, temperature=config.temperature, top_p=config.top_p, top_k=config.top_k, eos=policy.ends,
+    )  # fmt: skip
+    texts = policy.tokenizer.batch_decode(drawn.completions, skip_special_tokens=problem.plain)
+    right = problem.right([row for row in rows for _ in range(SAMPLES)], texts).reshape(-1, SAMPLES)
+    return Final(float(right.mean()), float(greedy.mean or 0.0), float((right.max(axis=1) > 0).mean()))
+
+
+def curve(record: pl.DataFrame, statistic: str) -> np.ndarray:
+    """A statistic at every step, shape (steps,), NaN where there is none."""
+    return record.filter(statistic=statistic).sort("step")["value"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def value(record: pl.DataFrame, statistic: str) -> float:
+    """A statistic of the end."""
+    return float(record.filter(statistic=statistic)["value"][0])
