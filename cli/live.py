@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -55,15 +54,6 @@ def watching() -> Generator[Tell]:
             view.tell(event)
 
         yield tell
-
-
-def quiet_libraries() -> None:
-    """No progress bars of others between ours, and no warnings that libraries mean for one another."""
-    from transformers.utils import logging
-
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
 
 
 class Faults:

@@ -74,10 +74,8 @@ def reproduce(
     from grpo_prm.reproduce.run import Options
     from grpo_prm.reproduce.run import reproduce as run
 
-    from .live import quiet_libraries
     from .progress import cost_bar
 
-    quiet_libraries()
     own = {"logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ())}
     options = Options(
         claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers or os.cpu_count() or 1, out=out,

@@ -67,8 +67,9 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         config = own if own.exists() else None
     settled = make_config(given, config)
     from grpo_prm.train import ranks
+    from grpo_prm.train.quiet import quiet_libraries
 
-    from .live import notes, quiet_libraries, watching
+    from .live import notes, watching
 
     quiet_libraries()
     if dry_run:

@@ -24,6 +24,7 @@ METHOD_COLOURS = {
     "scale-matched": PALETTE[4],
     "norm-matched": PALETTE[3],
     "position": PALETTE[6],
+    "groups": PALETTE[0],
 }
 
 
@@ -67,7 +68,7 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Fig
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
     with mpl.rc_context(PAPER):
         width = max(COLUMN, 1.2 + 1.7 * len(names))
-        height = 0.45 + 0.07 * len(rows) * (len(methods) + 1)
+        height = 0.5 + max(0.8, 0.07 * len(rows) * (len(methods) + 1))
         figure, axes = new_axes(1, len(names), height, width, entries, sharey=True)
         for panel, name in zip(axes, names, strict=True):
             _rows(panel, table.filter(panel=name), rows, methods)
@@ -187,7 +188,9 @@ def curve_grid(table: pl.DataFrame) -> Figure:
     )
     with mpl.rc_context(PAPER):
         width = max(COLUMN, 0.5 + 2.0 * len(names))
-        figure, axes = new_axes(len(statistics), len(names), 0.95 * len(statistics) + 0.4, width, _lines(methods))
+        figure, axes = new_axes(
+            len(statistics), len(names), 0.85 * len(statistics) + 0.4, width, _lines(methods), sharex="col"
+        )
         for at, panel in enumerate(axes):
             statistic, name = statistics[at // len(names)], names[at % len(names)]
             part = table.filter(panel=name, statistic=statistic)

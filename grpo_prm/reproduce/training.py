@@ -122,7 +122,7 @@ def start_jobs(plan: Plan, seed: int) -> dict[tuple[str, int], Job]:
         (task, n): Job(
             f"training/{task}/warm-{n}",
             start_record,
-            {"settings": _settings(task, size, n, n, size.rate, plan, seed)},
+            {"settings": run_settings(task, n, size.rate, plan, seed)},
             size.warm_seconds,
         )
         for n in numbers
@@ -133,16 +133,16 @@ def start_jobs(plan: Plan, seed: int) -> dict[tuple[str, int], Job]:
 def training_job(run: Run, plan: Plan, seed: int) -> Job:
     """A run: the same prompts, draws and warm start for every method of a seed."""
     size = plan.sizes[run.task]
-    warm = WARM if plan.one_start else min(run.seed, CHOOSING)
-    settings = _settings(run.task, size, run.seed, warm, run.rate, plan, seed)
+    settings = run_settings(run.task, run.seed, run.rate, plan, seed)
     name = f"training/{run.task}/{run.method.replace(' = ', '')}-rate{run.rate:g}-seed{run.seed}"
     twice = 1.5 if run.method == "norm-matched" else 1.0  # a second backward pass
     cost = size.seconds * size.steps * twice + 1
     return Job(name, training_record, {"method": run.method, "settings": settings}, cost, works_in=True)
 
 
-def _settings(task: str, size: Size, n: int, warm: int, rate: float, plan: Plan, seed: int) -> dict[str, Any]:
-    """Fields of `TrainConfig`."""
+def run_settings(task: str, n: int, rate: float, plan: Plan, seed: int) -> dict[str, Any]:
+    """Fields of `TrainConfig` of the n-th seed; seeds for choosing share one warm start, or all do."""
+    size, warm = plan.sizes[task], WARM if plan.one_start else min(n, CHOOSING)
     return {
         "task": task,
         "steps": size.steps,
@@ -230,9 +230,8 @@ def _reaches(line: np.ndarray, plain: np.ndarray) -> float:
 def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
     tasks = list(dict.fromkeys(f.part for f in findings))
-    gains = {
-        task: [f for m in MEASURES for f in pick(findings, "p = 1 - p = 0", part=task, setting=m)] for task in tasks
-    }
+    all_gains = [f for measure in MEASURES for f in pick(findings, "p = 1 - p = 0", setting=measure)]
+    gains = {task: [f for f in all_gains if f.part == task] for task in tasks}
     parts = {task: _word(gains[task], findings) for task in tasks}
     most = sum(word == REPRODUCED for word in parts.values()) > len(tasks) / 2
     some = any(word in (REPRODUCED, PARTLY) for word in parts.values())
@@ -270,8 +269,8 @@ def _notes(plan: Plan) -> list[str]:
     sizes = "; ".join(f"{task} {size.steps} steps of {size.prompts} prompts" for task, size in plan.sizes.items())
     notes = [
         f"A GPT-2 of 2 layers and 64 units, Adam, k = {plan.group_size}, temperature 1: {sizes}. Methods share "
-        "prompts, draws and warm start of a seed; no gradient clipping. Under Adam a constant factor on the loss does next to "
-        "nothing, so the scale-matched control is weak here.",
+        "prompts, draws and warm start of a seed; no gradient clipping. Under Adam a constant factor on the loss does "
+        "next to nothing, so the scale-matched control is weak here.",
         f"Final accuracy: share of {SAMPLES} completions each of 128 held-out prompts. Area: mean accuracy of the "
         "completions that are trained on. Steps to GRPO's peak: of the accuracy smoothed over "
         f"{WINDOW} steps, the run's length where it is never reached.",
@@ -303,9 +302,8 @@ def _tables(
         half = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(len(steps))
         mean = values.mean(axis=0)
         columns = {"step": steps, "mean": mean, "low": mean - half, "high": mean + half}
-        rows.append(
-            pl.DataFrame(columns).with_columns(panel=pl.lit(task), method=pl.lit(method), statistic=pl.lit(statistic))
-        )
+        names = {"panel": pl.lit(task), "method": pl.lit(method), "statistic": pl.lit(statistic)}
+        rows.append(pl.DataFrame(columns).with_columns(**names))
     gains = [(f.part, f.setting, f.what, f.mean, f.low, f.high) for f in findings if " - " in f.what]
     scores = [(*key, rate, score) for key, choice in choices.items() for rate, score in choice.scores.items()]
     return {

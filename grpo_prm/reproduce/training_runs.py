@@ -59,7 +59,9 @@ def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> p
     """
     from ..train.config import make_config
     from ..train.loop import train
+    from ..train.quiet import quiet_libraries
 
+    quiet_libraries()
     config = make_config({**settings, **METHODS[method], "out": str(folder), "eval_every": 0, "eval_prompts": 1})
     train(config, resume=(folder / "checkpoints").exists())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
@@ -72,6 +74,9 @@ def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> p
 
 def start_record(settings: Mapping[str, Any]) -> pl.DataFrame:
     """Make the small model of a task, which the cache keeps, and say how good it is."""
+    from ..train.quiet import quiet_libraries
+
+    quiet_libraries()
     return pl.DataFrame([final(settings, None)._asdict()])
 
 
