@@ -10,5 +10,6 @@ def quiet_libraries() -> None:
     from transformers.utils import logging
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")
+    warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")  # peft puts it right itself
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -1,0 +1,158 @@
+"""A run of the paper's experiment as a record: a model, mathematical problems, validation on the way, benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..errors import InputError
+from ..tasks import END, Prompt, Task, Warm
+from .training_runs import METHODS
+
+VALIDATION = 125  # problems, held out of the training data
+PROBLEM, ANSWER = "problem", "answer"
+DIGITS = tuple(map(str, range(10)))
+
+
+def openrs_record(
+    method: str,
+    settings: Mapping[str, Any],
+    data: str | None,
+    benchmarks: Sequence[str],
+    held_out: int,
+    folder: Path,
+) -> pl.DataFrame:
+    """Train, going on from a checkpoint if there is one, then evaluate on the benchmarks.
+
+    Args:
+        method: Of `METHODS`.
+        settings: Fields of `TrainConfig` other than those of the method; without a `model` a tiny one is made.
+        data: Problems with answers; None: those of the tiny model.
+        benchmarks: Files like the data, or names of hub sets.
+        held_out: Problems of the data that validate and are not trained on.
+        folder: Run folder.
+
+    Returns:
+        `step`, `statistic`, `value`: `accuracy` on the validation problems by step, `reward` and `tokens_per_second` of
+        every step, and after the last step `benchmark/NAME`.
+    """
+    from ..train.config import make_config
+    from ..train.loop import train
+    from ..train.quiet import quiet_libraries
+
+    quiet_libraries()
+    local = folder / "local"
+    given: dict[str, Any] = {**settings, **METHODS[method], "task": None, "out": str(folder)}
+    if not given.get("model"):
+        given["model"], data, benchmarks = _tiny(local, int(given["seed"]))
+    training, validation = _split(str(data), held_out, local)
+    config = make_config({**given, "data": str(training), "eval_data": str(validation), "eval_prompts": held_out})
+    train(config, resume=(folder / "checkpoints").exists())
+    rows = []
+    for line in map(json.loads, (folder / "metrics.jsonl").read_bytes().splitlines()):
+        if (seen := line.get("held_out")) is not None:
+            rows.append((line["step"] + 1, "accuracy", seen["mean"]))
+        else:
+            rows.append((line["step"], "reward", line["reward"]))
+            rows.append((line["step"], "tokens_per_second", line["time"]["tokens_per_second"]))
+    rows += [(config.steps, f"benchmark/{name}", value) for name, value in _benchmarks(config, folder, benchmarks)]
+    schema = {"step": pl.Int64, "statistic": pl.String, "value": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row", strict=False)
+
+
+def _split(data: str, held_out: int, folder: Path) -> tuple[Path, Path]:
+    """The problems as two files: what is trained on, and the last ones of a shuffled order, which validate.
+
+    The order is the same in every run, so that all methods and seeds validate on the same problems.
+    """
+    from ..train.data import load_prompts
+
+    rows = [row.row for row in load_prompts(data, PROBLEM, ANSWER, tokenizer=_Words())]
+    if len(rows) <= held_out:
+        raise InputError(f"{data}: has {len(rows)} problems, and {held_out} are held out. Give more of them.")
+    order = np.random.default_rng(2509).permutation(len(rows)).tolist()
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "training.jsonl", folder / "validation.jsonl"
+    for path, places in zip(paths, (order[:-held_out], order[-held_out:]), strict=True):
+        path.write_text("".join(json.dumps(rows[n], default=str) + "\n" for n in places), encoding="utf-8")
+    return paths
+
+
+def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[str]) -> list[tuple[str, float]]:
+    """Greedy accuracy of the trained model on every benchmark."""
+    from ..train.checkpoint import restore
+    from ..train.evaluate import evaluate
+    from ..train.events import nobody
+    from ..train.loop import make_training
+    from ..train.problem import open_problem
+
+    found = []
+    for name in benchmarks:
+        policy, problem = open_problem(replace(config, eval_data=name, eval_prompts=1_000_000), nobody)
+        restore(folder, make_training(policy, config))
+        right = evaluate(
+            policy.model, policy.tokenizer, problem.held_out, problem.right,
+            max_new_tokens=config.max_new_tokens, eos=policy.ends, batch=32,
+        )  # fmt: skip
+        found.append((Path(name).stem, float(right.mean or 0.0)))
+    return found
+
+
+class _Words:
+    """Stands in for a tokenizer where only the rows are wanted."""
+
+    chat_template = None
+
+    def __call__(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[0] for _ in texts]}
+
+
+def _draw(rng: np.random.Generator) -> Prompt:
+    a, b = rng.integers(0, 10, 2).tolist()
+    return Prompt(f"What is {a} + {b}, modulo 10? ", str((a + b) % 10))
+
+
+def _demonstrate(prompt: Prompt, rng: np.random.Generator) -> str:
+    """The right digit half of the time, else any."""
+    digit = prompt.answer if rng.random() < 0.5 else DIGITS[rng.integers(10)]
+    return f"It is \\boxed{{{digit}}}"
+
+
+TINY = Task(
+    name="openrs-tiny",
+    words=(END, *DIGITS, "What is ", " + ", ", modulo ", "? ", "It is ", "\\boxed{", "}"),
+    prompt_length=8,
+    limit=6,
+    draw=_draw,
+    demonstrate=_demonstrate,
+    reward=lambda prompt, completion: float(f"{{{prompt.answer}}}" in completion),
+    right=lambda prompt, completion: f"{{{prompt.answer}}}" in completion,
+    warm=Warm(60, 64),
+)
+
+
+def _tiny(folder: Path, seed: int) -> tuple[str, str, list[str]]:
+    """A tiny model and problems with the columns of OpenRS, in files: model folder, data, benchmarks."""
+    from ..train.tiny import tiny_model
+
+    model, tokenizer = tiny_model(TINY, seed % 100_000)
+    place = folder / "model"
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    rng = np.random.default_rng(0)
+    made = {}
+    for name, number in (("problems", 150), ("sums", 40), ("more_sums", 40)):
+        rows = [_draw(rng) for _ in range(number)]
+        lines = [
+            {PROBLEM: row.text, "solution": f"\\boxed{{{row.answer}}}", ANSWER: row.answer, "level": "Easy"}
+            for row in rows
+        ]
+        made[name] = folder / f"{name}.jsonl"
+        made[name].write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return str(place), str(made["problems"]), [str(made["sums"]), str(made["more_sums"])]
