@@ -147,7 +147,7 @@ def _set_gradient(tree: Tree, methods: Sequence[Method], weights: Weights, unifo
             wanted = slopes(number, method._replace(control=None))
             target = _length(torch.autograd.grad(log_odds(twin, tree.depth), list(twin.values()), wanted))
             length = _length(made[mine] for made in gradient)
-            factor = torch.where(length > 0, target / length, 1.0)
+            factor = target / length.clamp(min=1e-30)  # no gradient stays none
             for made in gradient:
                 made[mine] *= factor.view(-1, *[1] * (made.dim() - 1))
     for weight, made in zip(weights.values(), gradient, strict=True):
