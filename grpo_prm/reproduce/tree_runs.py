@@ -70,10 +70,10 @@ def train_trees(
         chance = leaf_probabilities(logits)
         found[..., step] = chance[..., tree.target]
         uniform = np.stack([rng.random(k) for rng in draws])
-        counts = _counts(chance, uniform)
+        counts = leaf_counts(chance, uniform)
         for number, method in enumerate(methods):
             mine = [at[number] for at in logits]
-            made = _direction(method, counts[number], tree, mine)
+            made = _matched(method, counts[number], tree.rewards, mine)
             for level, slope in enumerate(made):
                 change = 2 * slope  # a step moves both logits of a decision, and their difference by twice as much
                 if optimizer == "adam":
@@ -82,7 +82,7 @@ def train_trees(
     return found
 
 
-def _counts(chance: Floats, uniform: Floats) -> np.ndarray:
+def leaf_counts(chance: Floats, uniform: Floats) -> np.ndarray:
     """Leaves that the uniform numbers, shape (seeds, k), fall on: how many on each, shape (..., seeds, leaves)."""
     ends = np.cumsum(chance, axis=-1)
     ends[..., -1] = 1.0
@@ -90,16 +90,23 @@ def _counts(chance: Floats, uniform: Floats) -> np.ndarray:
     return np.diff(below, axis=-1, prepend=0)
 
 
-def _direction(method: Method, counts: np.ndarray, tree: Tree, logits: list[Floats]) -> list[Floats]:
-    if method.control is None:
-        return ascent(counts, tree.rewards, logits, method.power, method.kind)
-    plain = ascent(counts, tree.rewards, logits, 0.0, "process-set")
-    if method.control == "scale":
-        factor = _scale(counts, tree.rewards, method.power)[..., None]
-    else:
-        wanted = _length(ascent(counts, tree.rewards, logits, method.power, "process-set"))
-        factor = np.divide(wanted, length := _length(plain), out=np.ones_like(wanted), where=length > 0)[..., None]
-    return [factor * slope for slope in plain]
+def direction(method: Method, counts: np.ndarray, rewards: Floats, logits: list[Floats]) -> list[Floats]:
+    """Direction of ascent of a method, as `tabular.ascent` has it; of the control `norm`, before it is rescaled."""
+    made = ascent(counts, rewards, logits, 0.0 if method.control else method.power, method.kind)
+    if method.control != "scale":
+        return made
+    factor = _scale(counts, rewards, method.power)[..., None]
+    return [factor * slope for slope in made]
+
+
+def _matched(method: Method, counts: np.ndarray, rewards: Floats, logits: list[Floats]) -> list[Floats]:
+    """`direction`, and of the control `norm` as long as that of p over the logits."""
+    made = direction(method, counts, rewards, logits)
+    if method.control != "norm":
+        return made
+    wanted = _length(direction(method._replace(control=None), counts, rewards, logits))
+    factor = np.divide(wanted, length := _length(made), out=np.ones_like(wanted), where=length > 0)[..., None]
+    return [factor * slope for slope in made]
 
 
 def _scale(counts: np.ndarray, rewards: Floats, power: float) -> Floats:
