@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes
 
+ABREAST = 3  # panels side by side
 METHOD_COLOURS = {
     "p = 0": PALETTE[0],
     "p = 0.5": PALETTE[5],
@@ -67,10 +68,14 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Fig
     names, rows, methods = (table[c].unique(maintain_order=True).to_list() for c in ("panel", "row", "method"))
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
     with mpl.rc_context(PAPER):
-        width = max(COLUMN, 1.2 + 1.7 * len(names))
-        height = 0.5 + max(0.8, 0.07 * len(rows) * (len(methods) + 1))
-        figure, axes = new_axes(1, len(names), height, width, entries, sharey=True)
-        for panel, name in zip(axes, names, strict=True):
+        columns = min(ABREAST, len(names))
+        lines = -(-len(names) // columns)
+        width = max(COLUMN, 1.2 + 1.7 * columns)
+        height = lines * (0.5 + max(0.8, 0.07 * len(rows) * (len(methods) + 1)))
+        figure, axes = new_axes(lines, columns, height, width, entries, sharey=True)
+        for panel in axes[len(names) :]:
+            panel.set_axis_off()
+        for panel, name in zip(axes, names, strict=False):
             _rows(panel, table.filter(panel=name), rows, methods)
             if zero:
                 panel.axvline(0, color="black", linewidth=0.6)
@@ -94,7 +99,9 @@ def _rows(axes: Axes, table: pl.DataFrame, rows: Sequence[str], methods: Sequenc
     axes.grid(visible=False, axis="y")
 
 
-def curves(table: pl.DataFrame, label: str, *, columns: int = 3, height: float = 1.25, percent: bool = False) -> Figure:
+def curves(
+    table: pl.DataFrame, label: str, *, columns: int = ABREAST, height: float = 1.25, percent: bool = False
+) -> Figure:
     """Mean curves over steps with bands, a panel for each part, a line for each method.
 
     Args:
@@ -139,7 +146,7 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
     """
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = min(3, len(names))
+    columns = min(ABREAST, len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.25 * columns

@@ -194,7 +194,7 @@ def _notes(plan: Plan) -> list[str]:
     cost = (
         f"The experiment with {len(METHODS)} methods, 2 β and {ENOUGH} seeds is {runs} runs of {LENGTH:,} steps: "
         f"{tokens / 1e9:.1f} billion new tokens at most (k = 6, 4 prompts, 1,200 tokens; {VALIDATION} validation "
-        f"problems every 25 steps), {tokens / 3.6e6:,.0f} GPU-hours at 1,000 tokens a second. No GPU has measured that rate yet."
+        f"problems every 25 steps), {tokens / 3.6e6:,.0f} GPU-hours at 1,000 tokens a second (no GPU was there to ask)."
     )
     differs = (
         "Unlike the authors' code: no dropout in the adapter (Theorem 1 does not hold with it), no end token forced "

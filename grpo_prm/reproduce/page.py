@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,9 @@ def interval(finding: Mapping[str, Any]) -> str:
     return f"{number(finding['mean'])} [{number(finding['low'])}, {number(finding['high'])}]"
 
 
-def settings_of(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Findings as rows of a table: a row for each part and setting, a cell for each thing measured."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for finding in findings:
-        row = rows.setdefault((finding["part"], finding["setting"]), {})
-        row[finding["what"]] = finding
-    return [{"part": part, "setting": setting, "cells": cells} for (part, setting), cells in rows.items()]
+def where(finding: Mapping[str, Any]) -> str:
+    """Part and setting of a finding."""
+    return ", ".join(name for name in (finding["part"], finding["setting"]) if name)
 
 
 def _environment() -> Environment:
@@ -70,6 +66,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "interval": interval,
         "number": number,
+        "where": where,
         "tex": lambda text: str(text).translate(LATEX),
         "cell": lambda text: str(text).replace("|", "\\|"),
     }
