@@ -183,8 +183,8 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         "paper's n; its six settings are not all public).",
         f"Rates chosen for each method and setting on {plan.choosing} seeds, from 6 on, a grid that widens by up to "
         f"{WIDEN} at its edges; reported on {plan.seeds} fresh seeds. Methods share the random numbers of a seed.",
-        f"A tiny GPT-2 (2 layers of 32 units, constrained to the two decisions) at {HARDEST}: {plan.hardest} fresh seeds, "
-        f"elsewhere {plan.elsewhere}; methods share its first weights."
+        f"A tiny GPT-2 (2 layers of 32 units, constrained to the two decisions) at {HARDEST}: {plan.hardest} fresh "
+        f"seeds, elsewhere {plan.elsewhere}; methods share its first weights."
         if plan.networks
         else "No GPT-2 was trained: --budget standard does it.",
     ]

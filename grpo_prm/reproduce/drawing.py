@@ -99,28 +99,24 @@ def _rows(axes: Axes, table: pl.DataFrame, rows: Sequence[str], methods: Sequenc
     axes.grid(visible=False, axis="y")
 
 
-def curves(
-    table: pl.DataFrame, label: str, *, columns: int = ABREAST, height: float = 1.25, percent: bool = False
-) -> Figure:
+def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
     """Mean curves over steps with bands, a panel for each part, a line for each method.
 
     Args:
         table: `panel`, `method`, `step`, `mean`, `low`, `high`.
         label: Of the axis of values, on the left panels.
-        columns: Panels side by side.
-        height: Inches of a row of panels.
         percent: Write values as percent.
     """
     from ..figures.style import percent as as_percent
 
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = min(columns, len(names))
+    columns = min(ABREAST, len(names))
     rows = -(-len(names) // columns)
     entries = _lines(methods)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.25 * columns
-        figure, axes = new_axes(rows, columns, height * rows + 0.25, width, entries)
+        figure, axes = new_axes(rows, columns, 1.25 * rows + 0.25, width, entries)
         for at, (panel, name) in enumerate(zip(axes, names, strict=False)):
             part = table.filter(panel=name)
             for method in methods:

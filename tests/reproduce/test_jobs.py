@@ -1,0 +1,48 @@
+"""Jobs leave records, which are not made again, and results do not depend on how many processes there are."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from grpo_prm.reproduce.defect import change_record
+from grpo_prm.reproduce.jobs import Job, processes, run_jobs
+
+
+def jobs(groups=50):
+    return [Job(f"d/{n}", change_record, {"depth": 4, "groups": groups, "seed": n}, cost=n) for n in range(4)]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with processes(2) as pool:
+        yield pool
+
+
+def test_records_come_in_order_and_are_kept(pool, tmp_path):
+    told = []
+    found = run_jobs(jobs(), tmp_path, pool, lambda cost, name: told.append((cost, name)))
+    assert all(table.equals(change_record(**job.arguments)) for table, job in zip(found, jobs(), strict=True))
+    assert sorted(told) == [(n, f"d/{n}") for n in range(4)]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert len(before) == 4 and not list(tmp_path.rglob(".*"))
+    again = run_jobs(jobs(), tmp_path, pool, lambda cost, name: told.append((cost, name)))
+    assert all(one.equals(other) for one, other in zip(found, again, strict=True))
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} and len(told) == 8
+
+
+def test_other_arguments_and_damage_make_a_record_again(pool, tmp_path):
+    run_jobs(jobs(), tmp_path, pool, lambda *_: None)
+    (tmp_path / "d/1.parquet").write_bytes(b"torn")
+    found = run_jobs(jobs(), tmp_path, pool, lambda *_: None)
+    assert found[1].equals(change_record(**jobs()[1].arguments))
+    found = run_jobs(jobs(60), tmp_path, pool, lambda *_: None)
+    assert found[2].equals(change_record(**jobs(60)[2].arguments))
+    assert pl.read_parquet(tmp_path / "d/2.parquet").equals(found[2])
+
+
+def test_a_fault_of_a_job_comes_through_and_leaves_no_record(pool, tmp_path):
+    wrong = Job("wrong", change_record, {"depth": 4, "groups": -1, "seed": 0})
+    with pytest.raises(ValueError, match="negative"):
+        run_jobs([wrong], tmp_path, pool, lambda *_: None)
+    assert not list(tmp_path.rglob("*.parquet"))
