@@ -216,7 +216,13 @@ def _measures(records: list[pl.DataFrame], plain: list[pl.DataFrame]) -> dict[st
         f"pass@{SAMPLES}": [value(record, "final_passed") for record in records],
         "steps to GRPO's peak": [_reaches(line, their) for line, their in zip(accuracy, theirs, strict=True)],
     }
-    return found | {name: [float(np.nanmean(curve(record, name))) for record in records] for name in CURVES[2:6]}
+    return found | {name: [_known_mean(curve(record, name)) for record in records] for name in CURVES[2:6]}
+
+
+def _known_mean(values: np.ndarray) -> float:
+    """Mean of what is known; NaN where nothing is."""
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _reaches(line: np.ndarray, plain: np.ndarray) -> float:

@@ -71,7 +71,7 @@ def test_a_setting_at_its_ceiling_counts_neither_way():
     found = planted(WON | top)
     assert pick(found, "p = 1 - p = 0", setting=ALL[-1])[0].note == "ceiling"
     assert word(found).word == "reproduced"
-    assert word(planted({(setting, name): 0.995 for setting, name in product(ALL, NAMES)})).word == "not testable here"
+    assert word(planted(dict.fromkeys(product(ALL, NAMES), 0.995))).word == "not testable here"
 
 
 def test_policies_that_differ_make_it_partly():

@@ -1,0 +1,165 @@
+"""The same bytes whatever the number of workers, after kill -9 too; a claim that must hold and does not is an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from grpo_prm.errors import UsageError
+from grpo_prm.reproduce import run
+from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
+from grpo_prm.reproduce.results import write_results
+from grpo_prm.reproduce.run import CLAIMS, Options, get_claim, reproduce
+
+SCRIPT = str(Path(__file__).with_name("small_claims.py"))
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def small(out, workers, *more):
+    subprocess.run([sys.executable, SCRIPT, str(out), str(workers), *more], check=True, env=ENVIRONMENT, timeout=300)
+    return (out / "claims.json").read_bytes()
+
+
+def records(out):
+    return sorted((out / "runs").rglob("*.parquet"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    return out, small(out / "one", 1)
+
+
+def test_two_workers_write_what_one_writes(whole, tmp_path):
+    out, expected = whole
+    assert small(tmp_path / "two", 2) == expected
+    names = [path.relative_to(out / "one") for path in records(out / "one")]
+    assert names == [path.relative_to(tmp_path / "two") for path in records(tmp_path / "two")]
+    assert all(pl.read_parquet(out / "one" / n).equals(pl.read_parquet(tmp_path / "two" / n)) for n in names)
+
+
+def test_after_three_kills_it_writes_what_it_would_have_written(whole, tmp_path):
+    out, expected = whole
+    total, place, more = len(records(out / "one")), tmp_path / "killed", []
+    for part in (0.2, 0.5, 0.8):
+        process = subprocess.Popen([sys.executable, SCRIPT, str(place), "2", *more], env=ENVIRONMENT, process_group=0)
+        until = time.monotonic() + 120
+        while len(records(place)) < part * total and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert process.poll() is None, "it ended before it was killed"
+        os.kill(process.pid, signal.SIGKILL)  # the parent alone: its workers have to see it
+        process.wait()
+        more = ["--resume"]
+        assert _gone(process.pid), "workers outlived their parent"
+    done = {path: path.stat().st_mtime_ns for path in records(place)}
+    assert 0.5 * total < len(done) < total
+    assert small(place, 1, "--resume") == expected
+    assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+
+
+def _gone(group):
+    """Whether a process group is empty, soon."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_result_is_there(whole):
+    out = whole[0] / "one"
+    said = json.loads((out / "claims.json").read_text())
+    assert list(said["claims"]) == ["defect", "binary-tree"] and said["budget"] == "quick"
+    tree = said["claims"]["binary-tree"]
+    assert tree["intervals"]["judged"] == sum(f["p"] is not None for f in tree["findings"]) > 0
+    for name in (*tree["figures"], *said["claims"]["defect"]["figures"]):
+        for suffix in ("pdf", "png", "csv"):
+            assert (out / "figures" / f"{name}.{suffix}").stat().st_size > 0
+    machine = json.loads((out / "machine.json").read_text())
+    assert machine["claims"]["defect"]["seconds"] > 0 and machine["versions"]["numpy"]
+    page = (out / "results.md").read_text()
+    assert "## What we could not confirm" in page and tree["why"].replace("|", "\\|") in page
+    assert machine["date"] in page and "figures/binary_tree.png" in page
+    latex = (out / "claims.tex").read_text()
+    assert latex.count(r"\\") >= 4 and r"\toprule" in latex and "r\\_neg" in latex
+
+
+def constant(mean, name="defect", always=True):
+    """A claim that runs nothing and holds where the mean is above 0."""
+    base = get_claim(name)
+    return Claim(
+        **base._asdict() | {
+            "run": lambda *_: Evidence([Finding("", "", "it", mean)], {}),
+            "decide": lambda fs: Verdict(REPRODUCED if fs[0].mean > 0 else "not reproduced", "so"),
+            "always": always,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("mean", "always", "code"), [(1.0, True, 0), (-1.0, True, 5), (-1.0, False, 0)])
+def test_the_exit_code_says_that_a_claim_that_must_hold_did_not(monkeypatch, tmp_path, mean, always, code):
+    from grpo_prm_cli.main import app
+    from typer.testing import CliRunner
+
+    monkeypatch.setattr(run, "get_claim", lambda name: constant(mean, name, always))
+    out = str(tmp_path / "out")
+    result = CliRunner().invoke(app, ["reproduce", "defect", "--out", out, "--workers", "1"], catch_exceptions=False)
+    assert result.exit_code == code
+    assert "defect" in result.stdout and "results.md" in result.stdout
+    assert [claim["verdict"] for claim in json.loads(Path(out, "claims.json").read_text())["claims"].values()]
+
+
+def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "get_claim", lambda name: constant(1.0, name))
+    for name, resume, seed in (("defect", False, 0), ("bias", True, 0)):
+        options = Options((name,), out=tmp_path / "out", resume=resume, workers=1, seed=seed)
+        reproduce(options, lambda *_: None, lambda outcomes, o=options: write_results(outcomes, o))
+    assert list(json.loads((tmp_path / "out/claims.json").read_text())["claims"]) == ["defect", "bias"]
+    options = Options(("defect",), out=tmp_path / "out", resume=True, workers=1, seed=1)
+    reproduce(options, lambda *_: None, lambda outcomes: write_results(outcomes, options))
+    assert list(json.loads((tmp_path / "out/claims.json").read_text())["claims"]) == ["defect"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(("defekt",)), "No claim is called defekt"),
+        (Options(("defect",), of_a_claim=(("model", "m"),)), "--model is an option of claims that are not run"),
+        (Options(("binary-tree",), seeds=1), "--seeds at least 2"),
+        (Options(("defect",), workers=0), "--workers is at least 1"),
+    ],
+)
+def test_wrong_usage(options, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        reproduce(Options(**{**vars(options), "out": tmp_path / "new"}), lambda *_: None, lambda _: None)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
+    (tmp_path / "claims.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds results already"):
+        reproduce(Options(("defect",), out=tmp_path), lambda *_: None, lambda _: None)
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        reproduce(Options(("defect",), out=file), lambda *_: None, lambda _: None)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_says_what_it_is(name):
+    claim = get_claim(name)
+    assert claim.name == name and set(claim.plans) == set(run.BUDGETS)
+    assert claim.says.endswith(".") and claim.rule.endswith(".") and claim.paper.endswith(".")
+    costs = [claim.cost(claim.plans[budget]) for budget in run.BUDGETS]
+    assert 0 < costs[0] <= costs[1] <= costs[2]

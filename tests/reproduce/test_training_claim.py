@@ -1,0 +1,105 @@
+"""The training claim: planted wins, ties and losses get their words, and a small run is whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from reproduce.at_once import at_once
+
+from grpo_prm.reproduce.claims import pick
+from grpo_prm.reproduce.paired import with_holm
+from grpo_prm.reproduce.rates import Choice
+from grpo_prm.reproduce.training import CLAIM, CONTROLS, Plan, Size, compare
+from grpo_prm.reproduce.training_runs import CURVES, METHODS
+
+TASKS = ("one", "two", "three")
+
+
+def record(level, rng, steps=20):
+    """A run whose accuracy rises to a level."""
+    rows = [(step, "accuracy", level * (step + 1) / steps + 0.002 * rng.normal()) for step in range(steps)]
+    rows += [(step, name, 0.5) for step in range(steps) for name in CURVES[1:]]
+    ends = {"final_accuracy": level + 0.002 * rng.normal(), "final_greedy": level, "final_passed": level}
+    rows += [(steps, name, value) for name, value in ends.items()]
+    return pl.DataFrame(rows, schema=["step", "statistic", "value"], orient="row")
+
+
+def planted(gains, seeds=10, edges=()):
+    """Findings of three tasks, all at .5 but for (task, method) or method in `gains`."""
+    rng, found = np.random.default_rng(5), []
+    for task in TASKS:
+        levels = {m: 0.5 + gains.get((task, m), gains.get(m, 0.0)) for m in METHODS}
+        runs = {m: (Choice(1e-3, m in edges, {}), [record(levels[m], rng) for _ in range(seeds)]) for m in METHODS}
+        found += compare(task, runs)
+    return with_holm(found)
+
+
+def test_a_planted_win_over_grpo_and_every_control():
+    verdict = CLAIM.decide(planted({"p = 1": 0.2}))
+    assert verdict.word == "reproduced" and set(verdict.parts.values()) == {"reproduced"}
+    assert "one +0.2" in verdict.why
+
+
+def test_it_needs_ten_seeds():
+    assert CLAIM.decide(planted({"p = 1": 0.2}, seeds=9)).word == "partly"
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_that_does_as_well(control):
+    assert CLAIM.decide(planted({"p = 1": 0.2, control: 0.2})).word == "partly"
+
+
+def test_most_tasks_decide():
+    assert CLAIM.decide(planted({("one", "p = 1"): 0.2, ("two", "p = 1"): 0.2})).word == "reproduced"
+    verdict = CLAIM.decide(planted({("one", "p = 1"): 0.2}))
+    assert verdict.word == "partly"
+    assert verdict.parts == {"one": "reproduced", "two": "not reproduced", "three": "not reproduced"}
+
+
+def test_losses_and_ties_that_are_sure():
+    assert CLAIM.decide(planted({"p = 1": -0.2})).word == "not reproduced"
+    assert CLAIM.decide(planted({})).word == "not reproduced"
+
+
+def test_what_is_not_sure_says_how_many_seeds_it_needs():
+    rng = np.random.default_rng(0)
+    wide = {m: (Choice(1e-3, False, {}), [record(v, rng) for v in rng.uniform(0.3, 0.7, 5)]) for m in METHODS}
+    verdict = CLAIM.decide(with_holm(compare("one", wide)))
+    assert verdict.word == "not testable here"
+    gains = [f for f in compare("one", wide) if f.what == "p = 1 - p = 0"]
+    half = max((f.high - f.low) / 2 for f in gains)
+    assert f"needs about {int(np.ceil(5 * (half / 0.01) ** 2)):,} seeds" in verdict.why
+
+
+def test_no_verdict_from_an_edge():
+    assert CLAIM.decide(planted({"p = 1": 0.2}, edges={"p = 1"})).word == "not testable here"
+    assert CLAIM.decide(planted({}, edges={"p = 0"})).word == "not testable here"
+    assert ", edge" in CLAIM.decide(planted({}, edges={"p = 0"})).why
+
+
+def test_steps_to_the_peak_of_grpo():
+    rng = np.random.default_rng(1)
+    runs = {m: (Choice(1e-3, False, {}), [record({"p = 1": 1.0}.get(m, 0.5), rng) for _ in range(3)]) for m in METHODS}
+    found = compare("one", runs)
+    steps = {f.what: f.mean for f in pick(found, "p = 1", setting="steps to GRPO's peak")}
+    plain = pick(found, "p = 0", setting="steps to GRPO's peak")[0].mean
+    assert plain >= 19 and 11 <= steps["p = 1"] <= 16
+
+
+@pytest.mark.parametrize("choosing", [0, 1])
+def test_a_small_run_is_whole_and_paired(tmp_path, monkeypatch, choosing):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plan = Plan({"countdown": Size(3, 2, 1e-4, 1, 1)}, ("p = 0", "p = 1"), 2, choosing, 0, 2, not choosing, 4)
+    evidence = CLAIM.run(plan, 0, at_once(tmp_path))
+    findings = with_holm(evidence.findings)
+    assert CLAIM.decide(findings).word in ("partly", "not reproduced", "not testable here")
+    area = [pick(findings, m, setting="area")[0] for m in plan.methods]
+    assert all(f.n == 2 and 0 <= f.mean <= 1 for f in area)
+    first = evidence.tables["training_curves"].filter(statistic="accuracy", step=0)["mean"]
+    assert first[0] == first[1]  # the same model, prompts and draws before the first update
+    assert pick(findings, "p = 0", setting="rate")[0].mean > 0
+    for name, draw in CLAIM.figures.items():
+        if len(evidence.tables[name]):
+            assert draw(evidence.tables[name]).axes
+    assert bool(len(evidence.tables["training_rates"])) == bool(choosing)
