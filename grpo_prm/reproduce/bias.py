@@ -146,7 +146,7 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
     findings = [_finding(row) for row in by_k.iter_rows(named=True)]
     notes = [
         f"First token good with {GOOD:g}; reward 1 with {WORTH['good']:g} behind good, {WORTH['bad']:g} behind bad; "
-        f"second token common with {COMMON:g}. Of 225 such settings this is the one that comes nearest to SPEC's 30 % and 44 %.",
+        f"second token common with {COMMON:g}. Of 225 such settings this is the one nearest to SPEC's 30 % and 44 %.",
         "Numbers are per cent of the mean over groups of |gradient| of the same method, for the logit of the common "
         "alternative: above 0 it pulls toward the mode, below 0 toward uniform. 95 % intervals, delta method.",
         "The pull of p > 0 grows with k as a share of the gradient, so larger groups do not average it out.",

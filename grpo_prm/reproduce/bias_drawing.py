@@ -13,7 +13,7 @@ from ..figures.style import COLUMN, PALETTE, PAPER, REFERENCE, new_axes
 from .drawing import colour
 
 PREFIXES = {"good": PALETTE[2], "bad": PALETTE[1]}
-STYLES = ("-", "--", ":")
+STYLES: Any = ("-", "--", ":")
 
 
 def lines_by_k(table: pl.DataFrame) -> Figure:

@@ -32,7 +32,8 @@ def tree_record(first: int, number: int, seed: int) -> pl.DataFrame:
     """Gaps of batches of random trees, a row for each batch and form."""
     import numpy as np
 
-    from .identity_gaps import gaps, invented_rollouts, tabular_policy
+    from .identity_gaps import gaps
+    from .identity_trees import invented_rollouts, tabular_policy
 
     rows = []
     for batch in range(first, first + number):
@@ -79,9 +80,10 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         "Gaps: |L - L'| over the sum of the absolute terms of L; |g - g'| over |g|. L is written out token by token "
         "with its derivative by hand, L' comes from the forest and the loss that train uses. float64.",
         "Random trees: 3 to 6 groups of 2 to 8 completions with ties, duplicates, strict prefixes, empty completions, "
-        "equal rewards and a seventh masked; a softmax behind every prefix; n counts such batches.",
+        "equal rewards; a seventh masked as truncated; a softmax behind every prefix; n counts such batches.",
         f"Old policy and reference differ from the policy; KL with β = {BETA:g}; clipping at -{CLIP[0]:g} and "
-        f"+{CLIP[1]:g}. The model: GPT-2 of 2 layers, taught a little, then trained with GRPO; n counts models.",
+        f"+{CLIP[1]:g}. The model: GPT-2 of 2 layers (chained arithmetic, taught a little, then "
+        "GRPO on the share of right steps); n counts models.",
         "dapo and bnpo are one formula here: the normaliser is that of the whole step (SPEC).",
         f"A control must show a gap, or the gaps of 0 say nothing: ratios of whole sequences off-policy, old "
         f"log-probabilities off by {NOISE:g} times a normal number for each completion, dropout of 0.1.",
@@ -154,13 +156,14 @@ def draw(table: pl.DataFrame) -> Figure:
         for bound in (HOLDS, BREAKS):
             axes.axvline(bound, color="black", linewidth=0.6, linestyle="--")
         axes.axhline(forms.index(CONTROLS[0]) - 0.5, color=style.REFERENCE, linewidth=0.6)
+        axes.text(2e-17, forms.index(CONTROLS[0]) - 0.35, "controls", va="top", color=style.REFERENCE, style="italic")
         axes.set_xscale("log")
         axes.set_xlim(1e-17, 10)
         axes.set_xticks([1e-16, 1e-9, 1e-3, 1], ["$10^{-16}$", "$10^{-9}$", "$10^{-3}$", "1"])
         axes.minorticks_off()
         axes.set_yticks(range(len(forms)), [form.replace("ratio of a whole sequence", "sequence") for form in forms])
         axes.set_ylim(len(forms) - 0.5, -0.5)
-        axes.set_xlabel("relative gap of the gradient (below the line: controls)")
+        axes.set_xlabel("relative gap of the gradient")
     return figure
 
 

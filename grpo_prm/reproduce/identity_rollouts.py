@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..forest import Floats
-from .identity_gaps import DROPOUT, Gap, Policy, Rollouts, gaps, row_gap
+from .identity_gaps import DROPOUT, MASKED, Gap, Policy, gaps, row_gap
+from .identity_outcome import Rollouts
 
 if TYPE_CHECKING:
     from ..train.config import TrainConfig
     from ..train.packing import Layout
     from ..train.update import Batch
 
-WARM_STEPS, WARM_BATCH = 60, 32  # of demonstrations: enough that completions of one prompt begin alike and then part
-STEPS, RATE, PROMPTS, K = 3, 1e-3, 4, 12  # of GRPO; the last takes `UPDATES` on one batch, so that ratios leave 1
-UPDATES = 3
+WARM_STEPS, WARM_BATCH = 100, 32  # of demonstrations
+STEPS, RATE, PROMPTS, K = 3, 1e-3, 3, 16  # of GRPO; the last takes `UPDATES` on one batch, so that ratios leave 1
+UPDATES = 2
+TEMPERATURE = 0.6  # of sampling alone, as the authors have it: completions go the same way for longer
 LIMIT = 36  # tokens of a whole answer with its end: a completion that writes more is cut off
 DROP = 0.1
 
@@ -42,7 +43,7 @@ def rollout_gaps(seed: int) -> list[Gap]:
     """Gaps of every form and control on the rollouts of a model trained with this seed."""
     rng = np.random.default_rng([seed, 1])
     trained = train(seed)
-    rollouts = rollouts_of(trained.batch)
+    rollouts = rollouts_of(trained.batch, rng)
     found = gaps(rollouts, policy_of(trained), noise=rng.normal(size=len(rollouts.lengths)))
     return [*found, dropout_gap(trained, rollouts, seed)]
 
@@ -91,7 +92,7 @@ def _sampled(model: Any, tokenizer: Any, seed: int, step: int) -> Batch:
     prompts = [tokenizer(prompt.text)["input_ids"] for prompt in asked]
     made = sample(
         model, prompts, K, seed=seed, step=step, names=range(PROMPTS), max_new_tokens=LIMIT,
-        eos=frozenset([tokenizer.eos_token_id]),
+        temperature=TEMPERATURE, eos=frozenset([tokenizer.eos_token_id]),
     )  # fmt: skip
     rewards = [right_steps(text) for text in tokenizer.batch_decode(made.completions)]
     return Batch(prompts, made.completions, K, np.array(rewards), made.truncated)
@@ -111,10 +112,11 @@ def right_steps(text: str) -> float:
     return sum(right) / len(right)
 
 
-def rollouts_of(batch: Batch) -> Rollouts:
-    """The batch as the forms take it; truncated completions are out of the loss."""
+def rollouts_of(batch: Batch, rng: np.random.Generator) -> Rollouts:
+    """The batch as the forms take it; truncated completions are out of the loss, and others at random, as few are."""
     tokens = np.array([token for row in batch.completions for token in row], np.int64)
-    return Rollouts(tokens, batch.lengths, batch.groups, batch.rewards, ~batch.truncated, LIMIT)
+    kept = ~batch.truncated & (rng.random(len(batch.truncated)) > MASKED)
+    return Rollouts(tokens, batch.lengths, batch.groups, batch.rewards, kept, LIMIT)
 
 
 def policy_of(trained: Trained) -> Policy:
@@ -140,7 +142,7 @@ def dropout_gap(trained: Trained, rollouts: Rollouts, seed: int) -> Gap:
         now = _logprobs(trained.model, _layout(trained.batch))
     trained.model.eval()
     old = now.detach()
-    return row_gap(DROPOUT, rollouts, Policy(now, old, old, list(trained.model.parameters())), _array(old))
+    return row_gap(DROPOUT, rollouts, Policy(now, old, old, list(trained.model.parameters())), old.numpy())
 
 
 def _layout(batch: Batch) -> Layout:
@@ -155,7 +157,3 @@ def _logprobs(model: Any, layout: Layout) -> Any:
     """As `packing.token_logprobs`, which is float32 whatever the weights are."""
     outputs = model(input_ids=layout.ids, position_ids=layout.positions, use_cache=False).logits.flatten(0, 1)
     return outputs[layout.source].log_softmax(-1).gather(-1, layout.target[:, None])[:, 0]
-
-
-def _array(values: Any) -> Floats:
-    return values.numpy()
