@@ -189,7 +189,7 @@ def cost(plan: Plan) -> float:
 
 
 def _seconds(groups: int) -> float:
-    return 0.2 + groups / 1_000_000
+    return 0.1 + groups / 2_500_000
 
 
 def draw_by_k(table: pl.DataFrame) -> Figure:

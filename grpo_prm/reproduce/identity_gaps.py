@@ -47,7 +47,7 @@ class Policy(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """|L - L'| / Σ |terms of L|, and |g - g'| / |g|."""
+    """|L - L'| / Σ |terms of L|, and |g - g'| / |g|; NaN where the denominator is 0."""
 
     form: str
     loss: float
@@ -103,7 +103,12 @@ def compare(form: str, policy: Policy, outcome: Form, step: Tensor) -> Gap:
     other = torch.autograd.grad(step, policy.parameters, retain_graph=True)
     size = _norm(one)
     apart = _norm([x - y for x, y in zip(one, other, strict=True)])
-    return Gap(form, abs(outcome.loss - step.item()) / outcome.size, apart / size)
+    return Gap(form, _share(abs(outcome.loss - step.item()), outcome.size), _share(apart, size))
+
+
+def _share(part: float, whole: float) -> float:
+    """NaN for 0/0, which the rule takes for a gap."""
+    return float(part / whole) if whole > 0 else float("nan")
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

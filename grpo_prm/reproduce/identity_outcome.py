@@ -50,9 +50,12 @@ class Rollouts(NamedTuple):
 
     @property
     def telling(self) -> bool:
-        """Some step holds completions in the loss that are better and others that are worse: else nothing is tested."""
-        split = sign_split_sums(self.forest(), self.advantages, self.kept.astype(float))
-        return bool(((split.plus > 0) & (split.minus < 0) & (self.forest().length > 0)).any())
+        """Better and worse completions in the loss share a step and then part: else nothing is tested."""
+        forest = self.forest()
+        split = sign_split_sums(forest, self.advantages, self.kept.astype(float))
+        contested = (split.plus > 0) & (split.minus < 0) & (forest.length > 0)
+        one_sided = (split.plus > 0) ^ (split.minus < 0)
+        return bool((one_sided & (forest.parent >= 0) & contested[forest.parent]).any())
 
     def forest(self) -> Forest:
         """Its trees."""
