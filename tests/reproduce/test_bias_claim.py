@@ -58,7 +58,9 @@ def test_the_gradient_is_that_of_the_trainer(data):
     common = data.draw(st.sampled_from([0.5, 0.7, 0.9]))
     kinds = [(1 - g, 1 - c) for g, c in zip(first, second, strict=True)]
     counts = np.array([[sum(x == at for x in kinds)] for at in product((0, 1), (0, 1))])
-    paid = np.array([[sum(x == at and r for x, r in zip(kinds, rewards, strict=True))] for at in product((0, 1), (0, 1))])
+    paid = np.array(
+        [[sum(x == at and r for x, r in zip(kinds, rewards, strict=True))] for at in product((0, 1), (0, 1))]
+    )
     for _, power, kind in METHODS:
         found = [gradient(b, k, common, power, kind)[0] for b in alternatives(counts, paid, k)]
         np.testing.assert_allclose(found, of_trainer(first, second, rewards, common, power, kind), atol=2e-6)
@@ -100,7 +102,7 @@ def test_the_bias_is_the_expected_one(common):
             assert exact[0] < -5 and exact[1] > 5
         for prefix, value in zip(("good", "bad"), exact, strict=True):
             row = record.filter(method=name, prefix=prefix).row(0, named=True)
-            assert abs(row["bias"] - value) < 4 * row["error"] < 2
+            assert abs(row["bias"] - value) < 4 * row["error"] < 2.5
 
 
 def test_spread_of_the_share():
@@ -120,7 +122,7 @@ def test_what_is_drawn():
 
 
 def test_a_small_plan():
-    plan = Plan((4, 8), 150_000, 4_000)
+    plan = Plan((4, 8), 500_000, 4_000)
     evidence = CLAIM.run(plan, 3, inline)
     verdict = CLAIM.decide(with_holm(evidence.findings))
     assert verdict.word == REPRODUCED, verdict.why
