@@ -80,7 +80,7 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         "Gaps: |L - L'| over the sum of the absolute terms of L; |g - g'| over |g|. L is written out token by token "
         "with its derivative by hand, L' comes from the forest and the loss that train uses. float64.",
         "Random trees: 3 to 6 groups of 2 to 8 completions with ties, duplicates, strict prefixes, empty completions, "
-        "equal rewards; a seventh masked as truncated; a softmax behind every prefix; n counts such batches.",
+        "equal rewards, truncated ones masked; a softmax behind every prefix; n counts such batches.",
         f"Old policy and reference differ from the policy; KL with β = {BETA:g}; clipping at -{CLIP[0]:g} and "
         f"+{CLIP[1]:g}. The model: GPT-2 of 2 layers (chained arithmetic, taught a little, then "
         "GRPO on the share of right steps); n counts models.",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 AGGREGATIONS: tuple[Aggregation, ...] = ("dapo", "bnpo", "grpo", "dr_grpo")
 CLIP = (0.2, 0.28)
 BETA = 0.1
-MASKED = 0.15  # share of completions that are taken out of the loss
 NOISE = 0.1  # of log-probabilities, one number for each completion
 THEOREM, SEQUENCE_ON = "Theorem 1", "ratio of a whole sequence, on-policy"
 SEQUENCE_OFF, BY_ROW, DROPOUT = "ratio of a whole sequence, off-policy", "old probabilities by row", "dropout"

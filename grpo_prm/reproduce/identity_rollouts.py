@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .identity_gaps import DROPOUT, MASKED, Gap, Policy, gaps, row_gap
+from .identity_gaps import DROPOUT, Gap, Policy, gaps, row_gap
 from .identity_outcome import Rollouts
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ UPDATES = 2
 TEMPERATURE = 0.6  # of sampling alone, as the authors have it: completions go the same way for longer
 LIMIT = 36  # tokens of a whole answer with its end: a completion that writes more is cut off
 DROP = 0.1
+MASKED = 0.15  # chance of a completion to be taken out of the loss as if it were truncated
 
 
 class Trained(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .identity_gaps import MASKED, Policy
+from .identity_gaps import Policy
 from .identity_outcome import Rollouts
 
 WORDS, LONGEST = 4, 10
+MASKED = (0.0, 0.15, 0.6)  # chance of a completion to be truncated, one of them for each group
 REWARDS = (
     np.array([0.0, 1.0]), np.array([-1.0, 0.7, 1.0]), np.array([0.0, 0.1, 1 / 3, 0.5, 1.0, -2.0]), np.array([0.7]),
 )  # fmt: skip
@@ -24,8 +25,9 @@ def invented_rollouts(rng: np.random.Generator) -> Rollouts:
             groups += [group] * len(some)
         tokens = np.array([token for row in rows for token in row], np.int64)
         lengths = np.array([len(row) for row in rows], np.int64)
+        kept = rng.random(len(rows)) > rng.choice(MASKED, group + 1)[groups]
         made = Rollouts(
-            tokens, lengths, np.array(groups), np.array(rewards), rng.random(len(rows)) > MASKED, LONGEST
+            tokens, lengths, np.array(groups), np.array(rewards), kept, LONGEST
         )  # fmt: skip
         if made.telling:
             return made
