@@ -38,9 +38,7 @@ def _completions(rng: np.random.Generator, k: int) -> list[list[int]]:
     while len(rows) < k:
         base = rows[rng.integers(len(rows))]
         how = rng.choice(["fresh", "copy", "prefix", "branch"], p=[0.15, 0.15, 0.2, 0.5])
-        kept = {"fresh": [], "copy": base, "prefix": base[: rng.integers(0, len(base) + 1)]}.get(how)
-        if kept is None:
-            kept = base[: rng.integers(0, len(base) + 1)]
+        kept = {"fresh": [], "copy": base}.get(how, base[: rng.integers(0, len(base) + 1)])
         more = rng.integers(0, WORDS, rng.integers(1, LONGEST + 1)).tolist() if how in ("fresh", "branch") else []
         rows.append([*kept, *more][:LONGEST])
     return rows

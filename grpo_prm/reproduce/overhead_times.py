@@ -15,7 +15,7 @@ from ..forest import build_forest, expand
 
 KS = (6, 36)
 WORDS, PART = 150_000, 0.02  # token ids; chance to part from the completion before at each token
-NUMPY, TORCH, REFERENCE = "numpy, as analyze", "torch, as train", "recursion"
+NUMPY, TORCH, REFERENCE = "analyze (numpy)", "train (torch)", "recursion"
 PROMPTS, PROMPT, K, NEW, VOCABULARY = 8, 128, 8, 64, 2_000  # the trainer's named setting
 STEP = "a training step"
 
