@@ -129,6 +129,9 @@ def test_a_small_plan():
     assert CLAIM.cost(plan) > 0 and CLAIM.always
     by_k = {(f.setting, f.what): f.mean for f in evidence.findings}
     assert by_k["k = 8, below good prefixes", "p = 1"] == pytest.approx(-30, abs=1.5)  # SPEC: parent weights
+    for row in evidence.tables["bias_by_k"].iter_rows(named=True):
+        assert (row["high"] - row["bias"]) / row["error"] == pytest.approx(1.96)
+        assert (row["bias"] - row["low"]) / row["error"] == pytest.approx(1.96)
     pull = evidence.tables["bias_pull"]
     assert set(pull["k"]) == {8, 16} and pull["common"].min() == 0.5 and (pull["method"] == "p = 1").all()
     for name, draw in CLAIM.figures.items():

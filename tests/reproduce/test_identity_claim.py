@@ -28,7 +28,7 @@ from grpo_prm.reproduce.identity import (
     findings_of,
     tree_record,
 )
-from grpo_prm.reproduce.identity_gaps import AGGREGATIONS, BETA, BY_ROW, CLIP, CONTROLS, SEQUENCE_OFF, gaps
+from grpo_prm.reproduce.identity_gaps import AGGREGATIONS, BETA, BY_ROW, CLIP, CONTROLS, SEQUENCE_OFF, gaps, row_gap
 from grpo_prm.reproduce.identity_outcome import Rollouts, outcome_form, sequence_outcome_form
 from grpo_prm.reproduce.identity_trees import invented_rollouts, tabular_policy
 
@@ -146,6 +146,43 @@ def test_forms_hold_and_controls_do_not():
             assert gap.loss < 1e-13 and gap.gradient < 1e-12, gap
     for control in (SEQUENCE_OFF, BY_ROW):
         assert np.mean([gap.gradient for gap in found if gap.form == control]) > 0.01
+
+
+def rollouts_of_rows(rows, rewards, kept=None):
+    """One group."""
+    lengths = np.array([len(row) for row in rows])
+    kept = np.ones(len(rows), bool) if kept is None else np.array(kept)
+    return Rollouts(np.concatenate(rows).astype(int), lengths, np.zeros(len(rows), int), np.array(rewards), kept, 9)
+
+
+def test_controls_hold_where_they_should():
+    """Off-policy ratios of sequences that share nothing, and old probabilities that all are off by the same."""
+    rng = np.random.default_rng(0)
+    apart = rollouts_of_rows([[0, 1, 2], [1, 1], [2, 3, 3, 1]], [1.0, 0.0, 0.3])
+    found = gaps(apart, tabular_policy(apart, rng), noise=rng.normal(size=3))
+    assert max(max(gap.loss, gap.gradient) for gap in found) < 1e-13
+    shared = rollouts_of_rows([[0, 1, 2], [0, 1], [0, 3, 3, 1]], [1.0, 0.0, 0.3])
+    policy = tabular_policy(shared, rng)
+    same = row_gap(BY_ROW, shared, policy, policy.old.numpy() + 0.3)
+    assert max(same.loss, same.gradient) < 1e-13
+    found = {gap.form: gap.gradient for gap in gaps(shared, policy, noise=rng.normal(size=3))}
+    assert min(found[SEQUENCE_OFF], found[BY_ROW]) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept", "telling"),
+    [
+        ([[0, 1], [0, 2]], [True, True], True),
+        ([[0], [0, 2]], [True, True], True),
+        ([[0, 1], [0, 2]], [True, False], False),  # no two in the loss share a step
+        ([[0, 1], [0, 1]], [True, True], False),  # they never part
+        ([[0, 1], [1, 1]], [True, True], False),  # nothing is shared
+        ([[], [1, 1]], [True, True], False),
+    ],
+)
+def test_batches_that_test_something(rows, kept, telling):
+    assert rollouts_of_rows(rows, [1.0, 0.0], kept).telling is telling
+    assert not rollouts_of_rows(rows, [1.0, 1.0], kept).telling
 
 
 def test_a_wrong_step_form_is_seen(monkeypatch):
