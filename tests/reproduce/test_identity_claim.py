@@ -31,6 +31,7 @@ from grpo_prm.reproduce.identity import (
 from grpo_prm.reproduce.identity_gaps import AGGREGATIONS, BETA, BY_ROW, CLIP, CONTROLS, SEQUENCE_OFF, gaps, row_gap
 from grpo_prm.reproduce.identity_outcome import Rollouts, outcome_form, sequence_outcome_form
 from grpo_prm.reproduce.identity_trees import invented_rollouts, tabular_policy
+from grpo_prm.train.update import Batch
 
 
 def inline(jobs):
@@ -267,3 +268,9 @@ def test_a_gap_that_is_no_number_is_the_largest():
     table = pl.DataFrame(rows, schema=["batch", "form", "loss", "gradient"], orient="row")
     loss, gradient = findings_of(TREES, table)
     assert loss.mean is not None and loss.mean > 1 and gradient.mean == 2e-16 and gradient.n == 2
+
+
+def test_truncated_completions_of_a_model_are_out_of_the_loss():
+    batch = Batch([[1], [1]], [[3, 4], [3], [5], [6, 7]] * 25, 50, np.arange(100.0), np.array([True, False] * 50))
+    kept = identity_rollouts.rollouts_of(batch, np.random.default_rng(0)).kept
+    assert not kept[::2].any() and 0.7 < kept[1::2].mean() < 1
