@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from .forest import build_forest, expand
 
 Kind = Literal["process-set", "parent", "position", "none"]
 BLOCK = 1 << 24  # tokens compared at a time, which bounds the temporary memory
@@ -29,6 +32,22 @@ def process_set_sizes(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
     attended = attended.bool()
     if not ids.numel():
         return torch.zeros_like(ids, dtype=torch.int64)
+    if ids.device.type == "cpu":
+        return _by_forest(ids, attended, group_size)
+    return _by_pairs(ids, attended, group_size)
+
+
+def _by_forest(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
+    """In time proportional to the shared tokens; for a processor, whose steps cost little."""
+    lengths = attended.sum(1).numpy()
+    forest = build_forest(ids[attended].numpy(), lengths, np.arange(len(lengths)) // group_size)
+    sizes = torch.zeros_like(ids, dtype=torch.int64)
+    sizes[attended] = torch.from_numpy(expand(forest, forest.size)).long()
+    return sizes
+
+
+def _by_pairs(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
+    """Where each pair of completions parts; for an accelerator: few steps, and no look at the data."""
     rows = torch.where(attended, ids, -1).unflatten(0, (-1, group_size))  # (groups, k, T)
     length = ids.shape[1]
     parted = torch.zeros(*rows.shape[:2], length + 1, dtype=torch.int64, device=ids.device)

@@ -15,6 +15,8 @@ import grpo_prm.weights as module
 from grpo_prm.forest import build_forest, expand
 from grpo_prm.weights import lambda_weights, process_set_sizes, token_factors
 
+WAYS = (process_set_sizes, module._by_forest, module._by_pairs)  # on the processor, and on an accelerator
+
 
 def padded(batch):
     """ids and attended of groups of one size, and the mask of the loss, all (rows, T)."""
@@ -41,11 +43,13 @@ def batches(draw, mask="none"):
 @example([[Row([5])] * 3, [Row([5, 5]), Row([5]), Row([])]])
 def test_sizes_are_those_of_the_process_sets(batch):
     ids, attended, _ = padded(batch)
-    sizes = process_set_sizes(ids, attended, len(batch[0]))
     rows = [(group, i) for group in batch for i in range(len(group))]
-    for (group, i), found, on in zip(rows, sizes, attended, strict=True):
-        assert found[on].tolist() == [len(process_set(group, i, t)) for t in range(len(group[i].tokens))]
-        assert not found[~on].any()
+    for way in WAYS:
+        if not ids.numel() and way is not process_set_sizes:
+            continue
+        for (group, i), found, on in zip(rows, way(ids, attended, len(batch[0])), attended, strict=True):
+            assert found[on].tolist() == [len(process_set(group, i, t)) for t in range(len(group[i].tokens))]
+            assert not found[~on].any() and found.dtype == torch.int64
 
 
 @pytest.mark.parametrize("block", [1, 1 << 24])
@@ -56,15 +60,16 @@ def test_tensors_and_arrays_agree_on_a_large_batch(block, monkeypatch):
     ids, attended, _ = padded(batch)
     tokens, lengths, index, _ = flatten(batch)
     forest = build_forest(tokens, lengths, index)
-    found = process_set_sizes(ids, attended, 12)[attended]
+    found = module._by_pairs(ids, attended, 12)[attended]
     assert found.tolist() == expand(forest, forest.size).tolist() and found.unique().numel() > 3
 
 
-def test_memory_is_bounded_whatever_the_group_size():
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_is_bounded_whatever_the_group_size(way):
     """64 completions of 16,384 tokens: the tokens themselves take 8 MB, all pairs of completions would take 550 MB."""
     ids = torch.zeros(64, 16_384, dtype=torch.int64)
     ids[32:, 8_000:] = 1
-    sizes = process_set_sizes(ids, torch.ones_like(ids), 64)
+    sizes = way(ids, torch.ones_like(ids, dtype=torch.bool), 64)
     assert (sizes[:, :8_000] == 64).all() and (sizes[:, 8_000:] == 32).all()
 
 
