@@ -15,7 +15,7 @@ from . import training
 from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, Claim, Evidence, Finding, Verdict, Word, pick
 from .jobs import Do, Job
 from .paired import difference, mean_finding
-from .training import Size, start_jobs
+from .training import ONE_START, Size, start_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,6 +84,8 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         "Cross-prompt: the same for groups put together from different prompts, so what lies above is not boilerplate. "
         "Update scale and cosine: what p = 1 would change (1 and 1: nothing).",
     ]
+    if plan.runs.one_start:
+        notes.append(ONE_START)
     return Evidence(findings, {"overlap_growth": pl.concat(curves)}, notes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +29,8 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
     claims = _kept(out, options) | {outcome.claim.name: _claim(outcome) for outcome in outcomes}
     ordered = {name: claims[name] for name in CLAIMS if name in claims}
     _write(out / "claims.json", _json({"schema_version": 1, **_said(options), "claims": ordered}))
-    machine = _kept_machine(out) | {o.claim.name: _moment(o) for o in outcomes}
+    before = _kept_machine(out)
+    machine = before | {o.claim.name: _moment(o, before.get(o.claim.name)) for o in outcomes[-1:]}
     whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}
     _write(out / "machine.json", _json(whole | {"claims": machine}))
     outcome = outcomes[-1]
@@ -64,8 +65,10 @@ def _claim(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _moment(outcome: Outcome) -> dict[str, Any]:
-    return {"seconds": round(outcome.seconds, 1), **outcome.evidence.timings}
+def _moment(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Seconds of this call and of those that it goes on from, and what was timed."""
+    earlier = before["seconds"] if before else 0.0
+    return {"seconds": round(earlier + outcome.seconds, 1), **outcome.evidence.timings}
 
 
 def _machine() -> dict[str, Any]:

@@ -84,14 +84,14 @@ def test_policies_that_differ_make_it_partly():
 def test_a_small_run_reports_fresh_seeds_at_the_rates_chosen(tmp_path):
     plan = Plan(choosing=3, seeds=4, networks=1, hardest=3, elsewhere=2, steps=6)
     evidence = CLAIM.run(plan, 1, at_once(tmp_path))
-    part = "softmax, SGD"
+    part = "softmax / SGD"
     for name in ("p = 1", "norm-matched"):
         rate = pick(evidence.findings, f"rate of {name}", part=part, setting=HARDEST)[0].mean
         method = next(m for m in METHODS if m.name == name)
         runs = train_trees(paper_tree(1, -1.0), [method], [rate], range(100_000, 100_004), steps=6)
         found = pick(evidence.findings, name, part=part, setting=HARDEST)[0]
         assert found.n == 4 and np.isclose(found.mean, runs.mean(), atol=1e-6)
-    network = pick(evidence.findings, "p = 0", part="tiny GPT-2, Adam")
+    network = pick(evidence.findings, "p = 0", part="tiny GPT-2 / Adam")
     assert [f.n for f in network] == [3, 2, 2, 2, 2, 2]
     assert set(CLAIM.figures) == set(evidence.tables)
     for name, draw in CLAIM.figures.items():
