@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 OUT ?= demo.prm
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench results clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -22,6 +22,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/run.py
+
+results: $(VENV)/.dev
+	$(VENV)/bin/grpo-prm reproduce --budget standard --resume --out results.claims
+	mkdir -p docs/figures && cp results.claims/figures/*.png docs/figures/ && cp results.claims/results.md docs/
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

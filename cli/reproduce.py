@@ -28,8 +28,8 @@ NOT_REPRODUCED = 5
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CLAIM]...",
-        help="identity, overlap, defect, binary-tree, training, bias, overhead, openrs. (default: all)",
+        metavar="CLAIM",
+        help="Any of identity, overlap, defect, binary-tree, training, bias, overhead, openrs. (default: all)",
         show_default=False,
     ),
 ]
@@ -67,8 +67,8 @@ def reproduce(
 ) -> None:
     """Measure the paper's claims again; each gets one of four words: reproduced, partly, not reproduced, not testable.
 
-    Results do not depend on --workers. Every single run leaves a record in OUT/runs, so a run that was cut off goes on
-    with --resume. Exit code 5: a claim that holds whenever the code is right did not.
+    Results do not depend on --workers. Every run leaves a record in OUT/runs, and --resume goes on from there.
+    Exit code 5: a claim that holds whenever the code is right did not.
     """
     from grpo_prm.reproduce.results import write_results
     from grpo_prm.reproduce.run import Options

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..errors import UsageError
+from ..read.sources import find_sources
 from .claims import Claim, Evidence, Verdict
 from .jobs import processes, runner
 from .paired import with_holm
@@ -93,7 +94,7 @@ def reproduce(options: Options, watch: Watch, written: Written) -> list[Outcome]
     Raises:
         UsageError: An unknown claim, an option that no chosen claim has, or a folder that holds results already.
     """
-    claims = [get_claim(name) for name in options.claims or CLAIMS]
+    claims = [get_claim(name) for name in dict.fromkeys(options.claims or CLAIMS)]
     plans = [_plan(claim, options) for claim in claims]
     _check(options, plans)
     total, before = sum(claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)), 0.0
@@ -126,10 +127,20 @@ def _plan(claim: Claim, options: Options) -> Any:
 
 
 def _check(options: Options, plans: Sequence[Any]) -> None:
+    """Refuse what cannot be meant before anything runs."""
     fields = {name for plan in plans for name in plan._fields}
-    for name, value in options.of_a_claim:
-        if value and name not in fields:
-            raise UsageError(f"--{name} is an option of claims that are not run. Leave it out, or name its claim.")
+    given = {name: value for name, value in options.of_a_claim if value}
+    given |= {"seeds": options.seeds} if options.seeds is not None else {}
+    for name in given:
+        if name not in fields:
+            option = {"logs": "log", "eval_data": "eval-data"}.get(name, name)
+            raise UsageError(f"--{option} is an option of claims that are not run. Leave it out, or name its claim.")
+    if ("model" in given) != ("data" in given) or ("eval_data" in given and "model" not in given):
+        raise UsageError("openrs needs --model and --data together. Give both, or none of them and no --eval-data.")
+    if logs := given.get("logs"):
+        if "-" in logs:
+            raise UsageError("--log - is standard input, which several processes cannot read. Name a file.")
+        find_sources(logs)
     out = options.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from grpo_prm.errors import UsageError
+from grpo_prm.errors import GrpoPrmError, UsageError
 from grpo_prm.reproduce import run
 from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
 from grpo_prm.reproduce.results import write_results
@@ -136,12 +136,18 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
     [
         (Options(("defekt",)), "No claim is called defekt"),
         (Options(("defect",), of_a_claim=(("model", "m"),)), "--model is an option of claims that are not run"),
+        (Options(("overlap",), of_a_claim=(("eval_data", ("m",)),)), "--eval-data is an option of claims that are not"),
+        (Options(("openrs",), of_a_claim=(("model", "m"),)), "--model and --data together"),
+        (Options(("openrs",), of_a_claim=(("eval_data", ("m",)),)), "--model and --data together"),
+        (Options(("overlap",), of_a_claim=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
+        (Options(("overlap",), of_a_claim=(("logs", ("-",)),)), "standard input"),
+        (Options(("defect",), seeds=5), "--seeds is an option of claims that are not run"),
         (Options(("binary-tree",), seeds=1), "--seeds at least 2"),
         (Options(("defect",), workers=0), "--workers is at least 1"),
     ],
 )
 def test_wrong_usage(options, said, tmp_path):
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(GrpoPrmError, match=said):
         reproduce(Options(**{**vars(options), "out": tmp_path / "new"}), lambda *_: None, lambda _: None)
     assert not (tmp_path / "new").exists()
 
