@@ -81,8 +81,12 @@ def reproduce(
         claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers or os.cpu_count() or 1, out=out,
         resume=resume, seed=seed, of_a_claim=tuple(own.items()),
     )  # fmt: skip
-    with cost_bar() as watch:
-        outcomes = run(options, watch, lambda so_far: write_results(so_far, options))
+    try:
+        with cost_bar() as watch:
+            outcomes = run(options, watch, lambda so_far: write_results(so_far, options))
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo("go on with the same command and --resume", err=True)
+        raise
     _say(outcomes, out)
     if any(o.claim.always and o.verdict.word != "reproduced" for o in outcomes):
         raise typer.Exit(NOT_REPRODUCED)

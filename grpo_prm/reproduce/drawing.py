@@ -170,16 +170,6 @@ def _lines(methods: Sequence[str]) -> list[tuple[Any, str]]:
     return [(Line2D([], [], color=colour(method)), method) for method in methods]
 
 
-def difference_rows(table: pl.DataFrame, label: str) -> Figure:
-    """Differences between methods with intervals, a panel for each part, a colour for what is subtracted.
-
-    Args:
-        table: As for `interval_rows`; `method` is `ONE - OTHER`.
-        label: Of the axis of values.
-    """
-    return interval_rows(table, label, zero=True)
-
-
 def curve_grid(table: pl.DataFrame) -> Figure:
     """Mean curves with bands: a row for each statistic, a column for each part.
 

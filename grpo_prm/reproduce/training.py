@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,10 +24,8 @@ from .claims import (
 from .jobs import Do, Job
 from .paired import difference, mean_finding, seeds_needed
 from .rates import Choice, choose_rates
-from .training_runs import CURVES, METHODS, SAMPLES, curve, start_record, training_record, value
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .training_drawing import BESIDE, curves_table, draw_curves, draw_gains, draw_rates, gains_table, rates_table
+from .training_runs import METHODS, SAMPLES, curve, start_record, training_record, value
 
 CHOOSING = 50_000  # seeds from here on choose rates; those below are reported
 WARM = 40_000  # seed of a warm start that all seeds share
@@ -117,7 +115,12 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         start = [record["accuracy"][0] for (of, warm), record in before.items() if of == task and warm < CHOOSING]
         findings.append(mean_finding(task, "", "before training", start))
         findings += compare(task, mine)
-    return Evidence(findings, _tables(plan, findings, records, choices), _notes(plan))
+    tables = {
+        "training": gains_table(findings),
+        "training_curves": curves_table({(run.task, run.method, run.seed): r for run, r in records.items()}),
+        "training_rates": rates_table({key: choice.scores for key, choice in choices.items()}),
+    }
+    return Evidence(findings, tables, _notes(plan))
 
 
 def start_jobs(plan: Plan, seed: int) -> dict[tuple[str, int], Job]:
@@ -198,7 +201,7 @@ def compare(task: str, runs: Mapping[str, tuple[Choice, list[pl.DataFrame]]]) ->
     of = {method: _measures(records, runs["p = 0"][1]) for method, (_, records) in runs.items()}
     findings = [
         mean_finding(task, measure, method, of[method][measure])
-        for measure in (*MEASURES, *SHOWN, *CURVES[2:6])
+        for measure in (*MEASURES, *SHOWN, *BESIDE[1:])
         for method in runs
     ]
     findings += [
@@ -226,7 +229,7 @@ def _measures(records: list[pl.DataFrame], plain: list[pl.DataFrame]) -> dict[st
         f"pass@{SAMPLES}": [value(record, "final_passed") for record in records],
         "steps to GRPO's peak": [_reaches(line, their) for line, their in zip(accuracy, theirs, strict=True)],
     }
-    return found | {name: [_known_mean(curve(record, name)) for record in records] for name in CURVES[2:6]}
+    return found | {name: [_known_mean(curve(record, name)) for record in records] for name in BESIDE[1:]}
 
 
 def _known_mean(values: np.ndarray) -> float:
@@ -301,57 +304,6 @@ def _notes(plan: Plan) -> list[str]:
     else:
         notes.append("All methods train at one fixed rate: no grid was searched.")
     return notes
-
-
-def _tables(
-    plan: Plan,
-    findings: Sequence[Finding],
-    records: Mapping[Run, pl.DataFrame],
-    choices: Mapping[tuple[str, str], Choice],
-) -> dict[str, pl.DataFrame]:
-    rows = []
-    for task, method, statistic in product(plan.sizes, plan.methods, CURVES):
-        lines = [r for run, r in records.items() if (run.task, run.method) == (task, method)]
-        values = np.stack([curve(line, statistic) for line in lines])
-        known = np.isfinite(values).all(axis=0)
-        steps, values = np.flatnonzero(known), values[:, known]
-        half = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(len(steps))
-        mean = values.mean(axis=0)
-        columns = {"step": steps, "mean": mean, "low": mean - half, "high": mean + half}
-        names = {"panel": pl.lit(task), "method": pl.lit(method), "statistic": pl.lit(statistic)}
-        rows.append(pl.DataFrame(columns).with_columns(**names))
-    gains = [(f.part, f.setting, f.what, f.mean, f.low, f.high) for f in findings if " - " in f.what]
-    scores = [(*key, rate, score) for key, choice in choices.items() for rate, score in choice.scores.items()]
-    return {
-        "training": pl.DataFrame(gains, schema=["panel", "row", "method", "mean", "low", "high"], orient="row"),
-        "training_curves": pl.concat(rows),
-        "training_rates": pl.DataFrame(
-            scores,
-            schema={"panel": pl.String, "method": pl.String, "rate": pl.Float64, "score": pl.Float64},
-            orient="row",
-        ),
-    }
-
-
-def draw_gains(table: pl.DataFrame) -> Figure:
-    """Paired differences with intervals, a panel for each task."""
-    from .drawing import difference_rows
-
-    return difference_rows(table, "difference")
-
-
-def draw_curves(table: pl.DataFrame) -> Figure:
-    """Accuracy, overlap, update scale, cosine and gradient norm over steps: a row for each, a column for each task."""
-    from .drawing import curve_grid
-
-    return curve_grid(table.filter(pl.col("statistic").is_in([CURVES[0], *CURVES[2:6]])))
-
-
-def draw_rates(table: pl.DataFrame) -> Figure:
-    """Score of every rate on the seeds for choosing."""
-    from .drawing import rate_curves
-
-    return rate_curves(table, "accuracy")
 
 
 def cost(plan: Plan) -> float:
