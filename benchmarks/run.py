@@ -16,8 +16,9 @@ from analyze_times import ids_table, many_table, text_table
 from forest_times import speed_table, tail_table
 from start_times import start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
+from tree_times import trees_table
 
-PARTS = ("start", "forest", "tail", "analyze", "text", "many", "trl", "overhead", "packing")
+PARTS = ("start", "forest", "tail", "analyze", "text", "many", "trl", "overhead", "packing", "trees")
 SHAPES = [(300, 6, 1750), (100, 36, 1750)]
 QUICK_SHAPES = [(30, 6, 400), (10, 36, 400)]
 
@@ -59,6 +60,7 @@ def tables(parts: list[str] | tuple[str, ...], folder: Path, quick: bool, long: 
         "trl": lambda: trl_table([NAMED] if quick else BESIDE, 1 if quick else 5, 1 if quick else 3),
         "overhead": lambda: overhead_table(3 if quick else 30),
         "packing": lambda: packing_table([0.75] if quick else [0.0, 0.25, 0.5, 0.75, 0.95], 1 if quick else 3),
+        "trees": lambda: trees_table(2, 5, 2) if quick else trees_table(20, 100, 10),
     }
     for number, part in enumerate(parts, 1):
         print(f"{number}/{len(parts)} {part}", file=sys.stderr)
