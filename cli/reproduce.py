@@ -77,9 +77,10 @@ def reproduce(
     from .progress import cost_bar
 
     own = {"logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ())}
+    workers = (os.cpu_count() or 1) if workers is None else workers
     options = Options(
-        claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers or os.cpu_count() or 1, out=out,
-        resume=resume, seed=seed, of_a_claim=tuple(own.items()),
+        claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers, out=out, resume=resume, seed=seed,
+        of_a_claim=tuple(own.items()),
     )  # fmt: skip
     try:
         with cost_bar() as watch:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+BLOCK = 100_000  # groups at a time
+
+
 class Change(NamedTuple):
     """Expected change of log π(target) in one step of rate 1, in all and by decision on the way, with its error.
 
@@ -47,10 +50,15 @@ def exact_change(tree: Tree, k: int, power: float, kind: Kind = "process-set") -
 
 def sampled_change(tree: Tree, k: int, power: float, kind: Kind = "process-set", *, groups: int, seed: int) -> Change:
     """Over so many groups drawn at random."""
-    rng = np.random.default_rng(seed)
-    changes = _changes(tree, rng.multinomial(k, np.full(len(tree.rewards), 1 / len(tree.rewards)), groups), power, kind)
-    total = changes.sum(1)
-    return Change(float(total.mean()), changes.mean(0), float(total.std(ddof=1) / np.sqrt(groups)))
+    rng, leaves = np.random.default_rng(seed), len(tree.rewards)
+    sums, squares = np.zeros(tree.depth), 0.0
+    for begin in range(0, groups, BLOCK):
+        counts = rng.multinomial(k, np.full(leaves, 1 / leaves), min(BLOCK, groups - begin))
+        changes = _changes(tree, counts, power, kind)
+        sums, squares = sums + changes.sum(0), squares + (changes.sum(1) ** 2).sum()
+    total = sums.sum() / groups
+    spread = (squares - groups * total**2) / (groups - 1)
+    return Change(float(total), sums / groups, float(np.sqrt(spread / groups)))
 
 
 def _changes(tree: Tree, counts: np.ndarray, power: float, kind: Kind) -> Floats:
@@ -117,12 +125,14 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
 
 def _finding(row: dict, plan: Plan) -> Finding:
     """The sum over the decisions, with 1.96 standard errors where groups were drawn."""
-    half = 1.96 * row["error"]
-    sampled = row["depth"] == SAMPLED
-    return Finding(
-        "", f"depth {row['depth']}", row["method"], row["change"], row["change"] - half, row["change"] + half,
-        plan.groups if sampled else 0, note="" if sampled else "exact",
-    )  # fmt: skip
+    from scipy.special import ndtr
+
+    half, judged = 1.96 * row["error"], row["method"] in ("p = 0", "p = 1")
+    ends = (row["change"], row["change"] - half, row["change"] + half)
+    if row["depth"] != SAMPLED:
+        return Finding("", f"depth {row['depth']}", row["method"], *ends, note="exact")
+    p = float(2 * ndtr(-abs(row["change"]) / row["error"])) if judged else None
+    return Finding("", f"depth {SAMPLED}", row["method"], *ends, plan.groups, p)
 
 
 def decide(findings: Sequence[Finding]) -> Verdict:

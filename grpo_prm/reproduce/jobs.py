@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import polars as pl
 
 from .. import __version__
 from ..atomic import atomic
+from ..errors import UsageError
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 KEY = "grpo_prm_job"
@@ -104,6 +106,11 @@ def run_jobs(jobs: Sequence[Job], folder: Path, pool: Executor, told: Told) -> l
         for future in as_completed(left):
             future.result()
             told(left[future].cost, left[future].name)
+    except BrokenProcessPool:
+        raise UsageError(
+            "A process ended without a word, as one does that is killed for its memory. Go on with --resume and fewer "
+            "--workers."
+        ) from None
     finally:
         for future in left:
             future.cancel()
@@ -132,7 +139,19 @@ def _made_of(path: Path) -> str | None:
 def _make(folder: Path, job: Job) -> None:
     """In a worker: run a job, and write its record whole or not at all."""
     work = folder / f"{job.name}.run"
+    if job.works_in:
+        _begin_in(work, _key(job))
     table = job.make(**job.arguments, **({"folder": work} if job.works_in else {}))
     with atomic(_path(folder, job)) as part:
         table.write_parquet(part, compression="zstd", metadata={KEY: _key(job)})
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _begin_in(work: Path, key: str) -> None:
+    """Keep what an earlier try of the same job left in its folder, and nothing else."""
+    known = work / "job.json"
+    if work.exists() and (not known.exists() or known.read_text(encoding="utf-8") != key):
+        shutil.rmtree(work)
+    if not known.exists():
+        with atomic(known) as part:
+            part.write_text(key, encoding="utf-8")

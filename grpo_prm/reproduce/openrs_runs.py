@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..errors import InputError
+from ..errors import GrpoPrmError, InputError
 from ..tasks import END, Prompt, Task, Warm
 from .training_runs import METHODS
 
@@ -34,7 +34,7 @@ def openrs_record(
         method: Of `METHODS`.
         settings: Fields of `TrainConfig` other than those of the method; without a `model` a tiny one is made.
         data: Problems with answers; None: those of the tiny model.
-        benchmarks: Files like the data, or names of hub sets.
+        benchmarks: Files like the data, or names of hub sets (their split `test`, else `train`).
         held_out: Problems of the data that validate and are not trained on.
         folder: Run folder.
 
@@ -52,6 +52,7 @@ def openrs_record(
     if not given.get("model"):
         given["model"], data, benchmarks = _tiny(local, int(given["seed"]))
     training, validation = _split(str(data), held_out, local)
+    judged = [_written(name, local) for name in benchmarks]  # before a long run, not after it
     config = make_config({**given, "data": str(training), "eval_data": str(validation), "eval_prompts": held_out})
     train(config, resume=(folder / "checkpoints").exists())
     rows = []
@@ -61,7 +62,7 @@ def openrs_record(
         else:
             rows.append((line["step"], "reward", line["reward"]))
             rows.append((line["step"], "tokens_per_second", line["time"]["tokens_per_second"]))
-    rows += [(config.steps, f"benchmark/{name}", value) for name, value in _benchmarks(config, folder, benchmarks)]
+    rows += [(config.steps, f"benchmark/{name}", value) for name, value in _benchmarks(config, folder, judged)]
     schema = {"step": pl.Int64, "statistic": pl.String, "value": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row", strict=False)
 
@@ -84,7 +85,20 @@ def _split(data: str, held_out: int, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[str]) -> list[tuple[str, float]]:
+def _written(name: str, folder: Path) -> Path:
+    """A benchmark as a file."""
+    from ..train.data import load_prompts
+
+    try:
+        rows = load_prompts(name, PROBLEM, ANSWER, tokenizer=_Words(), split="test")
+    except (GrpoPrmError, ValueError):
+        rows = load_prompts(name, PROBLEM, ANSWER, tokenizer=_Words())
+    path = folder / f"benchmark-{name.replace('/', '-').removesuffix('.jsonl')}.jsonl"
+    path.write_text("".join(json.dumps(row.row, default=str) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[Path]) -> list[tuple[str, float]]:
     """Greedy accuracy of the trained model on every benchmark."""
     from ..train.checkpoint import restore
     from ..train.evaluate import evaluate
@@ -94,13 +108,13 @@ def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[str]) -> list[tu
 
     found = []
     for name in benchmarks:
-        policy, problem = open_problem(replace(config, eval_data=name, eval_prompts=1_000_000), nobody)
+        policy, problem = open_problem(replace(config, eval_data=str(name), eval_prompts=1_000_000), nobody)
         restore(folder, make_training(policy, config))
         right = evaluate(
             policy.model, policy.tokenizer, problem.held_out, problem.right,
             max_new_tokens=config.max_new_tokens, eos=policy.ends, batch=32,
         )  # fmt: skip
-        found.append((Path(name).stem, float(right.mean or 0.0)))
+        found.append((name.stem.removeprefix("benchmark-"), float(right.mean or 0.0)))
     return found
 
 

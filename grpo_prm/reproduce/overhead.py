@@ -133,7 +133,7 @@ CLAIM = Claim(
     rule="reproduced if at k = 6 and k = 36 the weights of analyze and those of train take no longer per token than a "
     "recursion timed in the same run, and those of train at most 1 % of a step; else not reproduced.",
     plans={
-        "quick": Plan(rounds=5, length=1750, completions=144, steps=1),
+        "quick": Plan(rounds=5, length=1750, completions=144, steps=3),
         "standard": Plan(rounds=15, length=1750, completions=288, steps=5),
         "full": Plan(rounds=30, length=1750, completions=1152, steps=10),
     },

@@ -59,7 +59,7 @@ def overhead_record(rounds: int, length: int, completions: int, steps: int, seed
     for k in KS:
         tokens = invented(np.random.default_rng([seed, k]), completions // k, k, length)
         rows += [(f"k = {k}", way, seconds / tokens.size) for way, seconds in time_weights(tokens, rounds).items()]
-    rows += [(STEP, part, seconds) for part, seconds in time_step(steps, rounds).items()]
+    rows += [(STEP, part, seconds) for part, seconds in time_step(steps).items()]
     return pl.DataFrame(rows, schema=["setting", "what", "seconds"], orient="row")
 
 
@@ -99,7 +99,7 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
     return _least(ways, rounds)
 
 
-def time_step(steps: int, rounds: int) -> dict[str, float]:
+def time_step(steps: int) -> dict[str, float]:
     """Least seconds of a step of the trainer (Qwen2, 4 layers of 128, random weights), its weights and its figures."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -136,13 +136,13 @@ def time_step(steps: int, rounds: int) -> dict[str, float]:
     batch = step()  # warms up
     ids = pad_sequence([torch.tensor(row) for row in batch.completions], batch_first=True)
     attended = torch.arange(ids.shape[1]) < torch.from_numpy(batch.lengths)[:, None]
-    found = _least({"step": step}, steps)
-    return found | _least(
+    return _least(
         {
+            "step": step,
             "weights": lambda: lambda_weights(ids, attended, K),
             "step figures": lambda: step_figures(batch, batch_advantages(batch, config)),
         },
-        10 * rounds,
+        steps,
     )
 
 

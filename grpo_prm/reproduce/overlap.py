@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -11,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from ..interval import FEW_CLUSTERS, cluster_sums, resampled_sums, wilson
+from ..read.sources import find_sources
 from . import training
 from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, Claim, Evidence, Finding, Verdict, Word, pick
 from .jobs import Do, Job
-from .paired import difference, mean_finding
+from .paired import bands, difference, mean_finding
 from .training import ONE_START, Size, start_jobs
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = ("step", "k", "prompt_key", "tokens", "non_trivial", "scale_1", "norm_0", "norm_1", "dot_1")
 OVERLAP = "intermediate_proportion"
 GROWTH, BEYOND = "last - first third", "intermediate - cross-prompt"
+LOG = "a log"  # the setting of what is no task of ours
 ENOUGH = 0.9  # share of non-trivial trees
 
 
@@ -68,15 +72,15 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
     do(list(starts.values()))
     runs = list(product(plan.runs.sizes, range(plan.seeds)))
     records = do([_job(task, n, plan, seed) for task, n in runs])
-    logs = do([Job(f"overlap/log-{n}", log_record, {"log": log}, 5) for n, log in enumerate(plan.logs)])
+    logs = do([Job(f"overlap/log-{_stamp(log)}", log_record, {"log": log}, 5) for log in plan.logs])
     findings, curves = [], []
     for task in plan.runs.sizes:
         mine = [record for (of, _), record in zip(runs, records, strict=True) if of == task]
         findings += of_runs(task, mine)
-        curves.append(_curves(pl.concat(mine)).with_columns(panel=pl.lit(task)))
+        curves.append(_curves(mine).with_columns(panel=pl.lit(task)))
     for log, record in zip(plan.logs, logs, strict=True):
-        findings += of_log(Path(log).name, record, seed)
-        curves.append(_curves(record).with_columns(panel=pl.lit(Path(log).name)))
+        findings += of_log(log, record, seed)
+        curves.append(_curves([record]).with_columns(panel=pl.lit(log)))
     sizes = "; ".join(f"{task} {s.steps} steps of {s.prompts} prompts" for task, s in plan.runs.sizes.items())
     notes = [
         f"GRPO (p = 0), k = {plan.runs.group_size}, {plan.seeds} seeds a task: {sizes}. Intervals of the trainer's "
@@ -87,6 +91,12 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
     if plan.runs.one_start:
         notes.append(ONE_START)
     return Evidence(findings, {"overlap_growth": pl.concat(curves)}, notes)
+
+
+def _stamp(log: str) -> str:
+    """What the files of a log are known by: one that has changed is read again."""
+    seen = [(str(f.path), f.path.stat().st_size, f.path.stat().st_mtime_ns) for f in find_sources([log])]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:12]
 
 
 def _job(task: str, n: int, plan: Plan, seed: int) -> Job:
@@ -113,13 +123,18 @@ def of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
 def of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
     """The same of one log, with percentile intervals over its prompts."""
     sums = {part: _clusters(take(record)) for part, take in PARTS.items()}
-    return [
+    found = [
         _non_trivial(name, record),
-        *(Finding(name, "", part, _mean(take(record))) for part, take in PARTS.items()),
+        *(Finding(name, "", part, _known(_mean(take(record)))) for part, take in PARTS.items()),
         _apart(name, BEYOND, sums["intermediate"], sums["cross-prompt"], seed),
         _apart(name, GROWTH, sums["last third"], sums["first third"], seed),
-        *(Finding(name, "", what, update(own(record))) for what, update in UPDATES.items()),
+        *(Finding(name, "", what, _known(update(own(record)))) for what, update in UPDATES.items()),
     ]
+    return [finding._replace(setting=LOG) for finding in found]
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def own(record: pl.DataFrame) -> pl.DataFrame:
@@ -141,17 +156,21 @@ PARTS = {
     "last third": lambda record: _third(record, last=True),
 }
 UPDATES = {
-    "update scale": lambda groups: groups["scale_1"].sum() / max(groups["tokens"].sum(), 1),
+    "update scale": lambda groups: _sum(groups, "scale_1") / max(_sum(groups, "tokens"), 1),
     "update cosine": lambda groups: (
-        groups["dot_1"].sum() / np.sqrt(max(groups["norm_0"].sum() * groups["norm_1"].sum(), 1e-300))
+        _sum(groups, "dot_1") / np.sqrt(max(_sum(groups, "norm_0") * _sum(groups, "norm_1"), 1e-300))
     ),
 }
 
 
+def _sum(groups: pl.DataFrame, column: str) -> float:
+    return float(groups[column].to_numpy().sum())
+
+
 def _mean(groups: pl.DataFrame) -> float:
     """Mean intermediate proportion over groups; NaN without any."""
-    mean = groups[OVERLAP].mean()
-    return float(mean) if isinstance(mean, float) else float("nan")
+    values = groups[OVERLAP].drop_nulls().to_numpy()
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _non_trivial(part: str, record: pl.DataFrame) -> Finding:
@@ -188,24 +207,26 @@ def _apart(part: str, what: str, one: np.ndarray, other: np.ndarray, seed: int) 
 
 def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
-    parts = {part: _holds(findings, part) for part in dict.fromkeys(f.part for f in findings)}
-    there, grown = all(h[0] for h in parts.values()), [h[1] for h in parts.values()]
-    word = REPRODUCED if there and all(grown) else PARTLY if there and any(grown) else NOT_REPRODUCED
-    said = "; ".join(_said(findings, part) for part in parts)
-    return Verdict(word, said, {part: _word(*holds) for part, holds in parts.items()})
+    parts = list(dict.fromkeys(f.part for f in findings))
+    words = {part: _word(findings, part) for part in parts}
+    ours = {words[f.part] for f in findings if f.setting != LOG}
+    if NOT_TESTABLE in ours or not ours:
+        word = NOT_TESTABLE
+    elif NOT_REPRODUCED in ours or ours == {PARTLY}:
+        word = NOT_REPRODUCED
+    else:
+        word = REPRODUCED if ours == {REPRODUCED} else PARTLY
+    return Verdict(word, "; ".join(_said(findings, part) for part in parts), words)
 
 
-def _holds(findings: Sequence[Finding], part: str) -> tuple[bool, bool | None]:
-    """Trees are non-trivial and overlap is more than boilerplate; overlap grows (None: that cannot be seen)."""
+def _word(findings: Sequence[Finding], part: str) -> Word:
+    """Of a task or a log: partly where the trees are there and more than boilerplate, and overlap does not grow."""
     shape, beyond, growth = (pick(findings, what, part=part)[0] for what in ("non-trivial", BEYOND, GROWTH))
-    there = shape.low is not None and shape.low > ENOUGH and beyond.above
-    return there, None if growth.low is None else growth.above
-
-
-def _word(there: bool, grown: bool | None) -> Word:
-    if not there:
+    if any(finding.low is None for finding in (shape, beyond, growth)):
+        return NOT_TESTABLE
+    if not ((shape.low or 0) > ENOUGH and beyond.above):
         return NOT_REPRODUCED
-    return NOT_TESTABLE if grown is None else REPRODUCED if grown else PARTLY
+    return REPRODUCED if growth.above else PARTLY
 
 
 def _said(findings: Sequence[Finding], part: str) -> str:
@@ -217,14 +238,21 @@ def _said(findings: Sequence[Finding], part: str) -> str:
     return f"{part}: {100 * share:.1f} % of the tokens intermediate, which {way} ({100 * growth.mean:+.1f} points)"
 
 
-def _curves(record: pl.DataFrame) -> pl.DataFrame:
-    """Mean intermediate proportion of every step, of groups and pseudo-groups, with 1.96 standard errors."""
+def _curves(records: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Mean intermediate proportion of every step, of groups and pseudo-groups, with Student's intervals.
+
+    They are over runs where there are several, else over the groups of the step.
+    """
     kind = pl.when(pl.col("k").is_null()).then(pl.lit("cross-prompt")).otherwise(pl.lit("groups"))
-    value = pl.col(OVERLAP)
-    half = 1.96 * value.std().fill_null(0.0) / value.count().sqrt()
-    made = record.filter(value.is_not_null()).group_by(kind.alias("method"), "step")
-    table = made.agg(mean=value.mean(), low=value.mean() - half, high=value.mean() + half)
-    return table.sort("method", "step", descending=[True, False])
+    named = [record.with_columns(method=kind).filter(pl.col(OVERLAP).is_not_null()) for record in records]
+    rows = []
+    for method in ("groups", "cross-prompt"):
+        of = [record.filter(method=method) for record in named]
+        for step in sorted({step for record in of for step in record["step"].drop_nulls().to_list()}):
+            values = [record.filter(step=step)[OVERLAP].to_numpy() for record in of]
+            units = values[0] if len(of) == 1 else np.array([some.mean() for some in values if len(some)])
+            rows.append((method, step, *(float(end[0]) for end in bands(units[:, None]))))
+    return pl.DataFrame(rows, schema=["method", "step", "mean", "low", "high"], orient="row")
 
 
 def draw(table: pl.DataFrame) -> Figure:
@@ -259,7 +287,8 @@ CLAIM = Claim(
     "depth and intermediate proportion grow over training.",
     rule=f"reproduced if on every task the Wilson low of the non-trivial share (k >= 3) is above {ENOUGH}, the "
     "intermediate proportion minus that of cross-prompt groups has its low end above 0, and so has its last third of "
-    "training minus the first; partly if the first two hold and overlap grows on some; else not reproduced.",
+    "training minus the first; partly if the first two hold and overlap grows on some; else not reproduced. A log of "
+    "yours has a word of its own and does not change that of the claim.",
     plans={"quick": Plan(QUICK, 5), "standard": Plan(STANDARD, 5), "full": Plan(FULL, 10)},
     cost=cost,
     run=run,

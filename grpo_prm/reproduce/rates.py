@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-PLATEAU = 0.005  # scores closer than this to the best are as good, and the rate in the middle of them is taken
+PLATEAU = 0.005  # neighbours of the best rate whose scores are closer than this are as good
 
 Key = TypeVar("Key", bound=tuple)  # a method, and where it is used
 
@@ -15,13 +15,18 @@ class Choice(NamedTuple):
 
     Attributes:
         rate: The one chosen.
-        edge: It lies at an edge of the grid that was searched: a better one may lie beyond.
+        edge: It lies at an edge of the grid that was searched: a better one may lie beyond; None: none was searched.
         scores: Mean score of every rate that was tried, in order.
     """
 
     rate: float
-    edge: bool
+    edge: bool | None
     scores: dict[float, float]
+
+    @property
+    def note(self) -> str:
+        """Why nothing can be decided at this rate, or nothing."""
+        return "one rate" if self.edge is None else "edge" if self.edge else ""
 
 
 def choose_rates(
@@ -39,22 +44,34 @@ def choose_rates(
     for _ in range(widen + 1):
         for (key, rate), value in zip(pairs, score(pairs), strict=True):
             found[key][rate] = value
-        choices = {key: _choose(scores) for key, scores in found.items()}
-        pairs = [(key, _beyond(c, grids[key][1] / grids[key][0])) for key, c in choices.items() if c.edge]
+        pairs = [(key, beyond) for key, s in found.items() if (beyond := _beyond(s, grids[key][1] / grids[key][0]))]
         if not pairs:
             break
-    return choices
+    return {key: _choose(scores) for key, scores in found.items()}
 
 
 def _choose(scores: dict[float, float]) -> Choice:
+    """The middle one of the rates around the best that are as good."""
     rates = sorted(scores)
-    best = max(scores.values())
-    good = [n for n, rate in enumerate(rates) if scores[rate] >= best - PLATEAU]
-    at = min(good, key=lambda n: (abs(2 * n - len(rates) + 1), -scores[rates[n]]))
+    low = high = _best(scores, rates)
+    least = scores[rates[low]] - PLATEAU
+    while low > 0 and scores[rates[low - 1]] >= least:
+        low -= 1
+    while high + 1 < len(rates) and scores[rates[high + 1]] >= least:
+        high += 1
+    at = (low + high + (low == 0)) // 2  # away from an edge, where the middle lies between two
     return Choice(rates[at], at in (0, len(rates) - 1), {rate: scores[rate] for rate in rates})
 
 
-def _beyond(choice: Choice, step: float) -> float:
-    """The next rate on the side where the best one lies; rounded, so that its name is short."""
-    rate = choice.rate * step if choice.rate == max(choice.scores) else choice.rate / step
-    return float(f"{rate:.3g}")
+def _beyond(scores: dict[float, float], step: float) -> float | None:
+    """The next rate on the side of the edge where the best one lies, None where it lies inside; short to write."""
+    rates = sorted(scores)
+    best = _best(scores, rates)
+    if 0 < best < len(rates) - 1:
+        return None
+    return float(f"{rates[best] * step if best else rates[best] / step:.3g}")
+
+
+def _best(scores: dict[float, float], rates: Sequence[float]) -> int:
+    """Place of the best rate; of equal ones that nearest to the middle."""
+    return max(range(len(rates)), key=lambda n: (scores[rates[n]], -abs(2 * n - len(rates) + 1)))

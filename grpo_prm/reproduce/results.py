@@ -26,10 +26,11 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
     on the moment is in machine.json and on the page.
     """
     out = options.out
-    claims = _kept(out, options) | {outcome.claim.name: _claim(outcome) for outcome in outcomes}
+    claims_before = _kept(out, options)
+    claims = claims_before | {outcome.claim.name: _claim(outcome) for outcome in outcomes}
     ordered = {name: claims[name] for name in CLAIMS if name in claims}
     _write(out / "claims.json", _json({"schema_version": 1, **_said(options), "claims": ordered}))
-    before = _kept_machine(out)
+    before = _read(out / "machine.json").get("claims", {}) if claims_before else {}
     machine = before | {o.claim.name: _moment(o, before.get(o.claim.name)) for o in outcomes[-1:]}
     whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}
     _write(out / "machine.json", _json(whole | {"claims": machine}))
@@ -88,10 +89,6 @@ def _kept(out: Path, options: Options) -> dict[str, Any]:
     """Claims of an earlier call in this folder, with the same version, budget and seed."""
     before = _read(out / "claims.json")
     return before.get("claims", {}) if _said(options).items() <= before.items() else {}
-
-
-def _kept_machine(out: Path) -> dict[str, Any]:
-    return _read(out / "machine.json").get("claims", {})
 
 
 def _read(path: Path) -> dict[str, Any]:

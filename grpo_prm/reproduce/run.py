@@ -94,7 +94,8 @@ def reproduce(options: Options, watch: Watch, written: Written) -> list[Outcome]
     Raises:
         UsageError: An unknown claim, an option that no chosen claim has, or a folder that holds results already.
     """
-    claims = [get_claim(name) for name in dict.fromkeys(options.claims or CLAIMS)]
+    chosen = dict.fromkeys(options.claims or CLAIMS)
+    claims = sorted((get_claim(name) for name in chosen), key=lambda claim: list(CLAIMS).index(claim.name))
     plans = [_plan(claim, options) for claim in claims]
     _check(options, plans)
     total, before = sum(claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)), 0.0
@@ -135,16 +136,20 @@ def _check(options: Options, plans: Sequence[Any]) -> None:
         if name not in fields:
             option = {"logs": "log", "eval_data": "eval-data"}.get(name, name)
             raise UsageError(f"--{option} is an option of claims that are not run. Leave it out, or name its claim.")
-    if ("model" in given) != ("data" in given) or ("eval_data" in given and "model" not in given):
-        raise UsageError("openrs needs --model and --data together. Give both, or none of them and no --eval-data.")
+    if len({name in given for name in ("model", "data", "eval_data")} if "model" in fields else ()) > 1:
+        raise UsageError("openrs needs --model, --data and --eval-data together. Give all of them, or none.")
     if logs := given.get("logs"):
         if "-" in logs:
             raise UsageError("--log - is standard input, which several processes cannot read. Name a file.")
         find_sources(logs)
+        if len({Path(log).resolve() for log in logs}) < len(logs):
+            raise UsageError("--log names the same log twice. Give each once.")
     out = options.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
     if not options.resume and out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: holds results already. Go on with --resume, or give --out another folder.")
+    if options.seed < 0:
+        raise UsageError(f"--seed is {options.seed}, but must be 0 or more. Change it.")
     if options.workers < 1 or (options.seeds is not None and options.seeds < 2):
         raise UsageError("--workers is at least 1 and --seeds at least 2. Give more.")

@@ -23,7 +23,7 @@ from .claims import (
 )
 from .jobs import Do, Job
 from .paired import difference, mean_finding, seeds_needed
-from .rates import Choice, choose_rates
+from .rates import PLATEAU, Choice, choose_rates
 from .training_drawing import BESIDE, curves_table, draw_curves, draw_gains, draw_rates, gains_table, rates_table
 from .training_runs import METHODS, SAMPLES, curve, start_record, training_record, value
 
@@ -130,7 +130,7 @@ def start_jobs(plan: Plan, seed: int) -> dict[tuple[str, int], Job]:
         (task, n): Job(
             f"training/{_folder(task)}/warm-{n}",
             start_record,
-            {"settings": run_settings(task, n, size.rate, plan, seed)},
+            {"settings": _start_settings(task, n, plan, seed)},
             size.warm_seconds,
         )
         for n in numbers
@@ -153,19 +153,25 @@ def _folder(task: str) -> str:
 
 
 def run_settings(task: str, n: int, rate: float, plan: Plan, seed: int) -> dict[str, Any]:
-    """Fields of `TrainConfig` of the n-th seed; seeds for choosing share one warm start, or all do."""
-    size, warm = plan.sizes[task], WARM if plan.one_start else min(n, CHOOSING)
-    return {
-        "task": size.task or task,
+    """Fields of `TrainConfig` of the n-th seed."""
+    size = plan.sizes[task]
+    return _start_settings(task, n, plan, seed) | {
         "optimizer": size.optimizer,
         "steps": size.steps,
         "prompts": size.prompts,
         "group_size": plan.group_size,
         "learning_rate": rate,
+        "save_every": 50,
+    }
+
+
+def _start_settings(task: str, n: int, plan: Plan, seed: int) -> dict[str, Any]:
+    """Those that a warm start depends on; seeds for choosing share one warm start, or all do."""
+    return {
+        "task": plan.sizes[task].task or task,
         "seed": seed * 100_000 + n,
-        "warm_seed": seed * 100_000 + warm,
+        "warm_seed": seed * 100_000 + (WARM if plan.one_start else min(n, CHOOSING)),
         "warm_steps": plan.warm_steps or None,
-        "save_every": 1000,
         "threads": 1,
     }
 
@@ -174,12 +180,12 @@ def _choices(plan: Plan, seed: int, do: Do) -> dict[tuple[str, str], Choice]:
     """The rate of every task and method: that with the best accuracy at the end of training."""
     keys = list(product(plan.sizes, plan.methods))
     if not plan.choosing:
-        return {(task, method): Choice(plan.sizes[task].rate, False, {}) for task, method in keys}
+        return {(task, method): Choice(plan.sizes[task].rate, None, {}) for task, method in keys}
 
     def score(pairs: list[tuple[tuple[str, str], float]]) -> list[float]:
         runs = [Run(task, method, rate, CHOOSING + n) for (task, method), rate in pairs for n in range(plan.choosing)]
         records = do([training_job(run, plan, seed) for run in runs])
-        found = np.array([value(record, "accuracy") for record in records])
+        found = np.array([value(record, "final_accuracy") for record in records])
         return found.reshape(-1, plan.choosing).mean(axis=1).tolist()
 
     grids = {key: _grid(plan.sizes[key[0]].rate) for key in keys}
@@ -204,15 +210,12 @@ def compare(task: str, runs: Mapping[str, tuple[Choice, list[pl.DataFrame]]]) ->
         for measure in (*MEASURES, *SHOWN, *BESIDE[1:])
         for method in runs
     ]
-    findings += [
-        Finding(task, "rate", method, choice.rate, note="edge" if choice.edge else "")
-        for method, (choice, _) in runs.items()
-    ]
+    findings += [Finding(task, "rate", method, choice.rate, note=choice.note) for method, (choice, _) in runs.items()]
     others = [method for method in ("p = 0", *CONTROLS) if method in runs]
     for measure, other in product(MEASURES, others):
-        edge = "edge" if runs["p = 1"][0].edge or runs[other][0].edge else ""
+        note = runs["p = 1"][0].note or runs[other][0].note
         one, against = of["p = 1"][measure], of[other][measure]
-        findings.append(difference(task, measure, f"p = 1 - {other}", one, against, note=edge))
+        findings.append(difference(task, measure, f"p = 1 - {other}", one, against, note=note))
     for measure, one in product(MEASURES, [m for m in ("p = 0.5", "parent") if m in runs]):
         against = of["p = 0"][measure]
         findings.append(difference(task, measure, f"{one} - p = 0", of[one][measure], against, judged=False))
@@ -258,8 +261,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     word = REPRODUCED if most else PARTLY if some else NOT_REPRODUCED if none else NOT_TESTABLE
     said = "; ".join(f"{task} {_said(gains[task][0])}" for task in tasks)
     why = f"final accuracy, p = 1 minus p = 0: {said}"
-    if word == NOT_TESTABLE:
-        why += f" (needs about {max(seeds_needed(f, SMALL) for task in tasks for f in gains[task]):,} seeds)"
+    unsure = [f for task in tasks if parts[task] == NOT_TESTABLE for f in gains[task] if not f.note]
+    if word == NOT_TESTABLE and unsure:
+        why += f" (needs about {max(seeds_needed(f, SMALL) for f in unsure):,} seeds)"
     return Verdict(word, why, parts)
 
 
@@ -280,8 +284,8 @@ def _word(gains: list[Finding], findings: Sequence[Finding]) -> Word:
 def _said(finding: Finding) -> str:
     if finding.low is None or finding.high is None:
         return f"{finding.mean:+.3f}"
-    edge = ", edge" if finding.note else ""
-    return f"{finding.mean:+.3f} [{finding.low:+.3f}, {finding.high:+.3f}]{edge}"
+    note = f", {finding.note}" if finding.note else ""
+    return f"{finding.mean:+.3f} [{finding.low:+.3f}, {finding.high:+.3f}]{note}"
 
 
 def _notes(plan: Plan) -> list[str]:
@@ -299,10 +303,11 @@ def _notes(plan: Plan) -> list[str]:
     if plan.choosing:
         notes.append(
             f"Rates chosen for each method and task on {plan.choosing} other seeds, from 3, a grid that widens by up "
-            f"to {plan.widen} at its edges; a comparison whose rate is left at an edge counts for nothing."
+            f"to {plan.widen} at its edges (rates whose scores differ by less than {PLATEAU} are as good, and the "
+            "middle one is taken); a comparison whose rate is left at an edge counts for nothing."
         )
     else:
-        notes.append("All methods train at one fixed rate: no grid was searched.")
+        notes.append("All methods train at one rate, so nothing can be decided: --budget standard searches a grid.")
     return notes
 
 
@@ -331,7 +336,8 @@ CLAIM = Claim(
     "and 0.084 to 0.100, and falls from 0.100 to 0.097; peak validation accuracy in fewer than half the steps.",
     rule="For each task, on final accuracy and on the area under the accuracy curve: reproduced if p = 1 minus p = 0 "
     f"and minus every control have their low ends above 0, with {MANY} seeds or more; partly if p = 1 minus p = 0 has "
-    f"for one of the two; not reproduced if both upper ends are below {SMALL}; else not testable here. The claim: "
+    f"for one of the two; not reproduced if both upper ends are below {SMALL}; else not testable here, as is what was "
+    "trained at one rate or at the edge of a grid. The claim: "
     "reproduced if most tasks are, partly if any is at least partly, not reproduced if all are not.",
     plans={
         "quick": Plan(

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from .claims import Finding
+from .paired import bands
 from .training_runs import CURVES, curve
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def gains_table(findings: Sequence[Finding]) -> pl.DataFrame:
 
 
 def curves_table(records: Mapping[tuple[str, str, int], pl.DataFrame]) -> pl.DataFrame:
-    """Mean curves over seeds with 1.96 standard errors, where all seeds have a value.
+    """Mean curves over seeds with Student's intervals, where all seeds have a value.
 
     Args:
         records: Task, method and seed to what `training_record` gives.
@@ -39,9 +40,8 @@ def curves_table(records: Mapping[tuple[str, str, int], pl.DataFrame]) -> pl.Dat
         values = np.stack([curve(r, statistic) for key, r in records.items() if key[:2] == (task, method)])
         known = np.isfinite(values).all(axis=0)
         steps, values = np.flatnonzero(known), values[:, known]
-        half = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros(len(steps))
-        mean = values.mean(axis=0)
-        columns = {"step": steps, "mean": mean, "low": mean - half, "high": mean + half}
+        mean, low, high = bands(values)
+        columns = {"step": steps, "mean": mean, "low": low, "high": high}
         names = {"panel": pl.lit(task), "method": pl.lit(method), "statistic": pl.lit(statistic)}
         made.append(pl.DataFrame(columns).with_columns(**names))
     return pl.concat(made)

@@ -62,7 +62,9 @@ def test_ties_and_losses():
 
 
 def test_a_win_at_the_edge_of_a_grid_is_none():
-    assert word(planted(WON, edges={(HARDEST, "p = 0")})).word == "not reproduced"
+    assert word(planted(WON, edges={(HARDEST, "p = 0")})).word == "not testable here"
+    assert word(planted(WON, edges={(HARDEST, "position")})).word == "partly"
+    assert "placebo" not in word(planted(WON, edges={(HARDEST, "position")})).why
     assert word(planted(WON, edges={(ALL[-1], "p = 1")})).word == "partly"
 
 
@@ -79,6 +81,9 @@ def test_policies_that_differ_make_it_partly():
     assert verdict.word == "partly"
     assert verdict.parts == {"a policy": "reproduced", "another": "not reproduced"}
     assert word(planted(WON), planted(WON, part="another")).word == "reproduced"
+    top = planted(dict.fromkeys(product(ALL, NAMES), 0.995), part="another")
+    assert word(planted(WON), top).word == "partly"
+    assert word(planted({}), top).word == "not reproduced"
 
 
 def test_a_small_run_reports_fresh_seeds_at_the_rates_chosen(tmp_path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import polars as pl
 import pytest
 
+from grpo_prm.errors import UsageError
 from grpo_prm.reproduce.defect import change_record
-from grpo_prm.reproduce.jobs import Job, processes, run_jobs
+from grpo_prm.reproduce.jobs import Job, _make, processes, run_jobs
 
 
 def jobs(groups=50):
@@ -42,7 +45,34 @@ def test_other_arguments_and_damage_make_a_record_again(pool, tmp_path):
 
 
 def test_a_fault_of_a_job_comes_through_and_leaves_no_record(pool, tmp_path):
-    wrong = Job("wrong", change_record, {"depth": 4, "groups": -1, "seed": 0})
-    with pytest.raises(ValueError, match="negative"):
+    wrong = Job("wrong", change_record, {"depth": 4, "groups": 1, "seed": -1})
+    with pytest.raises(ValueError, match="non-negative"):
         run_jobs([wrong], tmp_path, pool, lambda *_: None)
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def count_tries(number, folder):
+    """A record of how many tries worked in this folder; the first one dies."""
+    tries = folder / "tries"
+    tries.write_text((tries.read_text() if tries.exists() else "") + "x")
+    if number and len(tries.read_text()) == 1:
+        raise SystemExit
+    return pl.DataFrame({"tries": [len(tries.read_text())]})
+
+
+def test_a_job_goes_on_in_its_folder_but_not_in_that_of_another(tmp_path):
+    job = Job("a/job", count_tries, {"number": 1}, works_in=True)
+    with pytest.raises(SystemExit):
+        _make(tmp_path, job)
+    _make(tmp_path, job)
+    assert pl.read_parquet(tmp_path / "a/job.parquet")["tries"].to_list() == [2]
+    assert not (tmp_path / "a/job.run").exists()
+    with pytest.raises(SystemExit):
+        _make(tmp_path, job)
+    _make(tmp_path, job._replace(arguments={"number": 0}))  # the same name, other arguments
+    assert pl.read_parquet(tmp_path / "a/job.parquet")["tries"].to_list() == [1]
+
+
+def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
+    with processes(1) as pool, pytest.raises(UsageError, match="fewer --workers"):
+        run_jobs([Job("dies", os._exit, {"status": 1})], tmp_path, pool, lambda *_: None)

@@ -10,9 +10,10 @@ import pytest
 from reproduce.at_once import at_once
 
 from grpo_prm.errors import InputError
+from grpo_prm.reproduce import openrs
 from grpo_prm.reproduce.claims import Finding, pick
 from grpo_prm.reproduce.openrs import CLAIM, CONTROLS, WHOLE, Plan, compare
-from grpo_prm.reproduce.openrs_runs import _split
+from grpo_prm.reproduce.openrs_runs import _split, _tiny
 from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.training_runs import METHODS
 
@@ -25,7 +26,7 @@ def record(level, rng):
 
 def planted(gains, seeds=10, whole=1.0):
     rng = np.random.default_rng(2)
-    found = [Finding("", "", WHOLE, whole)]
+    found = [Finding("", "", WHOLE, whole, note="" if whole else "a tiny model")]
     for beta in ("β = 0", "β = 0.04"):
         of = {m: [record(0.5 + gains.get(m, 0), rng) for _ in range(seeds)] for m in METHODS}
         found += compare(beta, of)
@@ -58,8 +59,29 @@ def test_validation_problems_are_not_trained_on(tmp_path):
         _split(str(data), 30, tmp_path)
 
 
+def test_a_model_of_ones_own_gets_the_whole_experiment():
+    given = {"model": "m", "data": "d", "eval_data": ("b",)}
+    for budget, steps in (("quick", 25), ("standard", 1_000), ("full", 1_000)):
+        plan = CLAIM.plans[budget]._replace(**given)
+        assert (plan.steps, plan.held_out) == (steps, 125)
+        assert plan.lacks == ("25 of 1,000 steps, 2 of 3 seeds" if budget == "quick" else "")
+    assert CLAIM.plans["full"]._replace(seeds=2, **given).lacks == "2 of 3 seeds"
+    assert "tiny" in CLAIM.plans["full"].lacks
+
+
+def test_the_same_code_runs_a_model_and_files_that_are_given(tmp_path, monkeypatch):
+    model, data, benchmarks = _tiny(tmp_path / "made", 0)
+    monkeypatch.setattr(openrs, "PAPER", openrs.TINY)
+    plan = Plan(model, data, tuple(benchmarks), 1, ("p = 0", "p = 1"), (0.0,), 1, whole_steps=2)
+    evidence = CLAIM.run(plan, 0, at_once(tmp_path))
+    verdict = CLAIM.decide(with_holm(evidence.findings))
+    assert verdict.why.startswith("2 of 1,000 steps, 1 of 3 seeds")
+    assert "2 of" not in plan._replace(seeds=3, whole_steps=1_000).lacks
+    assert model in evidence.notes[0] and data in evidence.notes[0]
+
+
 def test_a_tiny_model_goes_the_whole_way(tmp_path):
-    plan = Plan(None, None, (), 1, ("p = 0", "p = 1"), (0.04,), 5, 20)
+    plan = Plan(None, None, (), 1, ("p = 0", "p = 1"), (0.04,), 5)
     evidence = CLAIM.run(plan, 0, at_once(tmp_path))
     verdict = CLAIM.decide(with_holm(evidence.findings))
     assert verdict.word == "not testable here" and "tiny model" in verdict.why

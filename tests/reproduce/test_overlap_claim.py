@@ -63,17 +63,30 @@ def test_a_log_by_its_prompts():
     assert beyond.low < 0.35 < beyond.high and beyond.n == 270
     assert np.isclose(pick(found, "update scale")[0].mean, 0.5)
     assert np.isclose(pick(found, "update cosine")[0].mean, 0.5)
-    assert CLAIM.decide(found).word == "reproduced"
+    assert CLAIM.decide(found).parts == {"a log": "reproduced"}
 
 
 def test_a_log_of_one_step_has_no_course():
-    decided = CLAIM.decide(of_log("a log", record(0.3, 0.3, 0.1, 0, steps=2), 0))
+    found = of_log("a log", record(0.3, 0.3, 0.1, 0, steps=2), 0)
+    assert all(f.mean is None or np.isfinite(f.mean) for f in found)
+    decided = CLAIM.decide(found)
     assert decided.parts == {"a log": "not testable here"} and "no course" in decided.why
 
 
 def test_few_prompts_give_no_interval():
     found = of_log("a log", record(0.3, 0.6, 0.1, 0, groups=2), 0)
     assert pick(found, GROWTH)[0].low is None and pick(found, GROWTH)[0].note == "few prompts"
+    assert CLAIM.decide(found).parts == {"a log": "not testable here"}
+
+
+def test_a_log_does_not_change_the_word_of_the_claim():
+    ours = with_holm([f for name in ("one", "two") for f in of_runs(name, GROWS)])
+    for log in (FALLS[0], BOILERPLATE[0], record(0.3, 0.3, 0.1, 0, steps=2)):
+        assert CLAIM.decide(ours + of_log("a log", log, 0)).word == "reproduced"
+
+
+def test_one_run_says_nothing_sure():
+    assert verdict(one=GROWS[:1], two=GROWS[:1]).word == "not testable here"
 
 
 @pytest.mark.parametrize("logs", [(), ("examples/chain.jsonl",)])
@@ -82,14 +95,14 @@ def test_a_small_run_is_whole(tmp_path, monkeypatch, logs):
     runs = training.Plan({"countdown": Size(3, 4, 1e-4, 1, 1)}, (), 2, 0, 0, 2, True, 4)
     evidence = CLAIM.run(Plan(runs, 2, logs), 0, at_once(tmp_path))
     assert CLAIM.figures["overlap_growth"](evidence.tables["overlap_growth"]).axes
-    assert {f.part for f in evidence.findings} == {"countdown", *(["chain.jsonl"] if logs else [])}
+    assert {f.part for f in evidence.findings} == {"countdown", *logs}
     if logs:
         summary = grpo_prm.analyze(logs[0]).summary
-        mean = pick(evidence.findings, "intermediate", part="chain.jsonl")[0].mean
+        mean = pick(evidence.findings, "intermediate", part=logs[0])[0].mean
         assert np.isclose(mean, summary["overlap"]["intermediate_proportion"]["mean"])
-        cross = pick(evidence.findings, "cross-prompt", part="chain.jsonl")[0].mean
+        cross = pick(evidence.findings, "cross-prompt", part=logs[0])[0].mean
         assert np.isclose(cross, summary["baseline"]["intermediate_proportion"]["mean"])
-        scale = pick(evidence.findings, "update scale", part="chain.jsonl")[0].mean
+        scale = pick(evidence.findings, "update scale", part=logs[0])[0].mean
         assert np.isclose(scale, summary["defects"]["update_scale"]["1"]["mean"])
-        cosine = pick(evidence.findings, "update cosine", part="chain.jsonl")[0].mean
+        cosine = pick(evidence.findings, "update cosine", part=logs[0])[0].mean
         assert np.isclose(cosine, summary["defects"]["update_cosine"]["1"]["mean"])

@@ -39,10 +39,25 @@ def test_a_best_rate_at_the_edge_widens_the_grid_there(at, widen, rate, edge):
     assert len(asked) <= widen + 1 and all(len(pairs) == 1 for pairs in asked[1:])
 
 
-def test_of_rates_that_are_as_good_the_one_in_the_middle_is_taken():
-    flat = {1.0: 0.0, 2.0: 1.0, 4.0: 1.0 - 0.9 * PLATEAU, 8.0: 1.0}
-    found = choose_rates(lambda pairs: [flat[rate] for _, rate in pairs], {("a",): GRID}, 0)["a",]
-    assert found.rate == 2.0 and not found.edge
-    flat[4.0] = flat[2.0] = 1.0 - 1.1 * PLATEAU
-    found = choose_rates(lambda pairs: [flat[rate] for _, rate in pairs], {("a",): GRID}, 0)["a",]
-    assert found.rate == 8.0 and found.edge
+@pytest.mark.parametrize(
+    ("scores", "rate", "edge"),
+    [
+        ([0.0, 1.0, 1.0 - 0.9 * PLATEAU, 0.0], 2.0, False),  # of two inside the lower one
+        ([0.0, 0.9, 0.9, 1.0, 0.9], 8.0, False),
+        ([1.0 - 0.9 * PLATEAU, 1.0, 0.5, 0.5], 2.0, False),  # not the edge, where the middle lies between two
+        ([0.5, 0.5, 1.0 - 0.9 * PLATEAU, 1.0], 4.0, False),
+        ([0.5, 0.5, 1.0 - 1.1 * PLATEAU, 1.0], 8.0, True),
+        ([1.0, 1.0, 1.0, 1.0, 1.0], 4.0, False),
+        ([0.896, 0.897, 0.3, 0.9, 0.2], 8.0, False),  # good ones beyond a worse one are no neighbours
+    ],
+)
+def test_of_neighbours_that_are_as_good_the_middle_one_is_taken(scores, rate, edge):
+    grid = [2.0**n for n in range(len(scores))]
+    found = choose_rates(lambda pairs: [scores[grid.index(r)] for _, r in pairs], {("a",): grid}, 0)["a",]
+    assert (found.rate, found.edge) == (rate, edge)
+
+
+def test_a_plateau_at_the_edge_is_looked_beyond():
+    scores = {1.0: 0.1, 2.0: 0.2, 4.0: 0.3, 8.0: 0.304, 16.0: 0.9, 32.0: 0.1}
+    found = choose_rates(lambda pairs: [scores[r] for _, r in pairs], {("a",): GRID}, 2)["a",]
+    assert (found.rate, found.edge) == (16.0, False)

@@ -75,7 +75,36 @@ def test_what_is_not_sure_says_how_many_seeds_it_needs():
 def test_no_verdict_from_an_edge():
     assert CLAIM.decide(planted({"p = 1": 0.2}, edges={"p = 1"})).word == "not testable here"
     assert CLAIM.decide(planted({}, edges={"p = 0"})).word == "not testable here"
+    assert "seeds" not in CLAIM.decide(planted({}, edges={"p = 0"})).why
     assert ", edge" in CLAIM.decide(planted({}, edges={"p = 0"})).why
+
+
+def test_no_verdict_from_one_rate():
+    rng = np.random.default_rng(0)
+    runs = {
+        m: (Choice(1e-3, None, {}), [record(0.9 if m == "p = 1" else 0.5, rng) for _ in range(10)]) for m in METHODS
+    }
+    verdict = CLAIM.decide(with_holm(compare("one", runs)))
+    assert verdict.word == "not testable here" and "one rate" in verdict.why
+
+
+def test_rates_are_chosen_by_what_training_comes_to(tmp_path):
+    ends = {3.2e-5: 0.3, 1e-4: 0.6, 3.2e-4: 0.9, 1e-3: 0.2}
+
+    def do(jobs):
+        rng, made = np.random.default_rng(0), []
+        for job in jobs:
+            if "method" not in job.arguments:
+                made.append(pl.DataFrame({"accuracy": [0.5], "greedy": [0.5], "passed": [0.5]}))
+                continue
+            made.append(record(ends[job.arguments["settings"]["learning_rate"]], rng))
+        return made
+
+    plan = Plan({"countdown": Size(3, 2, 1e-4, 1, 1)}, ("p = 0", "p = 1"), 2, 2, 1, 0, False)
+    findings = CLAIM.run(plan, 0, do).findings
+    for method in plan.methods:
+        chosen = pick(findings, method, setting="rate")[0]
+        assert (chosen.mean, chosen.note) == (3.2e-4, "")
 
 
 def test_steps_to_the_peak_of_grpo():
