@@ -149,7 +149,7 @@ def _make(folder: Path, job: Job) -> None:
 
 def _begin_in(work: Path, key: str) -> None:
     """Keep what an earlier try of the same job left in its folder, and nothing else."""
-    known = work / "job.json"
+    known = work / ".job"
     if work.exists() and (not known.exists() or known.read_text(encoding="utf-8") != key):
         shutil.rmtree(work)
     if not known.exists():
