@@ -265,7 +265,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     gains = pick(findings, "p = 1 - p = 0", setting=HARDEST)
     said = [f"{f.mean:+.3f} ({f.part}{', ' + f.note if f.note else ''})" for f in gains]
     why = f"at {HARDEST} p = 1 minus p = 0 is {', '.join(said)}"
-    tied = [f.part for f in pick(findings, "p = 1 - position", setting=HARDEST) if not f.note and not f.above]
+    telling = [f.part for f in gains if not f.note]
+    placebo = [f for f in pick(findings, "p = 1 - position", setting=HARDEST) if f.part in telling and not f.note]
+    tied = [f.part for f in placebo if not f.above]
     why += f"; the position placebo does as well or better with {', '.join(tied)}" if tied else ""
     return Verdict(word, why, parts)
 
