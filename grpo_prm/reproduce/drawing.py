@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes
+from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain, plain
 
 ABREAST = 3  # panels side by side
 METHOD_COLOURS = {
@@ -79,7 +79,7 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Fig
             _rows(panel, table.filter(panel=name), rows, methods)
             if zero:
                 panel.axvline(0, color="black", linewidth=0.6)
-            panel.set_title(name)
+            panel.set_title(plain(name))
             panel.set_xlabel(label)
     return figure
 
@@ -121,7 +121,7 @@ def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
             part = table.filter(panel=name)
             for method in methods:
                 _curve(panel, part.filter(method=method), method)
-            panel.set_title(name)
+            panel.set_title(plain(name))
             if at % columns == 0:
                 panel.set_ylabel(label)
             if at >= len(names) - columns:
@@ -156,7 +156,7 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
             panel.xaxis.set_major_locator(FixedLocator(rates[:: -(-len(rates) // 4)]))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
             panel.xaxis.set_minor_locator(NullLocator())
-            panel.set_title(name)
+            panel.set_title(plain(name))
             if at % columns == 0:
                 panel.set_ylabel(label)
             if at >= len(names) - columns:
@@ -190,7 +190,7 @@ def curve_grid(table: pl.DataFrame) -> Figure:
             for method in methods:
                 _curve(panel, part.filter(method=method), method)
             if at < len(names):
-                panel.set_title(name)
+                panel.set_title(plain(name))
             if at % len(names) == 0:
                 panel.set_ylabel(statistic.replace("_", " ").replace(" proportion", ""))
             if at >= len(axes) - len(names):
