@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain, plain
+from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain
 
 ABREAST = 3  # panels side by side
 METHOD_COLOURS = {
