@@ -76,8 +76,8 @@ def evidence_of(seconds: dict[tuple[str, str], float], plan: Plan) -> Evidence:
         "the least of the rounds, in turn; all ways give the same weights. Times: machine.json and the figure.",
         f"The step: Qwen2 of 4 layers of 128, vocabulary {VOCABULARY:,}, {PROMPTS} prompts of {PROMPT} tokens x {K} "
         f"completions of {NEW}. A larger model makes the share smaller.",
-        "analyze and train build the same forest, which follows the shared tokens alone; train lays the weights out as a "
-        "padded tensor too. On a GPU train compares every pair of completions instead, which is not timed here.",
+        "analyze and train build the same forest, which follows the shared tokens alone; train lays the weights out as "
+        "a padded tensor too. On a GPU train compares every pair of completions instead, which is not timed here.",
         "The recursion is ours, and so is its speed. The paper's 1.19e-7 s (k = 6) and 1.21e-7 s (k = 36) are of "
         "another CPU: shown, not judged.",
     ]
