@@ -146,7 +146,7 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
     findings = [_finding(row) for row in by_k.iter_rows(named=True)]
     notes = [
         f"First token good with {GOOD:g}; reward 1 with {WORTH['good']:g} behind good, {WORTH['bad']:g} behind bad; "
-        f"second token common with {COMMON:g}. Of 225 such settings this is the one nearest to SPEC's 30 % and 44 %.",
+        f"second token common with {COMMON:g}: an example, whose size depends on all four numbers (figure bias pull).",
         "Numbers are per cent of the mean over groups of |gradient| of the same method, for the logit of the common "
         "alternative: above 0 it pulls toward the mode, below 0 toward uniform. 95 % intervals, delta method.",
         "The pull of p > 0 grows with k as a share of the gradient, so larger groups do not average it out.",
@@ -176,8 +176,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     off = [f for f in even if f.low is None or f.high is None or not -BOUND < f.low <= f.high < BOUND]
     still = [f for f in pulled if not (f.above if "bad" in f.setting else f.below)]
     sizes = sorted(abs(f.mean or 0.0) for f in pulled)
-    why = f"p = 1 pulls with {sizes[0]:.0f} to {sizes[-1]:.0f} % of its mean |gradient|; p = 0 and parent weights "
-    why += f"stay within {max(abs(f.mean or 0.0) for f in even):.2f} %"
+    widest = max((abs(end or 0.0) for f in even for end in (f.low, f.high)), default=0.0)
+    why = f"(ours, not the paper's) p = 1 pulls with {sizes[0]:.0f} to {sizes[-1]:.0f} % of its mean |gradient|; the "
+    why += f"intervals of p = 0 and parent weights stay within {widest:.1f} %"
     if off or still:
         why += "; against the rule: " + "; ".join(f"{f.what} at {f.setting}" for f in (*off, *still))
     return Verdict(NOT_REPRODUCED if off or still else REPRODUCED, why)
@@ -208,9 +209,9 @@ def draw_pull(table: pl.DataFrame) -> Figure:
 
 CLAIM = Claim(
     name="bias",
-    says="A decision that the reward does not depend on is left alone by GRPO and by parent weights |λ(i,t-1)|^-1, and "
-    "pulled at by |λ|^-1.",
-    paper="Not in the paper; ours (SPEC: 30 % of the mean absolute gradient at k = 8, 44 % at k = 16).",
+    says="Ours: a decision that the reward does not depend on is left alone by GRPO and by parent weights "
+    "|λ(i,t-1)|^-1, and pulled at by |λ|^-1.",
+    paper="Not in the paper; ours.",
     rule="reproduced if at every k, below good and below bad prefixes, the 95 % interval of the bias lies within ±2 % "
     "of the mean |gradient| at p = 0 and with parent weights (p = 1), and at p = 1 below 0 (toward uniform) below good "
     "prefixes and above 0 (toward the mode) below bad ones; else not reproduced.",
@@ -223,5 +224,9 @@ CLAIM = Claim(
     run=run,
     decide=decide,
     figures={"bias_by_k": draw_by_k, "bias_pull": draw_pull},
+    captions={
+        "bias_by_k": "Pull on the common alternative against the group size; p = 0 lies below parent, at 0.",
+        "bias_pull": "Pull of p = 1 against how common the common alternative is, below good and bad prefixes.",
+    },
     always=True,
 )

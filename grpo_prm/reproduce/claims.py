@@ -33,7 +33,7 @@ class Finding(NamedTuple):
         n: What the interval is over: seeds, trees, groups.
         p: Two-sided p-value of a comparison that the rule reads; None for what is only shown.
         p_holm: The same, adjusted by Holm over all comparisons of the claim that the rule reads.
-        note: Why the rule may not use it (`edge`, `ceiling`), or nothing.
+        note: Why the rule does not use it (`edge`, `one rate`, `ceiling`), or what else is to be known of it.
     """
 
     part: str
@@ -95,6 +95,7 @@ class Claim(NamedTuple):
         run: A plan, the seed of everything random, and the runner of jobs, to the evidence.
         decide: The rule in code: findings to a verdict.
         figures: Name of a table of the evidence to the function that draws it.
+        captions: What stands under each of them.
         always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
     """
 
@@ -107,6 +108,7 @@ class Claim(NamedTuple):
     run: Callable[[Any, int, Do], Evidence]
     decide: Callable[[Sequence[Finding]], Verdict]
     figures: Mapping[str, Callable[[pl.DataFrame], Figure]]
+    captions: Mapping[str, str]
     always: bool = False
 
 

@@ -139,6 +139,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
     plain, ours = (pick(findings, name, setting=f"depth {SAMPLED}")[0] for name in ("p = 0", "p = 1"))
     why = f"one step changes log π(target) by {plain.mean:+.4f} at p = 0 and by {ours.mean:+.4f} at p = 1"
+    placebo = pick(findings, "position", setting=f"depth {SAMPLED}")[0]
+    if placebo.low is not None and placebo.low > 0:
+        why += f"; the position placebo, which knows nothing of the branch, gives {placebo.mean:+.4f}"
     shallow = [f.setting for f in pick(findings, "p = 0") if f.above]
     why += f"; at {' and '.join(shallow)} GRPO raises it too" if shallow else ""
     return Verdict(REPRODUCED if plain.below and ours.above else NOT_REPRODUCED, why)
@@ -160,11 +163,16 @@ CLAIM = Claim(
     name="defect",
     says="GRPO weighs a shared step once for each completion on it, which lowers a target behind a bad branch.",
     paper="GRPO holds back exploitation of a good completion that shares its start with bad ones (section 4).",
-    rule="reproduced if at depth 4 the 95 % interval of the expected one-step change of log π(target) lies below 0 "
-    "at p = 0 and above 0 at p = 1; else not reproduced.",
+    rule="reproduced if at depth 4 the 95 % interval of the expected one-step change of log π(target) lies below 0 at "
+    "p = 0 and above 0 at p = 1; else not reproduced.",
     plans={"quick": Plan(100_000), "standard": Plan(1_000_000), "full": Plan(4_000_000)},
     cost=cost,
     run=run,
     decide=decide,
     figures={"defect_one_step": draw},
+    captions={
+        "defect_one_step": "Depth 4: change of the log-probability of the target in one expected step of rate 1, over "
+        "all "
+        "four decisions and through each; every leaf as likely at the start."
+    },
 )

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain
 
 ABREAST = 3  # panels side by side
+BANDED = ("p = 0", "p = 1")  # methods with bands where seven would hide each other
 METHOD_COLOURS = {
     "p = 0": PALETTE[0],
     "p = 0.5": PALETTE[5],
@@ -57,13 +58,14 @@ def change_bars(table: pl.DataFrame) -> Figure:
     return figure
 
 
-def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Figure:
+def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False, share: bool = False) -> Figure:
     """Means with intervals, a row for each setting, a panel beside the other for each part.
 
     Args:
         table: `panel`, `row`, `method`, `mean`, `low`, `high`; the methods of a row one below the other.
         label: Of the axis of values.
         zero: Draw a line at 0.
+        share: All panels go from 0 to 1.
     """
     names, rows, methods = (table[c].unique(maintain_order=True).to_list() for c in ("panel", "row", "method"))
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
@@ -79,6 +81,8 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False) -> Fig
             _rows(panel, table.filter(panel=name), rows, methods)
             if zero:
                 panel.axvline(0, color="black", linewidth=0.6)
+            if share:
+                panel.set_xlim(-0.02, 1.02)
             panel.set_title(plain(name))
             panel.set_xlabel(label)
     return figure
@@ -100,7 +104,7 @@ def _rows(axes: Axes, table: pl.DataFrame, rows: Sequence[str], methods: Sequenc
 
 
 def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
-    """Mean curves over steps with bands, a panel for each part, a line for each method.
+    """Mean curves of shares over steps with bands, a panel for each part, a line for each method.
 
     Args:
         table: `panel`, `method`, `step`, `mean`, `low`, `high`.
@@ -126,6 +130,8 @@ def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
                 panel.set_ylabel(label)
             if at >= len(names) - columns:
                 panel.set_xlabel("training step")
+            low, high = panel.get_ylim()
+            panel.set_ylim(max(low, -0.02), min(high, 1.02))
             if percent:
                 as_percent(panel.yaxis)
         for panel in axes[len(names) :]:
@@ -188,7 +194,7 @@ def curve_grid(table: pl.DataFrame) -> Figure:
             statistic, name = statistics[at // len(names)], names[at % len(names)]
             part = table.filter(panel=name, statistic=statistic)
             for method in methods:
-                _curve(panel, part.filter(method=method), method)
+                _curve(panel, part.filter(method=method), method, band=method in BANDED)
             if at < len(names):
                 panel.set_title(plain(name))
             if at % len(names) == 0:
@@ -199,7 +205,8 @@ def curve_grid(table: pl.DataFrame) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, line: pl.DataFrame, method: str) -> None:
+def _curve(axes: Axes, line: pl.DataFrame, method: str, *, band: bool = True) -> None:
     x, mean, low, high = (line.sort("step")[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
     axes.plot(x, mean, color=colour(method), linewidth=1.0)
-    axes.fill_between(x, low, high, color=colour(method), alpha=BAND, linewidth=0)
+    if band:
+        axes.fill_between(x, low, high, color=colour(method), alpha=BAND, linewidth=0)

@@ -262,4 +262,7 @@ CLAIM = Claim(
     run=run,
     decide=decide,
     figures={"openrs_validation": draw},
+    captions={
+        "openrs_validation": "Accuracy on the validation problems, mean over seeds, with bands from three seeds on.",
+    },
 )

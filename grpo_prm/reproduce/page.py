@@ -38,17 +38,18 @@ def latex_table(claims: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four decimals where they say something, else a power of ten."""
+    """Four decimals where they say something, fewer of large numbers, else a power of ten."""
     if value is None:
         return "-"
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+        places = 4 if abs(value) < 2 else 2 if abs(value) < 100 else 1
+        return f"{value:.{places}f}".rstrip("0").rstrip(".")
     return f"{value:.2e}"
 
 
 def interval(finding: Mapping[str, Any]) -> str:
-    """`0.123 [0.1, 0.2]`, without an interval where there is none."""
-    if finding["low"] is None:
+    """`0.123 [0.1, 0.2]`, without an interval where there is none or none is needed."""
+    if finding["low"] is None or finding["low"] == finding["high"]:
         return number(finding["mean"])
     return f"{number(finding['mean'])} [{number(finding['low'])}, {number(finding['high'])}]"
 
@@ -66,6 +67,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "interval": interval,
         "number": number,
+        "p_value": lambda p: "< 1e-99" if p < 1e-99 else number(p),
         "where": where,
         "tex": lambda text: str(text).translate(LATEX),
         "cell": lambda text: str(text).replace("|", "\\|"),

@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike
 from ..forest import Floats
 from .claims import Finding
 
+FEWEST = 3  # seeds of an interval
+
 
 def mean_finding(part: str, setting: str, what: str, values: ArrayLike, note: str = "") -> Finding:
-    """Mean over seeds with Student's 95 % interval; one seed has none, and what is not finite is left out."""
+    """Mean over seeds with Student's 95 % interval, none of fewer than three; what is not finite is left out."""
     found = _student(values)
     return Finding(part, setting, what, *found[:4], note=note)
 
@@ -46,17 +48,18 @@ def _student(values: ArrayLike) -> tuple[float | None, float | None, float | Non
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
     n = len(values)
-    if n < 2:
-        return (float(values.mean()) if n else None), None, None, n, None
-    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(n))
+    mean = float(values.mean()) if n else None
+    if mean is None or n < FEWEST or (mean and np.ptp(values) == 0):  # seeds that agree to the digit are no sample
+        return mean, None, None, n, None
+    if np.ptp(values) == 0:
+        return mean, mean, mean, n, 1.0
+    error = float(values.std(ddof=1) / np.sqrt(n))
     half = float(stdtrit(n - 1, 0.975)) * error
-    if error == 0:
-        return mean, mean, mean, n, float(mean == 0)
     return mean, mean - half, mean + half, n, float(2 * stdtr(n - 1, -abs(mean) / error))
 
 
 def bands(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Mean over seeds of every column with Student's 95 % interval, shape (columns,) each; one seed has no width.
+    """Mean over seeds of every column with Student's 95 % interval, shape (columns,) each; fewer than three have none.
 
     Args:
         values: Shape (seeds, columns).
@@ -65,7 +68,7 @@ def bands(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
 
     values = np.asarray(values, np.float64)
     mean = values.mean(axis=0)
-    if len(values) < 2:
+    if len(values) < FEWEST:
         return mean, mean, mean
     half = stdtrit(len(values) - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return mean, mean - half, mean + half

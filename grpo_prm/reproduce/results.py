@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ from typing import Any
 from .. import __version__
 from ..atomic import atomic
 from ..figures import save_figure
+from .claims import Claim
 from .page import latex_table, page
 from .run import CLAIMS, Options, Outcome
 
+UNDECIDED = ("edge", "one rate", "ceiling")  # notes with which a comparison decides nothing
 LIBRARIES = ("numpy", "scipy", "polars", "torch", "transformers")
 
 
@@ -26,11 +31,12 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
     on the moment is in machine.json and on the page.
     """
     out = options.out
-    claims_before = _kept(out, options)
-    claims = claims_before | {outcome.claim.name: _claim(outcome) for outcome in outcomes}
+    claims = _read(out / "claims.json").get("claims", {}) | {
+        outcome.claim.name: _claim(outcome) for outcome in outcomes
+    }
     ordered = {name: claims[name] for name in CLAIMS if name in claims}
     _write(out / "claims.json", _json({"schema_version": 1, **_said(options), "claims": ordered}))
-    before = _read(out / "machine.json").get("claims", {}) if claims_before else {}
+    before = _read(out / "machine.json").get("claims", {})
     machine = before | {o.claim.name: _moment(o, before.get(o.claim.name)) for o in outcomes[-1:]}
     whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}
     _write(out / "machine.json", _json(whole | {"claims": machine}))
@@ -43,7 +49,7 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
 
 
 def _said(options: Options) -> dict[str, Any]:
-    return {"version": __version__, "budget": options.budget, "seed": options.seed}
+    return {"version": __version__, "budget": options.budget, "seed": options.seed, "seeds": options.seeds}
 
 
 def _claim(outcome: Outcome) -> dict[str, Any]:
@@ -52,18 +58,25 @@ def _claim(outcome: Outcome) -> dict[str, Any]:
         "says": claim.says,
         "paper": claim.paper,
         "rule": claim.rule,
+        "rule_sha256": _hash_of(claim),
         "verdict": verdict.word,
         "why": verdict.why,
         "parts": dict(verdict.parts),
         "plan": {name: str(v) if isinstance(v, Path) else v for name, v in outcome.plan._asdict().items()},
         "notes": list(evidence.notes),
         "intervals": {
-            "judged": sum(f.p is not None for f in evidence.findings),
-            "shown": sum(f.low is not None for f in evidence.findings),
+            "judged": sum(f.p is not None and f.note not in UNDECIDED for f in evidence.findings),
+            "undecided": sum(f.p is not None and f.note in UNDECIDED for f in evidence.findings),
+            "shown": sum(f.low is not None and f.low != f.high for f in evidence.findings),
         },
-        "figures": [name for name in claim.figures if len(evidence.tables.get(name, ()))],
+        "figures": {name: claim.captions[name] for name in claim.figures if len(evidence.tables.get(name, ()))},
         "findings": [finding._asdict() for finding in evidence.findings],
     }
+
+
+def _hash_of(claim: Claim) -> str:
+    """Of the source of the file that holds rule and runs, so that a change of a rule shows."""
+    return hashlib.sha256(inspect.getsource(import_module(claim.run.__module__)).encode()).hexdigest()[:16]
 
 
 def _moment(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -83,12 +96,6 @@ def _machine() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "none"
     return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count(), "versions": versions}
-
-
-def _kept(out: Path, options: Options) -> dict[str, Any]:
-    """Claims of an earlier call in this folder, with the same version, budget and seed."""
-    before = _read(out / "claims.json")
-    return before.get("claims", {}) if _said(options).items() <= before.items() else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from .. import __version__
+from ..atomic import atomic
 from ..errors import UsageError
 from ..read.sources import find_sources
 from .claims import Claim, Evidence, Verdict
@@ -76,7 +80,9 @@ def get_claim(name: str) -> Claim:
         UsageError: There is none.
     """
     if name not in CLAIMS:
-        raise UsageError(f"No claim is called {name}. There are {', '.join(CLAIMS)}.")
+        near = get_close_matches(name, CLAIMS, 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise UsageError(f"No claim is called {name}; there are {', '.join(CLAIMS)}.{meant}")
     return import_module(f".{CLAIMS[name]}", __package__).CLAIM
 
 
@@ -94,10 +100,11 @@ def reproduce(options: Options, watch: Watch, written: Written) -> list[Outcome]
     Raises:
         UsageError: An unknown claim, an option that no chosen claim has, or a folder that holds results already.
     """
-    chosen = dict.fromkeys(options.claims or CLAIMS)
-    claims = sorted((get_claim(name) for name in chosen), key=lambda claim: list(CLAIMS).index(claim.name))
+    chosen = {get_claim(name).name: get_claim(name) for name in options.claims or CLAIMS}
+    claims = [chosen[name] for name in CLAIMS if name in chosen]
     plans = [_plan(claim, options) for claim in claims]
-    _check(options, plans)
+    _check(options, claims, plans)
+    _open_folder(options)
     total, before = sum(claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)), 0.0
     outcomes: list[Outcome] = []
     with processes(options.workers) as pool:
@@ -127,7 +134,7 @@ def _plan(claim: Claim, options: Options) -> Any:
     return plan._replace(**given)
 
 
-def _check(options: Options, plans: Sequence[Any]) -> None:
+def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> None:
     """Refuse what cannot be meant before anything runs."""
     fields = {name for plan in plans for name in plan._fields}
     given = {name: value for name, value in options.of_a_claim if value}
@@ -135,7 +142,8 @@ def _check(options: Options, plans: Sequence[Any]) -> None:
     for name in given:
         if name not in fields:
             option = {"logs": "log", "eval_data": "eval-data"}.get(name, name)
-            raise UsageError(f"--{option} is an option of claims that are not run. Leave it out, or name its claim.")
+            ours = ", ".join(claim.name for claim in claims)
+            raise UsageError(f"--{option} has no place in {ours}. Leave it out, or name the claim that it is for.")
     if len({name in given for name in ("model", "data", "eval_data")} if "model" in fields else ()) > 1:
         raise UsageError("openrs needs --model, --data and --eval-data together. Give all of them, or none.")
     if logs := given.get("logs"):
@@ -144,12 +152,28 @@ def _check(options: Options, plans: Sequence[Any]) -> None:
         find_sources(logs)
         if len({Path(log).resolve() for log in logs}) < len(logs):
             raise UsageError("--log names the same log twice. Give each once.")
-    out = options.out
+    for name, value, least in (("seed", options.seed, 0), ("workers", options.workers, 1), ("seeds", options.seeds, 3)):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} is {value}, but must be at least {least}. Give more.")
+
+
+def _open_folder(options: Options) -> None:
+    """Make the folder, or go on in one that holds a reproduction with the same options."""
+    out, path = options.out, options.out / RECORDS / "options.json"
+    said = {"version": __version__, "budget": options.budget, "seed": options.seed, "seeds": options.seeds}
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
-    if not options.resume and out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: holds results already. Go on with --resume, or give --out another folder.")
-    if options.seed < 0:
-        raise UsageError(f"--seed is {options.seed}, but must be 0 or more. Change it.")
-    if options.workers < 1 or (options.seeds is not None and options.seeds < 2):
-        raise UsageError("--workers is at least 1 and --seeds at least 2. Give more.")
+    try:
+        if not options.resume and out.exists() and any(out.iterdir()):
+            raise UsageError(f"{out}: is not empty. Go on in it with --resume, or give --out another folder.")
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else said
+        for name, value in said.items():
+            if before.get(name) != value:
+                raise UsageError(
+                    f"{out}: was begun with {name} {before.get(name)}, and it is {value} now. Give the same, or --out "
+                    "another folder."
+                )
+        with atomic(path) as part:
+            part.write_text(json.dumps(said), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
@@ -43,12 +44,19 @@ TIED = {(HARDEST, "position"): 0.8}
 def test_a_planted_win():
     verdict = word(planted(WON))
     assert verdict.word == "reproduced" and verdict.parts == {"a policy": "reproduced"}
-    assert verdict.why.startswith(f"at {HARDEST} p = 1 minus p = 0 is +0.3")
+    assert re.search(r"a policy 0\.(49|50|51).* and 0\.(79|80|81).*position placebo beaten", verdict.why)
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_that_ties(control):
     assert word(planted(WON | {(HARDEST, control): 0.8})).word == "partly"
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_that_wins(control):
+    verdict = word(planted(WON | {(HARDEST, control): 0.95}))
+    assert verdict.word == "not reproduced"
+    assert ("position placebo better" in verdict.why) == (control == "position")
 
 
 def test_a_win_in_the_hardest_setting_only():
@@ -64,7 +72,7 @@ def test_ties_and_losses():
 def test_a_win_at_the_edge_of_a_grid_is_none():
     assert word(planted(WON, edges={(HARDEST, "p = 0")})).word == "not testable here"
     assert word(planted(WON, edges={(HARDEST, "position")})).word == "partly"
-    assert "placebo" not in word(planted(WON, edges={(HARDEST, "position")})).why
+    assert "(edge)" in word(planted(WON, edges={(HARDEST, "position")})).why
     assert word(planted(WON, edges={(ALL[-1], "p = 1")})).word == "partly"
 
 
@@ -96,6 +104,8 @@ def test_a_small_run_reports_fresh_seeds_at_the_rates_chosen(tmp_path):
         runs = train_trees(paper_tree(1, -1.0), [method], [rate], range(100_000, 100_004), steps=6)
         found = pick(evidence.findings, name, part=part, setting=HARDEST)[0]
         assert found.n == 4 and np.isclose(found.mean, runs.mean(), atol=1e-6)
+        seen = pick(evidence.findings, f"seeds that find it, {name}", part=part, setting=HARDEST)[0]
+        assert (seen.mean, seen.n) == ((runs.mean(axis=-1) > 0.95).mean(), 4)
     network = pick(evidence.findings, "p = 0", part="tiny GPT-2 / Adam")
     assert [f.n for f in network] == [3, 2, 2, 2, 2, 2]
     assert set(CLAIM.figures) == set(evidence.tables)

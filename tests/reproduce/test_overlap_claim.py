@@ -25,6 +25,7 @@ def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
         "k": 8,
         "prompt_key": [str(n) for n in range(len(step))],
         "tokens": 100,
+        "path_depth": 10 * level,
         "non_trivial": rng.random(len(step)) >= flat,
         "scale_1": 50.0,
         "norm_0": 4.0,
@@ -50,7 +51,7 @@ def test_words():
     assert verdict(one=GROWS, two=GROWS).word == "reproduced"
     mixed = verdict(one=GROWS, two=FALLS)
     assert mixed.word == "partly" and mixed.parts == {"one": "reproduced", "two": "partly"}
-    assert "two: 45.0 % of the tokens intermediate, which falls" in mixed.why
+    assert "two: 45.0 % of the tokens intermediate; falls, -" in mixed.why
     assert verdict(one=FALLS, two=FALLS).word == "not reproduced"
     assert verdict(one=GROWS, two=BOILERPLATE).word == "not reproduced"
     assert verdict(one=GROWS, two=FLAT).word == "not reproduced"

@@ -9,7 +9,7 @@ import pytest
 from grpo_prm.reproduce.claims import Finding
 from grpo_prm.reproduce.page import interval, latex_table, number, page
 
-SAID = {"version": "1.2.3", "budget": "quick", "seed": 7}
+SAID = {"version": "1.2.3", "budget": "quick", "seed": 7, "seeds": None}
 MACHINE = {
     "date": "2026-01-02",
     "workers": 1,
@@ -30,15 +30,24 @@ def claim(word, findings=(), parts=None, why="a |λ|_x & 50 % of {it}"):
         "why": why,
         "parts": parts or {},
         "notes": ["A note."],
-        "intervals": {"judged": sum(f.p is not None for f in findings), "shown": 3},
-        "figures": ["a_figure"],
+        "intervals": {"judged": sum(f.p is not None for f in findings), "undecided": 1, "shown": 3},
+        "figures": {"a_figure": "A caption."},
         "findings": [finding._asdict() for finding in findings],
     }
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "-"), (0.0, "0"), (0.12345, "0.1235"), (-0.5, "-0.5"), (1.0, "1"), (123.45, "123.5"), (2.5e-7, "2.50e-07")],
+    [
+        (None, "-"),
+        (0.0, "0"),
+        (0.12345, "0.1235"),
+        (-0.5, "-0.5"),
+        (1.0, "1"),
+        (12.345, "12.35"),
+        (123.45, "123.5"),
+        (2.5e-7, "2.50e-07"),
+    ],
 )
 def test_numbers(value, said):
     assert number(value) == said
@@ -54,8 +63,9 @@ def test_what_is_not_reproduced_stands_where_we_say_what_we_could_not_confirm():
     text = page(claims, SAID, MACHINE)
     confirm = text.split("## What we could not confirm")[1].split("\n## ")[0]
     assert "**training**, partly" in confirm and "bias" not in confirm and "one | two: not reproduced" in confirm
-    assert "Nothing:" in page({"bias": claim("reproduced")}, SAID, MACHINE)
-    assert "2026-01-02, grpo-prm 1.2.3" in text and "seed 7, 2 minutes with 1 worker on 4 cores" in text
+    assert "Nothing among" in page({"bias": claim("reproduced")}, SAID, MACHINE)
+    assert "`grpo-prm reproduce --budget quick --seed 7`, 2 of 8 claims" in text and "2026-01-02" in text
+    assert "2 minutes, 1 worker on 4 cores" in text and "*A caption.*" in text
 
 
 def test_tables_keep_their_columns_whatever_is_in_a_cell():

@@ -12,7 +12,7 @@ from grpo_prm.reproduce.claims import Finding
 from grpo_prm.reproduce.paired import difference, mean_finding, seeds_needed, with_holm
 
 
-@given(st.integers(2, 12), st.integers(0, 99))
+@given(st.integers(3, 12), st.integers(0, 99))
 def test_a_difference_is_scipys_paired_test(n, seed):
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=n), rng.normal(size=n)
@@ -23,9 +23,10 @@ def test_a_difference_is_scipys_paired_test(n, seed):
     assert (found.part, found.setting, found.what, found.n) == ("part", "setting", "what", n)
 
 
-def test_seeds_that_agree_leave_no_doubt_and_one_seed_leaves_all():
-    assert difference("", "", "", [1, 2], [0, 1])[3:8] == (1.0, 1.0, 1.0, 2, 0.0)
-    assert difference("", "", "", [1, 2], [1, 2]).p == 1.0
+def test_seeds_that_agree_and_few_seeds_give_no_interval():
+    assert difference("", "", "", [1, 2, 3], [0, 1, 2])[3:8] == (1.0, None, None, 3, None)
+    assert difference("", "", "", [1, 2, 3], [1, 2, 3])[3:8] == (0.0, 0.0, 0.0, 3, 1.0)
+    assert difference("", "", "", [1, 5], [0, 1])[3:8] == (2.5, None, None, 2, None)  # two seeds are too few
     alone = mean_finding("", "", "", [0.5])
     assert (alone.mean, alone.low, alone.high, alone.n, alone.p) == (0.5, None, None, 1, None)
     assert mean_finding("", "", "", [0.5, np.nan, 1.5]).mean == 1.0
@@ -34,7 +35,7 @@ def test_seeds_that_agree_leave_no_doubt_and_one_seed_leaves_all():
 
 
 def test_what_is_only_shown_has_no_p():
-    assert difference("", "", "", [1, 2], [0, 0], judged=False).p is None
+    assert difference("", "", "", [1, 2, 4], [0, 0, 0], judged=False).p is None
 
 
 def rejected(ps, level):

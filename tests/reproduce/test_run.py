@@ -82,7 +82,9 @@ def test_every_result_is_there(whole):
     said = json.loads((out / "claims.json").read_text())
     assert list(said["claims"]) == ["defect", "binary-tree"] and said["budget"] == "quick"
     tree = said["claims"]["binary-tree"]
-    assert tree["intervals"]["judged"] == sum(f["p"] is not None for f in tree["findings"]) > 0
+    counted = tree["intervals"]
+    assert counted["judged"] + counted["undecided"] == sum(f["p"] is not None for f in tree["findings"])
+    assert counted["judged"] > 0
     for name in (*tree["figures"], *said["claims"]["defect"]["figures"]):
         for suffix in ("pdf", "png", "csv"):
             assert (out / "figures" / f"{name}.{suffix}").stat().st_size > 0
@@ -126,26 +128,29 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
         options = Options((name,), out=tmp_path / "out", resume=resume, workers=1, seed=seed)
         reproduce(options, lambda *_: None, lambda outcomes, o=options: write_results(outcomes, o))
     assert list(json.loads((tmp_path / "out/claims.json").read_text())["claims"]) == ["defect", "bias"]
-    options = Options(("defect",), out=tmp_path / "out", resume=True, workers=1, seed=1)
-    reproduce(options, lambda *_: None, lambda outcomes: write_results(outcomes, options))
-    assert list(json.loads((tmp_path / "out/claims.json").read_text())["claims"]) == ["defect"]
+    kept = (tmp_path / "out/claims.json").read_bytes()
+    for other in ({"seed": 1}, {"budget": "standard"}, {"seeds": 5}):
+        options = Options(("binary-tree",), **{"out": tmp_path / "out", "resume": True, "workers": 1, **other})
+        with pytest.raises(UsageError, match=f"was begun with {next(iter(other))}"):
+            reproduce(options, lambda *_: None, lambda outcomes, o=options: write_results(outcomes, o))
+    assert (tmp_path / "out/claims.json").read_bytes() == kept
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (Options(("defekt",)), "No claim is called defekt"),
-        (Options(("defect",), of_a_claim=(("model", "m"),)), "--model is an option of claims that are not run"),
-        (Options(("overlap",), of_a_claim=(("eval_data", ("m",)),)), "--eval-data is an option of claims that are not"),
+        (Options(("defekt",)), "No claim is called defekt.*Did you mean defect"),
+        (Options(("defect",), of_a_claim=(("model", "m"),)), "--model has no place in defect"),
+        (Options(("overlap",), of_a_claim=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
         (Options(("openrs",), of_a_claim=(("model", "m"),)), "--model, --data and --eval-data together"),
         (Options(("openrs",), of_a_claim=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
         (Options(("overlap",), of_a_claim=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
         (Options(("defect",), seed=-1), "--seed is -1"),
         (Options(("overlap",), of_a_claim=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
         (Options(("overlap",), of_a_claim=(("logs", ("-",)),)), "standard input"),
-        (Options(("defect",), seeds=5), "--seeds is an option of claims that are not run"),
-        (Options(("binary-tree",), seeds=1), "--seeds at least 2"),
-        (Options(("defect",), workers=0), "--workers is at least 1"),
+        (Options(("defect",), seeds=5), "--seeds has no place in defect"),
+        (Options(("binary-tree",), seeds=2), "--seeds is 2, but must be at least 3"),
+        (Options(("defect",), workers=0), "--workers is 0"),
     ],
 )
 def test_wrong_usage(options, said, tmp_path):
@@ -154,9 +159,14 @@ def test_wrong_usage(options, said, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told():
+    with pytest.raises(UsageError, match="/proc/xx: cannot be written"):
+        reproduce(Options(("defect",), out=Path("/proc/xx")), lambda *_: None, lambda _: None)
+
+
 def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
     (tmp_path / "claims.json").write_text("{}")
-    with pytest.raises(UsageError, match="holds results already"):
+    with pytest.raises(UsageError, match="is not empty"):
         reproduce(Options(("defect",), out=tmp_path), lambda *_: None, lambda _: None)
     file = tmp_path / "file"
     file.write_text("")
