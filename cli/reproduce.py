@@ -35,7 +35,7 @@ Names = Annotated[
 ]
 BudgetOption = Annotated[
     Literal["quick", "standard", "full"],
-    typer.Option(help="quick: 3 minutes on two cores; standard: an hour; full: a day."),
+    typer.Option(help="quick: 3 minutes on two cores; standard: an hour; full: a day or more."),
 ]
 Seeds = Annotated[int | None, typer.Option(help="Fresh seeds of every comparison. (default: by budget)")]
 Workers = Annotated[int | None, typer.Option(help="Processes side by side. (default: one a core)")]

@@ -353,11 +353,10 @@ CLAIM = Claim(
     decide=decide,
     figures={"training": draw_gains, "training_curves": draw_curves, "training_rates": draw_rates},
     captions={
-        "training": "Differences between methods in accuracy, paired by seed; the colour is that of what is subtracted.",
+        "training": "Differences in accuracy between methods, paired by seed, in the colour of what is subtracted.",
         "training_curves": "Each method at its rate, mean over fresh seeds, with bands of p = 0 and p = 1: accuracy of "
         "the completions trained on, share of intermediate tokens, what p = 1 would make of the size and the direction "
-        "of the update (1: nothing; update scale and cosine of SPEC), and norm of the gradient. Before training the "
-        "methods are equal.",
+        "of the update (1: nothing), and norm of the gradient. Before training the methods are equal.",
         "training_rates": "Final accuracy of every rate that was tried, on the seeds for choosing.",
     },
 )  # fmt: skip
