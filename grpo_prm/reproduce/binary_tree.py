@@ -286,7 +286,8 @@ def _said(findings: Sequence[Finding], gain: Finding) -> str:
     placebo = pick(findings, "p = 1 - position", part=gain.part, setting=HARDEST)[0]
     how = "beaten" if placebo.above else "better" if placebo.below else "not told apart"
     beside = gain.note or placebo.note or f"position placebo {how}"
-    return f"{gain.part} {levels[0]:.3f} and {levels[1]:.3f} ({beside})"
+    sure = "" if gain.above or gain.below else ", not told apart"
+    return f"{gain.part} {levels[0]:.3f} and {levels[1]:.3f}{sure} ({beside})"
 
 
 def _parts(findings: Sequence[Finding]) -> list[str]:

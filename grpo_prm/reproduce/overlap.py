@@ -253,7 +253,9 @@ def _said(findings: Sequence[Finding], part: str) -> str:
     share = pick(findings, "intermediate", part=part)[0].mean or 0.0
     way = "grows" if growth.above else "falls" if growth.below else "no change seen"
     ends = "" if growth.low is None else f" [{100 * growth.low:+.1f}, {100 * (growth.high or 0):+.1f}]"
-    return f"{part}: {100 * share:.1f} % of the tokens intermediate; {way}, {100 * growth.mean:+.1f}{ends} points"
+    trees = pick(findings, "non-trivial", part=part)[0].mean or 0.0
+    said = f"{part}: {100 * trees:.1f} % of the trees non-trivial, {100 * share:.1f} % of the tokens intermediate"
+    return f"{said}, in training {way}: {100 * growth.mean:+.1f}{ends} points"
 
 
 def _curves(records: Sequence[pl.DataFrame]) -> pl.DataFrame:
