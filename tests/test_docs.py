@@ -77,3 +77,10 @@ def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsy
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_shows_the_verdicts_of_the_page_of_results():
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    rows = [line for line in README.splitlines() if "](docs/results.md#" in line and line.startswith("|")]
+    assert len(rows) == 8
+    assert all(row.replace("](docs/results.md#", "](#") in page.splitlines() for row in rows)
