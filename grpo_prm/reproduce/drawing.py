@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain
 
@@ -28,6 +28,19 @@ METHOD_COLOURS = {
     "position": PALETTE[6],
     "groups": PALETTE[0],
 }
+
+
+STATISTICS = {  # short enough for an axis
+    "intermediate_proportion": "intermediate",
+    "update_scale_1": "scale, p = 1",
+    "update_cosine_1": "cosine, p = 1",
+    "grad_norm": "grad norm",
+}
+
+
+def _abreast(panels: int) -> int:
+    """Panels side by side: no row that is nearly empty."""
+    return 2 if panels == 4 else min(ABREAST, panels)
 
 
 def colour(method: str) -> str:
@@ -70,7 +83,7 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False, share:
     names, rows, methods = (table[c].unique(maintain_order=True).to_list() for c in ("panel", "row", "method"))
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
     with mpl.rc_context(PAPER):
-        columns = min(ABREAST, len(names))
+        columns = _abreast(len(names))
         lines = -(-len(names) // columns)
         width = max(COLUMN, 1.2 + 1.7 * columns)
         height = lines * (0.5 + max(0.8, 0.07 * len(rows) * (len(methods) + 1)))
@@ -85,6 +98,7 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False, share:
                 panel.set_xlim(-0.02, 1.02)
             panel.set_title(plain(name))
             panel.set_xlabel(label)
+            panel.xaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]) if share else MaxNLocator(4))
     return figure
 
 
@@ -115,7 +129,7 @@ def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
 
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = min(ABREAST, len(names))
+    columns = _abreast(len(names))
     rows = -(-len(names) // columns)
     entries = _lines(methods)
     with mpl.rc_context(PAPER):
@@ -148,7 +162,7 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
     """
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = min(ABREAST, len(names))
+    columns = _abreast(len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.25 * columns
@@ -198,7 +212,7 @@ def curve_grid(table: pl.DataFrame) -> Figure:
             if at < len(names):
                 panel.set_title(plain(name))
             if at % len(names) == 0:
-                panel.set_ylabel(statistic.replace("_", " ").replace(" proportion", ""))
+                panel.set_ylabel(STATISTICS.get(statistic, statistic))
             if at >= len(axes) - len(names):
                 panel.set_xlabel("training step")
         figure.align_ylabels()
