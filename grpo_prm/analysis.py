@@ -19,7 +19,7 @@ from .pool import Pool
 from .read import ReadOptions, fold
 from .rollouts import REJECTED, Rollouts, validate
 from .samples import Samples
-from .summary import summarize
+from .summary import null_draws, summarize
 from .totals import Totals
 from .training import training_table
 
@@ -39,6 +39,8 @@ class Analysis:
         samples: Rollouts of the worst, best and some random groups, with text.
         completions: One row per completion.
         process_steps: One row per process step: span, size, reward, advantage, interval.
+        chance: One row per permutation: what the log gives with its rewards dealt anew.
+        subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
         rejected: One row per row of the log that was left out.
     """
 
@@ -49,6 +51,8 @@ class Analysis:
     samples: pl.DataFrame
     completions: pl.LazyFrame
     process_steps: pl.LazyFrame
+    chance: pl.DataFrame
+    subsamples: pl.DataFrame
     rejected: pl.LazyFrame
 
 
@@ -95,12 +99,13 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
 def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Analysis:
     totals = Totals(options=reading)
     large = {name: Parts(name, spill) for name in ("completions", "process_steps", "rejected")}
-    groups, baseline, samples, pool = [], [], Samples(options.seed), Pool(options.seed)
+    groups, baseline, subsamples, samples, pool = [], [], [], Samples(options.seed), Pool(options.seed)
     for batch in ahead(batches):
         totals.add(batch)
         large["rejected"].add(batch.rejected)
         for part in measure(batch.table, options):
             groups.append(part.groups)
+            subsamples.append(part.subsamples)
             large["completions"].add(part.completions)
             large["process_steps"].add(part.process_steps)
             totals.add_dealt(part.steps, part.dealt)
@@ -118,6 +123,8 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         samples=samples.table(),
         completions=large["completions"].table(),
         process_steps=_with_intervals(large["process_steps"].table(), totals),
+        chance=_chance_table(table, totals),
+        subsamples=pl.concat(subsamples, how="vertical_relaxed"),
         rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
     )
 
@@ -129,6 +136,11 @@ def _no_group(totals: Totals) -> str:
         f"No group has two completions or more ({totals.counts['completions_read']} completions, each alone in its "
         "group). Name the column that groups them with --columns group=COLUMN."
     )
+
+
+def _chance_table(groups: pl.DataFrame, totals: Totals) -> pl.DataFrame:
+    draws = pl.DataFrame(null_draws(groups, totals), nan_to_null=True)
+    return draws.select(pl.int_range(pl.len()).alias("draw"), pl.all())
 
 
 def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
@@ -151,5 +163,5 @@ def _with_intervals(steps: pl.LazyFrame, totals: Totals) -> pl.LazyFrame:
         p, square = (reward - bottom) / (top - bottom), Z * Z / size
         centre = (p + square / 2) / (1 + square)
         wide = Z / (1 + square) * (p * (1 - p) / size + square / (4 * size)).clip(0.0).sqrt()
-        low, high = bottom + (centre - wide) * (top - bottom), bottom + (centre + wide) * (top - bottom)
+        low, high = ((centre + sign * wide).clip(0.0, 1.0) * (top - bottom) + bottom for sign in (-1, 1))
     return steps.with_columns(low=low, high=high).drop("half_width")

@@ -198,6 +198,18 @@ def members(forest: Forest) -> tuple[Ints, Ints]:
     return np.repeat(np.arange(len(forest.size)), forest.size), forest.order[at]
 
 
+def depths(forest: Forest) -> Ints:
+    """Steps above each step, 0 at a root, shape (steps,)."""
+    depth, step = np.zeros(len(forest.parent), np.int64), np.arange(len(forest.parent))
+    above = forest.parent
+    while len(step):  # once for each level of the deepest tree
+        below = above >= 0
+        step, above = step[below], above[below]
+        depth[step] += 1
+        above = forest.parent[above]
+    return depth
+
+
 def step_sums(forest: Forest, values: NDArray) -> NDArray:
     """Sum one value per completion over the members of every process set.
 

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from .chance import Bounds, Dealt, certainty_bounds, deal, group_seed
 from .defects import defect_sums, signs
 from .errors import UsageError
-from .forest import Floats, Forest, Ints, Visits, build_forest, visits
+from .forest import Floats, Forest, Ints, Visits, build_forest, depths, visits
 from .identity import logprob_check
 from .overlap import CompletionOverlap, completion_overlap, group_overlap
 from .prm import Std, beyond, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
 from .rollouts import Flat, flatten, group_opens
+from .subsample import subsampled
 
 COUNTS = (
     *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
@@ -52,6 +53,7 @@ class Measured(NamedTuple):
 
     Attributes:
         groups, completions, process_steps: One row per group, completion, process step.
+        subsamples: One row per group and size of subset.
         steps: (run, step) of each bin of `dealt`.
         dealt: Sums of the permutations, one bin per training step.
     """
@@ -59,6 +61,7 @@ class Measured(NamedTuple):
     groups: pl.DataFrame
     completions: pl.DataFrame
     process_steps: pl.DataFrame
+    subsamples: pl.DataFrame
     steps: list[tuple[str, int | None]]
     dealt: Dealt
 
@@ -172,6 +175,7 @@ def _measure(table: pl.DataFrame, given: _Advantages, seed: int, drawn: Counter[
         _groups_table(table, names, part, given.computed),
         _completions_table(table, part),
         _steps_table(names, part),
+        _subsamples_table(names, part),
         *_deal(names, part, given.logged, _seeds(names, seed, drawn)),
     )
 
@@ -313,8 +317,10 @@ def _steps_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
         "size": forest.size,
         "start": forest.start,
         "end": forest.end,
+        "depth": depths(forest),
         "k": forest.k,
         "tokens": np.bincount(seen.step, seen.tokens, len(forest.size)).astype(np.int64),
+        "unique": part.seen.unique,
         "reward": None if part.rewards is None else step_means(forest, part.rewards),
         "advantage": part.step_advantages,
         "s_plus": plus,
@@ -324,6 +330,14 @@ def _steps_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
     }
     named = names[forest.group, ["run", "step", "group", "group_key"]]
     return named.hstack([_column(name, values, len(forest.size)) for name, values in columns.items()])
+
+
+def _subsamples_table(names: pl.DataFrame, part: _Slice) -> pl.DataFrame:
+    found = subsampled(part.forest, part.seen, part.groups, part.number)
+    named = names.with_columns(
+        prompt_key=pl.coalesce("prompt", "group_key"), k=pl.Series(np.bincount(part.groups, minlength=part.number))
+    )[found.group, ["run", "step", "group", "prompt_key", "k"]]
+    return named.hstack([pl.Series(name, getattr(found, name), nan_to_null=True) for name in found._fields[1:]])
 
 
 def _step_split(part: _Slice) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ import polars as pl
 from .baseline import modal_size
 from .chance import by_chance, chance_range
 from .defects import POWERS
+from .forest import Floats
 from .identity import identity_gap
 from .interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from .measure import Options
@@ -128,12 +129,17 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
     return {name: _mean(value) for name, value in found.items()}
 
 
+def null_draws(groups: pl.DataFrame, totals: Totals) -> dict[str, Floats]:
+    """What the whole log gives with its rewards dealt anew, shape (permutations,) each (`chance.by_chance`)."""
+    sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
+    return by_chance(totals.dealt_in_all, *sums, binary=totals.binary)
+
+
 def _chance(
     groups: pl.DataFrame, totals: Totals, found: dict[str, Interval], notes: dict[str, str]
 ) -> dict[str, dict[str, Any] | None]:
     """The figures that depend on the rewards, beside what the same figures are with the rewards dealt out anew."""
-    sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
-    null = by_chance(totals.dealt_in_all, *sums, binary=totals.binary)
+    null = null_draws(groups, totals)
     observed = found["informativeness"].mean
     result: dict[str, dict[str, Any] | None] = {"informativeness": None}
     if observed is not None:

@@ -14,7 +14,7 @@ from .analysis import Analysis
 from .atomic import UMASK
 from .errors import UsageError
 
-TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps")
+TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "chance", "subsamples")
 OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json", "figures"}
 
 

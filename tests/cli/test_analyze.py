@@ -52,7 +52,10 @@ def test_the_page_and_the_folder(log, tmp_path):
     assert "12 completions in 3 groups of 4" in done.stdout and "0 of 12 rows rejected" in done.stdout
     names = {path.name for path in (tmp_path / "log.prm").iterdir()}
     tables = {
-        f"{name}.parquet" for name in ("groups", "completions", "process_steps", "training", "baseline", "samples")
+        f"{name}.parquet"
+        for name in (
+            *("groups", "completions", "process_steps", "training", "baseline", "samples", "chance", "subsamples"),
+        )
     }
     assert names == tables | {"summary.json", "rejects.jsonl", "figures"}
     figures = {path.suffix for path in (tmp_path / "log.prm" / "figures").iterdir()}
