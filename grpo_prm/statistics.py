@@ -41,7 +41,7 @@ class Sums:
     Args:
         groups: The groups table, or any table with the columns of the ratios asked for.
         clusters: Columns that name the cluster of a group.
-        ratios: Which of `RATIOS`.
+        ratios: Which of `RATIOS`, or further ones like them.
         updates: `UPDATES` too: length and direction of the update under λ-GRPO (SPEC: update norm, update cosine).
     """
 
@@ -49,14 +49,15 @@ class Sums:
         self,
         groups: pl.DataFrame,
         clusters: Sequence[str],
-        ratios: Sequence[str] = tuple(RATIOS),
+        ratios: Sequence[str] | Mapping[str, tuple[str, str]] = RATIOS,
         *,
         updates: bool = True,
     ) -> None:
         self.names = (*ratios, *(UPDATES if updates else ()))
         self._updates = updates
         tops, bottoms = [], []
-        for top, bottom in (RATIOS[name] for name in ratios):
+        pairs = ratios if isinstance(ratios, Mapping) else {name: RATIOS[name] for name in ratios}
+        for top, bottom in pairs.values():
             weight = pl.lit(1.0) if bottom == "groups" else pl.col(bottom).cast(pl.Float64)
             tops.append(pl.col(top).cast(pl.Float64).fill_null(0.0).alias(str(len(tops))))
             said = pl.when(pl.col(top).is_not_null()).then(weight).otherwise(0.0)
@@ -77,12 +78,8 @@ class Sums:
             Figure to interval; `non_trivial` is Wilson over groups, the others are percentiles over clusters.
         """
         values = self._values[rows]
-        sums = cluster_sums(values, self._cluster[rows])
-        mean = self._figures(sums.sum(axis=0))
-        ranges = np.full((2, len(mean)), np.nan)
-        if len(sums) >= FEW_CLUSTERS:
-            ranges = _percentiles(self._figures(resampled_sums(sums, seed)))
-        clusters = (self._bottoms(sums) > 0).sum(axis=0)
+        mean, resampled, clusters = self.resamples(seed, rows)
+        ranges = percentiles(resampled)
         found = {
             name: Interval(_number(m), _number(low), _number(high), int(n))
             if n >= FEW_CLUSTERS
@@ -94,6 +91,24 @@ class Sums:
             low, high = wilson(values[:, at].sum(), len(values))
             found["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), len(values))
         return found
+
+    def resamples(self, seed: int, rows: Ints | slice = slice(None)) -> tuple[Floats, Floats, Ints]:
+        """Every figure of some groups, and of resamples of their clusters.
+
+        Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
+
+        Args:
+            seed: Of the resamples.
+            rows: Which groups.
+
+        Returns:
+            Figures, shape (names,); figures of each resample, shape (resamples, names), no resamples of fewer than
+            `FEW_CLUSTERS`; clusters that have the figure, shape (names,). NaN for 0/0.
+        """
+        sums = cluster_sums(self._values[rows], self._cluster[rows])
+        few = len(sums) < FEW_CLUSTERS
+        resampled = np.empty((0, len(self.names))) if few else self._figures(resampled_sums(sums, seed))
+        return self._figures(sums.sum(axis=0)), resampled, (self._bottoms(sums) > 0).sum(axis=0)
 
     def _bottoms(self, sums: Floats) -> Floats:
         """What must be positive for each figure to exist."""
@@ -140,10 +155,12 @@ def _updates(sums: Floats) -> Iterator[Floats]:
         yield _divide(dot, np.sqrt(base * norm))
 
 
-def _percentiles(resampled: Floats) -> Floats:
+def percentiles(resampled: Floats) -> Floats:
     """2.5 and 97.5 percentiles of each column over the resamples that have the figure, shape (2, columns)."""
-    whole = ~np.isnan(resampled).any(axis=0)
     found = np.full((2, resampled.shape[1]), np.nan)
+    if not len(resampled):
+        return found
+    whole = ~np.isnan(resampled).any(axis=0)
     found[:, whole] = np.percentile(resampled[:, whole], [2.5, 97.5], axis=0)
     for column in np.flatnonzero(~whole):
         values = resampled[:, column]

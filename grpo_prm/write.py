@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,10 +19,14 @@ OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json"
 
 
 @contextmanager
-def output_folder(out: Path) -> Generator[Path]:
+def output_folder(out: Path, ours: Collection[str] = OURS) -> Generator[Path]:
     """Give an empty folder beside `out`; on success it takes the place of `out`, on any error it is removed.
 
-    What an earlier analysis wrote to `out` is replaced as a whole; files of others that lie there are kept.
+    What was written to `out` before is replaced as a whole; files of others that lie there are kept.
+
+    Args:
+        out: The folder.
+        ours: Names of what is replaced.
 
     Raises:
         UsageError: `out` is a file, cannot be written, or cannot be replaced: a mount point, the working directory.
@@ -43,7 +47,7 @@ def output_folder(out: Path) -> Generator[Path]:
         yield staging
         staging.chmod(0o777 & ~UMASK)
         try:
-            _put(staging, out)
+            _put(staging, out, ours)
         except OSError as error:
             raise _unwritable(out, error) from None
     finally:
@@ -54,7 +58,7 @@ def _unwritable(out: Path, error: OSError) -> UsageError:
     return UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.")
 
 
-def _put(staging: Path, out: Path) -> None:
+def _put(staging: Path, out: Path, ours: Collection[str]) -> None:
     """Put the new folder in place; should that fail, the old one stays or comes back."""
     if not out.exists():
         os.replace(staging, out)
@@ -71,7 +75,7 @@ def _put(staging: Path, out: Path) -> None:
         os.replace(old, out)
         raise
     for entry in old.iterdir():
-        if entry.name not in OURS:
+        if entry.name not in ours:
             os.replace(entry, out / entry.name)
     shutil.rmtree(old)
 

@@ -8,14 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..latex import tex
 from .claims import REPRODUCED
 
 TEMPLATES = Path(__file__).parent / "templates"
-LATEX = str.maketrans(
-    {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-     "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "λ": r"$\lambda$", "π": r"$\pi$", "ε": r"$\epsilon$",
-     "β": r"$\beta$", "±": r"$\pm$", "<": r"$<$", ">": r"$>$", "|": r"$|$", "≤": r"$\leq$", "≥": r"$\geq$"}
-)  # fmt: skip
 
 
 def page(claims: Mapping[str, Any], said: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
@@ -69,7 +65,7 @@ def _environment() -> Environment:
         "number": number,
         "p_value": lambda p: "< 1e-99" if p < 1e-99 else number(p),
         "where": where,
-        "tex": lambda text: str(text).translate(LATEX),
+        "tex": tex,
         "cell": lambda text: str(text).replace("|", "\\|"),
     }
     return environment

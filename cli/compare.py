@@ -1,0 +1,93 @@
+"""`grpo-prm compare`: runs side by side, their differences with intervals, and how soon each reaches a reward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from grpo_prm.compare.comparison import Comparison
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm compare grpo.prm lambda.prm
+
+    grpo-prm compare grpo.prm half.prm one.prm --level 0.6 --out runs.compare
+
+    grpo-prm compare sweep.prm --json > sweep.json
+"""
+
+
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of grpo-prm analyze; others are compared with the first run.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. (default: FIRST-LAST.compare)")] = None,
+    level: Annotated[
+        float | None,
+        typer.Option(help="Reward to reach. (default: nine tenths of the way to the best that every run reaches)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the resamples.", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else on stdout.")] = False,
+) -> None:
+    """Compare overlap, defects, reward and accuracy of runs, paired by training step or prompt."""
+    from grpo_prm.compare.comparison import compare as measure
+    from grpo_prm.compare.write import comparison_text, write_comparison
+
+    from .progress import working
+
+    with working("comparing"):
+        found = measure(folders, level=level, seed=seed)
+    out = out or Path(f"{_stem(folders[0])}-{_stem(folders[-1])}.compare")
+    with working("writing"):
+        write_comparison(found, out)
+    if json:
+        typer.echo(comparison_text(found), nl=False)
+    else:
+        _show(found, out)
+
+
+def _stem(folder: Path) -> str:
+    return folder.resolve().name.removesuffix(".prm") or "runs"
+
+
+def _show(found: Comparison, out: Path) -> None:
+    """Print the tables and what to know about them."""
+    from rich.console import Console
+
+    from grpo_prm.compare.comparison import ABOUT
+    from grpo_prm.compare.tables import heads, reach_rows, rows
+    from grpo_prm.printable import printable
+
+    from .page import number, trimmed
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    with trimmed(console):
+        console.print(_table(heads(found), rows(found)))
+        console.print("Differences of shares are in points; * where the interval leaves 0 outside.\n")
+        for sentence in (found.common.said, ABOUT, *found.notes):
+            console.print(printable(sentence))
+        if found.reached and found.level is not None:
+            window = f"mean of {found.window} steps" if found.window > 1 else "of one step"
+            console.print(f"\nSteps to a mean reward of {number(found.level)} ({window}), 95 % range")
+            console.print(_table(["", "", ""], reach_rows(found)))
+        console.print(f"\nEvery number is in {printable(str(out))}/comparison.json.")
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> Table:
+    """Columns without lines; what a log names is shown as text."""
+    from rich.table import Table
+
+    from grpo_prm.printable import printable
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in heads:
+        table.add_column(printable(head))
+    for row in rows:
+        table.add_row(*map(printable, row))
+    return table

@@ -1,0 +1,146 @@
+"""Figures of two or more runs and their differences, with a bootstrap that resamples what the runs have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from ..forest import Floats
+from ..interval import FEW_CLUSTERS
+from ..statistics import RATIOS, Sums, percentiles
+from .runs import Run, Runs
+
+Kind = Literal["reward", "length", "overlap", "tree"]
+# Figure to label and kind. `reward` needs nothing but rewards; `length` the same unit; `overlap` is said at one group
+# size; what is `tree` depends on k, and differs between runs of other k whatever the policies do.
+COMPARED: dict[str, tuple[str, Kind]] = {
+    "reward": ("reward", "reward"),
+    "accuracy": ("accuracy", "reward"),
+    "pass": ("pass@m", "reward"),
+    "length": ("length of completions", "length"),
+    "path_depth": ("path depth", "overlap"),
+    "intermediate_proportion": ("intermediate proportion", "overlap"),
+    "shared_proportion": ("shared proportion", "overlap"),
+    "non_trivial": ("non-trivial trees", "tree"),
+    "zero_variance": ("groups of equal rewards", "tree"),
+    "suppressed_good": ("suppressed-good", "tree"),
+    "boosted_bad": ("boosted-bad", "tree"),
+    "contest": ("contest", "tree"),
+    "amplification": ("amplification", "tree"),
+    "update_scale_1": ("update scale s(1)", "tree"),
+    "update_cosine_1": ("update cosine c(1)", "tree"),
+}
+SHARES = {
+    *("accuracy", "pass", "intermediate_proportion", "shared_proportion", "non_trivial", "zero_variance"),
+    *("suppressed_good", "boosted_bad"),
+}
+_OURS = {"accuracy": ("top", "completions"), "pass": ("pass", "groups"), "length": ("tokens", "completions")}
+RATIOS_COMPARED = {name: _OURS.get(name) or RATIOS[name] for name in COMPARED if name != "update_cosine_1"}
+SCHEMA = {
+    "statistic": pl.String(),
+    "run": pl.String(),
+    "mean": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "n": pl.Int64(),
+    "difference": pl.Float64(),
+    "difference_low": pl.Float64(),
+    "difference_high": pl.Float64(),
+    "note": pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What is compared of each run, and what is resampled.
+
+    Attributes:
+        by: `step` or `prompt`: the same ones are drawn in every run. `none`: prompts of each run on their own.
+        tables: Groups of each run, the rest left out.
+        clusters: Columns that name what is drawn.
+        steps: Training steps in common; None where steps are not logged, or none is common.
+        said: One sentence for the reader.
+    """
+
+    by: Literal["step", "prompt", "none"]
+    tables: tuple[pl.DataFrame, ...]
+    clusters: tuple[str, ...]
+    steps: list[int] | None
+    said: str
+
+
+def common_part(runs: tuple[Run, ...]) -> Common:
+    """Find what the runs have in common: their training steps, else their prompts, else nothing.
+
+    Twenty common steps or more are paired; else twenty common prompts, in the common steps if there are any.
+    """
+    steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
+    tables = tuple(run.groups.filter(pl.col("step").is_in(steps)) if steps else run.groups for run in runs)
+    span = f"the {len(steps)} training steps in common ({steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
+    span = f"the one training step in common ({steps[0]})" if len(steps) == 1 else span
+    if len(steps) >= FEW_CLUSTERS:
+        said = f"Compared on {span}; 95 % intervals draw these steps, the same for every run."
+        return Common("step", tables, ("step",), steps, said)
+    prompts = set.intersection(*(set(table["prompt_key"]) for table in tables))
+    on = f"on {span}" if steps else "as a whole, since they have no training step in common"
+    if len(prompts) >= FEW_CLUSTERS:
+        tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
+        said = f"Compared {on}, on {len(prompts)} prompts in common; 95 % intervals draw these, the same for every run."
+        return Common("prompt", tables, ("prompt_key",), steps or None, said)
+    said = (
+        f"Compared {on}; the runs share fewer than {FEW_CLUSTERS} steps and prompts, so 95 % intervals draw the "
+        "prompts of each run on its own: nothing is paired."
+    )
+    return Common("none", tables, ("prompt_key",), steps or None, said)
+
+
+def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
+    """Every figure of every run on the common part, and its difference from the first run.
+
+    Args:
+        compared: The runs.
+        common: `common_part` of them.
+        seed: Of the resamples.
+
+    Returns:
+        `SCHEMA`, figure by figure, run by run. `n` counts the clusters that have the figure. The difference is null for
+        the first run, and with a note where the figures are not of one kind: other k, other units.
+    """
+    found = []
+    for at, table in enumerate(common.tables):
+        sums = Sums(table, common.clusters, RATIOS_COMPARED)
+        own = seed if common.by != "none" else seed + at  # independent draws where nothing is paired
+        found.append(sums.resamples(own))
+    names = sums.names
+    rows = []
+    for name, (_, kind) in COMPARED.items():
+        column, why = names.index(name), _not_comparable(compared, kind)
+        for at, (run, (mean, drawn, clusters)) in enumerate(zip(compared.runs, found, strict=True)):
+            enough = clusters[column] >= FEW_CLUSTERS
+            low, high = percentiles(drawn[:, [column]])[:, 0] if enough else (np.nan, np.nan)
+            base_mean, base_drawn, base_clusters = found[0]
+            apart = [np.nan] * 3
+            if at and not why:
+                enough &= base_clusters[column] >= FEW_CLUSTERS
+                apart[0] = mean[column] - base_mean[column]
+                if enough:
+                    apart[1:] = percentiles(drawn[:, [column]] - base_drawn[:, [column]])[:, 0]
+            values = _nulls(np.array([mean[column], low, high]))
+            rows.append((name, run.name, *values, int(clusters[column]), *_nulls(np.array(apart)), why if at else None))
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _not_comparable(compared: Runs, kind: Kind) -> str | None:
+    """Why a difference would mean nothing, if it would."""
+    if kind != "reward" and not compared.one_unit:
+        return "other units"
+    if kind == "tree" and not compared.one_k:
+        return "other k"
+    return None
+
+
+def _nulls(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

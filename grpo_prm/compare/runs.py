@@ -1,0 +1,150 @@
+"""The runs that are compared: names, the groups of each, and what makes their numbers comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..baseline import modal_size
+from ..errors import UsageError
+from ..folder import Folder, read_folder
+
+OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion")  # what `subsamples` holds
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a folder.
+
+    Attributes:
+        name: Unique among the runs compared.
+        folder: Where it comes from.
+        source: `source` of its summary.json.
+        k: Modal group size.
+        groups: The groups table, with `completions` (k of the group), `top` (completions with the higher of the two
+            rewards of all runs) and `pass` (pass@m, m the smallest modal k); null where rewards are not two-valued.
+    """
+
+    name: str
+    folder: Path
+    source: dict[str, Any]
+    k: int
+    groups: pl.DataFrame
+
+    @property
+    def steps(self) -> list[int]:
+        """Training steps, ascending; empty where none is logged."""
+        return self.groups["step"].drop_nulls().unique().sort().to_list()
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs made comparable.
+
+    Attributes:
+        runs: In the order given; the first is what the others are compared with.
+        m: Group size at which overlap and pass@m are said: the modal k if it is one, else the largest size of
+            subsets that all runs have (`subsamples.parquet`).
+        rewards: The two rewards of all runs, None where there are more or fewer.
+    """
+
+    runs: tuple[Run, ...]
+    m: int
+    rewards: tuple[float, float] | None
+
+    @property
+    def one_k(self) -> bool:
+        """Whether all runs have groups of one modal size."""
+        return len({run.k for run in self.runs}) == 1
+
+    @property
+    def one_unit(self) -> bool:
+        """Whether tokens mean the same in all runs: logged ids, or pieces."""
+        return len({run.source["tokens_from"] for run in self.runs}) == 1
+
+
+def open_runs(paths: Sequence[str | Path]) -> Runs:
+    """Read folders of `analyze` and put their runs side by side.
+
+    Args:
+        paths: The folders; a folder of several runs gives each of them.
+
+    Raises:
+        InputError: A folder cannot be read.
+        UsageError: There are fewer than two runs.
+    """
+    folders = [read_folder(path) for path in paths]
+    found = [(folder, run) for folder in folders for run in folder.groups["run"].unique(maintain_order=True)]
+    if len(found) < 2:
+        raise UsageError(f"{paths[0]}: holds one run. Give compare two folders of grpo-prm analyze.")
+    named = zip(_names(found), found, strict=True)
+    runs = tuple(_run(name, folder, run) for name, (folder, run) in named)
+    rewards = _two_rewards([folder for folder, _ in found])
+    m = _common_size(found, runs)
+    return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, found, strict=True)), m, rewards)
+
+
+def _run(name: str, folder: Folder, run: str) -> Run:
+    groups = folder.groups.filter(run=run)
+    return Run(name, folder.path, folder.summary["source"], modal_size(groups["k"].to_numpy()), groups)
+
+
+def _names(found: Sequence[tuple[Folder, str]]) -> list[str]:
+    """Names as logged where they differ, else the folder's, else both with a number."""
+    runs = [run for _, run in found]
+    stems = [folder.path.resolve().name.removesuffix(".prm") for folder, _ in found]
+    for names in (runs, stems, [f"{stem}/{run}" for stem, run in zip(stems, runs, strict=True)]):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{n}: {stem}/{run}" for n, (stem, run) in enumerate(zip(stems, runs, strict=True), 1)]
+
+
+def _two_rewards(folders: Sequence[Folder]) -> tuple[float, float] | None:
+    """The two rewards of all runs together, None where there are not exactly two."""
+    distinct = pl.concat([folder.completions.select("reward").unique() for folder in folders]).collect()["reward"]
+    values = distinct.unique().sort().to_list()
+    return (values[0], values[1]) if len(values) == 2 and None not in values else None
+
+
+def _common_size(found: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> int:
+    """The largest size of subsets that the groups of modal size have in every run."""
+    sizes = [
+        set(folder.subsamples.filter(pl.col("run") == name, pl.col("k") == run.k)["size"])
+        for (folder, name), run in zip(found, runs, strict=True)
+    ]
+    return max(set.intersection(*sizes))
+
+
+def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, float] | None) -> Run:
+    """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
+    folder, name = found
+    groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
+    if (groups["k"] != m).any():
+        smaller = folder.subsamples.filter(run=name, size=m).select("group", *OVERLAP)
+        groups = groups.drop(OVERLAP).join(smaller, on="group", how="left", maintain_order="left")
+    if rewards is None:
+        return replace(run, groups=groups.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("top", "pass")))
+    top = (pl.col("reward") == rewards[1]).sum().cast(pl.Float64).alias("top")
+    counted = folder.completions.filter(run=name).group_by("group").agg(top).collect()
+    groups = groups.join(counted, on="group", how="left", maintain_order="left")
+    chance = pass_at(groups["top"].to_numpy(), groups["k"].to_numpy(), m)
+    return replace(run, groups=groups.with_columns(pl.Series("pass", chance, nan_to_null=True)))
+
+
+def pass_at(successes: np.ndarray, k: np.ndarray, m: int) -> np.ndarray:
+    """Chance that m of k completions hold a success, 1 - C(k - c, m) / C(k, m); NaN for k < m (Chen et al., 2021).
+
+    Args:
+        successes: c, shape (groups,).
+        k: Completions, shape (groups,).
+        m: How many are drawn without replacement.
+    """
+    drawn = np.arange(m)
+    left = (k - successes)[:, None] - drawn
+    none = np.prod(np.maximum(left, 0) / np.maximum(k[:, None] - drawn, 1), axis=1)
+    return np.where(k >= m, 1 - none, np.nan)

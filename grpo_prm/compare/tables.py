@@ -1,0 +1,100 @@
+"""A comparison as rows of text and as a LaTeX table: a row for each figure, each run beside the first."""
+
+from __future__ import annotations
+
+from ..latex import tex
+from .comparison import Comparison
+from .difference import COMPARED, SHARES
+
+DASH = "-"
+
+
+def heads(found: Comparison) -> list[str]:
+    """Column heads of `rows`."""
+    first, *others = (run.name for run in found.compared.runs)
+    return ["", first, *(head for name in others for head in (name, f"{name} - {first} [95 %]"))]
+
+
+def rows(found: Comparison) -> list[list[str]]:
+    """One row for each figure that any run has: its label, and the cells of every run.
+
+    Shares are in percent and their differences in points. A difference whose interval leaves 0 outside has a star.
+    """
+    made = []
+    for name, (label, _) in COMPARED.items():
+        part = found.table.filter(statistic=name)
+        if part["mean"].is_null().all():
+            continue
+        share, cells = name in SHARES, [label.replace("@m", f"@{found.compared.m}")]
+        for row in part.iter_rows(named=True):
+            cells.append(_value(row["mean"], share))
+            if row["run"] != found.compared.runs[0].name:
+                cells.append(row["note"] or _difference(row, share))
+        made.append(cells)
+    return made
+
+
+def reach_rows(found: Comparison) -> list[list[str]]:
+    """When each run reaches the level: name, step, 95 % range."""
+    made = []
+    for one in found.reached:
+        step = f"not by step {one.last:,}" if one.step is None else f"step {one.step:,}"
+        span = ""
+        if one.share is not None:
+            low, high = (f"after {one.last:,}" if end is None else f"{end:,}" for end in (one.low, one.high))
+            span = f"[{low}, {high}]"
+        made.append([one.run, step, span])
+    return made
+
+
+def latex_table(found: Comparison) -> str:
+    """A booktabs table of `rows`, with its caption as a comment."""
+    head, body = heads(found), rows(found)
+    lines = [
+        f"% {found.common.said}".replace("\n", " "),
+        r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+        r"\toprule",
+        " & ".join(tex(cell) for cell in head) + r" \\",
+        r"\midrule",
+        *(" & ".join(_maths(cell) for cell in row) + r" \\" for row in body),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _maths(cell: str) -> str:
+    """Minus signs of numbers as such."""
+    return tex(cell).replace("[-", "[$-$").replace(", -", ", $-$") if cell[:1] != DASH else f"$-${tex(cell[1:])}"
+
+
+def _value(value: float | None, share: bool) -> str:
+    if value is None:
+        return DASH
+    return f"{100 * value:.1f} %" if share else _number(value)
+
+
+def _difference(row: dict[str, float | None], share: bool) -> str:
+    if row["difference"] is None:
+        return DASH
+    scale = 100 if share else 1
+    ends = (row["difference"], row["difference_low"], row["difference_high"])
+    mean, low, high = ("" if end is None else _signed(scale * end) for end in ends)
+    if not low:
+        return mean
+    star = " *" if _apart(row["difference_low"], row["difference_high"]) else ""
+    return f"{mean} [{low}, {high}]{star}"
+
+
+def _apart(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _signed(value: float) -> str:
+    if not value:
+        return "0"
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"

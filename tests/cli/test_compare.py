@@ -1,0 +1,60 @@
+"""`grpo-prm compare` as a user meets it."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from compare.invented import folder, log
+
+
+def run(*arguments, cwd, **environment):
+    command = [sys.executable, "-m", "grpo_prm", *arguments]
+    environment = {"PATH": "", "COLUMNS": "120", **environment}
+    return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment)
+
+
+@pytest.fixture
+def two(tmp_path):
+    folder(tmp_path / "a.prm", log(run="$a_1", k=6))
+    folder(tmp_path / "b.prm", log(run="b\x1b[31m", seed=3))
+    return tmp_path
+
+
+def test_the_page_and_the_folder(two):
+    done = run("compare", "a.prm", "b.prm", cwd=two)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout and "b\\x1b[31m - $a_1 [95 %]" in done.stdout
+    assert "24 training steps in common" in done.stdout and "not about new ones" in done.stdout
+    assert "other k" in done.stdout and "pass@4" in done.stdout
+    out = two / "a-b.compare"
+    assert {p.name for p in out.iterdir()} >= {"comparison.json", "comparison.csv", "comparison.tex"}
+    kept = json.loads((out / "comparison.json").read_text())
+    with (out / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        value = kept["statistics"][row["statistic"]][row["run"]]["mean"]
+        assert float(row["mean"]) == value if value is not None else row["mean"] == ""
+    table = (out / "comparison.tex").read_text()
+    assert r"\$a\_1" in table and r"\toprule" in table and "\x1b" not in table
+    assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\")} == {3}
+
+
+def test_json_and_a_second_time(two):
+    (two / "x").mkdir()
+    (two / "x" / "mine.txt").write_text("mine")
+    once = run("compare", "a.prm", "b.prm", "--json", "--out", "x", cwd=two)
+    again = run("compare", "a.prm", "b.prm", "--json", "--out", "x", "--level", "0.9", cwd=two)
+    assert once.returncode == again.returncode == 0 and again.stderr == ""
+    assert json.loads(again.stdout)["reach"]["level"] == 0.9
+    assert (two / "x" / "comparison.json").read_text() == again.stdout  # not the older one
+    assert (two / "x" / "mine.txt").read_text() == "mine"
+
+
+def test_what_is_no_folder_is_said(two):
+    done = run("compare", "a.prm", "none", cwd=two)
+    assert done.returncode == 3 and "none: not a folder of grpo-prm analyze" in done.stderr and done.stdout == ""
+    done = run("compare", "a.prm", cwd=two)
+    assert done.returncode == 2 and "holds one run" in done.stderr
+    assert sorted(p.name for p in two.iterdir()) == ["a.prm", "b.prm"]

@@ -1,0 +1,218 @@
+"""Runs side by side: planted differences come out, and what is not comparable has none."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+import polars as pl
+import pytest
+from compare.invented import folder, log
+
+from grpo_prm.analysis import Options
+from grpo_prm.compare.comparison import as_json, compare
+from grpo_prm.compare.difference import COMPARED, SHARES
+from grpo_prm.compare.runs import pass_at
+from grpo_prm.errors import InputError, UsageError
+
+
+def shifted(made, by, run="other"):
+    """The same rollouts with every reward moved: whatever pairs the runs must find exactly that."""
+    from dataclasses import replace
+
+    return [(run, step, key, [replace(row, reward=row.reward + by) for row in group]) for _, step, key, group in made]
+
+
+def row(found, statistic, run):
+    (only,) = found.table.filter(statistic=statistic, run=run).rows(named=True)
+    return only
+
+
+def test_a_shift_at_every_step_is_found_without_doubt_where_steps_are_paired(tmp_path):
+    """Unpaired, the scatter of the steps would make the interval wide."""
+    made = log(success=lambda step, rng: rng.random())
+    found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, 0.25))])
+    assert found.common.by == "step" and len(found.common.steps) == 24
+    told = row(found, "reward", "other")
+    assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([0.25] * 3)
+    assert told["high"] - told["low"] > 0.05 and told["n"] == 24
+    base = row(found, "reward", "run")
+    assert base["difference"] is None and base["difference_low"] is None
+    assert base["mean"] == pytest.approx(fmean(r.reward for _, _, _, group in made for r in group))
+
+
+def test_an_interval_over_steps_is_that_of_the_differences_by_step(tmp_path):
+    """Every step has as many groups, so the paired bootstrap is that of the mean of one number a step."""
+    one, other = log(seed=1), log(seed=2, run="b", success=lambda step, rng: 0.7)
+    found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)], seed=5)
+    by_step = [
+        {s: fmean(r.reward for _, step, _, g in made if step == s for r in g) for s in range(24)}
+        for made in (one, other)
+    ]
+    apart = np.array([by_step[1][s] - by_step[0][s] for s in range(24)])
+    drawn = np.random.default_rng(0).choice(apart, (20000, 24)).mean(axis=1)
+    told = row(found, "reward", "b")
+    assert told["difference"] == pytest.approx(apart.mean())
+    spread = apart.std() / math.sqrt(24)
+    for name, q in (("difference_low", 2.5), ("difference_high", 97.5)):
+        assert told[name] == pytest.approx(np.percentile(drawn, q), abs=0.1 * spread)
+
+
+def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
+    made = log(steps=(1, 2), prompts=30, same=True)
+    found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, -1.0))])
+    assert found.common.by == "prompt" and "30 prompts in common" in found.common.said
+    told = row(found, "reward", "other")
+    assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
+    assert told["n"] == 30
+
+
+def test_only_prompts_in_common_are_compared(tmp_path):
+    one, other = log(steps=(1,), prompts=30, same=True), log(steps=(1,), prompts=40, same=True, run="b", seed=3)
+    found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
+    assert row(found, "reward", "b")["mean"] == pytest.approx(fmean(r.reward for *_, g in other[:30] for r in g))
+
+
+def test_runs_with_nothing_in_common_are_not_paired(tmp_path):
+    one, other = log(steps=range(30)), log(steps=range(50, 80), run="b", seed=9)
+    found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
+    assert found.common.by == "none" and "nothing is paired" in found.common.said
+    told = row(found, "reward", "b")
+    spread = math.hypot(
+        *(
+            np.std([fmean(r.reward for r in g) for *_, g in made]) / math.sqrt(len(made))
+            for made in (one, other)
+        )
+    )  # fmt: skip
+    assert told["difference_high"] - told["difference_low"] == pytest.approx(2 * 1.96 * spread, rel=0.15)
+
+
+def test_few_clusters_give_a_difference_without_interval(tmp_path):
+    paths = [folder(tmp_path / f"{n}.prm", log(steps=(1,), prompts=5, seed=n, run=f"{n}")) for n in range(2)]
+    told = row(compare(paths), "reward", "1")
+    assert told["difference"] is not None and told["difference_low"] is None and told["low"] is None and told["n"] == 5
+
+
+def test_unequal_lengths_are_compared_where_both_are_and_said(tmp_path):
+    one, other = log(steps=range(40)), log(steps=range(10, 34), run="b", seed=2)
+    found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
+    assert found.common.steps == list(range(10, 34))
+    inside = [r.reward for _, step, _, g in one if 10 <= step < 34 for r in g]
+    assert row(found, "reward", "run")["mean"] == pytest.approx(fmean(inside))
+    assert any("run 40, b 24 steps" in note for note in found.notes)
+
+
+def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_path):
+    import oracle_sets as oracle
+
+    one, other = log(k=6), log(k=4, run="b", seed=4)
+    found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
+    assert found.compared.m == 4
+    expected = [
+        fmean(
+            fmean(oracle.path_depth([g[j] for j in s], n) for n in range(4)) for s in combinations(range(6), 4)
+        )
+        for *_, g in one
+    ]  # fmt: skip
+    assert row(found, "path_depth", "run")["mean"] == pytest.approx(fmean(expected))
+    own = [fmean(oracle.path_depth(g, i) for i in range(4)) for *_, g in other]
+    assert row(found, "path_depth", "b")["mean"] == pytest.approx(fmean(own))
+    for name, (_, kind) in COMPARED.items():
+        told = row(found, name, "b")
+        assert (told["difference"] is None) == (kind == "tree") == (told["note"] == "other k")
+    assert any("run 6, b 4" in note for note in found.notes)
+
+
+def test_accuracy_and_pass_need_two_rewards(tmp_path):
+    made = log(rewards=(-1.0, 0.5))
+    a = folder(tmp_path / "a.prm", made)
+    found = compare([a, folder(tmp_path / "b.prm", log(rewards=(-1.0, 0.5), seed=3, run="b"))])
+    share = fmean(r.reward == 0.5 for *_, g in made for r in g)
+    assert row(found, "accuracy", "run")["mean"] == pytest.approx(share)
+    assert row(found, "pass", "run")["mean"] == pytest.approx(fmean(any(r.reward == 0.5 for r in g) for *_, g in made))
+    graded = compare([a, folder(tmp_path / "c.prm", log(rewards=(-1.0, 0.7), run="c"))])
+    assert row(graded, "accuracy", "c")["mean"] is None and any("two-valued" in note for note in graded.notes)
+
+
+def test_other_units_have_no_difference_of_tokens(tmp_path):
+    a, b = (folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab")
+    summary = (b / "summary.json").read_text().replace('"tokens_from": "log"', '"tokens_from": "pieces"')
+    (b / "summary.json").write_text(summary)
+    found = compare([a, b])
+    assert {r["statistic"] for r in found.table.filter(note="other units").rows(named=True)} == {
+        name for name, (_, kind) in COMPARED.items() if kind != "reward"
+    }
+
+
+def test_options_that_differ_are_said(tmp_path):
+    a, b = folder(tmp_path / "a.prm", log()), folder(tmp_path / "b.prm", log(run="b"), options=Options(std="none"))
+    assert any("--std differs (run sample, b none)" in note for note in compare([a, b]).notes)
+
+
+def test_names_tell_runs_apart(tmp_path):
+    a, b = (folder(tmp_path / f"{n}.prm", log(seed=ord(n))) for n in "ab")
+    assert [run.name for run in compare([a, b]).compared.runs] == ["a", "b"]
+    two = folder(tmp_path / "two.prm", log(run="x") + log(run="y", seed=2))
+    assert [run.name for run in compare([two]).compared.runs] == ["x", "y"]
+    assert [run.name for run in compare([two, a]).compared.runs] == ["x", "y", "run"]
+    assert [run.name for run in compare([a, a]).compared.runs] == ["1: a/run", "2: a/run"]
+
+
+def test_one_run_or_no_folder_is_said(tmp_path):
+    with pytest.raises(UsageError, match="holds one run"):
+        compare([folder(tmp_path / "a.prm", log())])
+    with pytest.raises(InputError, match="not a folder of grpo-prm analyze"):
+        compare([tmp_path, tmp_path])
+
+
+def test_without_rewards_or_steps(tmp_path):
+    from dataclasses import replace
+
+    made = [(run, None, key, [replace(r, reward=None, advantage=float(i)) for i, r in enumerate(g)])
+            for run, _, key, g in log(prompts=3)]  # fmt: skip
+    paths = [folder(tmp_path / f"{n}.prm", [(n, *rest) for _, *rest in made]) for n in "ab"]
+    found = compare(paths)
+    assert row(found, "reward", "b")["mean"] is None and row(found, "path_depth", "b")["difference"] == 0
+    assert found.reached == [] and found.common.steps is None
+    assert as_json(found)["runs"][0]["steps"] is None
+
+
+def test_the_figure_has_every_step_of_every_run(tmp_path):
+    paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n), prompts=3)) for n in "ab"]
+    training = compare(paths).training
+    assert training.group_by("run", "statistic").len()["len"].unique().to_list() == [24]
+    part = training.filter(run="a", statistic="reward", step=3)["mean"].item()
+    made = log(run="a", seed=ord("a"), prompts=3)
+    assert part == pytest.approx(fmean(r.reward for _, s, _, g in made if s == 3 for r in g))
+
+
+def test_json_has_every_figure_and_no_nan(tmp_path):
+    import json
+
+    paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab"]
+    text = json.loads(json.dumps(as_json(compare(paths)), allow_nan=False))
+    assert set(text["statistics"]) == set(COMPARED) and set(COMPARED) >= SHARES
+    assert set(text["statistics"]["reward"]["b"]) == {
+        *("mean", "low", "high", "n", "difference", "difference_low", "difference_high", "note")
+    }
+    assert text == json.loads(json.dumps(as_json(compare(paths))))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 6])
+def test_pass_at_m_is_the_share_of_subsets_with_a_success(k):
+    for c in range(k + 1):
+        group = [1] * c + [0] * (k - c)
+        for m in range(1, k + 1):
+            share = fmean(any(s) for s in combinations(group, m))
+            assert pass_at(np.array([float(c)]), np.array([k]), m)[0] == pytest.approx(share)
+        assert np.isnan(pass_at(np.array([float(c)]), np.array([k]), k + 1)[0])
+
+
+def test_groups_table_is_not_changed(tmp_path):
+    """Overlap of the modal size is the groups' own."""
+    a, b = (folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab")
+    found = compare([a, b])
+    own = pl.read_parquet(a / "groups.parquet")["path_depth"].mean()
+    assert row(found, "path_depth", "a")["mean"] == pytest.approx(own)
