@@ -61,15 +61,16 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
     compared = open_runs(folders)
     common = common_part(compared.runs)
     reach, window, reached = steps_to_reach(compared.runs, seed, level)
+    table = differences(compared, common, seed)
     return Comparison(
         compared=compared,
         common=common,
-        table=differences(compared, common, seed),
+        table=table,
         level=reach,
         window=window,
         reached=reached,
         training=pl.concat([_over_time(run, seed) for run in compared.runs]),
-        notes=tuple(_notes(compared, reached)),
+        notes=(_looked_at(table), *_notes(compared, reached)),
     )
 
 
@@ -82,6 +83,12 @@ def _over_time(run: Run, seed: int) -> pl.DataFrame:
         rows += [(run.name, step, name, *value[:3]) for name, value in sums.intervals(seed, some).items()]
     schema = {"run": pl.String, "step": pl.Int64, "statistic": pl.String}
     return pl.DataFrame(rows, schema | dict.fromkeys(("mean", "low", "high"), pl.Float64), orient="row")
+
+
+def _looked_at(table: pl.DataFrame) -> str:
+    """How many intervals there are to find something in."""
+    count = table["difference_low"].count()
+    return f"{count} differences have an interval; of such, one in twenty leaves 0 outside by chance."
 
 
 def _notes(compared: Runs, reached: list[Reached]) -> list[str]:

@@ -82,17 +82,20 @@ def common_part(runs: tuple[Run, ...]) -> Common:
     span = f"the {len(steps)} training steps in common ({steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
     span = f"the one training step in common ({steps[0]})" if len(steps) == 1 else span
     if len(steps) >= FEW_CLUSTERS:
-        said = f"Compared on {span}; 95 % intervals draw these steps, the same for every run."
+        said = f"Compared on {span}. The 95 % intervals resample these steps, the same for every run."
         return Common("step", tables, ("step",), steps, said)
     prompts = set.intersection(*(set(table["prompt_key"]) for table in tables))
     on = f"on {span}" if steps else "as a whole, since they have no training step in common"
     if len(prompts) >= FEW_CLUSTERS:
         tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
-        said = f"Compared {on}, on {len(prompts)} prompts in common; 95 % intervals draw these, the same for every run."
+        said = (
+            f"Compared {on}, on {len(prompts)} prompts in common. The 95 % intervals resample these, the same for every "
+            "run."
+        )
         return Common("prompt", tables, ("prompt_key",), steps or None, said)
     said = (
-        f"Compared {on}; the runs share fewer than {FEW_CLUSTERS} steps and prompts, so 95 % intervals draw the "
-        "prompts of each run on its own: nothing is paired."
+        f"Compared {on}. The runs share fewer than {FEW_CLUSTERS} steps and prompts, so the 95 % intervals resample "
+        "the prompts of each run on its own: nothing is paired."
     )
     return Common("none", tables, ("prompt_key",), steps or None, said)
 
