@@ -89,8 +89,8 @@ def common_part(runs: tuple[Run, ...]) -> Common:
     if len(prompts) >= FEW_CLUSTERS:
         tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
         said = (
-            f"Compared {on}, on {len(prompts)} prompts in common. The 95 % intervals resample these, the same for every "
-            "run."
+            f"Compared {on}, on {len(prompts)} prompts in common. The 95 % intervals resample these, the same for "
+            "every run."
         )
         return Common("prompt", tables, ("prompt_key",), steps or None, said)
     said = (
