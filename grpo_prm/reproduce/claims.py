@@ -115,3 +115,13 @@ class Claim(NamedTuple):
 def pick(findings: Sequence[Finding], what: str, **where: str) -> list[Finding]:
     """The findings of a name, with the part or setting given."""
     return [f for f in findings if f.what == what and all(getattr(f, name) == value for name, value in where.items())]
+
+
+def of_most(parts: Mapping[str, Word]) -> Word:
+    """Word of a claim from those of its parts: reproduced by most, partly by some, not by all, else it is open."""
+    words = list(parts.values())
+    if 2 * words.count(REPRODUCED) > len(words):
+        return REPRODUCED
+    if REPRODUCED in words or PARTLY in words:
+        return PARTLY
+    return NOT_REPRODUCED if words.count(NOT_REPRODUCED) == len(words) else NOT_TESTABLE

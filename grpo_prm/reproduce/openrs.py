@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, Claim, Evidence, Finding, Verdict, Word, pick
+from .claims import (
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    PARTLY,
+    REPRODUCED,
+    Claim,
+    Evidence,
+    Finding,
+    Verdict,
+    Word,
+    of_most,
+    pick,
+)
 from .jobs import Do, Job
 from .openrs_runs import PROBLEM, VALIDATION, openrs_record
 from .paired import bands, difference, mean_finding
@@ -178,11 +190,7 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     if lacks := pick(findings, WHOLE)[0].note:
         return Verdict(NOT_TESTABLE, f"{lacks} (benchmarks, p = 1 minus p = 0: {said})")
     parts = {f.part: _word(findings, f.part) for f in gains}
-    most = sum(word == REPRODUCED for word in parts.values()) > len(parts) / 2
-    some = any(word in (REPRODUCED, PARTLY) for word in parts.values())
-    none = all(word == NOT_REPRODUCED for word in parts.values())
-    word = REPRODUCED if most else PARTLY if some else NOT_REPRODUCED if none else NOT_TESTABLE
-    return Verdict(word, f"benchmarks, p = 1 minus p = 0: {said}", parts)
+    return Verdict(of_most(parts), f"benchmarks, p = 1 minus p = 0: {said}", parts)
 
 
 def _word(findings: Sequence[Finding], part: str) -> Word:

@@ -19,6 +19,7 @@ from .claims import (
     Finding,
     Verdict,
     Word,
+    of_most,
     pick,
 )
 from .jobs import Do, Job
@@ -255,10 +256,7 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     all_gains = [f for measure in MEASURES for f in pick(findings, "p = 1 - p = 0", setting=measure)]
     gains = {task: [f for f in all_gains if f.part == task] for task in tasks}
     parts = {task: _word(gains[task], findings) for task in tasks}
-    most = sum(word == REPRODUCED for word in parts.values()) > len(tasks) / 2
-    some = any(word in (REPRODUCED, PARTLY) for word in parts.values())
-    none = all(word == NOT_REPRODUCED for word in parts.values())
-    word = REPRODUCED if most else PARTLY if some else NOT_REPRODUCED if none else NOT_TESTABLE
+    word = of_most(parts)
     said = "; ".join(f"{task} {_said(gains[task][0])}" for task in tasks)
     why = f"final accuracy, p = 1 minus p = 0: {said}"
     unsure = [f for task in tasks if parts[task] == NOT_TESTABLE for f in gains[task] if not f.note]
