@@ -125,7 +125,7 @@ def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, 
     folder, name = found
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
     if (groups["k"] != m).any():
-        smaller = folder.subsamples.filter(run=name, size=m).select("group", *OVERLAP)
+        smaller = folder.subsamples.filter(size=m).select("group", *OVERLAP)
         groups = groups.drop(OVERLAP).join(smaller, on="group", how="left", maintain_order="left")
     if rewards is None:
         return replace(run, groups=groups.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("top", "pass")))
