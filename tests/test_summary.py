@@ -134,6 +134,18 @@ def test_draws_of_one_prompt_are_dealt_apart():
     assert width("p" * 40) < 0.5 * width("p")
 
 
+def test_the_null_is_over_the_tokens_that_the_figure_is_over():
+    """Its mean is that over all permutations; identical sets count for certainty and not for informativeness."""
+    rewards = (1.0, 0.0, 0.0, 2.0, 0.5)
+    rows = [Row(ids, reward=r) for ids, r in zip(([1, 1], [1, 2], [2, 2], [2, 2], [3]), rewards, strict=True)]
+    found = analyze([batch_of([("a", 0, f"p{n}", rows) for n in range(60)])])
+    a = oracle.group_advantages(rewards)
+    expected = fmean(abs(a[i] + a[j]) / 2 for i in range(5) for j in range(i))
+    assert found.summary["informativeness"]["null_mean"] == pytest.approx(expected, rel=0.02)
+    draws = found.chance["informativeness"]
+    assert draws.mean() == pytest.approx(found.summary["informativeness"]["null_mean"]) and draws.std() > 0
+
+
 def test_the_example_log_through_the_command(tmp_path):
     """What `analyze --json` prints for the example, overlap, step rewards and defects, is what the definitions say."""
     path = Path(__file__).parents[1] / "examples" / "chain.jsonl"

@@ -89,6 +89,14 @@ def test_runs_with_nothing_in_common_are_not_paired(tmp_path):
     assert told["difference_high"] - told["difference_low"] == pytest.approx(2 * 1.96 * spread, rel=0.15)
 
 
+def test_what_is_not_paired_is_drawn_apart(tmp_path):
+    """The same rewards in both, at other steps: equal draws would make every difference 0."""
+    made = log(steps=range(30))
+    later = [("b", step + 50, f"later {key}", group) for _, step, key, group in made]
+    told = row(compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", later)]), "reward", "b")
+    assert told["difference"] == 0 and told["difference_low"] < -0.02 and told["difference_high"] > 0.02
+
+
 def test_few_clusters_give_a_difference_without_interval(tmp_path):
     paths = [folder(tmp_path / f"{n}.prm", log(steps=(1,), prompts=5, seed=n, run=f"{n}")) for n in range(2)]
     told = row(compare(paths), "reward", "1")

@@ -42,6 +42,21 @@ def test_without_a_level_it_is_nine_tenths_of_the_way_that_all_go(tmp_path):
     assert level == pytest.approx(0.9) and [r.step for r in reached] == [10, 20]
 
 
+def test_the_level_lies_between_the_higher_start_and_the_lower_peak(tmp_path):
+    a, b = ramp(range(20), run="a", prompts=12), ramp(range(20), run="b", prompts=12, rewards=(0.2, 0.6))
+    level, _, reached = steps_to_reach(runs(tmp_path, a, b), 0)
+    assert level == pytest.approx(0.2 + 0.9 * 0.4) and [r.step for r in reached] == [10, 10]
+
+
+def test_to_be_at_the_level_is_to_reach_it_and_the_observed_curve_is_no_resample(tmp_path):
+    made = [log(steps=range(20), run=n, prompts=4, seed=ord(n), rewards=(0.0, 0.1)) for n in "ab"]
+    found = runs(tmp_path, *made)
+    best = max(np.mean([r.reward for _, s, _, g in made[0] if s == step for r in g]) for step in range(20))
+    a = steps_to_reach(found, 0, float(best))[2][0]
+    assert a.step is not None and 0 < a.share < 1 and (2000 * a.share) % 1 == pytest.approx(0, abs=1e-9)
+    assert steps_to_reach(found, 0, float(best) + 1e-6)[2][0].step is None
+
+
 def test_the_running_mean_goes_over_a_twentieth_of_the_shortest_run(tmp_path):
     made = [
         log(steps=range(0, 120, 2), run="a", success=lambda step, rng: step / 120, prompts=3),
@@ -62,7 +77,7 @@ def test_no_progress_no_level(tmp_path):
 
 
 def test_few_prompts_have_no_range_and_one_step_no_course(tmp_path):
-    few = [ramp(range(4, 16), run=n, prompts=1, same=True) for n in "ab"]
+    few = [ramp(range(4, 16), run=n, prompts=19, same=True) for n in "ab"]
     reached = steps_to_reach(runs(tmp_path, *few), 0, 0.5)[2]
     assert [(r.step, r.low, r.high, r.share) for r in reached] == [(10, None, None, None)] * 2
     one = runs(tmp_path / "one", log(steps=(1,), run="a"), log(steps=(1,), run="b"))
