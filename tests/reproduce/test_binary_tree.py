@@ -10,7 +10,18 @@ import polars as pl
 import pytest
 from reproduce.at_once import at_once
 
-from grpo_prm.reproduce.binary_tree import CEILING, CLAIM, CONTROLS, HARDEST, NAMES, SETTINGS, Plan, compare
+from grpo_prm.reproduce.binary_tree import (
+    CEILING,
+    CLAIM,
+    CONTROLS,
+    HARDEST,
+    LAST,
+    NAMES,
+    SETTINGS,
+    Plan,
+    compare,
+    tree_record,
+)
 from grpo_prm.reproduce.claims import pick
 from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.rates import Choice
@@ -82,6 +93,24 @@ def test_a_setting_at_its_ceiling_counts_neither_way():
     assert pick(found, "p = 1 - p = 0", setting=ALL[-1])[0].note == "ceiling"
     assert word(found).word == "reproduced"
     assert word(planted(dict.fromkeys(product(ALL, NAMES), 0.995))).word == "not testable here"
+
+
+def test_one_at_its_ceiling_is_a_win_over_one_that_is_not():
+    found = planted(WON | {(ALL[-1], "p = 1"): CEILING + 0.015})
+    assert pick(found, "p = 1 - p = 0", setting=ALL[-1])[0].note == ""
+
+
+def test_a_seed_has_found_the_target_when_it_nearly_always_takes_it():
+    found = planted({(HARDEST, "p = 1"): 0.8, (HARDEST, "parent"): 1.1})
+    share = {name: pick(found, f"seeds that find it, {name}", setting=HARDEST)[0].mean for name in ("p = 1", "parent")}
+    assert share["p = 1"] < 0.05 and share["parent"] > 0.95
+
+
+def test_the_target_is_counted_over_the_last_steps():
+    table = tree_record(1, -1.0, ["p = 1"], [8.0], [0, 3], 80, {}, network=False)
+    for curve, target in table.select("curve", "target").iter_rows():
+        assert target == pytest.approx(np.mean(curve[-LAST:]), abs=1e-6)
+        assert abs(np.mean(curve[:LAST]) - target) > 0.01
 
 
 def test_policies_that_differ_make_it_partly():

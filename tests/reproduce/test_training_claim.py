@@ -20,7 +20,7 @@ def record(level, rng, steps=20):
     """A run whose accuracy rises to a level."""
     rows = [(step, "accuracy", level * (step + 1) / steps + 0.002 * rng.normal()) for step in range(steps)]
     rows += [(step, name, 0.5) for step in range(steps) for name in CURVES[1:]]
-    ends = {"final_accuracy": level + 0.002 * rng.normal(), "final_greedy": level, "final_passed": level}
+    ends = {"final_accuracy": level + 0.002 * rng.normal(), "final_greedy": 1 - level, "final_passed": level}
     rows += [(steps, name, value) for name, value in ends.items()]
     return pl.DataFrame(rows, schema=["step", "statistic", "value"], orient="row")
 
@@ -90,9 +90,11 @@ def test_no_verdict_from_one_rate():
 
 def test_rates_are_chosen_by_what_training_comes_to(tmp_path):
     ends = {3.2e-5: 0.3, 1e-4: 0.6, 3.2e-4: 0.9, 1e-3: 0.2}
+    asked = []
 
     def do(jobs):
         rng, made = np.random.default_rng(0), []
+        asked.append({job.arguments["settings"]["seed"] for job in jobs if "method" in job.arguments})
         for job in jobs:
             if "method" not in job.arguments:
                 made.append(pl.DataFrame({"accuracy": [0.5], "greedy": [0.5], "passed": [0.5]}))
@@ -105,6 +107,29 @@ def test_rates_are_chosen_by_what_training_comes_to(tmp_path):
     for method in plan.methods:
         chosen = pick(findings, method, setting="rate")[0]
         assert (chosen.mean, chosen.note) == (3.2e-4, "")
+    *choosing, reported = [seeds for seeds in asked if seeds]
+    assert reported == {0, 1} and not reported & set.union(*choosing)
+
+
+def test_the_end_is_judged_by_all_completions_by_the_likeliest_and_by_the_best(tmp_path, monkeypatch):
+    """Four prompts, eight completions each: one right of three prompts, none of the fourth; no greedy one."""
+    from grpo_prm.reproduce.training_runs import Final, final
+    from grpo_prm.train import problem
+
+    def right(rows, texts):
+        values = np.zeros(len(texts))
+        if len(texts) == 32:
+            values[[0, 9, 18]] = 1
+        return values
+
+    def opened(*arguments, open_problem=problem.open_problem):
+        policy, found = open_problem(*arguments)
+        return policy, found._replace(right=right)
+
+    monkeypatch.setattr(problem, "open_problem", opened)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = {"task": "countdown", "seed": 0, "warm_seed": 0, "warm_steps": 2, "threads": 1, "eval_prompts": 4}
+    assert final(settings, None) == Final(accuracy=3 / 32, greedy=0.0, passed=3 / 4)
 
 
 def test_steps_to_the_peak_of_grpo():
