@@ -32,6 +32,10 @@ def test_drawn_groups_agree_with_all_of_them_and_their_error_is_their_scatter():
     error = np.mean([run.error for run in runs])
     assert abs(totals.mean() - exact.total) < 4 * error / np.sqrt(80)
     assert totals.std(ddof=1) == pytest.approx(error, rel=0.3)
+    counts = np.random.default_rng(7).multinomial(4, np.full(8, 1 / 8), 400)
+    drawn = _changes(tree, counts, 1.0, "process-set").sum(axis=1)
+    assert runs[7].total == pytest.approx(drawn.mean())
+    assert runs[7].error == pytest.approx(drawn.std(ddof=1) / 20, rel=1e-9)
 
 
 def test_the_changes_of_the_first_runs():
