@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Generator, Iterator, Mapping
@@ -15,27 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from grpo_prm.printable import printable
+from grpo_prm.wording import Rows, sections
 
 PROMPT = 60  # characters of a prompt
-PAPER = {"non_trivial": "99.8 %"}
-OVERLAP = {
-    "path_depth": "path depth",
-    "intermediate_proportion": "intermediate proportion",
-    "shared_proportion": "shared proportion",
-    "non_trivial": "non-trivial trees",
-    "identical_share": "identical share",
-}
-SHARES = set(OVERLAP) - {"path_depth"}
-CHANCE = {
-    "suppressed_good": "of the tokens of above-mean completions, those in a step that GRPO pushes down",
-    "boosted_bad": "of the tokens of below-mean completions, those in a step that GRPO raises",
-    "certain_share": "of the intermediate tokens, those whose step reward differs from the group's mean for sure",
-}
-MADE = {
-    "log": "token ids as logged",
-    "tokenizer": "token ids made again from text with the tokenizer",
-    "pieces": "pieces of text (GPT-2 pre-tokenisation), since the log has no token ids",
-}
 
 
 def show_summary(
@@ -51,11 +32,7 @@ def show_summary(
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
         for title, body in (
-            ("What was read", _read(summary)),
-            ("Do completions overlap?", _overlap(summary)),
-            ("Do the branches say anything?", _informative(summary)),
-            ("Where does it hurt?", _defects(summary)),
-            ("What would λ-GRPO change here?", _change(summary)),
+            *sections(summary),
             ("Worst groups", _worst(summary, shlex.quote(folder), prompts or {})),
             ("Next", _next(summary, folder)),
         ):
@@ -64,7 +41,7 @@ def show_summary(
                 if isinstance(part, Command):
                     console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
                 else:
-                    console.print(Padding(Text(printable(part)) if isinstance(part, str) else part, (0, 0, 0, 2)))
+                    console.print(Padding(_drawn(part), (0, 0, 0, 2)))
             console.print()
 
 
@@ -82,167 +59,15 @@ class Command(str):
     __slots__ = ()
 
 
-def number(value: float | None) -> str:
-    """Three figures; `-` for null."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def percent(value: float | None) -> str:
-    """Three figures of a share without the sign, but no finer than hundredths."""
-    if value is None:
-        return "-"
-    if 0 < value < 5e-5:
-        return "<0.01"
-    return f"{100 * value:.3g}" if value >= 0.01 or not value else f"{100 * value:.2f}"
-
-
-def interval(value: dict[str, Any] | None, *, share: bool = False, name: str = "{}") -> str:
-    """Mean and 95 % range, `name` being a pattern of their keys: `10.8 % [8.5, 13.2]`."""
-    keys = [name.format(key) for key in ("mean", "low", "high")]
-    mean, low, high = (None if value is None else value[key] for key in keys)
-    if mean is None:
-        return "-"
-    said = percent if share else number
-    unit = " %" if share else ""
-    return f"{said(mean)}{unit}" + ("" if low is None else f" [{said(low)}, {said(high)}]")
-
-
-def amount(count: int, what: str) -> str:
-    """`1 group`, `2,000 groups`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
-
-
-def _table(*columns: str) -> Table:
+def _drawn(part: str | Rows) -> RenderableType:
+    if isinstance(part, str):
+        return Text(printable(part))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
+    for column in part.columns:
         table.add_column(column)
+    for row in part.rows:
+        table.add_row(*row)
     return table
-
-
-def _read(summary: dict[str, Any]) -> Iterator[str]:
-    source, counts, k = summary["source"], summary["counts"], summary["counts"]["group_size"]
-    size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']} (mostly {k['mode']})"
-    log = f"{source['format']} log" if source["format"] else "rollouts"
-    groups = amount(counts["groups"], "group")
-    yield f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}."
-    unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
-    yield f"Unit: {unit}; {counts['tokens']:,} {source['unit']}s in the loss."
-    left = [f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected"]
-    left[0] += " (rejects.jsonl says why)" if counts["rejected"] else ""
-    left += [f"{amount(counts['groups_of_one'], 'group')} of one left out"] if counts["groups_of_one"] else []
-    yield "; ".join(left) + "."
-    share = percent(counts["groups_zero_variance"] / counts["groups"])
-    yield (
-        f"{amount(counts['groups_zero_variance'], 'group')} ({share} %) of equal rewards, which teach nothing; "
-        f"{amount(counts['duplicates'], 'completion')} equal to an earlier one of the group."
-    )
-    if counts["advantage_mismatch"]:
-        yield (
-            f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "
-            f"(std {source['options']['std']}): see --std, --reward and --advantage logged."
-        )
-    yield from source["notes"]
-
-
-def _steps(source: dict[str, Any]) -> str:
-    first, last, count = source["steps"].values()
-    if not count:
-        return "no steps logged"
-    return f"step {first}" if count == 1 else f"{count:,} steps from {first} to {last}"
-
-
-def _overlap(summary: dict[str, Any]) -> Iterator[str | Table]:
-    baseline, counts = summary["baseline"], summary["counts"]
-    table = _table("", "this run [95 %]", "cross-prompt", "the paper")
-    for name, label in OVERLAP.items():
-        found, share = summary["overlap"][name], name in SHARES
-        beside = interval(baseline[name], share=share) if name in baseline else ""
-        table.add_row(label, interval(found, share=share), beside, PAPER.get(name, ""))
-    yield table
-    if counts["groups_k3"] < counts["groups"]:
-        yield (
-            f"Only {counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have the three completions that a "
-            "non-trivial tree needs."
-        )
-    yield (
-        "Cross-prompt: the same for groups put together from different prompts, so what is above it is not "
-        "boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
-    )
-    if "baseline" in summary["notes"]:
-        yield f"Cross-prompt baseline: {summary['notes']['baseline']}."
-    if "intervals" in summary["notes"]:
-        yield f"Intervals: {summary['notes']['intervals']}."
-
-
-def _informative(summary: dict[str, Any]) -> Iterator[str]:
-    found = summary["informativeness"]
-    if found is None:
-        yield f"Cannot be said: {summary['notes']['informativeness']}."
-        return
-    verdict = (
-        "more than chance: the branches tell good completions from bad ones"
-        if found["p_value"] <= 0.05
-        else "no more than chance: the trees have a shape, but no sign that their branches tell good from bad"
-    )
-    chance = interval(found, name="null_{}")
-    yield (
-        f"Mean |A| of intermediate steps {number(found['observed'])}; with the rewards of each group dealt out anew "
-        f"{chance}. p = {found['p_value']:.3g}, {verdict}."
-    )
-
-
-def _defects(summary: dict[str, Any]) -> Iterator[str | Table]:
-    values, notes = summary["defects"] | summary["prm"], summary["notes"]
-    table = _table("", "this run [95 %]", "rewards dealt anew", "")
-    for name in CHANCE:
-        found = values[name]
-        if found is not None:
-            chance = interval(found, share=True, name="null_{}")
-            table.add_row(name.replace("_", "-"), interval(found, share=True), chance, against_chance(found))
-    if table.row_count:
-        yield table
-        if "null" in notes:
-            yield f"Chance: {notes['null']}."
-    for name, meaning in CHANCE.items():
-        why = f"; cannot be said: {notes[name]}" if values[name] is None else ""
-        yield f"{name.replace('_', '-')}: {meaning}{why}."
-    if values["contest"] is not None:
-        yield f"contest of intermediate tokens (0: members agree in sign, 1: a draw): {interval(values['contest'])}."
-    if values["amplification"] is not None:
-        yield f"amplification: GRPO counts a unit of step advantage {interval(values['amplification'])} times."
-    if values["logprob_spread"] is not None:
-        spread = values["logprob_spread"]
-        yield (
-            f"log-probability spread inside a step: mean {number(spread['mean'])}, at most {number(spread['max'])} "
-            "(0 where one policy sampled all with the same numerics)."
-        )
-
-
-def against_chance(found: dict[str, Any]) -> str:
-    """Where a figure lies beside its permutation null, in words."""
-    low, high = found["null_low"], found["null_high"]
-    if low is None:
-        return ""
-    if low <= found["mean"] <= high:
-        return "no more than chance"
-    return "more than chance" if found["mean"] > high else "less than chance"
-
-
-def _change(summary: dict[str, Any]) -> Iterator[str]:
-    defects = summary["defects"]
-    norm, cosine, scale = (defects[name]["1"] for name in ("update_norm", "update_cosine", "update_scale"))
-    if norm is None or cosine is None:
-        yield f"Cannot be said: {summary['notes']['update_norm']}."
-        return
-    degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
-    yield (
-        f"λ-GRPO (p = 1) would multiply the length of the vector of token coefficients by {interval(norm)} and turn it "
-        f"by {degrees:.3g} degrees (tokens counted as independent directions); update scale {interval(scale)}."
-    )
-    if abs(norm["mean"] - 1) < 0.05 and degrees < 10:
-        yield "That is close to no change: whatever it gained here would be a change of learning rate."
 
 
 def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
@@ -274,7 +99,7 @@ def _same(options: dict[str, Any]) -> str:
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
-def _next(summary: dict[str, Any], folder: str) -> Iterator[RenderableType]:
+def _next(summary: dict[str, Any], folder: str) -> Iterator[str]:
     yield f"Every number with its interval is in {folder}/summary.json, every group in {folder}/groups.parquet."
     yield f"Figures (PDF, PNG and their data as CSV): {folder}/figures."
     if "pieces" in summary["source"]["tokens_from"]:
