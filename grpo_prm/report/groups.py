@@ -1,0 +1,79 @@
+"""All groups of a log as columns of numbers, small enough to travel in a page."""
+
+from __future__ import annotations
+
+from os.path import commonprefix  # of any sequences, in spite of its module
+from typing import Any
+
+import polars as pl
+
+from .cut import one_line
+from .embed import column
+
+KEY = 64  # characters of a group's key
+PROMPT, PROMPTS = 90, 1_000_000  # characters of one prompt's start, and of all of them together
+
+# Column of the page to column of groups.parquet.
+NUMBERS = {
+    "group": "group",
+    "step": "step",
+    "k": "k",
+    "tokens": "tokens",
+    "reward": "reward_mean",
+    "deviation": "reward_std",
+    "depth": "path_depth",
+    "intermediate": "intermediate_proportion",
+    "shared": "shared_proportion",
+    "suppressed": "suppressed_good_tokens",
+    "good": "good_tokens",
+    "boosted": "boosted_bad_tokens",
+    "bad": "bad_tokens",
+    "duplicates": "duplicates",
+    "zero": "zero_variance",
+}
+
+
+def group_columns(groups: pl.DataFrame) -> dict[str, Any]:
+    """The groups table for the page.
+
+    Args:
+        groups: Of a `folder.Folder`.
+
+    Returns:
+        `count`, `runs` (names), `prompts` (starts, each once), and `columns`: `NUMBERS`, `run` and `prompt` (indices,
+        -1 without a prompt) and `key`; each a list, or `{"all": value}`.
+    """
+    runs = groups["run"].unique().sort()
+    # Without a prompt the log's own key stands in for it (measure); it is shown as the key.
+    asked = groups.select(
+        prompt=pl.when(pl.col("prompt_key") != pl.col("group_key")).then(pl.col("prompt_key"))
+    ).to_series()
+    prompts = asked.drop_nulls().unique(maintain_order=True)
+    index = asked.replace_strict(prompts, pl.Series(range(len(prompts)), dtype=pl.Int64), default=-1)
+    keys = groups["group_key"]
+    return {
+        "count": len(groups),
+        "runs": runs.to_list(),
+        "prompts": starts(prompts.to_list()),
+        "columns": {
+            "run": column(groups["run"].replace_strict(runs, list(range(len(runs))))),
+            "key": [one_line(key, KEY) for key in keys],
+            "prompt": column(index),
+            **{name: column(groups[source]) for name, source in NUMBERS.items()},
+        },
+    }
+
+
+def starts(prompts: list[str]) -> list[str]:
+    """What tells the prompts apart, in one line each: their starts, from where they stop being alike.
+
+    All together take `PROMPTS` characters at most, so the more prompts there are the shorter each is.
+    """
+    if not prompts:
+        return []
+    keep = max(12, min(PROMPT, PROMPTS // len(prompts)))
+    alike = len(commonprefix([min(prompts), max(prompts)])) if len(prompts) > 1 else 0  # noqa: RUF071 - texts
+    if alike < PROMPT // 3:
+        return [one_line(prompt, keep) for prompt in prompts]
+    begin = max(prompts[0].rfind(" ", 0, alike), prompts[0].rfind("\n", 0, alike)) + 1
+    return [f"…{one_line(prompt[begin:], keep - 1)}" for prompt in prompts]

@@ -1,0 +1,58 @@
+"""The figures of an analysis as pictures that travel inside the page."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+
+from ..figure_tables import figure_tables
+from ..figures import FIGURES
+from ..figures.style import PAPER
+from ..folder import Folder
+
+BYTES = 1_500_000  # of all pictures together; the largest beyond it are left out, and said
+_METADATA: dict[str, Any] = {"Date": None, "Creator": "grpo-prm"}  # no date, so that equal data give equal bytes
+
+
+class Picture(NamedTuple):
+    """One figure.
+
+    Attributes:
+        name: As its file in figures/ is called.
+        caption: What it shows.
+        source: A data URI of an SVG, None where there was no room.
+    """
+
+    name: str
+    caption: str
+    source: str | None
+
+
+def pictures(folder: Folder) -> list[Picture]:
+    """Draw every figure of the folder again, as SVG."""
+    tables, unit = figure_tables(folder), folder.summary["source"]["unit"]
+    drawn = {name: _svg(FIGURES[name](table, unit=unit)) for name, table in tables.items() if name in FIGURES}
+    room, sources = BYTES, dict.fromkeys(drawn)
+    for name in sorted(drawn, key=lambda name: len(drawn[name])):
+        room -= len(drawn[name]) * 4 // 3
+        if room >= 0:
+            sources[name] = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode()}"
+    return [Picture(name, _caption(folder, name), source) for name, source in sources.items()]
+
+
+def _svg(figure: Any) -> bytes:
+    file = BytesIO()
+    with mpl.rc_context(PAPER):
+        figure.savefig(file, format="svg", metadata=_METADATA)
+    return file.getvalue()
+
+
+def _caption(folder: Folder, name: str) -> str:
+    """The caption written beside the figure, else its name in words."""
+    beside = folder.path / "figures" / f"{name}.txt"
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8", errors="replace").strip()
+    return f"{name[:1].upper()}{name[1:].replace('_', ' ')}."

@@ -1,0 +1,58 @@
+// What the page was given, and how its numbers are written.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const UNIT = DATA.unit === "mixed" ? "unit" : DATA.unit;
+const COUNT = DATA.groups.count;
+const TREES = new Map(DATA.trees.map((tree) => [tree.group, tree]));
+
+// A column of the groups table as a function of the row; one value may stand for all rows.
+function column(name) {
+  const held = DATA.groups.columns[name];
+  return Array.isArray(held) ? (row) => held[row] : () => held.all;
+}
+
+const OF = Object.fromEntries(Object.keys(DATA.groups.columns).map((name) => [name, column(name)]));
+const ROWS = Array.from({ length: COUNT }, (_, row) => row);
+const ROW_OF = new Map(ROWS.map((row) => [OF.group(row), row]));
+const STEPS = [...new Set(ROWS.map(OF.step))].filter((step) => step !== null).sort((a, b) => a - b);
+const RUNS = DATA.groups.runs;
+
+function share(row, part, whole) {
+  const all = OF[whole](row);
+  return all ? OF[part](row) / all : null;
+}
+
+function promptOf(row) {
+  const at = OF.prompt(row);
+  return at < 0 ? "" : DATA.groups.prompts[at];
+}
+
+function nameOf(row) {
+  const step = OF.step(row);
+  return step === null ? OF.key(row) : `${step}:${OF.key(row)}`;
+}
+
+// Three figures; a dash for null.
+function number(value) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
+  return String(Number(value.toPrecision(3))).replace("-", "−");
+}
+
+function percent(value) {
+  if (value === null || value === undefined) return "–";
+  if (value > 0 && value < 5e-5) return "<0.01 %";
+  return `${value >= 0.01 || value === 0 ? Number((100 * value).toPrecision(3)) : (100 * value).toFixed(2)} %`;
+}
+
+// An advantage with its sign; 0 has none.
+function signed(value) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  return `${value > 0 ? "+" : "−"}${number(Math.abs(value))}`;
+}
+
+function amount(count, what) {
+  return `${count.toLocaleString("en-US")} ${what}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,200 @@
+// The tree of a group, left to right: steps as boxes, wide by tokens, high by members, coloured by advantage.
+
+const drawn = { tree: null, scale: "sqrt", boxes: [] };
+
+const treeOf = () => TREES.get(chosen.group);
+const rowOfSample = (tree) => tree.completions.sample.indexOf(chosen.completion);
+
+function setUpExplorer() {
+  const named = DATA.trees.map((tree) => {
+    const row = ROW_OF.get(tree.group);
+    const kinds = tree.kinds.join(", ");
+    const asked = opening(promptOf(row), 40);
+    return make("option", { value: tree.group }, `${nameOf(row)} (${kinds})${asked ? `: ${asked}` : ""}`);
+  });
+  byId("pick").append(make("option", { value: "", hidden: true }, "one without text"), ...named);
+  byId("pick").addEventListener("change", (event) => choose({ group: Number(event.target.value), process: null, completion: null }));
+  byId("along").addEventListener("change", (event) => choose({ completion: event.target.value === "" ? null : Number(event.target.value) }));
+  for (const radio of document.querySelectorAll("input[name=scale]")) {
+    radio.addEventListener("change", () => { drawn.scale = radio.value; drawTree(treeOf()); });
+  }
+  byId("unclipped").addEventListener("change", () => byId("columns").firstChild?.classList.toggle("unclipped", byId("unclipped").checked));
+  listeners.push((changed) => {
+    if (changed.includes("group")) showGroup();
+    else if (changed.includes("process") || changed.includes("completion")) showChoice();
+  });
+}
+
+function showGroup() {
+  const tree = treeOf();
+  byId("view").hidden = byId("aligned").hidden = !tree;
+  byId("along").disabled = !tree;
+  byId("pick").value = tree ? String(tree.group) : "";
+  byId("facts").replaceChildren(...groupFacts(tree));
+  byId("whole").replaceChildren();
+  if (!tree) return;
+  const { completions } = tree;
+  const options = completions.sample.map((sample, row) => [sample, row]).sort((a, b) => a[0] - b[0])
+    .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
+  byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
+  drawTree(tree);
+  drawAligned(tree);
+  showChoice();
+}
+
+function groupFacts(tree) {
+  const row = ROW_OF.get(chosen.group);
+  if (row === undefined) return [make("p", {}, "No group of this log has the number in the address. Choose one from the list or the table.")];
+  const of = (part, whole) => (OF[part](row) === null ? "–" : `${number(OF[part](row))} of ${number(OF[whole](row))}`);
+  const list = facts([
+    ["group", OF.key(row)],
+    ["run", RUNS.length > 1 ? RUNS[OF.run(row)] : null],
+    ["training step", OF.step(row) === null ? null : number(OF.step(row))],
+    ["completions", number(OF.k(row))],
+    [`${UNIT}s`, number(OF.tokens(row))],
+    ["mean reward", OF.deviation(row) === null ? number(OF.reward(row)) : `${number(OF.reward(row))} (deviation ${number(OF.deviation(row))})`],
+    ["path depth", number(OF.depth(row))],
+    ["intermediate proportion", percent(OF.intermediate(row))],
+    ["shared proportion", percent(OF.shared(row))],
+    [`suppressed-good ${UNIT}s`, of("suppressed", "good")],
+    [`boosted-bad ${UNIT}s`, of("boosted", "bad")],
+    ["copies", OF.duplicates(row) ? number(OF.duplicates(row)) : null],
+  ]);
+  const parts = [list];
+  if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
+  if (!tree) {
+    const words = "The text of this group is not in this page: the analysis keeps that of the worst, the best and some random groups. In the terminal: grpo-prm tree LOG --group ";
+    return [...parts, make("p", { class: "note" }, words, make("code", {}, nameOf(row)))];
+  }
+  if (tree.prompt !== null) {
+    parts.push(make("details", { class: "prompt" }, make("summary", {}, `Prompt: ${opening(tree.prompt, 90)}`), make("pre", { class: "text", tabindex: 0 }, written(tree.prompt))));
+  }
+  const why = { prefix: "Steps are cut where texts part; without the tokenizer a cut may lie some characters right of the token's border.", none: "The log has no text of these completions: steps show token ids." }[tree.textFrom];
+  if (why) parts.push(make("p", { class: "quiet" }, why));
+  return parts;
+}
+
+function rowHeight(k) {
+  return k <= 12 ? 34 : k <= 24 ? 24 : 14;
+}
+
+function drawTree(tree) {
+  const { k, depth, children, most, marks, count } = shape(tree);
+  const high = rowHeight(k), dense = high < 20 ? " dense" : "";
+  const endsWide = document.documentElement.clientWidth <= 600 ? 80 : 124;
+  const width = Math.max(520, byId("canvas").clientWidth - endsWide - 4);
+  const { left, wide, total } = placed(tree, drawn.scale, width);
+  const { parent, first, size, advantage } = tree.steps;
+  const percentOf = (pixels) => `${(100 * pixels) / total}%`;
+  drawn.boxes = Array.from({ length: count }, (_, n) => {
+    const siblings = parent[n] < 0 ? [n] : children[parent[n]];
+    return make("div", {
+      role: "treeitem", id: `step-${n}`, tabindex: -1, class: marks[n] ? "marked" : null,
+      "aria-level": depth[n] + 1, "aria-setsize": siblings.length, "aria-posinset": siblings.indexOf(n) + 1,
+      "aria-label": labelOf(tree, n), title: wide[n] < 90 ? opening(textOf(tree, n), 200) : null,
+      style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(advantage[n], most) },
+      on: { click: () => select(n) },
+    }, ...boxContent(tree, n));
+  });
+  const boxes = make("div", {
+    class: `icicle${dense}`, role: "tree", "aria-label": `Process steps of ${k} completions`, "aria-orientation": "horizontal",
+    style: { "min-width": `${Math.ceil(total)}px`, height: `${k * high}px` }, on: { keydown: move },
+  }, drawn.boxes);
+  const ends = make("div", { class: `ends${dense}`, "aria-hidden": "true" }, tree.completions.sample.map((sample, row) =>
+    make("div", { style: { height: `${high}px` }, on: { click: () => choose({ completion: chosen.completion === sample ? null : sample }) } },
+      make("span", {}, `#${sample}`), make("span", {}, number(tree.completions.reward[row])))));
+  byId("canvas").replaceChildren(make("div", { class: "canvas" }, boxes, ends));
+  byId("colours").replaceChildren(...legend(most));
+  mark();
+}
+
+function boxContent(tree, n) {
+  const a = tree.steps.advantage[n];
+  const { marks } = shape(tree);
+  const short = { "suppressed good": "SG", "boosted bad": "BB" }[marks[n]];
+  return [
+    short ? make("span", { class: "mark" }, short) : null,
+    make("span", { class: "sign" }, signed(a)),
+    opening(textOf(tree, n), 60 * Math.min(12, tree.steps.size[n])),
+  ];
+}
+
+function textOf(tree, n) {
+  if (tree.texts[n] !== null && tree.texts[n] !== undefined) return tree.texts[n];
+  return tree.ids ? tree.ids[n].join(" ") : "";
+}
+
+function labelOf(tree, n) {
+  const { size, advantage, reward } = tree.steps;
+  const { k, marks, lengths } = shape(tree);
+  const words = [`${size[n]} of ${k}`, `A ${signed(advantage[n])}`, `R ${number(reward[n])}`, amount(lengths[n], UNIT)];
+  if (marks[n]) words.push(marks[n]);
+  return `${words.join(", ")}: ${opening(textOf(tree, n), 80)}`;
+}
+
+function legend(most) {
+  const bar = draw("svg", { width: 120, height: 14, "aria-hidden": "true" },
+    Array.from({ length: 24 }, (_, n) => draw("rect", { x: n * 5, y: 0, width: 5.3, height: 14, fill: css(colour((n - 11.5) / 11.5, 1)) })));
+  return [
+    make("span", {}, `pushed down ${signed(-most)}`, bar, `${signed(most)} raised: A(λ)`),
+    make("span", {}, make("b", {}, "SG"), "suppressed good"),
+    make("span", {}, make("b", {}, "BB"), "boosted bad"),
+    make("span", {}, "right: completion and reward"),
+  ];
+}
+
+function select(n) {
+  choose({ process: n });
+  drawn.boxes[n].focus({ preventScroll: true });
+  drawn.boxes[n].scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+// Arrows follow the picture: right to the first child, left to the step above, up and down to neighbours at one depth.
+function move(event) {
+  const tree = treeOf(), { children, levels, depth } = shape(tree);
+  const n = Number(event.target.id.slice(5));
+  const level = levels[depth[n]];
+  const leaves = tree.steps.first.map((_, m) => m).filter((m) => !children[m].length);
+  const to = {
+    ArrowRight: children[n][0],
+    ArrowLeft: tree.steps.parent[n],
+    ArrowUp: level[level.indexOf(n) - 1],
+    ArrowDown: level[level.indexOf(n) + 1],
+    Home: 0,
+    End: leaves.reduce((last, m) => (tree.steps.first[m] > tree.steps.first[last] ? m : last), leaves[0]),
+  };
+  if (event.key === "Enter" || event.key === " ") {
+    select(n);
+    byId("panel").focus();
+  } else if (!(event.key in to)) return;
+  else if (to[event.key] !== undefined && to[event.key] >= 0) select(to[event.key]);
+  event.preventDefault();
+}
+
+// What is chosen inside the group: a step, a path.
+function showChoice() {
+  const tree = treeOf();
+  if (!tree) return;
+  byId("along").value = chosen.completion === null || rowOfSample(tree) < 0 ? "" : String(chosen.completion);
+  mark();
+  showPanel(tree);
+  showWhole(tree);
+}
+
+function mark() {
+  const tree = treeOf(), row = rowOfSample(tree);
+  const path = new Set(row < 0 ? [] : pathOf(tree, row));
+  const at = chosen.process !== null && chosen.process >= 0 && chosen.process < drawn.boxes.length ? chosen.process : null;
+  drawn.boxes.forEach((box, n) => {
+    box.setAttribute("aria-selected", String(n === at));
+    box.tabIndex = n === (at ?? 0) ? 0 : -1;
+    box.classList.toggle("on-path", path.has(n));
+  });
+  const canvas = byId("canvas").firstChild;
+  canvas.firstChild.classList.toggle("following", row >= 0);
+  [...canvas.lastChild.children].forEach((end, m) => end.classList.toggle("on-path", m === row));
+  for (const cell of byId("columns").querySelectorAll("[data-first]")) {
+    const first = Number(cell.dataset.first);
+    cell.classList.toggle("on-path", row >= first && row < first + Number(cell.dataset.size));
+  }
+}

@@ -1,0 +1,72 @@
+// One process step read in full, and one completion as a whole.
+
+function showPanel(tree) {
+  const panel = byId("panel");
+  const { count, k, marks, members, lengths } = shape(tree);
+  const n = chosen.process;
+  if (n === null || n < 0 || n >= count) {
+    panel.replaceChildren(make("h3", {}, "Process step"), make("p", { class: "quiet" }, "Choose a box of the tree to read its text, its members and its reward."));
+    return;
+  }
+  const { size, start, end, reward, low, high, advantage, tokens, unique } = tree.steps;
+  const range = low[n] === null ? "" : ` [${number(low[n])}, ${number(high[n])}]`;
+  const masked = unique[n] === lengths[n] ? "" : `, ${number(unique[n])} of them in the loss`;
+  const swatch = make("span", { class: "swatch", style: painted(advantage[n], shape(tree).most) }, signed(advantage[n]));
+  const parts = Object.entries(tree.completions.parts);
+  const rows = members(n).map((row) => {
+    const { sample, reward: r, advantage: a, tokens: t, truncated } = tree.completions;
+    return [`#${sample[row]}`, number(r[row]), signed(a[row]), number(t[row]) + (truncated[row] ? " (truncated)" : ""), ...parts.map(([, values]) => number(values[row]))];
+  });
+  const kind = size[n] === k ? "Root" : size[n] > 1 ? "Intermediate step" : "Terminal step";
+  panel.replaceChildren(
+    crumbs(tree, n),
+    make("h3", {}, `${kind}: |λ| = ${size[n]} of ${k}`),
+    facts([["R(λ)", `${number(reward[n])}${range}`], ["A(λ)", swatch],
+      [`${UNIT}s`, `${number(lengths[n])}${masked}`], ["counted", `${number(tokens[n])} times`],
+      ["positions", lengths[n] ? `${number(start[n] + 1)} to ${number(end[n])}` : "none"]]),
+    marks[n] ? make("p", { class: "note" }, explain(tree, n)) : "",
+    make("pre", { class: "text", tabindex: 0, "aria-label": "Text of the step" }, lengths[n] ? written(textOf(tree, n)) : "(no token is shared by all)"),
+    make("h3", {}, "Members"),
+    make("div", { class: "sideways" }, tableOf("Members of the step", ["completion", "reward", "advantage", `${UNIT}s`, ...parts.map(([name]) => name)], rows)),
+    tree.ids && tree.texts[n] !== null ? make("p", { class: "ids" }, `Token ids: ${tree.ids[n].join(" ")}${lengths[n] > tree.ids[n].length ? ` and ${number(lengths[n] - tree.ids[n].length)} more` : ""}`) : "",
+    Array.isArray(tree.texts[n]) ? make("p", { class: "ids" }, "The whole text, in the terminal: ", make("code", {}, tree.command)) : "",
+  );
+}
+
+function explain(tree, n) {
+  const { marks, members } = shape(tree);
+  const good = marks[n] === "suppressed good";
+  const some = members(n).filter((row) => tree.completions.advantage[row] * tree.steps.advantage[n] < 0).length;
+  return good
+    ? `Suppressed good: ${some} of its ${amount(members(n).length, "member")} ${some === 1 ? "is" : "are"} better than the mean of the group, and GRPO pushes the step down.`
+    : `Boosted bad: ${some} of its ${amount(members(n).length, "member")} ${some === 1 ? "is" : "are"} worse than the mean of the group, and GRPO raises the step.`;
+}
+
+function crumbs(tree, n) {
+  const path = [];
+  for (let at = n; at >= 0; at = tree.steps.parent[at]) path.unshift(at);
+  const items = path.map((at) => {
+    const words = tree.steps.parent[at] < 0 ? "root" : opening(textOf(tree, at), 18) || "…";
+    return make("li", {}, at === n ? make("span", { "aria-current": "step" }, words) : make("button", { type: "button", on: { click: () => select(at) } }, words));
+  });
+  return make("nav", { class: "crumbs", "aria-label": "Path to this step" }, make("ol", {}, items));
+}
+
+// The completion whose path is followed, as one text: every stretch of it has the colour of its step.
+function showWhole(tree) {
+  const row = rowOfSample(tree);
+  if (row < 0) {
+    byId("whole").replaceChildren();
+    return;
+  }
+  const { most, lengths } = shape(tree);
+  const { sample, reward, advantage } = tree.completions;
+  const pieces = pathOf(tree, row).filter((n) => lengths[n]).map((n) => make("span", {
+    class: n === chosen.process ? "piece chosen" : "piece", title: labelOf(tree, n), style: painted(tree.steps.advantage[n], most),
+    on: { click: () => select(n) },
+  }, written(textOf(tree, n)), tree.texts[n] === null ? " " : ""));
+  byId("whole").replaceChildren(make("div", { class: "whole" },
+    make("h3", {}, `Completion #${sample[row]}: reward ${number(reward[row])}, advantage ${signed(advantage[row])}`),
+    make("p", { class: "quiet" }, `Every ${UNIT} has the colour of the step that it is in: what GRPO gives it.`),
+    make("p", { class: "text", tabindex: 0, role: "region", "aria-label": `Completion ${sample[row]}` }, pieces)));
+}

@@ -1,0 +1,114 @@
+// Small charts over the training steps, and the slider that picks one of them.
+
+const CHART = { width: 300, height: 118, left: 40, right: 8, top: 8, bottom: 20 };
+const runClass = (run) => `run-${RUNS.indexOf(run) % 7}`;
+
+function setUpTrend() {
+  if (STEPS.length < 2) return;
+  byId("trend").hidden = byId("to-trend").hidden = false;
+  const slider = byId("slider");
+  slider.max = String(STEPS.length);
+  slider.addEventListener("input", () => choose({ step: slider.value === "0" ? null : STEPS[slider.value - 1] }));
+  byId("slider-all").addEventListener("click", () => choose({ step: null }));
+  if (RUNS.length > 1) {
+    byId("legend").append(...RUNS.slice(0, 12).map((run) => make("span", {}, swatchLine(runClass(run)), run)));
+    if (RUNS.length > 12) byId("legend").append(`and ${RUNS.length - 12} more runs`);
+  }
+  const beside = new Set(DATA.trend.map((one) => one.beside).filter(Boolean));
+  if (beside.size) byId("legend").append(make("span", {}, swatchLine("beside"), [...beside].join(", or ")));
+  byId("charts").append(...DATA.trend.map(chart));
+}
+
+function swatchLine(look) {
+  const line = draw("line", { x1: 0, x2: 22, y1: 5, y2: 5, class: `line ${look}` });
+  return draw("svg", { width: 22, height: 10, class: "chart-key", "aria-hidden": "true" }, line);
+}
+
+function chart(one) {
+  const numbers = one.series.flatMap((s) => [s.mean, s.low, s.high, s.besideMean ?? [], s.besideLow ?? [], s.besideHigh ?? []].flat())
+    .filter((value) => value !== null);
+  const steps = one.series.flatMap((s) => s.step);
+  const low = Math.min(0, ...numbers), high = Math.max(...numbers), span = high - low || 1;
+  const first = Math.min(...steps), last = Math.max(...steps);
+  const x = (step) => CHART.left + ((step - first) / (last - first || 1)) * (CHART.width - CHART.left - CHART.right);
+  const y = (value) => CHART.height - CHART.bottom - ((value - low) / span) * (CHART.height - CHART.top - CHART.bottom);
+  const said = one.share ? percent : number;
+  const picture = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": course(one, said) });
+  for (const value of [low, high]) {
+    picture.append(draw("line", { class: "axis", x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value) }),
+      draw("text", { x: CHART.left - 5, y: y(value) + 4, "text-anchor": "end" }, said(value).replace(" %", "%")));
+  }
+  picture.append(draw("text", { x: CHART.left, y: CHART.height - 5 }, `step ${first}`),
+    draw("text", { x: CHART.width - CHART.right, y: CHART.height - 5, "text-anchor": "end" }, String(last)));
+  for (const s of one.series) {
+    if (s.besideMean) picture.append(...stroke(s.step, s.besideMean, s.besideLow, s.besideHigh, x, y, "beside", "beside-band"));
+  }
+  for (const s of one.series) picture.append(...stroke(s.step, s.mean, s.low, s.high, x, y, `line ${runClass(s.run)}`, `band ${runClass(s.run)}`));
+  const here = draw("line", { class: "here", y1: CHART.top, y2: CHART.height - CHART.bottom, visibility: "hidden" });
+  picture.append(here);
+  const says = make("p", { class: "says" });
+  const show = () => {
+    const inside = chosen.step !== null && chosen.step >= first && chosen.step <= last;
+    here.setAttribute("visibility", inside ? "visible" : "hidden");
+    if (inside) for (const end of ["x1", "x2"]) here.setAttribute(end, x(chosen.step));
+    says.textContent = chosen.step === null ? course(one, said) : atStep(one, said);
+  };
+  show();
+  listeners.push((changed) => changed.includes("step") && show());
+  const title = one.every > 1 ? `${one.name} (each ${one.every}th step)` : one.name;
+  return make("figure", { class: "chart" }, make("figcaption", {}, title), says, picture);
+}
+
+// Band and line; a line breaks where a value is missing, and a value alone is a dot.
+function stroke(steps, mean, low, high, x, y, look, bandLook) {
+  const marks = [];
+  const areas = pieces(steps, low).map((rows) => rows.filter((row) => high[row] !== null)).filter((rows) => rows.length > 1);
+  for (const rows of areas) {
+    const edge = [...rows.map((row) => [steps[row], high[row]]), ...rows.toReversed().map((row) => [steps[row], low[row]])];
+    marks.push(draw("polygon", { class: bandLook, points: edge.map(([step, value]) => `${x(step)},${y(value)}`).join(" ") }));
+  }
+  for (const rows of pieces(steps, mean)) {
+    const points = rows.map((row) => `${x(steps[row])},${y(mean[row])}`);
+    marks.push(rows.length > 1 ? draw("polyline", { class: look, points: points.join(" ") })
+      : draw("circle", { class: `${look} dot`, cx: x(steps[rows[0]]), cy: y(mean[rows[0]]), r: 2.5 }));
+  }
+  return marks;
+}
+
+function pieces(steps, values) {
+  const found = [];
+  let current = [];
+  steps.forEach((_, row) => {
+    if (values[row] !== null) current.push(row);
+    else if (current.length) { found.push(current); current = []; }
+  });
+  return current.length ? [...found, current] : found;
+}
+
+// In words: from the first value to the last.
+function course(one, said) {
+  const words = one.series.slice(0, 3).map((s) => {
+    const known = s.mean.filter((value) => value !== null);
+    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${said(known[0])} → ${said(known.at(-1))}`;
+  });
+  return `${words.join("; ")}${one.series.length > 3 ? "; …" : ""}`;
+}
+
+function atStep(one, said) {
+  const words = one.series.slice(0, 3).map((s) => {
+    const row = s.step.indexOf(chosen.step);
+    if (row < 0 || s.mean[row] === null) return `${RUNS.length > 1 ? `${s.run}: ` : ""}no value`;
+    const range = s.low[row] === null ? "" : ` [${said(s.low[row])}, ${said(s.high[row])}]`;
+    const other = s.besideMean?.[row] ?? null;
+    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${said(s.mean[row])}${range}${other === null ? "" : `; ${one.beside} ${said(other)}`}`;
+  });
+  return words.join("; ");
+}
+
+function showStep() {
+  const at = chosen.step === null ? 0 : STEPS.indexOf(chosen.step) + 1;
+  byId("slider").value = String(at);
+  const words = at ? `step ${STEPS[at - 1]}` : "all steps";
+  byId("slider-says").textContent = words;
+  byId("slider").setAttribute("aria-valuetext", words);
+}
