@@ -37,9 +37,19 @@ function showGroup() {
   const options = completions.sample.map((sample, row) => [sample, row]).sort((a, b) => a[0] - b[0])
     .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
+  chosen.process ??= telling(tree);
   drawTree(tree);
   drawAligned(tree);
   showChoice();
+}
+
+// The step to open a group with: where most tokens of good completions are pushed down, else of the largest |A|.
+function telling(tree) {
+  const { advantage, tokens, size } = tree.steps;
+  const { marks, members } = shape(tree);
+  const good = (n) => members(n).filter((row) => tree.completions.advantage[row] > 0).length;
+  const rank = advantage.map((a, n) => (marks[n] === "suppressed good" ? [1, (tokens[n] * good(n)) / size[n]] : [0, size[n] > 1 ? Math.abs(a ?? 0) : 0]));
+  return rank.reduce((best, [kind, value], n) => (kind > rank[best][0] || (kind === rank[best][0] && value > rank[best][1]) ? n : best), 0);
 }
 
 function groupFacts(tree) {
@@ -94,7 +104,7 @@ function drawTree(tree) {
       "aria-label": labelOf(tree, n), title: wide[n] < 90 ? opening(textOf(tree, n), 200) : null,
       style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(advantage[n], most) },
       on: { click: () => select(n) },
-    }, ...boxContent(tree, n));
+    }, boxContent(tree, n, size[n] * high - 1, dense ? 11 : 16));
   });
   const boxes = make("div", {
     class: `icicle${dense}`, role: "tree", "aria-label": `Process steps of ${k} completions`, "aria-orientation": "horizontal",
@@ -108,15 +118,15 @@ function drawTree(tree) {
   mark();
 }
 
-function boxContent(tree, n) {
-  const a = tree.steps.advantage[n];
-  const { marks } = shape(tree);
-  const short = { "suppressed good": "SG", "boosted bad": "BB" }[marks[n]];
-  return [
+// Mark, advantage and the start of the text, in as many whole lines as the box is high.
+function boxContent(tree, n, high, line) {
+  const said = signed(tree.steps.advantage[n]);
+  const short = { "suppressed good": "SG", "boosted bad": "BB" }[shape(tree).marks[n]];
+  const lines = Math.max(1, Math.floor((high - 4) / line));
+  return make("div", { class: "words", style: { "max-height": `${lines * line}px` } },
     short ? make("span", { class: "mark" }, short) : null,
-    make("span", { class: "sign" }, signed(a)),
-    opening(textOf(tree, n), 60 * Math.min(12, tree.steps.size[n])),
-  ];
+    make("span", { class: "sign" }, said.slice(0, 1), make("span", { class: "value" }, said.slice(1))),
+    make("span", { class: "start" }, opening(textOf(tree, n), 60 * Math.min(12, lines))));
 }
 
 function textOf(tree, n) {
