@@ -38,12 +38,14 @@ def numbers(values: Iterable[float | None], digits: int = 4) -> list[float | int
 
 
 def column(series: pl.Series, digits: int = 4) -> Any:
-    """A column as a list, or as `{"all": value}` where every row has the same."""
+    """A column as a list, as `{"all": value}` where every row has the same, or `{"from": value}` where it counts up."""
     if series.dtype == pl.Boolean:
         series = series.cast(pl.Int8)
     if len(series) > 1 and series.n_unique() == 1:
         series = series.head(1)
         return {"all": (numbers(series, digits) if series.dtype.is_numeric() else series.to_list())[0]}
+    if len(series) > 1 and series.dtype.is_integer() and (series.diff().drop_nulls() == 1).sum() == len(series) - 1:
+        return {"from": series[0]}
     return numbers(series, digits) if series.dtype.is_float() else series.to_list()
 
 

@@ -10,8 +10,10 @@ import polars as pl
 from .cut import one_line
 from .embed import column
 
-KEY = 64  # characters of a group's key
-PROMPT, PROMPTS = 90, 1_000_000  # characters of one prompt's start, and of all of them together
+# Characters of one, and of all of them together: the more groups, the shorter each is.
+KEY, KEYS = 64, 1_000_000
+PROMPT, PROMPTS = 90, 800_000
+LEAST = 12
 
 # Column of the page to column of groups.parquet.
 NUMBERS = {
@@ -41,7 +43,7 @@ def group_columns(groups: pl.DataFrame) -> dict[str, Any]:
 
     Returns:
         `count`, `runs` (names), `prompts` (starts, each once), and `columns`: `NUMBERS`, `run` and `prompt` (indices,
-        -1 without a prompt) and `key`; each a list, or `{"all": value}`.
+        -1 without a prompt) and `key`; each as `embed.column` has it.
     """
     runs = groups["run"].unique().sort()
     # Without a prompt the log's own key stands in for it (measure); it is shown as the key.
@@ -57,7 +59,7 @@ def group_columns(groups: pl.DataFrame) -> dict[str, Any]:
         "prompts": starts(prompts.to_list()),
         "columns": {
             "run": column(groups["run"].replace_strict(runs, list(range(len(runs))))),
-            "key": [one_line(key, KEY) for key in keys],
+            "key": [one_line(key, _room(KEY, KEYS, len(keys))) for key in keys],
             "prompt": column(index),
             **{name: column(groups[source]) for name, source in NUMBERS.items()},
         },
@@ -65,15 +67,17 @@ def group_columns(groups: pl.DataFrame) -> dict[str, Any]:
 
 
 def starts(prompts: list[str]) -> list[str]:
-    """What tells the prompts apart, in one line each: their starts, from where they stop being alike.
-
-    All together take `PROMPTS` characters at most, so the more prompts there are the shorter each is.
-    """
+    """What tells the prompts apart, in one line each: their starts, from where they stop being alike."""
     if not prompts:
         return []
-    keep = max(12, min(PROMPT, PROMPTS // len(prompts)))
+    keep = _room(PROMPT, PROMPTS, len(prompts))
     alike = len(commonprefix([min(prompts), max(prompts)])) if len(prompts) > 1 else 0  # noqa: RUF071 - texts
     if alike < PROMPT // 3:
         return [one_line(prompt, keep) for prompt in prompts]
     begin = max(prompts[0].rfind(" ", 0, alike), prompts[0].rfind("\n", 0, alike)) + 1
     return [f"…{one_line(prompt[begin:], keep - 1)}" for prompt in prompts]
+
+
+def _room(most: int, together: int, count: int) -> int:
+    """Characters of each of `count` texts, with what JSON puts around it."""
+    return max(LEAST, min(most, together // count - 6))

@@ -5,9 +5,10 @@ const UNIT = DATA.unit === "mixed" ? "unit" : DATA.unit;
 const COUNT = DATA.groups.count;
 const TREES = new Map(DATA.trees.map((tree) => [tree.group, tree]));
 
-// A column of the groups table as a function of the row; one value may stand for all rows.
+// A column of the groups table as a function of the row; one value may stand for all rows, or for a count from it.
 function column(name) {
   const held = DATA.groups.columns[name];
+  if ("from" in held) return (row) => held.from + row;
   return Array.isArray(held) ? (row) => held[row] : () => held.all;
 }
 

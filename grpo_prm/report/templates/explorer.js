@@ -19,6 +19,12 @@ function setUpExplorer() {
     radio.addEventListener("change", () => { drawn.scale = radio.value; drawTree(treeOf()); });
   }
   byId("unclipped").addEventListener("change", () => byId("columns").firstChild?.classList.toggle("unclipped", byId("unclipped").checked));
+  byId("panel").addEventListener("keydown", (event) => event.key === "Escape" && drawn.boxes[chosen.process]?.focus());
+  let waiting = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => treeOf() && drawTree(treeOf()), 150);
+  });
   listeners.push((changed) => {
     if (changed.includes("group")) showGroup();
     else if (changed.includes("process") || changed.includes("completion")) showChoice();
@@ -113,9 +119,11 @@ function drawTree(tree) {
   const ends = make("div", { class: `ends${dense}`, "aria-hidden": "true" }, tree.completions.sample.map((sample, row) =>
     make("div", { style: { height: `${high}px` }, on: { click: () => choose({ completion: chosen.completion === sample ? null : sample }) } },
       make("span", {}, `#${sample}`), make("span", {}, number(tree.completions.reward[row])))));
+  const inside = byId("canvas").contains(document.activeElement);
   byId("canvas").replaceChildren(make("div", { class: "canvas" }, boxes, ends));
   byId("colours").replaceChildren(...legend(most));
   mark();
+  if (inside) drawn.boxes.find((box) => box.tabIndex === 0).focus({ preventScroll: true });
 }
 
 // Mark, advantage and the start of the text, in as many whole lines as the box is high.
@@ -173,12 +181,23 @@ function move(event) {
     Home: 0,
     End: leaves.reduce((last, m) => (tree.steps.first[m] > tree.steps.first[last] ? m : last), leaves[0]),
   };
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "Enter" || event.key === " ") {
     select(n);
     byId("panel").focus();
-  } else if (!(event.key in to)) return;
+  } else if (event.key === "n" || event.key === "p") follow(tree, event.key === "n" ? 1 : -1);
+  else if (!(event.key in to)) return;
   else if (to[event.key] !== undefined && to[event.key] >= 0) select(to[event.key]);
   event.preventDefault();
+}
+
+// Follow the next or the previous completion in the order of the tree.
+function follow(tree, by) {
+  const { sample, reward } = tree.completions;
+  const row = rowOfSample(tree);
+  const to = row < 0 ? (by > 0 ? 0 : sample.length - 1) : Math.min(sample.length - 1, Math.max(0, row + by));
+  choose({ completion: sample[to] });
+  announce(`Path of completion ${sample[to]}, reward ${number(reward[to])}`);
 }
 
 // What is chosen inside the group: a step, a path.

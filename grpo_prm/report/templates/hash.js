@@ -10,6 +10,7 @@ function readAddress() {
     const text = given.get(field);
     chosen[field] = text !== null && /^-?\d+$/.test(text) ? Number(text) : null;
   }
+  chosen.group ??= DATA.trees[0]?.group ?? null;
 }
 
 function isState() {
@@ -23,11 +24,10 @@ function address() {
 // Change some fields, write them to the address, and tell who draws them. A new group can be gone back from.
 function choose(fields) {
   const changed = FIELDS.filter((field) => field in fields && fields[field] !== chosen[field]);
-  if (!changed.length) return;
   Object.assign(chosen, fields);
   const write = changed.includes("group") ? "pushState" : "replaceState";
   history[write](null, "", address());
-  for (const listener of listeners) listener(changed);
+  if (changed.length) for (const listener of listeners) listener(changed);
 }
 
 window.addEventListener("popstate", () => {

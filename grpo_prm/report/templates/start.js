@@ -6,7 +6,6 @@ function start() {
   setUpTrend();
   setUpGroups();
   setUpExplorer();
-  if (chosen.group === null && DATA.trees.length) chosen.group = DATA.trees[0].group;
   showStep();
   showTable();
   showGroup();

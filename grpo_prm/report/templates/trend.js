@@ -46,6 +46,11 @@ function chart(one) {
   for (const s of one.series) picture.append(...stroke(s.step, s.mean, s.low, s.high, x, y, `line ${runClass(s.run)}`, `band ${runClass(s.run)}`));
   const here = draw("line", { class: "here", y1: CHART.top, y2: CHART.height - CHART.bottom, visibility: "hidden" });
   picture.append(here);
+  picture.addEventListener("click", (event) => {
+    const box = picture.getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * CHART.width;
+    choose({ step: STEPS.reduce((best, step) => (Math.abs(x(step) - at) < Math.abs(x(best) - at) ? step : best)) });
+  });
   const says = make("p", { class: "says" });
   const show = () => {
     const inside = chosen.step !== null && chosen.step >= first && chosen.step <= last;
