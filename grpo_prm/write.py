@@ -15,7 +15,7 @@ from .atomic import UMASK
 from .errors import UsageError
 
 TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "chance", "subsamples")
-OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json", "figures"}
+OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json", "figures", "report.html"}
 
 
 @contextmanager

@@ -366,7 +366,7 @@ def test_a_log_of_one_step_without_rewards_or_text(tmp_path, visit):
     assert not page.locator("#trend").is_visible() and "no rewards" in page.locator("#histogram-block").inner_text()
     assert "token ids" in page.locator("#facts").inner_text()
     page.locator("[role=treeitem]").first.click(position={"x": 3, "y": 3})
-    assert page.locator("#panel pre").inner_text() == "1 2" and "R(λ)\n–" in page.locator("#panel").inner_text()
+    assert page.locator("#panel pre").inner_text() == "1 2" and "R(λ)\n\u2013" in page.locator("#panel").inner_text()
 
 
 def test_several_runs_have_a_legend_and_a_column(tmp_path, visit):
@@ -379,7 +379,7 @@ def test_several_runs_have_a_legend_and_a_column(tmp_path, visit):
     ]
     paths = [log_of(tmp_path / f"{run}.jsonl", [row for row in rows if row["run"] == run]) for run in ("one", "two")]
     page = visit(page_of(folder_of([str(path) for path in paths], tmp_path / "both.prm")))
-    assert [text for text in page.locator("#legend span").all_inner_texts()][:2] == ["one", "two"]
+    assert page.locator("#legend span").all_inner_texts()[:2] == ["one", "two"]
     assert set(cells(page, "run")) == {"one", "two"}
     page.locator("#search").fill("two")
     assert set(cells(page, "run")) == {"two"}

@@ -43,7 +43,6 @@ function showGroup() {
   const options = completions.sample.map((sample, row) => [sample, row]).sort((a, b) => a[0] - b[0])
     .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
-  chosen.process ??= telling(tree);
   drawTree(tree);
   drawAligned(tree);
   showChoice();
@@ -204,6 +203,7 @@ function follow(tree, by) {
 function showChoice() {
   const tree = treeOf();
   if (!tree) return;
+  chosen.process ??= telling(tree);
   byId("along").value = chosen.completion === null || rowOfSample(tree) < 0 ? "" : String(chosen.completion);
   mark();
   showPanel(tree);

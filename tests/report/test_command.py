@@ -1,0 +1,65 @@
+"""`grpo-prm report` on the command line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments, cwd):
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "grpo_prm", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+
+
+def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
+    folder = chain.parent
+    wanted = chain.read_bytes()
+    chain.unlink()
+    done = run("report", folder.name, cwd=folder.parent)
+    assert (done.returncode, done.stdout) == (0, "") and f"{folder.name}/report.html: 0.3" in done.stderr
+    again = run("report", str(folder), "--out", "sub/page.html", cwd=tmp_path)
+    assert again.returncode == 0 and len((tmp_path / "sub" / "page.html").read_bytes()) > 100_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sub"]
+    chain.write_bytes(wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("nowhere",), 3, "not a folder of grpo-prm analyze. Analyse the log first"),
+        (("FOLDER", "--out", "."), 2, "is a folder. Give --out the name of a file."),
+        (("FOLDER", "--out", "file/page.html"), 2, "cannot be written (File exists). Give --out another file."),
+        (("FOLDER", "--tokenizer", "file"), 2, "file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_two_sentences(chain, tmp_path, arguments, code, said):
+    (tmp_path / "file").write_text("no tokenizer")
+    named = [str(chain.parent) if argument == "FOLDER" else argument for argument in arguments]
+    done = run("report", *named, cwd=tmp_path)
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_new_analysis_takes_the_old_page_away(chain, tmp_path):
+    import shutil
+
+    from report.pages import EXAMPLE, folder_of
+
+    folder = tmp_path / "chain.prm"
+    shutil.copytree(chain.parent, folder)
+    assert (folder / "report.html").exists()
+    folder_of(EXAMPLE, folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None; import grpo_prm.report"
+    subprocess.run([sys.executable, "-c", code], check=True)

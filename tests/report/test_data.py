@@ -1,0 +1,266 @@
+"""What the page is filled with, counted a second way: cautions, cuts, columns, trees, the trend."""
+
+import json
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from report.pages import EXAMPLE, data_of, folder_of, log_of, page_of, text_of
+
+from grpo_prm.errors import InputError
+from grpo_prm.folder import read_folder
+from grpo_prm.report.cautions import cautions, missing_steps
+from grpo_prm.report.cut import LEAST, cut, fit, one_line
+from grpo_prm.report.embed import column, embed, numbers, weight
+from grpo_prm.report.groups import KEYS, PROMPTS, group_columns, starts
+from grpo_prm.report.trees import trees
+from grpo_prm.report.trend import trend
+
+
+@pytest.fixture(scope="module")
+def folder(chain):
+    return read_folder(chain.parent)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+@example("</script>\u2028<!--&\ud800")
+@example({"\u202e<": ["\x00", 1]})
+def test_what_is_embedded_cannot_end_its_element_and_is_read_back(data):
+    from grpo_prm.printable import printable
+
+    text = str(embed(data))
+    assert not set("<>&\u2028\u2029") & set(text) and text.encode()
+
+    def plain(part):
+        if isinstance(part, str):
+            return printable(part, newline="\n")
+        if isinstance(part, list):
+            return [plain(one) for one in part]
+        return {plain(key): plain(one) for key, one in part.items()} if isinstance(part, dict) else part
+
+    assert json.loads(text) == plain(data)
+
+
+@given(st.lists(st.none() | st.text(max_size=2000)), st.integers(0, 20_000))
+@example(["a" * 5000, "b" * 100, None, ""], 2000)
+def test_texts_are_cut_to_one_length_and_only_as_far_as_needed(texts, budget):
+    cuts = fit(texts, budget)
+    assert [text is None for text in texts] == [text is None for text in cuts]
+    kept = []
+    for text, short in zip(texts, cuts, strict=True):
+        if isinstance(short, list):
+            head, missing, tail = short
+            assert missing > 0 and text == head + text[len(head) : len(head) + missing] + tail
+            kept.append(len(head) + len(tail))
+    whole = [len(text) for text in cuts if isinstance(text, str)]
+    assert len(set(kept)) <= 1 and all(length <= kept[0] for length in whole if kept)
+    if kept and kept[0] > LEAST:
+        assert sum(weight(text) * min(1, kept[0] / len(text)) for text in texts if text) <= budget
+    if kept:
+        assert sum(weight(text) * min(1, (kept[0] + 1) / len(text)) for text in texts if text) > budget
+
+
+def test_a_cut_keeps_two_thirds_before_and_one_behind():
+    assert cut("abcdefghij", 10) == "abcdefghij" and cut("abcdefghij", 6) == ["abcd", 4, "ij"]
+    assert one_line("a\n b  c", 9) == "a b c" and one_line("abcdef", 4) == "abc…" and one_line("abcd", 4) == "abcd"
+
+
+def test_numbers_have_four_figures_and_no_nan():
+    assert numbers([0.123456, 1.0, None, float("nan"), float("inf"), -123456.7, 0.0]) == [
+        0.1235,
+        1,
+        None,
+        None,
+        None,
+        -123500,
+        0,
+    ]
+    assert str(numbers([1.0])) == "[1]"
+    assert column(pl.Series([3, 3, 3])) == {"all": 3} and column(pl.Series([3, 4, 5])) == {"from": 3}
+    assert column(pl.Series([3, 4, 6])) == [3, 4, 6] and column(pl.Series([None, 4, 5])) == [None, 4, 5]
+    assert column(pl.Series([3])) == [3] and column(pl.Series([True, False])) == [1, 0]
+    assert column(pl.Series(["a", "a"])) == {"all": "a"} and column(pl.Series([None, None], dtype=pl.Float64)) == {
+        "all": None
+    }
+
+
+def held(columns, name, row):
+    values = columns[name]
+    return values[row] if isinstance(values, list) else values["all"] if "all" in values else values["from"] + row
+
+
+def test_every_group_travels_as_numbers(chain, folder):
+    data = data_of(chain)["groups"]
+    assert data["count"] == len(folder.groups) == 160
+    for row, group in enumerate(folder.groups.iter_rows(named=True)):
+        for ours, theirs in (("group", "group"), ("step", "step"), ("k", "k"), ("suppressed", "suppressed_good_tokens"),
+                             ("bad", "bad_tokens"), ("reward", "reward_mean"), ("depth", "path_depth")):  # fmt: skip
+            assert held(data["columns"], ours, row) == pytest.approx(group[theirs], rel=1e-3), (ours, row)
+        assert held(data["columns"], "key", row) == group["group_key"]
+        assert data["prompts"][held(data["columns"], "prompt", row)] == group["prompt_key"]
+
+
+def test_groups_without_a_prompt_have_none(folder):
+    groups = folder.groups.head(4).with_columns(prompt_key=pl.Series(["p0000", "x", None, "y"]))
+    assert group_columns(groups)["columns"]["prompt"] == [-1, 0, -1, 1]
+
+
+def test_prompts_begin_where_they_stop_being_alike():
+    system = "system: You are a careful assistant that thinks. user: "
+    assert starts([system + "What is 1?", system + "Who is 2?"]) == ["…What is 1?", "…Who is 2?"]
+    assert starts(["one", "two"]) == ["one", "two"] and starts([]) == [] and starts(["alone " * 50])[0].endswith("…")
+    many = starts([f"{n} " + "x" * 200 for n in range(40_000)])
+    assert sum(len(prompt) + 6 for prompt in many) <= PROMPTS and len(many[0]) >= 12
+
+
+def test_keys_of_many_groups_are_shortened(folder):
+    groups = pl.concat([folder.groups] * 200).with_columns(group_key=pl.lit("k" * 300))
+    keys = group_columns(groups)["columns"]["key"]
+    assert sum(len(key) + 6 for key in keys) <= KEYS and keys[0].endswith("…")
+
+
+def test_trees_carry_the_numbers_of_the_process_steps(folder):
+    found = trees(folder)
+    steps = folder.process_steps.collect()
+    ranks = folder.groups.filter(pl.col("group").is_in([tree["group"] for tree in found]))["suppressed_good_tokens"]
+    first = folder.groups.filter(group=found[0]["group"])["suppressed_good_tokens"][0]
+    assert len(found) == folder.samples["group"].n_unique() and first == ranks.max()
+    for tree in found:
+        mine = steps.filter(group=tree["group"])
+        for name, values in tree["steps"].items():
+            assert values == pytest.approx(mine[name].to_list(), rel=1e-5)
+        rows = folder.samples.filter(group=tree["group"])
+        by_sample = dict(zip(rows["sample"], rows.to_dicts(), strict=True))
+        for sample, reward in zip(tree["completions"]["sample"], tree["completions"]["reward"], strict=True):
+            assert reward == by_sample[sample]["reward"]
+        for n, ids in enumerate(tree["ids"]):
+            member = by_sample[tree["completions"]["sample"][tree["steps"]["first"][n]]]
+            assert ids == member["tokens"][tree["steps"]["start"][n] : tree["steps"]["end"][n]][:48]
+
+
+def test_samples_of_another_analysis_are_refused(folder):
+    other = folder.samples.with_columns(tokens=pl.col("tokens").list.head(1))
+    with pytest.raises(InputError, match="Write the folder again"):
+        trees(replace(folder, samples=other))
+
+
+def test_trees_beyond_the_room_are_left_out_and_said(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr("grpo_prm.report.trees.STEPS", 40)
+    found = trees(folder)
+    assert 1 <= len(found) < 6 and sum(len(tree["texts"]) for tree in found) <= 40
+    from grpo_prm.report import report
+
+    assert f"{len(found)} of the {folder.samples['group'].n_unique()} groups that the analysis kept" in report(folder)
+
+
+def test_the_trend_is_the_training_table(folder):
+    series = {one["name"]: one for one in trend(folder.training)}
+    depth = series["path depth"]["series"][0]
+    for statistic, column_ in (("path_depth", "mean"), ("baseline_path_depth", "besideMean")):
+        wanted = folder.training.filter(statistic=statistic).sort("step")
+        assert depth["step"] == wanted["step"].to_list()
+        assert depth[column_] == pytest.approx(wanted["mean"].to_list(), rel=1e-3)
+    good = series["suppressed-good tokens"]
+    assert good["beside"] == "rewards dealt anew" and good["share"] and good["every"] == 1
+    wanted = folder.training.filter(statistic="suppressed_good").sort("step")
+    assert good["series"][0]["besideHigh"] == pytest.approx(wanted["null_high"].to_list(), rel=1e-3)
+
+
+def test_of_a_long_trend_every_nth_step_is_drawn():
+    columns = {"statistic": "reward", "run": "r", "low": None, "high": None, "n": 3, "null_mean": None}
+    table = pl.DataFrame({"step": list(range(1500)), "mean": [float(n) for n in range(1500)]}).with_columns(
+        **{name: pl.lit(value) for name, value in columns.items()}, null_low=None, null_high=None
+    )
+    (one,) = trend(table)
+    assert one["every"] == 3 and one["series"][0]["step"] == list(range(0, 1500, 3)) and one["beside"] is None
+    assert trend(table.head(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "missing"),
+    [
+        ([0, 8, 16, 24, 40, 64], [32, 48, 56]),
+        ([0, 8, 16, 32, 56], []),
+        ([1, 2, 3, 4], []),
+        ([5], []),
+        ([], []),
+        ([0, 10, 20, 25], []),
+        ([0, 10, 20, 27], []),
+        ([0, 1, 3, 6, 10], []),
+        ([3, 4, 5, 7], [6]),
+    ],
+)
+def test_missing_steps(steps, missing):
+    assert missing_steps(steps) == missing
+
+
+def said(folder, **counts):
+    summary = {**folder.summary, "counts": folder.summary["counts"] | counts}
+    return " | ".join(caution.text for caution in cautions(replace(folder, summary=summary)))
+
+
+def test_cautions_of_odd_logs(folder):
+    assert "copies" not in said(folder, duplicates=0) and said(folder, duplicates=0) == ""
+    assert "1 group of one completion" in said(folder, groups_of_one=1)
+    assert "3 groups of another size" in said(folder, groups_uneven=3)
+    assert "Groups are of 2 to 8 completions, mostly 8" in said(folder, group_size={"min": 2, "mode": 8, "max": 8})
+    assert "In 7 groups the logged advantages" in said(folder, advantage_mismatch=7)
+    assert "50 % of the groups have equal rewards" in said(folder, groups_zero_variance=80)
+    assert "equal rewards" not in said(folder, groups_zero_variance=79)
+    assert "2 groups came of prompts drawn more than once" in said(folder, groups_split=2)
+    source = {**folder.summary["source"], "tokens_from": "pieces, tokenizer", "notes": ["<b>read so"]}
+    texts = [one.text for one in cautions(replace(folder, summary={**folder.summary, "source": source}))]
+    assert any("no token ids" in text for text in texts) and any("made again from text" in text for text in texts)
+    assert texts[-1] == "<b>read so"
+
+
+def test_cautions_about_steps(folder):
+    groups = folder.groups
+    gone = groups.filter(pl.col("step") != 24)
+    assert "Training steps are missing: 24." in " ".join(c.text for c in cautions(replace(folder, groups=gone)))
+    few = groups.filter((pl.col("step") != 16) | (pl.col("group") % 2 == 0))
+    texts = " ".join(c.text for c in cautions(replace(folder, groups=few)))
+    assert "fewer groups than the usual 20: 16 (10)." in texts and "missing: " not in texts
+    two = pl.concat([groups, gone.with_columns(run=pl.lit("other"))])
+    texts = " ".join(c.text for c in cautions(replace(folder, groups=two)))
+    assert "Training steps of run other are missing: 24." in texts and "of run chain are" not in texts
+
+
+def test_rejected_rows_are_told_with_their_reasons(tmp_path):
+    rows = [{"uid": f"g{n // 4}", "completion": f"a {n}", "reward": float(n % 2)} for n in range(8)]
+    bad = [{"uid": "g", "completion": "a", "reward": "<i>"}] * 3 + [{"uid": "g", "completion": None, "reward": 1.0}]
+    path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows + bad), tmp_path / "log.prm"))
+    (first, *_) = cautions(read_folder(path.parent))
+    assert first.text.startswith("4 rows of 12 (33.3 %)")
+    assert first.details[0].startswith("3 rows: reward: ") and first.details[0].endswith("log.jsonl, line 9)")
+    assert first.details[1].startswith("1 row: completion: ") and "&lt;i&gt;" not in first.details[0]
+
+
+def test_the_same_folder_gives_the_same_bytes(chain):
+    assert page_of(chain.parent).read_text(encoding="utf-8") == text_of(chain)
+    assert (EXAMPLE.stat().st_size, len(text_of(chain))) > (0, 100_000)
+
+
+def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
+    """The groups table of 12,500 groups of 8, with a long key and prompt each, beside the texts of the example."""
+    from grpo_prm.report import report
+
+    many = pl.concat([folder.groups] * 79).head(12_500).with_row_index("row")
+    many = many.with_columns(
+        group=pl.col("row").cast(pl.Int64) + folder.groups["group"].max() + 1,
+        group_key=pl.format("{}-4a5b-8c9d-0e1f-{}", pl.col("row"), pl.col("row") * 7919),
+        prompt_key=pl.format(
+            "{} is the number of a long question that goes on and on, as questions do {}", "row", "row"
+        ),
+        reward_mean=pl.col("row") / 12_500,
+        path_depth=pl.col("row") / 7,
+    ).drop("row")
+    page = report(replace(folder, groups=pl.concat([folder.groups, many])))
+    assert 2_000_000 < len(page.encode()) < 5_000_000
