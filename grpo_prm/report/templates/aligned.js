@@ -55,12 +55,12 @@ function cellOf(tree, n, { at, spans, depth, deep }) {
     style: { "grid-column": `${at + 1} / span ${spans}`, "grid-row": `${depth + 1} / span ${deep}` },
   };
   if (n === undefined) return make("div", { ...place, class: "over" }, "ended above");
-  const { most, marks, lengths } = shape(tree);
-  const paint = painted(tree.steps.advantage[n], most);
+  const { given, most, marks, lengths } = shape(tree);
+  const paint = painted(given[n], most);
   return make("div", { ...place, class: tree.shape.children[n].length ? null : "leaf" },
     make("div", { class: "strip", style: paint }),
     make("div", { class: "cell" },
-      make("div", { class: "head" }, make("span", { class: "swatch", style: paint }, signed(tree.steps.advantage[n])),
+      make("div", { class: "head" }, make("span", { class: "swatch", style: paint }, signed(given[n])),
         `${spans} of ${tree.completions.sample.length}, ${amount(lengths[n], UNIT)}`, marks[n] ? make("b", {}, marks[n]) : ""),
       make("div", { class: "text" }, written(textOf(tree, n)))));
 }

@@ -25,8 +25,8 @@ function announce(text) {
 // A text of the log, and where it was cut how much is missing.
 function written(text) {
   if (!Array.isArray(text)) return [text ?? ""];
-  const [head, missing, tail] = text;
-  return [head, make("span", { class: "left-out" }, `${amount(missing, "character")} left out of this page`), tail];
+  const [head, missing, tail, what] = text;
+  return [head, make("span", { class: "left-out" }, `${amount(missing, what ?? "character")} left out of this page`), tail];
 }
 
 // The start of a text in one line.

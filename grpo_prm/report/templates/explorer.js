@@ -50,10 +50,10 @@ function showGroup() {
 
 // The step to open a group with: where most tokens of good completions are pushed down, else of the largest |A|.
 function telling(tree) {
-  const { advantage, tokens, size } = tree.steps;
-  const { marks, members } = shape(tree);
+  const { tokens, size } = tree.steps;
+  const { given, marks, members } = shape(tree);
   const good = (n) => members(n).filter((row) => tree.completions.advantage[row] > 0).length;
-  const rank = advantage.map((a, n) => (marks[n] === "suppressed good" ? [1, (tokens[n] * good(n)) / size[n]] : [0, size[n] > 1 ? Math.abs(a ?? 0) : 0]));
+  const rank = given.map((a, n) => (marks[n] === "suppressed good" ? [1, (tokens[n] * good(n)) / size[n]] : [0, size[n] > 1 ? Math.abs(a ?? 0) : 0]));
   return rank.reduce((best, [kind, value], n) => (kind > rank[best][0] || (kind === rank[best][0] && value > rank[best][1]) ? n : best), 0);
 }
 
@@ -94,12 +94,12 @@ function rowHeight(k) {
 }
 
 function drawTree(tree) {
-  const { k, depth, children, most, marks, count } = shape(tree);
+  const { k, given, depth, children, most, marks, count } = shape(tree);
   const high = rowHeight(k), dense = high < 20 ? " dense" : "";
   const endsWide = document.documentElement.clientWidth <= 600 ? 80 : 124;
   const width = Math.max(520, byId("canvas").clientWidth - endsWide - 4);
   const { left, wide, total } = placed(tree, drawn.scale, width);
-  const { parent, first, size, advantage } = tree.steps;
+  const { parent, first, size } = tree.steps;
   const percentOf = (pixels) => `${(100 * pixels) / total}%`;
   drawn.boxes = Array.from({ length: count }, (_, n) => {
     const siblings = parent[n] < 0 ? [n] : children[parent[n]];
@@ -107,7 +107,7 @@ function drawTree(tree) {
       role: "treeitem", id: `step-${n}`, tabindex: -1, class: marks[n] ? "marked" : null,
       "aria-level": depth[n] + 1, "aria-setsize": siblings.length, "aria-posinset": siblings.indexOf(n) + 1,
       "aria-label": labelOf(tree, n), title: wide[n] < 90 ? opening(textOf(tree, n), 200) : null,
-      style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(advantage[n], most) },
+      style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(given[n], most) },
       on: { click: () => select(n) },
     }, boxContent(tree, n, size[n] * high - 1, dense ? 11 : 16));
   });
@@ -120,14 +120,14 @@ function drawTree(tree) {
       make("span", {}, `#${sample}`), make("span", {}, number(tree.completions.reward[row])))));
   const inside = byId("canvas").contains(document.activeElement);
   byId("canvas").replaceChildren(make("div", { class: "canvas" }, boxes, ends));
-  byId("colours").replaceChildren(...legend(most));
+  byId("colours").replaceChildren(...legend(tree));
   mark();
   if (inside) drawn.boxes.find((box) => box.tabIndex === 0).focus({ preventScroll: true });
 }
 
 // Mark, advantage and the start of the text, in as many whole lines as the box is high.
 function boxContent(tree, n, high, line) {
-  const said = signed(tree.steps.advantage[n]);
+  const said = signed(shape(tree).given[n]);
   const short = { "suppressed good": "SG", "boosted bad": "BB" }[shape(tree).marks[n]];
   const lines = Math.max(1, Math.floor((high - 4) / line));
   return make("div", { class: "words", style: { "max-height": `${lines * line}px` } },
@@ -138,24 +138,28 @@ function boxContent(tree, n, high, line) {
 
 function textOf(tree, n) {
   if (tree.texts[n] !== null && tree.texts[n] !== undefined) return tree.texts[n];
-  return tree.ids ? tree.ids[n].join(" ") : "";
+  if (!tree.ids) return "";
+  const missing = shape(tree).lengths[n] - tree.ids[n].length;
+  return missing ? [`${tree.ids[n].join(" ")} `, missing, "", "token id"] : tree.ids[n].join(" ");
 }
 
 function labelOf(tree, n) {
-  const { size, advantage, reward } = tree.steps;
-  const { k, marks, lengths } = shape(tree);
-  const words = [`${size[n]} of ${k}`, `A ${signed(advantage[n])}`, `R ${number(reward[n])}`, amount(lengths[n], UNIT)];
+  const { size, reward } = tree.steps;
+  const { k, given, marks, lengths } = shape(tree);
+  const words = [`${size[n]} of ${k}`, given[n] === null ? "out of the loss" : `A ${signed(given[n])}`, `R ${number(reward[n])}`, amount(lengths[n], UNIT)];
   if (marks[n]) words.push(marks[n]);
   return `${words.join(", ")}: ${opening(textOf(tree, n), 80)}`;
 }
 
-function legend(most) {
+function legend(tree) {
+  const { most } = shape(tree);
   const bar = draw("svg", { width: 120, height: 14, "aria-hidden": "true" },
     Array.from({ length: 24 }, (_, n) => draw("rect", { x: n * 5, y: 0, width: 5.3, height: 14, fill: css(colour((n - 11.5) / 11.5, 1)) })));
   return [
     make("span", {}, `pushed down ${signed(-most)}`, bar, `${signed(most)} raised: A(λ)`),
     make("span", {}, make("b", {}, "SG"), "suppressed good"),
     make("span", {}, make("b", {}, "BB"), "boosted bad"),
+    tree.steps.tokens.some((count, n) => !count && shape(tree).lengths[n]) ? make("span", {}, make("span", { class: "swatch", style: painted(null, 1) }, "\u2013"), "out of the loss") : "",
     make("span", {}, "right: completion and reward"),
   ];
 }

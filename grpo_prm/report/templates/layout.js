@@ -4,10 +4,11 @@ const LEAST = 15; // pixels of the narrowest box, so that a step of one token ca
 const EMPTY = 7; // of a root that no token is in
 
 // From pushed down to raised; told apart with any colour vision, and the same in light and dark.
+const OUT = [205, 205, 205]; // out of the loss
 const STOPS = [[166, 58, 0], [222, 120, 50], [246, 190, 146], [243, 241, 237], [158, 200, 230], [62, 142, 200], [0, 84, 145]];
 
 function colour(value, most) {
-  if (value === null) return [200, 200, 200];
+  if (value === null) return OUT;
   const at = (most ? Math.max(-1, Math.min(1, value / most)) + 1 : 1) * 3;
   const from = Math.min(5, Math.floor(at));
   return STOPS[from].map((low, channel) => Math.round(low + (at - from) * (STOPS[from + 1][channel] - low)));
@@ -45,11 +46,13 @@ function shape(tree) {
     return advantage[n] < 0 ? "suppressed good" : "boosted bad";
   };
   const most = Math.max(0, ...advantage.map((a) => Math.abs(a ?? 0)));
+  // A step without a token in the loss, as a prompt or a tool's answer, gets no advantage, whatever its members have.
+  const given = advantage.map((a, n) => (tokens[n] ? a : null));
   const marks = parent.map((_, n) => mark(n));
   const levels = [];
   depth.forEach((d, n) => (levels[d] ??= []).push(n));
   for (const level of levels) level.sort((a, b) => first[a] - first[b]);
-  tree.shape = { count, k, depth, children, members, marks, most, levels, lengths: end.map((e, n) => e - start[n]) };
+  tree.shape = { count, k, given, depth, children, members, marks, most, levels, lengths: end.map((e, n) => e - start[n]) };
   return tree.shape;
 }
 

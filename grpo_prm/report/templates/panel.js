@@ -2,16 +2,16 @@
 
 function showPanel(tree) {
   const panel = byId("panel");
-  const { count, k, marks, members, lengths } = shape(tree);
+  const { count, k, given, marks, members, lengths, most } = shape(tree);
   const n = chosen.process;
   if (n === null || n < 0 || n >= count) {
     panel.replaceChildren(make("h3", {}, "Process step"), make("p", { class: "quiet" }, "Choose a box of the tree to read its text, its members and its reward."));
     return;
   }
-  const { size, start, end, reward, low, high, advantage, tokens, unique } = tree.steps;
+  const { size, start, end, reward, low, high, tokens, unique } = tree.steps;
   const range = low[n] === null ? "" : ` [${number(low[n])}, ${number(high[n])}]`;
   const masked = unique[n] === lengths[n] ? "" : `, ${number(unique[n])} of them in the loss`;
-  const swatch = make("span", { class: "swatch", style: painted(advantage[n], shape(tree).most) }, signed(advantage[n]));
+  const swatch = make("span", { class: "swatch", style: painted(given[n], most) }, given[n] === null && lengths[n] ? "none: out of the loss" : signed(given[n]));
   const parts = Object.entries(tree.completions.parts);
   const rows = members(n).map((row) => {
     const { sample, reward: r, advantage: a, tokens: t, truncated } = tree.completions;
@@ -59,10 +59,10 @@ function showWhole(tree) {
     byId("whole").replaceChildren();
     return;
   }
-  const { most, lengths } = shape(tree);
+  const { given, most, lengths } = shape(tree);
   const { sample, reward, advantage } = tree.completions;
   const pieces = pathOf(tree, row).filter((n) => lengths[n]).map((n) => make("span", {
-    class: n === chosen.process ? "piece chosen" : "piece", title: labelOf(tree, n), style: painted(tree.steps.advantage[n], most),
+    class: n === chosen.process ? "piece chosen" : "piece", title: labelOf(tree, n), style: painted(given[n], most),
     on: { click: () => select(n) },
   }, written(textOf(tree, n)), tree.texts[n] === null ? " " : ""));
   byId("whole").replaceChildren(make("div", { class: "whole" },
