@@ -63,8 +63,9 @@ def _show(found: Comparison, out: Path) -> None:
     from grpo_prm.compare.comparison import ABOUT
     from grpo_prm.compare.tables import heads, reach_rows, rows
     from grpo_prm.printable import printable
+    from grpo_prm.wording import number
 
-    from .page import number, trimmed
+    from .page import trimmed
 
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):

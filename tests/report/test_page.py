@@ -369,6 +369,28 @@ def test_a_log_of_one_step_without_rewards_or_text(tmp_path, visit):
     assert page.locator("#panel pre").inner_text() == "1 2" and "R(λ)\n\u2013" in page.locator("#panel").inner_text()
 
 
+def test_steps_out_of_the_loss_have_no_advantage(tmp_path, visit):
+    """Tokens 7 to 9 are a tool's answer, at which the completions part: GRPO gives it nothing, whatever its members."""
+    rows = [
+        {"uid": f"g{g}", "response_ids": [1, 7 + s // 2, 9, s, 4], "response_mask": [1, 0, 0, 1, 1], "reward": reward}
+        for g in range(2)
+        for s, reward in enumerate([1.0, 0.0, 0.0, 0.0])
+    ]
+    path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
+    steps = data_of(path)["trees"][0]["steps"]
+    assert steps["tokens"] == [4, 0, 2, 2, 0, 2, 2]
+    page = visit(path)
+    for n, tokens in enumerate(steps["tokens"]):
+        box(page, n).click(position={"x": 3, "y": 3})
+        facts = page.locator("#panel dl").inner_text()
+        assert ("none: out of the loss" in facts) == ("0 of them in the loss" in facts) == (tokens == 0)
+        assert ("out of the loss" in box(page, n).get_attribute("aria-label")) == (tokens == 0)
+        assert f"in all members\n{tokens}" in facts
+        paint = box(page, n).evaluate("e => getComputedStyle(e).backgroundColor")
+        assert (paint == "rgb(205, 205, 205)") == (tokens == 0)
+    assert "out of the loss" in page.locator("#colours").inner_text()
+
+
 def test_several_runs_have_a_legend_and_a_column(tmp_path, visit):
     rows = [
         {"run": run, "uid": f"{step}-{g}", "completion": f"a b {s} {g}", "reward": float(s > 1), "step": step}

@@ -45,9 +45,9 @@ function shape(tree) {
     if (!other) return null;
     return advantage[n] < 0 ? "suppressed good" : "boosted bad";
   };
-  const most = Math.max(0, ...advantage.map((a) => Math.abs(a ?? 0)));
   // A step without a token in the loss, as a prompt or a tool's answer, gets no advantage, whatever its members have.
   const given = advantage.map((a, n) => (tokens[n] ? a : null));
+  const most = given.reduce((largest, a) => Math.max(largest, Math.abs(a ?? 0)), 0);
   const marks = parent.map((_, n) => mark(n));
   const levels = [];
   depth.forEach((d, n) => (levels[d] ??= []).push(n));
