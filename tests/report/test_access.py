@@ -46,9 +46,9 @@ def test_a_new_width_is_used(chain, visit):
 def test_on_paper_are_the_summary_and_the_tree_without_controls(chain, visit):
     page = visit(chain, "#completion=3", scheme="dark")
     page.emulate_media(media="print")
-    for seen in ("#summary", "#canvas", "#panel", "#aligned", "#whole"):
+    for seen in ("#summary", "#canvas", "#panel", "#whole"):
         assert page.locator(seen).is_visible()
-    for hidden in (".top", "#groups", "#trend", ".controls", "#figures"):
+    for hidden in (".top", "#groups", "#trend", ".controls", "#figures", "#aligned"):
         assert not page.locator(hidden).first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.set_viewport_size({"width": 700, "height": 900})

@@ -96,6 +96,8 @@ def test_the_slider_filters_and_the_charts_say_the_step(chain, visit, groups):
     says = page.locator(".chart").first.locator(".says").inner_text()
     mean, low, high = training.select("mean", "low", "high").row(0)
     assert says == f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    fills = page.locator(".chart polyline").evaluate_all("all => all.map((line) => getComputedStyle(line).fill)")
+    assert set(fills) == {"none"} and len(fills) >= 8
     here = page.locator(".chart .here").first
     assert here.get_attribute("visibility") == "visible"
     line = page.locator(".chart").first.locator("polyline").last.get_attribute("points").split()

@@ -41,7 +41,7 @@ function chart(one) {
   picture.append(draw("text", { x: CHART.left, y: CHART.height - 5 }, `step ${first}`),
     draw("text", { x: CHART.width - CHART.right, y: CHART.height - 5, "text-anchor": "end" }, String(last)));
   for (const s of one.series) {
-    if (s.besideMean) picture.append(...stroke(s.step, s.besideMean, s.besideLow, s.besideHigh, x, y, "beside", "beside-band"));
+    if (s.besideMean) picture.append(...stroke(s.step, s.besideMean, s.besideLow, s.besideHigh, x, y, "line beside", "beside-band"));
   }
   for (const s of one.series) picture.append(...stroke(s.step, s.mean, s.low, s.high, x, y, `line ${runClass(s.run)}`, `band ${runClass(s.run)}`));
   const here = draw("line", { class: "here", y1: CHART.top, y2: CHART.height - CHART.bottom, visibility: "hidden" });
@@ -75,7 +75,7 @@ function stroke(steps, mean, low, high, x, y, look, bandLook) {
   for (const rows of pieces(steps, mean)) {
     const points = rows.map((row) => `${x(steps[row])},${y(mean[row])}`);
     marks.push(rows.length > 1 ? draw("polyline", { class: look, points: points.join(" ") })
-      : draw("circle", { class: `${look} dot`, cx: x(steps[rows[0]]), cy: y(mean[rows[0]]), r: 2.5 }));
+      : draw("circle", { class: look.replace("line", "dot"), cx: x(steps[rows[0]]), cy: y(mean[rows[0]]), r: 2.5 }));
   }
   return marks;
 }
