@@ -67,11 +67,10 @@ def analyze(
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:
-            from grpo_prm.figure_tables import figure_tables
-            from grpo_prm.figures import save
+            from grpo_prm.plotting import draw
 
             with working("drawing figures"):
-                save(figure_tables(analysis), folder / "figures", unit=analysis.summary["source"]["unit"])
+                draw([analysis], folder / "figures")
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:

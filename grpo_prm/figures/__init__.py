@@ -1,4 +1,8 @@
-"""Figures of a log or a run: each draws one table and computes nothing; `save` writes it with its data."""
+"""Figures of a log or a run: each draws one table and computes nothing; `save` writes it with its data and caption.
+
+`NAME(table, ax=None, *, unit="token", venue="column")` draws on the axes given, in whatever style is set, and returns
+them; without axes it makes a figure of its own in the style of the venue.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,58 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import polars as pl
-from matplotlib.figure import Figure
 
-from ..atomic import atomic
 from .advantage import advantage_by_position
+from .comparison import run_comparison
 from .defects import defects_over_training
+from .depth import contest_by_depth
+from .informative import informativeness
 from .overlap import overlap_over_groups, overlap_over_training
-from .style import COLUMN, PAPER, Unit
+from .overlap_by_k import overlap_by_k
+from .saving import FORMATS, checked, save_figure
+from .size import update_by_size
+from .style import Unit
 from .training_curves import training_curves
+from .tree import group_tree
+from .venues import VENUES
 
 __all__ = [
     "FIGURES",
+    "FORMATS",
     "OF_A_RUN",
+    "OF_RUNS",
+    "VENUES",
+    "Unit",
     "advantage_by_position",
+    "contest_by_depth",
     "defects_over_training",
+    "group_tree",
+    "informativeness",
+    "overlap_by_k",
     "overlap_over_groups",
     "overlap_over_training",
+    "run_comparison",
     "save",
     "save_figure",
     "training_curves",
+    "update_by_size",
 ]
 
-FIGURES: dict[str, Callable[..., Figure]] = {
+Draw = Callable[..., Any]  # returns the axes that it drew on
+FIGURES: dict[str, Draw] = {
     "overlap_over_training": overlap_over_training,
     "overlap_over_groups": overlap_over_groups,
+    "overlap_by_k": overlap_by_k,
     "advantage_by_position": advantage_by_position,
+    "contest_by_depth": contest_by_depth,
+    "informativeness": informativeness,
     "defects_over_training": defects_over_training,
+    "update_by_size": update_by_size,
+    "group_tree": group_tree,
 }
-OF_A_RUN: dict[str, Callable[..., Figure]] = {
-    "training_curves": training_curves
-}  # of grpo_prm.train.record.curves_table
-# No dates and no versions in a file, so that equal data give equal bytes.
-_METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
-    "png": {"Software": "grpo-prm"},
-    "svg": {"Date": None, "Creator": "grpo-prm"},
-}
+OF_A_RUN: dict[str, Draw] = {"training_curves": training_curves}  # of grpo_prm.train.record.curves_table
+OF_RUNS: dict[str, Draw] = {"run_comparison": run_comparison}
 
 
 def save(
@@ -52,47 +70,31 @@ def save(
     formats: Iterable[str] = ("pdf", "png"),
     *,
     unit: Unit = "token",
-    width: float = COLUMN,
+    venue: str = "column",
+    captions: Mapping[str, str] | None = None,
     dpi: int = 300,
 ) -> list[Path]:
-    """Write every figure and, under the same name, its table as CSV; each file whole or not at all.
+    """Write every figure and, under the same name, its table as CSV and its caption; each file whole or not at all.
 
     Args:
         tables: Of `figure_tables.figure_tables` or `train.record.curves_table`; a name without a figure is an error.
         folder: Made if it is not there.
-        formats: `pdf` (type 42 fonts), `png`, `svg`.
-        unit: What the axes count: `token` or `piece`.
-        width: Inches.
+        formats: Of `FORMATS`.
+        unit: What the axes count.
+        venue: One of `VENUES`.
+        captions: Sentence of each figure, of `captions.captions`.
         dpi: Dots per inch of PNG.
 
     Returns:
-        The files written, figures first in the order of `tables`, each followed by its CSV.
+        The files written, in the order of `tables`.
 
     Raises:
         KeyError: A table that no figure draws.
+        UsageError: Another format or venue, or `pgf` without a TeX.
     """
-    formats, written = tuple(formats), []
+    formats, written = checked(formats), []
     for name, table in tables.items():
-        figure = (FIGURES | OF_A_RUN)[name](table, unit=unit, width=width)
-        written += save_figure(figure, table, folder, name, formats, dpi=dpi)
+        drawn = (FIGURES | OF_A_RUN | OF_RUNS)[name](table, unit=unit, venue=venue)
+        caption = (captions or {}).get(name)
+        written += save_figure(drawn, table, folder, name, formats, venue=venue, caption=caption, dpi=dpi)
     return written
-
-
-def save_figure(
-    figure: Figure,
-    table: pl.DataFrame,
-    folder: str | Path,
-    name: str,
-    formats: Iterable[str] = ("pdf", "png"),
-    *,
-    dpi: int = 300,
-) -> list[Path]:
-    """Write one figure and, under the same name, its table as CSV; arguments and result as of `save`."""
-    written = []
-    for suffix in formats:
-        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(PAPER):
-            figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
-        written.append(Path(folder, f"{name}.{suffix}"))
-    with atomic(Path(folder, f"{name}.csv")) as part:
-        table.write_csv(part)
-    return [*written, Path(folder, f"{name}.csv")]

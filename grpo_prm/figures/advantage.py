@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from ..figure_tables import QUANTILES
+from ..figure_tables.by_position import QUANTILES
 from ..interval import FEW_CLUSTERS
 from .style import (
     BAND,
-    COLUMN,
-    PAPER,
     REFERENCE,
     RUNS_BANDED,
     Entries,
     Unit,
+    canvas,
     colours,
-    given_axes,
-    new_axes,
     run_entries,
     sentence,
 )
@@ -35,8 +30,8 @@ LOG_FROM = 8  # last position over the median bin's from which the axis is logar
 
 
 def advantage_by_position(
-    table: pl.DataFrame, axes: Axes | None = None, *, unit: Unit = "token", width: float = COLUMN
-) -> Figure:
+    table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "token", venue: str = "column"
+) -> Axes:
     """Draw the median of A of intermediate process steps by where they begin, with the middle 50 and 90 %.
 
     Few steps are drawn one by one; of several runs the 90 % band is left out. A bin reaches from the first to the last
@@ -45,20 +40,19 @@ def advantage_by_position(
     Args:
         table: `figure_tables(...)["advantage_by_position"]`: `run`, `first`, `last` (positions from 1, ends of a bin
             included), `steps`, `groups`, `q05`, `q25`, `median`, `q75`, `q95`; a row of one step is that step.
-        axes: Where to draw; None makes a figure.
+        ax: Where to draw; None makes a figure.
         unit: What positions count.
-        width: Inches.
+        venue: What a new figure is made for, of `venues.VENUES`.
 
     Returns:
-        The figure.
+        The axes.
     """
     runs = table["run"].unique().sort().to_list()
     entries = _entries(table, runs)
-    with mpl.rc_context(PAPER):
-        figure, (panel,) = given_axes([axes], entries) if axes else new_axes(1, 1, 0.62 * width, width, entries)
+    with canvas(ax, venue, (1, 1, 0.62), entries) as (panel,):
         if table.is_empty():
             sentence(panel, "no intermediate process step\nin a group whose rewards differ")
-            return figure
+            return panel
         panel.axhline(0, color=REFERENCE, linewidth=0.6, zorder=1)
         for run, colour in colours(runs).items():
             part = table.filter(pl.col("run") == run).sort("first")
@@ -70,7 +64,7 @@ def advantage_by_position(
         panel.autoscale_view()
         _set_scale(panel, table)
         panel.set(xlabel=f"{unit} at which the step begins (1 is the first)", ylabel="step advantage A(λ)")
-    return figure
+    return panel
 
 
 def _draw_bins(axes: Axes, table: pl.DataFrame, colour: str, *, runs: int, gid: str) -> None:
@@ -118,7 +112,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     banded = binned and _banded(table).any()
     if len(runs) > 1:
         middle = [(Patch(facecolor=REFERENCE, alpha=BAND), "middle 50 %")]
-        return run_entries(runs) + (middle if banded and len(runs) <= RUNS_BANDED else [])
+        return run_entries(runs, marked=False) + (middle if banded and len(runs) <= RUNS_BANDED else [])
     if not binned:
         return [(Line2D([], [], color=colour, marker="o", linestyle="none"), "one intermediate step")]
     half = Patch(facecolor=colour, alpha=1 - (1 - BAND) ** 2)  # as dark as two bands over one another

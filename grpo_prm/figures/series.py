@@ -13,9 +13,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ..interval import FEW_CLUSTERS
-from .style import BAND, REFERENCE, RUNS_BANDED, colours, run_entries, sentence
+from .style import BAND, REFERENCE, RUNS_BANDED, colours, markers, run_entries, sentence
 
 OBSERVED = "observed"
+EACH = "each_step"  # single steps, faint behind windows of them
+EACH_NAME = {EACH: "single steps"}
 FEW = 15  # points of a line up to which each is marked
 MANY = 60  # points of a line beyond which it is drawn thinner, and lone intervals not at all
 
@@ -60,7 +62,9 @@ def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) 
     present, course = [name for name in names if name in table["series"]], has_course(table)
     gaps = _gaps(table) if course and len(runs) <= RUNS_BANDED else []
     if len(runs) > 1:
-        styles = [(Line2D([], [], color=REFERENCE, linestyle=dash(name)), names[name]) for name in present]
+        styles = [
+            (Line2D([], [], color=REFERENCE, linestyle=dash(name)), names[name]) for name in present if name != EACH
+        ]
         return run_entries(runs) + (styles if course and len(present) > 1 else []) + gaps
     if not course:
         return []  # the axis names the series
@@ -76,16 +80,18 @@ def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
 
 def dash(series: str) -> Literal["-", "--"]:
     """Line style of a series: references are dashed."""
-    return "-" if series == OBSERVED else "--"
+    return "--" if series not in (OBSERVED, EACH) else "-"
 
 
 def colour_of(runs: list[str], run: str, series: str) -> str:
     """Colour of a series: its run's; the reference of a single run is grey."""
-    return REFERENCE if len(runs) == 1 and series != OBSERVED else colours(runs)[run]
+    return REFERENCE if len(runs) == 1 and series not in (OBSERVED, EACH) else colours(runs)[run]
 
 
 def _handle(table: pl.DataFrame, runs: list[str], series: str) -> tuple[Any, ...]:
     colour = colour_of(runs, runs[0], series)
+    if series == EACH:
+        return (Line2D([], [], color=colour, alpha=0.3, linewidth=0.5),)
     band, line = Patch(facecolor=colour, alpha=BAND), Line2D([], [], color=colour, linestyle=dash(series))
     return (*((band,) if table["low"].count() else ()), *((line,) if table["mean"].count() else ()))
 
@@ -93,13 +99,19 @@ def _handle(table: pl.DataFrame, runs: list[str], series: str) -> tuple[Any, ...
 def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
     """Lines against the step; a run that knows no step becomes a level line, since its step may be any."""
     for (run, series), part in table.sort("step").group_by("run", "series", maintain_order=True):
+        if series == EACH:
+            _draw_each(axes, part, colour_of(runs, run, series))
+            continue
         over = part.filter(pl.col("step").is_not_null())
         x, mean, low, high = (over[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
         front = series == OBSERVED
         look: dict[str, Any] = {"color": colour_of(runs, run, series), "zorder": 3 if front else 2}
         thick = 1.2 if front and len(x) <= MANY else 0.8
         line: dict[str, Any] = {"linestyle": dash(series), "linewidth": thick, "gid": f"{run}/{series}", **look}
-        axes.plot(x, mean, marker="o" if front and len(x) <= FEW else "", **line)
+        if front and (len(x) <= FEW or len(runs) > 1):
+            line |= {"marker": markers(runs)[run], "markevery": -(-len(x) // FEW)}
+        axes.plot(x, mean, **line)
+        line.pop("markevery", None)
         if len(x) == 1 or len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
             axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=look["color"], zorder=1)
             alone = _alone(low)
@@ -109,11 +121,22 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
                 axes.errorbar(x[alone], mean[alone], bars, fmt="none", capsize=1.5, elinewidth=0.8, **look)
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
-    axes.set_xlabel("training step")
+    axes.set_xlabel("training step" + _windows(table))
     steps = table["step"].drop_nulls().unique().sort().to_list()
     axes.xaxis.set_major_locator(
         FixedLocator(_apart(steps)) if len(steps) <= FEW else MaxNLocator(nbins=5, integer=True)
     )
+
+
+def _draw_each(axes: Axes, table: pl.DataFrame, colour: str) -> None:
+    """The single steps behind windows of them: a faint line without a band."""
+    axes.plot(table["step"], table["mean"], color=colour, alpha=0.3, linewidth=0.5, zorder=1.5, gid=f"{table['run'][0]}/{EACH}")
+
+
+def _windows(table: pl.DataFrame) -> str:
+    """How many steps a point is of, where it is of several."""
+    most = table["steps"].max() if "steps" in table.columns else 1
+    return f"\n(windows of {most})" if isinstance(most, int) and most > 1 else ""
 
 
 def _apart(steps: list[int]) -> list[int]:

@@ -3,53 +3,30 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
+import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
+from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-Unit = Literal["token", "piece"]
+from . import venues
+from .venues import Venue, venue_of
 
-COLUMN = 3.25  # inches; one column of a two-column paper
-PAPER: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure is the same on every machine
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "axes.titlesize": 7,
-    "axes.titlelocation": "left",
-    "legend.fontsize": 6.5,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 2.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.handlelength": 1.8,
-    "legend.columnspacing": 1.2,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    "text.usetex": False,
-    "pdf.fonttype": 42,  # TrueType, which publishers ask for; the default (type 3) is refused
-    "ps.fonttype": 42,
-    "svg.hashsalt": "grpo-prm",
-    "savefig.bbox": None,
-}
+Unit = Literal["token", "piece", "unit"]  # `unit` where a log mixes both
+
+COLUMN = venues.COLUMN.width  # inches; one column of a two-column paper
+PAPER: Any = venues.look()
 # Okabe and Ito's palette, told apart with any colour vision, without its yellow (too pale for a line on white).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # of runs beside each other: colour is not all
 REFERENCE = "0.35"  # grey of a baseline or of chance beside one run
 BAND = 0.18  # opacity of an interval
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
@@ -60,8 +37,43 @@ LONGEST = 24  # characters of a label
 Entries = Sequence[tuple[Any, str]]  # of a legend: handle (several in a tuple lie one over the other) and label
 
 
+@contextmanager
+def canvas(
+    ax: Axes | Sequence[Axes] | None,
+    venue: str,
+    shape: tuple[int, int, float],
+    entries: Entries = (),
+    **options: Any,
+) -> Generator[list[Axes]]:
+    """Give the panels to draw on: the caller's, in whatever style is set, or those of a new figure in the venue's.
+
+    Args:
+        ax: Axes of the caller's, as many as there are panels; the legend goes where the first has room. None: new ones.
+        venue: One of `venues.VENUES`, for a new figure.
+        shape: Rows and columns of panels, and the height of the figure as part of the width of a column.
+        entries: Handles and labels of the legend.
+        **options: Passed on to `Figure.subplots` (sharex, sharey).
+
+    Raises:
+        ValueError: Another number of axes is needed.
+        UsageError: No venue has that name.
+    """
+    rows, columns, height = shape
+    if ax is not None:
+        panels = [ax] if isinstance(ax, Axes) else list(ax)
+        if len(panels) != rows * columns:
+            raise ValueError(f"this figure has {rows * columns} panels: give as many axes, not {len(panels)}")
+        if entries:
+            panels[0].legend(*zip(*entries, strict=True))
+        yield panels
+        return
+    chosen = venue_of(venue)
+    with mpl.rc_context(venues.look(chosen)):
+        yield new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)[1]
+
+
 def new_axes(
-    rows: int, columns: int, height: float, width: float, entries: Entries = (), **options: Any
+    rows: int, columns: int, height: float, width: float | Venue, entries: Entries = (), **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """Make a figure without pyplot, with its legend above the panels, so that it never lies on data.
 
@@ -69,37 +81,34 @@ def new_axes(
         rows: Rows of panels.
         columns: Columns of panels.
         height: Inches, with one line of legend; further lines add to it.
-        width: Inches; `COLUMN` is one column of a paper.
+        width: A venue, or inches in the type of a column.
         entries: Handles and labels of the legend.
         **options: Passed on to `Figure.subplots` (sharex, sharey).
 
     Returns:
         The figure and its axes, row by row.
     """
-    inches = 0.42 + 0.05 * max((len(label) for _, label in entries), default=0)  # of one entry, roughly
-    abreast = max(1, min(int(width / inches), len(entries)))
+    venue = width if isinstance(width, Venue) else Venue(width, venues.COLUMN.size, venues.COLUMN.small, "DejaVu Sans")
+    letter = venue.inches
+    inches = 8 * letter + letter * max((len(label) for _, label in entries), default=0)  # of one entry, roughly
+    abreast = max(1, min(int(venue.width / inches), len(entries)))
     lines = -(-len(entries) // abreast)
-    figure = Figure(figsize=(width, height + 0.14 * max(0, lines - 1)), layout="constrained")
+    figure = Figure(figsize=(venue.width, height + 0.0215 * venue.small * max(0, lines - 1)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for panel in axes.flat:  # or ticks that are made while drawing look as the caller's settings say
+        panel.tick_params(which="both", labelsize=venue.small, labelfontfamily=mpl.rcParams["font.family"])
     if entries:
         handles, labels = zip(*entries, strict=True)
         figure.legend(handles, labels, loc="outside upper center", ncols=abreast)
     return figure, list(axes.flat)
 
 
-def given_axes(axes: Sequence[Axes], entries: Entries) -> tuple[Figure, list[Axes]]:
-    """Draw into the caller's axes instead: the legend goes where the first has room."""
-    figure = axes[0].get_figure(root=True)
-    if figure is None:
-        raise ValueError("the axes belong to no figure")
-    if entries:
-        axes[0].legend(*zip(*entries, strict=True))
-    return figure, list(axes)
-
-
-def run_entries(runs: Sequence[str]) -> list[tuple[Any, str]]:
-    """Legend of the runs: a line of its colour for each, up to `RUNS_NAMED`, and how many more there are."""
-    entries = [(Line2D([], [], color=colour), plain(run)) for run, colour in list(colours(runs).items())[:RUNS_NAMED]]
+def run_entries(runs: Sequence[str], *, marked: bool = True) -> list[tuple[Any, str]]:
+    """Legend of the runs: a line of its colour and its marker for each of `RUNS_NAMED`, and how many more there are."""
+    entries: list[tuple[Any, str]] = [
+        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else ""), plain(run))
+        for run, colour in list(colours(runs).items())[:RUNS_NAMED]
+    ]
     if len(runs) > RUNS_NAMED:
         entries.append((Line2D([], [], linestyle="none"), f"and {len(runs) - RUNS_NAMED} more runs"))
     return entries
@@ -110,18 +119,47 @@ def colours(runs: Sequence[str]) -> dict[str, str]:
     return {run: PALETTE[i % len(PALETTE)] for i, run in enumerate(runs)}
 
 
+def markers(runs: Sequence[str]) -> dict[str, str]:
+    """Marker of each run, in the order given."""
+    return {run: MARKERS[i % len(MARKERS)] for i, run in enumerate(runs)}
+
+
 def plain(text: str) -> str:
     """Make text of a log safe as a label: no mathtext, no control characters, only glyphs of the font, not too long."""
-    glyphs = _glyphs()
-    shown = "".join(c if ord(c) in glyphs and unicodedata.category(c)[0] != "C" else "?" for c in text)
+    shown = drawable(text)
     if len(shown) > LONGEST:
         shown = f"{shown[: LONGEST // 2]}…{shown[-(LONGEST // 2 - 1) :]}"
     return shown.replace("$", r"\$")
 
 
+def drawable(text: str) -> str:
+    """The text with `?` for control characters and what the font has no glyph for; line breaks become a sign."""
+    glyphs = _glyphs()
+    signs = {"\n": "⏎", "\t": " "}
+    shown = (signs.get(c, c) for c in text)
+    return "".join(c if ord(c) in glyphs and unicodedata.category(c)[0] != "C" else "?" for c in shown)
+
+
+def text_width(text: str, size: float) -> float:
+    """Points that a text of so many points takes in DejaVu Sans."""
+    font = _font()
+    return sum(_advance(c) for c in text) * size / font.units_per_EM
+
+
+@cache
+def _advance(character: str) -> int:
+    """Width of a character in units of the font."""
+    return _font().load_char(ord(character), LoadFlags.NO_SCALE).horiAdvance
+
+
+@cache
+def _font() -> FT2Font:
+    return FT2Font(font_manager.findfont("DejaVu Sans"))
+
+
 @cache
 def _glyphs() -> frozenset[int]:
-    return frozenset(FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap())
+    return frozenset(_font().get_charmap())
 
 
 def sentence(axes: Axes, text: str) -> None:

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .series import OBSERVED, colour_of, draw_series, has_course, known
 from .style import (
-    COLUMN,
     PALETTE,
-    PAPER,
     REFERENCE,
     Entries,
     Unit,
+    canvas,
     from_zero,
-    given_axes,
-    new_axes,
     percent,
     run_entries,
 )
@@ -45,28 +40,25 @@ def _titles(unit: Unit) -> dict[str, str]:
 
 
 def training_curves(
-    table: pl.DataFrame, axes: Sequence[Axes] | None = None, *, unit: Unit = "token", width: float = COLUMN
-) -> Figure:
+    table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
+) -> list[Axes]:
     """Draw what a run did, step by step; held-out accuracy as points with its 95 % Wilson interval.
 
     Args:
         table: Of `grpo_prm.train.record.curves_table`: `run`, `step`, `statistic`, `series` (`observed` or `held_out`),
             `mean`, `low`, `high`.
-        axes: Six axes to draw into; None makes a figure.
+        ax: Six axes to draw on; None makes a figure.
         unit: What is counted.
-        width: Inches.
+        venue: What a new figure is made for, of `venues.VENUES`.
 
     Returns:
-        The figure.
+        The axes.
     """
     runs = table["run"].unique().sort().to_list()
     table = known(table)
     observed, held_out = table.filter(series=OBSERVED), table.filter(series=HELD_OUT)
     course, entries = has_course(observed), _entries(runs, held_out)
-    with mpl.rc_context(PAPER):
-        figure, panels = (
-            given_axes(axes, entries) if axes else new_axes(3, 2, 1.1 * width, width, entries, sharex=course)
-        )
+    with canvas(ax, venue, (3, 2, 1.1), entries, sharex=course) as panels:
         for panel, (statistic, title) in zip(panels, _titles(unit).items(), strict=True):
             part, points = (series.filter(statistic=statistic) for series in (observed, held_out))
             if len(part) or not (course and len(points)):
@@ -77,11 +69,11 @@ def training_curves(
             panel.set_title(title)
             if statistic in SHARES:
                 percent(panel.yaxis)
-        if axes is None:
+        if ax is None:
             for panel in panels[:-2]:
                 panel.set_xlabel("")
         from_zero([panel for panel, name in zip(panels, _titles(unit), strict=True) if name not in MAY_BE_NEGATIVE])
-    return figure
+    return panels
 
 
 def _entries(runs: list[str], held_out: pl.DataFrame) -> Entries:

@@ -1,0 +1,64 @@
+"""`grpo-prm plot`: the figures of one or more analyses, for the paper, slides or page where they will stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm plot rollouts.prm --venue icml
+
+    grpo-prm plot grpo.prm lambda.prm --format pdf,svg --out figures
+
+    grpo-prm plot rollouts.prm --select group_tree --group 120:p0007
+"""
+
+
+def plot(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that analyze wrote.", show_default=False)],
+    venue: Annotated[
+        str,
+        typer.Option(
+            help="Where the figures will stand: column, icml, neurips, iclr, acl, aaai, beamer or web. Sets their width, "
+            "font and sizes."
+        ),
+    ] = "column",
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="pdf, png, svg, pgf. May be given again. (default: pdf,png)", metavar="FORMAT,..."),
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only these figures. May be given again.", metavar="NAME,...")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Group of the tree, \\[RUN:]STEP:KEY, one whose text was kept. (default: the worst)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures. (default: DIR/figures of the first)")
+    ] = None,
+) -> None:
+    """Draw the figures of analyses again: for a venue, as other files, or several runs over each other.
+
+    Beside each figure lie its data (.csv) and a caption of one sentence (.txt); summary.tex is a table of the numbers.
+    """
+    from grpo_prm.plotting import plot as draw
+
+    from .progress import working
+
+    with working("drawing figures"):
+        written = draw(
+            folders, out or folders[0] / "figures", venue=venue, formats=_names(format) or ["pdf", "png"],
+            select=_names(select), group=group,
+        )  # fmt: skip
+    for path in written:
+        typer.echo(path)
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between; None where none are."""
+    return [name.strip() for part in given or [] for name in part.split(",") if name.strip()] or None

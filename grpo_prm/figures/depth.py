@@ -1,0 +1,91 @@
+"""Contest and certain share by depth in the tree: where members disagree, and where step rewards are sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ..interval import FEW_CLUSTERS
+from .style import (
+    BAND,
+    REFERENCE,
+    RUNS_BANDED,
+    Unit,
+    canvas,
+    colours,
+    from_zero,
+    markers,
+    percent,
+    run_entries,
+    sentence,
+)
+
+TITLES = {"contest": "contest", "certain_share": "certain share"}
+EMPTY = {
+    "contest": "no intermediate {unit}\nin a group of\nmixed reward",
+    "certain_share": "no certain share:\nno intermediate {unit},\nno rewards, or two rewards\nand k of 5 or less",
+}
+
+
+def contest_by_depth(
+    table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
+) -> list[Axes]:
+    """Draw contest and certain share of intermediate steps by their depth; bands are 95 % intervals over prompts.
+
+    Args:
+        table: `figure_tables(...)["contest_by_depth"]`: `run`, `statistic`, `depth`, `last`, `mean`, `low`, `high`; a
+            row of several depths is the rest of the tree.
+        ax: Two axes to draw on; None makes a figure.
+        unit: What the means are over.
+        venue: What a new figure is made for, of `venues.VENUES`.
+
+    Returns:
+        The axes.
+    """
+    runs = table["run"].unique().sort().to_list()
+    with canvas(ax, venue, (1, 2, 0.58), run_entries(runs) if len(runs) > 1 else ()) as panels:
+        for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
+            part = table.filter(statistic=statistic)
+            if part.is_empty():
+                sentence(panel, EMPTY[statistic].format(unit=unit))
+                continue
+            for run in runs:
+                _draw(panel, part.filter(run=run).sort("depth"), run, runs)
+            _set_depths(panel, part)
+            panel.set_title(title)
+            panel.set_xlabel("steps above it in the tree")
+            if statistic == "certain_share":
+                percent(panel.yaxis)
+        panels[0].set_ylabel(f"mean over intermediate {unit}s")
+        from_zero(panels)
+    return panels
+
+
+def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
+    colour, depth = colours(runs)[run], table["depth"].to_numpy()
+    mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+    axes.plot(depth, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
+    if len(runs) <= RUNS_BANDED:
+        axes.fill_between(depth, low, high, color=colour, alpha=BAND, linewidth=0)
+        sure = np.isfinite(low)
+        alone = sure & ~np.append(False, sure[:-1]) & ~np.append(sure[1:], False)
+        axes.vlines(depth[alone], low[alone], high[alone], color=colour, linewidth=0.8)
+
+
+def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
+    """Ticks at whole depths; that of a pooled row says so."""
+    pooled = set(table.filter(pl.col("last") > pl.col("depth"))["depth"])
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda depth, _: f"{'≥ ' * (depth in pooled)}{depth:.0f}"))
+    if table["depth"].n_unique() == 1:
+        only = table["depth"][0]
+        axes.set_xlim(only - 1, only + 1)
+    if pooled:
+        axes.axvline(min(pooled) - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
+    if table["low"].null_count() and table["low"].count():
+        axes.text(0.98, 0.02, f"no band: < {FEW_CLUSTERS} prompts", transform=axes.transAxes, ha="right", va="bottom",
+                  color=REFERENCE, style="italic")  # fmt: skip

@@ -1,0 +1,87 @@
+"""Overlap against the number of completions of a group: what smaller groups would have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from .overlap import SHARES, overlap_labels
+from .style import BAND, RUNS_BANDED, Entries, Unit, canvas, colours, from_zero, markers, percent, run_entries, sentence
+
+WHOLE: Any = {"marker": "o", "markersize": 6, "fillstyle": "none", "linestyle": "none", "markeredgewidth": 0.9}
+TICKS = 6  # most labelled sizes
+
+
+def overlap_by_k(
+    table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
+) -> list[Axes]:
+    """Draw path depth and intermediate proportion against the number of completions, on a logarithmic axis.
+
+    Below the size of the groups a point is the mean over all subsets of each group; a ring marks groups as they are.
+    Bands are 95 % intervals over prompts.
+
+    Args:
+        table: `figure_tables(...)["overlap_by_k"]`: `run`, `statistic`, `size`, `mean`, `low`, `high`, `groups`,
+            `whole`.
+        ax: Two axes to draw on; None makes a figure.
+        unit: What the statistics count.
+        venue: What a new figure is made for, of `venues.VENUES`.
+
+    Returns:
+        The axes.
+    """
+    runs = table["run"].unique().sort().to_list()
+    with canvas(ax, venue, (1, 2, 0.6), _entries(table, runs)) as panels:
+        for panel, (statistic, label) in zip(panels, overlap_labels(unit, "\n").items(), strict=True):
+            part = table.filter(statistic=statistic)
+            if part.is_empty():
+                sentence(panel, f"no {statistic.replace('_', ' ')}\nin this log")
+                continue
+            for run in runs:
+                _draw(panel, part.filter(run=run).sort("size"), run, runs)
+            _set_sizes(panel, part["size"].unique().sort().to_list())
+            panel.set_title(label)
+            panel.set_xlabel("completions k")
+            if statistic in SHARES:
+                percent(panel.yaxis)
+        from_zero(panels)
+    return panels
+
+
+def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
+    colour, size = colours(runs)[run], table["size"].to_numpy()
+    mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+    axes.plot(size, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
+    if len(runs) <= RUNS_BANDED:
+        axes.fill_between(size, low, high, color=colour, alpha=BAND, linewidth=0)
+    whole = (table["whole"] == table["groups"]).to_numpy()
+    axes.plot(size[whole], mean[whole], color=colour, gid=f"{run}/whole", zorder=4, **WHOLE)
+
+
+def _set_sizes(axes: Axes, sizes: list[int]) -> None:
+    """A logarithmic axis whose ticks are some of the sizes, the largest among them."""
+    axes.set_xscale("log", base=2)
+    powers = [size for size in sizes if size & (size - 1) == 0 and 4 * size < 3 * sizes[-1]]
+    ticks = [*powers[:: -(-len(powers) // (TICKS - 1)) or 1], sizes[-1]]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:.0f}"))
+    if len(sizes) == 1:
+        axes.set_xlim(sizes[0] / 1.5, sizes[0] * 1.5)
+
+
+def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
+    if table.is_empty():
+        return []
+    several = len(runs) > 1
+    colour = "0.35" if several else colours(runs)[runs[0]]
+    banded = [Patch(facecolor=colour, alpha=BAND)] if table["low"].count() and len(runs) <= RUNS_BANDED else []
+    line = Line2D([], [], color=colour, marker="" if several else "o")
+    kinds: Entries = [((*banded, line), "subsets of each group"), (Line2D([], [], color=colour, **WHOLE), "whole groups")]
+    return [*(run_entries(runs) if several else []), *kinds]

@@ -1,0 +1,107 @@
+"""A figure in files: every format to the same bytes each time, its data and its caption beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from ..atomic import atomic
+from ..errors import UsageError
+from ..latex import escape
+from .venues import look, venue_of
+
+FORMATS = ("pdf", "png", "svg", "pgf")
+# No dates and no versions in a file, so that equal data give equal bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
+    "png": {"Software": "grpo-prm"},
+    "svg": {"Date": None, "Creator": "grpo-prm"},
+}
+
+
+def checked(formats: Iterable[str]) -> tuple[str, ...]:
+    """The formats, each once.
+
+    Raises:
+        UsageError: One is unknown, or needs a TeX that is not there.
+    """
+    formats = tuple(dict.fromkeys(formats))
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UsageError(f"No figure is written as {unknown[0]}. Choose from {', '.join(FORMATS)}.")
+    tex = mpl.rcParams["pgf.texsystem"]
+    if "pgf" in formats and not shutil.which(tex):
+        raise UsageError(f"pgf needs {tex}, which measures its text, and none is installed. Install a TeX, or take pdf.")
+    return formats
+
+
+def save_figure(
+    drawn: Figure | Axes | Sequence[Axes],
+    table: pl.DataFrame,
+    folder: str | Path,
+    name: str,
+    formats: Iterable[str] = ("pdf", "png"),
+    *,
+    venue: str = "column",
+    caption: str | None = None,
+    dpi: int = 300,
+) -> list[Path]:
+    """Write one figure and, under the same name, its table as CSV and its caption as text.
+
+    Args:
+        drawn: A figure, or what a function of `figures` returned.
+        table: What it shows.
+        folder: Made if it is not there.
+        name: Of the files.
+        formats: Of `FORMATS`.
+        venue: What the figure was made for.
+        caption: A sentence.
+        dpi: Dots per inch of PNG.
+
+    Returns:
+        The files written: figures, CSV, caption.
+    """
+    figure, written = _figure_of(drawn), []
+    for suffix in formats:
+        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(look(venue_of(venue))):
+            with _for_tex(figure) if suffix == "pgf" else mpl.rc_context():
+                figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
+        written.append(Path(folder, f"{name}.{suffix}"))
+    with atomic(Path(folder, f"{name}.csv")) as part:
+        table.write_csv(part)
+    written.append(Path(folder, f"{name}.csv"))
+    if caption is not None:
+        with atomic(Path(folder, f"{name}.txt")) as part:
+            part.write_text(f"{caption}\n", encoding="utf-8")
+        written.append(Path(folder, f"{name}.txt"))
+    return written
+
+
+def _figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:
+    if isinstance(drawn, Figure):
+        return drawn
+    figure = (drawn if isinstance(drawn, Axes) else drawn[0]).get_figure(root=True)
+    if figure is None:
+        raise ValueError("the axes belong to no figure")
+    return figure
+
+
+@contextmanager
+def _for_tex(figure: Figure) -> Generator[None]:
+    """Write text so that TeX reads it as it is meant, and put it back; signs that matplotlib escapes stay."""
+    texts = {text: text.get_text() for text in figure.findobj(Text)}
+    for text, said in texts.items():
+        text.set_text(escape(said.replace(r"\$", "$")).replace(r"\%", "%"))
+    try:
+        yield
+    finally:
+        for text, said in texts.items():
+            text.set_text(said)

@@ -1,0 +1,150 @@
+"""The tree of one group from left to right: boxes with the text of the steps, coloured by their hidden reward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+
+from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, text_width
+
+COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
+SOFT = 1.35  # times the largest |A| at which the colours end: the darkest would hide the text
+SIZE, LINE = 6.0, 6.5  # points of the text in a box, and of a row that has room for it
+FONT = "DejaVu Sans"  # its widths are known
+MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
+ROWS = 0.034  # height of a completion as part of the width of a column
+HEIGHTS = (0.45, 1.15)  # least and greatest height of the boxes
+REWARDS, GAP = 0.11, 0.02  # width of the column of rewards as part of that of the boxes, and before it
+
+
+def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "token", venue: str = "column") -> Axes:
+    """Draw the process steps of one group: width by tokens, height by |λ|, colour by A, rewards at the right end.
+
+    Args:
+        table: `figure_tables(...)["group_tree"]`: `run`, `step`, `group_key`, `box`, `scale`, `k`, `start`, `end`,
+            `x0`, `x1`, `y0`, `y1`, `text`, `reward`, `advantage`, `mark`.
+        ax: Where to draw; its figure gets a bar of colours beside it. None makes a figure.
+        unit: What widths count.
+        venue: What a new figure is made for, of `venues.VENUES`.
+
+    Returns:
+        The axes.
+    """
+    k = table["k"][0] if len(table) else 1
+    height = 0.34 + float(np.clip(ROWS * k, *HEIGHTS))
+    with canvas(ax, venue, (1, 1, height), _entries(table)) as (panel,):
+        if table.is_empty():
+            sentence(panel, "no group of this log\nhas been kept with its text")
+            return panel
+        most = float(np.abs(table["advantage"].fill_null(0.0).to_numpy()).max())
+        norm = Normalize(-SOFT * (most or 1.0), SOFT * (most or 1.0))
+        wide = max(float(table["x1"].to_numpy().max()), 1e-9)
+        panel.set(xlim=(0, (1 + REWARDS) * wide), ylim=(k, 0), title=_title(table.row(0, named=True), k))
+        if most:
+            _draw_colours(panel, norm, most)
+        row = _box_of(panel).height * 72 / k  # points of a row
+        _draw_boxes(panel, table.filter(box="step"), norm, row)
+        said = _draw_rewards(panel, table.filter(box="completion"), wide, row)
+        _set_axes(panel, table["scale"][0], wide, unit, said)
+    return panel
+
+
+def _entries(table: pl.DataFrame) -> Entries:
+    look: Any = {"color": "black", "linestyle": "none", "markersize": 4}
+    return [(Line2D([], [], marker=marker, **look), mark) for mark, marker in MARKS.items() if mark in table["mark"]]
+
+
+def _title(row: dict[str, Any], k: int) -> str:
+    step = "" if row["step"] is None else f"step {row['step']}, "
+    return f"{step}group {plain(row['group_key'])}, k = {k}"
+
+
+def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) -> None:
+    wide = _box_of(axes).width * 72 / np.ptp(axes.get_xlim())  # points of a unit
+    for box in steps.iter_rows(named=True):
+        x, y, width, height = box["x0"], box["y0"], box["x1"] - box["x0"], box["y1"] - box["y0"]
+        colour: Any = (0.85,) * 3 if box["advantage"] is None else colormaps[COLOURS](norm(box["advantage"]))
+        patch = Rectangle((x, y), width, height, facecolor=colour, edgecolor="white", linewidth=0.4, gid="step")
+        axes.add_patch(patch)
+        ink = "black" if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
+        left = 1.5
+        if box["mark"] and width * wide > 6:
+            marker = MARKS[box["mark"]]
+            axes.plot(x + 4 / wide, y + height / 2, marker, color=ink, markersize=min(3.5, 0.8 * height * row), gid=box["mark"])
+            left = 8
+        if height * row >= LINE and (said := _fitting(drawable(box["text"] or ""), width * wide - left - 1)):
+            at = (x + left / wide, y + height / 2)
+            axes.text(*at, said, size=SIZE, color=ink, va="center_baseline", parse_math=False, family=FONT).set_clip_path(patch)
+
+
+def _box_of(axes: Axes) -> Bbox:
+    """Where the axes will be, in inches: a new figure is laid out for it, the caller's is taken as it is."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    return axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+
+
+def _fitting(text: str, points: float) -> str:
+    """As much of the text as fits a width, with an ellipsis for the rest; nothing where not even a letter fits."""
+    if text_width(text, SIZE) <= points:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = text_width(f"{text[:middle]}…", SIZE) <= points
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return f"{text[:low]}…" if low else ""
+
+
+def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> str:
+    """The reward of each completion in its row, a number or, in low rows, a bar; what the axis says below them."""
+    if ends["reward"].null_count() or ends.is_empty():
+        return ""
+    y, reward = ends["y0"].to_numpy() + 0.5, ends["reward"].to_numpy()
+    if row >= LINE:
+        for at, value in zip(y, reward, strict=True):
+            axes.text((1 + REWARDS) * wide, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT)
+        return "reward"
+    low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)
+    unit = (REWARDS - GAP) * wide / (high - low or 1.0)
+    left = (1 + GAP) * wide + (np.minimum(reward, 0.0) - low) * unit
+    axes.barh(y, np.abs(reward) * unit, left=left, height=0.8, color=REFERENCE, gid="rewards")
+    return f"reward\n{low:.3g} to {high:.3g}"
+
+
+def _draw_colours(axes: Axes, norm: Normalize, most: float) -> None:
+    """A small bar that says which A a colour is."""
+    figure = axes.get_figure(root=False)
+    assert figure is not None
+    place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label="step advantage A(λ)", **place)
+    bar.ax.set_xlim(-most, most)
+    bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}".replace("-", "−"), "0", f"{most:.2g}"])
+    bar.outline.set_visible(False)  # ty: ignore[call-non-callable]
+
+
+def _set_axes(axes: Axes, scale: str, wide: float, unit: Unit, rewards: str) -> None:
+    """Ticks at whole tokens where widths are tokens, and the name of the column of rewards."""
+    axes.set_yticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.grid(visible=False)
+    inside = MaxNLocator(nbins=4, integer=True).tick_values(0, wide) if scale == "linear" else []
+    ticks = [tick for tick in inside if 0 <= tick <= 0.85 * wide]
+    labels = [f"{tick:.0f}" for tick in ticks]
+    if rewards:
+        ticks.append((1 + (REWARDS + GAP) / 2) * wide)
+        labels.append(rewards)
+    axes.set_xticks(ticks, labels)
+    axes.tick_params(bottom=False)
+    axes.set_xlabel(f"{unit}s" if scale == "linear" else f"width: square root of {unit}s")

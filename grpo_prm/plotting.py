@@ -1,0 +1,74 @@
+"""Folders of `analyze` to files of figures: read, reduced, drawn, with captions and a LaTeX table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .errors import UsageError
+from .figure_tables import TABLES, Tables, figure_tables
+from .figure_tables.logs import unit_of
+from .figures import save
+from .figures.saving import checked
+from .figures.venues import venue_of
+from .folder import read_folder
+
+
+def plot(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    *,
+    venue: str = "column",
+    formats: Iterable[str] = ("pdf", "png"),
+    select: Iterable[str] | None = None,
+    group: str | None = None,
+) -> list[Path]:
+    """Draw the figures of one or more folders of `analyze`.
+
+    Args:
+        folders: Their runs are drawn over each other; the tree is of the first.
+        out: Where the files go.
+        venue: Of `figures.VENUES`.
+        formats: Of `figures.FORMATS`.
+        select: Names of figures; None: all.
+        group: `[RUN:]STEP:KEY` of the tree; None: the worst.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
+        InputError: A folder cannot be read.
+    """
+    formats = checked(formats)
+    venue_of(venue)
+    if unknown := [name for name in select or () if name not in TABLES]:
+        raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(TABLES)}.")
+    read = [read_folder(folder) for folder in folders]
+    names = folder_names(folders)
+    return draw(read, out, names=names, venue=venue, formats=formats, select=select, group=group)
+
+
+def draw(
+    analyses: Sequence[Tables],
+    out: str | Path,
+    *,
+    names: Iterable[str] = (),
+    venue: str = "column",
+    formats: Iterable[str] = ("pdf", "png"),
+    select: Iterable[str] | None = None,
+    group: str | None = None,
+) -> list[Path]:
+    """Draw the figures of analyses, as `plot` does; `names` are those of `figure_tables`."""
+    tables = figure_tables(*analyses, names=names, select=select, group=group)
+    return save(tables, out, formats, unit=unit_of(analyses[0].summary), venue=venue)
+
+
+def folder_names(folders: Sequence[str | Path]) -> list[str]:
+    """Names of folders for a legend: without `.prm`, and with as much of the path as tells them apart."""
+    paths = [Path(folder).resolve() for folder in folders]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-parts:]).removesuffix(".prm") for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return names
