@@ -23,8 +23,7 @@ def plot(
     venue: Annotated[
         str,
         typer.Option(
-            help="Where the figures will stand: column, icml, neurips, iclr, acl, aaai, beamer or web. Sets their width, "
-            "font and sizes."
+            help="Where they will stand: column, icml, neurips, iclr, acl, aaai, beamer or web. Sets width and fonts."
         ),
     ] = "column",
     format: Annotated[

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .atomic import atomic
+from .captions import captions
 from .errors import UsageError
-from .figure_tables import TABLES, Tables, figure_tables
-from .figure_tables.logs import unit_of
+from .figure_tables import TABLES, Tables, reduced, together
 from .figures import save
 from .figures.saving import checked
 from .figures.venues import venue_of
 from .folder import read_folder
+from .summary_table import latex
+
+TABLE = "summary.tex"
 
 
 def plot(
@@ -59,9 +63,14 @@ def draw(
     select: Iterable[str] | None = None,
     group: str | None = None,
 ) -> list[Path]:
-    """Draw the figures of analyses, as `plot` does; `names` are those of `figure_tables`."""
-    tables = figure_tables(*analyses, names=names, select=select, group=group)
-    return save(tables, out, formats, unit=unit_of(analyses[0].summary), venue=venue)
+    """Draw the figures of analyses, with captions and summary.tex, as `plot` does; `names` as for `figure_tables`."""
+    logs = together(analyses, names, group)
+    tables = reduced(logs, select)
+    said = captions(tables, logs.summaries, logs.unit)
+    written = save(tables, out, formats, unit=logs.unit, venue=venue, captions=said)
+    with atomic(Path(out, TABLE)) as part:
+        part.write_text(latex(logs.summaries), encoding="utf-8")
+    return [*written, Path(out, TABLE)]
 
 
 def folder_names(folders: Sequence[str | Path]) -> list[str]:

@@ -16,7 +16,7 @@ from .logs import Logs, Tables, together
 from .over_training import over_training
 from .tree import tree_boxes
 
-__all__ = ["TABLES", "Logs", "Tables", "figure_tables", "together"]
+__all__ = ["TABLES", "Logs", "Tables", "figure_tables", "reduced", "together"]
 
 OVERLAP = ("path_depth", "intermediate_proportion")
 DEFECTS = ("suppressed_good", "boosted_bad")
@@ -53,7 +53,11 @@ def figure_tables(
         UsageError: The analyses count different units, or none of the sampled groups has that name.
         KeyError: A name of `select` is not a figure.
     """
-    logs = together(analyses, names, group)
+    return reduced(together(analyses, names, group), select)
+
+
+def reduced(logs: Logs, select: Iterable[str] | None = None) -> dict[str, pl.DataFrame]:
+    """The tables of `figure_tables` from analyses that have been put together."""
     wanted = TABLES if select is None else {name: TABLES[name] for name in TABLES if name in {*select}}
     if select is not None and (unknown := {*select} - {*TABLES}):
         raise KeyError(f"no figure is called {', '.join(sorted(unknown))}")

@@ -92,13 +92,11 @@ def _depths(sums: pl.DataFrame, top: str, bottom: str, seed: int) -> list[_Depth
         matrix[where] = sums[column].cast(pl.Float64).to_numpy()
     found: list[Interval] = ratio_intervals(*matrices, cluster, seed)
     tokens = np.bincount(at, sums[bottom].cast(pl.Float64).to_numpy()).astype(int)
-    return [
-        _Depth(int(value), int(depth[at == n].max()), *found[n], int(tokens[n])) for n, value in enumerate(values)
-    ]
+    return [_Depth(int(value), int(depth[at == n].max()), *found[n], int(tokens[n])) for n, value in enumerate(values)]
 
 
 def _pooled_from(depth: np.ndarray, cluster: np.ndarray) -> int:
     """Depth from which all are one row: the first of the tail in which every depth has few prompts, or `DEEPEST`."""
     pairs = np.unique(np.stack([depth, cluster]), axis=1)[0]
     enough = np.flatnonzero(np.bincount(pairs) >= FEW_CLUSTERS)
-    return min(int(enough.max(initial=int(depth.max()) - 1)) + 1, DEEPEST)
+    return min(int(enough[-1]) + 1 if len(enough) else int(depth.max()), DEEPEST)

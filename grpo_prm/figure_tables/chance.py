@@ -21,9 +21,10 @@ def informativeness(logs: Logs) -> pl.DataFrame:
         logs: The analyses.
 
     Returns:
-        `run`, `series`, `step`, `first`, `last`, `steps`, `mean`, `low`, `high`, `n`, `p_value`. Series `permutations`: bins
-        from `low` to `high` that hold `n` of the permutations. `value`: what the log has as `mean`, with its `p_value`, `n` permutations. `observed`, `chance`, `each_step`:
-        of `over_training`. A run of which nothing is known is left out.
+        `run`, `series`, `step`, `first`, `last`, `steps`, `mean`, `low`, `high`, `n`, `p_value`. Series `permutations`:
+        bins from `low` to `high` that hold `n` of the permutations. `value`: what the log has as `mean`, with its
+        `p_value` by `n` permutations. `observed`, `chance`, `each_step`: of `over_training`. A run of which
+        nothing is known is left out.
     """
     rows = [row for name, summary in logs.summaries.items() for row in _whole(name, summary, logs.chance)]
     ints = dict.fromkeys(("step", "first", "last", "steps"), pl.Int64)

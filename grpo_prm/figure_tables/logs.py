@@ -149,7 +149,9 @@ def _names(called: Sequence[str], runs: Sequence[Sequence[str]]) -> list[tuple[s
             for name, mine in zip(called, runs, strict=True)
         ]
     alone = len(called) == 1
-    named = [mine[0] if len(mine) == 1 else "all runs" if alone else name for name, mine in zip(called, runs, strict=True)]
+    named = [
+        mine[0] if len(mine) == 1 else "all runs" if alone else name for name, mine in zip(called, runs, strict=True)
+    ]
     return [(name, {run: run for run in mine}) for name, mine in zip(named, runs, strict=True)]
 
 

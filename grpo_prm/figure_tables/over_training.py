@@ -28,8 +28,8 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
 
     Returns:
         `run`, `step` (of a window its middle one), `first`, `last` and number of `steps` of the window (both `step`
-        and 1 where there is none), `statistic`, `series` (`observed`, `reference`; `each_step` for single steps where `observed` are
-        windows), `mean`, `low`, `high`, `n`.
+        and 1 where there is none), `statistic`, `series` (`observed`, `reference`; `each_step` for single steps where
+        `observed` are windows), `mean`, `low`, `high`, `n`.
     """
     training = logs.training.with_columns(first=pl.col("step"), last=pl.col("step"), steps=pl.lit(1, pl.Int64))
     steps = windows(training)
@@ -37,7 +37,9 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
     single = _by_step(training, statistics, reference)
     parts = [single.filter(~long), single.filter(long, series="observed").with_columns(series=pl.lit(EACH))]
     if len(steps):
-        parts.append(_in_windows(logs.groups, steps, statistics, logs.seed, CLUSTER).with_columns(series=pl.lit("observed")))
+        parts.append(
+            _in_windows(logs.groups, steps, statistics, logs.seed, CLUSTER).with_columns(series=pl.lit("observed"))
+        )
         beside = (
             _in_windows(logs.baseline, steps, statistics, logs.seed, ("run", "step"))
             if reference == "baseline"
@@ -69,8 +71,8 @@ def windows(training: pl.DataFrame) -> pl.DataFrame:
     """Which window each step of a long run is in.
 
     Returns:
-        `run`, `step`, `first`, `middle`, `last` (steps of its window) and their number `steps`; runs of `MANY_STEPS` or fewer
-        are left out. All windows of a run but the last hold the same number of steps.
+        `run`, `step`, `first`, `middle`, `last` (steps of its window) and their number `steps`; runs of `MANY_STEPS` or
+        fewer are left out. All windows of a run but the last hold the same number of steps.
     """
     steps = training.select("run", "step").drop_nulls().unique().sort("run", "step")
     count, place = pl.len().over("run"), pl.int_range(pl.len()).over("run")
@@ -127,7 +129,8 @@ def _chance_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, .
 
 
 def _frame(rows: list[tuple]) -> pl.DataFrame:
-    ints, floats = dict.fromkeys(("step", "first", "last", "steps"), pl.Int64), dict.fromkeys(("mean", "low", "high"), pl.Float64)
-    return pl.DataFrame(
-        rows, {"run": pl.String, **ints, "statistic": pl.String, **floats, "n": pl.Int64}, orient="row"
+    ints, floats = (
+        dict.fromkeys(("step", "first", "last", "steps"), pl.Int64),
+        dict.fromkeys(("mean", "low", "high"), pl.Float64),
     )
+    return pl.DataFrame(rows, {"run": pl.String, **ints, "statistic": pl.String, **floats, "n": pl.Int64}, orient="row")

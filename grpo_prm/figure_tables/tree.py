@@ -71,7 +71,9 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
             rows.append([*head, "step", *tail, *said, x, right, y, y + step["size"], *value])
         for end in sorted(step["ends"], key=lambda end: -(end["advantage"] or 0.0)):
             value = [None, end["reward"], end["advantage"], None, end["sample"]]
-            rows.append([*head, "completion", *tail, "completion", 1, step["end"], step["end"], right, right, y, y + 1, *value])
+            rows.append(
+                [*head, "completion", *tail, "completion", 1, step["end"], step["end"], right, right, y, y + 1, *value]
+            )
             y += 1
         for child in sorted(children.get(n, ()), key=lambda child: -(steps[child]["advantage"] or 0.0)):
             todo.append((child, right, y))
@@ -80,7 +82,9 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
 
 
 def _mark(step: dict[str, Any]) -> str | None:
-    return "suppressed-good" if step["suppressed_good_tokens"] else "boosted-bad" if step["boosted_bad_tokens"] else None
+    return (
+        "suppressed-good" if step["suppressed_good_tokens"] else "boosted-bad" if step["boosted_bad_tokens"] else None
+    )
 
 
 def _chosen(logs: Logs) -> pl.DataFrame | None:

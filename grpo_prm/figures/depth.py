@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..interval import FEW_CLUSTERS
@@ -14,6 +15,7 @@ from .style import (
     BAND,
     REFERENCE,
     RUNS_BANDED,
+    Entries,
     Unit,
     canvas,
     colours,
@@ -24,7 +26,7 @@ from .style import (
     sentence,
 )
 
-TITLES = {"contest": "contest", "certain_share": "certain share"}
+TITLES = {"contest": "contest (1: a draw)", "certain_share": "certain share"}
 EMPTY = {
     "contest": "no intermediate {unit}\nin a group of\nmixed reward",
     "certain_share": "no certain share:\nno intermediate {unit},\nno rewards, or two rewards\nand k of 5 or less",
@@ -47,7 +49,7 @@ def contest_by_depth(
         The axes.
     """
     runs = table["run"].unique().sort().to_list()
-    with canvas(ax, venue, (1, 2, 0.58), run_entries(runs) if len(runs) > 1 else ()) as panels:
+    with canvas(ax, venue, (1, 2, 0.58), _entries(table, runs)) as panels:
         for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
             part = table.filter(statistic=statistic)
             if part.is_empty():
@@ -57,12 +59,19 @@ def contest_by_depth(
                 _draw(panel, part.filter(run=run).sort("depth"), run, runs)
             _set_depths(panel, part)
             panel.set_title(title)
-            panel.set_xlabel("steps above it in the tree")
+            panel.set_xlabel("steps above it")
             if statistic == "certain_share":
                 percent(panel.yaxis)
-        panels[0].set_ylabel(f"mean over intermediate {unit}s")
+        panels[0].set_ylabel(f"of intermediate {unit}s")
         from_zero(panels)
     return panels
+
+
+def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
+    """The runs, if there are several, and why a band is missing in places, if it is."""
+    several = run_entries(runs) if len(runs) > 1 else []
+    gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
+    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")] if gaps else [])]
 
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
@@ -86,6 +95,3 @@ def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
         axes.set_xlim(only - 1, only + 1)
     if pooled:
         axes.axvline(min(pooled) - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
-    if table["low"].null_count() and table["low"].count():
-        axes.text(0.98, 0.02, f"no band: < {FEW_CLUSTERS} prompts", transform=axes.transAxes, ha="right", va="bottom",
-                  color=REFERENCE, style="italic")  # fmt: skip

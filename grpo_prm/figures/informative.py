@@ -62,7 +62,9 @@ def _draw_histograms(axes: Axes, table: pl.DataFrame, runs: list[str], unit: Uni
             axes.axvline(edges[0], color=colour, alpha=2 * BAND, linewidth=3, gid=f"{run}/permutations")
         value = table.filter(run=run, series="value")["mean"][0]
         axes.axvline(value, color=colours(runs)[run], linestyle=DASHES[n % 4], gid=f"{run}/value")
-    axes.set_xlabel(f"mean |A| of intermediate {unit}s" if len(axes.figure.axes) == 1 else f"mean |A|\n(intermediate {unit}s)")
+    axes.set_xlabel(
+        f"mean |A| of intermediate {unit}s" if len(axes.figure.axes) == 1 else f"mean |A|\n(intermediate {unit}s)"
+    )
     axes.set_ylabel("permutations")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.margins(x=0.08)

@@ -18,6 +18,7 @@ MARKED = 6  # points of a curve that carry the marker of its run
 
 
 def overlap_labels(unit: Unit, gap: str) -> dict[str, str]:
+    """Label of each statistic, with `gap` where its line may break."""
     return {
         "path_depth": f"path depth{gap}(sets per completion)",
         "intermediate_proportion": f"intermediate{gap}proportion of {unit}s",
@@ -46,7 +47,9 @@ def overlap_over_training(
     course, entries = has_course(table), series_entries(table, runs, NAMES)
     shape = (2, 1, 0.85) if course else (1, 2, 0.6)
     with canvas(ax, venue, shape, entries, sharex=course) as panels:
-        for panel, (statistic, label) in zip(panels, overlap_labels(unit, " " if course else "\n").items(), strict=True):
+        for panel, (statistic, label) in zip(
+            panels, overlap_labels(unit, " " if course else "\n").items(), strict=True
+        ):
             part = table.filter(statistic=statistic)
             draw_series(panel, part, runs, NAMES, course=course, empty=f"no {statistic.replace('_', ' ')}\nin this log")
             panel.set_title(label)

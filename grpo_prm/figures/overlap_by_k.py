@@ -83,5 +83,8 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     colour = "0.35" if several else colours(runs)[runs[0]]
     banded = [Patch(facecolor=colour, alpha=BAND)] if table["low"].count() and len(runs) <= RUNS_BANDED else []
     line = Line2D([], [], color=colour, marker="" if several else "o")
-    kinds: Entries = [((*banded, line), "subsets of each group"), (Line2D([], [], color=colour, **WHOLE), "whole groups")]
+    kinds: Entries = [
+        ((*banded, line), "subsets of each group"),
+        (Line2D([], [], color=colour, **WHOLE), "whole groups"),
+    ]
     return [*(run_entries(runs) if several else []), *kinds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..latex import escape
 from .venues import look, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
+TEX = ("xelatex", "lualatex", "pdflatex")  # any of these measures text for pgf; the last has few letters
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
@@ -37,9 +38,8 @@ def checked(formats: Iterable[str]) -> tuple[str, ...]:
     formats = tuple(dict.fromkeys(formats))
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UsageError(f"No figure is written as {unknown[0]}. Choose from {', '.join(FORMATS)}.")
-    tex = mpl.rcParams["pgf.texsystem"]
-    if "pgf" in formats and not shutil.which(tex):
-        raise UsageError(f"pgf needs {tex}, which measures its text, and none is installed. Install a TeX, or take pdf.")
+    if "pgf" in formats and not _tex():
+        raise UsageError(f"pgf needs {TEX[0]} to measure its text, and no TeX is installed. Install one, or take pdf.")
     return formats
 
 
@@ -71,9 +71,10 @@ def save_figure(
     """
     figure, written = _figure_of(drawn), []
     for suffix in formats:
-        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(look(venue_of(venue))):
-            with _for_tex(figure) if suffix == "pgf" else mpl.rc_context():
-                figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
+        settings: Any = look(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
+        text = _for_tex(figure) if suffix == "pgf" else nullcontext()
+        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), text:
+            figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
         written.append(Path(folder, f"{name}.{suffix}"))
     with atomic(Path(folder, f"{name}.csv")) as part:
         table.write_csv(part)
@@ -83,6 +84,11 @@ def save_figure(
             part.write_text(f"{caption}\n", encoding="utf-8")
         written.append(Path(folder, f"{name}.txt"))
     return written
+
+
+def _tex() -> str | None:
+    """The TeX that there is."""
+    return next((name for name in TEX if shutil.which(name)), None)
 
 
 def _figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:

@@ -130,7 +130,15 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
 
 def _draw_each(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     """The single steps behind windows of them: a faint line without a band."""
-    axes.plot(table["step"], table["mean"], color=colour, alpha=0.3, linewidth=0.5, zorder=1.5, gid=f"{table['run'][0]}/{EACH}")
+    axes.plot(
+        table["step"],
+        table["mean"],
+        color=colour,
+        alpha=0.3,
+        linewidth=0.5,
+        zorder=1.5,
+        gid=f"{table['run'][0]}/{EACH}",
+    )
 
 
 def _windows(table: pl.DataFrame) -> str:

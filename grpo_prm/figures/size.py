@@ -10,9 +10,21 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .style import MARKERS, PALETTE, REFERENCE, Entries, Unit, canvas, colours, from_zero, percent, run_entries, sentence
+from .style import (
+    MARKERS,
+    PALETTE,
+    REFERENCE,
+    Entries,
+    Unit,
+    canvas,
+    colours,
+    from_zero,
+    percent,
+    run_entries,
+    sentence,
+)
 
-TITLES = {"amplification": "part of amplification", "update_scale": "part of update scale"}
+TITLES = {"amplification": "amplification", "update_scale": "update scale s(p)"}
 DASHES = ("-", "--", ":")  # of p, in order
 TICKS = 6  # most labelled sizes
 
@@ -49,12 +61,13 @@ def update_by_size(
                     values = np.zeros(len(bins))
                     values[[bins.index(at) for at in line.select("first", "last").iter_rows()]] = line["value"]
                     panel.plot(values, gid=f"{run}/{p:g}", **_look(runs, run, n))
-            every = -(-len(bins) // TICKS)
-            panel.set_xticks(range(0, len(bins), every), [_label(*at) for at in bins[::every]])
-            panel.set_xlabel(f"size |λ| of the set of a {unit}")
+            at = _ticks(bins)
+            panel.set_xticks(at, [_label(*bins[n]) for n in at])
+            panel.set_xlabel("set size |λ|")
             panel.set_title(title)
             if statistic == "update_scale":
                 percent(panel.yaxis)
+        panels[0].set_ylabel(f"{unit}s of a size add")
         from_zero(panels)
     return panels
 
@@ -67,8 +80,15 @@ def _bins(table: pl.DataFrame) -> list[tuple[int, int]]:
     return bins
 
 
+def _ticks(bins: list[tuple[int, int]]) -> list[int]:
+    """Which bins are labelled: powers of two of single sizes, else some."""
+    if all(first == last for first, last in bins):
+        return [n for n, (size, _) in enumerate(bins) if size & (size - 1) == 0]
+    return list(range(0, len(bins), -(-len(bins) // TICKS)))
+
+
 def _label(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first}–{last}"
+    return f"{first}" if first == last else f"{first}-{last}"
 
 
 def _look(runs: list[str], run: str, n: int) -> dict[str, Any]:
@@ -81,6 +101,8 @@ def _entries(runs: list[str], powers: list[float]) -> Entries:
     if not runs:
         return []
     names = [f"p = {p:g}" + (" (GRPO)" if p == 0 else "") for p in powers]
-    looks = [_look(runs, runs[0], n) | ({"color": REFERENCE} if len(runs) > 1 else {}) for n in range(len(powers))]
-    kinds = [(Line2D([], [], **look), name) for look, name in zip(looks, names, strict=True)]
+    looks: list[dict[str, Any]] = [
+        _look(runs, runs[0], n) | ({"color": REFERENCE} if len(runs) > 1 else {}) for n in range(len(powers))
+    ]
+    kinds: Entries = [(Line2D([], [], **look), name) for look, name in zip(looks, names, strict=True)]
     return [*(run_entries(runs, marked=False) if len(runs) > 1 else []), *kinds]

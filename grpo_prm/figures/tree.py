@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, text_width
 
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
-SOFT = 1.35  # times the largest |A| at which the colours end: the darkest would hide the text
+SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
 SIZE, LINE = 6.0, 6.5  # points of the text in a box, and of a row that has room for it
 FONT = "DejaVu Sans"  # its widths are known
 MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
@@ -46,17 +46,26 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
         if table.is_empty():
             sentence(panel, "no group of this log\nhas been kept with its text")
             return panel
-        most = float(np.abs(table["advantage"].fill_null(0.0).to_numpy()).max())
+        most, beyond = _range(table)
         norm = Normalize(-SOFT * (most or 1.0), SOFT * (most or 1.0))
         wide = max(float(table["x1"].to_numpy().max()), 1e-9)
         panel.set(xlim=(0, (1 + REWARDS) * wide), ylim=(k, 0), title=_title(table.row(0, named=True), k))
         if most:
-            _draw_colours(panel, norm, most)
+            _draw_colours(panel, norm, most, beyond=beyond)
         row = _box_of(panel).height * 72 / k  # points of a row
         _draw_boxes(panel, table.filter(box="step"), norm, row)
         said = _draw_rewards(panel, table.filter(box="completion"), wide, row)
         _set_axes(panel, table["scale"][0], wide, unit, said)
     return panel
+
+
+def _range(table: pl.DataFrame) -> tuple[float, bool]:
+    """The |A| at which colours end, the greatest of steps that completions share, and whether single ones go beyond."""
+    absolute = table.filter(box="step")["advantage"].fill_null(0.0).abs()
+    shared = absolute.filter(table.filter(box="step")["size"] > 1)
+    most = float(shared.max() or 0.0)  # ty: ignore[invalid-argument-type]
+    top = float(absolute.max() or 0.0)  # ty: ignore[invalid-argument-type]
+    return (most, top > most) if most > 1e-9 * top else (top, False)
 
 
 def _entries(table: pl.DataFrame) -> Entries:
@@ -80,11 +89,20 @@ def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) ->
         left = 1.5
         if box["mark"] and width * wide > 6:
             marker = MARKS[box["mark"]]
-            axes.plot(x + 4 / wide, y + height / 2, marker, color=ink, markersize=min(3.5, 0.8 * height * row), gid=box["mark"])
+            axes.plot(
+                x + 4 / wide,
+                y + height / 2,
+                marker,
+                color=ink,
+                markersize=min(3.5, 0.8 * height * row),
+                gid=box["mark"],
+            )
             left = 8
         if height * row >= LINE and (said := _fitting(drawable(box["text"] or ""), width * wide - left - 1)):
             at = (x + left / wide, y + height / 2)
-            axes.text(*at, said, size=SIZE, color=ink, va="center_baseline", parse_math=False, family=FONT).set_clip_path(patch)
+            axes.text(
+                *at, said, size=SIZE, color=ink, va="center_baseline", parse_math=False, family=FONT
+            ).set_clip_path(patch)
 
 
 def _box_of(axes: Axes) -> Bbox:
@@ -114,7 +132,9 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> st
     y, reward = ends["y0"].to_numpy() + 0.5, ends["reward"].to_numpy()
     if row >= LINE:
         for at, value in zip(y, reward, strict=True):
-            axes.text((1 + REWARDS) * wide, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT)
+            axes.text(
+                (1 + REWARDS) * wide, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT
+            )
         return "reward"
     low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)
     unit = (REWARDS - GAP) * wide / (high - low or 1.0)
@@ -123,15 +143,18 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> st
     return f"reward\n{low:.3g} to {high:.3g}"
 
 
-def _draw_colours(axes: Axes, norm: Normalize, most: float) -> None:
-    """A small bar that says which A a colour is."""
+def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> None:
+    """A small bar that says which A a colour is; its ends are arrows where some steps go beyond them."""
     figure = axes.get_figure(root=False)
     assert figure is not None
     place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
-    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label="step advantage A(λ)", **place)
-    bar.ax.set_xlim(-most, most)
+    inner = ListedColormap(colormaps[COLOURS](norm(np.linspace(-most, most, 256))))
+    inner.set_extremes(under=colormaps[COLOURS](0.0), over=colormaps[COLOURS](1.0))
+    shown = ScalarMappable(Normalize(-most, most), inner)
+    extend: Any = "both" if beyond else "neither"
+    bar = figure.colorbar(shown, ax=axes, label="step advantage A(λ)", extend=extend, **place)
     bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}".replace("-", "−"), "0", f"{most:.2g}"])
-    bar.outline.set_visible(False)  # ty: ignore[call-non-callable]
+    bar.outline.set_visible(False)
 
 
 def _set_axes(axes: Axes, scale: str, wide: float, unit: Unit, rewards: str) -> None:
