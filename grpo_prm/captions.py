@@ -73,8 +73,10 @@ def _when(table: pl.DataFrame) -> str:
     windows = table.filter(pl.col("steps") > 1)["steps"].max()
     if windows is not None:
         steps = pl.concat([table["first"], table["last"]]).drop_nulls()
-    ends = f"steps {steps.min()} to {steps.max()}" if steps.n_unique() > 1 else f"step {steps[0]}"
-    return f"of training {ends}" + (f", in windows of {windows}" if windows is not None else "")
+    ends = (
+        f"in training steps {steps.min()} to {steps.max()}" if steps.n_unique() > 1 else f"at training step {steps[0]}"
+    )
+    return ends + (f", in windows of {windows}" if windows is not None else "")
 
 
 def _bands(table: pl.DataFrame) -> str:
@@ -203,7 +205,7 @@ def _by_size(shown: Shown) -> str:
 
     return (
         f"What the {shown.unit}s of process sets of each size |λ| add to amplification and update scale if weighted by "
-        f"|λ|^-p; in all {_by_run(shown.table, say)}"
+        f"|λ|^-p; in all: {_by_run(shown.table, say)}"
     )
 
 
