@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .latex import escape
+from .latex import tex
 from .wording import number, percent, span
 
 OVERLAP = {
@@ -88,10 +88,10 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for n, (name, summary) in enumerate(summaries.items()):
         if len(summaries) > 1:
-            lines += [r"\midrule"] * bool(n) + [rf"\multicolumn{{4}}{{l}}{{{escape(name)}}} \\"]
+            lines += [r"\midrule"] * bool(n) + [rf"\multicolumn{{4}}{{l}}{{{tex(name)}}} \\"]
         # In braces: a line that begins with a bracket would be an argument of the line break above.
         lines += [
-            " & ".join(f"{{{escape(cell)}}}" if cell.startswith("[") else escape(cell) for cell in row) + r" \\"
+            " & ".join(f"{{{tex(cell)}}}" if cell.startswith("[") else tex(cell) for cell in row) + r" \\"
             for row in rows(summary)
         ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

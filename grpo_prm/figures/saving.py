@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from ..atomic import atomic
 from ..errors import UsageError
-from ..latex import escape
+from ..latex import tex
 from .venues import look, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
@@ -105,7 +105,8 @@ def _for_tex(figure: Figure) -> Generator[None]:
     """Write text so that TeX reads it as it is meant, and put it back; signs that matplotlib escapes stay."""
     texts = {text: text.get_text() for text in figure.findobj(Text)}
     for text, said in texts.items():
-        text.set_text(escape(said.replace(r"\$", "$")).replace(r"\%", "%"))
+        lines = (tex(line).replace(r"\%", "%") for line in said.replace(r"\$", "$").split("\n"))
+        text.set_text("\n".join(lines))
     try:
         yield
     finally:
