@@ -35,9 +35,10 @@ def captions(tables: Mapping[str, pl.DataFrame], summaries: Summaries, unit: str
     Returns:
         Name of the figure to its caption: plain text on one line. What is not known is said or left out, never a NaN.
     """
-    logs = "; ".join(_log(name, summary, unit) for name, summary in summaries.items())
-    sentences = {name: CAPTIONS[name](Shown(table, summaries, unit)) for name, table in tables.items()}
-    return {name: f"{' '.join(sentence.split())} ({logs})." for name, sentence in sentences.items()}
+    logs = [_log(name, summary, unit) for name, summary in summaries.items()]
+    said = {name: CAPTIONS[name](Shown(table, summaries, unit)) for name, table in tables.items()}
+    shown = {name: logs[:1] if name == "group_tree" else logs for name in tables}
+    return {name: f"{' '.join(said[name].split())} ({'; '.join(shown[name])})." for name in tables}
 
 
 def _log(name: str, summary: Mapping[str, Any], unit: str) -> str:

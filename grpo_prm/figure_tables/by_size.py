@@ -23,7 +23,7 @@ def by_size(logs: Logs) -> pl.DataFrame:
 
     Returns:
         `run`, `statistic` (amplification, update_scale), `p`, `first`, `last` (least and greatest size of a bin),
-        `value`, `steps`, `tokens`. Sizes that no step has are left out.
+        `value`, `steps`, `tokens`. A size between 1 and the greatest that no step has is a row of zeros; in bins, none.
     """
     size, tokens, absolute = pl.col("size"), pl.col("tokens"), pl.col("advantage").abs().fill_null(0.0)
     sums = {f"abs_{p}": (size.cast(pl.Float64).pow(-p) * tokens * absolute).sum() for p in POWERS}
@@ -38,6 +38,7 @@ def by_size(logs: Logs) -> pl.DataFrame:
         .sort("run", "bin")
         .collect()
     )
+    by = _with_gaps(by)
     rows = [
         _row(by, statistic, p, pl.col(f"{column}_{p}"), over)
         for statistic, column, over in (("amplification", "abs", "unique"), ("update_scale", "scale", "tokens"))
@@ -51,6 +52,19 @@ def _bin(most: pl.Expr) -> pl.Expr:
     size = pl.col("size")
     pooled = (size.cast(pl.Float64).log(2) - 1e-9).ceil().cast(pl.Int64)
     return pl.when(most > EACH_UP_TO).then(pooled).otherwise(size.cast(pl.Int64))
+
+
+def _with_gaps(by: pl.DataFrame) -> pl.DataFrame:
+    """Rows of zeros for sizes that no step has, where each size is a row."""
+    single = by.filter((pl.col("first") == pl.col("last")).all().over("run"))
+    sizes = single.group_by("run", maintain_order=True).agg(first=pl.int_range(1, pl.col("last").max() + 1))
+    whole = (
+        sizes.explode("first")
+        .select("run", *(pl.col("first").cast(by.schema[name]).alias(name) for name in ("first", "last")))
+        .join(single, on=("run", "first", "last"), how="left", maintain_order="left")
+        .with_columns(pl.exclude("run").fill_null(0))
+    )
+    return pl.concat([by.join(single, on="run", how="anti", maintain_order="left"), whole.select(by.columns)])
 
 
 def _row(by: pl.DataFrame, statistic: str, p: float, value: pl.Expr, over: str) -> pl.DataFrame:

@@ -39,7 +39,8 @@ def _whole(name: str, summary: Mapping[str, Any], chance: pl.DataFrame) -> list[
     draws = chance.filter(run=name)["informativeness"].drop_nulls().to_numpy()
     if found is None or not len(draws):
         return []
-    counts, edges = np.histogram(draws, BINS if np.ptp(draws) > 0 else 1)
+    alike = np.ptp(draws) <= 1e-9 * np.abs(draws).max()  # but for rounding: bins between would have no width
+    counts, edges = np.histogram(draws, 1 if alike else BINS)
     bins = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
     nothing = (None, None, None, None)
     value = (name, "value", *nothing, found["observed"], None, None, len(draws), found["p_value"])

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..forest import Floats, Ints
 from ..interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
+from ..statistics import percentiles
 
 
 def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) -> list[Interval]:
@@ -19,25 +20,21 @@ def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) ->
 
     Returns:
         One interval per part, percentiles over the resamples in which it exists; the number of clusters with a say in
-        it is its `n`. Without ends where these are fewer than `FEW_CLUSTERS`.
+        it is its `n`. Without ends where these are fewer than `FEW_CLUSTERS`, without a mean where there are none.
     """
     parts = tops.shape[1]
     sums = cluster_sums(np.concatenate([tops, bottoms], axis=1), clusters)
-    if not len(sums):
-        return [Interval(None, None, None, 0)] * parts
-    whole = sums.sum(axis=0)
     drawn = resampled_sums(sums, seed) if len(sums) >= FEW_CLUSTERS else np.zeros((0, 2 * parts))
-    found = []
-    for part in range(parts):
-        n = int((sums[:, parts + part] > 0).sum())
-        if not n:
-            found.append(Interval(None, None, None, 0))
-            continue
-        mean = float(whole[part] / whole[parts + part])
-        there = drawn[drawn[:, parts + part] > 0]
-        if n < FEW_CLUSTERS:
-            found.append(Interval(mean, None, None, n))
-            continue
-        low, high = np.percentile(there[:, part] / there[:, parts + part], [2.5, 97.5])
-        found.append(Interval(mean, float(low), float(high), n))
-    return found
+    ranges = percentiles(_divide(drawn[:, :parts], drawn[:, parts:]))
+    means = _divide(sums[:, :parts].sum(axis=0), sums[:, parts:].sum(axis=0))
+    counts = (sums[:, parts:] > 0).sum(axis=0)
+    return [
+        Interval(
+            float(mean) if n else None, *((float(low), float(high)) if n >= FEW_CLUSTERS else (None, None)), int(n)
+        )
+        for mean, low, high, n in zip(means, *ranges, counts, strict=True)
+    ]
+
+
+def _divide(tops: Floats, bottoms: Floats) -> Floats:
+    return np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=bottoms > 0)

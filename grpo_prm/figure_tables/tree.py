@@ -67,7 +67,8 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
         said = [step["kind"], step["size"], step["start"], step["end"]]
         if length:
             text = None if step["text"] is None else step["text"][:TEXT]
-            value = [text, step["reward"], step["advantage"], _mark(step), None]
+            advantage = 0.0 if step["sign"] == 0 else step["advantage"]  # but for rounding
+            value = [text, step["reward"], advantage, _mark(step), None]
             rows.append([*head, "step", *tail, *said, x, right, y, y + step["size"], *value])
         for end in sorted(step["ends"], key=lambda end: -(end["advantage"] or 0.0)):
             value = [None, end["reward"], end["advantage"], None, end["sample"]]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from ..interval import FEW_CLUSTERS
 from .style import (
@@ -87,11 +87,13 @@ def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
 
 def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
     """Ticks at whole depths; that of a pooled row says so."""
-    pooled = set(table.filter(pl.col("last") > pl.col("depth"))["depth"])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda depth, _: f"{'≥ ' * (depth in pooled)}{depth:.0f}"))
-    if table["depth"].n_unique() == 1:
-        only = table["depth"][0]
-        axes.set_xlim(only - 1, only + 1)
-    if pooled:
-        axes.axvline(min(pooled) - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
+    depths = table["depth"].unique().sort().to_list()
+    pooled = table.filter(pl.col("last") > pl.col("depth"))["depth"].min()
+    ticks = [int(tick) for tick in MaxNLocator(nbins=5, integer=True).tick_values(depths[0], depths[-1])]
+    ticks = [tick for tick in ticks if depths[0] <= tick <= depths[-1]]
+    if isinstance(pooled, int):
+        ticks = [tick for tick in ticks if pooled - tick > 0.15 * (pooled - depths[0])] + [pooled]
+        axes.axvline(pooled - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
+    axes.set_xticks(ticks, [f"≥ {tick}" if tick == pooled else f"{tick}" for tick in ticks])
+    if len(depths) == 1:
+        axes.set_xlim(depths[0] - 1, depths[0] + 1)

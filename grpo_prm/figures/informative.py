@@ -36,10 +36,10 @@ def informativeness(
     """
     whole = table.filter(pl.col("series").is_in(["permutations", "value"]))
     course = known(table.filter(~pl.col("series").is_in(["permutations", "value"])))
-    runs = table["run"].unique().sort().to_list()
+    names, runs = (part["run"].unique().sort().to_list() for part in (whole, course))
     two = has_course(course) if ax is None else not isinstance(ax, Axes) and len(ax) > 1
-    with canvas(ax, venue, (1, 1 + two, 0.62 if two else 0.55), _entries(whole, runs)) as panels:
-        _draw_histograms(panels[0], whole, runs, unit)
+    with canvas(ax, venue, (1, 1 + two, 0.62 if two else 0.55), _entries(whole, names)) as panels:
+        _draw_histograms(panels[0], whole, names, unit)
         if two:
             draw_series(panels[1], course, runs, NAMES, course=has_course(course), empty="no steps\nin this log")
             panels[1].set_ylabel("mean |A|")
@@ -79,7 +79,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     for n, run in enumerate(runs):
         value = table.filter(run=run, series="value")
         if len(value):
-            line = Line2D([], [], color=colours(runs)[run], linestyle=DASHES[n % 4])
+            line = Line2D([], [], color=colours(runs)[run], linestyle=DASHES[n % 4], linewidth=1.2)
             name = "observed" if len(runs) == 1 else plain(run)
             entries.append((line, f"{name} (p = {value['p_value'][0]:.3g})"))
     if entries:

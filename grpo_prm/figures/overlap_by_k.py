@@ -12,7 +12,21 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .overlap import SHARES, overlap_labels
-from .style import BAND, RUNS_BANDED, Entries, Unit, canvas, colours, from_zero, markers, percent, run_entries, sentence
+from .style import (
+    BAND,
+    LINE,
+    REFERENCE,
+    RUNS_BANDED,
+    Entries,
+    Unit,
+    canvas,
+    colours,
+    from_zero,
+    markers,
+    percent,
+    run_entries,
+    sentence,
+)
 
 WHOLE: Any = {"marker": "o", "markersize": 6, "fillstyle": "none", "linestyle": "none", "markeredgewidth": 0.9}
 TICKS = 6  # most labelled sizes
@@ -80,9 +94,9 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     if table.is_empty():
         return []
     several = len(runs) > 1
-    colour = "0.35" if several else colours(runs)[runs[0]]
+    colour = REFERENCE if several else colours(runs)[runs[0]]
     banded = [Patch(facecolor=colour, alpha=BAND)] if table["low"].count() and len(runs) <= RUNS_BANDED else []
-    line = Line2D([], [], color=colour, marker="" if several else "o")
+    line = Line2D([], [], color=colour, marker="" if several else "o", **LINE)
     kinds: Entries = [
         ((*banded, line), "subsets of each group"),
         (Line2D([], [], color=colour, **WHOLE), "whole groups"),

@@ -91,7 +91,7 @@ def colour_of(runs: list[str], run: str, series: str) -> str:
 def _handle(table: pl.DataFrame, runs: list[str], series: str) -> tuple[Any, ...]:
     colour = colour_of(runs, runs[0], series)
     if series == EACH:
-        return (Line2D([], [], color=colour, alpha=0.3, linewidth=0.5),)
+        return (Line2D([], [], color=colour, alpha=0.45, linewidth=0.5),)
     band, line = Patch(facecolor=colour, alpha=BAND), Line2D([], [], color=colour, linestyle=dash(series))
     return (*((band,) if table["low"].count() else ()), *((line,) if table["mean"].count() else ()))
 

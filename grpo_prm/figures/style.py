@@ -27,6 +27,7 @@ PAPER: Any = venues.look()
 # Okabe and Ito's palette, told apart with any colour vision, without its yellow (too pale for a line on white).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # of runs beside each other: colour is not all
+LINE: Any = {"linewidth": 1.2, "markersize": 2.5}  # of a legend, whatever is set
 REFERENCE = "0.35"  # grey of a baseline or of chance beside one run
 BAND = 0.18  # opacity of an interval
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
@@ -106,7 +107,7 @@ def new_axes(
 def run_entries(runs: Sequence[str], *, marked: bool = True) -> list[tuple[Any, str]]:
     """Legend of the runs: a line of its colour and its marker for each of `RUNS_NAMED`, and how many more there are."""
     entries: list[tuple[Any, str]] = [
-        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else ""), plain(run))
+        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), plain(run))
         for run, colour in list(colours(runs).items())[:RUNS_NAMED]
     ]
     if len(runs) > RUNS_NAMED:
