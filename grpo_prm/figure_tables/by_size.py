@@ -7,6 +7,7 @@ import polars as pl
 from .logs import Logs
 
 POWERS = (0.0, 0.5, 1.0)
+DIGITS = 12  # of a sum of floats: further ones depend on the order in which threads add
 EACH_UP_TO = 16  # sizes up to which each is a row of its own; further ones are pooled between powers of two
 
 
@@ -73,6 +74,6 @@ def _row(by: pl.DataFrame, statistic: str, p: float, value: pl.Expr, over: str) 
         pl.lit(statistic).alias("statistic"),
         pl.lit(p).alias("p"),
         *(pl.col(name).cast(pl.Int64) for name in ("first", "last")),
-        (value / pl.col(over).sum().over("run")).alias("value"),
+        (value / pl.col(over).sum().over("run")).round_sig_figs(DIGITS).alias("value"),
         *(pl.col(name).cast(pl.Int64) for name in ("steps", "tokens")),
     )

@@ -92,6 +92,8 @@ def _chosen(logs: Logs) -> pl.DataFrame | None:
     """Rollouts of the group to draw."""
     samples = logs.samples
     if samples.is_empty():
+        if logs.group is not None:
+            raise UsageError("The analysis kept no group with its text. Leave the group out.")
         return None
     if logs.group is not None:
         try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
+
+from grpo_prm.rollouts import SCHEMA
+from grpo_prm.subsample import subset_sizes
 
 STATISTICS = {
     "path_depth": (2.0, 0.004),
@@ -12,8 +17,24 @@ STATISTICS = {
     "baseline_intermediate_proportion": (0.12, 0.0),
     "suppressed_good": (0.02, 0.00002),
     "boosted_bad": (0.03, -0.00001),
+    "informativeness": (0.3, 0.0002),
     "amplification": (1.5, 0.0),
 }
+NULLS = ("suppressed_good", "boosted_bad", "informativeness")
+K = 8
+
+
+def log(**options) -> SimpleNamespace:
+    """An analysis with the tables of `analysis_tables`."""
+    return SimpleNamespace(**analysis_tables(**options))
+
+
+def cleared(**options) -> SimpleNamespace:
+    """An analysis without a row in any table."""
+    tables = analysis_tables(**options)
+    summary = tables["summary"] | {"informativeness": None}
+    summary["defects"] = summary["defects"] | {"worst_groups": []}
+    return SimpleNamespace(**{n: t.clear() for n, t in tables.items() if n != "summary"}, summary=summary)
 
 
 def analysis_tables(
@@ -26,7 +47,7 @@ def analysis_tables(
             for statistic, (at, slope) in STATISTICS.items():
                 mean = (at + slope * (step or 0)) * (1 + 0.15 * r) * rng.normal(1, 0.04)
                 ends = (mean * 0.9, mean * 1.12) if intervals else (None, None)
-                null = statistic in ("suppressed_good", "boosted_bad") and chance
+                null = statistic in NULLS and chance
                 nulls = (mean * 1.05, mean * 0.8, mean * 1.3) if null else (None, None, None)
                 rows.append((run, step, statistic, mean, *ends, 32, *nulls))
     names = ["run", "step", "statistic", "mean", "low", "high", "n", "null_mean", "null_low", "null_high"]
@@ -35,37 +56,134 @@ def analysis_tables(
         {n: pl.String if n in ("run", "statistic") else pl.Int64 if n in ("step", "n") else pl.Float64 for n in names},
         orient="row",
     )
-    run = np.repeat(np.array(runs, dtype=object), groups)
+    run = list(np.repeat(np.array(runs, dtype=object), groups))
+    step = [steps[n % len(steps)] for _ in runs for n in range(groups)]
 
     def overlap(depth: float, share: float) -> pl.DataFrame:
         return pl.DataFrame(
             {
-                "run": list(run),
+                "run": run,
+                "step": step,
+                "group": np.arange(len(run)),
+                "group_key": [f"p{n}" for n in range(len(run))],
+                "prompt_key": [f"p{n}" for n in range(len(run))],
                 "path_depth": rng.poisson(depth * 6, len(run)) / 6,
                 "intermediate_proportion": rng.beta(2, 2 / share, len(run)),
+                "reward_mean": rng.integers(0, K + 1, len(run)) / K,
+                "certain_tokens": rng.integers(0, 5, len(run)).astype(float),
+                "informative_sum": rng.random(len(run)) * 20,
+                "informative_tokens": rng.integers(0, 60, len(run)),
+                "suppressed_good_tokens": rng.integers(0, 4, len(run)),
+                "good_tokens": rng.integers(0, 90, len(run)) + 4,
+                "boosted_bad_tokens": rng.integers(0, 4, len(run)),
+                "bad_tokens": rng.integers(0, 90, len(run)) + 4,
             },
-            schema_overrides={"run": pl.String},
+            schema_overrides={"run": pl.String, "step": pl.Int64},
         )
 
+    held = overlap(2.5, 0.3)
+    return {
+        "summary": summary(runs, steps, intervals),
+        "training": training,
+        "groups": held,
+        "baseline": overlap(1.2, 0.12),
+        "process_steps": process_steps(run, long, rng),
+        "subsamples": subsamples(held, rng),
+        "chance": pl.DataFrame({"draw": range(199), "informativeness": rng.normal(0.3, 0.01, 199)}),
+        "samples": rollouts(runs[0], steps[0]),
+        "completions": pl.DataFrame({"group": [0] * 4, "sample": range(4), "advantage": [1.0, -1.0, 0.0, 0.0]}),
+    }
+
+
+def summary(runs: tuple[str, ...], steps: tuple[int | None, ...], intervals: bool) -> dict:
+    """The parts of summary.json that figures and captions look at."""
+
+    def mean(value: float, **beside: float) -> dict:
+        ends = {"low": value * 0.9, "high": value * 1.1} if intervals else {"low": None, "high": None}
+        return {"mean": value, **ends, "n": 300, **beside}
+
+    nulls = {"null_mean": 0.03, "null_low": 0.02, "null_high": 0.04}
+    powers = {"0.5": mean(0.7), "1": mean(0.6)}
+    overlap = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial", "identical_share")
+    return {
+        "source": {
+            "runs": sorted(runs),
+            "unit": "token",
+            "tokens_from": "log",
+            "options": {"seed": 0, "std": "sample", "advantage": "computed", "tokenizer": None},
+        },
+        "counts": {"groups": 300, "group_size": {"min": K, "mode": K, "max": K}},
+        "overlap": {name: mean(0.4) for name in overlap},
+        "baseline": {name: mean(0.1) for name in overlap[:4]},
+        "informativeness": {"observed": 0.34, "p_value": 0.005, **nulls},
+        "prm": {"contest": mean(0.4), "certain_share": mean(0.02, **nulls)},
+        "defects": {
+            "suppressed_good": mean(0.02, **nulls),
+            "boosted_bad": mean(0.03, **nulls),
+            "amplification": mean(1.5),
+            "update_scale": powers,
+            "update_norm": powers,
+            "update_cosine": powers,
+            "worst_groups": [{"run": runs[0], "step": steps[0], "group_key": "p0"}],
+        },
+    }
+
+
+def process_steps(run: list[str], long: bool, rng: np.random.Generator) -> pl.DataFrame:
+    """Twenty steps a group, of no real tree."""
     count = 20 * len(run)
     start = np.floor(rng.exponential(120 if long else 8, count)).astype(int)
-    k = 8
-    process_steps = pl.DataFrame(
+    reward = rng.random(count)
+    return pl.DataFrame(
         {
-            "run": list(np.repeat(run, 20)),
+            "run": list(np.repeat(np.array(run, dtype=object), 20)),
             "group": np.repeat(np.arange(len(run)), 20),
             "start": start,
-            "size": rng.integers(1, k + 1, count),
-            "k": np.full(count, k),
-            "tokens": rng.integers(0, 30, count),
+            "size": (size := rng.integers(1, K + 1, count)),
+            "k": np.full(count, K),
+            "depth": rng.integers(0, 5, count),
+            "tokens": (tokens := rng.integers(0, 30, count)) * size,
+            "unique": tokens,
+            "reward": reward,
+            "low": reward - 0.3,
+            "high": reward + 0.3,
             "advantage": rng.normal(0, 0.2 + np.minimum(start, 400) / 800),
+            "s_plus": rng.random(count),
+            "s_minus": -rng.random(count),
             "zero_variance": rng.random(count) < 0.2,
         },
         schema_overrides={"run": pl.String},
     )
-    return {
-        "training": training,
-        "groups": overlap(2.5, 0.3),
-        "baseline": overlap(1.2, 0.12),
-        "process_steps": process_steps,
-    }
+
+
+def subsamples(groups: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """A row for each group and size, growing with the size."""
+    sizes = subset_sizes(K)
+    rows = groups.select("run", "step", "group", "prompt_key", "path_depth", "intermediate_proportion").with_columns(
+        size=pl.lit(sizes, pl.List(pl.Int64))
+    )
+    share = (pl.col("size") - 2) / (K - 2)
+    return rows.explode("size", empty_as_null=True).with_columns(
+        pl.col("path_depth", "intermediate_proportion") * share, k=pl.lit(K, pl.Int64)
+    )
+
+
+def rollouts(run: str, step: int | None, tokens: tuple[tuple[int, ...], ...] | None = None, **columns) -> pl.DataFrame:
+    """Canonical rollouts of one group of four with text."""
+    texts = columns.pop("completion", ["so 3=3;7", "so 3=3;8", "so 3=4;", "no"])
+    lists = tokens or ((1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 6), (7,))
+    rows = {
+        "run": run,
+        "step": step,
+        "group": 0,
+        "group_key": "p0",
+        "sample": range(len(lists)),
+        "prompt": "what?",
+        "completion": texts,
+        "tokens": [list(t) for t in lists],
+        "tokens_from": "log",
+        "reward": [1.0, 0.0, 1.0, 0.0],
+    } | columns
+    held = pl.DataFrame(rows, schema_overrides={c: SCHEMA[c] for c in rows if c in SCHEMA}, strict=False)
+    missing = [pl.lit(None, SCHEMA[c]).alias(c) for c in SCHEMA if c not in rows]
+    return held.with_columns(*missing, kind=pl.lit(["worst"])).select(*SCHEMA, "kind")

@@ -1,25 +1,36 @@
-"""The data of the figures, against the plain definition in Python."""
+"""The data of the older figures, against the plain definition in Python."""
 
 import math
 from collections import defaultdict
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
-from figures.synthetic import analysis_tables
+import pytest
+from figures.synthetic import log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo_prm.figure_tables import BIN, CURVE, by_position, figure_tables, over_groups
+from grpo_prm.figure_tables import TABLES, figure_tables
+from grpo_prm.figure_tables.by_position import BIN, by_position
+from grpo_prm.figure_tables.distribution import CURVE, over_groups
+from grpo_prm.figures import FIGURES
+
+
+def test_there_is_a_table_for_every_figure_in_the_order_of_the_figures():
+    assert list(TABLES) == list(FIGURES)
+    assert list(figure_tables(log(), select=["informativeness", "overlap_by_k"])) == ["overlap_by_k", "informativeness"]
+    with pytest.raises(KeyError, match="no figure is called pie"):
+        figure_tables(log(), select=["pie", "overlap_by_k"])
 
 
 def test_series_come_from_their_statistic_and_chance_from_its_row():
-    tables = analysis_tables(runs=("a", "b"))
-    made, training = figure_tables(SimpleNamespace(**tables)), tables["training"]
+    analysis = log(runs=("a", "b"))
+    made, training = figure_tables(analysis), analysis.training
     for row in made["overlap_over_training"].rows(named=True):
         name = ("baseline_" if row["series"] == "baseline" else "") + row["statistic"]
         (source,) = training.filter(run=row["run"], step=row["step"], statistic=name).rows(named=True)
         assert [row[c] for c in ("mean", "low", "high", "n")] == [source[c] for c in ("mean", "low", "high", "n")]
+        assert row["first"] == row["last"] == row["step"] and row["steps"] == 1
     assert len(made["overlap_over_training"]) == len(made["defects_over_training"]) == 4 * 2 * 25
     for row in made["defects_over_training"].filter(series="chance").rows(named=True):
         (source,) = training.filter(run=row["run"], step=row["step"], statistic=row["statistic"]).rows(named=True)
@@ -27,19 +38,21 @@ def test_series_come_from_their_statistic_and_chance_from_its_row():
 
 
 def test_chance_may_be_missing_or_only_a_range():
-    tables = analysis_tables()
-    tables["training"] = tables["training"].drop("null_mean", "null_low", "null_high")
-    assert set(figure_tables(SimpleNamespace(**tables))["defects_over_training"]["series"]) == {"observed"}
-    tables = analysis_tables()
-    tables["training"] = tables["training"].drop("null_mean")
-    chance = figure_tables(SimpleNamespace(**tables))["defects_over_training"].filter(series="chance")
+    assert set(figure_tables(log(chance=False))["defects_over_training"]["series"]) == {"observed"}
+    analysis = log()
+    analysis.training = analysis.training.with_columns(null_mean=pl.lit(None, pl.Float64))
+    chance = figure_tables(analysis)["defects_over_training"].filter(series="chance")
     assert chance["mean"].null_count() == len(chance) == 50 and chance["low"].null_count() == 0
 
 
 def test_lazy_frames_give_the_same_tables():
-    tables = analysis_tables(groups=40)
-    lazy = figure_tables(SimpleNamespace(**{name: table.lazy() for name, table in tables.items()}))
-    assert all(table.equals(lazy[name]) for name, table in figure_tables(SimpleNamespace(**tables)).items())
+    lazy = log(groups=40)
+    held = figure_tables(lazy)
+    for name, table in vars(lazy).items():
+        if name != "summary":
+            setattr(lazy, name, table.lazy())
+    made = figure_tables(lazy)
+    assert all(table.equals(made[name]) for name, table in held.items())
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 9)), max_size=40))
@@ -115,5 +128,5 @@ def test_bins_hold_every_intermediate_step_once(rows):
 
 
 def test_bins_are_about_equally_full():
-    table = figure_tables(SimpleNamespace(**analysis_tables()))["advantage_by_position"]
+    table = figure_tables(log())["advantage_by_position"]
     assert len(table) > 8 and table["steps"].min() > table["steps"].mean() / 3

@@ -1,0 +1,66 @@
+"""Several analyses as one: names that differ, units that do not."""
+
+import polars as pl
+import pytest
+from figures.synthetic import log
+
+from grpo_prm.errors import UsageError
+from grpo_prm.figure_tables import figure_tables, together
+from grpo_prm.figures import FIGURES
+from grpo_prm.plotting import folder_names
+
+
+def test_runs_of_different_names_keep_them():
+    logs = together([log(runs=("a",)), log(runs=("b", "c"))], ["one", "two"])
+    assert set(logs.groups["run"]) == {"a", "b", "c"} and list(logs.summaries) == ["a", "two"]
+    assert set(logs.chance["run"]) == {"a", "two"} and len(logs.chance) == 2 * 199
+
+
+def test_where_two_share_a_name_all_are_called_by_their_analysis():
+    logs = together([log(), log(), log(runs=("a", "base"))], ["x", "y", "z"])
+    assert set(logs.groups["run"]) == {"x", "y", "z/a", "z/base"} == set(logs.process_steps.collect()["run"])
+    assert set(logs.subsamples["run"]) == set(logs.training["run"]) == set(logs.baseline["run"])
+    assert list(logs.summaries) == ["x", "y", "z"] == logs.chance["run"].unique(maintain_order=True).to_list()
+    assert set(logs.samples["run"]) == {"base"}  # as `--group` calls it
+    named = together([log(), log()])
+    assert list(named.summaries) == ["log 1", "log 2"]
+
+
+def test_one_analysis_of_several_runs_has_one_histogram():
+    logs = together([log(runs=("a", "b"))])
+    assert list(logs.summaries) == ["all runs"] and set(logs.groups["run"]) == {"a", "b"}
+
+
+def test_groups_of_two_logs_are_not_one_group():
+    """Both number their groups from 0."""
+    one, two = log(groups=25), log(groups=25, seed=1)
+    both = figure_tables(one, two, names=["x", "y"])
+    for name in ("contest_by_depth", "advantage_by_position", "overlap_by_k", "update_by_size"):
+        alone = [figure_tables(analysis)[name].drop("run") for analysis in (one, two)]
+        for run, expected in zip("xy", alone, strict=True):
+            assert both[name].filter(run=run).drop("run").equals(expected), name
+        FIGURES[name](both[name])
+
+
+def test_what_cannot_be_put_together_is_refused():
+    pieces = log(runs=("b",))
+    pieces.summary["source"]["unit"] = "piece"
+    with pytest.raises(UsageError, match=r"x counts tokens, y counts pieces.*--tokenizer"):
+        together([log(), pieces], ["x", "y"])
+    with pytest.raises(UsageError, match="x: given twice"):
+        together([log(), log()], ["x", "x"])
+    pieces.summary["source"]["unit"] = "mixed"
+    assert together([pieces]).unit == "unit"
+
+
+def test_folders_are_called_by_as_much_of_their_path_as_tells_them_apart(tmp_path):
+    names = [tmp_path / "a" / "log.prm", tmp_path / "b" / "log.prm"]
+    assert folder_names(names) == ["a/log", "b/log"]
+    assert folder_names([tmp_path / "x.prm", "y"]) == ["x", "y"]
+    assert folder_names(["y", "./y"])[0] == folder_names(["y", "./y"])[1]  # one folder, told by `together`
+
+
+def test_tables_of_other_types_are_put_together():
+    one, two = log(runs=("a",)), log(runs=("b",), steps=(None,), intervals=False)
+    two.groups = two.groups.with_columns(pl.lit(None).alias("certain_tokens"))
+    assert len(together([one, two]).groups) == len(one.groups) + len(two.groups)
