@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from .series import OBSERVED, draw_series, has_course, known
-from .style import Unit, canvas, from_zero, percent, run_entries
+from .style import Unit, canvas, from_zero, percent, run_entries, sentence
 
 NAMES = {OBSERVED: "observed"}
 SHARES = (
@@ -44,6 +44,8 @@ def run_comparison(
     with canvas(ax, venue, shape, entries, sharex=course and ax is None) as panels:
         for panel in panels[count:]:
             panel.set_axis_off()
+        if not statistics:
+            sentence(panels[0], "no statistic to compare")
         for panel, statistic in zip(panels, statistics, strict=False):
             said = statistic.replace("_", " ")
             draw_series(panel, table.filter(statistic=statistic), runs, NAMES, course=course, empty=f"no {said}")

@@ -28,7 +28,7 @@ from .style import (
 
 TITLES = {"amplification": "amplification", "update_scale": "update scale s(p)"}
 DASHES = ("-", "--", ":")  # of p, in order
-TICKS = 6  # most labelled bins
+TICKS = 4  # most labelled bins
 UNEVEN = 50  # times the middle value that the greatest may be before the axis is logarithmic
 
 

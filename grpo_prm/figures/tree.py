@@ -100,9 +100,9 @@ def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) ->
             left = 8
         if height * row >= LINE and (said := _fitting(drawable(box["text"] or ""), width * wide - left - 1)):
             at = (x + left / wide, y + height / 2)
-            axes.text(
-                *at, said, size=SIZE, color=ink, va="center_baseline", parse_math=False, family=FONT
-            ).set_clip_path(patch)
+            look: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "family": FONT}
+            text = axes.text(*at, said, parse_math=False, clip_on=True, **look)
+            text.set_clip_path(patch)
 
 
 def _box_of(axes: Axes) -> Bbox:
@@ -148,8 +148,9 @@ def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> 
     figure = axes.get_figure(root=False)
     assert figure is not None
     place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
-    inner = ListedColormap(colormaps[COLOURS](norm(np.linspace(-most, most, 256))))
-    inner.set_extremes(under=colormaps[COLOURS](0.0), over=colormaps[COLOURS](1.0))
+    colours = colormaps[COLOURS]
+    inner = ListedColormap(colours(norm(np.linspace(-most, most, 256))))
+    inner = inner.with_extremes(under=colours(0.0), over=colours(1.0))
     shown = ScalarMappable(Normalize(-most, most), inner)
     extend: Any = "both" if beyond else "neither"
     bar = figure.colorbar(shown, ax=axes, label="step advantage A(λ)", extend=extend, **place)

@@ -1,24 +1,23 @@
 """Figures draw the table they are given, all of it, legibly, and to the same bytes each time."""
 
-import re
 import subprocess
 import sys
-import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
-from figures.synthetic import analysis_tables
+from figures.synthetic import cleared, log
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from polars.testing import assert_frame_equal
+from matplotlib.transforms import Bbox
 
+from grpo_prm.errors import UsageError
 from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import FIGURES, overlap_over_training, save
+from grpo_prm.figures import FIGURES, VENUES, overlap_over_training
 
 HOSTILE = "$x_{1$ \x1b[31m\u202e中 evil"
 LOGS = {
@@ -33,8 +32,18 @@ LOGS = {
 }
 
 
-def tables(log):
-    return figure_tables(SimpleNamespace(**analysis_tables(**LOGS[log])))
+def tables(name):
+    return figure_tables(log(**LOGS[name]))
+
+
+def axes_of(drawn):
+    """The axes that a figure returned, one or more."""
+    return [drawn] if isinstance(drawn, Axes) else drawn
+
+
+def draw(name, table, **options):
+    """The figure that a function of `figures` made."""
+    return axes_of(FIGURES[name](table, **options))[0].figure
 
 
 def all_texts(figure):
@@ -50,26 +59,47 @@ def lines(axes):
     return {line.get_gid(): line for line in axes.lines if line.get_gid()}
 
 
-@pytest.mark.parametrize("log", LOGS)
-@pytest.mark.parametrize("name", FIGURES)
-def test_nothing_is_cut_off_and_no_label_lies_on_another(log, name):
-    figure = FIGURES[name](tables(log)[name])
-    boxes = [text.get_window_extent() for text in all_texts(figure)]
+def cut_out(text):
+    """What is to be seen of a text: one in a box of a tree is cut to it."""
+    box = text.get_window_extent()
+    clip = text.get_clip_box() if text.get_clip_on() else None
+    return box if clip is None else Bbox.intersection(box, clip)
+
+
+def assert_legible(figure, least=6.0):
+    """Nothing cut off, no text on another, and none smaller than what can be read in print."""
+    texts = all_texts(figure)
+    boxes = [box for text in texts if (box := cut_out(text)) is not None]
     edge = figure.bbox
     for box in boxes:
         assert box.x0 >= edge.x0 - 1 and box.y0 >= edge.y0 - 1 and box.x1 <= edge.x1 + 1 and box.y1 <= edge.y1 + 1
-    assert len(boxes) > 4
     for i, one in enumerate(boxes):
         for other in boxes[:i]:
             assert not one.padded(-1).overlaps(other.padded(-1))
+    assert min(text.get_fontsize() for text in texts) >= least
     for legend in figure.legends:  # above the panels, so never over data
         assert all(legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1 for axes in figure.axes)
+    return boxes
+
+
+@pytest.mark.parametrize("case", LOGS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off_and_no_label_lies_on_another(case, name):
+    assert len(assert_legible(draw(name, tables(case)[name]))) > 4
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_venue_is_legible(venue, name):
+    figure = draw(name, tables("usual")[name], venue=venue)
+    assert_legible(figure)
+    assert figure.get_figwidth() == VENUES[venue].width
 
 
 def test_lines_and_bands_hold_the_table():
     table = tables("usual")["overlap_over_training"]
-    figure = overlap_over_training(table)
-    for axes, statistic in zip(figure.axes, ("path_depth", "intermediate_proportion"), strict=True):
+    drawn = overlap_over_training(table)
+    for axes, statistic in zip(drawn, ("path_depth", "intermediate_proportion"), strict=True):
         for series, style in (("observed", "-"), ("baseline", "--")):
             part = table.filter(statistic=statistic, series=series).sort("step")
             line = lines(axes)[f"base/{series}"]
@@ -86,23 +116,21 @@ def test_an_unknown_mean_is_a_gap_and_an_unknown_interval_no_band():
     table = tables("usual")["overlap_over_training"]
     hole = (pl.col("step") == 100) & (pl.col("statistic") == "path_depth")
     holed = table.with_columns(pl.when(hole).then(None).otherwise(c).alias(c) for c in ("mean", "low", "high"))
-    drawn = lines(overlap_over_training(holed).axes[0])["base/observed"].get_xdata()
+    drawn = lines(overlap_over_training(holed)[0])["base/observed"].get_xdata()
     assert 100 not in drawn and len(drawn) == len(table.filter(statistic="path_depth", series="observed")) - 1
     bare = tables("no intervals")["overlap_over_training"]
-    assert all(
-        not len(path.vertices) for c in overlap_over_training(bare).axes[0].collections for path in c.get_paths()
-    )
+    assert all(not len(path.vertices) for c in overlap_over_training(bare)[0].collections for path in c.get_paths())
 
 
 @pytest.mark.parametrize("runs", [("a",), ("a", "b")])
 @pytest.mark.parametrize("name", ["defects_over_training", "overlap_over_training"])
 def test_gaps_in_a_band_are_explained(name, runs):
-    table = figure_tables(SimpleNamespace(**analysis_tables(runs=runs, groups=5)))[name]
+    table = figure_tables(log(runs=runs, groups=5))[name]
     none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
             for c in ("low", "high")]  # fmt: skip
 
     def said(table):
-        return [t.get_text() for legend in FIGURES[name](table).legends for t in legend.get_texts()]
+        return [t.get_text() for legend in draw(name, table).legends for t in legend.get_texts()]
 
     assert said(table.with_columns(none))[-1] == "no band: < 20 prompts"
     assert not any("no band" in text for text in said(table))
@@ -113,7 +141,7 @@ def test_gaps_in_a_band_are_explained(name, runs):
 def test_one_step_is_points_with_bars_by_series():
     table = tables("one step")["defects_over_training"]
     for axes, statistic in zip(
-        FIGURES["defects_over_training"](table).axes, ("suppressed_good", "boosted_bad"), strict=True
+        draw("defects_over_training", table).axes, ("suppressed_good", "boosted_bad"), strict=True
     ):
         drawn = {bar.lines[0].get_gid() or bar.get_label(): bar for bar in axes.containers}
         assert len(drawn) == 2
@@ -128,25 +156,24 @@ def test_one_step_is_points_with_bars_by_series():
 
 @pytest.mark.parametrize("steps", [(0, 8, 16, 24, 32, 40, 48, 56), (3, 5), (1, 2, 3, 4, 100), tuple(range(12))])
 def test_few_steps_have_their_ticks_where_they_are(steps):
-    table = figure_tables(SimpleNamespace(**analysis_tables(steps=steps, groups=5)))["defects_over_training"]
-    for axes in FIGURES["defects_over_training"](table).axes:
+    table = figure_tables(log(steps=steps, groups=5))["defects_over_training"]
+    for axes in draw("defects_over_training", table).axes:
         ticks = axes.get_xticks()
         assert set(ticks) <= set(steps) and ticks[0] == steps[0] and 2 <= len(ticks) <= 5
         assert min(np.diff(ticks)) >= (steps[-1] - steps[0]) / 4
 
 
 def test_a_run_without_steps_is_a_level_line_beside_one_with_steps():
-    logs = [analysis_tables(runs=("a",)), analysis_tables(runs=("b",), steps=(None,), intervals=False)]
-    both = {name: pl.concat([log[name] for log in logs], how="vertical_relaxed") for name in logs[0]}
-    table = figure_tables(SimpleNamespace(**both))["overlap_over_training"]
+    both = log(runs=("a",)), log(runs=("b",), steps=(None,), intervals=False)
+    table = figure_tables(*both)["overlap_over_training"]
     level = table.filter(run="b", statistic="path_depth", series="observed")["mean"].item()
-    assert any(set(line.get_ydata()) == {level} for line in overlap_over_training(table).axes[0].lines)
+    assert any(set(line.get_ydata()) == {level} for line in overlap_over_training(table)[0].lines)
 
 
 def test_distributions_are_drawn_as_steps():
     table = tables("usual")["overlap_over_groups"]
     for axes, statistic in zip(
-        FIGURES["overlap_over_groups"](table).axes, ("path_depth", "intermediate_proportion"), strict=True
+        draw("overlap_over_groups", table).axes, ("path_depth", "intermediate_proportion"), strict=True
     ):
         for series in ("observed", "baseline"):
             part = table.filter(statistic=statistic, series=series)
@@ -158,7 +185,7 @@ def test_distributions_are_drawn_as_steps():
 def test_proportions_are_percent_as_on_the_page():
     made = tables("usual")
     for name, way in (("overlap_over_training", "yaxis"), ("overlap_over_groups", "xaxis")):
-        depth, proportion = FIGURES[name](made[name]).axes
+        depth, proportion = axes_of(FIGURES[name](made[name]))
         assert getattr(proportion, way).get_major_formatter()(0.25) == "25 %"
         assert "%" not in getattr(depth, way).get_major_formatter()(0.25)
 
@@ -173,18 +200,18 @@ def test_a_bin_ends_with_its_last_position_and_has_bands_of_twenty_groups_or_mor
     table = tables("usual")["advantage_by_position"][:3].with_columns(
         first=pl.Series([1, 4, 9]), last=pl.Series([2, 8, 9]), groups=pl.Series([20, 19, 300])
     )
-    figure = FIGURES["advantage_by_position"](table)
+    figure = draw("advantage_by_position", table)
     outer, inner, median = figure.axes[0].patches
     assert [piece[:2] for piece in pieces(median)] == [(1, 3), (4, 9), (9, 10)]
     assert [piece[:2] for piece in pieces(outer)] == [piece[:2] for piece in pieces(inner)] == [(1, 3), (9, 10)]
-    few = FIGURES["advantage_by_position"](table.with_columns(groups=19))
+    few = draw("advantage_by_position", table.with_columns(groups=19))
     assert [text.get_text() for text in few.legends[0].get_texts()] == ["median step"]
     all_texts(figure)  # draws it
 
 
 def test_bins_of_positions_are_stairs_and_few_steps_points():
     table = tables("usual")["advantage_by_position"]
-    figure = FIGURES["advantage_by_position"](table)
+    figure = draw("advantage_by_position", table)
     bands, (median,) = (
         [p for p in figure.axes[0].patches if not p.get_gid()],
         [p for p in figure.axes[0].patches if p.get_gid() == "base"],
@@ -193,65 +220,67 @@ def test_bins_of_positions_are_stairs_and_few_steps_points():
     assert pieces(median) == wanted and len(bands) == 2
     assert pieces(bands[0]) == [(*at[:2], high) for at, high in zip(wanted, table["q95"], strict=True)]
     few = tables("no step")["advantage_by_position"]
-    points = lines(FIGURES["advantage_by_position"](few).axes[0])["base"]
+    points = lines(draw("advantage_by_position", few).axes[0])["base"]
     np.testing.assert_array_equal(points.get_xydata(), few.select("first", "median").to_numpy())
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_to_draw_is_said_in_the_axis(name):
-    nothing = figure_tables(SimpleNamespace(**{key: table.clear() for key, table in analysis_tables().items()}))
-    assert all("no " in " ".join(t.get_text() for t in axes.texts) for axes in FIGURES[name](nothing[name]).axes)
-    nulls = analysis_tables()
-    columns = [c for c in nulls["training"].columns if nulls["training"][c].dtype == pl.Float64]
-    nulls["training"] = nulls["training"].with_columns(pl.lit(None, pl.Float64).alias(c) for c in columns)
+    figure = draw(name, figure_tables(cleared())[name])
+    assert all("no " in " ".join(t.get_text() for t in axes.texts) for axes in figure.axes)
+    assert_legible(figure)
+    nulls = log()
+    columns = [c for c in nulls.training.columns if nulls.training[c].dtype == pl.Float64]
+    nulls.training = nulls.training.with_columns(pl.lit(None, pl.Float64).alias(c) for c in columns)
     if name.endswith("training"):
-        figure = FIGURES[name](figure_tables(SimpleNamespace(**nulls))[name])
+        figure = draw(name, figure_tables(nulls)[name])
         assert all(axes.texts and not axes.lines for axes in figure.axes)
+
+
+PANELS = {"advantage_by_position": 1, "group_tree": 1}
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_name_the_unit_and_can_be_the_callers(name):
     table = tables("usual")[name]
-    assert any("piece" in text.get_text() for text in all_texts(FIGURES[name](table, unit="piece")))
+    assert any("piece" in text.get_text() for text in all_texts(draw(name, table, unit="piece")))
     own = Figure(figsize=(7, 3))
-    axes = list(own.subplots(1, 2))
-    assert FIGURES[name](table, axes[0] if name == "advantage_by_position" else axes) is own
-    assert axes[0].has_data()
+    axes = list(own.subplots(1, PANELS.get(name, 2), squeeze=False).flat)
+    given = axes[0] if len(axes) == 1 else axes
+    drawn = FIGURES[name](table, given)
+    assert axes_of(drawn) == axes and all(panel.figure is own and panel.has_data() for panel in axes)
+    assert isinstance(drawn, Axes) == (len(axes) == 1)
+    with pytest.raises(ValueError, match="give as many axes, not 3"):
+        FIGURES[name](table, Figure().subplots(1, 3))
+
+
+def test_the_callers_axes_keep_the_callers_style():
+    with mpl.rc_context({"font.size": 17, "xtick.labelsize": 16}):
+        drawn = FIGURES["overlap_over_training"](tables("usual")["overlap_over_training"], Figure().subplots(1, 2))
+        assert drawn[0].xaxis.label.get_fontsize() == 17
+        ours = FIGURES["overlap_over_training"](tables("usual")["overlap_over_training"])
+        assert ours[0].title.get_fontsize() == 7
+    ours[0].figure.draw_without_rendering()  # ticks are made only now, when the caller's settings are in force
+    assert {label.get_fontsize() for label in ours[0].get_yticklabels()} == {6.5}
+
+
+def test_another_venue_is_refused():
+    with pytest.raises(UsageError, match=r"No venue is called nature. Choose one of column, icml"):
+        draw("group_tree", tables("usual")["group_tree"], venue="nature")
 
 
 def test_run_names_are_text_and_not_markup():
-    texts = [
-        text.get_text() for text in all_texts(overlap_over_training(tables("three runs")["overlap_over_training"]))
-    ]
+    figure = draw("overlap_over_training", tables("three runs")["overlap_over_training"])
+    texts = [text.get_text() for text in all_texts(figure)]
     (hostile,) = [text for text in texts if "evil" in text]
     assert hostile.isprintable() and "_hidden" in texts
 
 
-def test_files_hold_the_data_and_are_the_same_twice(tmp_path):
-    made = tables("usual")
-    state = dict(mpl.rcParams)
-    written = save(made, tmp_path / "one")
-    save(made, tmp_path / "two")
-    assert dict(mpl.rcParams) == state
-    assert sorted(written) == sorted((tmp_path / "one").iterdir()) and len(written) == 3 * len(FIGURES)
-    for path in written:
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-    for name, table in made.items():
-        assert_frame_equal(pl.read_csv(tmp_path / "one" / f"{name}.csv", schema=table.schema), table, check_exact=True)
-        pdf = (tmp_path / "one" / f"{name}.pdf").read_bytes()
-        stream = rb"FlateDecode[^>]*>>\s*stream\r?\n(.*?)\r?\nendstream"
-        streams = [zlib.decompress(s) for s in re.findall(stream, pdf, re.DOTALL)]
-        everything = pdf + b"".join(streams)
-        assert b"/CIDFontType2" in everything or b"/TrueType" in everything
-        assert b"/Type3" not in everything and b"CreationDate" not in everything
-
-
 def test_no_pyplot():
     code = (
-        "import sys; from types import SimpleNamespace; from grpo_prm.figures import FIGURES;"
-        "from figures.synthetic import analysis_tables;"
+        "import sys; from grpo_prm.figures import FIGURES; from figures.synthetic import log;"
         "from grpo_prm.figure_tables import figure_tables;"
-        "[FIGURES[n](t) for n, t in figure_tables(SimpleNamespace(**analysis_tables(groups=5))).items()];"
+        "[FIGURES[n](t) for n, t in figure_tables(log(groups=5)).items()];"
         "assert 'matplotlib.figure' in sys.modules; print('matplotlib.pyplot' in sys.modules)"
     )
     here = str(Path(__file__).parents[1])
