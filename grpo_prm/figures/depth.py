@@ -94,6 +94,6 @@ def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
     if isinstance(pooled, int):
         ticks = [tick for tick in ticks if pooled - tick > 0.15 * (pooled - depths[0])] + [pooled]
         axes.axvline(pooled - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
-    axes.set_xticks(ticks, [f"≥ {tick}" if tick == pooled else f"{tick}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick}+" if tick == pooled else f"{tick}" for tick in ticks])
     if len(depths) == 1:
         axes.set_xlim(depths[0] - 1, depths[0] + 1)

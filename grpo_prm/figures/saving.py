@@ -21,11 +21,12 @@ from .venues import look, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
 TEX = ("xelatex", "lualatex", "pdflatex")  # any of these measures text for pgf; the last has few letters
+LATIN = "…\u2013\u2014\u2018\u2019\u201c\u201d\u2212"  # dashes and quotes: beyond letters, what every TeX knows
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
-    "png": {"Software": "grpo-prm"},
-    "svg": {"Date": None, "Creator": "grpo-prm"},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None}},
+    "png": {"metadata": {"Software": "grpo-prm"}},
+    "svg": {"metadata": {"Date": None, "Creator": "grpo-prm"}},
 }
 
 
@@ -74,7 +75,7 @@ def save_figure(
         settings: Any = look(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
         text = _for_tex(figure) if suffix == "pgf" else nullcontext()
         with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), text:
-            figure.savefig(part, format=suffix, dpi=dpi, metadata=_METADATA.get(suffix))
+            figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
         written.append(Path(folder, f"{name}.{suffix}"))
     with atomic(Path(folder, f"{name}.csv")) as part:
         table.write_csv(part)
@@ -105,10 +106,15 @@ def _for_tex(figure: Figure) -> Generator[None]:
     """Write text so that TeX reads it as it is meant, and put it back; signs that matplotlib escapes stay."""
     texts = {text: text.get_text() for text in figure.findobj(Text)}
     for text, said in texts.items():
-        lines = (tex(line).replace(r"\%", "%") for line in said.replace(r"\$", "$").split("\n"))
-        text.set_text("\n".join(lines))
+        text.set_text("\n".join(_line_for_tex(line) for line in said.replace(r"\$", "$").split("\n")))
     try:
         yield
     finally:
         for text, said in texts.items():
             text.set_text(said)
+
+
+def _line_for_tex(line: str) -> str:
+    """A line as any TeX can set it: `?` for letters beyond Latin; matplotlib makes % safe itself."""
+    known = (c if ord(c) < 0x180 or c in LATIN or tex(c) != c else "?" for c in line.replace("⏎", " "))
+    return tex("".join(known)).replace(r"\%", "%")

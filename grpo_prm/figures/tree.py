@@ -20,6 +20,7 @@ from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, 
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
 SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
 SIZE, LINE = 6.0, 6.5  # points of the text in a box, and of a row that has room for it
+LEVELS = 41  # of the bar of colours: with fifty matplotlib makes an image of it
 FONT = "DejaVu Sans"  # its widths are known
 MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
 ROWS = 0.034  # height of a completion as part of the width of a column
@@ -149,12 +150,14 @@ def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> 
     assert figure is not None
     place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
     colours = colormaps[COLOURS]
-    inner = ListedColormap(colours(norm(np.linspace(-most, most, 256))))
+    inner = ListedColormap(colours(norm(np.linspace(-most, most, LEVELS))))
     inner = inner.with_extremes(under=colours(0.0), over=colours(1.0))
     shown = ScalarMappable(Normalize(-most, most), inner)
     extend: Any = "both" if beyond else "neither"
     bar = figure.colorbar(shown, ax=axes, label="step advantage A(λ)", extend=extend, **place)
     bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}".replace("-", "−"), "0", f"{most:.2g}"])
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")  # or a viewer shows white between the levels
     bar.outline.set_visible(False)
 
 

@@ -93,7 +93,7 @@ def test_a_pooled_depth_and_missing_bands_are_said():
         *(pl.when(last).then(None).otherwise(c).alias(c) for c in ("low", "high")),
     )
     figure = draw("contest_by_depth", pooled)
-    assert all(axes.get_xticklabels()[-1].get_text() == "≥ 4" for axes in figure.axes)
+    assert all(axes.get_xticklabels()[-1].get_text() == "4+" for axes in figure.axes)
     assert legend_of(figure) == ["no band: < 20 prompts"] and not legend_of(draw("contest_by_depth", table))
     assert_legible(figure)
 

@@ -1,0 +1,101 @@
+"""`grpo-prm plot` on a folder of `analyze`: files, names, refusals; and what `analyze` draws is what `plot` draws."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from grpo_prm.figures import FIGURES
+
+CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
+
+
+def run(*args, cwd):
+    command = [sys.executable, "-m", "grpo_prm", *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two halves of the example log."""
+    home = tmp_path_factory.mktemp("plot")
+    log = pl.read_ndjson(CHAIN)
+    for name, half in (("a", log.filter(pl.col("step") < 32)), ("b", log.filter(pl.col("step") >= 32))):
+        half.write_ndjson(home / f"{name}.jsonl")
+        done = run("analyze", f"{name}.jsonl", cwd=home)
+        assert done.returncode == 0, done.stderr
+    return home
+
+
+def test_analyze_draws_all_figures_and_plot_the_same(folders):
+    drawn = {path.name for path in (folders / "a.prm" / "figures").iterdir()}
+    assert drawn == {f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "csv", "txt")} | {
+        "summary.tex"
+    }
+    done = run("plot", "a.prm", "--out", "again", cwd=folders)
+    assert done.returncode == 0 and done.stderr == ""
+    assert sorted(done.stdout.split()) == sorted(f"again/{name}" for name in drawn)
+    for name in drawn:
+        assert (folders / "again" / name).read_bytes() == (folders / "a.prm" / "figures" / name).read_bytes(), name
+    assert r"\toprule" in (folders / "again" / "summary.tex").read_text()
+
+
+def test_a_figure_for_a_venue_in_other_formats(folders):
+    options = ("--venue", "neurips", "--format", "svg", "--format", "png,svg", "--select", "group_tree,informativeness")
+    done = run("plot", "b.prm", *options, "--out", "some", cwd=folders)
+    assert done.returncode == 0, done.stderr
+    expected = {
+        f"{name}.{suffix}" for name in ("group_tree", "informativeness") for suffix in ("svg", "png", "csv", "txt")
+    }
+    assert {path.name for path in (folders / "some").iterdir()} == expected | {"summary.tex"}
+    assert int.from_bytes((folders / "some" / "group_tree.png").read_bytes()[16:20]) == 1650
+    assert (folders / "b.prm" / "figures" / "overlap_over_training.pdf").exists()  # nothing of the folder is touched
+
+
+def test_runs_of_one_name_are_called_by_their_folders(folders):
+    done = run("plot", "a.prm", "b.prm", "--select", "overlap_over_training", "--out", "two", cwd=folders)
+    assert done.returncode == 0, done.stderr
+    assert set(pl.read_csv(folders / "two" / "overlap_over_training.csv")["run"]) == {"a", "b"}
+    caption = (folders / "two" / "overlap_over_training.txt").read_text()
+    assert "a: 80 groups of 8" in caption and "b: 80 groups of 8" in caption
+    tex = (folders / "two" / "summary.tex").read_text()
+    assert r"\multicolumn{4}{l}{a}" in tex and r"\multicolumn{4}{l}{b}" in tex
+
+
+def test_the_group_of_the_tree_is_chosen(folders):
+    key = (
+        pl.read_parquet(folders / "a.prm" / "samples.parquet")
+        .filter(pl.col("kind").list.contains("best"))
+        .row(0, named=True)
+    )
+    name = f"{key['step']}:{key['group_key']}"
+    run("plot", "a.prm", "--select", "group_tree", "--group", name, "--out", "best", "--format", "png", cwd=folders)
+    assert key["group_key"] in (folders / "best" / "group_tree.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("a.prm", "--select", "pie"), 2, "No figure is called pie. Choose from overlap_over_training, "),
+        (("a.prm", "--format", "gif"), 2, "No figure is written as gif."),
+        (("a.prm", "--venue", "nature"), 2, "No venue is called nature. Choose one of column, icml, "),
+        (("a.prm", "--group", "1:nobody"), 2, "No group with text is called 1:nobody."),
+        (("a.prm", "a.prm"), 2, "given twice"),
+        ((".",), 3, "not a folder of grpo-prm analyze"),
+        (("a.jsonl",), 3, "not a folder of grpo-prm analyze"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(folders, args, code, message):
+    done = run("plot", *args, "--out", "bad", cwd=folders)
+    assert done.returncode == code and done.stdout == "" and message in done.stderr, done.stderr
+    assert not (folders / "bad").exists() and len(done.stderr.splitlines()) == 1
+
+
+def test_figures_go_into_the_folder_unless_told(folders, tmp_path):
+    shutil.copytree(folders / "a.prm", tmp_path / "a.prm")
+    done = run("plot", "a.prm", "--select", "update_by_size", "--format", "svg", cwd=tmp_path)
+    assert done.stdout.splitlines()[0] == "a.prm/figures/update_by_size.svg"
+    assert (tmp_path / "a.prm" / "figures" / "update_by_size.svg").exists()
