@@ -59,7 +59,7 @@ def test_the_page_and_the_folder(log, tmp_path):
     }
     assert names == tables | {"summary.json", "rejects.jsonl", "figures"}
     figures = {path.suffix for path in (tmp_path / "log.prm" / "figures").iterdir()}
-    assert figures == {".pdf", ".png", ".csv"}
+    assert figures == {".pdf", ".png", ".csv", ".txt", ".tex"}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "log.prm" / "figures").iterdir()}
     assert modes == {0o666 & ~UMASK} and (tmp_path / "log.prm").stat().st_mode & 0o777 == 0o777 & ~UMASK

@@ -115,7 +115,7 @@ def test_windows_and_pieces_are_said():
 
 
 def cells(line):
-    return [cell.strip().removesuffix(r" \\").strip("{}") for cell in line.split(" & ")]
+    return [cell.strip().strip("{}") for cell in line.removesuffix(r" \\").split(" & ")]
 
 
 def test_the_table_has_the_numbers_of_the_summary():
