@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 OUT ?= demo.prm
 
-.PHONY: demo test lint bench results clean
+.PHONY: demo test lint bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -26,6 +26,9 @@ bench: $(VENV)/.dev
 results: $(VENV)/.dev
 	$(VENV)/bin/grpo-prm reproduce --budget standard --resume --out results.claims
 	mkdir -p docs/figures && cp results.claims/figures/*.png docs/figures/ && cp results.claims/results.md docs/
+
+gallery: $(VENV)/.core
+	$(VENV)/bin/python examples/make_gallery.py docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -38,7 +38,7 @@ def captions(tables: Mapping[str, pl.DataFrame], summaries: Summaries, unit: str
     logs = [_log(name, summary, unit) for name, summary in summaries.items()]
     said = {name: CAPTIONS[name](Shown(table, summaries, unit)) for name, table in tables.items()}
     shown = {name: logs[:1] if name == "group_tree" else logs for name in tables}
-    return {name: f"{' '.join(said[name].split())} ({'; '.join(shown[name])})." for name in tables}
+    return {name: f"{' '.join(said[name].split())}; {'; '.join(shown[name])}." for name in tables}
 
 
 def _log(name: str, summary: Mapping[str, Any], unit: str) -> str:

@@ -37,7 +37,7 @@ def test_every_figure_has_one_sentence(case):
     assert list(found) == list(FIGURES) == list(tables)
     for name, text in found.items():
         assert text == " ".join(text.split()) and text.isprintable() and text[0].isupper()
-        assert text.endswith(").") and not re.search(r"[.?!] [A-Z]", text), name
+        assert text.endswith(".") and not re.search(r"[.?!] [A-Z]", text), name
         assert not re.search(
             r"\b(nan|none|inf|null|not a number)\b", text.replace("none suppressed", ""), re.IGNORECASE
         )
@@ -63,7 +63,7 @@ def test_numbers_of_overlap_and_defects_are_those_of_the_summary():
     assert "boosted bad 7.89 % [7, 9] (rewards dealt anew: 6.1 % [5, 8])" in found["defects_over_training"]
     assert "0.444 observed, 0.321 [0.3, 0.34] with the rewards dealt anew, p = 0.01" in found["informativeness"]
     assert "in training steps 0 to 480;" in found["overlap_over_training"]
-    assert all("base: 300 groups of 8, tokens as logged)." in text for text in found.values())
+    assert all("base: 300 groups of 8, tokens as logged." in text for text in found.values())
 
 
 def test_numbers_by_k_depth_size_and_position_are_those_of_the_table():
@@ -100,7 +100,7 @@ def test_the_tree_is_named_and_counted():
     for mark in set(marks):
         assert f"{marks.count(mark)} {mark}" in found["group_tree"]
     _, two = said(log(), log(), names=["x", "y"])
-    assert "(x: 300 groups" in two["group_tree"] and "y:" not in two["group_tree"]
+    assert "; x: 300 groups" in two["group_tree"] and "y:" not in two["group_tree"]
 
 
 def test_windows_and_pieces_are_said():
@@ -108,7 +108,7 @@ def test_windows_and_pieces_are_said():
     analysis.summary["source"] |= {"unit": "piece", "tokens_from": "pieces"}
     _, found = said(analysis)
     assert "in training steps 0 to 99, in windows of 4;" in found["defects_over_training"]
-    assert "of the pieces" in found["overlap_over_groups"] and "pieces of text)." in found["overlap_over_groups"]
+    assert "of the pieces" in found["overlap_over_groups"] and "pieces of text." in found["overlap_over_groups"]
 
 
 # ---------------------------------------------------------------- summary.tex

@@ -1,0 +1,63 @@
+"""The page of figures, docs/gallery.md with its images, from the example log: `python make_gallery.py ../docs`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import grpo_prm
+from grpo_prm.captions import captions
+from grpo_prm.figure_tables import reduced, together
+from grpo_prm.figures import FIGURES, save
+
+LOG = Path(__file__).with_name("chain.jsonl")
+HEAD = """# Gallery
+
+Every figure of the example log, `examples/chain.jsonl` (rollouts of a small model that learns sums), as `grpo-prm plot`
+draws it for a column of a paper; under each the caption that lies beside it. Made by `make gallery`.
+
+    grpo-prm analyze examples/chain.jsonl
+    grpo-prm plot chain.prm --venue icml --format pdf,svg --select group_tree,update_by_size
+
+From Python, on axes of your own and in your own style:
+
+```python
+import grpo_prm
+from grpo_prm.figure_tables import figure_tables
+from grpo_prm.figures import overlap_by_k
+from matplotlib.figure import Figure
+
+tables = figure_tables(grpo_prm.analyze("examples/chain.jsonl"), select=["overlap_by_k"])
+figure = Figure(figsize=(7, 2.5), layout="constrained")
+axes = overlap_by_k(tables["overlap_by_k"], figure.subplots(1, 2))
+axes[0].set_title("what a smaller k would have shown")
+figure.savefig("overlap.svg")
+```
+
+Without axes each makes a figure of its own, `venue="neurips"` for that page. Several runs, and several folders, are
+drawn over each other: `grpo-prm plot grpo.prm lambda.prm`.
+"""
+
+
+def main(docs: Path) -> None:
+    """Write gallery.md and figures/gallery/*.png."""
+    logs = together([grpo_prm.analyze(LOG)])
+    tables = reduced(logs)
+    said = captions(tables, logs.summaries, logs.unit)
+    images = docs / "figures" / "gallery"
+    images.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        for path in save(tables, folder, ["png"], unit=logs.unit, dpi=200):
+            if path.suffix == ".png":
+                shutil.copy(path, images / path.name)
+    parts = [HEAD]
+    for name in tables:
+        does = (FIGURES[name].__doc__ or "").splitlines()[0]
+        parts.append(f"## {name}\n\n{does}\n\n![{name}](figures/gallery/{name}.png)\n\n{said[name]}\n")
+    (docs / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
