@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from figures.synthetic import log, rollouts
 from figures.test_figures import assert_legible, axes_of, draw, lines, tables
+from matplotlib import colormaps
 from matplotlib.patches import Rectangle, StepPatch
 
 from grpo_prm.figure_tables import figure_tables
@@ -180,10 +181,11 @@ def test_colours_are_symmetric_about_nothing_and_end_where_shared_steps_do():
     steps = table.filter(box="step")
     patches = [p for p in axes.patches if p.get_gid() == "step"]
     colour = {a: p.get_facecolor() for a, p in zip(steps["advantage"], patches, strict=True)}
-    for advantage, (red, _, blue, _) in colour.items():
-        assert (red > blue) == (advantage < 0) or advantage == 0
-    (bar,) = [other for other in axes.figure.axes if other is not axes]
     shared = steps.filter(pl.col("size") > 1)["advantage"].abs().max()
+    for advantage, found in colour.items():
+        assert found == pytest.approx(colormaps["RdBu"](np.clip(0.5 + advantage / shared / 1.35 / 2, 0, 1)), abs=0.01)
+        assert (found[0] > found[2]) == (advantage < 0) or advantage == 0
+    (bar,) = [other for other in axes.figure.axes if other is not axes]
     assert [f"{t:.6f}" for t in bar.get_xticks()] == [f"{t:.6f}" for t in (-shared, 0, shared)]
 
 
@@ -208,6 +210,9 @@ def test_a_tree_of_any_size_is_legible(k, venue):
     table = tree(texts, tokens, reward=rng.integers(0, 2, k).astype(float).tolist())
     axes = group_tree(table, venue=venue)
     assert_legible(axes.figure)
+    for text in (text for text in axes.texts if text.get_clip_on()):  # whole lines, no halves
+        line, box = text.get_window_extent(), text.get_clip_box()
+        assert line.height <= box.height * 1.25 and line.y0 > box.y0 - 2 and line.y1 < box.y1 + 2
     bars = [p for container in axes.containers for p in container]
     if k == 100:  # rows too low for numbers
         assert sorted(p.get_width() > 0 for p in bars) == sorted(
@@ -273,7 +278,6 @@ def test_runs_are_told_apart_with_any_colour_vision(kind):
 
 @pytest.mark.parametrize("kind", ["any", "protan", "deutan"])
 def test_the_signs_of_a_tree_are_told_apart(kind):
-    from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     low, high = (lab(seen_by(kind, to_hex(colormaps["RdBu"](at)))) for at in (0.5 - 0.25, 0.5 + 0.25))

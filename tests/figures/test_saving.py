@@ -16,6 +16,7 @@ from grpo_prm.errors import UsageError
 from grpo_prm.figure_tables import figure_tables
 from grpo_prm.figures import FIGURES, FORMATS, VENUES, overlap_by_k, save, save_figure, saving
 from grpo_prm.figures.saving import _for_tex, _line_for_tex, checked
+from grpo_prm.figures.style import plain
 
 HOSTILE = "50% of $5_ & #1 ~^{x}\\ <b> 中 λ⏎"
 TEX = any(shutil.which(name) for name in saving.TEX)
@@ -86,8 +87,9 @@ def test_formats_are_checked_before_anything_is_drawn(tables, tmp_path, monkeypa
 def test_text_for_tex_is_escaped_and_put_back():
     assert _line_for_tex("a_b 5% … é 中") == r"a\_b 5% … é ?"
     figure = Figure()
-    text = figure.text(0.5, 0.5, "λ_1\n5 %")
+    text, label = figure.text(0.5, 0.5, "λ_1\n5 %"), figure.text(0.1, 0.1, plain("$x$"))
     with _for_tex(figure):
+        assert label.get_text() == r"\$x\$"
         assert text.get_text() == "$\\lambda$\\_1\n5 %"
     assert text.get_text() == "λ_1\n5 %"
 
