@@ -60,10 +60,10 @@ def _show(found: Comparison, out: Path) -> None:
     """Print the tables and what to know about them."""
     from rich.console import Console
 
+    from grpo_prm.amounts import number
     from grpo_prm.compare.comparison import ABOUT
     from grpo_prm.compare.tables import heads, reach_rows, rows
     from grpo_prm.printable import printable
-    from grpo_prm.wording import number
 
     from .page import trimmed
 

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, plot, report, compare, convert, train, reproduce):
+for module in (inspect, analyze, tree, report, plot, compare, convert, train, reproduce):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

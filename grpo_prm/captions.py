@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from .amounts import amount, interval, listed, number, percent, span
 from .printable import printable
-from .wording import amount, interval, listed, number, percent, span
 
 Summaries = Mapping[str, Mapping[str, Any]]
 MADE = {"log": "{unit}s as logged", "tokenizer": "{unit}s made again from text", "pieces": "pieces of text"}
 NOTHING = "there is nothing to show"
+_interval = partial(interval, missing="not known")
 
 
 class Shown(NamedTuple):
@@ -96,10 +98,10 @@ def _overlap(shown: Shown) -> str:
             ("path_depth", False, "sets per completion"),
             ("intermediate_proportion", True, f"of the {shown.unit}s"),
         )
-        said = listed([f"{interval(found[name], share=share)} {what}" for name, share, what in pairs])
+        said = listed([f"{_interval(found[name], share=share)} {what}" for name, share, what in pairs])
         if beside["path_depth"] is None:
             return f"{said} (no cross-prompt baseline)"
-        dealt = listed([interval(beside[name], share=share) for name, share, _ in pairs])
+        dealt = listed([_interval(beside[name], share=share) for name, share, _ in pairs])
         return f"{said} (groups of different prompts: {dealt})"
 
     return _each(shown, say)
@@ -131,7 +133,7 @@ def _by_statistic(part: pl.DataFrame, order: str, say: Callable[[dict[str, Any],
 
 def _by_k(shown: Shown) -> str:
     def say(row: dict[str, Any], share: bool) -> str:
-        return f"{interval(row, share=share)} at k = {row['size']} ({amount(row['groups'], 'group')})"
+        return f"{_interval(row, share=share)} at k = {row['size']} ({amount(row['groups'], 'group')})"
 
     most = pl.col("size").max().over("run", "statistic")
     chosen = shown.table.filter(pl.col("size") >= pl.min_horizontal(most, 4))
@@ -144,7 +146,7 @@ def _by_k(shown: Shown) -> str:
 def _by_depth(shown: Shown) -> str:
     def say(row: dict[str, Any], share: bool) -> str:
         where = f"depth {_ends(row['depth'], row['last'])} ({amount(row['n'], 'prompt')})"
-        return f"{interval(row, share=share)} at {where}"
+        return f"{_interval(row, share=share)} at {where}"
 
     return (
         f"Contest (0: members of a step agree in sign, 1: a draw) and certain share of intermediate {shown.unit}s by "
@@ -184,8 +186,8 @@ def _defects(shown: Shown) -> str:
         parts = []
         for name in ("suppressed_good", "boosted_bad"):
             value = summary["defects"][name]
-            dealt = "" if value is None else f" (rewards dealt anew: {interval(value, share=True, null=True)})"
-            parts.append(f"{name.replace('_', ' ')} {interval(value, share=True)}{dealt}")
+            dealt = "" if value is None else f" (rewards dealt anew: {_interval(value, share=True, null=True)})"
+            parts.append(f"{name.replace('_', ' ')} {_interval(value, share=True)}{dealt}")
         return listed(parts)
 
     return (

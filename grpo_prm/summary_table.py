@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .amounts import number, percent, span
 from .latex import tex
-from .wording import number, percent, span
 
 OVERLAP = {
     "path_depth": ("path depth", False),

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .amounts import amount, interval, number, percent
+
 PAPER = {"non_trivial": "99.8 %"}
 OVERLAP = {
     "path_depth": "path depth",
@@ -52,38 +54,6 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
         ("Where does it hurt?", list(_defects(summary))),
         ("What would λ-GRPO change here?", list(_change(summary))),
     ]
-
-
-def number(value: float | None) -> str:
-    """Three figures; `-` for null."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def percent(value: float | None) -> str:
-    """Three figures of a share without the sign, but no finer than hundredths."""
-    if value is None:
-        return "-"
-    if 0 < value < 5e-5:
-        return "<0.01"
-    return f"{100 * value:.3g}" if value >= 0.01 or not value else f"{100 * value:.2f}"
-
-
-def interval(value: dict[str, Any] | None, *, share: bool = False, name: str = "{}") -> str:
-    """Mean and 95 % range, `name` being a pattern of their keys: `10.8 % [8.5, 13.2]`."""
-    keys = [name.format(key) for key in ("mean", "low", "high")]
-    mean, low, high = (None if value is None else value[key] for key in keys)
-    if mean is None:
-        return "-"
-    said = percent if share else number
-    unit = " %" if share else ""
-    return f"{said(mean)}{unit}" + ("" if low is None else f" [{said(low)}, {said(high)}]")
-
-
-def amount(count: int, what: str) -> str:
-    """`1 group`, `2,000 groups`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _read(summary: dict[str, Any]) -> Iterator[str]:
@@ -151,7 +121,7 @@ def _informative(summary: dict[str, Any]) -> Iterator[str]:
         if found["p_value"] <= 0.05
         else "no more than chance: the trees have a shape, but no sign that their branches tell good from bad"
     )
-    chance = interval(found, name="null_{}")
+    chance = interval(found, null=True)
     yield (
         f"Mean |A| of intermediate steps {number(found['observed'])}; with the rewards of each group dealt out anew "
         f"{chance}. p = {found['p_value']:.3g}, {verdict}."
@@ -164,7 +134,7 @@ def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
     for name in CHANCE:
         found = values[name]
         if found is not None:
-            chance = interval(found, share=True, name="null_{}")
+            chance = interval(found, share=True, null=True)
             table.rows.append((name.replace("_", "-"), interval(found, share=True), chance, against_chance(found)))
     if table.rows:
         yield table

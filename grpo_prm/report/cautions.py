@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from ..amounts import amount, percent
 from ..folder import Folder
-from ..wording import amount, percent
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence

@@ -1,0 +1,58 @@
+"""Numbers as they are read: as many figures as say something, and a range where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MISSING = "-"
+
+
+def number(value: float | None) -> str:
+    """Three figures, whole numbers from a thousand on; `-` for null."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """Three figures of a share in percent without the sign, but no finer than hundredths; `-` for null."""
+    if value is None:
+        return MISSING
+    if 0 < value < 5e-5:
+        return "<0.01"
+    return f"{100 * value:.3g}" if value >= 0.01 or not value else f"{100 * value:.2f}"
+
+
+def span(low: float | None, high: float | None, *, share: bool = False) -> str:
+    """`[8.5, 13.2]`; nothing where an end is not known."""
+    said = percent if share else number
+    return "" if low is None or high is None else f"[{said(low)}, {said(high)}]"
+
+
+def interval(
+    value: Mapping[str, Any] | None, *, share: bool = False, null: bool = False, missing: str = MISSING
+) -> str:
+    """Mean and 95 % range: `10.8 % [8.5, 13.2]`.
+
+    Args:
+        value: With `mean`, `low` and `high`.
+        share: Say it in percent.
+        null: What the rewards dealt anew give instead: `null_mean`, `null_low` and `null_high`.
+        missing: What is said without a mean.
+    """
+    key = "null_" if null else ""
+    if value is None or value[f"{key}mean"] is None:
+        return missing
+    mean = f"{percent(value[f'{key}mean'])} %" if share else number(value[f"{key}mean"])
+    return f"{mean} {span(value[f'{key}low'], value[f'{key}high'], share=share)}".rstrip()
+
+
+def amount(count: int, what: str) -> str:
+    """`1 group`, `2,000 groups`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
