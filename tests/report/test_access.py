@@ -66,19 +66,38 @@ def test_without_scripts_the_summary_is_there(chain, browser):
     context.close()
 
 
-def test_a_number_is_never_cut_off(tmp_path, visit):
-    """Many steps of one token: boxes too narrow for a number show its sign alone."""
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A group with steps of one token beside long ones, and with rewards of every size."""
+    out = tmp_path_factory.mktemp("many")
     rows = [
-        {"uid": f"g{g}", "completion": "".join(f"w{n} " for n in range(5 * s)) + f"end{s}", "reward": float(s % 3 == 0)}
+        {"uid": f"g{g}", "completion": "".join(f"w{n} " for n in range(5 * s)) + f"end{s}", "reward": s**2 / 10}
         for g in range(2)
         for s in range(24)
     ]
-    page = visit(page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm")), width=800)
+    for row in rows[:3]:
+        row["completion"] = "w0 " + "far " * 40_000 + row["completion"]
+    return page_of(folder_of(log_of(out / "log.jsonl", rows), out / "log.prm"))
+
+
+@pytest.mark.parametrize("scale", ["linear", "sqrt"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_number_is_never_cut_off_and_every_box_can_be_hit(many, visit, scale, width):
+    """Boxes too narrow for a number show its sign alone."""
+    page = visit(many, width=width)
+    page.locator(f"input[value={scale}]").check()
     cut = """() => [...document.querySelectorAll('.icicle .value')].filter((v) => v.checkVisibility()).filter((v) => {
       const inner = v.getBoundingClientRect(), box = v.closest('[role=treeitem]').getBoundingClientRect();
       return inner.right > box.right + 1 || inner.bottom > box.bottom + 1; }).length"""
     assert page.evaluate(cut) == 0
     assert page.locator(".icicle .value").evaluate_all("all => all.filter((v) => !v.checkVisibility()).length") > 0
+    boxes = page.locator("[role=treeitem]").evaluate_all("all => all.map((box) => box.getBoundingClientRect().width)")
+    lengths = page.locator("[role=treeitem]").evaluate_all("all => all.map((box) => box.ariaLabel.includes(', 0 '))")
+    assert min(wide for wide, empty in zip(boxes, lengths, strict=True) if not empty) >= 12
+
+
+def test_text_on_every_colour_can_be_read(many, visit):
+    assert visit(many, "#completion=20").evaluate(CONTRAST) == []
 
 
 def test_something_is_seen_within_a_second(tmp_path, visit):

@@ -1,5 +1,6 @@
 """What the page is filled with, counted a second way: cautions, cuts, columns, trees, the trend."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -11,10 +12,12 @@ from report.pages import EXAMPLE, data_of, folder_of, log_of, page_of, text_of
 
 from grpo_prm.errors import InputError
 from grpo_prm.folder import read_folder
+from grpo_prm.report import report
 from grpo_prm.report.cautions import cautions, missing_steps
 from grpo_prm.report.cut import LEAST, cut, fit, one_line
 from grpo_prm.report.embed import column, embed, numbers, weight
 from grpo_prm.report.groups import KEYS, PROMPTS, group_columns, starts
+from grpo_prm.report.pictures import pictures
 from grpo_prm.report.trees import trees
 from grpo_prm.report.trend import trend
 
@@ -145,6 +148,15 @@ def test_trees_carry_the_numbers_of_the_process_steps(folder):
             assert ids == member["tokens"][tree["steps"]["start"][n] : tree["steps"]["end"][n]][:48]
 
 
+def test_of_many_token_ids_the_first_travel_and_the_page_says_how_many_are_left_out(tmp_path, visit):
+    rows = [{"uid": "g", "response_ids": [7, s, *range(100, 199)], "reward": float(s)} for s in range(3)]
+    path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
+    ids = data_of(path)["trees"][0]["ids"]
+    assert ids == [[7], *([s, *range(100, 147)] for s in range(3))]
+    page = visit(path, "#process=1")
+    assert page.locator("#panel pre").inner_text().endswith(" 145 146 52 token ids left out of this page")
+
+
 def test_samples_of_another_analysis_are_refused(folder):
     other = folder.samples.with_columns(tokens=pl.col("tokens").list.head(1))
     with pytest.raises(InputError, match="Write the folder again"):
@@ -155,8 +167,6 @@ def test_trees_beyond_the_room_are_left_out_and_said(folder, monkeypatch, tmp_pa
     monkeypatch.setattr("grpo_prm.report.trees.STEPS", 40)
     found = trees(folder)
     assert 1 <= len(found) < 6 and sum(len(tree["texts"]) for tree in found) <= 40
-    from grpo_prm.report import report
-
     assert f"{len(found)} of the {folder.samples['group'].n_unique()} groups that the analysis kept" in report(folder)
 
 
@@ -248,10 +258,27 @@ def test_the_same_folder_gives_the_same_bytes(chain):
     assert (EXAMPLE.stat().st_size, len(text_of(chain))) > (0, 100_000)
 
 
+def test_figures_have_their_captions_and_those_without_room_say_so(folder, tmp_path, monkeypatch):
+    beside = tmp_path / "figures"
+    beside.mkdir()
+    (beside / "overlap_over_groups.txt").write_text("How much <b>groups</b> overlap.\n", encoding="utf-8")
+    found = {picture.name: picture for picture in pictures(replace(folder, path=tmp_path))}
+    assert found["overlap_over_groups"].caption == "How much <b>groups</b> overlap."
+    assert found["defects_over_training"].caption == "Defects over training."
+    svg = base64.b64decode(found["overlap_over_groups"].source.partition(",")[2])
+    assert svg.startswith(b"<?xml") and b"<svg" in svg
+    least = min(len(picture.source) for picture in found.values())
+    monkeypatch.setattr("grpo_prm.report.pictures.BYTES", least + 10)
+    sources = [picture.source for picture in pictures(folder)]
+    assert (
+        sum(source is not None for source in sources) == 1
+        and min(len(source or " " * 10**7) for source in sources) == least
+    )
+    assert report(folder).count("Too large for this page.") == len(sources) - 1
+
+
 def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
     """The groups table of 12,500 groups of 8, with a long key and prompt each, beside the texts of the example."""
-    from grpo_prm.report import report
-
     many = pl.concat([folder.groups] * 79).head(12_500).with_row_index("row")
     many = many.with_columns(
         group=pl.col("row").cast(pl.Int64) + folder.groups["group"].max() + 1,

@@ -1,6 +1,7 @@
 """Text of a log that would like to be markup, script, or the end of the page's data: it is shown and does nothing."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -38,7 +39,9 @@ def hostile(tmp_path_factory):
         for g in range(8)
         for s in range(4)
     ]
-    paths = [log_of(out / f"{n}.jsonl", [row for row in rows if row["run"].endswith(str(n))]) for n in range(2)]
+    paths = [
+        log_of(out / f"\u202e<i>{n}.jsonl", [row for row in rows if row["run"].endswith(str(n))]) for n in range(2)
+    ]
     bad = [{**rows[0], "reward": NAME}, {**rows[0], "completion": "\ud800"}, {**rows[0], "completion": "\udfff"}]
     paths.append(log_of(out / "2.jsonl", bad))
     return page_of(folder_of([str(path) for path in paths], out / "<script>window.hurt=8<.prm"))
@@ -102,6 +105,7 @@ def test_the_markup_holds_no_character_of_the_log_that_could_be_markup(hostile):
     data = page.split('id="data">')[1].split("</script>")[0]
     assert not set("<>&\u2028\u2029") & set(data)
     page.encode()  # no lone surrogate is left
+    assert not set("\u202e\u2066\u200b\x00\x1b\x7f") & set(page)
 
 
 def test_a_line_of_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit):
@@ -119,6 +123,25 @@ def test_a_line_of_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit):
     assert whole.endswith(tail) and len(head) + missing + len(tail) == len(whole) and len(head) > 100_000
     assert "grpo-prm tree" in page.locator("#panel").inner_text() and "--full" in page.locator("#panel").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_what_is_added_to_the_page_does_not_run(chain, browser, tmp_path):
+    """A script, a handler and a style written into the file itself."""
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text_of(chain))[1].replace("&#39;", "'")
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert all(re.fullmatch(r"'sha256-[\w+/=]{44}'", rules[kind]) for kind in ("script-src", "style-src"))
+    added = (
+        "<script>window.hurt = 1</script><style>main { display: none }</style><img src=data: onerror='window.hurt = 2'>"
+    )
+    path = tmp_path / "added.html"
+    path.write_text(text_of(chain).replace("<main>", f"{added}<main>"), encoding="utf-8")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(path.resolve().as_uri())
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate("window.hurt") is None and page.locator("main").is_visible()
+    context.close()
 
 
 def test_the_policy_lets_nothing_else_run(chain, browser):

@@ -186,6 +186,7 @@ def test_a_click_shows_the_step_in_full(chain, visit):
         box(page, n).click(position={"x": 3, "y": 3})
         panel, step = page.locator("#panel"), steps.row(n, named=True)
         assert f"|λ| = {step['size']} of 8" in panel.inner_text()
+        assert f"positions\n{step['start'] + 1} to {step['end']}" in panel.inner_text()
         assert f"{step['reward']:.3g} [{step['low']:.3g}, {step['high']:.3g}]" in panel.inner_text()
         assert panel.locator("pre").inner_text() == tree["texts"][n]
         assert panel.locator("tbody tr").count() == step["size"]
@@ -326,6 +327,23 @@ def test_side_by_side_parts_where_the_completions_do(chain, visit):
     assert page.locator("#along").input_value() == str(tree["completions"]["sample"][2])
     page.locator("#unclipped").check()
     assert page.locator(".columns.unclipped").count() == 1
+
+
+def test_copies_share_a_column_to_the_end_and_a_prefix_ends_above(tmp_path, visit):
+    """Of five completions two are equal and one is the beginning of two others."""
+    texts = [[1, 2], [1, 2], [1, 3, 4], [1, 3, 4, 5], [1, 3, 4, 6]]
+    rows = [
+        {"uid": f"g{g}", "response_ids": text, "reward": float(s)} for g in range(2) for s, text in enumerate(texts)
+    ]
+    page = visit(page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm")))
+    assert page.locator("[role=columnheader] button").all_inner_texts() == ["#0", "#1", "#2", "#3", "#4"]
+    cells = page.locator("#columns [role=cell]")
+    places = [
+        tuple(int(cell.get_attribute(name)) for name in ("aria-colindex", "aria-colspan", "aria-rowspan"))
+        for cell in cells.all()
+    ]
+    assert places == [(1, 5, 1), (1, 2, 2), (3, 3, 1), (3, 1, 1), (4, 1, 1), (5, 1, 1)]
+    assert [cell.inner_text() for cell in page.locator("#columns .over").all()] == ["ended above"]
 
 
 def test_an_address_opens_what_it_names(chain, visit):
