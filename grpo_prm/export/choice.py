@@ -64,7 +64,7 @@ def choose(table: pl.DataFrame, values: Values, options: ExportOptions, *, neutr
         labelled &= has
     counts["steps_labelled"] = int(labelled.sum())
     if options.labels != "mean":
-        counts |= {f"labels_{word}": int((label[labelled] == at).sum()) for word, at in _WORDS.items()}
+        counts.update({f"labels_{word}": int((label[labelled] == at).sum()) for word, at in _WORDS.items()})
     kept = _up_to_the_last(along, labelled, len(table))
     counts["completions_without_label"] = len(table) - len(np.unique(along.row[labelled]))
     return Choice(table, values, along.where(kept), np.where(labelled, label, np.nan)[kept], counts)

@@ -29,6 +29,13 @@ from .sinks import sink
 from .values import prm_values
 
 SLICE = 1 << 20  # tokens made into rows at a time
+COUNTS = (
+    *("rows_read", "rows_rejected", "groups_of_one", "groups_zero_variance", "completions_excluded"),
+    *("groups", "completions", "completions_without_label", "steps", "steps_labelled", "steps_out_of_loss"),
+    *("steps_few_members", "steps_uncertain", "steps_without_sign", "labels_good", "labels_neutral", "labels_bad"),
+    *("boundaries_inside", "steps_joined", "rows_repeated", "rows_with_mark", "steps_written", "tokens_labelled"),
+    *("text_units", "text_decoded", "text_prefix", "text_none", "prompts_missing", "rows"),
+)  # docs/export.md says each
 
 
 def export(
@@ -71,7 +78,7 @@ def export(
         except _MoreRewards as more:
             rewards = more.rewards  # at most twice: one, two, many
             continue
-        return {"format": to, "labels": options.labels, "counts": dict(counts), "notes": notes}
+        return {"format": to, "labels": options.labels, "counts": {n: counts[n] for n in COUNTS}, "notes": notes}
 
 
 class _MoreRewards(Exception):
@@ -192,5 +199,5 @@ def _check(counts: Counter[str], job: _Job) -> None:
         raise InputError(
             f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_few_members']} have fewer "
             f"than {job.options.min_members} members, {counts['steps_uncertain']} are too uncertain, "
-            f"{counts['steps_without_sign']} have A = 0. Lower --min-members or --min-certainty, or take other --labels."
+            f"{counts['steps_without_sign']} have A = 0. Lower --min-members or --min-certainty, or take other labels."
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from .choice import Choice
 from .cuts import Cuts
+from .paths import last_of_row
 
 
 class Solution(NamedTuple):
@@ -56,9 +58,9 @@ def solutions(choice: Choice, cuts: Cuts) -> tuple[list[Solution], Counter[str]]
 
 def _in_order(choice: Choice, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:
     row, end, label = choice.paths.row[pairs], cuts.end[pairs].tolist(), choice.label[pairs].tolist()
-    opens = np.flatnonzero(np.append(True, row[1:] != row[:-1])[: len(row)]).tolist()
+    ends_row = np.flatnonzero(last_of_row(row)) + 1
     prompts = choice.table["prompt"].to_list()
-    for begin, until in zip(opens, [*opens[1:], len(row)], strict=True):
+    for begin, until in pairwise([0, *ends_row.tolist()]):
         at = int(row[begin])
         text = cuts.text[at]
         assert text is not None
