@@ -37,9 +37,9 @@ def _make(choice: Choice, cuts: Cuts | None) -> Made:
 
 
 def written(one: Solution, marks: list[str]) -> str:
-    """The prompt on lines of its own, then each step, a space and its mark, one after the other on new lines."""
+    """The prompt, if there is one, then each step with a space and its mark, each on a new line."""
     steps = (f"{text} {mark}" for text, mark in zip(one.texts, marks, strict=True))
-    return "\n".join([one.prompt, *steps])
+    return "\n".join([one.prompt, *steps] if one.prompt else steps)
 
 
 FORMAT = Format("math-shepherd", ".jsonl", ("sign", "threshold"), _make)

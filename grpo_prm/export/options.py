@@ -52,9 +52,7 @@ class ExportOptions:
                 "Take --labels sign, or --threshold T for R >= T; spans and tokens hold the mean."
             )
         if labels == "threshold" and self.threshold is None:
-            raise UsageError(
-                "--labels threshold needs the reward from which a step is good. Give it with --threshold T."
-            )
+            raise UsageError("--labels threshold needs the reward from which a step is good. Give --threshold T.")
         if labels != "threshold" and self.threshold is not None:
             raise UsageError(f"--threshold has no meaning with --labels {labels}. Leave one of them out.")
         if self.min_members < 1:

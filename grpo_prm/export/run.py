@@ -191,9 +191,9 @@ def _made(
 def _check(counts: Counter[str], job: _Job) -> None:
     """Refuse a log that gives no row, and rejected rows where `strict` was asked for."""
     if job.strict and counts["rows_rejected"]:
+        rows = "1 row was" if counts["rows_rejected"] == 1 else f"{counts['rows_rejected']:,} rows were"
         raise RejectedError(
-            f"{counts['rows_rejected']} rows were rejected, so nothing was written. See them with grpo-prm inspect, or "
-            "leave --strict out."
+            f"{rows} rejected, so nothing was written. See them with grpo-prm inspect, or leave --strict out."
         )
     if not counts["rows"]:
         raise InputError(

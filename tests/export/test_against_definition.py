@@ -40,7 +40,8 @@ def written(log, folder, to, *, labels, threshold=None, min_members=2, min_certa
     )
     save(table, folder / "log.parquet")
     out = folder / f"out.{'parquet' if to == 'tokens' else 'jsonl'}"
-    out.unlink(missing_ok=True)
+    for old in folder.glob("out.*"):
+        old.unlink()
     chosen = ExportOptions(labels, threshold, min_members, min_certainty, exclude, std)
     try:
         done = export(folder / "log.parquet", out, to, chosen)
