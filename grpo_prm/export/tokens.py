@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from ..errors import UsageError
-from ..forest import Floats, expand
+from ..forest import Floats, Ints, expand
 from ..tokenize import lists
 from .choice import Choice
 from .cuts import Cuts
@@ -66,12 +65,10 @@ def _label_of_tokens(choice: Choice) -> Floats:
     return label if values.flat.mask is None else np.where(values.flat.mask, label, np.nan)
 
 
-def _floats(flat: Floats, lengths: np.ndarray) -> pl.Series:
+def _floats(flat: Floats, lengths: Ints) -> pl.Series:
     """Lists of float32, null where NaN."""
-    cut = np.append(0, np.cumsum(lengths)).tolist()
-    values = pl.Series(flat.astype(np.float32), nan_to_null=True)
-    rows = [values[a:b] for a, b in pairwise(cut)]
-    return pl.Series(rows, dtype=pl.List(pl.Float32()))
+    made = lists(flat.astype(np.float32), lengths, pl.Float32())
+    return made.to_frame("made").select(pl.col("made").list.eval(pl.element().fill_nan(None))).to_series()
 
 
 FORMAT = Format("tokens", ".parquet", ("mean", "sign", "threshold"), _make, text="none", interval=True)
