@@ -3,10 +3,10 @@
     python train_prm.py                 # chain.jsonl beside it
     python train_prm.py --log big.jsonl # of make_chain_log.py --every 1: eight times the groups
 
-The prompts of the log are dealt into folds. For each fold a token-level reward model (a causal transformer of
-transformers, weights drawn at random) learns from the export of the other folds the step reward R of the tokens that two
-completions or more share, and is asked about the steps of the fold. Asked is: of two steps with the same parent and
-different R, does it give the better one the higher score? Chance gets half of the pairs right.
+The prompts of the log are dealt into folds. For each fold a token-level reward model (a small causal transformer, its
+weights drawn at random) learns from the export of the other folds the step reward R of the tokens that two completions
+or more share, and is asked about the steps of the fold. Asked is: of two steps with the same parent and different R,
+does it give the better one the higher score? Chance gets half of the pairs right.
 """
 
 from __future__ import annotations
