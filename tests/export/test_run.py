@@ -157,10 +157,11 @@ def test_a_batch_is_normalised_whole_though_equal_groups_are_left_out(tmp_path):
 
 
 def test_threshold_is_at_least(tmp_path):
-    rows = group(0, "a", [0.1, 0.1, 0.1, 0.7])  # the mean of three 0.1 is more than 0.1 in floating point
-    made, _ = exported(tmp_path, rows, threshold=0.1)
+    assert (0.7 + 0.7 + 0.7) / 3 < 0.7  # in floating point
+    rows = group(0, "a", [0.7, 0.7, 0.7, 0.1])
+    made, _ = exported(tmp_path, rows, threshold=0.7)
     assert {row["label"] for row in made} == {1.0}
-    made, _ = exported(tmp_path, rows, threshold=0.1 + 1e-9)
+    made, _ = exported(tmp_path, rows, threshold=0.7 + 1e-9)
     assert {row["label"] for row in made} == {0.0}
 
 
