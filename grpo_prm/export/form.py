@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from ..errors import UsageError
+from ..rollouts import REWARD_PART, SCHEMA
 from .choice import Choice
 from .cuts import Cuts
 from .options import Labels
@@ -40,3 +42,15 @@ class Format(NamedTuple):
     text: str = "needed"
     interval: bool = False
     neutral: bool = False
+
+
+def kept(table: pl.DataFrame, ours: Sequence[str]) -> list[str]:
+    """Columns of the log that were asked for beside the canonical ones (`--keep`).
+
+    Raises:
+        UsageError: One has the name of a field of the format.
+    """
+    names = [name for name in table.columns if name not in SCHEMA and not name.startswith(REWARD_PART)]
+    if taken := [name for name in names if name in ours]:
+        raise UsageError(f"--keep {taken[0]}: the format has a field of this name. Leave it out, or rename the column.")
+    return names

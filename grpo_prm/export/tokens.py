@@ -12,7 +12,7 @@ from ..forest import Floats, Ints, expand
 from ..tokenize import lists
 from .choice import Choice
 from .cuts import Cuts
-from .form import Format, Made
+from .form import Format, Made, kept
 from .paths import paths
 
 NAMES = ("run", "step", "group", "group_key", "sample", "prompt", "tokens")
@@ -42,7 +42,8 @@ def _make(choice: Choice, _cuts: Cuts | None) -> Made:
         "high": expand(forest, values.sure.high),
         "label": label,
     }
-    table = choice.table.select(*NAMES).with_columns(
+    further = kept(choice.table, [*columns, "size", "outcome"])
+    table = choice.table.select(*NAMES, *further).with_columns(
         lists(np.ones(len(label), bool) if mask is None else mask, lengths, pl.Boolean()).alias("mask"),
         lists(expand(forest, forest.size).astype(np.int32), lengths, pl.Int32()).alias("size"),
         *(_floats(column, lengths).alias(name) for name, column in columns.items()),

@@ -208,7 +208,9 @@ def test_text_that_is_not_there(tmp_path):
 
 
 def test_nothing_to_write(tmp_path):
-    with pytest.raises(InputError, match="No step gets a label: of 9 steps of completions 9 have fewer than 5 members"):
+    with pytest.raises(
+        InputError, match="No step gets a label: of 9 steps of completions 0 have no token in the loss, 9 fewer than 5"
+    ):
         exported(tmp_path, group(0, "a", [1.0, 0.0, 0.0, 0.0]), min_members=5)
     assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
 
@@ -293,3 +295,14 @@ def test_tokens_of_a_log_in_memory_bounded_parts(tmp_path):
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["log.jsonl", "out.parquet"]
     assert all(np.isclose(row["step_reward"][0], 0.5) for row in made if row["tokens"][0] == 1)
     assert ReadOptions().tokenizer is None
+
+
+@pytest.mark.parametrize("to", ["spans", "tokens"])
+def test_further_columns_go_along(tmp_path, to):
+    log = write(tmp_path, [row | {"answer": "7", "size": 1} for row in group(0, "a", [1.0, 0.0, 0.0, 0.0])])
+    out = tmp_path / f"out{FORMATS[to].suffix}"
+    export(log, out, to, reading=ReadOptions(keep=("answer",)))
+    rows = pl.read_parquet(out).to_dicts() if to == "tokens" else lines(out)
+    assert {row["answer"] for row in rows} == {"7"}
+    with pytest.raises(UsageError, match="--keep size: the format has a field of this name"):
+        export(log, out, to, reading=ReadOptions(keep=("answer", "size")))
