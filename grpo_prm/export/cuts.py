@@ -93,7 +93,7 @@ def _tidy(cuts: Cuts, along: Paths, values: Values) -> Cuts:
     whole = last_of_row(along.row) & (values.forest.end[along.step] == values.flat.lengths[along.row])
     end = np.where(whole | (cuts.end > size), size, cuts.end)
     shift = along.row * (size.max(initial=0) + 2)
-    return cuts._replace(end=np.maximum.accumulate(end + shift) - shift, inside=cuts.inside & ~whole)
+    return cuts._replace(end=np.maximum.accumulate(end + shift) - shift)
 
 
 def _from_units(

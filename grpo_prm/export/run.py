@@ -197,8 +197,8 @@ def _check(counts: Counter[str], job: _Job) -> None:
         )
     if not counts["rows"]:
         raise InputError(
-            f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_out_of_loss']} have no token "
-            f"in the loss, {counts['steps_few_members']} fewer than {job.options.min_members} members, "
+            f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_out_of_loss']} have no "
+            f"token in the loss, {counts['steps_few_members']} fewer than {job.options.min_members} members, "
             f"{counts['steps_uncertain']} are too uncertain, {counts['steps_without_sign']} have A = 0. Lower "
             "--min-members or --min-certainty, or take other labels."
         )
