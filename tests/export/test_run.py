@@ -286,6 +286,17 @@ def test_certainty_of_a_step_that_leaves_no_doubt(tmp_path):
     assert counts["steps_uncertain"] == 0
 
 
+def test_rewards_that_are_equal_but_for_rounding_are_never_certain(tmp_path):
+    rows = [line(tokens=(1 + (n >= 8), 9), reward=0.7 + (n < 8) * 1e-8) for n in range(16)]
+    for more in (
+        [],
+        [line(group="b", tokens=(n, 9), reward=float(n % 2)) for n in range(1, 3)],
+    ):  # two rewards, or four
+        made, counts = exported(tmp_path, rows + more, min_members=1)
+        assert {row["certainty"] for row in made if row["group_key"] == "a"} == {0.0}
+        assert counts["groups_zero_variance"] == 1
+
+
 def test_tokens_of_a_log_in_memory_bounded_parts(tmp_path):
     rows = [row for n in range(40) for row in group(n, f"p{n}", [1.0, 0.0, 0.5, 0.0])]
     made, _ = exported(tmp_path, rows, "tokens")
