@@ -66,7 +66,7 @@ class Measured(NamedTuple):
     dealt: Dealt
 
 
-class _Advantages(NamedTuple):
+class Advantages(NamedTuple):
     """Advantages to analyse; those computed from the rewards, None without; and whether the first are logged."""
 
     used: Floats
@@ -74,16 +74,21 @@ class _Advantages(NamedTuple):
     logged: bool
 
 
-def _advantages(table: pl.DataFrame, options: Options) -> _Advantages:
+def advantages_of(table: pl.DataFrame, options: Options) -> Advantages:
+    """Advantages of whole groups of two or more, and whole steps if `std` is `batch`, before any is set to 0.
+
+    Raises:
+        UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
+    """
     computed = None if table["reward"].null_count() else _computed(table, options.std)
     if computed is not None and options.advantage == "computed":
-        return _Advantages(computed, computed, False)
+        return Advantages(computed, computed, False)
     if table["advantage"].null_count():
         raise UsageError(
             "The log has no advantage for some completions. Leave out --advantage logged to compute them from the "
             "rewards, or name the column with --columns advantage=COLUMN."
         )
-    return _Advantages(table["advantage"].to_numpy(), computed, True)
+    return Advantages(table["advantage"].to_numpy(), computed, True)
 
 
 def _computed(table: pl.DataFrame, std: Std) -> Floats:
@@ -110,19 +115,27 @@ def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
-    size = np.diff(group_opens(table), append=len(table))
-    if (size == 1).any():
-        table = table[np.flatnonzero(np.repeat(size > 1, size))]
-    advantages = _advantages(table, options)
-    tokens = table["tokens"].list.len().to_numpy().astype(np.int64)
-    opens = group_opens(table)
-    piece = np.cumsum(tokens)[opens] // SLICE if len(opens) else opens
-    cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
+    table = without_groups_of_one(table)
+    advantages = advantages_of(table, options)
     drawn: Counter[tuple] = Counter()  # groups so far of one run, step and key: draws of one prompt
-    for begin, end in pairwise(cuts.tolist()):
+    for begin, end in slices(table, SLICE):
         computed = None if advantages.computed is None else advantages.computed[begin:end]
-        mine = _Advantages(advantages.used[begin:end], computed, advantages.logged)
+        mine = Advantages(advantages.used[begin:end], computed, advantages.logged)
         yield _measure(table[begin:end], mine, options.seed, drawn)
+
+
+def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of groups of two or more; the rows of a group are neighbours."""
+    size = np.diff(group_opens(table), append=len(table))
+    return table[np.flatnonzero(np.repeat(size > 1, size))] if (size == 1).any() else table
+
+
+def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
+    """Rows [begin, end) of whole groups with about so many tokens at a time."""
+    opens = group_opens(table)
+    piece = np.cumsum(table["tokens"].list.len().to_numpy().astype(np.int64))[opens] // tokens if len(opens) else opens
+    cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
+    yield from pairwise(cuts.tolist())
 
 
 def _dense(groups: Ints) -> Ints:
@@ -146,7 +159,7 @@ class _Slice(NamedTuple):
     bounds: Bounds | None
 
 
-def _measure(table: pl.DataFrame, given: _Advantages, seed: int, drawn: Counter[tuple]) -> Measured:
+def _measure(table: pl.DataFrame, given: Advantages, seed: int, drawn: Counter[tuple]) -> Measured:
     flat = flatten(table)
     groups = np.cumsum(np.diff(flat.groups, prepend=flat.groups[0]) != 0)
     forest = build_forest(flat.tokens, flat.lengths, groups)

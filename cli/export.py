@@ -1,0 +1,110 @@
+"""`grpo-prm export`: the implicit process reward model of a log as training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm export rollouts.jsonl --to spans
+
+    grpo-prm export dump/ --to stepwise --labels sign --exclude-zero-variance
+
+    grpo-prm export rollouts.parquet --to tokens --min-certainty 0.95 --out prm.parquet
+"""
+
+
+def export(
+    logs: Logs,
+    to: Annotated[
+        Literal["spans", "tokens", "stepwise", "math-shepherd", "prm800k"],
+        typer.Option(help="Format (docs/export.md says each field).", show_default=False),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet)")] = None,
+    labels: Annotated[
+        Literal["mean", "sign", "threshold"] | None,
+        typer.Option(help="R, A > 0, or R >= --threshold. (default: mean for spans and tokens, else sign)"),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Step reward R from which a step is good.", metavar="T")
+    ] = None,
+    min_members: Annotated[
+        int, typer.Option(help="Least |λ| of a labelled step; |λ| = 1 says no more than the outcome.", min=1)
+    ] = 2,
+    min_certainty: Annotated[
+        float | None,
+        typer.Option(help="Least level at which the interval of R leaves the group's mean outside, such as 0.95."),
+    ] = None,
+    exclude_zero_variance: Annotated[
+        bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
+    ] = False,
+    std: Annotated[
+        Literal["sample", "population", "none", "batch"], typer.Option(help="Divisor of the group advantage.")
+    ] = "sample",
+    advantage: Annotated[
+        Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
+    ] = "computed",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write nothing and exit with 4 if a row was rejected.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was counted as JSON on stdout.")] = False,
+    format: Format = None,
+    columns: Columns = None,
+    reward: Reward = None,
+    tokenizer: Tokenizer = None,
+    group_size: GroupSize = None,
+    drop_uneven: DropUneven = False,
+    keep: Keep = None,
+    run: Run = None,
+) -> None:
+    """Write step rewards and step advantages as training data for a process reward model."""
+    from json import dumps
+
+    from grpo_prm.export import ExportOptions
+    from grpo_prm.export import export as write
+
+    from .progress import progress_bar
+
+    options = ExportOptions(labels, threshold, min_members, min_certainty, exclude_zero_variance, std, advantage)
+    out = out or default_file(logs, to)
+    check_file(out, logs, to)
+    with progress_bar("exporting") as progress:
+        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
+        done = write(logs, out, to, options, reading=reading, strict=strict)
+    if json:
+        typer.echo(dumps({"out": str(out), **done}, indent=2))
+    say(done, str(out))
+
+
+def default_file(logs: list[str], to: str) -> Path:
+    """NAME.FORMAT.jsonl or .parquet in the working directory, NAME being the first log's without suffix."""
+    from .analyze import default_folder
+
+    return Path(f"{default_folder(logs).stem}.{to}{'.parquet' if to == 'tokens' else '.jsonl'}")
+
+
+def check_file(out: Path, logs: list[str], to: str) -> None:
+    """Refuse a name that would mislead, a folder, and the log itself."""
+    from grpo_prm.errors import UsageError
+    from grpo_prm.export import FORMATS
+
+    suffix = FORMATS[to].suffix
+    if out.suffix != suffix or out.is_dir():
+        raise UsageError(f"{out}: --to {to} writes a {suffix} file. Name such a file with --out.")
+    if out.exists() and any(Path(log).exists() and out.samefile(log) for log in logs):
+        raise UsageError(f"{out}: is the log itself. Name another file with --out.")
+
+
+def say(done: dict[str, Any], out: str) -> None:
+    """Say on stderr what was written and what was left out."""
+    from grpo_prm.export.said import sentences
+    from grpo_prm.printable import printable
+
+    for sentence in sentences(done, out):
+        typer.echo(printable(sentence), err=True)

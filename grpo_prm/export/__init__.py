@@ -1,0 +1,14 @@
+"""The implicit process reward model of a log as training data: one file per format (docs/export.md).
+
+A format is one file with a `Format`: its name, the labels that it can hold, and a function from a `Slice` of the log to
+rows. What a step is worth is computed in `values`, which steps get a label in `choice`, where their text is cut in
+`cuts`; `run` streams a log through them into one file. A new format is added to `formats.FORMATS`.
+"""
+
+from __future__ import annotations
+
+from .formats import FORMATS
+from .options import ExportOptions
+from .run import export
+
+__all__ = ["FORMATS", "ExportOptions", "export"]

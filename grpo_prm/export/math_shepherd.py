@@ -1,0 +1,45 @@
+"""`math-shepherd`: {"input", "label", "task"}, a mark after each step and in the label + or - in its place.
+
+Wang et al., Math-Shepherd (arXiv 2312.08935) and the data published with it. Theirs write `Step 1: ` before a step,
+as their model does; steps of the implicit PRM begin anywhere, so the text is left as the model wrote it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .choice import Choice
+from .cuts import Cuts
+from .form import Format, Made
+from .solutions import Solution, solutions
+
+MARK = "ки"  # the Cyrillic syllable of the published data: one token of the models that were trained on it
+SIGNS = {1.0: "+", 0.0: "-"}
+
+
+def _make(choice: Choice, cuts: Cuts | None) -> Made:
+    """One row for each solution; one whose own text or prompt holds the mark is left out: it would forge a label."""
+    assert cuts is not None
+    found, counts = solutions(choice, cuts)
+    clear = [one for one in found if MARK not in one.prompt and MARK not in "".join(one.texts)]
+    counts["rows_with_mark"] = len(found) - len(clear)
+    counts["steps_written"] = sum(len(one.labels) for one in clear)
+    runs = choice.table["run"].to_list()
+    rows = [
+        {
+            "input": written(one, [MARK] * len(one.texts)),
+            "label": written(one, [SIGNS[label] for label in one.labels]),
+            "task": runs[one.row],
+        }
+        for one in clear
+    ]
+    return Made(rows, Counter(counts))
+
+
+def written(one: Solution, marks: list[str]) -> str:
+    """The prompt, if there is one, then each step with a space and its mark, each on a new line."""
+    steps = (f"{text} {mark}" for text, mark in zip(one.texts, marks, strict=True))
+    return "\n".join([one.prompt, *steps] if one.prompt else steps)
+
+
+FORMAT = Format("math-shepherd", ".jsonl", ("sign", "threshold"), _make)

@@ -1,0 +1,62 @@
+"""What can be asked of an export, and what a format can hold of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..errors import UsageError
+from ..prm import Std
+
+Labels = Literal["mean", "sign", "threshold"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """Which steps get a label, and which label.
+
+    Attributes:
+        labels: `mean`: R(λ) itself, in the unit of the reward. `sign`: whether A(λ) is positive; a step whose A(λ) is 0
+            (SPEC: Tolerance), the root among them, has no sign. `threshold`: whether R(λ) is at least `threshold`.
+            None: `threshold` if one is given, else the first that the format holds.
+        threshold: T of `threshold`, in the unit of the reward.
+        min_members: Least |λ| of a labelled step; 1 labels terminal steps, which say no more than the outcome.
+        min_certainty: Least certainty of a labelled step (`certainty.Certainty`), in [0, 1]; None: any.
+        exclude_zero_variance: Leave out the groups whose rewards are all equal.
+        std: Divisor of the group advantage (`prm.group_advantages`).
+        advantage: `computed` from the rewards, or as `logged`.
+    """
+
+    labels: Labels | None = None
+    threshold: float | None = None
+    min_members: int = 2
+    min_certainty: float | None = None
+    exclude_zero_variance: bool = False
+    std: Std = "sample"
+    advantage: Literal["computed", "logged"] = "computed"
+
+    def settled(self, name: str, held: tuple[Labels, ...]) -> ExportOptions:
+        """The same, with `labels` chosen.
+
+        Args:
+            name: Of the format.
+            held: Labels that it can hold, the default first.
+
+        Raises:
+            UsageError: The format cannot hold these labels, or the options contradict each other.
+        """
+        labels = self.labels or ("threshold" if self.threshold is not None else held[0])
+        if labels not in held:
+            raise UsageError(
+                f"--to {name} holds yes or no for each step, not its mean reward. "
+                "Take --labels sign, or --threshold T for R >= T; spans and tokens hold the mean."
+            )
+        if labels == "threshold" and self.threshold is None:
+            raise UsageError("--labels threshold needs the reward from which a step is good. Give --threshold T.")
+        if labels != "threshold" and self.threshold is not None:
+            raise UsageError(f"--threshold has no meaning with --labels {labels}. Leave one of them out.")
+        if self.min_members < 1:
+            raise UsageError("--min-members must be 1 or more. 2 leaves out the steps of one completion.")
+        if self.min_certainty is not None and not 0 <= self.min_certainty <= 1:
+            raise UsageError("--min-certainty is a share from 0 to 1. 0.95 keeps what a 95 % interval tells apart.")
+        return replace(self, labels=labels)

@@ -1,0 +1,204 @@
+"""From a log to one file of training data, batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from ..ahead import ahead
+from ..atomic import atomic
+from ..errors import InputError, RejectedError, UsageError
+from ..forest import Floats
+from ..measure import Advantages, Options, advantages_of, slices, without_groups_of_one
+from ..prm import zero_variance
+from ..read import ReadOptions, fold
+from ..rollouts import Rollouts
+from ..totals import DISTINCT
+from .choice import choose
+from .cuts import Cutter, counted
+from .form import Format, Made
+from .formats import FORMATS
+from .options import ExportOptions
+from .sinks import sink
+from .values import prm_values
+
+SLICE = 1 << 20  # tokens made into rows at a time
+COUNTS = (
+    *("rows_read", "rows_rejected", "groups_of_one", "groups_zero_variance", "completions_excluded"),
+    *("groups", "completions", "completions_without_label", "steps", "steps_labelled", "steps_out_of_loss"),
+    *("steps_few_members", "steps_uncertain", "steps_without_sign", "labels_good", "labels_neutral", "labels_bad"),
+    *("boundaries_inside", "steps_joined", "rows_repeated", "rows_with_mark", "steps_written", "tokens_labelled"),
+    *("text_units", "text_decoded", "text_prefix", "text_none", "prompts_missing", "rows"),
+)  # docs/export.md says each
+
+
+def export(
+    paths: Sequence[str | Path] | str | Path,
+    out: Path,
+    to: str,
+    options: ExportOptions | None = None,
+    *,
+    reading: ReadOptions | None = None,
+    strict: bool = False,
+) -> dict[str, Any]:
+    """Write the implicit process reward model of a log as training data, whole or not at all.
+
+    Args:
+        paths: Files and folders, or `-`.
+        out: The file.
+        to: Name of a format (`FORMATS`).
+        options: Which steps get a label, and which.
+        reading: How to read the log.
+        strict: Write nothing if a row of the log is rejected.
+
+    Returns:
+        What was read, written and left out: `format`, `labels`, `counts`, `notes` (docs/export.md).
+
+    Raises:
+        InputError: Nothing can be read, or no step gets a label.
+        UsageError: The format cannot hold what is asked for, or the log has not what the format needs.
+        RejectedError: `strict`, and a row was rejected.
+    """
+    if to not in FORMATS:
+        raise UsageError(f"There is no export format {to}. Take one of {', '.join(FORMATS)}.")
+    reading, form = reading or ReadOptions(), FORMATS[to]
+    options = (options or ExportOptions()).settled(to, form.labels)
+    cutter = Cutter(reading.tokenizer)
+    rewards: frozenset[float] = frozenset()
+    job = _Job(form, options, cutter, Path(out), strict)
+    while True:
+        try:
+            counts, notes = fold(paths, reading, partial(_write, job=job, rewards=rewards))
+        except _MoreRewards as more:
+            rewards = more.rewards  # at most twice: one, two, many
+            continue
+        return {"format": to, "labels": options.labels, "counts": {n: counts[n] for n in COUNTS}, "notes": notes}
+
+
+class _MoreRewards(Exception):
+    """The log has other rewards than it seemed to have when its first rows were written."""
+
+    def __init__(self, rewards: frozenset[float]) -> None:
+        super().__init__(rewards)
+        self.rewards = rewards
+
+
+class _Job(NamedTuple):
+    """What is the same for every batch."""
+
+    form: Format
+    options: ExportOptions
+    cutter: Cutter
+    out: Path
+    strict: bool
+
+
+def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) -> tuple[Counter[str], list[str]]:
+    counts: Counter[str] = Counter()
+    notes: dict[str, None] = {}
+    with atomic(job.out) as part, sink(part, job.form.suffix) as add:
+        for batch in ahead(batches):
+            notes |= dict.fromkeys(batch.notes)
+            counts["rows_read"] += batch.counts["rows_read"]
+            counts["rows_rejected"] += len(batch.rejected)
+            table = without_groups_of_one(batch.table)
+            counts["groups_of_one"] += len(batch.table) - len(table)
+            if table.is_empty():
+                continue
+            seen = _with(rewards, table)
+            if _two(seen) != _two(rewards) and counts["rows"] and _intervals(job):
+                raise _MoreRewards(seen)
+            rewards = seen
+            for made in _rows(table, job, _two(rewards)):
+                add(made.rows)
+                counts.update({"rows": len(made.rows)})
+                counts.update(made.counts)
+        _check(counts, job)
+    return counts, list(notes)
+
+
+def _with(rewards: frozenset[float], table: pl.DataFrame) -> frozenset[float]:
+    """The first distinct rewards of the log, three of which are as good as many."""
+    found = table["reward"].drop_nulls().unique().sort()[:DISTINCT].to_list()
+    return frozenset(sorted(rewards | set(found))[:DISTINCT])
+
+
+def _two(rewards: frozenset[float]) -> tuple[float, float] | None:
+    return (min(rewards), max(rewards)) if len(rewards) == 2 else None
+
+
+def _intervals(job: _Job) -> bool:
+    return job.form.interval or job.options.min_certainty is not None
+
+
+def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> Iterator[Made]:
+    """Rows of a batch, some million tokens at a time."""
+    options = job.options
+    given = advantages_of(table, Options(options.std, options.advantage))
+    rewards = None if table["reward"].null_count() else table["reward"].to_numpy()
+    if rewards is None:
+        _check_without_rewards(options)
+    groups = table["group"].rle_id().to_numpy().astype(np.int64)
+    zero = zero_variance(given.used if rewards is None else rewards, groups)
+    counts = Counter(groups_zero_variance=int(zero.sum()))
+    if options.exclude_zero_variance:
+        kept = np.flatnonzero(~zero[groups])
+        counts["completions_excluded"] = len(table) - len(kept)
+        table, given = table[kept], Advantages(given.used[kept], None, given.logged)
+        rewards = None if rewards is None else rewards[kept]
+    yield Made([], counts)
+    for begin, end in slices(table, SLICE):
+        mine = Advantages(given.used[begin:end], None, given.logged)
+        yield _made(table[begin:end], mine, None if rewards is None else rewards[begin:end], job, two)
+
+
+def _check_without_rewards(options: ExportOptions) -> None:
+    """A log of advantages alone says no R(λ)."""
+    if options.labels != "sign" or options.min_certainty is not None:
+        asked = "--min-certainty" if options.labels == "sign" else f"--labels {options.labels}"
+        raise UsageError(
+            f"{asked} needs rewards, and the log has none, or not for every completion. Name them with --reward or "
+            "--columns reward=COLUMN, or take --labels sign, which needs advantages alone."
+        )
+
+
+def _made(
+    table: pl.DataFrame, given: Advantages, rewards: Floats | None, job: _Job, two: tuple[float, float] | None
+) -> Made:
+    values = prm_values(table, given, rewards, two)
+    choice = choose(table, values, job.options, neutral=job.form.neutral)
+    if job.form.text == "none":
+        made = job.form.make(choice, None)
+        return made._replace(counts=choice.counts + made.counts)
+    cuts = job.cutter.cut(table, values, choice.paths)
+    rows = np.unique(choice.paths.row)
+    if job.form.text == "needed" and any(cuts.text[row] is None for row in rows.tolist()):
+        raise UsageError(
+            f"--to {job.form.name} is made of text, and the log has none for some completions. Give the tokenizer that "
+            "their ids can be decoded with (--tokenizer), or take --to tokens."
+        )
+    made = job.form.make(choice, cuts)
+    inside = Counter(boundaries_inside=int(cuts.inside.sum()), prompts_missing=table["prompt"][rows].null_count())
+    return made._replace(counts=choice.counts + made.counts + inside + Counter(counted(cuts.text_from, rows)))
+
+
+def _check(counts: Counter[str], job: _Job) -> None:
+    """Refuse a log that gives no row, and rejected rows where `strict` was asked for."""
+    if job.strict and counts["rows_rejected"]:
+        rows = "1 row was" if counts["rows_rejected"] == 1 else f"{counts['rows_rejected']:,} rows were"
+        raise RejectedError(
+            f"{rows} rejected, so nothing was written. See them with grpo-prm inspect, or leave --strict out."
+        )
+    if not counts["rows"]:
+        raise InputError(
+            f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_out_of_loss']} have no "
+            f"token in the loss, {counts['steps_few_members']} fewer than {job.options.min_members} members, "
+            f"{counts['steps_uncertain']} are too uncertain, {counts['steps_without_sign']} have A = 0. Lower "
+            "--min-members or --min-certainty, or take other labels."
+        )

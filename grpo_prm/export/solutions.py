@@ -1,0 +1,69 @@
+"""A completion as text with labels: what the formats have in common that know text alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .choice import Choice
+from .cuts import Cuts
+from .paths import last_of_row
+
+
+class Solution(NamedTuple):
+    """One completion, up to its last labelled step.
+
+    Attributes:
+        row: Of the table.
+        prompt: Empty where the log has none.
+        texts: Labelled steps; text that has no label of its own stands at the beginning of the next. Put together they
+            are the beginning of the completion.
+        labels: One for each text.
+    """
+
+    row: int
+    prompt: str
+    texts: tuple[str, ...]
+    labels: tuple[float, ...]
+
+
+def solutions(choice: Choice, cuts: Cuts) -> tuple[list[Solution], Counter[str]]:
+    """Put the texts of the labelled steps together.
+
+    Text knows no tokens: of labelled steps that end at the same character (`Cuts.inside`) the last one labels it, and
+    the others are counted in `steps_joined`. One that ends before the first character of its completion is among them.
+    A solution equal to an earlier one of its group, which another member of the same steps gave, is left out and
+    counted in `rows_repeated`: a step is one label, however many completions went through it.
+    """
+    row, label, end = choice.paths.row, choice.label, cuts.end
+    pairs = np.flatnonzero(~np.isnan(label) & (end > 0))
+    last = np.append((row[pairs][1:] != row[pairs][:-1]) | (end[pairs][1:] != end[pairs][:-1]), True)[: len(pairs)]
+    pairs = pairs[last]
+    counts = Counter(steps_joined=int((~np.isnan(label)).sum()) - len(pairs))
+    found, seen = [], set()
+    for one in _in_order(choice, cuts, pairs):
+        key = int(choice.values.groups[one.row]), one[1:]
+        if key not in seen:
+            seen.add(key)
+            found.append(one)
+        else:
+            counts["rows_repeated"] += 1
+    counts["steps_written"] = sum(len(one.labels) for one in found)
+    return found, counts
+
+
+def _in_order(choice: Choice, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:
+    row, end, label = choice.paths.row[pairs], cuts.end[pairs].tolist(), choice.label[pairs].tolist()
+    ends_row = np.flatnonzero(last_of_row(row)) + 1
+    prompts = choice.table["prompt"].to_list()
+    for begin, until in pairwise([0, *ends_row.tolist()]):
+        at = int(row[begin])
+        text = cuts.text[at]
+        assert text is not None
+        ends = end[begin:until]
+        texts = tuple(text[a:b] for a, b in zip([0, *ends], ends, strict=False))
+        yield Solution(at, prompts[at] or "", texts, tuple(label[begin:until]))

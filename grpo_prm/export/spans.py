@@ -1,0 +1,74 @@
+"""`spans`: the native format, one JSON object for each step of each completion, with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from ..forest import Floats
+from .choice import Choice
+from .cuts import Cuts
+from .form import Format, Made, kept
+
+NAMES = ("run", "step", "group", "group_key", "sample", "prompt")
+OWN = ("tokens", "text", "text_from", "tokens_from", "outcome")
+
+
+def _make(choice: Choice, cuts: Cuts | None) -> Made:
+    """One row for each pair of a completion and a step on its path, down to its last labelled step.
+
+    Steps without a label are there too, their label null, so that the texts of a completion's rows put together are the
+    beginning of it. `tokens` are null where the log has none (they would be numbers of pieces).
+    """
+    assert cuts is not None
+    numbers = _numbers(choice)
+    named = [*NAMES, *kept(choice.table, [*numbers, *OWN])]
+    names = choice.table.select(*named, "tokens_from", "reward").to_dicts()
+    opens = (np.cumsum(choice.values.flat.lengths) - choice.values.flat.lengths).tolist()
+    rows, before = [], (-1, 0)  # completion and last character of the pair before
+    for row, end, values in zip(
+        choice.paths.row.tolist(), cuts.end.tolist(), zip(*numbers.values(), strict=True), strict=True
+    ):
+        name, text, mine = names[row], cuts.text[row], dict(zip(numbers, values, strict=True))
+        begin = before[1] if before[0] == row else 0
+        ids = choice.values.flat.tokens[opens[row] + mine["start"] : opens[row] + mine["end"]]
+        rows.append(
+            {key: name[key] for key in named}
+            | mine
+            | {
+                "tokens": None if name["tokens_from"] == "pieces" else ids.tolist(),
+                "text": None if text is None else text[begin:end],
+                "text_from": cuts.text_from[row],
+                "tokens_from": name["tokens_from"],
+                "outcome": name["reward"],
+            }
+        )
+        before = (row, end)
+    return Made(rows, Counter(steps_written=choice.counts["steps_labelled"]))
+
+
+def _numbers(choice: Choice) -> dict[str, list[Any]]:
+    """The fields that are numbers, one value for each pair."""
+    at, values = choice.paths.step, choice.values
+    return {
+        "start": values.forest.start[at].tolist(),
+        "end": values.forest.end[at].tolist(),
+        "loss_tokens": choice.paths.loss.tolist(),
+        "size": values.forest.size[at].tolist(),
+        "k": values.forest.k[at].tolist(),
+        "step_reward": _or_null(values.reward[at]),
+        "low": _or_null(values.sure.low[at]),
+        "high": _or_null(values.sure.high[at]),
+        "certainty": _or_null(values.sure.certainty[at]),
+        "step_advantage": values.advantage[at].tolist(),
+        "label": _or_null(choice.label),
+    }
+
+
+def _or_null(values: Floats) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
+
+
+FORMAT = Format("spans", ".jsonl", ("mean", "sign", "threshold"), _make, text="taken", interval=True)

@@ -1,0 +1,75 @@
+"""`tokens`: parquet, one row for each completion, with lists as long as its tokens: for a token-level reward model."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import polars as pl
+
+from ..errors import UsageError
+from ..forest import Floats, Ints, expand
+from ..tokenize import lists
+from .choice import Choice
+from .cuts import Cuts
+from .form import Format, Made, kept
+from .paths import paths
+
+NAMES = ("run", "step", "group", "group_key", "sample", "prompt", "tokens")
+
+
+def _make(choice: Choice, _cuts: Cuts | None) -> Made:
+    """One row for each completion with a labelled step.
+
+    The numbers of a token are those of its process set, whether it is in the loss or not; its label is null where its
+    step has none, and where the token is out of the loss.
+
+    Raises:
+        UsageError: The log has no token ids.
+    """
+    if (choice.table["tokens_from"] == "pieces").any():
+        raise UsageError(
+            "The log has no token ids, and pieces are the tokens of no model. Give the tokenizer of the model with "
+            "--tokenizer, or take --to spans."
+        )
+    values, lengths = choice.values, choice.values.flat.lengths
+    forest, mask = values.forest, values.flat.mask
+    label = _label_of_tokens(choice)
+    columns = {
+        "step_reward": expand(forest, values.reward),
+        "step_advantage": expand(forest, values.advantage),
+        "low": expand(forest, values.sure.low),
+        "high": expand(forest, values.sure.high),
+        "label": label,
+    }
+    further = kept(choice.table, [*columns, "size", "outcome"])
+    table = choice.table.select(*NAMES, *further).with_columns(
+        lists(np.ones(len(label), bool) if mask is None else mask, lengths, pl.Boolean()).alias("mask"),
+        lists(expand(forest, forest.size).astype(np.int32), lengths, pl.Int32()).alias("size"),
+        *(_floats(column, lengths).alias(name) for name, column in columns.items()),
+        choice.table["reward"].alias("outcome"),
+        choice.table["tokens_from"],
+    )
+    rows = np.unique(choice.paths.row)
+    return Made(table[rows], Counter(tokens_labelled=int((~np.isnan(label)).sum())))
+
+
+def _label_of_tokens(choice: Choice) -> Floats:
+    """The label of every token, NaN where there is none, shape (tokens,)."""
+    values, along = choice.values, choice.paths
+    every = paths(values.forest, None)
+    number = len(values.forest.size)
+    label = np.full(len(every.row), np.nan)
+    # Pairs ascend by (row, step) in both, so those of the choice are found by position.
+    label[np.searchsorted(every.row * number + every.step, along.row * number + along.step)] = choice.label
+    label = np.repeat(label, values.forest.length[every.step])
+    return label if values.flat.mask is None else np.where(values.flat.mask, label, np.nan)
+
+
+def _floats(flat: Floats, lengths: Ints) -> pl.Series:
+    """Lists of float32, null where NaN."""
+    made = lists(flat.astype(np.float32), lengths, pl.Float32())
+    return made.to_frame("made").select(pl.col("made").list.eval(pl.element().fill_nan(None))).to_series()
+
+
+FORMAT = Format("tokens", ".parquet", ("mean", "sign", "threshold"), _make, text="none", interval=True)
