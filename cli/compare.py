@@ -33,19 +33,27 @@ def compare(
         typer.Option(help="Reward to reach. (default: nine tenths of the way to the best that every run reaches)"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the resamples.", min=0)] = 0,
+    venue: Annotated[
+        str, typer.Option(help="Where the figure will stand: column, icml, neurips, iclr, acl, aaai, beamer or web.")
+    ] = "column",
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="pdf, png, svg, pgf. May be given again. (default: pdf,png)", metavar="FORMAT,..."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else on stdout.")] = False,
 ) -> None:
     """Compare overlap, defects, reward and accuracy of runs, paired by training step or prompt."""
     from grpo_prm.compare.comparison import compare as measure
     from grpo_prm.compare.write import comparison_text, write_comparison
 
+    from .options import names
     from .progress import working
 
     with working("comparing"):
         found = measure(folders, level=level, seed=seed)
     out = out or Path(f"{_stem(folders[0])}-{_stem(folders[-1])}.compare")
     with working("writing"):
-        write_comparison(found, out)
+        write_comparison(found, out, venue=venue, formats=names(format) or ("pdf", "png"))
     if json:
         typer.echo(comparison_text(found), nl=False)
     else:
@@ -77,7 +85,8 @@ def _show(found: Comparison, out: Path) -> None:
             window = f"mean of {found.window} steps" if found.window > 1 else "of one step"
             console.print(f"\nSteps to a mean reward of {number(found.level)} ({window}), 95 % range")
             console.print(_table(["", "", ""], reach_rows(found)))
-        console.print(f"\nEvery number is in {printable(str(out))}/comparison.json.")
+        where = printable(str(out))
+        console.print(f"\nEvery number is in {where}/comparison.json, the curves in {where}/figures.")
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> Table:

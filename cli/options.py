@@ -79,7 +79,7 @@ def reader_options(
         tokenizer=tokenizer,
         group_size=group_size,
         drop_uneven=drop_uneven,
-        keep=tuple(name.strip() for given in keep or [] for name in given.split(",") if name.strip()),
+        keep=tuple(names(keep) or ()),
         run=run,
         progress=progress,
     )
@@ -97,3 +97,8 @@ def _mapping(given: list[str]) -> dict[str, str]:
         if mapping.setdefault(ours, theirs) != theirs:
             raise UsageError(f"--columns {ours}: it is given as {mapping[ours]} and as {theirs}. Give it once.")
     return mapping
+
+
+def names(given: list[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between; None where none are."""
+    return [name.strip() for part in given or [] for name in part.split(",") if name.strip()] or None

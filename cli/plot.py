@@ -47,17 +47,13 @@ def plot(
     """
     from grpo_prm.plotting import plot as draw
 
+    from .options import names
     from .progress import working
 
     with working("drawing figures"):
         written = draw(
-            folders, out or folders[0] / "figures", venue=venue, formats=_names(format) or ["pdf", "png"],
-            select=_names(select), group=group,
+            folders, out or folders[0] / "figures", venue=venue, formats=names(format) or ["pdf", "png"],
+            select=names(select), group=group,
         )  # fmt: skip
     for path in written:
         typer.echo(path)
-
-
-def _names(given: list[str] | None) -> list[str] | None:
-    """Names given one by one or with commas between; None where none are."""
-    return [name.strip() for part in given or [] for name in part.split(",") if name.strip()] or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,9 @@ import polars as pl
 from ..baseline import modal_size
 from ..errors import UsageError
 from ..folder import Folder, read_folder
+
+if TYPE_CHECKING:
+    from ..figures import Unit
 
 OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion")  # what `subsamples` holds
 
@@ -61,6 +64,12 @@ class Runs:
     def one_k(self) -> bool:
         """Whether all runs have groups of one modal size."""
         return len({run.k for run in self.runs}) == 1
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted, for an axis."""
+        units = {run.source["unit"] for run in self.runs}
+        return "piece" if units == {"piece"} else "token" if units == {"token"} else "unit"
 
     @property
     def one_unit(self) -> bool:

@@ -1,10 +1,14 @@
-"""A comparison as files: JSON, CSV, LaTeX, in a folder that is written whole."""
+"""A comparison as files: JSON, CSV, LaTeX and the figure, in a folder that is written whole."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..amounts import listed, span
+from ..figures import checked, run_comparison, save_figure
+from ..printable import printable
 from ..write import output_folder
 from .comparison import Comparison, as_json
 from .tables import latex_table
@@ -12,16 +16,42 @@ from .tables import latex_table
 OURS = ("comparison.json", "comparison.csv", "comparison.tex", "figures")
 
 
-def write_comparison(found: Comparison, out: Path) -> None:
-    """Write comparison.json, comparison.csv and comparison.tex.
+def write_comparison(
+    found: Comparison, out: Path, *, venue: str = "column", formats: Iterable[str] = ("pdf", "png")
+) -> None:
+    """Write comparison.json, comparison.csv, comparison.tex, and the figure with its data and caption in `figures/`.
+
+    Args:
+        found: The comparison.
+        out: The folder.
+        venue: Of `figures.VENUES`.
+        formats: Of `figures.FORMATS`.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: The folder cannot be written, or another format or venue.
     """
+    formats = checked(formats)
+    drawn = run_comparison(found.training, unit=found.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
         (folder / "comparison.json").write_text(comparison_text(found), encoding="utf-8")
         found.table.write_csv(folder / "comparison.csv")
         (folder / "comparison.tex").write_text(latex_table(found), encoding="utf-8")
+        caption = _caption(found)
+        save_figure(drawn, found.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption)
+
+
+def _caption(found: Comparison) -> str:
+    """One sentence: what is drawn, and the difference in reward."""
+    first, *others = (run.name for run in found.compared.runs)
+    parts = [
+        f"{row['run']} minus {first} {row['difference']:+.3g} "
+        f"{span(row['difference_low'], row['difference_high'])}".rstrip()
+        for row in found.table.filter(statistic="reward").iter_rows(named=True)
+        if row["difference"] is not None
+    ]
+    apart = f"; mean reward, {', '.join(parts)}" if parts else ""
+    said = f"{listed([first, *others])} over training, with 95 % intervals over the prompts of a step{apart}."
+    return printable(said)
 
 
 def comparison_text(found: Comparison) -> str:

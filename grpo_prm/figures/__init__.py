@@ -34,6 +34,7 @@ __all__ = [
     "VENUES",
     "Unit",
     "advantage_by_position",
+    "checked",
     "contest_by_depth",
     "defects_over_training",
     "group_tree",

@@ -29,13 +29,17 @@ def test_the_page_and_the_folder(two):
     assert "24 training steps in common" in done.stdout and "not about new ones" in done.stdout
     assert "other k" in done.stdout and "pass@4" in done.stdout
     out = two / "a-b.compare"
-    assert {p.name for p in out.iterdir()} >= {"comparison.json", "comparison.csv", "comparison.tex"}
+    assert {p.name for p in out.iterdir()} == {"comparison.json", "comparison.csv", "comparison.tex", "figures"}
+    assert {p.suffix for p in (out / "figures").iterdir()} == {".pdf", ".png", ".csv", ".txt"}
+    caption = (out / "figures" / "run_comparison.txt").read_text()
     kept = json.loads((out / "comparison.json").read_text())
     with (out / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         value = kept["statistics"][row["statistic"]][row["run"]]["mean"]
         assert float(row["mean"]) == value if value is not None else row["mean"] == ""
+    reward = kept["statistics"]["reward"]["b\x1b[31m"]
+    assert f"b\\x1b[31m minus $a_1 {reward['difference']:+.3g} [" in caption and "nan" not in caption
     table = (out / "comparison.tex").read_text()
     assert r"\$a\_1" in table and r"\toprule" in table and "\x1b" not in table
     assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\")} == {3}
@@ -57,4 +61,6 @@ def test_what_is_no_folder_is_said(two):
     assert done.returncode == 3 and "none: not a folder of grpo-prm analyze" in done.stderr and done.stdout == ""
     done = run("compare", "a.prm", cwd=two)
     assert done.returncode == 2 and "holds one run" in done.stderr
+    done = run("compare", "a.prm", "b.prm", "--format", "pdf,doc", cwd=two)
+    assert done.returncode == 2 and "doc" in done.stderr
     assert sorted(p.name for p in two.iterdir()) == ["a.prm", "b.prm"]
