@@ -172,7 +172,11 @@ def test_every_table_is_written_as_it_is(tmp_path):
     analysis = analyze([batch_of(LOG)])
     write_tables(analysis, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json"} == OURS - {"figures"}
+    assert (
+        names
+        == {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json"}
+        == OURS - {"figures", "report.html"}
+    )
     for name in TABLES:
         table = getattr(analysis, name).lazy().collect()
         assert len(table) or name == "baseline"
