@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .printable import printable
-from .wording import amount, interval, listed, number, percent, span
+from .summary_table import span
+from .wording import amount, interval, number, percent
 
 Summaries = Mapping[str, Mapping[str, Any]]
 MADE = {"log": "{unit}s as logged", "tokenizer": "{unit}s made again from text", "pieces": "pieces of text"}
@@ -45,7 +46,7 @@ def _log(name: str, summary: Mapping[str, Any], unit: str) -> str:
     """Size of a log, and where its units come from."""
     counts, k = summary["counts"], summary["counts"]["group_size"]
     size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']}"
-    made = listed([MADE[origin].format(unit=unit) for origin in summary["source"]["tokens_from"].split(", ")])
+    made = _listed([MADE[origin].format(unit=unit) for origin in summary["source"]["tokens_from"].split(", ")])
     return f"{printable(name)}: {amount(counts['groups'], 'group')} of {size}, {made}"
 
 
@@ -85,6 +86,18 @@ def _bands(table: pl.DataFrame) -> str:
     return "brackets and bands are 95 % intervals over prompts" if known else "too few prompts for intervals"
 
 
+def _known(value: Mapping[str, Any] | None, *, share: bool = False, name: str = "{}") -> str:
+    """A mean with its range, or that it is not known; arguments as of `wording.interval`."""
+    if value is None or value[name.format("mean")] is None:
+        return "not known"
+    return interval(dict(value), share=share, name=name)
+
+
+def _listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def _ends(first: int, last: int) -> str:
     return f"{first:,}" if first == last else f"{first:,} to {last:,}"
 
@@ -96,10 +109,10 @@ def _overlap(shown: Shown) -> str:
             ("path_depth", False, "sets per completion"),
             ("intermediate_proportion", True, f"of the {shown.unit}s"),
         )
-        said = listed([f"{interval(found[name], share=share)} {what}" for name, share, what in pairs])
+        said = _listed([f"{_known(found[name], share=share)} {what}" for name, share, what in pairs])
         if beside["path_depth"] is None:
             return f"{said} (no cross-prompt baseline)"
-        dealt = listed([interval(beside[name], share=share) for name, share, _ in pairs])
+        dealt = _listed([_known(beside[name], share=share) for name, share, _ in pairs])
         return f"{said} (groups of different prompts: {dealt})"
 
     return _each(shown, say)
@@ -125,13 +138,13 @@ def _by_statistic(part: pl.DataFrame, order: str, say: Callable[[dict[str, Any],
     for (statistic,), rows in part.sort(order).group_by("statistic", maintain_order=True):
         share = statistic != "path_depth" and statistic != "contest"
         ends = [rows.row(0, named=True), *([rows.row(-1, named=True)] if len(rows) > 1 else [])]
-        said.append(f"{str(statistic).replace('_', ' ')} {listed([say(row, share) for row in ends])}")
+        said.append(f"{str(statistic).replace('_', ' ')} {_listed([say(row, share) for row in ends])}")
     return ", ".join(said)
 
 
 def _by_k(shown: Shown) -> str:
     def say(row: dict[str, Any], share: bool) -> str:
-        return f"{interval(row, share=share)} at k = {row['size']} ({amount(row['groups'], 'group')})"
+        return f"{_known(row, share=share)} at k = {row['size']} ({amount(row['groups'], 'group')})"
 
     most = pl.col("size").max().over("run", "statistic")
     chosen = shown.table.filter(pl.col("size") >= pl.min_horizontal(most, 4))
@@ -144,7 +157,7 @@ def _by_k(shown: Shown) -> str:
 def _by_depth(shown: Shown) -> str:
     def say(row: dict[str, Any], share: bool) -> str:
         where = f"depth {_ends(row['depth'], row['last'])} ({amount(row['n'], 'prompt')})"
-        return f"{interval(row, share=share)} at {where}"
+        return f"{_known(row, share=share)} at {where}"
 
     return (
         f"Contest (0: members of a step agree in sign, 1: a draw) and certain share of intermediate {shown.unit}s by "
@@ -157,7 +170,7 @@ def _by_position(shown: Shown) -> str:
     def say(part: pl.DataFrame) -> str:
         rows = part.sort("first")
         ends = [rows.row(0, named=True), *([rows.row(-1, named=True)] if len(rows) > 1 else [])]
-        medians = listed([f"{number(row['median'])} at {_ends(row['first'], row['last'])}" for row in ends])
+        medians = _listed([f"{number(row['median'])} at {_ends(row['first'], row['last'])}" for row in ends])
         return f"median {medians} ({amount(int(part['steps'].sum()), 'step')})"
 
     return (
@@ -184,9 +197,9 @@ def _defects(shown: Shown) -> str:
         parts = []
         for name in ("suppressed_good", "boosted_bad"):
             value = summary["defects"][name]
-            dealt = "" if value is None else f" (rewards dealt anew: {interval(value, share=True, null=True)})"
-            parts.append(f"{name.replace('_', ' ')} {interval(value, share=True)}{dealt}")
-        return listed(parts)
+            dealt = "" if value is None else f" (rewards dealt anew: {_known(value, share=True, name='null_{}')})"
+            parts.append(f"{name.replace('_', ' ')} {_known(value, share=True)}{dealt}")
+        return _listed(parts)
 
     return (
         f"Share of the {shown.unit}s of above-mean completions that GRPO pushes down (suppressed good) and of those of "
@@ -202,7 +215,7 @@ def _by_size(shown: Shown) -> str:
         if (whole := sums.get(("amplification", 0.0))) is not None:
             shared = part.filter(pl.col("last") > 1, statistic="amplification", p=0.0)["value"].to_numpy().sum()
             values.insert(0, f"amplification {number(whole)}, {percent(shared / whole)} % of it where |λ| > 1")
-        return listed(values)
+        return _listed(values)
 
     return (
         f"What the {shown.unit}s of process sets of each size |λ| add to amplification and update scale if weighted by "
@@ -226,7 +239,7 @@ def _tree(shown: Shown) -> str:
     return (
         f"Process steps of group {printable(head['group_key'])}{where} of {printable(head['run'])} (k = {head['k']}"
         f"{mean}): width by {scale}, height by |λ|, colour by step advantage A, rewards at the right; "
-        f"{amount(len(steps), 'step')}, {listed(marked)}"
+        f"{amount(len(steps), 'step')}, {_listed(marked)}"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .latex import tex
-from .wording import number, percent, span
+from .wording import number, percent
 
 OVERLAP = {
     "path_depth": ("path depth", False),
@@ -17,6 +17,12 @@ OVERLAP = {
 }
 DEALT = {"suppressed_good": "suppressed-good", "boosted_bad": "boosted-bad", "certain_share": "certain share"}
 UPDATES = {"update_scale": "update scale", "update_norm": "update norm", "update_cosine": "update cosine"}
+
+
+def span(low: float | None, high: float | None, *, share: bool = False) -> str:
+    """`[8.5, 13.2]`; nothing where an end is not known."""
+    said = percent if share else number
+    return "" if low is None or high is None else f"[{said(low)}, {said(high)}]"
 
 
 class Row(NamedTuple):

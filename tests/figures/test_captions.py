@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from figures.synthetic import cleared, log
 
-from grpo_prm.captions import captions
+from grpo_prm.captions import _known, _listed, captions
 from grpo_prm.figure_tables import reduced, together
 from grpo_prm.figures import FIGURES
-from grpo_prm.summary_table import latex, rows
-from grpo_prm.wording import amount, interval, listed, number, percent, span
+from grpo_prm.summary_table import latex, rows, span
+from grpo_prm.wording import interval
 
 
 def said(*analyses, **options):
@@ -155,8 +155,7 @@ def test_several_logs_are_blocks_with_their_names():
 
 
 def test_words():
-    assert number(1234.5) == "1,234" and number(0.012345) == "0.0123" and percent(0.00001) == "<0.01"
-    assert percent(0.0) == "0" and percent(0.005) == "0.50" and span(None, 1.0) == "" and span(0.1, 0.2) == "[0.1, 0.2]"
-    assert interval(None) == "not known" == interval({"mean": None, "low": None, "high": None})
-    assert amount(1, "group") == "1 group" and amount(2000, "group") == "2,000 groups"
-    assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
+    assert span(None, 1.0) == "" and span(0.1, 0.2) == "[0.1, 0.2]" and span(0.1, 0.2, share=True) == "[10, 20]"
+    assert _known(None) == "not known" == _known({"mean": None, "low": None, "high": None})
+    assert _known({"mean": 0.5, "low": None, "high": None}, share=True) == "50 %"
+    assert _listed(["a"]) == "a" and _listed(["a", "b"]) == "a and b" and _listed(["a", "b", "c"]) == "a, b and c"
