@@ -70,7 +70,7 @@ def save_figure(
     Returns:
         The files written: figures, CSV, caption.
     """
-    figure, written = _figure_of(drawn), []
+    figure, written = figure_of(drawn), []
     for suffix in formats:
         settings: Any = look(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
         text = _for_tex(figure) if suffix == "pgf" else nullcontext()
@@ -92,7 +92,12 @@ def _tex() -> str | None:
     return next((name for name in TEX if shutil.which(name)), None)
 
 
-def _figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:
+def figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:
+    """The figure of what a function of `figures` returned.
+
+    Raises:
+        ValueError: The axes have been taken out of theirs.
+    """
     if isinstance(drawn, Figure):
         return drawn
     figure = (drawn if isinstance(drawn, Axes) else drawn[0]).get_figure(root=True)

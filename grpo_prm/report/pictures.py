@@ -7,9 +7,12 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from ..figure_tables import figure_tables
+from ..figure_tables.logs import unit_of
 from ..figures import FIGURES
+from ..figures.saving import figure_of
 from ..figures.style import PAPER
 from ..folder import Folder
 
@@ -33,8 +36,8 @@ class Picture(NamedTuple):
 
 def pictures(folder: Folder) -> list[Picture]:
     """Draw every figure of the folder again, as SVG."""
-    tables, unit = figure_tables(folder), folder.summary["source"]["unit"]
-    drawn = {name: _svg(FIGURES[name](table, unit=unit)) for name, table in tables.items() if name in FIGURES}
+    tables, unit = figure_tables(folder), unit_of(folder.summary)
+    drawn = {name: _svg(figure_of(FIGURES[name](table, unit=unit))) for name, table in tables.items()}
     room, sources = BYTES, dict.fromkeys(drawn)
     for name in sorted(drawn, key=lambda name: len(drawn[name])):
         room -= len(drawn[name]) * 4 // 3
@@ -43,7 +46,7 @@ def pictures(folder: Folder) -> list[Picture]:
     return [Picture(name, _caption(folder, name), source) for name, source in sources.items()]
 
 
-def _svg(figure: Any) -> bytes:
+def _svg(figure: Figure) -> bytes:
     file = BytesIO()
     with mpl.rc_context(PAPER):
         figure.savefig(file, format="svg", metadata=_METADATA)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from report.pages import folder_of, log_of, page_of
 
+from grpo_prm.figures import FIGURES
+
 CHECK = Path(__file__).with_name("names.js").read_text(encoding="utf-8")
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
@@ -62,7 +64,7 @@ def test_without_scripts_the_summary_is_there(chain, browser):
     page.goto(chain.resolve().as_uri())
     text = page.locator("main").inner_text()
     assert "suppressed-good" in text and "scripts switched off" in text
-    assert page.locator("#figures img").count() == 4
+    assert page.locator("#figures img").count() == len(FIGURES)
     context.close()
 
 
