@@ -62,6 +62,7 @@ def bpe(tmp_path_factory):
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<end>"])
     path = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
     tokenizer.save(str(path))
     of_bytes = {byte: bytes([byte]) for byte in range(256)}
@@ -215,6 +216,24 @@ def test_without_a_tokenizer_a_step_is_what_its_members_share(folder, bpe, compl
             assert row["text"] == text[begin:cut] and row["text_from"] == "prefix"
             begin = cut
     assert counts["text_prefix"] == len(at) and counts["boundaries_inside"] == 0
+
+
+def test_a_step_without_a_character_is_joined_to_the_next(folder):
+    rows, counts = exported(rows_of(["a", "b"], [[9, 1], [9, 2]]), folder, "stepwise", threshold=0.5)
+    assert [row["completions"] for row in rows] == [["a"], ["b"]]
+    assert [row["labels"] for row in rows] == [[False], [True]] and counts["steps_joined"] == 2
+
+
+def test_special_tokens_are_text(folder, bpe):
+    tokenizer, path, _ = bpe
+    end = tokenizer.token_to_id("<end>")
+    rows, _ = exported(rows_of(["ab", "ab"], [[97, 98, end], [97, 99, end]]), folder, tokenizer=path)
+    assert [row["text"] for row in rows] == ["a", "b<end>", "a", "c<end>"]
+
+
+def test_all_members_share_it_and_not_the_first_and_the_last_alone(folder):
+    rows, _ = exported(rows_of(["xaa", "xb", "xab"], [[9, 1], [9, 2], [9, 3]]), folder)
+    assert [row["text"] for row in rows] == ["x", "aa", "x", "b", "x", "ab"]
 
 
 @settings(max_examples=40)

@@ -288,10 +288,8 @@ def test_certainty_of_a_step_that_leaves_no_doubt(tmp_path):
 
 def test_rewards_that_are_equal_but_for_rounding_are_never_certain(tmp_path):
     rows = [line(tokens=(1 + (n >= 8), 9), reward=0.7 + (n < 8) * 1e-8) for n in range(16)]
-    for more in (
-        [],
-        [line(group="b", tokens=(n, 9), reward=float(n % 2)) for n in range(1, 3)],
-    ):  # two rewards, or four
+    other = [line(group="b", tokens=(n + 1, 9), reward=float(n % 2)) for n in range(16)]
+    for more in ([], other):  # two rewards, or four
         made, counts = exported(tmp_path, rows + more, min_members=1)
         assert {row["certainty"] for row in made if row["group_key"] == "a"} == {0.0}
         assert counts["groups_zero_variance"] == 1
