@@ -101,6 +101,6 @@ def _same(options: dict[str, Any]) -> str:
 
 def _next(summary: dict[str, Any], folder: str) -> Iterator[str]:
     yield f"Every number with its interval is in {folder}/summary.json, every group in {folder}/groups.parquet."
-    yield f"Figures (PDF, PNG and their data as CSV): {folder}/figures."
+    yield f"Figures with data and captions: {folder}/figures. To look around in one page: grpo-prm report {folder}."
     if "pieces" in summary["source"]["tokens_from"]:
         yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."
