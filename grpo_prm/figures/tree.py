@@ -19,12 +19,12 @@ from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, 
 
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
 SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
-SIZE, LINE = 6.0, 6.5  # points of the text in a box, and of a row that has room for it
+SIZE, LINE = 6.0, 7.0  # points of the text in a box, and of a row that has room for it
 LEVELS = 41  # of the bar of colours: with fifty matplotlib makes an image of it
 FONT = "DejaVu Sans"  # its widths are known
 MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
-ROWS = 0.034  # height of a completion as part of the width of a column
-HEIGHTS = (0.45, 1.15)  # least and greatest height of the boxes
+ROWS = 0.042  # height of a completion as part of the width of a column
+HEIGHTS = (0.45, 1.25)  # least and greatest height of the boxes
 REWARDS, GAP = 0.11, 0.02  # width of the column of rewards as part of that of the boxes, and before it
 
 
