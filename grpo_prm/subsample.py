@@ -13,6 +13,9 @@ import numpy as np
 from .forest import Floats, Forest, Ints, Visits
 
 
+ROUNDING = 1e-12
+
+
 class Subsampled(NamedTuple):
     """Expected overlap, one entry per group and size, ordered by group and size.
 
@@ -79,8 +82,13 @@ def subsampled(forest: Forest, seen: Visits, groups: Ints, number: int) -> Subsa
     group, size, *means = (np.concatenate(c) for c in zip(*parts, strict=True)) if parts else [np.zeros(0)] * 5
     order = np.lexsort((size, group))
     return Subsampled(
-        group[order].astype(np.int64), size[order].astype(np.int64), *(np.maximum(mean[order], 0.0) for mean in means)
+        group[order].astype(np.int64), size[order].astype(np.int64), *(_zeroed(mean[order]) for mean in means)
     )
+
+
+def _zeroed(values: Floats) -> Floats:
+    """Rounding made to what it is: two completions have no intermediate set, and nothing is less than none."""
+    return np.where(np.abs(values) < ROUNDING, 0.0, values)
 
 
 def _all_others_within(k: int, m: int) -> Floats:
