@@ -12,7 +12,6 @@ import numpy as np
 
 from .forest import Floats, Forest, Ints, Visits
 
-
 ROUNDING = 1e-12
 
 
