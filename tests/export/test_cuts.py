@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle_sets import process_set
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from grpo_prm.errors import UsageError
 from grpo_prm.export import ExportOptions, export
@@ -222,6 +222,16 @@ def test_a_step_without_a_character_is_joined_to_the_next(folder):
     rows, counts = exported(rows_of(["a", "b"], [[9, 1], [9, 2]]), folder, "stepwise", threshold=0.5)
     assert [row["completions"] for row in rows] == [["a"], ["b"]]
     assert [row["labels"] for row in rows] == [[False], [True]] and counts["steps_joined"] == 2
+
+
+def test_a_decoder_that_takes_text_back_cuts_nothing_twice(folder, bpe):
+    """Such as one that tidies the end of a text: its beginnings are no beginnings of the whole."""
+    odd = Tokenizer.from_file(bpe[1])
+    odd.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(Regex("^ccd$"), "z")])
+    odd.save(str(folder / "odd.json"))
+    ids = [list(text.encode()) for text in ("ccde", "ccdf", "ccg")]
+    rows, _ = exported(rows_of(["", "", ""], ids, with_text=False), folder, tokenizer=str(folder / "odd.json"))
+    assert [row["text"] for row in rows] == ["cc", "", "de", "cc", "", "df", "cc", "g"]
 
 
 def test_special_tokens_are_text(folder, bpe):

@@ -149,6 +149,16 @@ def test_zero_variance_groups_have_no_sign(tmp_path):
     assert counts["labels_neutral"] == 4 and counts["groups_zero_variance"] == 1
 
 
+def test_logged_advantages_of_equal_rewards_are_none(tmp_path):
+    rows = group(0, "a", [1.0] * 4) + group(0, "b", [1.0, 0.0, 0.0, 0.0])
+    for row, advantage in zip(rows, (0.5, -0.5, 0.25, -0.25, 1.5, -0.5, -0.5, -0.5), strict=True):
+        row["advantage"] = advantage
+    made, _ = exported(tmp_path, rows, min_members=1, advantage="logged")
+    found = {(row["group_key"], row["size"], row["text"]): row["step_advantage"] for row in made}
+    assert {value for (key, *_), value in found.items() if key == "a"} == {0.0}
+    assert found["b", 3, "a"] == pytest.approx(0.5 / 3) and found["b", 1, "a"] == 1.5
+
+
 def test_a_batch_is_normalised_whole_though_equal_groups_are_left_out(tmp_path):
     rows = group(0, "a", [1.0] * 4) + group(0, "b", [1.0, 0.0, 0.0, 0.0])
     with_all, _ = exported(tmp_path, rows, std="batch")
