@@ -81,9 +81,11 @@ def _show(found: Comparison, out: Path) -> None:
         console.print("Differences of shares are in points; * where the interval leaves 0 outside.\n")
         for sentence in (found.common.said, ABOUT, *found.notes):
             console.print(printable(sentence))
-        if found.reached and found.level is not None:
-            window = f"mean of {found.window} steps" if found.window > 1 else "of one step"
-            console.print(f"\nSteps to a mean reward of {number(found.level)} ({window}), 95 % range")
+        if found.reach.runs and found.reach.level is not None:
+            window = f"over {found.reach.window} steps" if found.reach.window > 1 else "of a step"
+            console.print(
+                f"\nFirst step with a mean reward {window} of {number(found.reach.level)} [could be, surely is]"
+            )
             console.print(_table(["", "", ""], reach_rows(found)))
         where = printable(str(out))
         console.print(f"\nEvery number is in {where}/comparison.json, the curves in {where}/figures.")

@@ -38,7 +38,8 @@ def plot(
         typer.Option(help="Group of the tree, \\[RUN:]STEP:KEY, one whose text was kept. (default: the worst)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the figures. (default: DIR/figures of the first)")
+        Path | None,
+        typer.Option(help="Folder for the figures. (default: DIR/figures; FIRST-LAST.figures of several)"),
     ] = None,
 ) -> None:
     """Draw the figures of analyses again: for a venue, as other files, or several runs over each other.
@@ -52,8 +53,16 @@ def plot(
 
     with working("drawing figures"):
         written = draw(
-            folders, out or folders[0] / "figures", venue=venue, formats=names(format) or ["pdf", "png"],
+            folders, out or _folder(folders), venue=venue, formats=names(format) or ["pdf", "png"],
             select=names(select), group=group,
         )  # fmt: skip
     for path in written:
         typer.echo(path)
+
+
+def _folder(folders: list[Path]) -> Path:
+    """Of one analysis its own; of several one beside them, since the figures of the first stay those of the first."""
+    if len(folders) == 1:
+        return folders[0] / "figures"
+    first, last = (folder.resolve().name.removesuffix(".prm") for folder in (folders[0], folders[-1]))
+    return Path(f"{first}-{last}.figures")

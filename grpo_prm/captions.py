@@ -83,8 +83,11 @@ def _when(table: pl.DataFrame) -> str:
 
 
 def _bands(table: pl.DataFrame) -> str:
-    known = table["low"].count() > 0
-    return "brackets and bands are 95 % intervals over prompts" if known else "too few prompts for intervals"
+    own = table.filter(pl.col("series") != "chance") if "series" in table.columns else table
+    known = own["low"].count() > 0
+    said = "brackets and bands are 95 % intervals over prompts" if known else "too few prompts for intervals"
+    dealt = "series" in table.columns and table.filter(series="chance")["low"].count() > 0
+    return said + (", the grey band 95 % of the permutations" if dealt else "")
 
 
 def _ends(first: int, last: int) -> str:
@@ -138,7 +141,7 @@ def _by_k(shown: Shown) -> str:
     most = pl.col("size").max().over("run", "statistic")
     chosen = shown.table.filter(pl.col("size") >= pl.min_horizontal(most, 4))
     return (
-        f"Overlap of {shown.unit}s expected with k completions, exact over all subsets of each group; "
+        f"Overlap of {shown.unit}s expected with k completions drawn from each group; "
         f"{_by_run(chosen, lambda part: _by_statistic(part, 'size', say))}; {_bands(shown.table)}"
     )
 

@@ -79,8 +79,9 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
         summaries: Summary of each log by its name.
     """
     lines = [
-        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over prompts; chance is mean and 95 %",
-        "% range with the rewards of each group dealt anew, and for overlap what groups of different prompts give.",
+        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over prompts (of non-trivial trees:",
+        "% Wilson over groups); chance is mean and 95 % range with the rewards of each group dealt anew, and for",
+        "% overlap what groups of different prompts give.",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
         r"metric & value & 95 \% interval & chance \\",

@@ -11,8 +11,8 @@ import polars as pl
 
 from ..statistics import CLUSTER, Sums
 from .difference import COMPARED, RATIOS_COMPARED, Common, common_part, differences
-from .reach import Reached, steps_to_reach
-from .runs import Run, Runs, open_runs
+from .reach import Reach, steps_to_reach
+from .runs import Run, Runs, made_by, open_runs
 
 SCHEMA_VERSION = 1
 ABOUT = "The intervals are about these runs, not about new ones: two seeds of one method may differ by more."
@@ -27,9 +27,7 @@ class Comparison:
         compared: The runs, the first being what the others are compared with.
         common: What of them is compared.
         table: `difference.SCHEMA`.
-        level: Reward to reach, None where there is none.
-        window: Steps of the running mean that must reach it.
-        reached: When each run does.
+        reach: When each run reaches a level of reward.
         training: `run`, `step`, `statistic`, `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
         notes: Sentences about what is not alike in the runs.
     """
@@ -37,9 +35,7 @@ class Comparison:
     compared: Runs
     common: Common
     table: pl.DataFrame
-    level: float | None
-    window: int
-    reached: list[Reached]
+    reach: Reach
     training: pl.DataFrame
     notes: tuple[str, ...]
 
@@ -60,17 +56,15 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
     """
     compared = open_runs(folders)
     common = common_part(compared.runs)
-    reach, window, reached = steps_to_reach(compared.runs, seed, level)
+    reach = steps_to_reach(compared.runs, seed, level)
     table = differences(compared, common, seed)
     return Comparison(
         compared=compared,
         common=common,
         table=table,
-        level=reach,
-        window=window,
-        reached=reached,
+        reach=reach,
         training=pl.concat([_over_time(run, seed) for run in compared.runs]),
-        notes=(_looked_at(table), *_notes(compared, reached)),
+        notes=(_looked_at(table), *_notes(compared, reach)),
     )
 
 
@@ -91,7 +85,7 @@ def _looked_at(table: pl.DataFrame) -> str:
     return f"{count} differences have an interval; of such, one in twenty leaves 0 outside by chance."
 
 
-def _notes(compared: Runs, reached: list[Reached]) -> list[str]:
+def _notes(compared: Runs, reach: Reach) -> list[str]:
     """What is not alike in the runs, and what follows."""
     runs, notes = compared.runs, []
     if not compared.one_k:
@@ -101,8 +95,13 @@ def _notes(compared: Runs, reached: list[Reached]) -> list[str]:
             f"pass@m has m = {compared.m}; what else depends on k has no difference."
         )
     if not compared.one_unit:
-        units = ", ".join(f"{run.name} {run.source['tokens_from']}" for run in runs)
+        units = ", ".join(f"{run.name} {made_by(run.source)}" for run in runs)
         notes.append(f"Units differ ({units}): what counts tokens has no difference.")
+    elif runs[0].source["tokens_from"] == "log":
+        notes.append("Token ids are taken to be of one tokenizer: the logs cannot tell.")
+    if any(run.others for run in runs):
+        sizes = ", ".join(f"{run.name} {run.others}" for run in runs)
+        notes.append(f"Groups of another size than k are left out ({sizes}).")
     for option in ("std", "advantage"):
         if len({run.source["options"][option] for run in runs}) > 1:
             given = ", ".join(f"{run.name} {run.source['options'][option]}" for run in runs)
@@ -113,8 +112,8 @@ def _notes(compared: Runs, reached: list[Reached]) -> list[str]:
         notes.append(f"Runs differ in length ({said} steps): what only one has is left out of the differences.")
     if compared.rewards is None:
         notes.append("Rewards are not two-valued over all runs, so there is no accuracy and no pass@m.")
-    if not reached:
-        notes.append("No steps to reach a level: a run has one step or no rewards, or no run gets better.")
+    if reach.why:
+        notes.append(reach.why)
     return notes
 
 
@@ -143,6 +142,10 @@ def as_json(found: Comparison) -> dict[str, Any]:
             }
             for name in COMPARED
         },
-        "reach": {"level": found.level, "window": found.window, "runs": [asdict(one) for one in found.reached]},
+        "reach": {
+            "level": found.reach.level,
+            "window": found.reach.window,
+            "runs": [asdict(one) for one in found.reach.runs],
+        },
         "notes": [ABOUT, *found.notes],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,7 @@ COMPARED: dict[str, tuple[str, Kind]] = {
     "update_scale_1": ("update scale s(1)", "tree"),
     "update_cosine_1": ("update cosine c(1)", "tree"),
 }
+ROUNDING = 1e-12
 SHARES = {
     *("accuracy", "pass", "intermediate_proportion", "shared_proportion", "non_trivial", "zero_variance"),
     *("suppressed_good", "boosted_bad"),
@@ -84,7 +85,8 @@ def common_part(runs: tuple[Run, ...]) -> Common:
     if len(steps) >= FEW_CLUSTERS:
         said = f"Compared on {span}. The 95 % intervals resample these steps, the same for every run."
         return Common("step", tables, ("step",), steps, said)
-    prompts = set.intersection(*(set(table["prompt_key"]) for table in tables))
+    known = all(run.prompts for run in runs)  # keys such as 0, 1, 2 are no prompts in common
+    prompts = set.intersection(*(set(table["prompt_key"]) for table in tables)) if known else set()
     on = f"on {span}" if steps else "as a whole, since they have no training step in common"
     if len(prompts) >= FEW_CLUSTERS:
         tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
@@ -110,30 +112,50 @@ def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
 
     Returns:
         `SCHEMA`, figure by figure, run by run. `n` counts the clusters that have the figure. The difference is null for
-        the first run, and with a note where the figures are not of one kind: other k, other units.
+        the first run, and with a note where the figures are not of one kind: other k, other units. It has no interval
+        where neither run's resamples differ among themselves, as of shares that are all 0 or 1.
     """
     found = []
     for at, table in enumerate(common.tables):
         sums = Sums(table, common.clusters, RATIOS_COMPARED)
         own = seed if common.by != "none" else seed + at  # independent draws where nothing is paired
-        found.append(sums.resamples(own))
-    names = sums.names
+        found.append((sums.intervals(own), *sums.resamples(own)))
     rows = []
     for name, (_, kind) in COMPARED.items():
-        column, why = names.index(name), _not_comparable(compared, kind)
-        for at, (run, (mean, drawn, clusters)) in enumerate(zip(compared.runs, found, strict=True)):
-            enough = clusters[column] >= FEW_CLUSTERS
-            low, high = percentiles(drawn[:, [column]])[:, 0] if enough else (np.nan, np.nan)
-            base_mean, base_drawn, base_clusters = found[0]
-            apart = [np.nan] * 3
-            if at and not why:
-                enough &= base_clusters[column] >= FEW_CLUSTERS
-                apart[0] = mean[column] - base_mean[column]
-                if enough:
-                    apart[1:] = percentiles(drawn[:, [column]] - base_drawn[:, [column]])[:, 0]
-            values = _nulls(np.array([mean[column], low, high]))
-            rows.append((name, run.name, *values, int(clusters[column]), *_nulls(np.array(apart)), why if at else None))
+        column, why = sums.names.index(name), _not_comparable(compared, kind)
+        base = _Drawn.of(found[0], column)
+        for at, (run, one) in enumerate(zip(compared.runs, found, strict=True)):
+            apart = [None] * 3 if not at or why else _difference(_Drawn.of(one, column), base)
+            rows.append((name, run.name, *one[0][name], *apart, why if at else None))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+class _Drawn(NamedTuple):
+    """A figure of a run, its resamples, and how many clusters have it."""
+
+    mean: float
+    drawn: Floats
+    clusters: int
+
+    @classmethod
+    def of(cls, found: tuple, column: int) -> _Drawn:
+        _, mean, drawn, clusters = found
+        return cls(float(mean[column]), drawn[:, column], int(clusters[column]))
+
+    @property
+    def spread(self) -> bool:
+        """Whether the resamples differ, beyond rounding."""
+        known = self.drawn[~np.isnan(self.drawn)]
+        return len(known) > 0 and float(np.ptp(known)) > ROUNDING
+
+
+def _difference(one: _Drawn, base: _Drawn) -> list[float | None]:
+    """Difference of the figures, and its 95 % range where there is one."""
+    apart = one.mean - base.mean
+    ends = [np.nan, np.nan]
+    if min(one.clusters, base.clusters) >= FEW_CLUSTERS and (one.spread or base.spread):
+        ends = percentiles((one.drawn - base.drawn)[:, None])[:, 0].tolist()
+    return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in (apart, *ends)]
 
 
 def _not_comparable(compared: Runs, kind: Kind) -> str | None:
@@ -143,7 +165,3 @@ def _not_comparable(compared: Runs, kind: Kind) -> str | None:
     if kind == "tree" and not compared.one_k:
         return "other k"
     return None
-
-
-def _nulls(values: Floats) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]

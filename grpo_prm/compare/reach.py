@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import polars as pl
 
+from ..errors import UsageError
 from ..forest import Floats
-from ..interval import FEW_CLUSTERS, RESAMPLES, cluster_sums
+from ..statistics import Sums
 from .runs import Run
 
 WINDOWS = 20  # of a run: the running mean goes over a twentieth of the shortest run's steps
 ON_THE_WAY = 0.9  # of the way from the start to the best that all reach, where no level is asked for
+CLUSTER = ("step", "prompt_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,88 +25,105 @@ class Reached:
     Attributes:
         run: Its name.
         step: First step at which the running mean is at the level, None if it never is.
-        low, high: 95 % range over resamples of the prompts within each step; None where that is `never`, or the run has
-            fewer than 20 prompts.
-        share: Share of the resamples that reach it; None with fewer than 20 prompts.
+        earliest: First step at which the 95 % interval of the running mean comes up to the level; None: never.
+        surely: First step at which the whole interval is at the level or above; None: never.
+        known: Whether there are intervals: twenty prompts in every window.
         last: Last step of the run.
     """
 
     run: str
     step: int | None
-    low: int | None
-    high: int | None
-    share: float | None
+    earliest: int | None
+    surely: int | None
+    known: bool
     last: int
 
 
-def steps_to_reach(
-    runs: tuple[Run, ...], seed: int, level: float | None = None
-) -> tuple[float | None, int, list[Reached]]:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Steps to a level of reward.
+
+    Attributes:
+        level: The reward, None where there is none.
+        window: Steps in the running mean.
+        runs: One for each run that has a course.
+        why: Why there is no level, or which runs are left out.
+    """
+
+    level: float | None
+    window: int
+    runs: list[Reached]
+    why: str | None
+
+
+def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None) -> Reach:
     """First step of each run at which its running mean reward reaches a level.
 
-    The crossing of a noisy curve comes early by nature, so curves of equal windows are compared.
+    The mean goes over the groups of the last steps; its interval resamples their prompts (`statistics.Sums`). The
+    crossing of a noisy curve comes early by nature, so curves of equal windows are compared.
 
     Args:
-        runs: With rewards and two steps or more; others are left out.
+        runs: With rewards and two steps or more; others are left out, and said.
         seed: Of the resamples.
-        level: The reward to reach. None: nine tenths of the way from the highest start to the lowest peak.
+        level: The reward to reach. None: nine tenths of the way from the highest start to the lowest peak, if every run
+            rises beyond its intervals.
 
-    Returns:
-        The level, None where there is none (fewer than two such runs, or no run gets better); steps in a window; and
-        one `Reached` for each run.
+    Raises:
+        UsageError: The level is not a finite number.
     """
+    if level is not None and not isfinite(level):
+        raise UsageError(f"--level {level}: not a reward that can be reached. Give a finite number.")
     usable = [run for run in runs if len(run.steps) > 1 and not run.groups["reward_mean"].null_count()]
-    if len(usable) < 2:
-        return level, 1, []
+    left = [run.name for run in runs if run.name not in {one.name for one in usable}]
+    why = f"Without steps to a reward: {', '.join(left)} (one step, or no rewards)." if left else None
+    if not usable:
+        return Reach(level, 1, [], why)
     window = max(1, round(min(len(run.steps) for run in usable) / WINDOWS))
-    curves = [_curves(run, np.random.default_rng([seed, at])) for at, run in enumerate(usable)]
-    smooth = [_running_mean(np.vstack(curve), window) for curve in curves]
+    curves = [_curve(run, window, seed) for run in usable]
     if level is None:
-        start = max(curve[0, window - 1] for curve in smooth)
-        peak = min(np.nanmax(curve[0]) for curve in smooth)
-        if peak <= start:
-            return None, window, []
-        level = start + ON_THE_WAY * (peak - start)
-    return level, window, [_reached(run, curve, level) for run, curve in zip(usable, smooth, strict=True)]
+        start, peak = max(curve[0, 0] for curve in curves), min(curve[0].max() for curve in curves)
+        flat = [run.name for run, curve in zip(usable, curves, strict=True) if not _rises(curve)]
+        if flat or peak <= start:
+            flat = f"the reward of {', '.join(flat)} does not rise beyond its intervals" if flat else ""
+            return Reach(None, window, [], f"No level to reach: {flat or 'the runs have none in common'}.")
+        level = float(start + ON_THE_WAY * (peak - start))
+    return Reach(level, window, [_reached(*each, window, level) for each in zip(usable, curves, strict=True)], why)
 
 
-def _curves(run: Run, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Mean reward by step, shape (1, steps), and of resamples of the prompts in each, shape (resamples, steps)."""
-    observed, drawn = [], []
-    for _, part in run.groups.filter(pl.col("step").is_not_null()).sort("step").group_by("step", maintain_order=True):
-        prompt = part["prompt_key"].rank("dense").to_numpy()
-        sums = cluster_sums(np.stack([part["reward_mean"].to_numpy(), np.ones(len(part))], axis=1), prompt)
-        times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES)
-        total = times @ sums
-        observed.append(sums[:, 0].sum() / sums[:, 1].sum())
-        drawn.append(total[:, 0] / total[:, 1])
-    return np.array([observed]), np.stack(drawn, axis=1)
+def _curve(run: Run, window: int, seed: int) -> Floats:
+    """Mean, low and high of the reward over every window, shape (3, steps - window + 1); NaN where not known."""
+    groups = run.groups.filter(pl.col("step").is_not_null()).sort("step", maintain_order=True)
+    sums = Sums(groups, CLUSTER, ("reward",), updates=False)
+    step = groups["step"].to_numpy()
+    opens = np.append(np.flatnonzero(np.diff(step, prepend=step[0] - 1)), len(step))
+    found = [
+        sums.intervals(seed, slice(begin, end))["reward"][:3]
+        for begin, end in zip(opens[:-window], opens[window:], strict=True)
+    ]
+    return np.array(found, np.float64).T
 
 
-def _running_mean(curves: Floats, window: int) -> Floats:
-    """Mean of the last `window` steps, NaN where there are fewer."""
-    sums = np.cumsum(np.pad(curves, ((0, 0), (1, 0))), axis=1)
-    found = np.full(curves.shape, np.nan)
-    found[:, window - 1 :] = (sums[:, window:] - sums[:, :-window]) / window
-    return found
+def _rises(curve: Floats) -> bool:
+    """Whether some window lies above the first by their intervals; without intervals, at all."""
+    mean, low, high = curve
+    return bool((low > high[0]).any() if np.isfinite(curve).all() else (mean > mean[0]).any())
 
 
-def _reached(run: Run, curves: Floats, level: float) -> Reached:
-    """When the observed curve, the first, and the resampled ones get there (beyond rounding)."""
-    there = curves >= level - 1e-12 * max(1.0, abs(level))
-    steps = np.array(run.steps, float)
-    first = np.where(there.any(axis=1), steps[there.argmax(axis=1)], np.inf)
-    low, high = np.percentile(first[1:], [2.5, 97.5], method="inverted_cdf")
-    sure = run.groups["prompt_key"].n_unique() >= FEW_CLUSTERS
+def _reached(run: Run, curve: Floats, window: int, level: float) -> Reached:
+    """When the mean and the ends of its interval get there (beyond rounding)."""
+    steps = run.steps[window - 1 :]
+    known = bool(np.isfinite(curve).all())
+
+    def first(values: Floats) -> int | None:
+        there = values >= level - 1e-12 * max(1.0, abs(level))
+        return steps[int(there.argmax())] if there.any() else None
+
+    mean, low, high = curve
     return Reached(
         run=run.name,
-        step=_step(first[0]),
-        low=_step(low) if sure else None,
-        high=_step(high) if sure else None,
-        share=float(np.isfinite(first[1:]).mean()) if sure else None,
-        last=int(steps[-1]),
+        step=first(mean),
+        earliest=first(high) if known else None,
+        surely=first(low) if known else None,
+        known=known,
+        last=steps[-1],
     )
-
-
-def _step(value: float) -> int | None:
-    return int(value) if np.isfinite(value) else None

@@ -29,14 +29,19 @@ class Run:
         folder: Where it comes from.
         source: `source` of its summary.json.
         k: Modal group size.
-        groups: The groups table, with `completions` (k of the group), `top` (completions with the higher of the two
-            rewards of all runs) and `pass` (pass@m, m the smallest modal k); null where rewards are not two-valued.
+        others: Groups of another size, which are left out: what depends on k would differ by them.
+        prompts: Whether the log has prompts, so that a prompt is known again in another run.
+        groups: The groups table of groups of k, with `completions` (k of the group), `top` (completions with the higher
+            of the two rewards of all runs) and `pass` (pass@m, m the smallest modal k); null where rewards are not
+            two-valued.
     """
 
     name: str
     folder: Path
     source: dict[str, Any]
     k: int
+    others: int
+    prompts: bool
     groups: pl.DataFrame
 
     @property
@@ -73,8 +78,14 @@ class Runs:
 
     @property
     def one_unit(self) -> bool:
-        """Whether tokens mean the same in all runs: logged ids, or pieces."""
-        return len({run.source["tokens_from"] for run in self.runs}) == 1
+        """Whether tokens mean the same in all runs: logged ids, pieces, or those of one tokenizer."""
+        return len({made_by(run.source) for run in self.runs}) == 1
+
+
+def made_by(source: dict[str, Any]) -> str:
+    """What units are, in words: `log`, `pieces`, or the tokenizer that made them."""
+    origin = source["tokens_from"]
+    return f"tokenizer {source['options']['tokenizer']}" if origin == "tokenizer" else origin
 
 
 def open_runs(paths: Sequence[str | Path]) -> Runs:
@@ -99,8 +110,11 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
 
 
 def _run(name: str, folder: Folder, run: str) -> Run:
-    groups = folder.groups.filter(run=run)
-    return Run(name, folder.path, folder.summary["source"], modal_size(groups["k"].to_numpy()), groups)
+    every = folder.groups.filter(run=run)
+    k = modal_size(every["k"].to_numpy())
+    groups = every.filter(k=k)
+    prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
+    return Run(name, folder.path, folder.summary["source"], k, len(every) - len(groups), prompts, groups)
 
 
 def _names(found: Sequence[tuple[Folder, str]]) -> list[str]:
@@ -133,7 +147,7 @@ def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, 
     """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
     folder, name = found
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
-    if (groups["k"] != m).any():
+    if run.k != m:
         smaller = folder.subsamples.filter(size=m).select("group", *OVERLAP)
         groups = groups.drop(OVERLAP).join(smaller, on="group", how="left", maintain_order="left")
     if rewards is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..latex import tex
 from .comparison import Comparison
 from .difference import COMPARED, SHARES
@@ -35,14 +37,14 @@ def rows(found: Comparison) -> list[list[str]]:
 
 
 def reach_rows(found: Comparison) -> list[list[str]]:
-    """When each run reaches the level: name, step, 95 % range."""
+    """When each run reaches the level: name, step, and from the first to the sure step by the 95 % interval."""
     made = []
-    for one in found.reached:
+    for one in found.reach.runs:
         step = f"not by step {one.last:,}" if one.step is None else f"step {one.step:,}"
-        span = ""
-        if one.share is not None:
-            low, high = (f"after {one.last:,}" if end is None else f"{end:,}" for end in (one.low, one.high))
-            span = f"[{low}, {high}]"
+        span = "too few prompts for a range"
+        if one.known:
+            ends = (f"after {one.last:,}" if end is None else f"{end:,}" for end in (one.earliest, one.surely))
+            span = f"[{', '.join(ends)}]"
         made.append([one.run, step, span])
     return made
 
@@ -65,7 +67,7 @@ def latex_table(found: Comparison) -> str:
 
 def _maths(cell: str) -> str:
     """Minus signs of numbers as such."""
-    return tex(cell).replace("[-", "[$-$").replace(", -", ", $-$") if cell[:1] != DASH else f"$-${tex(cell[1:])}"
+    return re.sub(r"-(?=[\d.])", "$-$", tex(cell)) if re.match(r"[-+\d]", cell) else tex(cell)
 
 
 def _value(value: float | None, share: bool) -> str:

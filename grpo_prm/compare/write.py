@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..amounts import listed, span
+from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
 from ..printable import printable
 from ..write import output_folder
@@ -31,6 +32,8 @@ def write_comparison(
         UsageError: The folder cannot be written, or another format or venue.
     """
     formats = checked(formats)
+    if (out / "summary.json").exists():
+        raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
     drawn = run_comparison(found.training, unit=found.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
         (folder / "comparison.json").write_text(comparison_text(found), encoding="utf-8")

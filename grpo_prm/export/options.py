@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
 from ..errors import UsageError
@@ -55,6 +56,8 @@ class ExportOptions:
             raise UsageError("--labels threshold needs the reward from which a step is good. Give --threshold T.")
         if labels != "threshold" and self.threshold is not None:
             raise UsageError(f"--threshold has no meaning with --labels {labels}. Leave one of them out.")
+        if self.threshold is not None and not isfinite(self.threshold):
+            raise UsageError(f"--threshold {self.threshold}: not a number to compare with. Give a finite reward.")
         if self.min_members < 1:
             raise UsageError("--min-members must be 1 or more. 2 leaves out the steps of one completion.")
         if self.min_certainty is not None and not 0 <= self.min_certainty <= 1:

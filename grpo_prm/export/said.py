@@ -43,6 +43,8 @@ def sentences(done: dict[str, Any], out: str) -> Iterator[str]:
         f"{out}: {counts['rows']:,} rows from {counts['completions']:,} completions in {counts['groups']:,} groups; of "
         f"{counts['steps']:,} steps of completions {counts['steps_labelled']:,} have a label ({hard or 'R'})."
     )
+    if 0 < counts.get("steps_written", 0) < counts["steps_labelled"]:
+        yield f"The file holds {counts['steps_written']:,} of these labels: what is said twice is written once."
     left = [f"{counts[name]:,} {why}" for name, why in LEFT_OUT.items() if counts.get(name)]
     if left:
         yield f"Steps without a label: {', '.join(left)}."

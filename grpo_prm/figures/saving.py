@@ -57,6 +57,8 @@ def save_figure(
 ) -> list[Path]:
     """Write one figure and, under the same name, its table as CSV and its caption as text.
 
+    Files of the same name in other formats are taken away if they show another table.
+
     Args:
         drawn: A figure, or what a function of `figures` returned.
         table: What it shows.
@@ -70,16 +72,20 @@ def save_figure(
     Returns:
         The files written: figures, CSV, caption.
     """
-    figure, written = figure_of(drawn), []
+    figure, written, data = figure_of(drawn), [], Path(folder, f"{name}.csv")
+    text = table.write_csv()
+    if not data.is_file() or data.read_text(encoding="utf-8") != text:
+        for suffix in FORMATS:
+            Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
     for suffix in formats:
         settings: Any = look(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
-        text = _for_tex(figure) if suffix == "pgf" else nullcontext()
-        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), text:
+        written_so = _for_tex(figure) if suffix == "pgf" else nullcontext()
+        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), written_so:
             figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
         written.append(Path(folder, f"{name}.{suffix}"))
-    with atomic(Path(folder, f"{name}.csv")) as part:
-        table.write_csv(part)
-    written.append(Path(folder, f"{name}.csv"))
+    with atomic(data) as part:
+        part.write_text(text, encoding="utf-8")
+    written.append(data)
     if caption is not None:
         with atomic(Path(folder, f"{name}.txt")) as part:
             part.write_text(f"{caption}\n", encoding="utf-8")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from ..figure_tables import figure_tables
-from ..figure_tables.logs import unit_of
+from ..captions import captions
+from ..figure_tables import reduced, together
 from ..figures import FIGURES
 from ..figures.saving import figure_of
 from ..figures.style import PAPER
@@ -36,14 +36,16 @@ class Picture(NamedTuple):
 
 def pictures(folder: Folder) -> list[Picture]:
     """Draw every figure of the folder again, as SVG."""
-    tables, unit = figure_tables(folder), unit_of(folder.summary)
-    drawn = {name: _svg(figure_of(FIGURES[name](table, unit=unit))) for name, table in tables.items()}
+    logs = together([folder])
+    tables = reduced(logs)
+    said = captions(tables, logs.summaries, logs.unit)  # and not those beside the files: they may be of other figures
+    drawn = {name: _svg(figure_of(FIGURES[name](table, unit=logs.unit))) for name, table in tables.items()}
     room, sources = BYTES, dict.fromkeys(drawn)
     for name in sorted(drawn, key=lambda name: len(drawn[name])):
         room -= len(drawn[name]) * 4 // 3
         if room >= 0:
             sources[name] = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode()}"
-    return [Picture(name, _caption(folder, name), source) for name, source in sources.items()]
+    return [Picture(name, said[name], source) for name, source in sources.items()]
 
 
 def _svg(figure: Figure) -> bytes:
@@ -51,11 +53,3 @@ def _svg(figure: Figure) -> bytes:
     with mpl.rc_context(PAPER):
         figure.savefig(file, format="svg", metadata=_METADATA)
     return file.getvalue()
-
-
-def _caption(folder: Folder, name: str) -> str:
-    """The caption written beside the figure, else its name in words."""
-    beside = folder.path / "figures" / f"{name}.txt"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8", errors="replace").strip()
-    return f"{name[:1].upper()}{name[1:].replace('_', ' ')}."

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -42,6 +43,7 @@ def test_the_page_and_the_folder(two):
     assert f"b\\x1b[31m minus $a_1 {reward['difference']:+.3g} [" in caption and "nan" not in caption
     table = (out / "comparison.tex").read_text()
     assert r"\$a\_1" in table and r"\toprule" in table and "\x1b" not in table
+    assert not re.search(r"(?<!\$)-\d", table.split(r"\midrule")[1])  # every minus sign is one
     assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\")} == {3}
 
 
@@ -63,4 +65,8 @@ def test_what_is_no_folder_is_said(two):
     assert done.returncode == 2 and "holds one run" in done.stderr
     done = run("compare", "a.prm", "b.prm", "--format", "pdf,doc", cwd=two)
     assert done.returncode == 2 and "doc" in done.stderr
+    done = run("compare", "a.prm", "b.prm", "--out", "a.prm", cwd=two)
+    assert done.returncode == 2 and "holds an analysis" in done.stderr
+    done = run("compare", "a.prm", "b.prm", "--level", "nan", cwd=two)
+    assert done.returncode == 2 and "finite" in done.stderr
     assert sorted(p.name for p in two.iterdir()) == ["a.prm", "b.prm"]

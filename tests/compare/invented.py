@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from canonical import batch_of
 from oracle import Log
 from oracle_sets import Row
@@ -28,9 +29,12 @@ def log(
     return made
 
 
-def folder(path: Path, made: Log, **options) -> Path:
-    """What `analyze` writes of a log, without figures."""
-    analysis = analyze([batch_of(made)], **options)
+def folder(path: Path, made: Log, prompts: bool = True, **options) -> Path:
+    """What `analyze` writes of a log, without figures; with a prompt for each key, unless it has none."""
+    batch = batch_of(made)
+    if prompts:
+        batch = batch._replace(table=batch.table.with_columns(prompt="What is " + pl.col("group_key") + "?"))
+    analysis = analyze([batch], **options)
     with output_folder(path) as staging:
         write_tables(analysis, staging)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import combinations
 from statistics import fmean
@@ -67,6 +68,43 @@ def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
     told = row(found, "reward", "other")
     assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
     assert told["n"] == 30
+
+
+def test_keys_are_no_prompts_in_common(tmp_path):
+    """Two logs without prompts whose groups are called 0, 1, 2 are about other things."""
+    made = [log(steps=(1,), prompts=30, same=True, run=n, seed=ord(n)) for n in "ab"]
+    paths = [folder(tmp_path / f"{n}.prm", one, prompts=False) for n, one in zip("ab", made, strict=True)]
+    assert compare(paths).common.by == "none"
+
+
+def test_groups_of_another_size_are_left_out_and_said(tmp_path):
+    made = log(k=4, run="a")
+    uneven = log(k=4, run="b", seed=2) + log(k=2, run="b", seed=3, prompts=1, steps=range(6))
+    found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", uneven)])
+    assert row(found, "reward", "b")["mean"] == pytest.approx(
+        fmean(r.reward for *_, g in uneven if len(g) == 4 for r in g)
+    )
+    assert row(found, "non_trivial", "b")["difference"] is not None
+    assert any("left out (a 0, b 6)" in note for note in found.notes)
+
+
+def test_what_is_alike_to_rounding_does_not_differ_and_what_never_varies_has_no_interval(tmp_path):
+    """Groups of two against groups of four, at two: no intermediate set in either."""
+    one, other = log(k=4), log(k=2, run="b", seed=4)
+    told = row(compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)]), "path_depth", "b")
+    assert (told["mean"], told["difference"], told["difference_low"]) == (0.0, 0.0, None)
+
+
+def test_tokens_of_other_tokenizers_are_other_units(tmp_path):
+    paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab"]
+    for path, name in zip(paths, ("one", "two"), strict=True):
+        summary = json.loads((path / "summary.json").read_text())
+        summary["source"] |= {"tokens_from": "tokenizer"}
+        summary["source"]["options"]["tokenizer"] = name
+        (path / "summary.json").write_text(json.dumps(summary))
+    found = compare(paths)
+    assert row(found, "length", "b")["note"] == "other units"
+    assert any("a tokenizer one, b tokenizer two" in note for note in found.notes)
 
 
 def test_only_prompts_in_common_are_compared(tmp_path):
@@ -183,7 +221,7 @@ def test_without_rewards_or_steps(tmp_path):
     paths = [folder(tmp_path / f"{n}.prm", [(n, *rest) for _, *rest in made]) for n in "ab"]
     found = compare(paths)
     assert row(found, "reward", "b")["mean"] is None and row(found, "path_depth", "b")["difference"] == 0
-    assert found.reached == [] and found.common.steps is None
+    assert found.reach.runs == [] and found.common.steps is None
     assert as_json(found)["runs"][0]["steps"] is None
 
 
@@ -197,8 +235,6 @@ def test_the_figure_has_every_step_of_every_run(tmp_path):
 
 
 def test_json_has_every_figure_and_no_nan(tmp_path):
-    import json
-
     paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab"]
     text = json.loads(json.dumps(as_json(compare(paths)), allow_nan=False))
     assert set(text["statistics"]) == set(COMPARED) and set(COMPARED) >= SHARES
