@@ -12,7 +12,7 @@ import polars as pl
 
 from ..errors import InputError
 from ..folder import Folder
-from ..forest import build_forest
+from ..forest import Visits, build_forest, visits
 from ..rollouts import REWARD_PART, flatten
 from ..step_text import step_texts
 from .cut import cut, fit
@@ -108,10 +108,22 @@ def _tree(
             "parts": _parts(table),
         },
         "steps": {name: steps[name].to_list() for name in _PLACES}
-        | {name: numbers(steps[name], _DIGITS) for name in _VALUES},
+        | {name: numbers(steps[name], _DIGITS) for name in _VALUES}
+        | {"opposed": _opposed(table, steps, visits(forest, flat.mask))},
         "texts": texts.text,
         "ids": _ids(table, steps) if has_ids else None,
     }
+
+
+def _opposed(table: pl.DataFrame, steps: pl.DataFrame, seen: Visits) -> list[int]:
+    """Members of each step whose advantage has the other sign than the step's, with a token of it in the loss.
+
+    Both are 0 where they are within the tolerance (SPEC: Tolerance). Of a step with A < 0 these members hold its
+    suppressed-good tokens, of one with A > 0 its boosted-bad ones.
+    """
+    own, step = (frame.fill_null(0.0).to_numpy() for frame in (table["used"], steps["advantage"]))
+    other = (own[seen.row] * step[seen.step] < 0) & (seen.tokens > 0)
+    return np.bincount(seen.step, other, len(step)).astype(int).tolist()
 
 
 def _parts(table: pl.DataFrame) -> dict[str, list[float | int | None]]:

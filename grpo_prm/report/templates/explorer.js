@@ -19,7 +19,11 @@ function setUpExplorer() {
     radio.addEventListener("change", () => { drawn.scale = radio.value; drawTree(treeOf()); });
   }
   byId("unclipped").addEventListener("change", () => byId("columns").firstChild?.classList.toggle("unclipped", byId("unclipped").checked));
-  byId("panel").addEventListener("keydown", (event) => event.key === "Escape" && drawn.boxes[chosen.process]?.focus());
+  byId("panel").addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "Escape") drawn.boxes[chosen.process]?.focus();
+    else if (event.key === "n" || event.key === "p") follow(treeOf(), event.key === "n" ? 1 : -1);
+  });
   let waiting = 0;
   window.addEventListener("resize", () => {
     clearTimeout(waiting);

@@ -1,6 +1,6 @@
 // All groups: a histogram whose bars select, filters, and a table that is sorted, searched and paged.
 
-const PAGE = 50;
+const PAGE = 25;
 const BARS = 24; // more different mean rewards than this are put in 20 bins of one width
 const view = { bars: new Set(), search: "", which: "all", sort: "suppressed", descending: true, page: 0 };
 
@@ -149,7 +149,7 @@ function tableRow(row) {
   const open = () => {
     choose({ group, process: null, completion: null });
     byId("tree").scrollIntoView();
-    byId("tree").focus({ preventScroll: true });
+    (drawn.boxes[chosen.process] ?? byId("tree")).focus({ preventScroll: true }); // arrows, n and p work at once
   };
   const cells = TABLE.map((one) => {
     if (one.name !== "key") return make("td", { class: one.number ? "n" : null }, one.text(row));

@@ -40,9 +40,7 @@ function shape(tree) {
   for (const some of children) some.sort((a, b) => first[a] - first[b]);
   const members = (n) => Array.from({ length: size[n] }, (_, m) => first[n] + m);
   const mark = (n) => {
-    if (!tokens[n] || !advantage[n]) return null;
-    const other = members(n).some((row) => tree.completions.advantage[row] * advantage[n] < 0);
-    if (!other) return null;
+    if (!tree.steps.opposed[n]) return null;
     return advantage[n] < 0 ? "suppressed good" : "boosted bad";
   };
   // A step without a token in the loss, as a prompt or a tool's answer, gets no advantage, whatever its members have.

@@ -36,7 +36,7 @@ function showPanel(tree) {
 function explain(tree, n) {
   const { marks, members } = shape(tree);
   const good = marks[n] === "suppressed good";
-  const some = members(n).filter((row) => tree.completions.advantage[row] * tree.steps.advantage[n] < 0).length;
+  const some = tree.steps.opposed[n];
   return good
     ? `Suppressed good: ${some} of its ${amount(members(n).length, "member")} ${some === 1 ? "is" : "are"} better than the mean of the group, and GRPO pushes the step down.`
     : `Boosted bad: ${some} of its ${amount(members(n).length, "member")} ${some === 1 ? "is" : "are"} worse than the mean of the group, and GRPO raises the step.`;

@@ -9,6 +9,7 @@ function start() {
   showStep();
   showTable();
   showGroup();
+  if (FIELDS.slice(0, 3).some((field) => location.hash.includes(`${field}=`))) byId("tree").scrollIntoView();
   document.documentElement.dataset.ready = "true";
 }
 
