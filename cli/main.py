@@ -11,9 +11,8 @@ import typer
 from . import analyze, compare, convert, export, inspect, plot, report, reproduce, train, tree
 
 INTERRUPTED = 130
-EXTRAS = dict.fromkeys(
-    ("torch", "transformers", "safetensors", "yaml", "peft"), "train"
-)  # module to the extra that brings it
+EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"), "train")
+EXTRAS["textual"] = "tui"  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,6 +23,8 @@ Examples:
 
     grpo-prm tree rollouts.jsonl --group 120:p0007 --full
 
+    grpo-prm tree rollouts.prm --worst 10 --tui
+
     grpo-prm tree rollouts.prm --worst 1 --json
 """
 
@@ -36,6 +39,9 @@ def tree(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of groups and nothing else.")] = False,
+    tui: Annotated[
+        bool, typer.Option("--tui", help="Walk through the groups with the keyboard; needs \\[tui].")
+    ] = False,
     std: Annotated[
         Literal["sample", "population", "none"], typer.Option(help="Divisor of the group advantage.")
     ] = "sample",
@@ -68,6 +74,9 @@ def tree(
 
     if group and worst:
         raise UsageError("--group and --worst exclude each other. Give one of them.")
+    if tui:
+        _needs_a_terminal(json=json, full=full)
+        from grpo_prm.tree_app import TreeApp  # before the log is read: the extra may be missing
 
     def choose(batches: Iterator[Rollouts]) -> list[pl.DataFrame]:
         return find_groups(batches, group) if group else worst_groups(batches, worst or 1, std, advantage)
@@ -84,9 +93,24 @@ def tree(
     console = Console(markup=False, highlight=False, emoji=False)
     if not trees:
         console.print("No group has a suppressed-good token: no step of an above-mean completion is pushed down.")
+    elif tui:
+        app = TreeApp(trees)
+        app.run()
+        raise typer.Exit(app.return_code or 0)
     for one in trees:
         render(one, console, full=full)
         console.print()
+
+
+def _needs_a_terminal(*, json: bool, full: bool) -> None:
+    from grpo_prm.errors import UsageError
+
+    if json or full:
+        raise UsageError("--tui excludes --json and --full. Give one of them.")
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it draws on the last
+        raise UsageError(
+            "--tui needs a terminal as standard input, output and error. Leave it out, or name the log instead of -."
+        )
 
 
 def _kept(log: str) -> str:

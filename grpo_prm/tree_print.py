@@ -34,19 +34,23 @@ def render(tree: dict[str, Any], console: Console, *, full: bool = False) -> Non
         console: Where to; its width is used.
         full: Show texts whole, with their line breaks.
     """
-    _head(tree, console, full=full)
-    width = max(3, *(len(_cells(step)[3]) for step in tree["steps"]))
+    for line in heading(tree):
+        console.print(line)
+    if tree["prompt"]:
+        console.print(Text("prompt  ", style="bold").append_text(folded(tree["prompt"], full=full)))
+    console.print()
+    width = max(3, *(len(cells(step)[3]) for step in tree["steps"]))
     left = f"{'|λ|':>4} {'R':>7} {'A':>7} {tree['unit'] + 's':>{max(width, 6)}}  "
     console.print(Text(left.rstrip(), style="bold"))
     last = _last_children(tree["steps"])
     for n, step in enumerate(tree["steps"]):
-        size, reward, advantage, length = _cells(step)
+        size, reward, advantage, length = cells(step)
         numbers = Text(f"{size:>4} {reward:>7} ")
         numbers.append(f"{advantage:>7}", style=SIGNS[step["sign"]])
         numbers.append(f" {length:>{max(width, 6)}}  ")
         opening, going_on = _guides(tree["steps"], last, n)
         room = max(20, console.width - len(left) - len(opening))
-        lines = _label(step, full=full).wrap(console, room, overflow="fold")
+        lines = label(step, full=full).wrap(console, room, overflow="fold")
         for i, line in enumerate(lines or [Text()]):
             row = numbers.copy() if i == 0 else Text(" " * len(left))
             row.append(opening if i == 0 else going_on, style="dim").append_text(line)
@@ -55,29 +59,27 @@ def render(tree: dict[str, Any], console: Console, *, full: bool = False) -> Non
     console.print(Text(LEGEND, style="dim"))
 
 
-def _head(tree: dict[str, Any], console: Console, *, full: bool) -> None:
+def heading(tree: dict[str, Any]) -> list[Text]:
+    """What a group is, in two or three lines: its name, its rewards, and where units and text come from."""
     step = "" if tree["step"] is None else f" step {tree['step']},"
     head = Text(f"{printable(tree['run'])},{step} group {printable(tree['group_key'])}", style="bold")
     rewards = "no rewards"
     if tree["reward_mean"] is not None:
         rewards = f"mean reward {tree['reward_mean']:.4g}, standard deviation {tree['reward_std'] or 0:.4g}"
     head.append(f": {tree['k']} completions, {rewards}", style="not bold")
-    console.print(head)
+    lines = [head]
     if tree["zero_variance"]:
-        console.print(Text("All rewards are equal: this group trains nothing."))
+        lines.append(Text("All rewards are equal: this group trains nothing."))
     elif tree["suppressed_good_tokens"] is not None:
         share = f"{tree['suppressed_good_tokens']} of {tree['good_tokens']} {tree['unit']}s"
         how = "logged advantages" if tree["advantage_from"] == "logged" else "advantages computed from the rewards"
-        console.print(Text(f"Suppressed good: {share} of above-mean completions ({how})."))
+        lines.append(Text(f"Suppressed good: {share} of above-mean completions ({how})."))
     origin = {"log": "logged ids", "tokenizer": "made again from the text", "pieces": "pieces of the text"}
-    console.print(Text(f"Units: {origin[tree['tokens_from']]}. Text: {WAYS[tree['text_from']]}."))
-    if tree["prompt"]:
-        prompt = Text("prompt  ", style="bold")
-        console.print(prompt.append_text(_folded(tree["prompt"], full=full)))
-    console.print()
+    return [*lines, Text(f"Units: {origin[tree['tokens_from']]}. Text: {WAYS[tree['text_from']]}.")]
 
 
-def _cells(step: dict[str, Any]) -> tuple[str, str, str, str]:
+def cells(step: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Size, step reward, step advantage and length of a process step, as they are printed."""
     reward = "-" if step["reward"] is None else f"{step['reward']:.3f}"
     advantage = "-" if step["advantage"] is None else f"{step['advantage'] if step['sign'] else 0.0:+.3f}"
     if step["sign"] == 0:
@@ -85,26 +87,35 @@ def _cells(step: dict[str, Any]) -> tuple[str, str, str, str]:
     return str(step["size"]), reward, advantage, str(step["end"] - step["start"])
 
 
-def _label(step: dict[str, Any], *, full: bool) -> Text:
+def label(step: dict[str, Any], *, full: bool) -> Text:
+    """The text of a process step and its marks."""
+    return step_text(step, full=full).append_text(marks(step))
+
+
+def step_text(step: dict[str, Any], *, full: bool) -> Text:
+    """The text of a process step, its ids where the log has no text, or why there is nothing to show."""
     if step["start"] == step["end"]:
-        label = Text("(nothing is shared by all)" if step["size"] > 1 else "(empty)", style="dim italic")
-    elif step["text"] is None:
-        label = _folded(" ".join(map(str, step["ids"])), full=full)
-    elif not step["text"]:
-        label = Text("(no text of its own)", style="dim italic")
-    else:
-        label = _folded(step["text"], full=full)
-    if step["loss_tokens"] < step["size"] * (step["end"] - step["start"]):
-        label.append(f" [{step['loss_tokens']} of {step['size'] * (step['end'] - step['start'])} in the loss]", "dim")
+        return Text("(nothing is shared by all)" if step["size"] > 1 else "(empty)", style="dim italic")
+    if step["text"] is None:
+        return folded(" ".join(map(str, step["ids"])), full=full)
+    return folded(step["text"], full=full) if step["text"] else Text("(no text of its own)", style="dim italic")
+
+
+def marks(step: dict[str, Any]) -> Text:
+    """What is special about a process step: tokens outside the loss, suppressed good, boosted bad, who ends here."""
+    found = Text()
+    total = step["size"] * (step["end"] - step["start"])
+    if step["loss_tokens"] < total:
+        found.append(f" [{step['loss_tokens']} of {total} in the loss]", "dim")
     for name, style in (("suppressed_good", "bold magenta"), ("boosted_bad", "magenta")):
         if step[f"{name}_tokens"]:
-            label.append(f" ◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']}", style)
-    for text, sign in _markers(step["ends"]):
-        label.append(f" ■ {text}", SIGNS[sign])
-    return label
+            found.append(f" ◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']}", style)
+    for text, sign in markers(step["ends"]):
+        found.append(f" ■ {text}", SIGNS[sign])
+    return found
 
 
-def _folded(text: str, *, full: bool) -> Text:
+def folded(text: str, *, full: bool) -> Text:
     """Show a text whole, or its two ends and how many characters lie between."""
     if full:
         return Text(printable(text.expandtabs(4), newline="\n"))
@@ -117,8 +128,8 @@ def _folded(text: str, *, full: bool) -> Text:
     return shown.append(printable(text[-end:]))
 
 
-def _markers(ends: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """Completions that end in one place, those of one reward together."""
+def markers(ends: list[dict[str, Any]], most: int = 6) -> list[tuple[str, int]]:
+    """Completions by number and reward, those of one reward together and `most` of them named; the sign of each."""
     alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for end in ends:
         value = "" if end["reward"] is None else f" reward {end['reward']:.4g}"
@@ -127,8 +138,8 @@ def _markers(ends: list[dict[str, Any]]) -> list[tuple[str, int]]:
         alike[value + cut, sign].append(end["sample"])
     found = []
     for (value, sign), samples in alike.items():
-        more = f" and {len(samples) - 6} more" if len(samples) > 6 else ""
-        found.append((" ".join(f"#{i}" for i in samples[:6]) + more + value, sign))
+        more = f" and {len(samples) - most} more" if len(samples) > most else ""
+        found.append((" ".join(f"#{i}" for i in samples[:most]) + more + value, sign))
     return found
 
 
