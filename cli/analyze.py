@@ -74,7 +74,7 @@ def analyze(
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
-        show_summary(analysis.summary, str(out), prompts_behind(analysis.samples))
+        show_summary(analysis.summary, str(out), prompts_behind(analysis.samples), figures=figures)
     if strict and (rejected := analysis.summary["counts"]["rejected"]):
         rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
         raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")

@@ -20,7 +20,11 @@ PROMPT = 60  # characters of a prompt
 
 
 def show_summary(
-    summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str] | None = None
+    summary: dict[str, Any],
+    folder: str,
+    prompts: Mapping[tuple[str, int | None, str], str] | None = None,
+    *,
+    figures: bool = True,
 ) -> None:
     """Print the page on stdout.
 
@@ -28,13 +32,14 @@ def show_summary(
         summary: The content of summary.json.
         folder: The folder of the analysis, for what to do next.
         prompts: Of groups (run, step, group_key) whose key says nothing to a reader.
+        figures: Whether there are any in the folder.
     """
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
         for title, body in (
             *sections(summary),
             ("Worst groups", _worst(summary, shlex.quote(folder), prompts or {})),
-            ("Next", _next(summary, folder)),
+            ("Next", _next(summary, folder, figures=figures)),
         ):
             console.print(Text(title, style="bold"))
             for part in body:
@@ -99,8 +104,11 @@ def _same(options: dict[str, Any]) -> str:
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
-def _next(summary: dict[str, Any], folder: str) -> Iterator[str]:
+def _next(summary: dict[str, Any], folder: str, *, figures: bool) -> Iterator[str]:
     yield f"Every number with its interval is in {folder}/summary.json, every group in {folder}/groups.parquet."
-    yield f"Figures with data and captions: {folder}/figures. To look around in one page: grpo-prm report {folder}."
+    if figures:
+        yield f"Figures with data and captions: {folder}/figures."
+    yield "One page to look around in:"
+    yield Command(f"grpo-prm report {shlex.quote(folder)}")
     if "pieces" in summary["source"]["tokens_from"]:
         yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -43,11 +43,13 @@ def tree(
         bool, typer.Option("--tui", help="Walk through the groups with the keyboard; needs \\[tui].")
     ] = False,
     std: Annotated[
-        Literal["sample", "population", "none"], typer.Option(help="Divisor of the group advantage.")
-    ] = "sample",
+        Literal["sample", "population", "none"] | None,
+        typer.Option(help="Divisor of the group advantage. (default: sample, or as the folder was analysed)"),
+    ] = None,
     advantage: Annotated[
-        Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
-    ] = "computed",
+        Literal["computed", "logged"] | None,
+        typer.Option(help="From the rewards, or as logged. (default: computed, or as the folder was analysed)"),
+    ] = None,
     format: Format = None,
     columns: Columns = None,
     reward: Reward = None,
@@ -78,8 +80,23 @@ def tree(
         _needs_a_terminal(json=json, full=full)
         from grpo_prm.tree_app import TreeApp  # before the log is read: the extra may be missing
 
+    done = _analysed_with(logs)
+    std, advantage = std or done.get("std", "sample"), advantage or done.get("advantage", "computed")
+    tokenizer = tokenizer or done.get("tokenizer")
+    if std == "batch":
+        typer.echo("The folder was analysed with --std batch, which one group cannot show: A is with sample.", err=True)
+        std = "sample"
+
     def choose(batches: Iterator[Rollouts]) -> list[pl.DataFrame]:
-        return find_groups(batches, group) if group else worst_groups(batches, worst or 1, std, advantage)
+        if not group:
+            return worst_groups(batches, worst or 1, std, advantage)
+        try:
+            return find_groups(batches, group)
+        except UsageError as error:
+            if not done:
+                raise
+            kept = "A folder keeps the text of its worst, best and some random groups: for others name the log itself."
+            raise UsageError(f"{error} {kept}") from None
 
     with progress_bar("reading") as progress:
         reading = reader_options(
@@ -111,6 +128,13 @@ def _needs_a_terminal(*, json: bool, full: bool) -> None:
         raise UsageError(
             "--tui needs a terminal as standard input, output and error. Leave it out, or name the log instead of -."
         )
+
+
+def _analysed_with(logs: list[str]) -> dict[str, Any]:
+    """Options of the analysis, where one folder of `analyze` is given."""
+    from grpo_prm.folder import read_summary
+
+    return read_summary(Path(logs[0]))["source"]["options"] if len(logs) == 1 and _kept(logs[0]) != logs[0] else {}
 
 
 def _kept(log: str) -> str:

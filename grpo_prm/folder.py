@@ -47,7 +47,7 @@ def read_folder(path: str | Path) -> Folder:
         InputError: It is not such a folder, a file of it is missing or cannot be read, or another version wrote it.
     """
     path = Path(path)
-    summary = _summary(path)
+    summary = read_summary(path)
     if missing := [name for name in TABLES if not (path / f"{name}.parquet").is_file()]:
         raise InputError(f"{path}: {missing[0]}.parquet is missing. Write the folder again with grpo-prm analyze.")
     try:
@@ -63,7 +63,8 @@ def read_folder(path: str | Path) -> Folder:
     )
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read summary.json of a folder; errors as of `read_folder`."""
     file = path / "summary.json"
     if not file.is_file():
         raise InputError(f"{path}: not a folder of grpo-prm analyze. Analyse the log first: grpo-prm analyze LOG.")

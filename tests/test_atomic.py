@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from grpo_prm.atomic import UMASK, atomic
+from grpo_prm.errors import UsageError
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -72,3 +73,11 @@ def test_to_ask_for_the_umask_leaves_it_as_it_was():
     code = "import os; os.umask(0o027); from grpo_prm.atomic import UMASK; print(UMASK, os.umask(0))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(0o027)] * 2
+
+
+@pytest.mark.parametrize("place", ["file/out.json", "/proc/nothing/out.json"])
+def test_where_no_file_can_be_made_that_is_said(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match=r"out\.json: cannot be written"), atomic(tmp_path / place):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -72,3 +72,27 @@ def test_help_imports_nothing_heavy():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "polars", "numpy", "matplotlib"} & set(loaded)
+
+
+def test_a_folder_is_shown_as_it_was_analysed(log, tmp_path):
+    out = tmp_path / "log.prm"
+    command = [
+        sys.executable,
+        "-m",
+        "grpo_prm",
+        "analyze",
+        str(log),
+        "--std",
+        "none",
+        "--no-figures",
+        "--out",
+        str(out),
+    ]
+    subprocess.run(command, check=True, capture_output=True, env={"PATH": ""})
+    (group,) = json.loads(run(out, "--group", "3:p7", "--json").stdout)
+    assert sorted({round(end["advantage"], 9) for step in group["steps"] for end in step["ends"]}) == [-0.25, 0.75]
+    (sample,) = json.loads(run(out, "--group", "3:p7", "--json", "--std", "sample").stdout)
+    assert max(end["advantage"] for step in sample["steps"] for end in step["ends"]) == pytest.approx(1.5, abs=1e-3)
+    done = run(out, "--group", "3:p8")
+    assert done.returncode == 2 and "for others name the log itself" in done.stderr
+    assert "name the log itself" not in run(log, "--group", "3:p8").stderr

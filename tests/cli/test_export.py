@@ -39,6 +39,8 @@ def test_json_from_standard_input(tmp_path):
     [
         (["--to", "stepwise", "--labels", "mean"], 2, "yes or no for each step"),
         (["--to", "csv"], 2, "csv"),
+        (["--to", "spans", "--threshold", "nan"], 2, "Give a finite reward"),
+        (["--to", "spans", "--out", "log.jsonl/x.jsonl"], 2, "cannot be written"),
         (["--to", "spans", "--out", "x.parquet"], 2, "writes a .jsonl file"),
         (["--to", "spans", "--out", "log.jsonl"], 2, "is the log itself"),
         (["--to", "spans", "--min-members", "9"], 3, "No step gets a label"),

@@ -108,3 +108,12 @@ def test_pgf_of_a_hostile_log_compiles(tmp_path):
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_picture_of_other_data_does_not_stay_beside_new_data(tables, tmp_path):
+    table = tables["overlap_by_k"]
+    save({"overlap_by_k": table}, tmp_path, ["png"])
+    save({"overlap_by_k": table}, tmp_path, ["svg"])  # the same data: both stay
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".csv"}
+    save({"overlap_by_k": table.head(len(table) - 1)}, tmp_path, ["pdf"])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".csv"}
