@@ -178,7 +178,7 @@ def test_q_quits_without_an_error():
 
 
 def test_tab_leads_to_the_pane_which_then_scrolls():
-    tree = group(BAD, [1, 0, 0, 1], ["\n".join(map(str, range(300)))] * 4)
+    tree = group(BAD, [1, 0, 0, 1], ["\n" * 300 + a + "\n" * 300 + b for a, b in ("ax", "ay", "az", "bc")])
 
     def place(app):
         return app.focused.id, app.query_one("#pane").scroll_offset.y
@@ -200,6 +200,9 @@ def test_hostile_text_is_shown_as_text(size):
         text + " é" for text in [*expected[:5], *shown, expected[5]]
     ]
     assert "[i]p[/q]\\x9b" in pane
+    assert lines == walk([tree, tree], "n", look=labels)[0]
+    shared = group([[1, 2], [1, 3]], [1, 0], ["[b]a", "[b]c"])
+    assert walk([shared], look=labels)[0][0].endswith("  [b]")
     picture, pane, app = walk([tree], *["down"] * 8, size=size)
     assert "[red]r, step 3, group [b]k\\x1b" in picture and "[link=https://e.org]l é" in pane
     assert "[@click=app.quit]go[/] é" in picture and app.return_code is None
