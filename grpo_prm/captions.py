@@ -153,7 +153,7 @@ def _by_depth(shown: Shown) -> str:
 
     return (
         f"Contest (0: members of a step agree in sign, 1: a draw) and certain share of intermediate {shown.unit}s by "
-        f"the number of steps above theirs; {_by_run(shown.table, lambda part: _by_statistic(part, 'depth', say))}; "
+        f"the number of branchings above; {_by_run(shown.table, lambda part: _by_statistic(part, 'depth', say))}; "
         f"{_bands(shown.table)}"
     )
 

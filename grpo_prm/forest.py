@@ -199,13 +199,13 @@ def members(forest: Forest) -> tuple[Ints, Ints]:
 
 
 def depths(forest: Forest) -> Ints:
-    """Steps above each step that are not empty (SPEC: empty steps are counted nowhere), shape (steps,)."""
+    """Branchings above each step: 0 at a root, which may be empty and still branches, shape (steps,)."""
     depth, step = np.zeros(len(forest.parent), np.int64), np.arange(len(forest.parent))
     above = forest.parent
     while len(step):  # once for each level of the deepest tree
         below = above >= 0
         step, above = step[below], above[below]
-        depth[step] += forest.length[above] > 0
+        depth[step] += 1
         above = forest.parent[above]
     return depth
 

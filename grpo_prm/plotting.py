@@ -80,4 +80,4 @@ def folder_names(folders: Sequence[str | Path]) -> list[str]:
         names = ["/".join(path.parts[-parts:]).removesuffix(".prm") for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [str(folder) for folder in folders]
+    return [str(path) for path in paths]

@@ -73,11 +73,11 @@ def test_many_completions_do_not_overflow():
 
 
 @given(forests(min_k=1))
-def test_depth_is_the_number_of_steps_above_that_hold_a_token(batch):
+def test_depth_is_the_number_of_branchings_above(batch):
     tokens, lengths, groups, _ = flatten(batch)
     forest = build_forest(tokens, lengths, groups)
     for n, depth in enumerate(depths(forest)):
         above, count = forest.parent[n], 0
         while above >= 0:
-            above, count = forest.parent[above], count + int(forest.length[above] > 0)
+            above, count = forest.parent[above], count + 1
         assert count == depth

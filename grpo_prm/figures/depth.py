@@ -59,7 +59,7 @@ def contest_by_depth(
                 _draw(panel, part.filter(run=run).sort("depth"), run, runs)
             _set_depths(panel, part)
             panel.set_title(title)
-            panel.set_xlabel("steps above it")
+            panel.set_xlabel("branchings above")
             if statistic == "certain_share":
                 percent(panel.yaxis)
         panels[0].set_ylabel(f"of intermediate {unit}s")

@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
@@ -70,7 +71,10 @@ def canvas(
         return
     chosen = venue_of(venue)
     with mpl.rc_context(venues.look(chosen)):
-        yield new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)[1]
+        figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)
+        yield panels
+        for text in figure.findobj(Text):
+            text.set_linespacing(chosen.leading)
 
 
 def new_axes(

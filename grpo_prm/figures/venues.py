@@ -26,6 +26,7 @@ class Venue:
         small: Points of ticks and legends.
         font: A font that comes with matplotlib.
         breadth: Mean width of its characters over that of DejaVu Sans.
+        leading: From line to line, in heights of a line as matplotlib measures it: those of STIX are tall.
     """
 
     width: float
@@ -33,6 +34,7 @@ class Venue:
     small: float
     font: str
     breadth: float = 1.0
+    leading: float = 1.2
 
     @property
     def scale(self) -> float:
@@ -46,7 +48,7 @@ class Venue:
 
 
 COLUMN = Venue(3.25, 7, 6.5, "DejaVu Sans")
-_TIMES: Any = {"font": "STIXGeneral", "breadth": 0.8}
+_TIMES: Any = {"font": "STIXGeneral", "breadth": 0.8, "leading": 0.95}
 VENUES: dict[str, Venue] = {
     "column": COLUMN,
     "icml": Venue(3.25, 8, 7, **_TIMES),  # icml2025.sty: columns of 3.25 in, captions of 9 pt
