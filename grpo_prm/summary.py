@@ -104,6 +104,7 @@ def _counts(groups: pl.DataFrame, totals: Totals, rejected: int) -> dict[str, An
         "groups_of_one": counts["groups_of_one"],
         "groups_uneven": counts["groups_uneven"],
         "groups_split": counts["groups_split"],
+        "groups_prompts_differ": counts["groups_prompts_differ"],
         "groups_zero_variance": int(groups["zero_variance"].sum()),
         "groups_k3": int((sizes >= 3).sum()),
         "duplicates": int(groups["duplicates"].sum()),

@@ -29,6 +29,12 @@ MADE = {
 }
 
 
+DIFFER = (
+    "of members that read different prompts: what they share was not generated after the same prefix, so process "
+    "sets, step rewards and advantages of these groups are not those of the theory."
+)
+
+
 class Rows(NamedTuple):
     """A small table among sentences.
 
@@ -73,6 +79,8 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
         f"{amount(counts['groups_zero_variance'], 'group')} ({share} %) of equal rewards, which teach nothing; "
         f"{amount(counts['duplicates'], 'completion')} equal to an earlier one of the group."
     )
+    if counts.get("groups_prompts_differ"):
+        yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:
         yield (
             f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "

@@ -87,8 +87,19 @@ def into_groups(
     group = memory.next_group + np.repeat(np.arange(len(k)), k)
     memory.next_group += len(k)
     rows = rows.with_columns(pl.Series("group", group, pl.Int64()))
-    counts = Counter(groups_uneven=int(uneven.sum()), groups_split=int((cut.draws > 1).sum()))
+    counts = Counter(
+        groups_uneven=int(uneven.sum()), groups_split=int((cut.draws > 1).sum()), groups_prompts_differ=_differ(rows)
+    )
     return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
+
+
+def _differ(rows: pl.DataFrame) -> int:
+    """Groups whose members read different prompts, by their text or by the ids before the first one in the loss."""
+    of_one = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", "_asked") if name in rows.columns]
+    if not of_one or rows.is_empty():
+        return 0
+    same = pl.col("group") == pl.col("group").shift(1)
+    return rows.filter(same & pl.any_horizontal(of_one))["group"].n_unique()
 
 
 def reject(rows: pl.DataFrame, sources: Sequence[Source], field: str, reason: str) -> pl.DataFrame:

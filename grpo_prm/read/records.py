@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
@@ -77,6 +78,8 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     types |= {"key" if c == "group" else c: t for c, t in mapped.items() if c in plan.paths}
     if "completion" in plan.paths and "tokens" not in plan.paths:
         types["_spans"] = pl.List(pl.Int32())  # lengths of the pieces of a chat, in and out of the loss by turns
+    if plan.labels:
+        types["_asked"] = pl.Int64()  # hash of the prompt's ids
     if plan.parts:
         types["reward"] = pl.Float64()
         types |= {REWARD_PART + part: pl.Float64() for part in plan.parts}
@@ -253,8 +256,10 @@ def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
 
 
 def _without_prompt(row: dict[str, Any]) -> None:
-    """Leave out the tokens before the first one in the loss."""
+    """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
     opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
+    asked = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
+    row["_asked"] = int.from_bytes(asked, "little", signed=True)
     row.update({name: row[name][opens:] for name in LISTS if name in row})
 
 

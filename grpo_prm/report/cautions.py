@@ -12,6 +12,7 @@ import polars as pl
 
 from ..amounts import amount, percent
 from ..folder import Folder
+from ..wording import DIFFER
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence
@@ -126,6 +127,8 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
             f"{amount(counts['groups_split'], 'group')} came of prompts drawn more than once in a step; which rows "
             "belong together was told from their order."
         )
+    if counts.get("groups_prompts_differ"):
+        yield Caution(f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}")
     if counts["duplicates"]:
         share = percent(counts["duplicates"] / counts["completions"])
         yield Caution(

@@ -91,6 +91,25 @@ def test_labels_in_a_mask_leave_the_prompt_out(tmp_path):
     assert got.table["mask"].to_list() == [[True, False], [True, True]] and "labels" in got.notes[-1]
 
 
+def test_members_that_read_different_prompts_are_counted(tmp_path):
+    """Of three groups one read two prompts, told by their ids; a row that shows none says nothing."""
+    rows = [
+        {"tokens": [[*asked, 7, n] for n, asked in enumerate(prompts)],
+         "masks": [[-100] * len(asked) + [7, n] for n, asked in enumerate(prompts)], "scores": [1, 0, 1]}
+        for prompts in ([[5, 6]] * 3, [[5, 6], [5, 8], [5, 6]], [[4]] * 3)
+    ]  # fmt: skip
+    got = read_log(tmp_path, rows)
+    assert got.counts["groups_prompts_differ"] == 1
+    assert "_asked" not in got.table.columns and got.table["tokens"].to_list()[0] == [7, 0]
+
+
+@pytest.mark.parametrize(("prompts", "differ"), [("aaab", 1), ("aaaa", 0), ("abab", 1), (["a", None, "a", "a"], 0)])
+def test_prompts_of_a_group_that_was_named_are_compared(tmp_path, prompts, differ):
+    rows = [{"uid": "g", "prompt": p, "response": f"so {n}", "reward": n % 2} for n, p in enumerate(prompts)]
+    rows += [{"uid": "h", "prompt": "z", "response": f"so {n}", "reward": n % 2} for n in range(4)]
+    assert read_log(tmp_path, rows).counts["groups_prompts_differ"] == differ
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_chats_become_text_and_only_the_assistant_is_in_the_loss(tmp_path, as_text):
     tool = [{"role": "tool", "content": "2"}]
