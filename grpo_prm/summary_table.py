@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .amounts import number, percent, span
+from .amounts import interval, number, percent, span
 from .latex import tex
 
 OVERLAP = {
@@ -37,20 +37,14 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
     overlap, baseline, defects = summary["overlap"], summary["baseline"], summary["defects"]
     for name, (label, share) in OVERLAP.items():
         if overlap[name] is not None:
-            yield _row(label, overlap[name], share, _beside(baseline.get(name), share))
+            yield _row(label, overlap[name], share, interval(baseline.get(name), share=share, missing=""))
     if (found := summary["informativeness"]) is not None:
-        dealt = {key: found[f"null_{key}"] for key in ("mean", "low", "high")}
-        yield Row(
-            "mean |A| of intermediate steps",
-            number(found["observed"]),
-            f"p = {found['p_value']:.3g}",
-            _beside(dealt, False),
-        )
+        beside = interval(found, null=True, missing="")
+        p = f"p = {found['p_value']:.3g}"
+        yield Row("mean |A| of intermediate steps", number(found["observed"]), p, beside)
     for name, label in DEALT.items():
         if (found := (defects | summary["prm"])[name]) is not None:
-            yield _row(
-                label, found, True, _beside({key: found[f"null_{key}"] for key in ("mean", "low", "high")}, True)
-            )
+            yield _row(label, found, True, interval(found, share=True, null=True, missing=""))
     for value, label in ((summary["prm"]["contest"], "contest"), (defects["amplification"], "amplification")):
         if value is not None:
             yield _row(label, value, False)
@@ -63,13 +57,6 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
 def _row(label: str, value: Mapping[str, Any], share: bool, beside: str = "") -> Row:
     mean = f"{percent(value['mean'])} %" if share else number(value["mean"])
     return Row(label, mean, span(value["low"], value["high"], share=share), beside)
-
-
-def _beside(value: Mapping[str, Any] | None, share: bool) -> str:
-    if value is None or value["mean"] is None:
-        return ""
-    mean = f"{percent(value['mean'])} %" if share else number(value["mean"])
-    return f"{mean} {span(value['low'], value['high'], share=share)}".rstrip()
 
 
 def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:

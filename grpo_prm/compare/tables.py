@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ..amounts import MISSING, number
 from ..latex import tex
 from .comparison import Comparison
 from .difference import COMPARED, SHARES
-
-DASH = "-"
 
 
 def heads(found: Comparison) -> list[str]:
@@ -72,13 +71,13 @@ def _maths(cell: str) -> str:
 
 def _value(value: float | None, share: bool) -> str:
     if value is None:
-        return DASH
-    return f"{100 * value:.1f} %" if share else _number(value)
+        return MISSING
+    return f"{100 * value:.1f} %" if share else number(value)
 
 
 def _difference(row: dict[str, float | None], share: bool) -> str:
     if row["difference"] is None:
-        return DASH
+        return MISSING
     scale = 100 if share else 1
     ends = (row["difference"], row["difference_low"], row["difference_high"])
     mean, low, high = ("" if end is None else _signed(scale * end) for end in ends)
@@ -90,10 +89,6 @@ def _difference(row: dict[str, float | None], share: bool) -> str:
 
 def _apart(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _signed(value: float) -> str:
