@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reference_lists import lambda_weights as weights_of_lists
 from tables import at_least, at_most, table
 
-from grpo_prm.forest import build_forest, expand
+from grpo_prm.core.forest import build_forest, expand
 
 ROUNDS = 7  # ours and the references take turns; the least time counts, of each group for a reference: noise only adds
 TURN = 0.1  # seconds for which the forest of all groups is repeated when its turn comes: it runs with warm caches too

@@ -47,11 +47,11 @@ def analyze(
     import gc
     from tempfile import TemporaryDirectory
 
-    from grpo_prm.analysis import analyze as measure
+    from grpo_prm.analysis.analyze import analyze as measure
+    from grpo_prm.analysis.measure import Options
+    from grpo_prm.analysis.samples import prompts_behind
+    from grpo_prm.analysis.write import output_folder, summary_text, write_tables
     from grpo_prm.errors import RejectedError
-    from grpo_prm.measure import Options
-    from grpo_prm.samples import prompts_behind
-    from grpo_prm.write import output_folder, summary_text, write_tables
 
     from .page import show_summary
     from .progress import progress_bar, working
@@ -67,7 +67,7 @@ def analyze(
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:
-            from grpo_prm.plotting import draw
+            from grpo_prm.figures.plotting import draw
 
             with working("drawing figures"):
                 draw([analysis], folder / "figures")

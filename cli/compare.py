@@ -68,10 +68,10 @@ def _show(found: Comparison, out: Path) -> None:
     """Print the tables and what to know about them."""
     from rich.console import Console
 
-    from grpo_prm.amounts import number
     from grpo_prm.compare.comparison import ABOUT
     from grpo_prm.compare.tables import heads, reach_rows, rows
-    from grpo_prm.printable import printable
+    from grpo_prm.text.amounts import number
+    from grpo_prm.text.printable import printable
 
     from .page import trimmed
 
@@ -95,7 +95,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> Table:
     """Columns without lines; what a log names is shown as text."""
     from rich.table import Table
 
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in heads:

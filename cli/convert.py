@@ -35,9 +35,9 @@ def convert(
 ) -> None:
     """Write any log as the canonical table, one row per completion, which every command reads as it is."""
     from grpo_prm.errors import RejectedError, UsageError
-    from grpo_prm.printable import printable
-    from grpo_prm.read import collect
-    from grpo_prm.rollouts import save
+    from grpo_prm.logs import collect
+    from grpo_prm.logs.rollouts import save
+    from grpo_prm.text.printable import printable
 
     from .progress import progress_bar
 

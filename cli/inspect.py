@@ -11,7 +11,7 @@ import typer
 from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
 
 if TYPE_CHECKING:
-    from grpo_prm.read import Inspection
+    from grpo_prm.logs import Inspection
 
 EXAMPLES = """
 Examples:
@@ -42,7 +42,7 @@ def inspect(
     run: Run = None,
 ) -> None:
     """Show what a log is taken for: format, columns, steps, groups, unit, and what will be left out and why."""
-    from grpo_prm.read import inspect as look
+    from grpo_prm.logs import inspect as look
 
     from .progress import progress_bar
 
@@ -71,7 +71,7 @@ def show(found: Inspection) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
 
     from .page import trimmed
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from grpo_prm.printable import printable
+from grpo_prm.text.printable import printable
 from grpo_prm.train.events import Event
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -50,7 +50,7 @@ def common(
 def main() -> None:
     """Run a command; turn a fault of the input into its message and exit code."""
     from grpo_prm.errors import GrpoPrmError, UsageError
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
 
     interrupted = []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from grpo_prm.read import ReadOptions
+    from grpo_prm.logs import ReadOptions
 
 PANEL = "Reading"
 Logs = Annotated[list[str], typer.Argument(help="Log files or folders; - is standard input.", show_default=False)]
@@ -70,7 +70,7 @@ def reader_options(
     Raises:
         UsageError: `--columns` is not a list of OURS=THEIRS, or names one of ours twice.
     """
-    from grpo_prm.read import ReadOptions
+    from grpo_prm.logs import ReadOptions
 
     return ReadOptions(
         format=format,

@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grpo_prm.printable import printable
-from grpo_prm.wording import Rows, sections
+from grpo_prm.text.printable import printable
+from grpo_prm.text.wording import Rows, sections
 
 PROMPT = 60  # characters of a prompt
 

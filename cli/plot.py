@@ -46,7 +46,7 @@ def plot(
 
     Beside each figure lie its data (.csv) and a caption of one sentence (.txt); summary.tex is a table of the numbers.
     """
-    from grpo_prm.plotting import plot as draw
+    from grpo_prm.figures.plotting import plot as draw
 
     from .options import names
     from .progress import working

@@ -31,9 +31,9 @@ def report(
 
     The page needs no server and no network.
     """
-    from grpo_prm.atomic import atomic
+    from grpo_prm.analysis.folder import read_folder
     from grpo_prm.errors import UsageError
-    from grpo_prm.folder import read_folder
+    from grpo_prm.files import atomic
     from grpo_prm.report import report as page
 
     from .progress import working

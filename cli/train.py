@@ -16,7 +16,7 @@ from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
 
 if TYPE_CHECKING:
-    from grpo_prm.interval import Interval
+    from grpo_prm.core.interval import Interval
     from grpo_prm.train.loop import Result
 
 EXAMPLES = """
@@ -95,7 +95,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 def _say(result: Result) -> None:
     """The end: held-out accuracy, where everything is, what to type next."""
     from grpo_prm.figures import save
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
     from grpo_prm.train.record import curves_table
 
     folder = Path(result.folder)

@@ -14,7 +14,7 @@ from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward,
 if TYPE_CHECKING:
     import polars as pl
 
-    from grpo_prm.rollouts import Rollouts
+    from grpo_prm.logs.rollouts import Rollouts
 
 EXAMPLES = """
 Examples:
@@ -68,9 +68,9 @@ def tree(
     from rich.console import Console
 
     from grpo_prm.errors import UsageError
-    from grpo_prm.read import fold
-    from grpo_prm.tree_print import render
-    from grpo_prm.tree_view import find_groups, group_tree, worst_groups
+    from grpo_prm.logs import fold
+    from grpo_prm.tree.printed import render
+    from grpo_prm.tree.view import find_groups, group_tree, worst_groups
 
     from .progress import progress_bar
 
@@ -78,7 +78,7 @@ def tree(
         raise UsageError("--group and --worst exclude each other. Give one of them.")
     if tui:
         _needs_a_terminal(json=json, full=full)
-        from grpo_prm.tree_app import TreeApp  # before the log is read: the extra may be missing
+        from grpo_prm.tree.app import TreeApp  # before the log is read: the extra may be missing
 
     done = _analysed_with(logs)
     std, advantage = std or done.get("std", "sample"), advantage or done.get("advantage", "computed")
@@ -132,7 +132,7 @@ def _needs_a_terminal(*, json: bool, full: bool) -> None:
 
 def _analysed_with(logs: list[str]) -> dict[str, Any]:
     """Options of the analysis, where one folder of `analyze` is given."""
-    from grpo_prm.folder import read_summary
+    from grpo_prm.analysis.folder import read_summary
 
     return read_summary(Path(logs[0]))["source"]["options"] if len(logs) == 1 and _kept(logs[0]) != logs[0] else {}
 

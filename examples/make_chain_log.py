@@ -23,7 +23,7 @@ from describe_chain_log import describe
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from grpo_prm.atomic import atomic
+from grpo_prm.files import atomic
 
 VOCAB = [END, *DIGITS, *"+-*=;,"]
 IDS = {token: i for i, token in enumerate(VOCAB)}

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpo_prm
-from grpo_prm.captions import captions
 from grpo_prm.figure_tables import reduced, together
 from grpo_prm.figures import FIGURES, save
+from grpo_prm.figures.captions import captions
 
 LOG = Path(__file__).with_name("chain.jsonl")
 HEAD = """# Gallery

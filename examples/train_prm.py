@@ -23,7 +23,7 @@ import polars as pl
 from chain_task import DIGITS, END, operations, right_step
 
 from grpo_prm.export import ExportOptions, export
-from grpo_prm.rollouts import load, save
+from grpo_prm.logs.rollouts import load, save
 
 VOCABULARY = [END, *DIGITS, *"+-*=;,"]
 PAD = len(VOCABULARY)

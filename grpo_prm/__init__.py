@@ -9,21 +9,21 @@ __version__ = "0.1.0"
 
 # Public name to module; imported on first use, so that `import grpo_prm` costs nothing (PEP 562).
 _PUBLIC = {
-    "Analysis": "analysis",
-    "Options": "analysis",
-    "analyze": "analysis",
-    "Forest": "forest",
-    "build_forest": "forest",
-    "expand": "forest",
-    "group_advantages": "prm",
-    "step_means": "prm",
-    "sign_split_sums": "prm",
-    "ReadOptions": "read",
-    "inspect": "read",
-    "read": "read",
-    "Rollouts": "rollouts",
-    "load": "rollouts",
-    "save": "rollouts",
+    "Analysis": "analysis.analyze",
+    "Options": "analysis.measure",
+    "analyze": "analysis.analyze",
+    "Forest": "core.forest",
+    "build_forest": "core.forest",
+    "expand": "core.forest",
+    "group_advantages": "core.prm",
+    "step_means": "core.prm",
+    "sign_split_sums": "core.prm",
+    "ReadOptions": "logs",
+    "inspect": "logs",
+    "read": "logs",
+    "Rollouts": "logs.rollouts",
+    "load": "logs.rollouts",
+    "save": "logs.rollouts",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - the names are strings
 

@@ -7,7 +7,7 @@ from collections import Counter
 import polars as pl
 from oracle import Log
 
-from grpo_prm.rollouts import SCHEMA, Rollouts
+from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 
 
 def table_of(log: Log) -> pl.DataFrame:

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from grpo_prm.atomic import UMASK, atomic
 from grpo_prm.errors import UsageError
+from grpo_prm.files import UMASK, atomic
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -70,7 +70,7 @@ def test_the_file_may_be_read_by_whom_the_umask_lets(tmp_path):
 
 
 def test_to_ask_for_the_umask_leaves_it_as_it_was():
-    code = "import os; os.umask(0o027); from grpo_prm.atomic import UMASK; print(UMASK, os.umask(0))"
+    code = "import os; os.umask(0o027); from grpo_prm.files import UMASK; print(UMASK, os.umask(0))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(0o027)] * 2
 

@@ -8,7 +8,7 @@ import pytest
 import strategies
 from hypothesis import given
 
-from grpo_prm.forest import build_forest, expand
+from grpo_prm.core.forest import build_forest, expand
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

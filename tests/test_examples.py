@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import grpo_prm
-from grpo_prm.rollouts import load
+from grpo_prm.logs.rollouts import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LOG = EXAMPLES / "chain.jsonl"

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from ..statistics import CLUSTER, Sums
+from ..analysis.statistics import CLUSTER, Sums
 from .difference import COMPARED, RATIOS_COMPARED, Common, common_part, differences
 from .reach import Reach, steps_to_reach
 from .runs import Run, Runs, made_by, open_runs

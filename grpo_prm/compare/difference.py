@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..forest import Floats
-from ..interval import FEW_CLUSTERS
-from ..statistics import RATIOS, Sums, percentiles
+from ..analysis.statistics import RATIOS, Sums, percentiles
+from ..core.forest import Floats
+from ..core.interval import FEW_CLUSTERS
 from .runs import Run, Runs
 
 Kind = Literal["reward", "length", "overlap", "tree"]

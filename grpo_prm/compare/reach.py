@@ -8,9 +8,9 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
+from ..analysis.statistics import Sums
+from ..core.forest import Floats
 from ..errors import UsageError
-from ..forest import Floats
-from ..statistics import Sums
 from .runs import Run
 
 WINDOWS = 20  # of a run: the running mean goes over a twentieth of the shortest run's steps

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..baseline import modal_size
+from ..analysis.folder import Folder, read_folder
+from ..core.baseline import modal_size
 from ..errors import UsageError
-from ..folder import Folder, read_folder
 
 if TYPE_CHECKING:
     from ..figures import Unit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..amounts import MISSING, number
-from ..latex import tex
+from ..text.amounts import MISSING, number
+from ..text.latex import tex
 from .comparison import Comparison
 from .difference import COMPARED, SHARES
 

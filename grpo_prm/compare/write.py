@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..amounts import listed, span
+from ..analysis.write import output_folder
 from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
-from ..printable import printable
-from ..write import output_folder
+from ..text.amounts import listed, span
+from ..text.printable import printable
 from .comparison import Comparison, as_json
 from .tables import latex_table
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..chance import certainty_bounds
-from ..forest import Floats, Forest, Ints
-from ..interval import wilson
-from ..prm import beyond, step_means, zero_tolerance, zero_variance
+from ..core.forest import Floats, Forest, Ints
+from ..core.interval import wilson
+from ..core.permutations import certainty_bounds
+from ..core.prm import beyond, step_means, zero_tolerance, zero_variance
 
 
 class Certainty(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .options import ExportOptions
 from .paths import Paths, paths
 from .values import Values

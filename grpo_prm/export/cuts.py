@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..forest import Ints
-from ..tokenize import Pieces, Tokens, load
+from ..core.forest import Ints
+from ..logs.tokenize import Pieces, Tokens, load
 from .paths import Paths, last_of_row
 from .values import Values
 
@@ -44,7 +44,7 @@ class Cutter:
     """Cuts texts; keeps the tokenizer, and the pieces that it has numbered, from slice to slice.
 
     Args:
-        tokenizer: As for `grpo_prm.read`; None where there is none.
+        tokenizer: As for `grpo_prm.logs`; None where there is none.
 
     Raises:
         UsageError: The tokenizer cannot be opened.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import UsageError
-from ..rollouts import REWARD_PART, SCHEMA
+from ..logs.rollouts import REWARD_PART, SCHEMA
 from .choice import Choice
 from .cuts import Cuts
 from .options import Labels

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
+from ..core.prm import Std
 from ..errors import UsageError
-from ..prm import Std
 
 Labels = Literal["mean", "sign", "threshold"]
 

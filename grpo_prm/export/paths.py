@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forest import Forest, Ints, visits
+from ..core.forest import Forest, Ints, visits
 
 
 class Paths(NamedTuple):

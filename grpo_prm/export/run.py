@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..ahead import ahead
-from ..atomic import atomic
+from ..analysis.measure import Advantages, Options, advantages_of, slices, without_groups_of_one
+from ..analysis.running_sums import DISTINCT
+from ..core.forest import Floats
+from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
-from ..forest import Floats
-from ..measure import Advantages, Options, advantages_of, slices, without_groups_of_one
-from ..prm import zero_variance
-from ..read import ReadOptions, fold
-from ..rollouts import Rollouts
-from ..totals import DISTINCT
+from ..files import atomic
+from ..logs import ReadOptions, fold
+from ..logs.prefetch import ahead
+from ..logs.rollouts import Rollouts
 from .choice import choose
 from .cuts import Cutter, counted
 from .form import Format, Made

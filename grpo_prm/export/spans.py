@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .choice import Choice
 from .cuts import Cuts
 from .form import Format, Made, kept

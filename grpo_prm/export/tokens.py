@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import polars as pl
 
+from ..core.forest import Floats, Ints, expand
 from ..errors import UsageError
-from ..forest import Floats, Ints, expand
-from ..tokenize import lists
+from ..logs.tokenize import lists
 from .choice import Choice
 from .cuts import Cuts
 from .form import Format, Made, kept

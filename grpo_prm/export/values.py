@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..forest import Floats, Forest, Ints, build_forest
-from ..measure import Advantages
-from ..prm import beyond, step_means, zero_tolerance, zero_variance
-from ..rollouts import Flat, flatten
+from ..analysis.measure import Advantages
+from ..core.forest import Floats, Forest, Ints, build_forest
+from ..core.prm import beyond, step_means, zero_tolerance, zero_variance
+from ..logs.rollouts import Flat, flatten
 from .certainty import Certainty, certainties
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from ..interval import FEW_CLUSTERS, Interval
-from ..statistics import CLUSTER
+from ..analysis.statistics import CLUSTER
+from ..core.interval import FEW_CLUSTERS, Interval
 from .logs import Logs
 from .ratios import ratio_intervals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..statistics import CLUSTER, RATIOS, Sums
+from ..analysis.statistics import CLUSTER, RATIOS, Sums
 from .logs import Logs
 
 MANY_STEPS = 40  # of a run, up to which each is a point; the figures of single steps of a long run are mostly noise

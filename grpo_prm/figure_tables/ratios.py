@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..forest import Floats, Ints
-from ..interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
-from ..statistics import percentiles
+from ..analysis.statistics import percentiles
+from ..core.forest import Floats, Ints
+from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
 
 
 def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) -> list[Interval]:

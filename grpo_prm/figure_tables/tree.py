@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from ..errors import UsageError
-from ..rollouts import Rollouts
-from ..tree_view import find_groups, group_tree
+from ..logs.rollouts import Rollouts
+from ..tree.view import find_groups, group_tree
 from .logs import Logs
 
 FAR = 50  # times the shortest step that the longest may have before widths are square roots

@@ -12,19 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from ..core.interval import FEW_CLUSTERS
 from ..figure_tables.by_position import QUANTILES
-from ..interval import FEW_CLUSTERS
-from .style import (
-    BAND,
-    REFERENCE,
-    RUNS_BANDED,
-    Entries,
-    Unit,
-    canvas,
-    colours,
-    run_entries,
-    sentence,
-)
+from .style import BAND, REFERENCE, RUNS_BANDED, Entries, Unit, canvas, colours, run_entries, sentence
 
 LOG_FROM = 8  # last position over the median bin's from which the axis is logarithmic
 

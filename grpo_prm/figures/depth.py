@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..interval import FEW_CLUSTERS
+from ..core.interval import FEW_CLUSTERS
 from .style import (
     BAND,
     REFERENCE,

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ..atomic import atomic
 from ..errors import UsageError
-from ..latex import tex
+from ..files import atomic
+from ..text.latex import tex
 from .venues import look, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from ..interval import FEW_CLUSTERS
+from ..core.interval import FEW_CLUSTERS
 from .style import BAND, REFERENCE, RUNS_BANDED, colours, markers, run_entries, sentence
 
 OBSERVED = "observed"

@@ -11,16 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from .series import OBSERVED, colour_of, draw_series, has_course, known
-from .style import (
-    PALETTE,
-    REFERENCE,
-    Entries,
-    Unit,
-    canvas,
-    from_zero,
-    percent,
-    run_entries,
-)
+from .style import PALETTE, REFERENCE, Entries, Unit, canvas, from_zero, percent, run_entries
 
 HELD_OUT = "held_out"
 NAMES = {OBSERVED: "rollouts of the step"}

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..amounts import amount, percent
-from ..folder import Folder
-from ..wording import DIFFER
+from ..analysis.folder import Folder
+from ..text.amounts import amount, percent
+from ..text.wording import DIFFER
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence

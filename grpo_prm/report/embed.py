@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from ..printable import printable
+from ..text.printable import printable
 
 # Inside a string of JSON these mean the same as the characters, and HTML and JavaScript see none of them.
 _ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})

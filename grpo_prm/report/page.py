@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import __version__
-from ..amounts import amount
-from ..folder import Folder
-from ..wording import MADE, Rows, sections
+from ..analysis.folder import Folder
+from ..text.amounts import amount
+from ..text.wording import MADE, Rows, sections
 from .cautions import cautions
 from .embed import embed, shown
 from .groups import group_columns

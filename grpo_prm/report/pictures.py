@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from ..captions import captions
+from ..analysis.folder import Folder
 from ..figure_tables import reduced, together
 from ..figures import FIGURES
+from ..figures.captions import captions
 from ..figures.saving import figure_of
 from ..figures.style import PAPER
-from ..folder import Folder
 
 BYTES = 1_500_000  # of all pictures together; the largest beyond it are left out, and said
 _METADATA: dict[str, Any] = {"Date": None, "Creator": "grpo-prm"}  # no date, so that equal data give equal bytes

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..analysis.folder import Folder
+from ..core.forest import Visits, build_forest, visits
 from ..errors import InputError
-from ..folder import Folder
-from ..forest import Visits, build_forest, visits
-from ..rollouts import REWARD_PART, flatten
-from ..step_text import step_texts
+from ..logs.rollouts import REWARD_PART, flatten
+from ..tree.step_text import step_texts
 from .cut import cut, fit
 from .embed import numbers
 

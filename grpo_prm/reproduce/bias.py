@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from ..forest import Floats, Ints
-from ..prm import EPS
+from ..core.forest import Floats, Ints
+from ..core.prm import EPS
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
 from .jobs import Do, Job
 from .tabular import Kind

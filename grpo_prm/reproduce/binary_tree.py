@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..interval import wilson
-from .claims import (
-    NOT_REPRODUCED,
-    NOT_TESTABLE,
-    PARTLY,
-    REPRODUCED,
-    Claim,
-    Evidence,
-    Finding,
-    Verdict,
-    Word,
-    pick,
-)
+from ..core.interval import wilson
+from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, Claim, Evidence, Finding, Verdict, Word, pick
 from .jobs import Do, Job
 from .paired import bands, difference, mean_finding
 from .rates import PLATEAU, Choice, choose_rates

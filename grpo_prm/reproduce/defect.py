@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
 from .jobs import Do, Job
 from .tabular import Kind, Tree, ascent, paper_tree, target_gradient

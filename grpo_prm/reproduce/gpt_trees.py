@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .tabular import Tree, leaf_probabilities
 from .tree_runs import Method, direction, leaf_counts
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..forest import Floats, Forest, expand, unique_index
-from ..prm import Aggregation, completion_weights, sign_split_sums, step_means
+from ..core.forest import Floats, Forest, expand, unique_index
+from ..core.prm import Aggregation, completion_weights, sign_split_sums, step_means
 from .identity_outcome import Form, Rollouts, outcome_form, sequence_outcome_form
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..loss import Terms
+    from ..core.loss import Terms
 
 AGGREGATIONS: tuple[Aggregation, ...] = ("dapo", "bnpo", "grpo", "dr_grpo")
 CLIP = (0.2, 0.28)
@@ -128,7 +128,7 @@ def _package_weights(rollouts: Rollouts, aggregation: Aggregation) -> Floats:
 
 def _step_loss(policy: Policy, advantages: Floats, w: Floats, *, beta: float = 0.0, ratio_in_kl: bool = True) -> Tensor:
     """The loss without clipping, every token with the advantage of its step."""
-    from ..loss import policy_loss
+    from ..core.loss import policy_loss
 
     terms = _terms(w * np.maximum(advantages, 0), w * np.minimum(advantages, 0), w)
     return policy_loss(
@@ -143,7 +143,7 @@ def _unique_loss(
     """The clipped loss over unique tree tokens with sign-split sums; each is read in one completion that has it."""
     import torch
 
-    from ..loss import policy_loss
+    from ..core.loss import policy_loss
 
     split = sign_split_sums(forest, rollouts.advantages, _package_weights(rollouts, aggregation))
     unit = unique_index(forest)
@@ -170,7 +170,7 @@ def _sequence_step_loss(policy: Policy, old: Floats, rollouts: Rollouts, forest:
 def _terms(plus: Floats, minus: Floats, weight: Floats) -> Terms:
     import torch
 
-    from ..loss import Terms
+    from ..core.loss import Terms
 
     made = (torch.from_numpy(np.ascontiguousarray(x)) for x in (plus, minus, weight, np.ones_like(weight)))
     return Terms(*made)

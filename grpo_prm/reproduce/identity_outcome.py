@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..forest import Floats, Forest, Ints, build_forest
-from ..prm import Aggregation, Bools, group_advantages, sign_split_sums
+from ..core.forest import Floats, Forest, Ints, build_forest
+from ..core.prm import Aggregation, Bools, group_advantages, sign_split_sums
 
 
 class Rollouts(NamedTuple):

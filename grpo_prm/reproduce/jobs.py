@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .. import __version__
-from ..atomic import atomic
 from ..errors import UsageError
+from ..files import atomic
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 KEY = "grpo_prm_job"

@@ -14,19 +14,7 @@ import polars as pl
 
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict
 from .jobs import Do, Job
-from .overhead_times import (
-    KS,
-    NEW,
-    NUMPY,
-    PROMPT,
-    PROMPTS,
-    REFERENCE,
-    STEP,
-    TORCH,
-    VOCABULARY,
-    K,
-    overhead_record,
-)
+from .overhead_times import KS, NEW, NUMPY, PROMPT, PROMPTS, REFERENCE, STEP, TORCH, VOCABULARY, K, overhead_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

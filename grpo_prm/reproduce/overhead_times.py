@@ -11,7 +11,7 @@ import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ..forest import build_forest, expand
+from ..core.forest import build_forest, expand
 
 KS = (6, 36)
 WORDS, PART = 150_000, 0.02  # token ids; chance to part from the completion before at each token
@@ -75,7 +75,7 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
     """
     import torch
 
-    from ..weights import lambda_weights
+    from ..core.weights import lambda_weights
 
     groups, k, length = tokens.shape
     flat, lengths, of_group = tokens.ravel(), np.full(groups * k, length), np.repeat(np.arange(groups), k)
@@ -105,11 +105,11 @@ def time_step(steps: int) -> dict[str, float]:
     from torch.nn.utils.rnn import pad_sequence
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    from ..core.weights import lambda_weights
     from ..train.config import TrainConfig
     from ..train.diagnostics import step_figures
     from ..train.sample import sample
     from ..train.update import Batch, batch_advantages, update
-    from ..weights import lambda_weights
 
     shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4}
     shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}

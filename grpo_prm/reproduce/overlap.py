@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..interval import FEW_CLUSTERS, cluster_sums, resampled_sums, wilson
-from ..read.sources import find_sources
+from ..core.interval import FEW_CLUSTERS, cluster_sums, resampled_sums, wilson
+from ..logs.sources import find_sources
 from . import training
 from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, Claim, Evidence, Finding, Verdict, Word, pick
 from .jobs import Do, Job
@@ -58,7 +58,7 @@ def trained_record(settings: Mapping[str, Any], folder: Path) -> pl.DataFrame:
 
 def log_record(log: str) -> pl.DataFrame:
     """Groups of a log, and its cross-prompt pseudo-groups (`k` null): their overlap, and what p = 1 would change."""
-    from ..analysis import analyze
+    from ..analysis.analyze import analyze
 
     found = analyze(log)
     mine = found.groups.select(*COLUMNS, OVERLAP)

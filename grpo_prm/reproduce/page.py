@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..latex import tex
+from ..text.latex import tex
 from .claims import REPRODUCED
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .claims import Finding
 
 FEWEST = 3  # seeds of an interval

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic import atomic
 from ..figures import save_figure
+from ..files import atomic
 from .claims import Claim
 from .page import latex_table, page
 from .run import CLAIMS, Options, Outcome

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from .. import __version__
-from ..atomic import atomic
 from ..errors import UsageError
-from ..read.sources import find_sources
+from ..files import atomic
+from ..logs.sources import find_sources
 from .claims import Claim, Evidence, Verdict
 from .jobs import processes, runner
 from .paired import with_holm

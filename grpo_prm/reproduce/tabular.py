@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forest import Floats
-from ..prm import EPS
+from ..core.forest import Floats
+from ..core.prm import EPS
 
 Kind = Literal["process-set", "parent", "position"]
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..forest import Floats
+from ..core.forest import Floats
 from .tabular import Kind, Tree, ascent, leaf_advantages, leaf_probabilities, levels
 
 Control = Literal["scale", "norm"]

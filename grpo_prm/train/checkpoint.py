@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..atomic import UMASK
 from ..errors import InputError
+from ..files import UMASK
 from . import ranks
 
 FOLDER, BEST = "checkpoints", "best"

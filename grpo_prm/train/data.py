@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import InputError, UsageError
-from ..read.chat import messages_of
-from ..read.chunks import read_all
-from ..read.containers import container, csv_records, json_rows
-from ..read.look import MISSING, at, check_present
-from ..read.records import parse_lines
-from ..read.sources import SUFFIXES, Source, find_sources
-from ..read.values import Bad
+from ..logs.chunks import read_all
+from ..logs.columns.first_rows import MISSING, at, check_present
+from ..logs.containers import container, csv_records, json_rows
+from ..logs.rows.chat import messages_of
+from ..logs.rows.records import parse_lines
+from ..logs.rows.values import Bad
+from ..logs.sources import SUFFIXES, Source, find_sources
 
 ANSWER = "answer"  # the column's usual name: data without answers need not have it
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..defects import defect_sums, signs
-from ..forest import build_forest, visits
-from ..overlap import completion_overlap, group_overlap
-from ..prm import beyond, step_means, zero_tolerance, zero_variance
-from ..statistics import RATIOS, figures
+from ..analysis.statistics import RATIOS, figures
+from ..core.defects import defect_sums, signs
+from ..core.forest import build_forest, visits
+from ..core.overlap import completion_overlap, group_overlap
+from ..core.prm import beyond, step_means, zero_tolerance, zero_variance
 from .update import Batch
 
 NAMES = tuple(name for name in RATIOS if name not in ("certain_share", "reward"))  # what needs more than one step

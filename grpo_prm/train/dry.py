@@ -10,8 +10,8 @@ import polars as pl
 import torch
 from rich.console import Console
 
-from ..tree_print import render
-from ..tree_view import group_tree
+from ..tree.printed import render
+from ..tree.view import group_tree
 from .config import TrainConfig, to_yaml
 from .events import Watch, nobody
 from .loop import Rollouts, roll_out

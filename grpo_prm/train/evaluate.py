@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from ..interval import Interval, wilson
+from ..core.interval import Interval, wilson
 from . import ranks
 from .data import PromptRow
 from .sample import sample

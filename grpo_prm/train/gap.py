@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..forest import build_forest, expand
-from ..loss import policy_loss
-from ..prm import step_means
+from ..core.forest import build_forest, expand
+from ..core.loss import policy_loss
+from ..core.prm import step_means
 from . import ranks
 from .config import TrainConfig
 from .packing import token_logprobs

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..atomic import atomic
+from ..core.interval import Interval
 from ..errors import UsageError
-from ..interval import Interval
+from ..files import atomic
 from . import ranks
 from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything, steps_done
 from .config import TrainConfig, check_goes_on, to_yaml

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..forest import Forest, build_forest, ranges, unique_index
+from ..core.forest import Forest, build_forest, ranges, unique_index
 from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]

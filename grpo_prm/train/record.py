@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..atomic import atomic
 from ..errors import InputError
-from ..rollouts import REWARD_PART, SCHEMA
+from ..files import atomic
+from ..logs.rollouts import REWARD_PART, SCHEMA
 
 if TYPE_CHECKING:
     from .data import PromptRow

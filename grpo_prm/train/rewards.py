@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GrpoPrmError, UsageError
-from ..printable import printable
+from ..text.printable import printable
 from .builtin_rewards import exact, format_reward, math_reward
 from .data import PromptRow
 from .time_limit import TimeUp, within

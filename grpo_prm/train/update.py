@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..loss import Terms, kl_estimate, policy_loss, unit_terms
-from ..prm import completion_weights, group_advantages
-from ..weights import Kind, process_set_sizes, token_factors
+from ..core.loss import Terms, kl_estimate, policy_loss, unit_terms
+from ..core.prm import completion_weights, group_advantages
+from ..core.weights import Kind, process_set_sizes, token_factors
 from . import ranks
 from .config import TrainConfig
 from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout

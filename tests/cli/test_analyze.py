@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from grpo_prm_cli.page import _parts
 
-from grpo_prm.atomic import UMASK
+from grpo_prm.files import UMASK
 
 NUMBERS = ("source", "counts", "overlap", "baseline", "informativeness", "prm", "defects", "notes")
 

@@ -9,7 +9,7 @@ from grpo_prm_cli.options import reader_options
 from typer.testing import CliRunner
 
 from grpo_prm.errors import RejectedError, UsageError
-from grpo_prm.read import collect
+from grpo_prm.logs import collect
 
 
 def run(*arguments):

@@ -9,7 +9,7 @@ from grpo_prm_cli import main as cli
 from grpo_prm_cli.train import PANELS
 
 import grpo_prm.train.loop as loop
-from grpo_prm.interval import Interval
+from grpo_prm.core.interval import Interval
 from grpo_prm.train.config import make_config, to_yaml
 from grpo_prm.train.events import Event
 from grpo_prm.train.settings import NAMES

@@ -10,8 +10,8 @@ from canonical import batch_of
 from oracle import Log
 from oracle_sets import Row
 
-from grpo_prm.analysis import analyze
-from grpo_prm.write import output_folder, write_tables
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.write import output_folder, write_tables
 
 
 def log(

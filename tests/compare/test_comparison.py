@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from compare.invented import folder, log
 
-from grpo_prm.analysis import Options
+from grpo_prm.analysis.analyze import Options
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED, SHARES
 from grpo_prm.compare.runs import pass_at

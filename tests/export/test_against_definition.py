@@ -13,7 +13,7 @@ from strategies import logs
 
 from grpo_prm.errors import InputError
 from grpo_prm.export import ExportOptions, export
-from grpo_prm.rollouts import save
+from grpo_prm.logs.rollouts import save
 
 LETTERS = {0: "a", 1: "bé", 2: "😀 ", 3: "d", 2**31 - 1: "\n"}
 options = st.fixed_dictionaries(

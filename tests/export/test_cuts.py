@@ -13,7 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from grpo_prm.errors import UsageError
 from grpo_prm.export import ExportOptions, export
 from grpo_prm.export.cuts import common
-from grpo_prm.tokenize import Pieces, units
+from grpo_prm.logs.tokenize import Pieces, units
 
 CHARACTERS = [
     "a",
@@ -83,7 +83,7 @@ def texts(draw):
 
 
 def exported(rows, folder, to="spans", tokenizer=None, **options):
-    from grpo_prm.read import ReadOptions
+    from grpo_prm.logs import ReadOptions
 
     log, out = folder / "log.jsonl", folder / "out.jsonl"
     log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -270,8 +270,8 @@ def test_common(shared, one, other):
 
 def test_another_tokenizer_than_the_log_was_made_with(folder, bpe):
     """Its units are not those of the table, so cuts fall back on what the members share."""
-    from grpo_prm.read import ReadOptions, collect
-    from grpo_prm.rollouts import save
+    from grpo_prm.logs import ReadOptions, collect
+    from grpo_prm.logs.rollouts import save
 
     _, path, _ = bpe
     log = folder / "log.jsonl"

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from grpo_prm.rollouts import load, save
+from grpo_prm.logs.rollouts import load, save
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="training needs transformers")

@@ -12,8 +12,8 @@ import grpo_prm
 from grpo_prm.errors import InputError, RejectedError, UsageError
 from grpo_prm.export import FORMATS, ExportOptions, export
 from grpo_prm.export import run as streaming
-from grpo_prm.read import ReadOptions
-from grpo_prm.rollouts import save
+from grpo_prm.logs import ReadOptions
+from grpo_prm.logs.rollouts import save
 
 PATHS = [[1, 1], [1, 2, 3], [1, 2, 4], [5]]
 
@@ -63,7 +63,7 @@ def test_spans_say_what_process_steps_say(tmp_path):
 def test_intervals_rest_on_the_rewards_of_the_whole_log(tmp_path, to, monkeypatch):
     """One reward at first, then two, then three: what was written before is written again."""
     rows = [*group(0, "a", [1.0] * 4), *group(1, "b", [0.0, 1.0, 1.0, 0.0])]
-    monkeypatch.setattr("grpo_prm.read.generic.CHUNK", 1, raising=False)
+    monkeypatch.setattr("grpo_prm.logs.formats.generic.CHUNK", 1, raising=False)
     for last in ([0.0, 1.0, 1.0, 1.0], [0.0, 0.5, 1.0, 1.0]):
         both = rows + group(2, "c", last)
         made, counts = exported(tmp_path, both, to)
@@ -74,8 +74,8 @@ def test_intervals_rest_on_the_rewards_of_the_whole_log(tmp_path, to, monkeypatc
 
 def streaming_tables(folder, rows, to):
     """The export of a canonical table in one batch, which sees every reward at once."""
-    from grpo_prm.read import collect
-    from grpo_prm.rollouts import Rollouts
+    from grpo_prm.logs import collect
+    from grpo_prm.logs.rollouts import Rollouts
 
     table = collect(write(folder, rows, "one.jsonl")).table.with_columns(run=pl.lit("log"))
     form = FORMATS[to]
@@ -88,7 +88,7 @@ def streaming_tables(folder, rows, to):
 
 
 def batches(tables):
-    from grpo_prm.rollouts import Rollouts
+    from grpo_prm.logs.rollouts import Rollouts
 
     return iter([Rollouts(table) for table in tables])
 

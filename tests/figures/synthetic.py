@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 
-from grpo_prm.rollouts import SCHEMA
-from grpo_prm.subsample import subset_sizes
+from grpo_prm.core.subsample import subset_sizes
+from grpo_prm.logs.rollouts import SCHEMA
 
 STATISTICS = {
     "path_depth": (2.0, 0.004),

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from figures.synthetic import cleared, log
 
-from grpo_prm.amounts import amount, interval, listed, number, percent, span
-from grpo_prm.captions import captions
 from grpo_prm.figure_tables import reduced, together
 from grpo_prm.figures import FIGURES
-from grpo_prm.summary_table import latex, rows
+from grpo_prm.figures.captions import captions
+from grpo_prm.text.amounts import amount, interval, listed, number, percent, span
+from grpo_prm.text.summary_latex import latex, rows
 
 
 def said(*analyses, **options):

@@ -7,7 +7,7 @@ from figures.synthetic import log
 from grpo_prm.errors import UsageError
 from grpo_prm.figure_tables import figure_tables, together
 from grpo_prm.figures import FIGURES
-from grpo_prm.plotting import folder_names
+from grpo_prm.figures.plotting import folder_names
 
 
 def test_runs_of_different_names_keep_them():

@@ -7,10 +7,10 @@ from figures.synthetic import log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grpo_prm.core.interval import FEW_CLUSTERS
 from grpo_prm.figure_tables import figure_tables, together
 from grpo_prm.figure_tables.by_k import by_k
 from grpo_prm.figure_tables.ratios import ratio_intervals
-from grpo_prm.interval import FEW_CLUSTERS
 
 
 @settings(max_examples=40)

@@ -15,7 +15,7 @@ from oracle import Row
 from oracle_sets import intermediate_tokens, loss_tokens, parent, process_sets, unique_loss_tokens
 from strategies import logs
 
-from grpo_prm.analysis import analyze
+from grpo_prm.analysis.analyze import analyze
 from grpo_prm.figure_tables import figure_tables, together
 from grpo_prm.figure_tables.by_depth import DEEPEST, _pooled_from, by_depth
 from grpo_prm.figure_tables.by_size import EACH_UP_TO, POWERS, by_size

@@ -14,7 +14,7 @@ from strategies import groups
 from grpo_prm.errors import UsageError
 from grpo_prm.figure_tables import figure_tables
 from grpo_prm.figure_tables.tree import FAR, boxes
-from grpo_prm.tree_view import group_tree
+from grpo_prm.tree.view import group_tree
 
 
 def boxes_of(rows):

@@ -5,10 +5,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from grpo_prm.analysis import analyze
-from grpo_prm.folder import read_folder
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.folder import read_folder
+from grpo_prm.analysis.write import output_folder, write_tables
 from grpo_prm.report import report
-from grpo_prm.write import output_folder, write_tables
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 

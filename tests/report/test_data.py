@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from oracle_sets import Row
 from report.pages import EXAMPLE, data_of, folder_of, log_of, page_of, text_of
 
-from grpo_prm.analysis import analyze
-from grpo_prm.captions import captions
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.folder import read_folder
+from grpo_prm.analysis.write import output_folder, write_tables
 from grpo_prm.errors import InputError
 from grpo_prm.figure_tables import reduced, together
-from grpo_prm.folder import read_folder
+from grpo_prm.figures.captions import captions
 from grpo_prm.report import report
 from grpo_prm.report.cautions import cautions, missing_steps
 from grpo_prm.report.cut import LEAST, cut, fit, one_line
@@ -26,8 +27,7 @@ from grpo_prm.report.groups import KEYS, PROMPTS, group_columns, starts
 from grpo_prm.report.pictures import pictures
 from grpo_prm.report.trees import trees
 from grpo_prm.report.trend import trend
-from grpo_prm.tree_view import group_tree
-from grpo_prm.write import output_folder, write_tables
+from grpo_prm.tree.view import group_tree
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def folder(chain):
 @example("</script>\u2028<!--&\ud800")
 @example({"\u202e<": ["\x00", 1]})
 def test_what_is_embedded_cannot_end_its_element_and_is_read_back(data):
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
 
     text = str(embed(data))
     assert not set("<>&\u2028\u2029") & set(text) and text.encode()

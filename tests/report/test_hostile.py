@@ -48,7 +48,7 @@ def hostile(tmp_path_factory):
 
 
 def shown(text):
-    from grpo_prm.printable import printable
+    from grpo_prm.text.printable import printable
 
     return printable(text, newline="\n")
 

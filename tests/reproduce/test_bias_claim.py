@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_prm.loss import policy_loss, unit_terms
-from grpo_prm.prm import group_advantages
+from grpo_prm.core.loss import policy_loss, unit_terms
+from grpo_prm.core.prm import group_advantages
+from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.bias import (
     CLAIM,
     COMMON,
@@ -30,7 +31,6 @@ from grpo_prm.reproduce.bias import (
 )
 from grpo_prm.reproduce.claims import NOT_REPRODUCED, REPRODUCED, Finding
 from grpo_prm.reproduce.paired import with_holm
-from grpo_prm.weights import process_set_sizes, token_factors
 
 
 def inline(jobs):

@@ -11,7 +11,7 @@ import torch
 from oracle_loss import aggregation_weights, loss_over_completions, prefix
 from oracle_sets import Row
 
-from grpo_prm.loss import policy_loss
+from grpo_prm.core.loss import policy_loss
 from grpo_prm.reproduce import identity_gaps, identity_rollouts
 from grpo_prm.reproduce.claims import NOT_REPRODUCED, REPRODUCED, Finding
 from grpo_prm.reproduce.identity import (
@@ -199,7 +199,9 @@ def test_a_wrong_step_form_is_seen(monkeypatch):
             worst = {gap.form: max(gap.gradient, gap.loss) for gap in gaps_of(3)}
         assert max(value for key, value in worst.items() if form in key) > 1e-3, name
     with monkeypatch.context() as patched:
-        patched.setattr("grpo_prm.loss.policy_loss", lambda *x, **y: policy_loss(*x, **(y | {"ratio_in_kl": False})))
+        patched.setattr(
+            "grpo_prm.core.loss.policy_loss", lambda *x, **y: policy_loss(*x, **(y | {"ratio_in_kl": False}))
+        )
         assert max(gap.gradient for gap in gaps_of(3) if gap.form not in CONTROLS) > 1e-3
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from train_models import tiny
 
-from grpo_prm.loss import policy_loss, unit_terms
-from grpo_prm.prm import completion_weights, group_advantages
+from grpo_prm.core.loss import policy_loss, unit_terms
+from grpo_prm.core.prm import completion_weights, group_advantages
+from grpo_prm.core.weights import lambda_weights
 from grpo_prm.train.packing import padded_layout, token_logprobs, tree_layout
-from grpo_prm.weights import lambda_weights
 
 trl = pytest.importorskip("trl")
 K, LIMIT, PAD = 4, 9, 0

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from train_models import tiny
 
-from grpo_prm.atomic import UMASK
 from grpo_prm.errors import InputError
+from grpo_prm.files import UMASK
 from grpo_prm.train.checkpoint import (
     Training,
     clear_away,

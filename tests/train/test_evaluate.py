@@ -5,7 +5,7 @@ import pytest
 from train.test_data import tokenizer
 from train_models import random_model
 
-from grpo_prm.interval import Interval, wilson
+from grpo_prm.core.interval import Interval, wilson
 from grpo_prm.train.data import PromptRow
 from grpo_prm.train.evaluate import STREAM, evaluate
 from grpo_prm.train.sample import sample

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 import torch
 
-from grpo_prm.analysis import analyze
+from grpo_prm.analysis.analyze import analyze
 from grpo_prm.errors import InputError, UsageError
-from grpo_prm.rollouts import load
+from grpo_prm.logs.rollouts import load
 from grpo_prm.train.config import make_config, to_yaml
 from grpo_prm.train.loop import train
 from grpo_prm.train.record import METRICS, ROLLOUTS

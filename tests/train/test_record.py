@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from grpo_prm.errors import InputError
-from grpo_prm.rollouts import load, validate
+from grpo_prm.logs.rollouts import load, validate
 from grpo_prm.train.data import PromptRow
 from grpo_prm.train.record import CURVES, append_metrics, curves_table, cut_back, rollouts_table, write_rollouts
 from grpo_prm.train.sample import Sampled

@@ -11,7 +11,7 @@ from oracle_loss import aggregation_weights, matched_scale, parent_factor, posit
 from oracle_sets import Row
 from train_models import tiny
 
-from grpo_prm.prm import group_advantages
+from grpo_prm.core.prm import group_advantages
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.gap import identity_gap
 from grpo_prm.train.packing import token_logprobs

@@ -1,0 +1,1 @@
+"""From rollouts to every number: batches measured, added up, summed up, written and read back."""

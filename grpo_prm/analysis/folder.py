@@ -1,0 +1,77 @@
+"""A folder that `analyze` wrote, read back: what figures, report and comparison are made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..errors import InputError
+from .summary import SCHEMA_VERSION
+from .write import TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What the folder holds; the tables are those of `analysis.Analysis` under the same names.
+
+    Attributes:
+        path: The folder.
+        summary: The content of summary.json.
+        groups, training, baseline, samples, chance, subsamples: In memory.
+        completions, process_steps: Lazy: of a long log they are large.
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    groups: pl.DataFrame
+    training: pl.DataFrame
+    baseline: pl.DataFrame
+    samples: pl.DataFrame
+    chance: pl.DataFrame
+    subsamples: pl.DataFrame
+    completions: pl.LazyFrame
+    process_steps: pl.LazyFrame
+
+
+def read_folder(path: str | Path) -> Folder:
+    """Read the folder of an analysis.
+
+    Args:
+        path: What `grpo-prm analyze` printed as its folder.
+
+    Raises:
+        InputError: It is not such a folder, a file of it is missing or cannot be read, or another version wrote it.
+    """
+    path = Path(path)
+    summary = read_summary(path)
+    if missing := [name for name in TABLES if not (path / f"{name}.parquet").is_file()]:
+        raise InputError(f"{path}: {missing[0]}.parquet is missing. Write the folder again with grpo-prm analyze.")
+    try:
+        frames = {name: pl.scan_parquet(path / f"{name}.parquet") for name in TABLES}
+        columns = frames["process_steps"].collect_schema().names()
+        held = {name: frames[name].collect() for name in TABLES if name not in ("completions", "process_steps")}
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
+    if summary["schema_version"] != SCHEMA_VERSION or "unique" not in columns:
+        raise InputError(f"{path}: written by another version of grpo-prm. Write it again with grpo-prm analyze.")
+    return Folder(
+        path=path, summary=summary, completions=frames["completions"], process_steps=frames["process_steps"], **held
+    )
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read summary.json of a folder; errors as of `read_folder`."""
+    file = path / "summary.json"
+    if not file.is_file():
+        raise InputError(f"{path}: not a folder of grpo-prm analyze. Analyse the log first: grpo-prm analyze LOG.")
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error}). Write the folder again with grpo-prm analyze.") from None
+    if not isinstance(summary, dict) or "schema_version" not in summary:
+        raise InputError(f"{file}: not the summary of an analysis. Write the folder again with grpo-prm analyze.")
+    return summary

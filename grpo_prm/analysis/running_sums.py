@@ -1,0 +1,74 @@
+"""What is added up over the batches of a log and stands in none of its tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..core.permutations import Dealt, nothing_dealt
+from ..logs.rollouts import Rollouts, group_opens
+
+DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
+
+
+@dataclass
+class Totals:
+    """Sums and sets over the batches of a log; dictionaries keep the order in which things came.
+
+    Attributes:
+        counts: `Rollouts.counts` and `completions_read`, `groups_of_one`.
+        notes: Sentences for the user.
+        files: Files read.
+        formats: Formats found.
+        tokens_from: Where units came from, with the number of completions.
+        rewards: The first distinct rewards of groups of two or more.
+        steps: (run, step) of every group, step None where none was logged.
+        options: What of the reading changed numbers.
+        dealt: Sums of the permutations over each (run, step).
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, None] = field(default_factory=dict)
+    files: dict[str, None] = field(default_factory=dict)
+    formats: dict[str, None] = field(default_factory=dict)
+    tokens_from: Counter[str] = field(default_factory=Counter)
+    rewards: set[float] = field(default_factory=set)
+    steps: set[tuple[str, int | None]] = field(default_factory=set)
+    options: dict[str, object] = field(default_factory=dict)
+    dealt: dict[tuple[str, int | None], Dealt] = field(default_factory=dict)
+
+    def add(self, batch: Rollouts) -> None:
+        """Add what a batch says of itself."""
+        self.counts.update(batch.counts)
+        self.notes |= dict.fromkeys(batch.notes)
+        self.files |= dict.fromkeys(batch.files)
+        self.formats |= dict.fromkeys([batch.format] if batch.format else [])
+        table = batch.table
+        self.counts["completions_read"] += len(table)
+        self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))
+        opens = group_opens(table)
+        self.steps.update(table[opens, ["run", "step"]].iter_rows())
+        sizes = np.diff(opens, append=len(table))
+        self.counts["groups_of_one"] += int((sizes == 1).sum())
+        if len(self.rewards) < DISTINCT:
+            rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
+            self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
+
+    def add_dealt(self, steps: Sequence[tuple[str, int | None]], dealt: Dealt) -> None:
+        """Add the permutations of a slice, one bin for each of `steps`."""
+        for step, *sums in zip(steps, *dealt, strict=True):
+            before = self.dealt.get(step)
+            self.dealt[step] = Dealt(*sums) if before is None else Dealt(*map(np.add, before, sums))
+
+    @property
+    def dealt_in_all(self) -> Dealt:
+        """Sums of the permutations over the whole log, shape (permutations,) each."""
+        return Dealt(*np.sum(list(self.dealt.values()), axis=0)) if self.dealt else nothing_dealt()
+
+    @property
+    def binary(self) -> bool:
+        """Has the log exactly two rewards?"""
+        return len(self.rewards) == 2

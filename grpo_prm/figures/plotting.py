@@ -1,0 +1,83 @@
+"""Folders of `analyze` to files of figures: read, reduced, drawn, with captions and a LaTeX table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..analysis.folder import read_folder
+from ..errors import UsageError
+from ..figure_tables import TABLES, Tables, reduced, together
+from ..files import atomic
+from ..text.summary_latex import latex
+from . import save
+from .captions import captions
+from .saving import checked
+from .venues import venue_of
+
+TABLE = "summary.tex"
+
+
+def plot(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    *,
+    venue: str = "column",
+    formats: Iterable[str] = ("pdf", "png"),
+    select: Iterable[str] | None = None,
+    group: str | None = None,
+) -> list[Path]:
+    """Draw the figures of one or more folders of `analyze`.
+
+    Args:
+        folders: Their runs are drawn over each other; the tree is of the first.
+        out: Where the files go.
+        venue: Of `figures.VENUES`.
+        formats: Of `figures.FORMATS`.
+        select: Names of figures; None: all.
+        group: `[RUN:]STEP:KEY` of the tree; None: the worst.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
+        InputError: A folder cannot be read.
+    """
+    formats = checked(formats)
+    venue_of(venue)
+    if unknown := [name for name in select or () if name not in TABLES]:
+        raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(TABLES)}.")
+    read = [read_folder(folder) for folder in folders]
+    names = folder_names(folders)
+    return draw(read, out, names=names, venue=venue, formats=formats, select=select, group=group)
+
+
+def draw(
+    analyses: Sequence[Tables],
+    out: str | Path,
+    *,
+    names: Iterable[str] = (),
+    venue: str = "column",
+    formats: Iterable[str] = ("pdf", "png"),
+    select: Iterable[str] | None = None,
+    group: str | None = None,
+) -> list[Path]:
+    """Draw the figures of analyses, with captions and summary.tex, as `plot` does; `names` as for `figure_tables`."""
+    logs = together(analyses, names, group)
+    tables = reduced(logs, select)
+    said = captions(tables, logs.summaries, logs.unit)
+    written = save(tables, out, formats, unit=logs.unit, venue=venue, captions=said)
+    with atomic(Path(out, TABLE)) as part:
+        part.write_text(latex(logs.summaries), encoding="utf-8")
+    return [*written, Path(out, TABLE)]
+
+
+def folder_names(folders: Sequence[str | Path]) -> list[str]:
+    """Names of folders for a legend: without `.prm`, and with as much of the path as tells them apart."""
+    paths = [Path(folder).resolve() for folder in folders]
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-parts:]).removesuffix(".prm") for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

@@ -1,0 +1,148 @@
+"""Bytes of a file in chunks that end with a line, read ahead in a thread; .gz and .zst unpacked on the way."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from .prefetch import ahead
+
+CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+TEXT = 2 << 20  # bytes of a log without ids: to cut its text into units takes longer than to read it
+LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
+START = 1 << 10  # bytes that are kept of a longer one
+TOO_LONG = "the line is longer than {} MB"
+CUT_SHORT = "the compressed file is cut short"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Chunk(NamedTuple):
+    """Whole lines of a file.
+
+    Attributes:
+        data: The bytes, newlines included.
+        done: Bytes of the file on disk that were consumed so far.
+        fault: What is wrong with the last line: cut off there, or longer than `LINE` and only its start. Else None.
+    """
+
+    data: bytes
+    done: int
+    fault: str | None = None
+
+
+def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
+    """Cut a file into chunks of whole lines; a longer line is a chunk of its own.
+
+    Args:
+        path: The file; packed when its first bytes say so.
+        size: Bytes to read at a time, unpacked; None is `CHUNK`.
+
+    Yields:
+        Chunks in file order. The last one may lack its newline.
+    """
+    with path.open("rb") as raw:
+        yield from ahead(_pieces(raw, unpacked(raw), size or CHUNK))
+
+
+def lines_of(data: bytes) -> int:
+    """Number of lines; the last one may lack its newline."""
+    newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    return int(newlines) + (data[-1:] not in (b"\n", b""))
+
+
+def unpacked(raw: BinaryIO) -> Any:
+    """The file itself, or what its .gz or .zst holds, several members and frames too; cut short raises EOFError."""
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic[:2] == GZIP:
+        return gzip.GzipFile(fileobj=raw)
+    return _Zstd(raw) if magic == ZSTD else raw
+
+
+def read_all(path: Path) -> tuple[bytes, str | None]:
+    """What a file holds, unpacked, as far as it can be read, and why not further."""
+    with path.open("rb") as raw:
+        return take(unpacked(raw), 1 << 62)
+
+
+def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
+    buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
+    rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
+    length, fault = 0, None
+    while fault is None:
+        data, fault = (_refill(buffer, file), None) if buffer else take(file, size)
+        if not data:
+            break
+        if cut := data.rfind(b"\n") + 1:
+            first = data.find(b"\n") + 1
+            if length + first > LINE:
+                yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(LINE >> 20))
+                rest, data, cut = [], data[first:], cut - first
+            if cut:
+                yield Chunk(b"".join([*rest, memoryview(data)[:cut]]), raw.tell())
+            rest, length = [], 0
+        rest += [data[cut:]] if cut < len(data) else []
+        length += len(data) - cut
+        if length > LINE:
+            rest = [b"".join(rest)[:START]]
+    if length > LINE:
+        fault = fault or TOO_LONG.format(LINE >> 20)
+    if length or fault:
+        yield Chunk(b"".join(rest), raw.tell(), fault)
+
+
+def _refill(buffer: bytearray, file: io.BufferedReader) -> bytearray:
+    """Read into memory that is there already: fresh pages take longer than the reading itself."""
+    read = file.readinto(buffer)
+    return buffer if read == len(buffer) else buffer[:read]
+
+
+def take(file: Any, size: int) -> tuple[bytes, str | None]:
+    """Up to `size` bytes of an `unpacked` file, and what stopped the reading, if not the end."""
+    if isinstance(file, io.BufferedReader):
+        return file.read(size if size < 1 << 62 else -1), None
+    parts, missing, read = [], size, getattr(file, "read1", file.read)
+    try:
+        while missing and (part := read(min(missing, 1 << 20))):
+            parts.append(part)
+            missing -= len(part)
+    except EOFError:
+        return b"".join(parts), CUT_SHORT
+    except (OSError, zlib.error) as error:
+        return b"".join(parts), f"the compressed file is damaged ({error})"
+    return b"".join(parts), None
+
+
+class _Zstd(io.RawIOBase):
+    """What a .zst holds. The reader of `zstandard` does not tell a file that is cut short from one that ends."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        import zstandard
+
+        self._raw, self._zstandard, self._frame, self._rest = raw, zstandard, None, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            packed = (self._frame.unused_data if self._frame and self._frame.eof else b"") or self._raw.read(1 << 16)
+            if not packed:
+                if self._frame and not self._frame.eof:
+                    raise EOFError(CUT_SHORT)
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                self._rest = self._frame.decompress(packed)
+            except self._zstandard.ZstdError as error:
+                raise OSError(str(error)) from None
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size

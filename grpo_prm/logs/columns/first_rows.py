@@ -1,0 +1,98 @@
+"""What stands in the first rows of a log: which names, and values of which kind under each."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import UsageError
+
+Rows = Sequence[Mapping[str, Any]]
+MISSING: Any = object()
+
+
+def at(row: Any, path: str) -> Any:
+    """Value under a dotted path, `MISSING` without one. A key with dots in it comes first; lists are mapped over."""
+    if isinstance(row, dict):
+        if path in row:
+            return row[path]
+        head, _, rest = path.partition(".")
+        return at(row[head], rest) if rest and head in row else MISSING
+    if isinstance(row, list):
+        values = [at(item, path) for item in row]
+        return MISSING if not values or any(v is MISSING for v in values) else values
+    return MISSING
+
+
+def exists(rows: Rows, path: str) -> bool:
+    """Does a row have a value under the path?"""
+    return any(at(row, path) not in (MISSING, None) for row in rows)
+
+
+def check_present(rows: Rows, path: str, name: str, said: str) -> None:
+    """Refuse a path that no row has, with what there is instead."""
+    if any(at(row, path) is not MISSING for row in rows):
+        return
+    near = difflib.get_close_matches(path, names_of(rows), 1, 0.5)
+    hint = f" Did you mean {near[0]}?" if near else " Name one of them."
+    raise UsageError(f"{name}: {said}: there is no column {path}; there are {listed(rows)}.{hint}")
+
+
+def names_of(rows: Rows) -> list[str]:
+    """Names of the log, those one level down too, in the order of the log."""
+    names: dict[str, None] = {}
+    for row in rows:
+        for key, value in row.items():
+            names[key] = None
+            inner = value[0] if isinstance(value, list) and value else value
+            if isinstance(inner, dict) and "role" not in inner:
+                names.update(dict.fromkeys(f"{key}.{k}" for k in inner))
+    return list(names)
+
+
+def listed(rows: Rows) -> str:
+    """The columns of a log for a message."""
+    names = names_of(rows)
+    return ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "") if names else "none"
+
+
+_SCALARS = {bool: "bool", int: "int", float: "float", str: "text"}
+_OF_LIST = {bool: "bools", int: "ints", float: "floats", str: "texts", list: "lists"}
+
+
+def kind_of(rows: Rows, path: str, from_text: bool) -> str:
+    """What the rows hold under a path: the name of one kind, `none`, or `mixed`."""
+    kinds = {
+        _kind_of_value(_parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
+    }
+    if len(kinds) > 1 and "empty" in kinds:
+        kinds.discard("empty")
+    for narrow, wide in (("int", "float"), ("ints", "floats")):
+        if kinds == {narrow, wide}:
+            kinds = {wide}
+    return next(iter(kinds)) if len(kinds) == 1 else "mixed" if kinds else "none"
+
+
+def _kind_of_value(value: Any) -> str:
+    if isinstance(value, list):
+        types = set(map(type, value)) - {type(None)}
+        if types == {int, float}:
+            return "floats"
+        if types == {dict}:
+            return "chat" if all("role" in item for item in value if item) else "objects"
+        return _OF_LIST.get(next(iter(types)), "mixed") if len(types) == 1 else "mixed" if types else "empty"
+    if isinstance(value, dict):
+        return "chat" if "role" in value else "object"
+    return _SCALARS.get(type(value), "mixed")
+
+
+def _parsed(value: Any) -> Any:
+    """A cell of a CSV as the JSON value that it spells, else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return {"true": True, "false": False}.get(value.lower(), value)

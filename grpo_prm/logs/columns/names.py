@@ -1,0 +1,153 @@
+"""Which column of a log is which canonical column: by name, by the user's word, and by what the first rows hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...errors import UsageError
+from ..options import ReadOptions
+from .first_rows import Rows, at, check_present, kind_of
+from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
+from .keys import with_key, with_sample
+from .plan import LISTS, NAMES, Plan
+
+_IGNORED = -100  # the label that loss functions leave out
+
+
+def make_plan(
+    rows: Rows,
+    options: ReadOptions,
+    name: str,
+    defaults: Mapping[str, str] | None = None,
+    from_text: bool = False,
+) -> Plan:
+    """Decide what the columns of a log mean.
+
+    Args:
+        rows: The first rows of the log as JSON values.
+        options: `columns`, `reward`, `keep` and `spare_text` are used.
+        name: The file, for messages.
+        defaults: Canonical column to path, where the format is known; the user's columns come before.
+        from_text: The log is CSV.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: A named column does not exist, or no column holds completions, rewards or groups.
+    """
+    paths = {**_by_name(rows, from_text), **(defaults or {}), **options.columns}
+    for canonical, path in options.columns.items():
+        if canonical not in NAMES:
+            raise UsageError(f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}.")
+        check_present(rows, path, name, f"--columns {canonical}={path}")
+    for path in options.keep:
+        check_present(rows, path, name, f"--keep {path}")
+    if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
+        del paths["tokens"]
+    plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
+    _check_complete(plan, rows, name)
+    plan = replace(plan, grouped=_is_grouped(rows, plan))
+    plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
+    if options.spare_text and "tokens" in plan.paths:
+        kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
+        plan = replace(plan, paths=kept)
+    used = {**plan.paths, **{f"reward/{p}": p for p in plan.parts}, **{p: p for p in plan.keep}}
+    plan = replace(plan, kinds={c: kind_of(rows, path, from_text) for c, path in used.items()})
+    chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
+    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes)
+    return replace(plan, notes=notes, refused=_cut_at_the_front(rows, plan))
+
+
+def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
+    """The first name of each list that the log has, with a value of a fitting kind."""
+    present = {key for row in rows for key in row}
+    paths = {}
+    for canonical, names in NAMES.items():
+        if canonical == "group":
+            continue
+        kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
+        fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
+        if not fitting and canonical in ("completion", "reward"):
+            fitting = [name for name, kind in kinds.items() if kind == "none"]  # null in every row
+        if fitting:
+            paths[canonical] = fitting[0]
+    return paths
+
+
+def _fits(canonical: str, kind: str) -> bool:
+    """Can a column of this kind be meant?"""
+    if canonical in LISTS:
+        return kind in ("ints", "bools", "floats", "lists", "empty", "mixed")
+    if canonical == "completion":
+        return kind not in ("int", "float", "bool", "object", "objects")
+    if canonical == "advantage":
+        return kind != "lists"
+    return kind not in ("object", "objects")
+
+
+def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
+    """Settle what the reward is made of."""
+    if options.reward:
+        from ..rewards import parse
+
+        weights = parse(options.reward)
+        for part in weights:
+            check_present(rows, part, name, f"--reward {options.reward}")
+        paths = {c: p for c, p in plan.paths.items() if c != "reward"}
+        if list(weights.values()) == [1.0]:
+            return replace(plan, paths={**paths, "reward": next(iter(weights))})
+        return replace(plan, paths=paths, parts=weights)
+    if "reward" not in plan.paths and "advantage" in plan.paths:
+        return replace(plan, notes=(*plan.notes, "No reward is logged: only the logged advantages can be used."))
+    return plan
+
+
+def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
+    """Refuse a log without completions, rewards or groups, with all that it lacks."""
+    guesses: dict[str, str | None] = {}
+    unit = plan.paths.get("tokens") or plan.paths.get("completion")
+    if unit is None:
+        guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
+    if not plan.parts and not {"reward", "advantage"} & plan.paths.keys():
+        guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    trial = replace(plan, paths={"completion": unit or "", **plan.paths})
+    if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
+        guesses["group"] = perhaps_group(rows, plan.from_text, {*trial.paths.values(), *plan.parts, *guesses.values()})
+    if guesses:
+        raise UsageError(refusal(rows, name, guesses))
+
+
+def _is_grouped(rows: Rows, plan: Plan) -> bool:
+    """Does a row hold a whole group: a list of texts, of chats, or of lists of ids?"""
+    if "tokens" in plan.paths:
+        return kind_of(rows, plan.paths["tokens"], plan.from_text) == "lists"
+    return kind_of(rows, plan.paths["completion"], plan.from_text) in ("texts", "lists")
+
+
+def _with_labels(plan: Plan, rows: Rows) -> Plan:
+    """Note whether the mask holds labels, as a loss function takes them."""
+    masks = (at(row, plan.paths["mask"]) for row in rows) if "mask" in plan.paths else ()
+    if not any(
+        _IGNORED in mask or any(isinstance(m, list) and _IGNORED in m for m in mask)
+        for mask in masks
+        if isinstance(mask, list)
+    ):
+        return plan
+    note = "The mask holds labels: -100 is out of the loss, and tokens before the first other label are the prompt."
+    return replace(plan, labels=True, notes=(*plan.notes, note))
+
+
+def _cut_at_the_front(rows: Rows, plan: Plan) -> str | None:
+    """A reason if most completions begin with an ellipsis: their first tokens are gone, and with them the prefixes."""
+    if "tokens" in plan.paths or "completion" not in plan.paths:
+        return None
+    texts = [t for row in rows for t in _flat(at(row, plan.paths["completion"])) if isinstance(t, str)]
+    cut = sum(t.startswith(("...", "…")) for t in texts)
+    return "text cut at the front" if len(texts) >= 4 and 2 * cut > len(texts) else None
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else (value,)

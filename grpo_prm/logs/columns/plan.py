@@ -1,0 +1,72 @@
+"""What the columns of a log mean: the names that are recognised, and the plan that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .. import chunks
+
+# Names that are recognised; the first that exists in a log wins. `scores` and `masks` stand in rows that hold a group.
+NAMES: dict[str, tuple[str, ...]] = {
+    "run": ("run", "run_id", "run_name"),
+    "step": ("step", "global_step", "iteration", "gen_step"),
+    "group": (
+        *("group", "group_key", "uid", "group_id", "prompt_id", "prompt_idx", "problem_id", "example_id", "task_id"),
+        *("group_index", "_ng_task_index", "index", "idx", "id"),
+    ),
+    "sample": ("sample", "sample_id", "sample_index", "sample_idx", "request_id", "rollout_id"),
+    "prompt": ("prompt", "input", "question", "problem", "query"),
+    "completion": (
+        *("completion", "response", "output", "generation", "text"),
+        *("completions", "responses", "outputs", "generations", "texts"),  # a group in a row
+    ),
+    "tokens": ("completion_ids", "response_ids", "response_tokens", "token_ids", "output_ids", "tokens"),
+    "mask": ("mask", "completion_mask", "response_mask", "loss_mask", "masks"),
+    "logprobs": ("logprobs", "completion_logprobs", "response_logprobs", "rollout_log_probs", "inference_logprobs"),
+    "ref_logprobs": ("ref_logprobs",),
+    "reward": ("reward", "score", "rewards", "scores"),
+    "advantage": ("advantage", "advantages"),
+    "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
+}
+PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew for every draw of a prompt
+WEAK = ("index", "idx", "id")  # may as well number the rows
+LISTS = ("tokens", "mask", "logprobs", "ref_logprobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the rows of a log become canonical rows.
+
+    Attributes:
+        paths: Canonical column to dotted path in the log.
+        kinds: What the first rows hold under each path: int, float, bool, text, ints, bools, ..., `mixed`.
+        parts: Reward column to its weight, where the reward is a sum of them.
+        keep: Further columns, under their own names.
+        by: Row columns that, with run and step, tell the buckets apart.
+        per_draw: The key is one per draw, so a bucket is never split.
+        grouped: A row of the log holds a whole group, in lists.
+        from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
+        labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
+        optional: Canonical columns that may be null in a row.
+        refused: Why no row can be used, else None.
+        notes: What was inferred, as sentences.
+    """
+
+    paths: Mapping[str, str]
+    kinds: Mapping[str, str]
+    parts: Mapping[str, float] = field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    by: tuple[str, ...] = ("key",)
+    per_draw: bool = False
+    grouped: bool = False
+    from_text: bool = False
+    labels: bool = False
+    optional: tuple[str, ...] = ()
+    refused: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of the log to work on at a time."""
+        return chunks.CHUNK if "tokens" in self.paths else min(chunks.CHUNK, chunks.TEXT)

@@ -1,0 +1,1 @@
+"""One framework a file, and the registry that tells which of them a log is in."""

@@ -1,0 +1,59 @@
+"""verl's dump of rollouts, one `{step}.jsonl` a step: groups are exact prompts, wherever their rows stand.
+
+The trainer balances its batch over ranks before it writes, so the rows of a group are not neighbours. The V1 trainer
+logs a `uid` of sample, rollout and output, of which the sample names the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from ..columns.plan import Plan
+from ..log import Format, Head, Log
+from ..options import ReadOptions
+from ..rows.records import Part
+from ..sources import Source
+from . import generic
+
+_OWN = {"step": "step", "prompt": "input", "completion": "output", "reward": "score"}
+_TOOLS = ("<tool_response>", "<|tool_response", "<tool_result>", "<information>")  # as the common templates write them
+_UNMASKED = (
+    "Tool answers stand inside the outputs, and verl does not log which tokens the policy wrote: they are counted as"
+    " tokens of the completion."
+)
+
+
+def _detect(head: Head) -> bool:
+    return head.container == "jsonl" and head.has(*_OWN.values())
+
+
+def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
+    """Open a dump folder or one file of it. Anything that a reward function logs beside the score stays behind."""
+    uid = head.has("uid") and "group" not in options.columns
+    texts = [text for row in head.rows if isinstance(text := row.get("output"), str)]
+    notes = (_UNMASKED,) if any(mark in text for text in texts for mark in _TOOLS) else ()
+
+    def change(plan: Plan) -> Plan:
+        taken = {*_OWN, *options.columns} | ({"group", "sample"} if uid else {"sample"})
+        paths = {c: path for c, path in plan.paths.items() if c in taken}
+        if uid:
+            paths |= {"group": "uid", "sample": "uid"}
+            kinds = {**plan.kinds, "group": "text", "sample": "text"}
+            return replace(plan, paths=paths, kinds=kinds, by=("key",), per_draw=True, notes=notes)
+        by = plan.by if "group" in options.columns else ("prompt",)
+        return replace(plan, paths=paths, by=by, per_draw=False, notes=notes)
+
+    log = generic.open_log(sources, options, head, "verl", _OWN, change)
+    return replace(log, parts=lambda: _by_sample(log.parts())) if uid else log
+
+
+def _by_sample(parts: Iterator[Part]) -> Iterator[Part]:
+    """Take rollout and output off the uid: `{sample}_{rollout}_{output}`, where the sample may hold underscores."""
+    for part in parts:
+        yield part._replace(rows=part.rows.with_columns(pl.col("key").str.replace(r"_[^_]*_[^_]*$", "")))
+
+
+FORMAT = Format("verl", _detect, _open)

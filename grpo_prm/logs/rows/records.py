@@ -1,0 +1,278 @@
+"""Rows of a log, one Python object each, to canonical rows: the careful way, which says what is wrong where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+import polars as pl
+
+from ..columns.first_rows import MISSING, at
+from ..columns.plan import LISTS, Plan
+from ..rollouts import REJECTED, REWARD_PART
+from .values import (
+    Bad,
+    advantage_of,
+    called,
+    completion_of,
+    flags_of,
+    floats_of,
+    ids_of,
+    json_list,
+    kept_of,
+    name_of,
+    number_of,
+    prompt_of,
+    step_of,
+    truncated_of,
+)
+
+RAW = 200  # characters of a rejected row that are kept
+_KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
+
+
+class Record(NamedTuple):
+    """A row of the log: its number (line or element), its value or what is wrong with it, and how it looks."""
+
+    line: int
+    value: Any
+    raw: Any
+
+
+class Part(NamedTuple):
+    """Some rows of a log on their way to the canonical table.
+
+    Attributes:
+        rows: Columns of `row_schema`, in the order of the log.
+        rejected: `rollouts.REJECTED`.
+        size: Bytes of the log behind it, unpacked.
+        done: Bytes read so far of the file on disk, this part included.
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    size: int
+    done: int
+
+
+def row_schema(plan: Plan) -> dict[str, Any]:
+    """Columns of the rows that a plan makes, with their types."""
+    types: dict[str, Any] = {"_file": pl.Int32(), "_line": pl.Int64(), "run": pl.String()}
+    mapped = {
+        "step": pl.Int64(),
+        "group": pl.String(),
+        "sample": pl.String(),
+        "prompt": pl.String(),
+        "completion": pl.String(),
+        "tokens": pl.List(pl.Int32()),
+        "mask": pl.List(pl.Boolean()),
+        "logprobs": pl.List(pl.Float32()),
+        "ref_logprobs": pl.List(pl.Float32()),
+        "reward": pl.Float64(),
+        "advantage": pl.Float64(),
+        "truncated": pl.Boolean(),
+    }
+    types |= {"key" if c == "group" else c: t for c, t in mapped.items() if c in plan.paths}
+    if "completion" in plan.paths and "tokens" not in plan.paths:
+        types["_spans"] = pl.List(pl.Int32())  # lengths of the pieces of a chat, in and out of the loss by turns
+    if plan.labels:
+        types["_asked"] = pl.Int64()  # hash of the prompt's ids
+    if plan.parts:
+        types["reward"] = pl.Float64()
+        types |= {REWARD_PART + part: pl.Float64() for part in plan.parts}
+    return types | {name: _KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.keep}
+
+
+def parse_lines(data: bytes, line: int) -> Iterator[Record]:
+    """The rows of JSON lines, blank lines left out."""
+    for number, text in enumerate(data.split(b"\n"), line):
+        if stripped := text.strip():
+            yield Record(number, parse(stripped), stripped)
+
+
+def parse(text: bytes) -> Any:
+    """A JSON value, or what is wrong with it as a `Bad`."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass  # NaN, a lone surrogate, a byte order mark: Python's own parser reads them, and says where it cannot
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Bad("", f"invalid UTF-8 (byte {error.start + 1} of the line)")
+    except json.JSONDecodeError as error:
+        return Bad("", f"not JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1})")
+    except (ValueError, RecursionError) as error:
+        return Bad("", f"not JSON ({error})")
+
+
+def to_part(records: Iterable[Record], plan: Plan, file: int, name: str, run: str, size: int, done: int) -> Part:
+    """Turn rows of a log into canonical rows, and list those that cannot be.
+
+    Args:
+        records: Rows of one file.
+        plan: What the columns mean.
+        file: Index of the file in the log.
+        name: Its name, for messages.
+        run: Run of the rows that do not name their own.
+        size: Bytes behind the records.
+        done: Bytes of the file read so far.
+
+    Returns:
+        Rows and rejected rows, one of the two for every completion; a row of lists that cannot be taken apart counts
+        as one.
+    """
+    rows: list[dict[str, Any]] = []
+    rejected: list[tuple[str, int | None, str, str, str]] = []
+    for record in records:
+        for one in _taken_apart(record, plan):
+            try:
+                if isinstance(one, Bad):
+                    raise one
+                rows.append({"_file": file, "_line": record.line, "run": run, **_row(one, plan)})
+            except Bad as bad:
+                rejected.append((name, record.line, bad.field, bad.reason, raw_start(record.raw)))
+    return Part(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done)
+
+
+def to_frame(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Rows as a table, lists given as arrays."""
+    return pl.DataFrame([_series(name, [row.get(name) for row in rows], dtype) for name, dtype in schema.items()])
+
+
+def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
+    if not isinstance(dtype, pl.List):
+        return pl.Series(name, values, dtype, strict=True)
+    arrays = [v for v in values if v is not None]
+    lists = pl.Series(name, arrays, dtype).cast(
+        dtype
+    )  # arrays of one length come out as pl.Array, whatever was asked for
+    if len(arrays) == len(values):
+        return lists
+    index, at = [], 0
+    for value in values:
+        index.append(None if value is None else at)
+        at += value is not None
+    return pl.DataFrame({name: lists}).select(pl.col(name).gather(pl.Series(index, dtype=pl.UInt32))).to_series()
+
+
+def reject_frame(rows: list[tuple[str, int | None, str, str, str]]) -> pl.DataFrame:
+    """Rejected rows as a table."""
+    return pl.DataFrame(rows, REJECTED, orient="row")
+
+
+def raw_start(raw: Any) -> str:
+    """The start of a row as it stands in the log."""
+    if isinstance(raw, bytes):
+        return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW]
+    text = raw if isinstance(raw, str) else json.dumps(raw, default=str, ensure_ascii=False)[: 4 * RAW]
+    return text.encode("utf-8", "replace").decode()[:RAW]
+
+
+def _taken_apart(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
+    """The completions of a row: canonical column to value."""
+    row = record.value
+    if isinstance(row, Bad):
+        yield row
+    elif not isinstance(row, dict):
+        yield Bad("", f"expected an object, got {called(row)}")
+    elif plan.refused:
+        yield Bad("completion", plan.refused)
+    else:
+        values = {c: at(row, path) for c, path in plan.paths.items()}
+        values |= {REWARD_PART + part: at(row, part) for part in plan.parts} | {f"\0{k}": at(row, k) for k in plan.keep}
+        yield from _members(values, plan) if plan.grouped else (values,)
+
+
+def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any]]:
+    """Take a row of lists apart: k completions, each with its own reward; what is no list belongs to all of them."""
+    unit = "tokens" if "tokens" in plan.paths else "completion"
+    lists = json_list(values[unit])
+    if not isinstance(lists, list):
+        yield Bad(unit, "missing" if lists is MISSING else f"expected a list of completions, got {called(lists)}")
+        return
+    each = {"completion", "tokens", "reward", "advantage", "truncated", "sample"} & values.keys()
+    each |= {c for c in values if c.startswith(REWARD_PART)}
+    split = {}
+    for name, value in values.items():
+        value = json_list(value) if name in (*LISTS, *each) else value
+        one_per_member = isinstance(value, list) and (name in (*LISTS, *each) or len(value) == len(lists))
+        if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
+            one_per_member = False  # one chat
+        if one_per_member and len(value) != len(lists):
+            yield Bad(name, f"{len(value)} values for {len(lists)} completions")
+            return
+        split[name] = value if one_per_member else [value] * len(lists)
+    for member in range(len(lists)):
+        yield {name: value[member] for name, value in split.items()}
+
+
+def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """One canonical row; raises `Bad` for the first field that cannot be used."""
+    row: dict[str, Any] = {}
+    if "run" in values:
+        row["run"] = name_of(values["run"], "run")
+    if "step" in values:
+        row["step"] = None if values["step"] is None and "step" in plan.optional else step_of(values["step"])
+    if "group" in values:
+        row["key"] = name_of(values["group"], "group")
+    if "sample" in values and values["sample"] not in (None, MISSING):
+        row["sample"] = name_of(values["sample"], "sample")
+    if "prompt" in values:
+        row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
+    _unit(values, row, plan)
+    _rewards(values, row, plan)
+    if "truncated" in values:
+        row["truncated"] = truncated_of(values["truncated"])
+    for name in plan.keep:
+        row[name] = kept_of(values[f"\0{name}"], plan.kinds.get(name, ""))
+    return row
+
+
+def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
+    """The completion: its text, its ids, and what goes along with each id."""
+    if "tokens" not in values:
+        row["completion"], row["_spans"] = completion_of(values["completion"])
+        return
+    row["tokens"] = ids_of(values["tokens"])
+    if values.get("completion", MISSING) not in (None, MISSING):
+        row["completion"] = completion_of(values["completion"])[0]
+        if not len(row["tokens"]) and row["completion"]:
+            raise Bad("tokens", "no ids beside a completion that is not empty")
+    for name in ("mask", "logprobs", "ref_logprobs"):
+        value = json_list(values.get(name))
+        if value is None or value is MISSING:
+            continue
+        if not isinstance(value, list):
+            raise Bad(name, f"expected a list, got {called(value)}")
+        if len(value) != len(row["tokens"]):
+            raise Bad(name, f"{len(value)} values for {len(row['tokens'])} tokens")
+        row[name] = flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
+    if plan.labels and "mask" in row:
+        _without_prompt(row)
+
+
+def _without_prompt(row: dict[str, Any]) -> None:
+    """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
+    opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
+    asked = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
+    row["_asked"] = int.from_bytes(asked, "little", signed=True)
+    row.update({name: row[name][opens:] for name in LISTS if name in row})
+
+
+def _rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
+    for part, weight in plan.parts.items():
+        value = values[REWARD_PART + part]
+        if value in (None, MISSING):
+            continue  # a reward function that does not apply; TRL adds it as 0
+        row[REWARD_PART + part] = number = number_of(value, part, plan.from_text)
+        row["reward"] = row.get("reward", 0.0) + weight * number
+    if plan.parts and "reward" not in row:
+        raise Bad("reward", "all its parts are missing")
+    if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
+        row["reward"] = number_of(values["reward"], "reward", plan.from_text)
+    if "advantage" in values:
+        row["advantage"] = advantage_of(values["advantage"], plan.from_text)

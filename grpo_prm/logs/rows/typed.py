@@ -1,0 +1,207 @@
+"""JSON lines and parquet to canonical rows in a few calls of polars: the fast way, where there is no doubt.
+
+polars checks types, but lets null and missing fields, null and negative ids, repeated keys and lone surrogates pass. So
+the arrays are checked afterwards, and rows in doubt are given back for `records` to read, which finds the bad ones.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..chunks import lines_of
+from ..columns.plan import Plan
+from ..rollouts import REWARD_PART
+from .id_lists import read_lifted
+from .records import row_schema
+from .values import DIGITS, LARGE, STOPPED
+
+_NAME = {"int": pl.Int64(), "text": pl.String()}
+_NUMBERS = {"floats": pl.List(pl.Float64()), "none": pl.List(pl.Float64())}
+_NUMBER = {"float": pl.Float64(), "int": pl.Float64(), "none": pl.Float64()}
+_WIRE: dict[str, dict[str, Any]] = {
+    "run": {"text": pl.String()},
+    "step": {"int": pl.Int64(), "text": pl.String(), "none": pl.Int64()},
+    "group": _NAME,
+    "sample": _NAME,
+    "prompt": {"text": pl.String(), "none": pl.String()},
+    "completion": {"text": pl.String(), "none": pl.String()},
+    "tokens": {"ints": pl.List(pl.Int32()), "empty": pl.List(pl.Int32())},
+    "mask": {"bools": pl.List(pl.Boolean()), "ints": pl.List(pl.Int64()), "none": pl.List(pl.Boolean())},
+    "logprobs": _NUMBERS,
+    "ref_logprobs": _NUMBERS,
+    "reward": _NUMBER | {"bool": pl.Boolean()},
+    "advantage": _NUMBER,
+    "truncated": {"bool": pl.Boolean(), "text": pl.String(), "none": pl.Boolean()},
+}
+_KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean(), "text": pl.String()}
+_NEEDED = ("run", "step", "group", "reward")
+
+
+def wire_schema(plan: Plan) -> dict[str, Any] | None:
+    """Type of each column of the log as it is written, or None if only `records` can read this log."""
+    if plan.grouped or plan.from_text or plan.refused or plan.labels:
+        return None
+    wire: dict[str, Any] = {}
+    for column, path in columns(plan).items():
+        kinds = _WIRE.get(column) or (_NUMBER if column.startswith(REWARD_PART) and column not in plan.keep else _KEPT)
+        dtype = kinds.get(plan.kinds[column])
+        if dtype is None or "." in path or path in wire:
+            return None
+        wire[path] = dtype
+    return wire
+
+
+def columns(plan: Plan) -> dict[str, str]:
+    """Column of the rows (canonical, part of the reward, kept) to path in the log."""
+    return {
+        **plan.paths,
+        **{REWARD_PART + part: part for part in plan.parts},
+        **{k: k for k in plan.keep if k not in plan.paths},
+    }
+
+
+def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str) -> pl.DataFrame | None:
+    """Rows of JSON lines, or None if any of them is in doubt.
+
+    Args:
+        data: Whole lines.
+        plan: What the columns mean.
+        wire: `wire_schema(plan)`.
+        file: Index of the file in the log.
+        line: Number of the first line.
+        run: Run of rows that do not name their own.
+
+    Returns:
+        What `records.to_part` gives for the same lines, none of them rejected and none blank.
+    """
+    lifted = read_lifted(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
+    read, data = lifted or (_read(data, wire), data)
+    if read is None or not _keys_are_single(data, read) or (b"\\" in data and (b"\\ud" in data or b"\\uD" in data)):
+        return None
+    return _rows(read, plan, file, line, run)
+
+
+def _read(data: bytes, wire: Mapping[str, Any]) -> pl.DataFrame | None:
+    try:
+        read = pl.read_ndjson(io.BytesIO(data), schema=dict(wire))
+    except (pl.exceptions.PolarsError, OverflowError):
+        return None
+    return read if len(read) == lines_of(data) else None
+
+
+def read_frame(
+    frame: pl.DataFrame, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str
+) -> pl.DataFrame | None:
+    """Rows of a slice of a parquet file, or None if any of them is in doubt; `line` numbers its first row."""
+    if not set(wire) <= set(frame.columns) or not all(_fits(frame.schema[path], dtype) for path, dtype in wire.items()):
+        return None
+    try:
+        read = frame.select(pl.col(path).cast(dtype, strict=True) for path, dtype in wire.items())
+    except pl.exceptions.PolarsError:
+        return None
+    floats = [path for path, dtype in wire.items() if dtype == pl.Float64()]
+    if any((~read[path].is_finite()).any() for path in floats):
+        return None
+    return _rows(read, plan, file, line, run)
+
+
+def _fits(given: Any, wanted: Any) -> bool:
+    """A cast that only widens or narrows numbers; nothing turns into text, or text into something else."""
+    if isinstance(wanted, pl.List):
+        return isinstance(given, pl.List) and _fits(given.inner, wanted.inner)
+    if wanted.is_integer():
+        return given.is_integer()
+    return given.is_numeric() if wanted.is_float() else given == wanted
+
+
+def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
+    """No line repeats a key that is read: there are as many keys as values, or one at most on each line.
+
+    A key between quotes and before a colon cannot stand inside a text, where the quotes would have backslashes.
+    """
+    for name in read.columns:
+        key = b'"%b":' % name.encode()
+        if data.count(key) != len(read) - read[name].null_count() and any(
+            line.count(key) > 1 for line in data.split(b"\n")
+        ):
+            return False
+    return True
+
+
+def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.DataFrame | None:
+    """Checked and in the schema of the plan, or None."""
+    read = read.rename({path: column for column, path in columns(plan).items()})
+    if _in_doubt(read, plan):
+        return None
+    schema = row_schema(plan)
+    read = read.rename({"group": "key"} if "group" in plan.paths else {}).with_columns(_derived(read, plan))
+    lines = pl.Series("_line", np.arange(line, line + len(read), dtype=np.int64))
+    read = read.with_columns(lines, pl.lit(file, pl.Int32()).alias("_file"))
+    if "run" not in plan.paths:
+        read = read.with_columns(pl.lit(run).alias("run"))
+    absent = [pl.lit(None, t).alias(c) for c, t in schema.items() if c not in read.columns]
+    return read.with_columns(absent).select(list(schema)).cast(schema, strict=True)  # ty: ignore[invalid-argument-type]
+
+
+def _derived(read: pl.DataFrame, plan: Plan) -> list[pl.Expr]:
+    """Columns that are made of others, by the rules of `records`."""
+    made = []
+    if plan.parts:
+        total = pl.lit(0.0)
+        for part, weight in plan.parts.items():
+            total = total + weight * pl.col(REWARD_PART + part).fill_null(0.0)
+        made.append(total.alias("reward"))
+    if "mask" in plan.paths and read["mask"].dtype == pl.List(pl.Int64):
+        made.append(pl.col("mask").list.eval(pl.element() == 1))
+    if "truncated" in plan.paths and read["truncated"].dtype == pl.String:
+        made.append(pl.col("truncated").is_in([*STOPPED, "true", "True"]))
+    return made
+
+
+def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
+    needed = [c for c in _NEEDED if c in plan.paths and c not in plan.optional]
+    needed += ["prompt"] if "prompt" in plan.by else []
+    needed += ["tokens" if "tokens" in plan.paths else "completion"]
+    if any(read[c].null_count() for c in needed):
+        return True
+    if (
+        plan.parts
+        and read.select(pl.all_horizontal(pl.col(REWARD_PART + p).is_null() for p in plan.parts)).to_series().any()
+    ):
+        return True
+    if (
+        "step" in plan.paths
+        and read["step"].dtype == pl.String
+        and not read["step"].str.contains(f"^(?:{DIGITS})$").all()
+    ):
+        return True
+    if any(read[c].str.contains('"role"', literal=True).any() for c in ("prompt", "completion") if c in plan.paths):
+        return True  # it may be a chat written as JSON
+    if any(text.str.contains(r"^[\[{]").any() for text in read.iter_columns() if text.dtype == pl.String):
+        return True  # polars writes a list or an object out where text is expected
+    return "tokens" in plan.paths and _ids_in_doubt(read, plan)
+
+
+def _ids_in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
+    ids = read["tokens"]
+    flat = ids.list.explode(empty_as_null=False)
+    if flat.null_count() or (len(flat) and flat.to_numpy().min() < 0):
+        return True
+    lengths = ids.list.len()
+    if "completion" in plan.paths and ((lengths == 0) & (read["completion"] != "")).any():
+        return True
+    for name in ("mask", "logprobs", "ref_logprobs"):
+        if name in plan.paths:
+            flat = read[name].drop_nulls().list.explode(empty_as_null=False)
+            if (read[name].list.len() != lengths).any() or flat.null_count():
+                return True
+            if flat.dtype == pl.Float64 and not (flat.abs() < LARGE).all():
+                return True
+            if flat.dtype == pl.Int64 and not flat.is_in([0, 1]).all():
+                return True
+    return False

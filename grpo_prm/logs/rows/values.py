@@ -1,0 +1,209 @@
+"""One field of one row: a JSON value to what the canonical table holds, or what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..columns.first_rows import MISSING
+from .chat import messages_of, parts
+
+INT32 = 2**31
+_SCALAR: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}
+LARGE = 1e30  # beyond it a log-probability is not one
+DIGITS = r"-?[0-9]{1,18}"  # a step that is written as text
+STOPPED = ("length", "max_tokens", "truncated")  # reasons to stop that mean the length limit
+
+
+class Bad(Exception):
+    """One row that cannot be used: the field and the reason. Caught here and kept among the rejected rows."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason = field, reason
+
+
+def name_of(value: Any, field: str) -> str:
+    """A key of the log as text."""
+    if value is None or value is MISSING:
+        raise Bad(field, "missing" if value is MISSING else "null")
+    if isinstance(value, list | dict):
+        raise Bad(field, f"expected a name or a number, got {called(value)}")
+    return clean(value, field) if isinstance(value, str) else str(value)
+
+
+def step_of(value: Any) -> int:
+    """A training step: a whole number, as a number or as text."""
+    if isinstance(value, str) and re.fullmatch(DIGITS, value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise Bad("step", "missing" if value is MISSING else f"expected a whole number, got {called(value)}")
+    return value
+
+
+def prompt_of(value: Any, needed: bool) -> str | None:
+    """The text of a prompt, None without one; of ids the JSON, by which equal prompts are known."""
+    if value in (None, MISSING):
+        if needed:
+            raise Bad("prompt", "missing" if value is MISSING else "null")
+        return None
+    if isinstance(value, list) and value and all(type(token) is int for token in value):
+        return json.dumps(value)
+    return completion_of(value, "prompt")[0]
+
+
+def completion_of(value: Any, field: str = "completion") -> tuple[str, np.ndarray | None]:
+    """Text, and for a chat the lengths of its pieces, out of and in the loss by turns."""
+    if isinstance(value, str):
+        messages = messages_of(value)
+        if messages is None:
+            return clean(value, field), None
+        value = messages
+    if isinstance(value, dict) and "role" in value:
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
+        raise Bad(field, "missing" if value is MISSING else f"expected text or a chat, got {called(value)}")
+    try:
+        pieces = parts(value)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise Bad(field, f"a chat that cannot be read ({error})") from None
+    lengths = [0]
+    for text, in_loss in pieces:
+        if in_loss != bool((len(lengths) - 1) % 2):
+            lengths.append(0)
+        lengths[-1] += len(text)
+    return clean("".join(text for text, _ in pieces), field), np.array(lengths, np.int32)
+
+
+def clean(text: str, field: str) -> str:
+    """The text, if UTF-8 can hold it."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Bad(field, "not Unicode (half of a surrogate pair)") from None
+    return text
+
+
+def json_list(value: Any) -> Any:
+    """A list that is written as text (CSV cells, JSON in JSON), else the value as it is."""
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            return orjson.loads(value)
+        except ValueError:
+            return value
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def ids_of(value: Any) -> np.ndarray:
+    """Token ids as int32; an empty list is an empty completion."""
+    value = json_list(value)
+    if not isinstance(value, list):
+        raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {called(value)}")
+    if odd := set(map(type, value)) - {int}:
+        if odd == {float} and (large := [v for v in value if abs(v) >= INT32]):
+            raise Bad("tokens", f"the id {large[0]:.0f} is beyond int32")  # orjson reads such a number as a float
+        raise Bad("tokens", f"expected whole numbers, got {called(next(v for v in value if type(v) in odd))}")
+    try:
+        ids = np.array(value, np.int64)
+    except OverflowError:
+        raise Bad("tokens", f"the id {max(value, key=abs)} is beyond int32") from None
+    if len(ids) and ids.min() < 0:
+        raise Bad("tokens", f"the id {ids.min()} is negative")
+    if len(ids) and ids.max() >= INT32:
+        raise Bad("tokens", f"the id {ids.max()} is beyond int32")
+    return ids.astype(np.int32)
+
+
+def flags_of(value: list[Any], labels: bool = False) -> np.ndarray:
+    """Whether each token is in the loss: true or 1; of labels anything but -100."""
+    types = set(map(type, value))
+    if types - {bool, int}:
+        raise Bad("mask", f"expected true and false or 0 and 1, got {called(_first_other(value, (bool, int)))}")
+    if labels:
+        return np.array(value, object) != -100
+    if set(value) - {0, 1}:
+        raise Bad("mask", f"expected 0 and 1, got {called(next(v for v in value if v not in (0, 1)))}")
+    return np.array(value, bool)
+
+
+def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
+    return next(v for v in value if type(v) not in types)
+
+
+def floats_of(value: list[Any], field: str) -> np.ndarray:
+    """One finite number per token as float32."""
+    types = set(map(type, value))
+    if types - {int, float}:
+        raise Bad(field, f"expected numbers, got {called(next(v for v in value if type(v) not in (int, float)))}")
+    floats = np.array(value, np.float64)
+    if not (np.abs(floats) < LARGE).all():
+        raise Bad(field, "not finite")
+    return floats.astype(np.float32)
+
+
+def number_of(value: Any, field: str, from_text: bool = False) -> float:
+    """A finite number; true and false are 1 and 0."""
+    if from_text and isinstance(value, str):
+        value = _spelt(value)
+    if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
+        return float(value)
+    if value is MISSING or value is None:
+        raise Bad(field, "missing" if value is MISSING else "null")
+    raise Bad(field, f"expected a finite number, got {called(value)}")
+
+
+def advantage_of(value: Any, from_text: bool) -> float | None:
+    """A logged advantage; null where there is none, and one number for a list that repeats it."""
+    if isinstance(value, list) and value and all(v == value[0] for v in value):
+        value = value[0]
+    if value in (None, MISSING, "") or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return number_of(value, "advantage", from_text)
+
+
+def _spelt(cell: str) -> Any:
+    if cell.strip().lower() in ("true", "false"):
+        return cell.strip().lower() == "true"
+    try:
+        return float(cell)
+    except ValueError:
+        return cell or None
+
+
+def truncated_of(value: Any) -> bool | None:
+    """Stopped by the length limit, as a flag or as the reason that a sampler gives."""
+    if isinstance(value, str):
+        return value in (*STOPPED, "true", "True")
+    return bool(value) if isinstance(value, bool | int) else None
+
+
+def kept_of(value: Any, kind: str) -> Any:
+    """A column that is taken along: as it is, or as JSON where it is no plain value."""
+    if value is MISSING or value is None:
+        return None
+    if wanted := _SCALAR.get(kind):
+        return value if isinstance(value, wanted) else None
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
+
+
+def called(value: Any) -> str:
+    """What a value is, for a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {value[:30]!r}"
+    if isinstance(value, int | float):
+        return f"{value}"
+    return "a list" if isinstance(value, list) else "an object"

@@ -1,0 +1,215 @@
+"""Text to units: tokens of a given tokenizer, or pieces of the GPT-2 pre-tokenisation (SPEC: Unit).
+
+Pieces are fast because a log repeats its words: polars cuts the text where the pattern must cut, every distinct word
+is pre-tokenised once by `tokenizers`, and the pieces of a text are those of its words put together with array indexing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer, pre_tokenizers
+
+from ..errors import UsageError
+
+Ints = NDArray[np.int64]
+
+
+class Encoded(NamedTuple):
+    """Units of texts, end to end: ids (units,), lengths (texts,), and spans (units, 2), the characters of each."""
+
+    ids: NDArray[np.int32]
+    lengths: Ints
+    spans: Ints | None
+
+
+class Units(NamedTuple):
+    """Columns of the canonical table: tokens list[i32], mask list[bool] or None (all in the loss), and tokens_from."""
+
+    tokens: pl.Series
+    mask: pl.Series | None
+    tokens_from: str
+
+
+def load(tokenizer: str | None) -> Pieces | Tokens:
+    """Give what turns text into units.
+
+    Args:
+        tokenizer: A tokenizer.json, a folder that holds one, or a name on the hub; None for pieces.
+
+    Raises:
+        UsageError: The file is not a tokenizer, or the hub does not give one of that name.
+    """
+    return Pieces() if tokenizer is None else Tokens(_open(tokenizer))
+
+
+def units(encoder: Pieces | Tokens, text: pl.Series, parts: pl.Series | None = None) -> Units:
+    """Turn completions into units and the mask of those in the loss.
+
+    Args:
+        encoder: From `load`; one for the whole log, so that equal pieces get equal ids.
+        text: str, shape (completions,), no nulls.
+        parts: list[i32], shape (completions,): lengths in characters of the parts of each text, out of the loss and in
+            it by turns, out first; null or None: all of it is in the loss. A text is tokenised whole, so that parts
+            move no border between units, and a unit is in the loss if all of its characters are: one that reaches
+            into a role line or a tool's answer was not chosen by the policy alone.
+
+    Returns:
+        One list per completion; mask None when every unit is in the loss.
+    """
+    if parts is None or not (parts.list.gather_every(2).list.sum() > 0).any():
+        encoded = encoder.encode(text)
+        return Units(lists(encoded.ids, encoded.lengths, pl.Int32()), None, encoder.tokens_from)
+    encoded = encoder.encode(text, spans=True)
+    tokens = lists(encoded.ids, encoded.lengths, pl.Int32())
+    return Units(tokens, lists(_in_loss(encoded, text, parts), encoded.lengths, pl.Boolean()), encoder.tokens_from)
+
+
+class Pieces:
+    """Pieces, numbered in the order in which the log first shows them; the vocabulary grows and never forgets."""
+
+    tokens_from = "pieces"
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+        self.widths = np.zeros(0, np.int64)  # characters of each piece
+
+    def encode(self, text: pl.Series, *, spans: bool = False) -> Encoded:
+        """Ids of the pieces of every text, and where they lie if asked for."""
+        words = text.str.extract_all(WORD)
+        counts = words.list.len().to_numpy().astype(np.int64)
+        words = words.explode(empty_as_null=False)
+        distinct = words.unique(maintain_order=True)  # ids do not depend on threads
+        flat, lengths = self._pieces(distinct.to_list())
+        word = _codes(words, distinct)
+        ids = flat[_expand((np.cumsum(lengths) - lengths)[word], lengths[word])]
+        lengths = _sums(lengths[word], counts)
+        return Encoded(ids, lengths, _spans(self.widths[ids], lengths) if spans else None)
+
+    def _pieces(self, words: list[str]) -> tuple[NDArray[np.int32], Ints]:
+        split, ids = _BYTE_LEVEL.pre_tokenize_str, self.ids
+        known = len(ids)
+        found = [[ids.setdefault(piece, len(ids)) for piece, _ in split(word)] for word in words]
+        new = [len(piece.translate(_TRAIL)) for piece in islice(ids, known, None)]
+        self.widths = np.append(self.widths, np.array(new, np.int64))
+        return _flat(found)
+
+
+class Tokens:
+    """Tokens of a trained tokenizer; special tokens that the text names get their ids, none is added."""
+
+    tokens_from = "tokenizer"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+
+    def encode(self, text: pl.Series, *, spans: bool = False) -> Encoded:
+        """Ids of the tokens of every text, in parallel, and where they lie if asked for."""
+        run = self.tokenizer.encode_batch if spans else self.tokenizer.encode_batch_fast
+        encodings: list[Encoding] = run(text.to_list(), add_special_tokens=False)
+        ids, lengths = _flat([encoding.ids for encoding in encodings])
+        if not spans:
+            return Encoded(ids, lengths, None)
+        ends = chain.from_iterable(chain.from_iterable(encoding.offsets) for encoding in encodings)
+        return Encoded(ids, lengths, np.fromiter(ends, np.int64, 2 * len(ids)).reshape(-1, 2))
+
+
+def lists(flat: NDArray, lengths: Ints, inner: pl.DataType) -> pl.Series:
+    """Cut a flat array into a list column, one list per length."""
+    cut = np.append(0, np.cumsum(lengths)).tolist()
+    rows = pl.Series([flat[a:b] for a, b in pairwise(cut)], dtype=pl.List(inner))
+    return rows.cast(pl.List(inner))  # arrays of one length come out as pl.Array, whatever was asked for
+
+
+# The GPT-2 pattern ends a piece wherever a space follows what is none, and looks back at nothing. So a text may be cut
+# there and pre-tokenised word by word. Cuts are made only between characters about which no version of Unicode
+# disagrees: before an ASCII space of the class [\t-\r ], after anything that has never counted as a space.
+_SPACE = r"\t-\r "
+_DOUBT = (
+    r"\x00-\x08\x0e-\x1f\x7f-\xa0\u{1680}\u{180e}\u{2000}-\u{200f}\u{2028}-\u{202f}\u{205f}-\u{206f}\u{3000}\u{feff}"
+)
+_ANY, _INK = f"[{_SPACE}{_DOUBT}]", f"[^{_SPACE}{_DOUBT}]"
+WORD = f"{_ANY}*(?:{_INK}+[{_DOUBT}]{_ANY}*)*{_INK}*"
+_BYTE_LEVEL = pre_tokenizers.ByteLevel(add_prefix_space=False)
+# ByteLevel writes each byte as one character, those of no print as 256 and up; these are the bytes 0x80 to 0xBF, which
+# begin no character of UTF-8.
+_TRAIL = dict.fromkeys([*range(0xA1, 0xC0), *range(256 + 34, 256 + 68)])
+
+
+def _codes(values: pl.Series, distinct: pl.Series) -> Ints:
+    """Give the position of each value in `distinct`."""
+    if values.is_empty():
+        return np.zeros(0, np.int64)
+    return values.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
+
+
+def _flat(rows: list[list[int]]) -> tuple[NDArray[np.int32], Ints]:
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    return np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())), lengths
+
+
+def _expand(starts: Ints, lengths: Ints) -> Ints:
+    """Put the ranges [start, start + length) end to end."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def _sums(values: Ints, counts: Ints) -> Ints:
+    """Sums over neighbours, `counts` of them at a time."""
+    total = np.append(0, np.cumsum(values))
+    ends = np.cumsum(counts)
+    return total[ends] - total[ends - counts]
+
+
+def _spans(widths: Ints, lengths: Ints) -> Ints:
+    """Place units that leave no gap: [start, end) of each in its own text."""
+    ends = np.cumsum(widths)
+    texts = _sums(widths, lengths)
+    ends -= np.repeat(np.cumsum(texts) - texts, lengths)
+    return np.stack([ends - widths, ends], axis=1)
+
+
+def _in_loss(encoded: Encoded, text: pl.Series, parts: pl.Series) -> NDArray[np.bool_]:
+    """Say which units lie wholly in parts that are in the loss."""
+    whole = pl.concat_list(pl.lit(0), text.str.len_chars().cast(pl.Int32))
+    parts = pl.select(pl.when(parts.is_null()).then(whole).otherwise(parts))[:, 0]
+    counts = parts.list.len().to_numpy().astype(np.int64)
+    wide = parts.explode(empty_as_null=False).to_numpy().astype(np.int64)
+    out = _expand(np.zeros_like(counts), counts) % 2 == 0
+    border, lost = np.append(0, np.cumsum(wide)), np.append(0, np.cumsum(np.where(out, wide, 0)))
+    texts = _sums(wide, counts)
+    assert encoded.spans is not None
+    spans = encoded.spans + np.repeat(np.cumsum(texts) - texts, encoded.lengths)[:, None]
+    before = np.interp(spans, border, lost)  # characters out of the loss up to there: exact below 2**53
+    return before[:, 0] == before[:, 1]
+
+
+def _open(name: str) -> Tokenizer:
+    path = Path(name)
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if file.is_file():
+        return _from(Tokenizer.from_file, str(file), f"{file} is not a tokenizer.json of the `tokenizers` library")
+    if path.is_dir():
+        raise UsageError(f"The folder {name} holds no tokenizer.json. Give the one that does.")
+    if path.is_absolute() or path.suffix == ".json" or len(path.parts) > 2:  # a name on the hub is NAME or OWNER/NAME
+        raise UsageError(f"There is no tokenizer {name}. {_REMEDY}")
+    return _from(Tokenizer.from_pretrained, name, f"No tokenizer {name}: it is no file, and the hub does not give it")
+
+
+def _from(read: Callable[[str], Tokenizer], name: str, fault: str) -> Tokenizer:
+    try:
+        return read(name)
+    except Exception as error:  # the library raises bare Exception
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
+        raise UsageError(f"{fault} ({why}). {_REMEDY}") from None
+
+
+_REMEDY = "Give a tokenizer.json or the folder that holds one; without --tokenizer pieces are counted."

@@ -1,0 +1,369 @@
+"""What chance gives: the deal itself, and every sum over it, against dictionaries that are dealt the same cards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import permutations as orders
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, process_set
+from scipy.stats import chisquare
+from strategies import column, flatten, forests
+
+from grpo_prm.core import permutations as module
+from grpo_prm.core.forest import build_forest, visits
+from grpo_prm.core.permutations import (
+    PERMUTATIONS,
+    Bounds,
+    Dealt,
+    by_chance,
+    certainty_bounds,
+    chance_range,
+    deal,
+    group_seed,
+    nothing_dealt,
+)
+from grpo_prm.core.prm import group_advantages, step_means, zero_tolerance
+
+FEW = 5  # permutations of most tests
+
+
+class Case:
+    """Groups of rows, ready to be dealt: what `measure` has in its hands."""
+
+    def __init__(self, batch, seeds=None):
+        tokens, lengths, self.groups, mask = flatten(batch)
+        self.batch = batch
+        self.forest = build_forest(tokens, lengths, self.groups)
+        self.seen = visits(self.forest, mask)
+        self.rewards = column(batch, "reward")
+        self.advantages = group_advantages(self.rewards, self.groups)
+        self.tolerance = zero_tolerance(self.advantages, self.groups)
+        self.seeds = np.array(range(len(batch)) if seeds is None else seeds, np.uint64)
+
+    def deal(self, **options):
+        options = {"permutations": FEW} | options
+        return deal(self.forest, self.seen, self.advantages, self.tolerance, self.seeds, **options)
+
+    def node(self, n, members):
+        """The step of a process set of group n."""
+        opens = sum(len(group) for group in self.batch[:n])
+        for step in np.flatnonzero(self.forest.group == n):
+            at = self.forest.first[step]
+            if {*self.forest.order[at : at + self.forest.size[step]].tolist()} == {opens + j for j in members}:
+                return step
+        raise AssertionError(members)
+
+
+def hands(case, n, values, permutations=FEW):
+    """The values of group n as its own stream of cards deals them: a list per permutation, in the order of its rows."""
+    k = len(case.batch[n])
+    opens = sum(len(group) for group in case.batch[:n])
+    rng = np.random.Generator(np.random.Philox(key=np.array([case.seeds[n], 0], np.uint64)))
+    cards = rng.permuted(np.tile(np.arange(k)[:, None], permutations), axis=0)
+    order = [row - opens for row in case.forest.order[opens : opens + k].tolist()]
+    own = values[opens : opens + k].tolist()
+    dealt = []
+    for permutation in range(permutations):
+        hand = dict(zip(order, (own[order[card]] for card in cards[:, permutation]), strict=True))
+        dealt.append([hand[i] for i in range(k)])
+    return dealt
+
+
+def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
+    """The sums of group n, one dictionary per permutation."""
+    group, tolerance = case.batch[n], case.tolerance[n]
+    pay = hands(case, n, case.advantages if rewards is None else rewards, permutations)
+    found = []
+    for a, r in zip(hands(case, n, case.advantages, permutations), pay, strict=True):
+        sums = Counter(dict.fromkeys(Dealt._fields, 0.0))
+        for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
+            step, far = oracle.step_mean(members, a), 0.0
+            sums["good_tokens"] += a[i] > tolerance
+            sums["bad_tokens"] += a[i] < -tolerance
+            sums["suppressed_good_tokens"] += a[i] > tolerance and step < -tolerance
+            sums["boosted_bad_tokens"] += a[i] < -tolerance and step > tolerance
+            if not 1 < len(members) < len(group):
+                continue
+            sums["informative_sum"] += abs(step) * (not identical(group, members))
+            if bounds is not None:
+                far, at = abs(oracle.step_mean(members, r) - sum(r) / len(r)), case.node(n, members)
+                sums["certain_wilson"] += far > bounds.wilson[at]
+                sums["certain_student"] += far > bounds.student[at]
+        found.append(sums)
+    return found
+
+
+def same(found, expected):
+    """`found` has one bin; `expected` a list of dictionaries per group."""
+    for name, values in found._asdict().items():
+        sums = [sum(group[p][name] for group in expected) for p in range(FEW)]
+        np.testing.assert_allclose(values, sums, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+TREE = [Row([7, 8], reward=1.0), Row([7, 9], reward=0.0), Row([5, 5], reward=0.25), Row([7], reward=1.0)]
+TWINS = [Row([4, 4], reward=1.0), Row([4, 4], reward=0.0), Row([3], reward=1.0)]
+
+
+# ---------------------------------------------------------------- the sums
+
+
+@settings(max_examples=60)
+@given(forests(), st.integers(0, 2**64 - 20))
+@example([], 0)
+@example([TREE, TWINS, [Row([1], reward=2.0)], [Row([], reward=1.0), Row([], reward=0.0)]], 2**64 - 20)
+@example([[Row([7, 7, 1], [False, True, True], 1.0), Row([7, 7, 2], [True, True, True], 0.0), Row([5], None, 0.5)]], 3)
+def test_the_sums_are_those_of_dictionaries_dealt_the_same_cards(batch, seed):
+    case = Case(batch, [seed + n for n in range(len(batch))])
+    rng = np.random.default_rng(seed)
+    bounds = Bounds(*rng.uniform(0, 1, (2, len(case.forest.size))))
+    found = case.deal(bounds=bounds)
+    assert {values.shape for values in found} == {(1, FEW)}
+    same(Dealt(*(values[0] for values in found)), [by_definition(case, n, bounds) for n in range(len(batch))])
+    plain = case.deal()
+    assert not plain.certain_wilson.any() and not plain.certain_student.any()
+    for one, other in list(zip(plain, found, strict=True))[:5]:
+        np.testing.assert_array_equal(one, other)
+
+
+@settings(max_examples=40)
+@given(forests(min_k=2, rewards="fractional", max_groups=2), st.integers(0, 2**32 - 1))
+@example([TREE], 1)
+@example([[Row([], reward=0.0), Row([0], reward=0.0), Row([0], reward=0.0)]], 1)  # advantages 0, rewards not
+def test_rewards_are_dealt_with_the_advantages(batch, seed):
+    """The bounds may be about rewards that the advantages are no multiple of."""
+    case = Case(batch, [seed + n for n in range(len(batch))])
+    rng = np.random.default_rng(seed)
+    rewards = rng.normal(size=len(case.rewards))
+    bounds = Bounds(*rng.uniform(0, 1, (2, len(case.forest.size))))
+    found = case.deal(bounds=bounds, rewards=rewards)
+    expected = [by_definition(case, n, bounds, rewards) for n in range(len(batch))]
+    same(Dealt(*(values[0] for values in found)), expected)
+
+
+def test_one_permutation_by_hand(monkeypatch):
+    """Rows 0 and 1 part after 7; 2 stands alone. Dealt (-1, 2, -1): A = 1/2 there, so the token of row 0 is boosted."""
+    case = Case([[Row([7, 1], reward=0), Row([7, 2, 2], reward=0), Row([5, 5], reward=1)]])
+    case.advantages, case.tolerance = np.array([2.0, -1.0, -1.0]), np.array([1e-9])
+    dealt = np.array([-1.0, 2.0, -1.0])
+    monkeypatch.setattr(module, "_permuted", lambda *_: [dealt[case.forest.order][None, :, None]])
+    bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
+    found = case.deal(bounds=bounds, permutations=1)
+    expected = Dealt(1.0, 3, 0, 4, 1, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
+    assert [values.item() for values in found] == list(expected)
+
+
+def test_a_step_of_mean_zero_is_neither_suppressed_nor_boosted():
+    """Whatever is dealt: of (1, -1, 0, 0) two are held by the pair; its mean is 0 when they cancel or are both 0."""
+    case = Case([[Row([7, 1], reward=0), Row([7, 2], reward=0), Row([5], reward=0), Row([6], reward=0)]])
+    case.advantages, case.tolerance = np.array([1.0, -1.0, 0.0, 0.0]), np.array([1e-12])
+    found = case.deal(permutations=400)
+    for sums in (found.suppressed_good_tokens, found.boosted_bad_tokens):
+        assert not sums.any()  # beside a good one there is only -1 (mean 0) or 0 (mean positive), and the mirror image
+    case.tolerance = np.array([0.6])  # now 1 and -1 count, and the mean of (1, 0) does not
+    assert not case.deal(permutations=400).suppressed_good_tokens.any()
+
+
+def test_the_tolerance_is_open_on_either_side():
+    """A mean of exactly the tolerance is no sign, nor is a value."""
+    case = Case([[Row([7, 1], reward=0), Row([7, 2], reward=0), Row([5], reward=0)]])
+    case.advantages, case.tolerance = np.array([1.0, -3.0, 2.0]), np.array([1.0])
+    found = case.deal(permutations=300)
+    # 1 is not good (it is the tolerance): the tokens of 2 alone, two or one of them, and those of -3.
+    assert set(found.good_tokens[0]) == {1.0, 2.0} and set(found.bad_tokens[0]) == {1.0, 2.0}
+    # (1, -3) has A = -1 = -tolerance and no good member; (2, -3) has -1/2; so none is suppressed, whatever is dealt.
+    assert not found.suppressed_good_tokens.any()
+    # (1, 2) has 1.5 but no bad member; (2, -3) is -1/2: none is boosted.
+    assert not found.boosted_bad_tokens.any()
+    case.tolerance = np.array([0.4])
+    found = case.deal(permutations=300)
+    assert set(found.suppressed_good_tokens[0]) == {0.0, 1.0}  # beside -3 every good member is held back
+    case.tolerance = np.array([0.5])
+    pairs = [sorted(hand[:2]) for hand in hands(case, 0, case.advantages, 300)]
+    assert [-3, 2] in pairs and [-3, 1] in pairs  # -1/2 is within a tolerance of 1/2, -1 is not
+    expected = [float(pair == [-3, 1]) for pair in pairs]
+    found = case.deal(permutations=300)
+    assert found.suppressed_good_tokens[0].tolist() == expected and not found.boosted_bad_tokens.any()
+    case.advantages = -case.advantages
+    found = case.deal(permutations=300)
+    assert found.boosted_bad_tokens[0].tolist() == expected and not found.suppressed_good_tokens.any()
+
+
+def test_the_root_is_as_suppressed_by_chance_as_it_is():
+    """Logged advantages need not be centred: then the root has a sign, whatever is dealt."""
+    batch = [[Row([1, *row.tokens], None, row.reward) for row in group] for group in (TREE, TWINS)]
+    case = Case(batch)
+    case.advantages, case.tolerance = case.advantages - 0.3, np.full(2, 1e-6)
+    same(Dealt(*(values[0] for values in case.deal())), [by_definition(case, n) for n in range(2)])
+
+
+def test_a_group_of_zero_variance_adds_nothing():
+    case = Case([TREE, [Row(row.tokens, reward=1.0) for row in TREE]])
+    alone = Case([TREE])
+    for one, other in zip(case.deal(), alone.deal(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_group_without_a_positive_advantage_is_dealt_like_any_other():
+    case = Case([TREE])
+    case.advantages, case.tolerance = np.array([-1.0, -2.0, -0.5, -0.5]), np.array([1e-12])
+    found = case.deal()
+    same(Dealt(*(values[0] for values in found)), [by_definition(case, 0)])
+    assert found.bad_tokens.all() and found.informative_sum.any()
+
+
+# ---------------------------------------------------------------- bins, batches, order
+
+
+@settings(max_examples=40)
+@given(forests(min_k=2, max_groups=5), st.data())
+def test_bins_hold_their_own_groups_and_add_up(batch, data):
+    bins = data.draw(st.lists(st.integers(0, 2), min_size=len(batch), max_size=len(batch)))
+    case = Case(batch)
+    found, whole = case.deal(bins=np.array(bins, int)), case.deal()
+    assert {values.shape for values in found} == {(max(bins, default=0) + 1, FEW)}
+    for part, total in zip(found, whole, strict=True):
+        np.testing.assert_allclose(part.sum(axis=0), total[0], rtol=1e-12, atol=1e-12)
+    for b in set(bins):
+        own = [n for n in range(len(batch)) if bins[n] == b]
+        same(Dealt(*(values[b] for values in found)), [by_definition(case, n) for n in own])
+
+
+@settings(max_examples=40)
+@given(forests(min_k=2, max_groups=5), st.data())
+def test_neither_slices_nor_the_order_of_groups_change_what_is_dealt(batch, data):
+    seeds = [group_seed(0, "run", 1, f"prompt {n}") for n in range(len(batch))]
+    whole = Case(batch, seeds).deal()
+    cut = data.draw(st.integers(0, len(batch)))
+    parts = [Case(batch[part], seeds[part]).deal() for part in (slice(cut), slice(cut, None))]
+    order = data.draw(st.permutations(range(len(batch))))
+    moved = Case([batch[n] for n in order], [seeds[n] for n in order]).deal()
+    for total, one, other, again in zip(whole, *parts, moved, strict=True):
+        np.testing.assert_allclose(one + other, total, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(again, total, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 3 * FEW, 8 * FEW])
+def test_blocks_of_any_size_give_the_same(block, monkeypatch):
+    batch = [TREE, TWINS, TREE[::-1], TWINS, TREE, TWINS, [*TREE, *TWINS]]
+    bins, bounds = np.array([0, 1, 0, 0, 1, 1, 0]), Bounds(np.full(99, 0.1), np.full(99, 0.2))
+    whole = Case(batch).deal(bins=bins, bounds=bounds)
+    monkeypatch.setattr(module, "BLOCK", block)
+    for one, other in zip(Case(batch).deal(bins=bins, bounds=bounds), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+# ---------------------------------------------------------------- the deal itself
+
+
+def test_the_mean_over_permutations_is_the_exact_one():
+    case = Case([TREE], [group_seed(0, "a group")])
+    a = case.advantages.tolist()
+    exact = {"informative_sum": [], "suppressed_good_tokens": [], "boosted_bad_tokens": []}
+    for order in orders(a):
+        steps = {members: oracle.step_mean(members, order) for _, _, members in intermediate_tokens(TREE)}
+        tokens = [(order[i], steps[members]) for i, _, members in intermediate_tokens(TREE)]
+        exact["informative_sum"].append(sum(abs(step) for _, step in tokens))
+        exact["suppressed_good_tokens"].append(sum(own > 1e-9 and step < -1e-9 for own, step in tokens))
+        exact["boosted_bad_tokens"].append(sum(own < -1e-9 and step > 1e-9 for own, step in tokens))
+    number = 20000
+    found = case.deal(permutations=number)._asdict()
+    for name, values in exact.items():
+        error = np.std(values) / number**0.5
+        assert error > 0 and abs(found[name].mean() - np.mean(values)) < 4 * error, name
+
+
+def test_every_order_of_the_cards_is_equally_likely():
+    """Lengths of 1, 2, 4 and 8 tokens tell who was dealt 1 and who -1: twelve hands."""
+    case = Case([[Row([n] * 2**n, reward=0.0) for n in range(4)]], [group_seed(1, "another")])
+    case.advantages = np.array([1.0, -1.0, 0.0, 0.0])
+    found = case.deal(permutations=12000)
+    seen = Counter(zip(found.good_tokens[0], found.bad_tokens[0], strict=True))
+    assert set(seen) == {(2**i, 2**j) for i in range(4) for j in range(4) if i != j}
+    assert chisquare(list(seen.values())).pvalue > 1e-3
+
+
+def test_groups_with_different_names_are_dealt_differently():
+    names = [(seed, run, step, key) for seed in (0, 1) for run in "ab" for step in (None, 1, 11) for key in ("1", "11")]
+    seeds = [group_seed(*name) for name in names]
+    assert len(set(seeds)) == len(names) and all(0 <= seed < 2**64 for seed in seeds)
+    assert seeds == [group_seed(*name) for name in names]
+    assert group_seed(0, "a", "b") != group_seed(0, "ab") and group_seed(0, 1, "1") != group_seed(0, "1", 1)
+    different = [tuple(Case([TREE], [seed]).deal(permutations=30).informative_sum[0]) for seed in seeds]
+    assert len(set(different)) == len(names)
+
+
+# ---------------------------------------------------------------- certainty
+
+
+@settings(max_examples=60)
+@given(forests(min_k=1))
+@example([TREE, TWINS])
+@example([[Row([7, n], reward=float(n < 5)) for n in range(5)] + [Row([6, n], reward=0.0) for n in range(5)]])
+def test_a_step_is_certain_beyond_its_bound(batch):
+    case = Case(batch)
+    bounds = certainty_bounds(case.forest, case.rewards, case.groups)
+    centre = np.array([case.rewards[case.groups == n].mean() for n in case.forest.group])
+    away = np.abs(step_means(case.forest, case.rewards) - centre)
+    for n, group in enumerate(batch):
+        rewards = [row.reward for row in group]
+        two = oracle.two_rewards(rewards)
+        for members in {process_set(group, i, t) for i, row in enumerate(group) for t in range(len(row.tokens))}:
+            at = case.node(n, members)
+            checks = [(bounds.student[at], None), *([(bounds.wilson[at], two)] if two else [])]
+            for bound, binary in checks:
+                if abs(away[at] - bound) > 1e-9:
+                    assert (away[at] > bound) == (len(group) > 1 and oracle.certain(rewards, members, binary))
+
+
+def test_bounds_by_hand():
+    # Rewards -1 and 3 in equal shares: the bound is 4 z sqrt(1/4 / size), and t(.975, 3) sd / sqrt(size).
+    case = Case([[Row([7, 1], reward=-1.0), Row([7, 2], reward=-1.0), Row([7], reward=3.0), Row([5], reward=3.0)]])
+    found = certainty_bounds(case.forest, case.rewards, case.groups)
+    size = case.forest.size
+    np.testing.assert_allclose(found.wilson, 4 * 1.96 * 0.5 / np.sqrt(size), rtol=1e-12)
+    np.testing.assert_allclose(found.student, 3.182446305284263 * (16 / 3) ** 0.5 / np.sqrt(size), rtol=1e-12)
+
+
+def test_equal_rewards_are_never_certain():
+    batch = [[Row([7], reward=0.1)] * 3, [Row([7], reward=1e6), Row([8], reward=1e6 + 0.5)], [Row([7], reward=1.0)]]
+    case = Case(batch)
+    found = certainty_bounds(case.forest, case.rewards, case.groups)
+    assert np.isinf(found.wilson).all() and np.isinf(found.student).all()
+    none = certainty_bounds(build_forest([], [], []), np.zeros(0), np.zeros(0, int))
+    assert [len(values) for values in none] == [0, 0]
+
+
+# ---------------------------------------------------------------- figures of chance
+
+
+def test_figures_are_ratios_of_the_sums():
+    dealt = Dealt(*(np.array(values, float) for values in (
+        [2, 4], [4, 0], [1, 0], [1, 10], [1, 1], [3, 0], [0, 6],
+    )))  # fmt: skip
+    found = by_chance(dealt, 8, 12, binary=True)
+    np.testing.assert_array_equal(found["informativeness"], [0.25, 0.5])
+    np.testing.assert_array_equal(found["suppressed_good"], [0.25, np.nan])
+    np.testing.assert_array_equal(found["boosted_bad"], [1.0, 0.1])
+    np.testing.assert_array_equal(found["certain_share"], [0.25, 0.0])
+    np.testing.assert_array_equal(by_chance(dealt, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
+    for name, values in by_chance(dealt, 0, 0, binary=True).items():
+        assert np.isnan(values).all() == (name in ("informativeness", "certain_share"))
+
+
+def test_the_range_is_over_the_permutations_that_have_the_figure():
+    found = chance_range(np.array([np.nan, *range(41)]))
+    assert found == (20.0, 1.0, 39.0)
+    assert chance_range(np.array([np.nan])) == chance_range(np.zeros(0)) == (None, None, None)
+
+
+def test_nothing_dealt_is_zero_everywhere():
+    assert {values.shape for values in nothing_dealt()} == {(PERMUTATIONS,)} == {(199,)}
+    assert {values.shape for values in nothing_dealt(3, permutations=2)} == {(3, 2)}
+    assert not any(values.any() for values in nothing_dealt(3))
+    empty = Case([]).deal(permutations=4)
+    assert {values.shape for values in empty} == {(1, 4)} and not any(values.any() for values in empty)

@@ -1,0 +1,427 @@
+"""Every kind of bad input, with the message that a user reads."""
+
+import gzip
+import json
+
+import polars as pl
+import pytest
+import zstandard
+from logs.log_files import balanced, groups, read_log, reasons, row, write
+
+from grpo_prm.errors import InputError, UsageError
+from grpo_prm.logs import chunks, collect
+
+GOOD = [row(reward=0.0), row(reward=1.0)]
+ANSWER = [{"role": "assistant", "content": "It is 2."}]
+
+
+def only_reason(tmp_path, bad, **options):
+    """Reason for which one bad line among good ones is left out."""
+    got = read_log(tmp_path, [GOOD[0], bad, GOOD[1]], **options)
+    assert balanced(got) and len(got.table) == 2
+    ((line, field, reason),) = reasons(got)
+    assert line == 2 and got.rejected["file"][0].endswith("log.jsonl")
+    return f"{field}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("not json", ": not JSON (Expecting value"),
+        ('{"step": 1, "gro', ": not JSON (Unterminated string starting at character 13)"),
+        ("[1, 2]", ": expected an object, got a list"),
+        (b'{"group": "\xff"}', ": invalid UTF-8 (byte 12 of the line)"),
+        (row(reward=None), "reward: null"),
+        (row(reward="0.5"), "reward: expected a finite number, got the text '0.5'"),
+        ('{"step":1,"group":"a","tokens":[1],"reward":NaN}', "reward: expected a finite number, got nan"),
+        ('{"step":1,"group":"a","tokens":[1],"reward":-Infinity}', "reward: expected a finite number, got -inf"),
+        ('{"step":1,"group":"a","tokens":[1],"reward":1e999}', "reward: expected a finite number, got inf"),
+        ({"step": 1, "group": "a", "tokens": [1]}, "reward: missing"),
+        (row(reward=[1]), "reward: expected a finite number, got a list"),
+        (row(tokens=[1, -2]), "tokens: the id -2 is negative"),
+        (row(tokens=[2**31]), "tokens: the id 2147483648 is beyond int32"),
+        (row(tokens=[2**80]), f"tokens: the id {2**80} is beyond int32"),
+        (row(tokens=[1.5]), "tokens: expected whole numbers, got 1.5"),
+        (row(tokens=[True]), "tokens: expected whole numbers, got true"),
+        (row(tokens=[1, None]), "tokens: expected whole numbers, got null"),
+        ({"step": 1, "group": "a", "tokens": None, "reward": 1}, "tokens: expected a list of ids, got null"),
+        ({"step": 1, "group": "a", "tokens": "x", "reward": 1}, "tokens: expected a list of ids, got the text 'x'"),
+        ({"step": 1, "group": "a", "reward": 1}, "tokens: missing"),
+        ({"step": 1, "tokens": [1], "reward": 1}, "group: missing"),
+        (row(group=None), "group: null"),
+        (row(group=["a"]), "group: expected a name or a number, got a list"),
+        (row(group="\ud800"), "group: not Unicode (half of a surrogate pair)"),
+        (row(step="soon"), "step: expected a whole number, got the text 'soon'"),
+        (row(step=1.5), "step: expected a whole number, got 1.5"),
+        (row(step=True), "step: expected a whole number, got true"),
+        ({"group": "a", "tokens": [1], "reward": 1}, "step: missing"),
+    ],
+)
+def test_a_bad_line_costs_that_line_and_says_why(tmp_path, bad, reason):
+    assert only_reason(tmp_path, bad).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"group": "a", "text": None, "reward": 1}, "completion: expected text or a chat, got null"),
+        ({"group": "a", "reward": 1}, "completion: missing"),
+        ({"group": "a", "text": 7, "reward": 1}, "completion: expected text or a chat, got 7"),
+        ({"group": "a", "text": "\udc00", "reward": 1}, "completion: not Unicode"),
+        ({"group": "a", "text": [{"content": "x"}], "reward": 1}, "completion: a chat that cannot be read"),
+    ],
+)
+def test_a_missing_completion_costs_that_line(tmp_path, bad, reason):
+    good = [{"group": "a", "text": t, "reward": 1} for t in "xy"]
+    got = read_log(tmp_path, [good[0], bad, good[1]])
+    assert f"{got.rejected['field'][0]}: {got.rejected['reason'][0]}".startswith(reason) and len(got.table) == 2
+
+
+@pytest.mark.parametrize("name", ["logprobs", "ref_logprobs", "mask"])
+def test_lists_beside_the_tokens_must_be_as_long(tmp_path, name):
+    good = row(**{name: [0.0, 1.0] if name != "mask" else [0, 1]})
+    bad = row(**{name: good[name][:1]})
+    got = read_log(tmp_path, [good, good, bad])
+    assert reasons(got) == [(3, name, "1 values for 2 tokens")]
+
+
+def test_booleans_are_zero_and_one(tmp_path):
+    got = read_log(tmp_path, [row(reward=True), row(reward=False), row(reward=1), row(reward=0.25)])
+    assert got.table["reward"].to_list() == [1, 0, 1, 0.25] and not len(got.rejected)
+
+
+def test_ids_beside_text(tmp_path):
+    got = read_log(tmp_path, [row(tokens=[], text=""), row(tokens=[1], text="x"), row(tokens=[], text="x")])
+    assert got.table["tokens"].to_list() == [[], [1]]
+    assert reasons(got) == [(3, "tokens", "no ids beside a completion that is not empty")]
+
+
+def test_a_truncated_last_line_is_left_out(tmp_path):
+    got = read_log(tmp_path, [*GOOD, '{"step": 1, "group": "a", "tok'], end="")
+    assert reasons(got)[0][0] == 3 and "not JSON" in reasons(got)[0][2] and got.rejected["raw"][0].startswith('{"step"')
+
+
+def test_blank_lines_are_no_rows_but_count_as_lines(tmp_path):
+    got = read_log(tmp_path, [GOOD[0], "", "  ", GOOD[1], "x"])
+    assert [r[0] for r in reasons(got)] == [5] and got.counts["rows_read"] == 3
+
+
+def test_a_byte_order_mark_and_windows_lines_do_no_harm(tmp_path):
+    lines = [b"\xef\xbb\xbf" + json.dumps(GOOD[0]).encode() + b"\r", json.dumps(GOOD[1]).encode() + b"\r"]
+    assert groups(read_log(tmp_path, lines)) == {("log", 1, "a"): [[1, 2], [1, 2]]}
+
+
+def refused(tmp_path, kind, call):
+    with pytest.raises(kind) as caught:
+        call()
+    return str(caught.value).replace(str(tmp_path), "TMP")
+
+
+def test_files_that_are_no_logs(tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "blank.jsonl").write_text("\n \n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "README.md").write_text("hello")
+    cases = {
+        "none.jsonl": "TMP/none.jsonl: no such file. Check the path.",
+        "empty.jsonl": "TMP/empty.jsonl: the file is empty. Name a log with at least one row.",
+        "blank.jsonl": "TMP/blank.jsonl: the file is empty. Name a log with at least one row.",
+        "folder": "TMP/folder: no logs in this folder. Logs end in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .gz",
+    }
+    for name, message in cases.items():
+        assert refused(tmp_path, InputError, lambda name=name: collect(tmp_path / name)).startswith(message)
+    (tmp_path / "folder" / "run 7" / "dump").mkdir(parents=True)
+    (tmp_path / "folder" / "run 7" / "dump" / "1.jsonl").touch()
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert said.endswith(".gz or .zst. Some lie below: try 'TMP/folder/run 7/dump'.")
+    (tmp_path / "folder" / "run 8").mkdir()
+    (tmp_path / "folder" / "run 8" / "1.csv").touch()
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert said.endswith("try 'TMP/folder/run 8' (1 of 2 folders).")
+    assert "No log was given" in refused(tmp_path, InputError, lambda: collect([]))
+
+
+def test_mixed_formats_in_one_folder(tmp_path):
+    write(tmp_path / "a.jsonl", GOOD)
+    (tmp_path / "b.csv").write_text("group,tokens,reward\n")
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path))
+    assert said == (
+        "TMP: logs of different formats in one folder, a.jsonl (jsonl) and b.csv (csv). Name the files you mean."
+    )
+
+
+def test_formats_that_only_the_content_tells_apart(tmp_path):
+    write(tmp_path / "a.jsonl", GOOD)
+    pl.DataFrame(GOOD).write_parquet(tmp_path / "b.jsonl")
+    assert "b.jsonl: parquet, but TMP/a.jsonl of the same run is jsonl" in refused(
+        tmp_path, InputError, lambda: collect(tmp_path)
+    )
+
+
+def test_a_column_map_that_names_an_absent_column(tmp_path):
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"reward": "rewrad"}))
+    assert said == (
+        "TMP/log.jsonl: --columns reward=rewrad: there is no column rewrad; there are step, group, tokens, reward."
+        " Did you mean reward?"
+    )
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"rewards": "reward"}))
+    assert said.startswith("--columns rewards: no such canonical column. There are run, step, group,")
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, keep=("level",)))
+    assert "--keep level: there is no column level" in said
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, reward="short+has_e"))
+    assert "--reward short+has_e: there is no column short" in said
+
+
+def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_meant(tmp_path):
+    def said(*rows):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)).removeprefix("TMP/log.jsonl: ")
+
+    assert said({"group": 1, "reward": 1, "level": 7}) == (
+        "no column holds completions; there are group, reward, level."
+        " Name it with --columns completion=NAME, or tokens=NAME for ids."
+    )
+    assert said({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
+        "no column holds completions or the reward; there are group, said, level, is_right."
+        " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
+    )
+    assert said({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
+        "Perhaps it is --columns completion=chat; ids are tokens=NAME."
+    )
+    assert said({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
+        "Perhaps it is --columns completion=ys,reward=more.ok; ids are tokens=NAME."
+    )
+    assert said({"group": 1, "text": "x", "points": 1}) == (
+        "no column holds the reward; there are group, text, points."
+        " Name it with --columns reward=NAME, or a weighted sum with --reward."
+    )
+    assert said({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
+        "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
+        " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
+    )
+    assert said({"text": "x", "reward": 1}) == (
+        "neither a group key nor a prompt tells the groups apart; there are text, reward."
+        " Name it with --columns group=NAME."
+    )
+    assert said(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
+        "there are text, reward, task. Perhaps it is --columns group=task."
+    )
+
+
+def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
+    def said(*rows, **options):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows, **options)).removeprefix(
+            "TMP/log.jsonl: "
+        )
+
+    names = {"said": "x", "right": 1, "task": 1}
+    some = [{"said": f"it is {i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
+    assert said(*some) == (
+        "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
+        " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
+    )
+    mapping = {"completion": "said", "reward": "right", "group": "task"}
+    assert groups(read_log(tmp_path, some, columns=mapping))  # and that is right
+    assert said({"n": 1}) == (
+        "no column holds completions, the reward or what tells the groups apart; there are n."
+        " Name them with --columns completion=NAME,reward=NAME,group=NAME, or tokens=NAME for ids."
+    )
+    assert said(names, columns={"completion": "said"}) == (
+        "no column holds the reward or what tells the groups apart; there are said, right, task."
+        " Perhaps it is --columns reward=right,group=NAME, or a weighted sum with --reward."
+    )
+    assert "holds completions or what tells the groups apart; there" in said(names, reward="right")
+
+
+def test_columns_that_are_something_else_are_not_suggested(tmp_path):
+    def said(*rows):
+        return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
+
+    some = [{"uuid": f"{g}-{i:032}", "said": "yes", "level": 7, "correct": i % 2, "epoch": g // 2, "item": g}
+            for g in range(4) for i in range(4)]  # fmt: skip
+    assert "completion=said,reward=correct,group=item;" in said(*some)
+    assert "reward=NAME" in said(*({k: v for k, v in row.items() if k != "correct"} for row in some))
+    pairs = [{"text": "yes", "reward": i % 2} for i in range(4)]
+    assert "--columns group=NAME" in said(*pairs)  # not the reward, not the completion
+    assert "completion=ys,reward=NAME;" in said({"ys": ["a", "b"], "is_truncated": [True, False]})
+
+
+def test_the_option_that_may_be_meant_is_right(tmp_path):
+    rows = [{"q": q, "ys": ["it is 2", "3"], "more": [{"ok": 1}, {"ok": 0}], "idx": n} for n, q in enumerate("ab")]
+    got = read_log(tmp_path, rows, columns={"completion": "ys", "reward": "more.ok"})
+    assert got.table["reward"].to_list() == [1, 0, 1, 0] and got.table["group"].to_list() == [0, 0, 1, 1]
+
+
+def test_completions_in_lists_within_lists_are_refused(tmp_path):
+    rows = [{"name": "a", "sets": [{"results": [{"completions": [{"answer": "x", "score": 1}]}]}]}]
+    assert refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)) == (
+        "TMP/log.jsonl: the completions seem to stand under sets.results.completions, in lists within lists, which"
+        " cannot be read yet. Write one JSON object per line, with completion, reward and group."
+    )
+
+
+def test_lists_of_one_are_no_groups(tmp_path):
+    rows = [{"token_ids": [[1, n]], "rewards": [n], "idx": n} for n in range(4)]
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
+    assert "neither a group key nor a prompt tells the groups apart" in said
+    rows = [{"token_ids": [[1, n]], "rewards": [n], "task_id": n // 2} for n in range(4)]
+    assert groups(read_log(tmp_path, rows)) == {
+        ("log", None, "0"): [[1, 0], [1, 1]], ("log", None, "1"): [[1, 2], [1, 3]],
+    }  # fmt: skip
+
+
+def test_an_unknown_format(tmp_path):
+    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, format="verll"))
+    assert said.startswith("--format verll: no such format; there are") and said.endswith("Did you mean verl?")
+
+
+def test_a_repeated_sample_is_a_duplicate(tmp_path):
+    rows = [row(sample=s, tokens=[n]) for n, s in enumerate([0, 1, 2, 1])]
+    got = read_log(tmp_path, rows)
+    assert reasons(got) == [(4, "sample", "duplicate")] and groups(got) == {("log", 1, "a"): [[0], [1], [2]]}
+    assert balanced(got)
+
+
+def test_a_step_that_is_written_twice_is_a_duplicate(tmp_path):
+    rows = [row(group=g, tokens=[t]) for g in "ab" for t in (1, 2, 3)]
+    got = read_log(tmp_path, rows + rows)
+    assert len(got.table) == 6 and {r[2] for r in reasons(got)} == {"duplicate"} and balanced(got)
+
+
+def test_identical_completions_are_no_duplicates(tmp_path):
+    got = read_log(tmp_path, [row(group=g) for g in "ab" for _ in range(4)])
+    assert len(got.table) == 8 and not len(got.rejected)
+
+
+def test_every_row_of_a_repeated_file_is_a_duplicate(tmp_path):
+    for name in ("run_1.jsonl", "run_2.jsonl"):
+        write(tmp_path / name, GOOD)
+    got = collect(tmp_path)
+    assert got.counts["files_repeated"] == 1 and len(got.table) == 2 and balanced(got)
+    assert reasons(got) == [(1, "", "duplicate"), (2, "", "duplicate")]
+    assert {name.rpartition("/")[2] for name in got.rejected["file"]} == {"run_2.jsonl"}
+    assert got.notes[-1] == (
+        "One file holds the rows of an earlier one and is left out (run_2.jsonl those of run_1.jsonl)."
+    )
+    write(tmp_path / "run_3.jsonl", GOOD)
+    assert collect(tmp_path).notes[-1].startswith("2 files hold the rows of earlier ones and are left out (run_2")
+
+
+def test_a_log_without_a_group_of_two(tmp_path):
+    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(group=n) for n in range(3)]))
+    assert "no group has two completions or more" in said and "--columns group=NAME" in said
+
+
+def test_a_log_of_which_nothing_can_be_used(tmp_path):
+    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(reward="x"), row(reward="y")]))
+    assert said.startswith("TMP/log.jsonl:1: reward: expected a finite number, got the text 'x'; none of the 2 rows")
+
+
+def test_text_that_is_cut_at_the_front(tmp_path):
+    rows = [{"prompt": "p", "completion": f"... and so {n}", "reward": 1} for n in range(4)]
+    rows.append({"prompt": "p", "completion": "whole", "reward": 1})
+    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, rows))
+    assert "completion: text cut at the front" in said
+    assert len(read_log(tmp_path, rows[:2] + 3 * rows[4:]).table) == 5  # some may begin like that
+
+
+@pytest.mark.parametrize("packed", ["gz", "zst"])
+def test_packed_files_whole_in_members_and_cut_short(tmp_path, packed):
+    def pack(data):
+        return gzip.compress(data) if packed == "gz" else zstandard.compress(data)
+
+    lines = [json.dumps(row(tokens=[n, 7, n * n])).encode() + b"\n" for n in range(3000)]
+    path = tmp_path / f"log.jsonl.{packed}"
+    path.write_bytes(pack(b"".join(lines[:1000])) + pack(b"".join(lines[1000:])))
+    got = collect(path)
+    assert got.table["tokens"].to_list() == [[n, 7, n * n] for n in range(3000)] and got.table["run"][0] == "log"
+    path.write_bytes(path.read_bytes()[:-200])
+    got = collect(path)
+    assert balanced(got) and 1000 <= len(got.table) < 3000
+    assert [r[2] for r in reasons(got)] == ["the compressed file is cut short"]
+    assert reasons(got)[0][0] == len(got.table) + 1
+
+
+def test_a_long_line_does_no_harm(tmp_path):
+    path = write(tmp_path / "log.jsonl", [GOOD[0], row(tokens=[1] * 3_000_000), "x" * 20_000_000, GOOD[1]])
+    got = collect(path)
+    assert got.table["tokens"].list.len().to_list() == [2, 3_000_000, 2] and len(got.rejected["raw"][0]) == 200
+    assert [r[0] for r in reasons(got)] == [3]
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("size", [100, 1 << 10, 5000])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_line_beyond_the_limit_is_left_out_without_being_held(tmp_path, monkeypatch, packed, size, at):
+    monkeypatch.setattr(chunks, "CHUNK", size)
+    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    rows = [row(tokens=[n]) for n in range(4)]
+    rows.insert(at, row(tokens=[7] * 500_000))
+    data = "\n".join(map(json.dumps, rows)).encode()
+    path = tmp_path / f"log.jsonl{packed}"
+    path.write_bytes({"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[packed](data))
+    got = collect(path)
+    assert got.table["tokens"].to_list() == [[n] for n in range(4)] and balanced(got)
+    assert reasons(got) == [(at + 1, "", "the line is longer than 1 MB")]
+    assert got.rejected["raw"][0] == data.split(b"\n")[at][:200].decode()
+    assert max(len(chunk.data) for chunk in chunks.chunks(path)) <= max(size, 1 << 10) + 200
+
+
+def test_a_log_without_one_good_line_names_the_first_bad_one(tmp_path, monkeypatch):
+    def said(rows, name="log.jsonl", packed=bytes):
+        write(tmp_path / name, rows)
+        (tmp_path / name).write_bytes(packed((tmp_path / name).read_bytes()))
+        return refused(tmp_path, InputError, lambda: collect(tmp_path / name)).removeprefix("TMP/")
+
+    wanted = "log.jsonl:2: not JSON (Expecting value at character 1). A log holds one JSON object per line."
+    assert said(["", "x", "y"]) == wanted
+    assert said(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
+    assert said([b"\xff"]) == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
+    assert said(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
+        "log.jsonl.gz: the compressed file is cut short. Get the whole file."
+    )
+    assert said(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
+    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    assert said(["x" * 3_000_000], "long.jsonl").startswith("long.jsonl:1: the line is longer than 1 MB. A log holds")
+
+
+def test_a_shard_without_one_good_line_is_left_out(tmp_path):
+    write(tmp_path / "log_1.jsonl", ["x", "y"])
+    write(tmp_path / "log_2.jsonl", ["", " "])
+    write(tmp_path / "log_3.jsonl", GOOD)
+    got = collect(tmp_path)
+    assert len(got.table) == 2 and balanced(got)
+    assert reasons(got) == [(n, "", "not JSON (Expecting value at character 1)") for n in (1, 2)]
+
+
+def test_a_broken_parquet_and_a_broken_json(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100))
+    (tmp_path / "b.json").write_text('[{"a": 1},')
+    (tmp_path / "c.json").write_text('{"a": {"x": [1, 2]}, "b": 3}')
+    assert "a.parquet: not a parquet file" in refused(tmp_path, InputError, lambda: collect(tmp_path / "a.parquet"))
+    assert "b.json: not JSON" in refused(tmp_path, InputError, lambda: collect(tmp_path / "b.json"))
+    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "c.json"))
+    assert "one JSON object with the keys a, b, in which no lists of rows stand: not a known format yet" in said
+
+
+def test_a_group_row_with_lists_of_unequal_length(tmp_path):
+    rows = [{"tokens": [[1], [2]], "scores": [0, 1]}, {"tokens": [[1], [2]], "scores": [0]}]
+    got = read_log(tmp_path, rows)
+    assert reasons(got) == [(2, "reward", "1 values for 2 completions")] and balanced(got)
+
+
+def test_one_bad_member_costs_that_member(tmp_path):
+    got = read_log(
+        tmp_path, [{"tokens": [[1], [2], [-3]], "scores": [0, None, 1]}, {"tokens": [[1], [2]], "scores": [0, 1]}]
+    )
+    assert reasons(got) == [(1, "reward", "null"), (1, "tokens", "the id -3 is negative")] and balanced(got)
+    assert got.table["tokens"].to_list() == [[1], [1], [2]]
+
+
+def test_uneven_groups_are_kept_or_dropped(tmp_path):
+    rows = [row(group=g) for g in "aaabbbcc"]
+    got = read_log(tmp_path, rows)
+    assert got.counts["groups_uneven"] == 1 and len(got.table) == 8
+    got = read_log(tmp_path, rows, drop_uneven=True)
+    assert got.counts["groups_uneven"] == 0 and balanced(got)
+    assert reasons(got) == [(7, "group", "uneven group"), (8, "group", "uneven group")]
+    assert got.table["group"].to_list() == [0, 0, 0, 1, 1, 1]

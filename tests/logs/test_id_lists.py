@@ -1,0 +1,85 @@
+"""Ids that are lifted out of the lines are those that a parser of JSON reads; what is odd is left to that parser."""
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from grpo_prm.logs.rows.id_lists import read_lifted
+
+WIRE = {"a": pl.Int64(), "ids": pl.List(pl.Int32()), "b": pl.String()}
+IDS = st.lists(st.one_of(st.integers(0, 12), st.integers(0, 2**31 - 1), st.just(2**31 - 1)), max_size=5)
+
+
+def lines(rows, separators=None):
+    return "\n".join(json.dumps(row, separators=separators) for row in rows).encode()
+
+
+@given(
+    st.lists(st.tuples(st.integers(-9, 9), IDS, st.sampled_from(["", "x y", 'a "quoted" one', "\\"])), min_size=1),
+    st.sampled_from([(",", ":"), (", ", ": "), (", ", ":")]),
+    st.sampled_from([b"", b"\n"]),
+)
+@example([(0, [], "")], (",", ":"), b"")
+@example([(0, [], ""), (1, [0], ""), (2, [], "")], (", ", ": "), b"\n")
+def test_plain_ids_are_read_as_they_are(given_rows, separators, end):
+    rows = [{"a": a, "ids": ids, "b": b} for a, ids, b in given_rows]
+    lifted = read_lifted(lines(rows, separators) + end, "ids", WIRE)
+    assert lifted is not None
+    read, short = lifted
+    assert read.to_dicts() == rows and read.schema == pl.Schema(WIRE)
+    assert [json.loads(line)["ids"] for line in short.splitlines()] == [[]] * len(rows)
+
+
+LISTS = ["[]", "[1]", "[1,2]", "[1, 2]", "[0]", "[10,0]", "[ 1 ]", "[1 ]", "[ ]", "[-0]", "[-1]", "[-1,-1]", "[01]"]
+LISTS += ["[+1]", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1.0]", "[1e2]", "[null]", "[true]", '["1"]', "[[1]]", "null"]
+LISTS += ["[2147483647]", "[2147483648]", "[99999999999999999999]", "[1\t]", "[\t1]", "[1,\t2]", "[1;2]", "{}"]
+LISTS += ["[1", "1]"]
+
+
+@given(st.lists(st.sampled_from(LISTS), min_size=1, max_size=4), st.sampled_from(['"ids":', '"ids": ', '"ids" :']))
+@example(["[-1]", "[1"], '"ids":')
+@example(["[01]"], '"ids":')
+@example(["[+1]", "[1]"], '"ids":')
+def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key):
+    data = "\n".join(f'{{"a":1,{key}{ids},"b":"x"}}' for ids in given_lists).encode()
+    lifted = read_lifted(data, "ids", WIRE)
+    if lifted is not None:
+        assert lifted[0]["ids"].to_list() == [json.loads(ids) for ids in given_lists]
+        assert all(0 <= i < 2**31 for ids in lifted[0]["ids"].to_list() for i in ids)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"ids":[1],"ids":[2]}',
+        b'{"meta":{"ids":[1]},"ids":[2]}',
+        b'{"meta":{"ids":[1]},"ids": [2]}',
+        b'{"meta":{"ids":[1]},"ids": []}',
+        b'{"meta":{"ids":[1]}}',
+        b'{"meta":{"ids":[1]},"ids":null}',
+        b'{"b":"ids","ids":[1]}',
+        b'{"ids":[1],"ids":null}',
+        b'{"ids":[1]} {"ids":[1]}',
+        b'{"ids":[1,2',
+        b'{"a":1}',
+        b"[1]",
+    ],
+)
+@pytest.mark.parametrize("beside", [b'{"ids":[7]}', b""])
+def test_a_list_that_may_be_another_one_is_left_to_others(line, beside):
+    assert read_lifted(line + b"\n" + beside, "ids", WIRE) is None
+    assert read_lifted(beside + b"\n" + line, "ids", WIRE) is None
+
+
+def test_blank_lines_are_left_to_others():
+    for data in (b'{"ids":[1]}\n\n{"ids":[2]}', b'\n{"ids":[1]}\n', b'{"ids":[1]}\n \n{"ids":[2]}\n'):
+        assert read_lifted(data, "ids", WIRE) is None
+
+
+def test_text_that_looks_like_the_list_does_not_count():
+    rows = [{"ids": [1], "b": 'see "ids":[2,3] there'}, {"ids": [4], "b": '{"ids":[5]}'}]
+    read, _ = read_lifted(lines(rows, (",", ":")), "ids", WIRE)
+    assert read["ids"].to_list() == [[1], [4]] and read["b"].to_list() == [r["b"] for r in rows]

@@ -1,0 +1,76 @@
+"""The sentences of a summary: verdicts at their borders, gaps with their reasons."""
+
+import json
+from copy import deepcopy
+
+import pytest
+
+from grpo_prm.text.wording import Rows, against_chance, interval, number, percent, sections
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    from report.pages import EXAMPLE, folder_of
+
+    return json.loads((folder_of(EXAMPLE, tmp_path_factory.mktemp("w") / "w.prm") / "summary.json").read_text())
+
+
+def told(summary, **changes):
+    """Section to its sentences, with some figures changed."""
+    changed = deepcopy(summary)
+    for name, value in changes.items():
+        section = next(part for part in (changed, changed["prm"], changed["defects"]) if name in part)
+        section[name] = value
+    return {
+        title: " ".join(part if isinstance(part, str) else str(part.rows) for part in body)
+        for title, body in sections(changed)
+    }
+
+
+def test_more_than_chance_is_said_up_to_a_twentieth(summary):
+    found = summary["informativeness"]
+    for p, words in ((0.05, "0.05, more than chance"), (0.055, "0.055, no more than chance")):
+        assert words in told(summary, informativeness=found | {"p_value": p})["Do the branches say anything?"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [
+        (0.1, "no more than chance"),
+        (0.3, "no more than chance"),
+        (0.09, "less than chance"),
+        (0.31, "more than chance"),
+    ],
+)
+def test_where_a_figure_lies_beside_chance(mean, words):
+    assert against_chance({"mean": mean, "null_low": 0.1, "null_high": 0.3}) == words
+    assert against_chance({"mean": mean, "null_low": None, "null_high": None}) == ""
+
+
+def test_what_cannot_be_said_has_its_reason(summary):
+    changed = deepcopy(summary)
+    changed["notes"] |= {"informativeness": "of a reason", "certain_share": "of another"}
+    page = told(changed, informativeness=None, certain_share=None)
+    assert page["Do the branches say anything?"] == "Cannot be said: of a reason."
+    assert "for sure; cannot be said: of another." in page["Where does it hurt?"]
+
+
+@pytest.mark.parametrize(("norm", "cosine", "close"), [(0.99, 0.99, True), (0.99, 0.98, False), (0.94, 0.99, False)])
+def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine, close):
+    """Cosines of .99 and .98 are angles of 8 and 11 degrees."""
+    bare = {"low": None, "high": None}
+    page = told(summary, update_norm={"1": bare | {"mean": norm}}, update_cosine={"1": bare | {"mean": cosine}})
+    assert ("close to no change" in page["What would λ-GRPO change here?"]) == close
+
+
+def test_tables_have_a_cell_for_each_head(summary):
+    tables = [part for _, body in sections(summary) for part in body if isinstance(part, Rows)]
+    assert len(tables) == 2 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
+
+
+def test_numbers():
+    assert (number(None), number(1234.5), number(0.12345), percent(None), percent(1e-6), percent(0.0012)) == (
+        "-", "1,234", "0.123", "-", "<0.01", "0.12",
+    )  # fmt: skip
+    assert interval({"mean": 0.108, "low": 0.085, "high": 0.132}, share=True) == "10.8 % [8.5, 13.2]"
+    assert interval({"mean": 2.0, "low": None, "high": None}) == "2" and interval(None) == "-"
