@@ -13,15 +13,15 @@ import polars as pl
 from ..core.interval import Z
 from ..errors import InputError
 from ..logs import ReadOptions, fold
-from ..logs.prefetch import ahead
+from ..logs.prefetch import prefetch
 from ..logs.rollouts import REJECTED, Rollouts, validate
-from .cross_prompt import Pool
+from .cross_prompt import PseudoGroups
 from .measure import Options, measure
 from .over_training import training_table
-from .running_sums import Totals
+from .running_sums import RunningSums
 from .samples import Samples
-from .spill import Parts
-from .summary import null_draws, summarize
+from .spill import Spill
+from .summary import permuted_figures, summarize
 
 Paths = str | Path | Sequence[str | Path]
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
@@ -39,7 +39,7 @@ class Analysis:
         samples: Rollouts of the worst, best and some random groups, with text.
         completions: One row per completion.
         process_steps: One row per process step: span, size, reward, advantage, interval.
-        chance: One row per permutation: what the log gives with its rewards dealt anew.
+        permutations: One row per permutation: what the log gives with its rewards dealt anew.
         subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
         rejected: One row per row of the log that was left out.
     """
@@ -51,7 +51,7 @@ class Analysis:
     samples: pl.DataFrame
     completions: pl.LazyFrame
     process_steps: pl.LazyFrame
-    chance: pl.DataFrame
+    permutations: pl.DataFrame
     subsamples: pl.DataFrame
     rejected: pl.LazyFrame
 
@@ -97,50 +97,50 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
 
 
 def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Analysis:
-    totals = Totals(options=reading)
-    large = {name: Parts(name, spill) for name in ("completions", "process_steps", "rejected")}
-    groups, baseline, subsamples, samples, pool = [], [], [], Samples(options.seed), Pool(options.seed)
-    for batch in ahead(batches):
-        totals.add(batch)
+    running = RunningSums(options=reading)
+    large = {name: Spill(name, spill) for name in ("completions", "process_steps", "rejected")}
+    groups, baseline, subsamples, samples, pool = [], [], [], Samples(options.seed), PseudoGroups(options.seed)
+    for batch in prefetch(batches):
+        running.add(batch)
         large["rejected"].add(batch.rejected)
         for part in measure(batch.table, options):
             groups.append(part.groups)
             subsamples.append(part.subsamples)
             large["completions"].add(part.completions)
             large["process_steps"].add(part.process_steps)
-            totals.add_dealt(part.steps, part.dealt)
+            running.add_permuted(part.steps, part.dealt)
             samples.add(batch.table, part.groups)
         baseline.append(pool.add(batch.table))
     if not groups:
-        raise InputError(_no_group(totals))
-    table = _with_certain(pl.concat(groups, how="vertical_relaxed"), totals.binary)
+        raise InputError(_no_group(running))
+    table = _with_certain(pl.concat(groups, how="vertical_relaxed"), running.binary)
     pseudo = pl.concat(baseline)
     return Analysis(
-        summary=summarize(table, pseudo, totals, pool.pooled, large["rejected"].rows, options),
+        summary=summarize(table, pseudo, running, pool.pooled, large["rejected"].rows, options),
         groups=table,
-        training=training_table(table, pseudo, totals, options.seed),
+        training=training_table(table, pseudo, running, options.seed),
         baseline=pseudo,
         samples=samples.table(),
         completions=large["completions"].table(),
-        process_steps=_with_intervals(large["process_steps"].table(), totals),
-        chance=_chance_table(table, totals),
+        process_steps=_with_intervals(large["process_steps"].table(), running),
+        permutations=_permutations_table(table, running),
         subsamples=pl.concat(subsamples, how="vertical_relaxed"),
         rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
     )
 
 
-def _no_group(totals: Totals) -> str:
-    if not totals.counts["completions_read"]:
+def _no_group(running: RunningSums) -> str:
+    if not running.counts["completions_read"]:
         return "No completion could be read. See what was rejected and why with grpo-prm inspect."
     return (
-        f"No group has two completions or more ({totals.counts['completions_read']} completions, each alone in its "
+        f"No group has two completions or more ({running.counts['completions_read']} completions, each alone in its "
         "group). Name the column that groups them with --columns group=COLUMN."
     )
 
 
-def _chance_table(groups: pl.DataFrame, totals: Totals) -> pl.DataFrame:
-    draws = pl.DataFrame(null_draws(groups, totals), nan_to_null=True)
-    return draws.select(pl.int_range(pl.len()).alias("draw"), pl.all())
+def _permutations_table(groups: pl.DataFrame, running: RunningSums) -> pl.DataFrame:
+    draws = pl.DataFrame(permuted_figures(groups, running), nan_to_null=True)
+    return draws.select(pl.int_range(pl.len()).alias("permutation"), pl.all())
 
 
 def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
@@ -154,12 +154,12 @@ def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
     return groups.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student")
 
 
-def _with_intervals(steps: pl.LazyFrame, totals: Totals) -> pl.LazyFrame:
+def _with_intervals(steps: pl.LazyFrame, running: RunningSums) -> pl.LazyFrame:
     """Put low and high of the step reward in place of the half width of its Student interval."""
     reward, half, size = pl.col("reward"), pl.col("half_width"), pl.col("size")
     low, high = reward - half, reward + half
-    if totals.binary:
-        bottom, top = min(totals.rewards), max(totals.rewards)
+    if running.binary:
+        bottom, top = min(running.rewards), max(running.rewards)
         p, square = (reward - bottom) / (top - bottom), Z * Z / size
         centre = (p + square / 2) / (1 + square)
         wide = Z / (1 + square) * (p * (1 - p) / size + square / (4 * size)).clip(0.0).sqrt()

@@ -10,7 +10,7 @@ import polars as pl
 from ..core.baseline import modal_size, pseudo_groups
 from ..core.forest import Ints, build_forest, visits
 from ..core.overlap import completion_overlap, group_overlap
-from ..core.permutations import group_seed
+from ..core.seeds import group_seed
 from ..logs.rollouts import flatten, group_opens
 
 SCHEMA = {
@@ -34,7 +34,7 @@ class _Group(NamedTuple):
     k: int
 
 
-class Pool:
+class PseudoGroups:
     """Steps that wait for enough different prompts, and the pseudo-groups made of those that have them.
 
     A step with fewer prompts than its group size k waits for the next one of its run; what is left at the end gives

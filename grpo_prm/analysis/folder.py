@@ -21,7 +21,7 @@ class Folder:
     Attributes:
         path: The folder.
         summary: The content of summary.json.
-        groups, training, baseline, samples, chance, subsamples: In memory.
+        groups, training, baseline, samples, permutations, subsamples: In memory.
         completions, process_steps: Lazy: of a long log they are large.
     """
 
@@ -31,7 +31,7 @@ class Folder:
     training: pl.DataFrame
     baseline: pl.DataFrame
     samples: pl.DataFrame
-    chance: pl.DataFrame
+    permutations: pl.DataFrame
     subsamples: pl.DataFrame
     completions: pl.LazyFrame
     process_steps: pl.LazyFrame

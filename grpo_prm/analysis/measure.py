@@ -20,8 +20,9 @@ from ..core.defects import defect_sums, signs
 from ..core.forest import Floats, Forest, Ints, Visits, build_forest, depths, visits
 from ..core.identity import logprob_check
 from ..core.overlap import CompletionOverlap, completion_overlap, group_overlap
-from ..core.permutations import Bounds, Dealt, certainty_bounds, deal, group_seed
+from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import Std, beyond, group_advantages, sign_split_sums, step_means, zero_tolerance, zero_variance
+from ..core.seeds import group_seed
 from ..core.subsample import subsampled
 from ..errors import UsageError
 from ..logs.rollouts import Flat, flatten, group_opens
@@ -63,7 +64,7 @@ class Measured(NamedTuple):
     process_steps: pl.DataFrame
     subsamples: pl.DataFrame
     steps: list[tuple[str, int | None]]
-    dealt: Dealt
+    dealt: PermutedSums
 
 
 class Advantages(NamedTuple):
@@ -204,7 +205,7 @@ def _seeds(names: pl.DataFrame, seed: int, drawn: Counter[tuple]) -> NDArray[np.
 
 def _deal(
     names: pl.DataFrame, part: _Slice, logged: bool, seeds: NDArray[np.uint64]
-) -> tuple[list[tuple[str, int | None]], Dealt]:
+) -> tuple[list[tuple[str, int | None]], PermutedSums]:
     keys = list(names[["run", "step"]].iter_rows())
     steps = {step: n for n, step in enumerate(dict.fromkeys(keys))}
     bounds, rewards = part.bounds, part.rewards if logged else None
@@ -215,7 +216,7 @@ def _deal(
         unit = np.divide(unit[1], unit[0], out=np.zeros(part.number), where=~part.zero)[part.forest.group]
         bounds = Bounds(*(np.multiply(b, unit, out=np.full(len(b), np.inf), where=unit > 0) for b in bounds))
     bins = np.array([steps[key] for key in keys])
-    dealt = deal(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards, bins)
+    dealt = permuted_sums(part.forest, part.seen, part.advantages, part.tolerance, seeds, bounds, rewards, bins)
     return list(steps), dealt
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.permutations import Dealt, nothing_dealt
+from ..core.permutations import PermutedSums, zero_sums
 from ..logs.rollouts import Rollouts, group_opens
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
 
 @dataclass
-class Totals:
+class RunningSums:
     """Sums and sets over the batches of a log; dictionaries keep the order in which things came.
 
     Attributes:
@@ -38,7 +38,7 @@ class Totals:
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
-    dealt: dict[tuple[str, int | None], Dealt] = field(default_factory=dict)
+    dealt: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
 
     def add(self, batch: Rollouts) -> None:
         """Add what a batch says of itself."""
@@ -57,16 +57,16 @@ class Totals:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
             self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
 
-    def add_dealt(self, steps: Sequence[tuple[str, int | None]], dealt: Dealt) -> None:
+    def add_permuted(self, steps: Sequence[tuple[str, int | None]], dealt: PermutedSums) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""
         for step, *sums in zip(steps, *dealt, strict=True):
             before = self.dealt.get(step)
-            self.dealt[step] = Dealt(*sums) if before is None else Dealt(*map(np.add, before, sums))
+            self.dealt[step] = PermutedSums(*sums) if before is None else PermutedSums(*map(np.add, before, sums))
 
     @property
-    def dealt_in_all(self) -> Dealt:
+    def permuted_in_all(self) -> PermutedSums:
         """Sums of the permutations over the whole log, shape (permutations,) each."""
-        return Dealt(*np.sum(list(self.dealt.values()), axis=0)) if self.dealt else nothing_dealt()
+        return PermutedSums(*np.sum(list(self.dealt.values()), axis=0)) if self.dealt else zero_sums()
 
     @property
     def binary(self) -> bool:

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
-from ..core.permutations import group_seed
+from ..core.seeds import group_seed
 from ..logs.grouping.buckets import hashed
 
 EACH = 10  # groups of each kind

@@ -9,7 +9,7 @@ import polars as pl
 PART = 1 << 18  # rows held before they are written
 
 
-class Parts:
+class Spill:
     """A table in parts.
 
     Args:

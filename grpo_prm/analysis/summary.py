@@ -11,9 +11,9 @@ from ..core.defects import POWERS
 from ..core.forest import Floats
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
-from ..core.permutations import by_chance, chance_range
+from ..core.permutations import null_figures, null_range
 from .measure import Options
-from .running_sums import Totals
+from .running_sums import RunningSums
 from .statistics import CLUSTER, OVERLAP, Sums
 
 SCHEMA_VERSION = 1
@@ -23,14 +23,14 @@ UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 
 
 def summarize(
-    groups: pl.DataFrame, baseline: pl.DataFrame, totals: Totals, pooled: int, rejected: int, options: Options
+    groups: pl.DataFrame, baseline: pl.DataFrame, running: RunningSums, pooled: int, rejected: int, options: Options
 ) -> dict[str, Any]:
     """Sum an analysis up.
 
     Args:
         groups: The groups table.
         baseline: The pseudo-groups.
-        totals: What was added up on the way.
+        running: What was added up on the way.
         pooled: How many pools of the baseline span several steps.
         rejected: Rows of the log that were left out.
         options: What changed the numbers.
@@ -40,25 +40,25 @@ def summarize(
     """
     notes: dict[str, str] = {}
     found = Sums(groups, CLUSTER).intervals(options.seed)
-    chance = _chance(groups, totals, found, notes)
+    null = _null(groups, running, found, notes)
     summary = {
         "schema_version": SCHEMA_VERSION,
-        "source": _source(totals, options),
-        "counts": _counts(groups, totals, rejected),
+        "source": _source(running, options),
+        "counts": _counts(groups, running, rejected),
         "overlap": {name: _mean(found[name]) for name in (*OVERLAP, "identical_share")},
         "baseline": _baseline(baseline, pooled, options.seed, notes),
-        "informativeness": chance["informativeness"],
+        "informativeness": null["informativeness"],
         "prm": {
             "process_steps": int(groups["process_steps"].sum()),
             "intermediate_steps": int(groups["intermediate_steps"].sum()),
             "mean_step_size": _mean(found["mean_step_size"]),
-            "certain_share": chance["certain_share"],
+            "certain_share": null["certain_share"],
             "contest": _mean(found["contest"]),
             **_logprobs(groups, notes),
         },
         "defects": {
-            "suppressed_good": chance["suppressed_good"],
-            "boosted_bad": chance["boosted_bad"],
+            "suppressed_good": null["suppressed_good"],
+            "boosted_bad": null["boosted_bad"],
             "amplification": _mean(found["amplification"]),
             **{
                 name: {f"{p:g}": _mean(found[f"{name}_{p:g}"]) for p in POWERS}
@@ -77,23 +77,23 @@ def _mean(interval: Interval) -> dict[str, float | int | None] | None:
     return None if interval.mean is None else interval._asdict()
 
 
-def _source(totals: Totals, options: Options) -> dict[str, Any]:
-    steps = sorted({step for _, step in totals.steps if step is not None})
-    units = {UNITS[name] for name in totals.tokens_from}
+def _source(running: RunningSums, options: Options) -> dict[str, Any]:
+    steps = sorted({step for _, step in running.steps if step is not None})
+    units = {UNITS[name] for name in running.tokens_from}
     return {
-        "files": list(totals.files),
-        "format": ", ".join(totals.formats),
+        "files": list(running.files),
+        "format": ", ".join(running.formats),
         "unit": units.pop() if len(units) == 1 else "mixed",
-        "tokens_from": ", ".join(sorted(totals.tokens_from)),
-        "runs": sorted({run for run, _ in totals.steps}),
+        "tokens_from": ", ".join(sorted(running.tokens_from)),
+        "runs": sorted({run for run, _ in running.steps}),
         "steps": {"first": steps[0] if steps else None, "last": steps[-1] if steps else None, "count": len(steps)},
-        "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **totals.options},
-        "notes": list(totals.notes),
+        "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **running.options},
+        "notes": list(running.notes),
     }
 
 
-def _counts(groups: pl.DataFrame, totals: Totals, rejected: int) -> dict[str, Any]:
-    counts, sizes = totals.counts, groups["k"].to_numpy()
+def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[str, Any]:
+    counts, sizes = running.counts, groups["k"].to_numpy()
     return {
         "rows_read": counts["rows_read"],
         "used": counts["completions_read"],
@@ -130,30 +130,30 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
     return {name: _mean(value) for name, value in found.items()}
 
 
-def null_draws(groups: pl.DataFrame, totals: Totals) -> dict[str, Floats]:
-    """What the whole log gives with its rewards dealt anew, shape (permutations,) each (`chance.by_chance`)."""
+def permuted_figures(groups: pl.DataFrame, running: RunningSums) -> dict[str, Floats]:
+    """What the whole log gives under each permutation, shape (permutations,) each (`permutations.null_figures`)."""
     sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
-    return by_chance(totals.dealt_in_all, *sums, binary=totals.binary)
+    return null_figures(running.permuted_in_all, *sums, binary=running.binary)
 
 
-def _chance(
-    groups: pl.DataFrame, totals: Totals, found: dict[str, Interval], notes: dict[str, str]
+def _null(
+    groups: pl.DataFrame, running: RunningSums, found: dict[str, Interval], notes: dict[str, str]
 ) -> dict[str, dict[str, Any] | None]:
     """The figures that depend on the rewards, beside what the same figures are with the rewards dealt out anew."""
-    null = null_draws(groups, totals)
+    null = permuted_figures(groups, running)
     observed = found["informativeness"].mean
     result: dict[str, dict[str, Any] | None] = {"informativeness": None}
     if observed is not None:
         reached = int((null["informativeness"] >= observed * (1 - 1e-12)).sum())
         result["informativeness"] = {
             "observed": observed,
-            **chance_range(null["informativeness"])._asdict(),
+            **null_range(null["informativeness"])._asdict(),
             "p_value": (1 + reached) / (1 + len(null["informativeness"])),
         }
     for name in ("suppressed_good", "boosted_bad", "certain_share"):
         mean = _mean(found[name])
-        result[name] = None if mean is None else mean | chance_range(null[name])._asdict()
-    if totals.binary and groups["certain_tokens"].is_null().all():
+        result[name] = None if mean is None else mean | null_range(null[name])._asdict()
+    if running.binary and groups["certain_tokens"].is_null().all():
         notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     return result
 

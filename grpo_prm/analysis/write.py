@@ -14,8 +14,14 @@ from ..errors import UsageError
 from ..files import UMASK
 from .analyze import Analysis
 
-TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "chance", "subsamples")
-OURS = {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json", "figures", "report.html"}
+TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
+OURS = {
+    *(f"{name}.parquet" for name in (*TABLES, "chance")),
+    "rejects.jsonl",  # chance: an older name
+    "summary.json",
+    "figures",
+    "report.html",
+}
 
 
 @contextmanager

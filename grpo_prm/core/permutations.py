@@ -7,7 +7,6 @@ between branch and reward is cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +55,7 @@ def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
     return Bounds(wilson, student)
 
 
-class Dealt(NamedTuple):
+class PermutedSums(NamedTuple):
     """Sums of every permutation over groups, named as in `defects.defect_sums`.
 
     `deal` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
@@ -74,12 +73,12 @@ class Dealt(NamedTuple):
     certain_student: Floats
 
 
-def nothing_dealt(*bins: int, permutations: int = PERMUTATIONS) -> Dealt:
+def zero_sums(*bins: int, permutations: int = PERMUTATIONS) -> PermutedSums:
     """All sums zero, shape (*bins, permutations) each: to add to."""
-    return Dealt(*np.zeros((len(Dealt._fields), *bins, permutations)))
+    return PermutedSums(*np.zeros((len(PermutedSums._fields), *bins, permutations)))
 
 
-class Range(NamedTuple):
+class NullRange(NamedTuple):
     """Mean and central 95 % of a figure under permutation; None where no permutation has it."""
 
     null_mean: float | None
@@ -87,7 +86,7 @@ class Range(NamedTuple):
     null_high: float | None
 
 
-def by_chance(dealt: Dealt, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
+def null_figures(dealt: PermutedSums, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
     """The figures of each permutation, shape (permutations,), NaN where there is none.
 
     Args:
@@ -109,21 +108,16 @@ def _ratio(top: Floats, bottom: Floats | float) -> Floats:
     return np.divide(top, bottom, out=np.full(len(top), np.nan), where=np.asarray(bottom) > 0)
 
 
-def chance_range(values: Floats) -> Range:
+def null_range(values: Floats) -> NullRange:
     """Mean, 2.5 and 97.5 % of a figure over the permutations that have it."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return Range(None, None, None)
+        return NullRange(None, None, None)
     low, high = np.percentile(values, [2.5, 97.5])
-    return Range(float(values.mean()), float(low), float(high))
+    return NullRange(float(values.mean()), float(low), float(high))
 
 
-def group_seed(seed: int, *names: object) -> int:
-    """A seed of 64 bits from the name of a group, so that neither batches nor their order change its draws."""
-    return int.from_bytes(blake2b(repr((seed, *names)).encode(), digest_size=8).digest(), "little")
-
-
-def deal(
+def permuted_sums(
     forest: Forest,
     seen: Visits,
     advantages: Floats,
@@ -133,7 +127,7 @@ def deal(
     rewards: Floats | None = None,
     bins: Ints | None = None,
     permutations: int = PERMUTATIONS,
-) -> Dealt:
+) -> PermutedSums:
     """Deal the advantages out anew inside every group, and add up what each permutation gives.
 
     Args:
@@ -150,7 +144,7 @@ def deal(
     """
     root = np.flatnonzero(forest.parent < 0)
     bins = np.zeros(len(root), np.int64) if bins is None else bins
-    total = nothing_dealt(int(bins.max(initial=0)) + 1, permutations=permutations)
+    total = zero_sums(int(bins.max(initial=0)) + 1, permutations=permutations)
     if not len(root):
         return total
     between = _between(forest, seen)
@@ -161,7 +155,7 @@ def deal(
     opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
     for part in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
         groups, first, k = forest.group[part], forest.first[part], int(forest.size[part[0]])
-        sums = Dealt(*(column[bins[groups[0]]] for column in total))
+        sums = PermutedSums(*(column[bins[groups[0]]] for column in total))
         rows = forest.order[first[:, None] + np.arange(k)]
         columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
         hands = _permuted(seeds[groups], columns, permutations)
@@ -228,7 +222,7 @@ def _between(forest: Forest, seen: Visits) -> _Between:
     return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
 
 
-def _add_roots(total: Dealt, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
+def _add_roots(total: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
     """Add the tokens of the roots, whose mean no permutation moves; only advantages as logged are not centred."""
     for to, chosen, far in (
         (total.suppressed_good_tokens, sign[0], mean < -zero),
@@ -239,7 +233,7 @@ def _add_roots(total: Dealt, mean: Floats, tokens: Ints, sign: tuple[NDArray, ND
 
 
 def _add_steps(
-    total: Dealt,
+    total: PermutedSums,
     between: _Between,
     groups: Ints,
     first: Ints,

@@ -18,7 +18,7 @@ from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
 from ..logs import ReadOptions, fold
-from ..logs.prefetch import ahead
+from ..logs.prefetch import prefetch
 from ..logs.rollouts import Rollouts
 from .choice import choose
 from .cuts import Cutter, counted
@@ -103,7 +103,7 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
     counts: Counter[str] = Counter()
     notes: dict[str, None] = {}
     with atomic(job.out) as part, sink(part, job.form.suffix) as add:
-        for batch in ahead(batches):
+        for batch in prefetch(batches):
             notes |= dict.fromkeys(batch.notes)
             counts["rows_read"] += batch.counts["rows_read"]
             counts["rows_rejected"] += len(batch.rejected)

@@ -10,8 +10,8 @@ from .by_depth import by_depth
 from .by_k import by_k
 from .by_position import by_position
 from .by_size import by_size
-from .chance import informativeness
 from .distribution import over_groups
+from .informativeness import informativeness
 from .logs import Logs, Tables, together
 from .over_training import over_training
 from .tree import tree_boxes
@@ -27,7 +27,7 @@ TABLES: dict[str, Callable[[Logs], pl.DataFrame]] = {
     "advantage_by_position": lambda logs: by_position(logs.process_steps),
     "contest_by_depth": by_depth,
     "informativeness": informativeness,
-    "defects_over_training": lambda logs: over_training(logs, DEFECTS, "chance"),
+    "defects_over_training": lambda logs: over_training(logs, DEFECTS, "null"),
     "update_by_size": by_size,
     "group_tree": tree_boxes,
 }

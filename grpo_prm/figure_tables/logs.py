@@ -24,7 +24,7 @@ class Tables(Protocol):
         groups: One row per group, with the columns of `statistics.RATIOS`.
         baseline: Cross-prompt pseudo-groups.
         samples: Rollouts of some groups, with text.
-        chance: One row per permutation of the rewards.
+        permutations: One row per permutation of the rewards.
         subsamples: One row per group and size of subset.
         process_steps: One row per process step.
         completions: One row per completion.
@@ -41,7 +41,7 @@ class Tables(Protocol):
     @property
     def samples(self) -> Frame: ...  # noqa: D102
     @property
-    def chance(self) -> Frame: ...  # noqa: D102
+    def permutations(self) -> Frame: ...  # noqa: D102
     @property
     def subsamples(self) -> Frame: ...  # noqa: D102
     @property
@@ -57,7 +57,7 @@ class Logs:
     Attributes:
         summaries: Summary of each analysis by its name: its run's, or that given to the analysis.
         training, groups, baseline, subsamples: As in `Tables`, one below the other.
-        chance: With `run`, the name of the analysis, before its columns.
+        permutations: With `run`, the name of the analysis, before its columns.
         process_steps: Lazy.
         samples, completions: Of the first analysis alone; completions are lazy.
         group: Name of the group asked for.
@@ -68,7 +68,7 @@ class Logs:
     groups: pl.DataFrame
     baseline: pl.DataFrame
     subsamples: pl.DataFrame
-    chance: pl.DataFrame
+    permutations: pl.DataFrame
     process_steps: pl.LazyFrame
     samples: pl.DataFrame
     completions: pl.LazyFrame
@@ -124,14 +124,14 @@ def together(analyses: Sequence[Tables], names: Iterable[str] = (), group: str |
         named = [frame.with_columns(_renamed(new)) for frame, (_, new) in zip(frames, renamed, strict=True)]
         return pl.concat(named, how="vertical_relaxed") if len(named) > 1 else named[0]
 
-    chance = [
-        analysis.chance.lazy().select(pl.lit(name).alias("run"), pl.all())
+    permutations = [
+        analysis.permutations.lazy().select(pl.lit(name).alias("run"), pl.all())
         for analysis, (name, _) in zip(analyses, renamed, strict=True)
     ]
     held = ("training", "groups", "baseline", "subsamples")
     return Logs(
         summaries={name: analysis.summary for analysis, (name, _) in zip(analyses, renamed, strict=True)},
-        chance=pl.concat(chance, how="vertical_relaxed").collect(),
+        permutations=pl.concat(permutations, how="vertical_relaxed").collect(),
         process_steps=stacked("process_steps"),
         samples=analyses[0].samples.lazy().collect(),
         completions=analyses[0].completions.lazy(),

@@ -23,7 +23,7 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
     Args:
         logs: The analyses.
         statistics: Names of `statistics.RATIOS`.
-        reference: `baseline` (the statistic of that name with `baseline_` before it), or `chance` (the columns `null_*`
+        reference: `baseline` (the statistic of that name with `baseline_` before it), or `null` (the columns `null_*`
             of the same row).
 
     Returns:
@@ -43,7 +43,7 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
         beside = (
             _in_windows(logs.baseline, steps, statistics, logs.seed, ("run", "step"))
             if reference == "baseline"
-            else _chance_in_windows(logs, steps, statistics)
+            else _null_in_windows(logs, steps, statistics)
         )
         parts.append(beside.with_columns(series=pl.lit(reference)))
     return pl.concat([part.select(COLUMNS) for part in parts]).sort(
@@ -54,7 +54,7 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
 def _by_step(training: pl.DataFrame, statistics: tuple[str, ...], reference: str) -> pl.DataFrame:
     """Rows of single steps, as the training table has them."""
     observed = training.filter(pl.col("statistic").is_in(statistics)).with_columns(series=pl.lit("observed"))
-    if reference == "chance":
+    if reference == "null":
         nulls = {name: pl.col(f"null_{name}") for name in ("mean", "low", "high")}
         beside = observed.with_columns(series=pl.lit(reference), **nulls).filter(
             pl.any_horizontal(pl.col("mean", "low").is_not_null())
@@ -108,7 +108,7 @@ def _in_windows(
     return _frame(rows)
 
 
-def _chance_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, ...]) -> pl.DataFrame:
+def _null_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, ...]) -> pl.DataFrame:
     """Means over steps of what the rewards dealt anew give, weighted by what the statistic is a share of."""
     weights = pl.concat(
         logs.groups.filter(pl.col(RATIOS[name][0]).is_not_null())

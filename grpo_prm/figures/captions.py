@@ -83,10 +83,10 @@ def _when(table: pl.DataFrame) -> str:
 
 
 def _bands(table: pl.DataFrame) -> str:
-    own = table.filter(pl.col("series") != "chance") if "series" in table.columns else table
+    own = table.filter(pl.col("series") != "null") if "series" in table.columns else table
     known = own["low"].count() > 0
     said = "brackets and bands are 95 % intervals over prompts" if known else "too few prompts for intervals"
-    dealt = "series" in table.columns and table.filter(series="chance")["low"].count() > 0
+    dealt = "series" in table.columns and table.filter(series="null")["low"].count() > 0
     return said + (", the grey band 95 % of the permutations" if dealt else "")
 
 

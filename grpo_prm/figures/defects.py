@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from .series import EACH_NAME, OBSERVED, draw_series, has_course, known, series_entries
 from .style import Unit, canvas, from_zero, percent
 
-NAMES = {OBSERVED: "observed", "chance": "rewards dealt anew"} | EACH_NAME
+NAMES = {OBSERVED: "observed", "null": "rewards permuted"} | EACH_NAME
 TITLES = {"suppressed_good": "suppressed good", "boosted_bad": "boosted bad"}
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from .series import EACH_NAME, OBSERVED, draw_series, has_course, known
 from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, plain, sentence
 
-NAMES = {OBSERVED: "observed", "chance": "rewards dealt anew"} | EACH_NAME
+NAMES = {OBSERVED: "observed", "null": "rewards permuted"} | EACH_NAME
 DASHES = ("-", "--", "-.", ":")  # of the observed values of several runs
 
 

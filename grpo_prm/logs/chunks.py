@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .prefetch import ahead
+from .prefetch import prefetch
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 TEXT = 2 << 20  # bytes of a log without ids: to cut its text into units takes longer than to read it
@@ -47,7 +47,7 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
         Chunks in file order. The last one may lack its newline.
     """
     with path.open("rb") as raw:
-        yield from ahead(_pieces(raw, unpacked(raw), size or CHUNK))
+        yield from prefetch(_pieces(raw, unpacked(raw), size or CHUNK))
 
 
 def lines_of(data: bytes) -> int:

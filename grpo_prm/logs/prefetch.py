@@ -16,7 +16,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
+def prefetch(items: Iterable[T]) -> Iterator[T]:
     """Go through `items` one ahead, in a thread; to read and to measure both leave the interpreter free.
 
     Errors of the iterator are raised where its item would have come. Whoever stops early does not wait for the item
@@ -30,7 +30,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             yield item[0]
 
 
-def side_by_side(work: Callable[[S], T], items: Iterable[S], threads: int = 2) -> Iterator[T]:
+def parallel(work: Callable[[S], T], items: Iterable[S], threads: int = 2) -> Iterator[T]:
     """Work on `threads` items at a time; the results, and errors, come in the order of the items."""
     coming: deque[Future[T]] = deque()
     with _threads(threads) as start:

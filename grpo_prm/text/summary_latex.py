@@ -15,7 +15,7 @@ OVERLAP = {
     "non_trivial": ("non-trivial trees", True),
     "identical_share": ("identical share", True),
 }
-DEALT = {"suppressed_good": "suppressed-good", "boosted_bad": "boosted-bad", "certain_share": "certain share"}
+PERMUTED = {"suppressed_good": "suppressed-good", "boosted_bad": "boosted-bad", "certain_share": "certain share"}
 UPDATES = {"update_scale": "update scale", "update_norm": "update norm", "update_cosine": "update cosine"}
 
 
@@ -42,7 +42,7 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
         beside = interval(found, null=True, missing="")
         p = f"p = {found['p_value']:.3g}"
         yield Row("mean |A| of intermediate steps", number(found["observed"]), p, beside)
-    for name, label in DEALT.items():
+    for name, label in PERMUTED.items():
         if (found := (defects | summary["prm"])[name]) is not None:
             yield _row(label, found, True, interval(found, share=True, null=True, missing=""))
     for value, label in ((summary["prm"]["contest"], "contest"), (defects["amplification"], "amplification")):

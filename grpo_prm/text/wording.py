@@ -143,7 +143,7 @@ def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
         found = values[name]
         if found is not None:
             chance = interval(found, share=True, null=True)
-            table.rows.append((name.replace("_", "-"), interval(found, share=True), chance, against_chance(found)))
+            table.rows.append((name.replace("_", "-"), interval(found, share=True), chance, against_null(found)))
     if table.rows:
         yield table
         if "null" in notes:
@@ -163,7 +163,7 @@ def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
         )
 
 
-def against_chance(found: dict[str, Any]) -> str:
+def against_null(found: dict[str, Any]) -> str:
     """Where a figure lies beside its permutation null, in words."""
     low, high = found["null_low"], found["null_high"]
     if low is None:

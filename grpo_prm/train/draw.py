@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.permutations import group_seed
+from ..core.seeds import group_seed
 
 
 def stream_keys(seed: int, step: int, names: Sequence[object], k: int) -> NDArray[np.uint64]:

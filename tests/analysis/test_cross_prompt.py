@@ -14,9 +14,9 @@ from oracle_sets import Row, four_statistics
 from polars.testing import assert_frame_equal
 from strategies import groups, logs
 
-from grpo_prm.analysis.cross_prompt import SCHEMA, Pool
+from grpo_prm.analysis.cross_prompt import SCHEMA, PseudoGroups
 from grpo_prm.core.baseline import pseudo_groups
-from grpo_prm.core.permutations import group_seed
+from grpo_prm.core.seeds import group_seed
 
 FOUR = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial")
 
@@ -75,7 +75,7 @@ def steps(draw, **options):
 
 
 def ordered(log):
-    """Whole steps next to each other, as `Pool.add` wants them."""
+    """Whole steps next to each other, as `PseudoGroups.add` wants them."""
     return sorted(log, key=lambda entry: (entry[0], entry[1] is None, entry[1] or 0))
 
 
@@ -88,7 +88,7 @@ def ordered(log):
 @example([("a", n, "p", [Row([7]), Row([n])]) for n in range(3)], 0)  # the same prompt in every step
 @example([("a", 0, key, [Row([], None), Row([], None)]) for key in "pq"], 0)  # no proportion at all
 def test_the_pseudo_groups_are_those_of_the_definition(log, seed):
-    pool = Pool(seed)
+    pool = PseudoGroups(seed)
     check(log, pool.add(table_of(log)), pool.pooled, seed)
 
 
@@ -99,7 +99,7 @@ def test_whole_steps_may_come_in_any_batches(log, data):
     assume(log)
     table = table_of(log)
     parts = [part for _, part in table.group_by("run", "step", maintain_order=True)]
-    whole, pool, found, at = Pool(0), Pool(0), [], 0
+    whole, pool, found, at = PseudoGroups(0), PseudoGroups(0), [], 0
     expected = whole.add(table)
     while at < len(parts):
         take = 1 if data is None else data.draw(st.integers(1, len(parts) - at))
@@ -117,14 +117,15 @@ def distinct(keys, k, step=0, run="a"):
 
 def test_the_draws_follow_seed_run_and_step():
     log = distinct("abcdefgh", 4)
-    found = {(seed, run, step): Pool(seed).add(table_of([(run, step, *rest) for _, _, *rest in log])).select(FOUR)
+    found = {(seed, run, step):
+             PseudoGroups(seed).add(table_of([(run, step, *rest) for _, _, *rest in log])).select(FOUR)
              for seed in (0, 1) for run in "ab" for step in (0, 1, None)}  # fmt: skip
     assert len({tuple(frame.rows()) for frame in found.values()}) == len(found)
-    assert found[0, "a", 0].rows() == Pool(0).add(table_of(log)).select(FOUR).rows()
+    assert found[0, "a", 0].rows() == PseudoGroups(0).add(table_of(log)).select(FOUR).rows()
 
 
 def test_a_step_with_enough_prompts_stands_alone_and_the_rest_is_dropped():
-    pool = Pool(0)
+    pool = PseudoGroups(0)
     assert len(pool.add(table_of(distinct("abcdefg", 3)))) == 3 * 2 and pool.pooled == 0
 
 
@@ -136,7 +137,7 @@ def test_small_steps_are_pooled_with_their_neighbours_and_only_with_those_of_the
         distinct("cd", 4, 2),
         distinct("ab", 4, 3),  # the pool is empty again
     ]
-    table, pool = table_of([entry for part in steps for entry in part]), Pool(0)
+    table, pool = table_of([entry for part in steps for entry in part]), PseudoGroups(0)
     found = [pool.add(part) for _, part in table.group_by("run", "step", maintain_order=True)]
     assert [len(part) for part in found] == [0, 0, 0, 4, 0] and pool.pooled == 1
     assert found[3].select("run", "step").rows() == [("a", 0)] * 4
@@ -145,13 +146,13 @@ def test_small_steps_are_pooled_with_their_neighbours_and_only_with_those_of_the
 def test_a_prompt_is_known_by_its_text_before_its_key():
     log = distinct("pqrs", 2)
     table = table_of(log).with_columns(prompt=pl.lit("the same question"))
-    assert not len(Pool(0).add(table))
+    assert not len(PseudoGroups(0).add(table))
     keys = table_of([(run, step, "key", rows) for run, step, _, rows in log])
-    assert not len(Pool(0).add(keys))
-    assert len(Pool(0).add(keys.with_columns(prompt=pl.format("question {}", "group")))) == 4
+    assert not len(PseudoGroups(0).add(keys))
+    assert len(PseudoGroups(0).add(keys.with_columns(prompt=pl.format("question {}", "group")))) == 4
 
 
 def test_completions_that_share_a_preamble_across_prompts_overlap():
     rows = [("a", 0, key, [Row([7, 7, n]), Row([7, 8, n])]) for n, key in enumerate("pq", start=10)]
-    found = Pool(0).add(table_of(rows))
+    found = PseudoGroups(0).add(table_of(rows))
     assert found["shared_proportion"].to_list() == pytest.approx([2 / 3, 2 / 3])

@@ -45,7 +45,7 @@ def test_what_a_step_table_and_its_company_hold(written):
     steps = folder.process_steps.collect()
     assert steps["depth"].to_list() == [0, 1, 2, 2, 1]
     assert steps["tokens"].to_list() == [3, 2, 1, 1, 1] and steps["unique"].to_list() == [1, 1, 1, 1, 1]
-    assert len(folder.chance) == 199 and folder.chance.columns[0] == "draw"
+    assert len(folder.permutations) == 199 and folder.permutations.columns[0] == "permutation"
     assert folder.subsamples.select("prompt_key", "k", "size").rows() == [("a", 3, 2), ("a", 3, 3)]
     assert folder.subsamples["intermediate_proportion"].to_list()[-1] == pytest.approx((1 / 3 + 1 / 3) / 3)
 
@@ -57,7 +57,7 @@ def test_what_a_step_table_and_its_company_hold(written):
         (lambda p: (p / "summary.json").write_text("{"), "not JSON"),
         (lambda p: (p / "summary.json").write_text("[]"), "not the summary"),
         (lambda p: (p / "summary.json").write_text(json.dumps({"schema_version": 0})), "another version"),
-        (lambda p: (p / "chance.parquet").unlink(), "chance.parquet is missing"),
+        (lambda p: (p / "permutations.parquet").unlink(), "permutations.parquet is missing"),
         (lambda p: (p / "groups.parquet").write_bytes(b"PAR1 no PAR1"), "a table cannot be read"),
         (lambda p: rewrite(p / "process_steps.parquet"), "another version"),
     ],

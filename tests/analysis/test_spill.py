@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis import spill as module
-from grpo_prm.analysis.spill import Parts
+from grpo_prm.analysis.spill import Spill
 
 
 def rows(begin, end):
@@ -24,7 +24,7 @@ def test_all_rows_are_there_in_order(tmp_path_factory, sizes, spill):
     folder = tmp_path_factory.mktemp("parts") if spill else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PART", 4)
-        table, at, held, files = Parts("steps", folder), 0, 0, 0
+        table, at, held, files = Spill("steps", folder), 0, 0, 0
         for size in sizes:
             table.add(rows(at, at + size))
             at, held = at + size, held + size
@@ -41,7 +41,7 @@ def test_all_rows_are_there_in_order(tmp_path_factory, sizes, spill):
 
 def test_full_parts_leave_memory_and_lie_under_the_name_of_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART", 2)
-    one, other = Parts("steps", tmp_path), Parts("rejected", tmp_path)
+    one, other = Spill("steps", tmp_path), Spill("rejected", tmp_path)
     for n in range(12):
         one.add(rows(2 * n, 2 * n + 2))
     other.add(rows(0, 2))
@@ -54,11 +54,11 @@ def test_full_parts_leave_memory_and_lie_under_the_name_of_the_table(tmp_path, m
 def test_types_may_widen_from_part_to_part(tmp_path, monkeypatch):
     """A column that is null throughout one batch has no type there. The table may be asked for twice."""
     monkeypatch.setattr(module, "PART", 1)
-    table = Parts("steps", tmp_path)
+    table = Spill("steps", tmp_path)
     table.add(pl.DataFrame({"reward": [None]}))
     table.add(pl.DataFrame({"reward": [0.5]}))
     assert table.table().collect()["reward"].to_list() == [None, 0.5] == table.table().collect()["reward"].to_list()
-    held = Parts("steps")
+    held = Spill("steps")
     held.add(pl.DataFrame({"reward": [None]}))
     held.add(pl.DataFrame({"reward": [0.5]}))
     assert held.table().collect()["reward"].to_list() == [None, 0.5]

@@ -142,7 +142,7 @@ def test_the_null_is_over_the_tokens_that_the_figure_is_over():
     a = oracle.group_advantages(rewards)
     expected = fmean(abs(a[i] + a[j]) / 2 for i in range(5) for j in range(i))
     assert found.summary["informativeness"]["null_mean"] == pytest.approx(expected, rel=0.02)
-    draws = found.chance["informativeness"]
+    draws = found.permutations["informativeness"]
     assert draws.mean() == pytest.approx(found.summary["informativeness"]["null_mean"]) and draws.std() > 0
 
 

@@ -54,7 +54,16 @@ def test_the_page_and_the_folder(log, tmp_path):
     tables = {
         f"{name}.parquet"
         for name in (
-            *("groups", "completions", "process_steps", "training", "baseline", "samples", "chance", "subsamples"),
+            *(
+                "groups",
+                "completions",
+                "process_steps",
+                "training",
+                "baseline",
+                "samples",
+                "permutations",
+                "subsamples",
+            ),
         )
     }
     assert names == tables | {"summary.json", "rejects.jsonl", "figures"}

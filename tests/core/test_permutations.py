@@ -19,15 +19,15 @@ from grpo_prm.core.forest import build_forest, visits
 from grpo_prm.core.permutations import (
     PERMUTATIONS,
     Bounds,
-    Dealt,
-    by_chance,
+    PermutedSums,
     certainty_bounds,
-    chance_range,
-    deal,
-    group_seed,
-    nothing_dealt,
+    null_figures,
+    null_range,
+    permuted_sums,
+    zero_sums,
 )
 from grpo_prm.core.prm import group_advantages, step_means, zero_tolerance
+from grpo_prm.core.seeds import group_seed
 
 FEW = 5  # permutations of most tests
 
@@ -45,9 +45,9 @@ class Case:
         self.tolerance = zero_tolerance(self.advantages, self.groups)
         self.seeds = np.array(range(len(batch)) if seeds is None else seeds, np.uint64)
 
-    def deal(self, **options):
+    def sums(self, **options):
         options = {"permutations": FEW} | options
-        return deal(self.forest, self.seen, self.advantages, self.tolerance, self.seeds, **options)
+        return permuted_sums(self.forest, self.seen, self.advantages, self.tolerance, self.seeds, **options)
 
     def node(self, n, members):
         """The step of a process set of group n."""
@@ -80,7 +80,7 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
     pay = hands(case, n, case.advantages if rewards is None else rewards, permutations)
     found = []
     for a, r in zip(hands(case, n, case.advantages, permutations), pay, strict=True):
-        sums = Counter(dict.fromkeys(Dealt._fields, 0.0))
+        sums = Counter(dict.fromkeys(PermutedSums._fields, 0.0))
         for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
             step, far = oracle.step_mean(members, a), 0.0
             sums["good_tokens"] += a[i] > tolerance
@@ -121,10 +121,10 @@ def test_the_sums_are_those_of_dictionaries_dealt_the_same_cards(batch, seed):
     case = Case(batch, [seed + n for n in range(len(batch))])
     rng = np.random.default_rng(seed)
     bounds = Bounds(*rng.uniform(0, 1, (2, len(case.forest.size))))
-    found = case.deal(bounds=bounds)
+    found = case.sums(bounds=bounds)
     assert {values.shape for values in found} == {(1, FEW)}
-    same(Dealt(*(values[0] for values in found)), [by_definition(case, n, bounds) for n in range(len(batch))])
-    plain = case.deal()
+    same(PermutedSums(*(values[0] for values in found)), [by_definition(case, n, bounds) for n in range(len(batch))])
+    plain = case.sums()
     assert not plain.certain_wilson.any() and not plain.certain_student.any()
     for one, other in list(zip(plain, found, strict=True))[:5]:
         np.testing.assert_array_equal(one, other)
@@ -140,20 +140,20 @@ def test_rewards_are_dealt_with_the_advantages(batch, seed):
     rng = np.random.default_rng(seed)
     rewards = rng.normal(size=len(case.rewards))
     bounds = Bounds(*rng.uniform(0, 1, (2, len(case.forest.size))))
-    found = case.deal(bounds=bounds, rewards=rewards)
+    found = case.sums(bounds=bounds, rewards=rewards)
     expected = [by_definition(case, n, bounds, rewards) for n in range(len(batch))]
-    same(Dealt(*(values[0] for values in found)), expected)
+    same(PermutedSums(*(values[0] for values in found)), expected)
 
 
 def test_one_permutation_by_hand(monkeypatch):
-    """Rows 0 and 1 part after 7; 2 stands alone. Dealt (-1, 2, -1): A = 1/2 there, so the token of row 0 is boosted."""
+    """Rows 0 and 1 part after 7; 2 stands alone. Permuted to (-1, 2, -1): A = 1/2 there, so row 0 is boosted."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2, 2], reward=0), Row([5, 5], reward=1)]])
     case.advantages, case.tolerance = np.array([2.0, -1.0, -1.0]), np.array([1e-9])
     dealt = np.array([-1.0, 2.0, -1.0])
     monkeypatch.setattr(module, "_permuted", lambda *_: [dealt[case.forest.order][None, :, None]])
     bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
-    found = case.deal(bounds=bounds, permutations=1)
-    expected = Dealt(1.0, 3, 0, 4, 1, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
+    found = case.sums(bounds=bounds, permutations=1)
+    expected = PermutedSums(1.0, 3, 0, 4, 1, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
     assert [values.item() for values in found] == list(expected)
 
 
@@ -161,18 +161,18 @@ def test_a_step_of_mean_zero_is_neither_suppressed_nor_boosted():
     """Whatever is dealt: of (1, -1, 0, 0) two are held by the pair; its mean is 0 when they cancel or are both 0."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2], reward=0), Row([5], reward=0), Row([6], reward=0)]])
     case.advantages, case.tolerance = np.array([1.0, -1.0, 0.0, 0.0]), np.array([1e-12])
-    found = case.deal(permutations=400)
+    found = case.sums(permutations=400)
     for sums in (found.suppressed_good_tokens, found.boosted_bad_tokens):
         assert not sums.any()  # beside a good one there is only -1 (mean 0) or 0 (mean positive), and the mirror image
     case.tolerance = np.array([0.6])  # now 1 and -1 count, and the mean of (1, 0) does not
-    assert not case.deal(permutations=400).suppressed_good_tokens.any()
+    assert not case.sums(permutations=400).suppressed_good_tokens.any()
 
 
 def test_the_tolerance_is_open_on_either_side():
     """A mean of exactly the tolerance is no sign, nor is a value."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2], reward=0), Row([5], reward=0)]])
     case.advantages, case.tolerance = np.array([1.0, -3.0, 2.0]), np.array([1.0])
-    found = case.deal(permutations=300)
+    found = case.sums(permutations=300)
     # 1 is not good (it is the tolerance): the tokens of 2 alone, two or one of them, and those of -3.
     assert set(found.good_tokens[0]) == {1.0, 2.0} and set(found.bad_tokens[0]) == {1.0, 2.0}
     # (1, -3) has A = -1 = -tolerance and no good member; (2, -3) has -1/2; so none is suppressed, whatever is dealt.
@@ -180,16 +180,16 @@ def test_the_tolerance_is_open_on_either_side():
     # (1, 2) has 1.5 but no bad member; (2, -3) is -1/2: none is boosted.
     assert not found.boosted_bad_tokens.any()
     case.tolerance = np.array([0.4])
-    found = case.deal(permutations=300)
+    found = case.sums(permutations=300)
     assert set(found.suppressed_good_tokens[0]) == {0.0, 1.0}  # beside -3 every good member is held back
     case.tolerance = np.array([0.5])
     pairs = [sorted(hand[:2]) for hand in hands(case, 0, case.advantages, 300)]
     assert [-3, 2] in pairs and [-3, 1] in pairs  # -1/2 is within a tolerance of 1/2, -1 is not
     expected = [float(pair == [-3, 1]) for pair in pairs]
-    found = case.deal(permutations=300)
+    found = case.sums(permutations=300)
     assert found.suppressed_good_tokens[0].tolist() == expected and not found.boosted_bad_tokens.any()
     case.advantages = -case.advantages
-    found = case.deal(permutations=300)
+    found = case.sums(permutations=300)
     assert found.boosted_bad_tokens[0].tolist() == expected and not found.suppressed_good_tokens.any()
 
 
@@ -198,21 +198,21 @@ def test_the_root_is_as_suppressed_by_chance_as_it_is():
     batch = [[Row([1, *row.tokens], None, row.reward) for row in group] for group in (TREE, TWINS)]
     case = Case(batch)
     case.advantages, case.tolerance = case.advantages - 0.3, np.full(2, 1e-6)
-    same(Dealt(*(values[0] for values in case.deal())), [by_definition(case, n) for n in range(2)])
+    same(PermutedSums(*(values[0] for values in case.sums())), [by_definition(case, n) for n in range(2)])
 
 
 def test_a_group_of_zero_variance_adds_nothing():
     case = Case([TREE, [Row(row.tokens, reward=1.0) for row in TREE]])
     alone = Case([TREE])
-    for one, other in zip(case.deal(), alone.deal(), strict=True):
+    for one, other in zip(case.sums(), alone.sums(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_group_without_a_positive_advantage_is_dealt_like_any_other():
     case = Case([TREE])
     case.advantages, case.tolerance = np.array([-1.0, -2.0, -0.5, -0.5]), np.array([1e-12])
-    found = case.deal()
-    same(Dealt(*(values[0] for values in found)), [by_definition(case, 0)])
+    found = case.sums()
+    same(PermutedSums(*(values[0] for values in found)), [by_definition(case, 0)])
     assert found.bad_tokens.all() and found.informative_sum.any()
 
 
@@ -224,24 +224,24 @@ def test_a_group_without_a_positive_advantage_is_dealt_like_any_other():
 def test_bins_hold_their_own_groups_and_add_up(batch, data):
     bins = data.draw(st.lists(st.integers(0, 2), min_size=len(batch), max_size=len(batch)))
     case = Case(batch)
-    found, whole = case.deal(bins=np.array(bins, int)), case.deal()
+    found, whole = case.sums(bins=np.array(bins, int)), case.sums()
     assert {values.shape for values in found} == {(max(bins, default=0) + 1, FEW)}
     for part, total in zip(found, whole, strict=True):
         np.testing.assert_allclose(part.sum(axis=0), total[0], rtol=1e-12, atol=1e-12)
     for b in set(bins):
         own = [n for n in range(len(batch)) if bins[n] == b]
-        same(Dealt(*(values[b] for values in found)), [by_definition(case, n) for n in own])
+        same(PermutedSums(*(values[b] for values in found)), [by_definition(case, n) for n in own])
 
 
 @settings(max_examples=40)
 @given(forests(min_k=2, max_groups=5), st.data())
 def test_neither_slices_nor_the_order_of_groups_change_what_is_dealt(batch, data):
     seeds = [group_seed(0, "run", 1, f"prompt {n}") for n in range(len(batch))]
-    whole = Case(batch, seeds).deal()
+    whole = Case(batch, seeds).sums()
     cut = data.draw(st.integers(0, len(batch)))
-    parts = [Case(batch[part], seeds[part]).deal() for part in (slice(cut), slice(cut, None))]
+    parts = [Case(batch[part], seeds[part]).sums() for part in (slice(cut), slice(cut, None))]
     order = data.draw(st.permutations(range(len(batch))))
-    moved = Case([batch[n] for n in order], [seeds[n] for n in order]).deal()
+    moved = Case([batch[n] for n in order], [seeds[n] for n in order]).sums()
     for total, one, other, again in zip(whole, *parts, moved, strict=True):
         np.testing.assert_allclose(one + other, total, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(again, total, rtol=1e-9, atol=1e-12)
@@ -251,9 +251,9 @@ def test_neither_slices_nor_the_order_of_groups_change_what_is_dealt(batch, data
 def test_blocks_of_any_size_give_the_same(block, monkeypatch):
     batch = [TREE, TWINS, TREE[::-1], TWINS, TREE, TWINS, [*TREE, *TWINS]]
     bins, bounds = np.array([0, 1, 0, 0, 1, 1, 0]), Bounds(np.full(99, 0.1), np.full(99, 0.2))
-    whole = Case(batch).deal(bins=bins, bounds=bounds)
+    whole = Case(batch).sums(bins=bins, bounds=bounds)
     monkeypatch.setattr(module, "BLOCK", block)
-    for one, other in zip(Case(batch).deal(bins=bins, bounds=bounds), whole, strict=True):
+    for one, other in zip(Case(batch).sums(bins=bins, bounds=bounds), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
@@ -271,7 +271,7 @@ def test_the_mean_over_permutations_is_the_exact_one():
         exact["suppressed_good_tokens"].append(sum(own > 1e-9 and step < -1e-9 for own, step in tokens))
         exact["boosted_bad_tokens"].append(sum(own < -1e-9 and step > 1e-9 for own, step in tokens))
     number = 20000
-    found = case.deal(permutations=number)._asdict()
+    found = case.sums(permutations=number)._asdict()
     for name, values in exact.items():
         error = np.std(values) / number**0.5
         assert error > 0 and abs(found[name].mean() - np.mean(values)) < 4 * error, name
@@ -281,7 +281,7 @@ def test_every_order_of_the_cards_is_equally_likely():
     """Lengths of 1, 2, 4 and 8 tokens tell who was dealt 1 and who -1: twelve hands."""
     case = Case([[Row([n] * 2**n, reward=0.0) for n in range(4)]], [group_seed(1, "another")])
     case.advantages = np.array([1.0, -1.0, 0.0, 0.0])
-    found = case.deal(permutations=12000)
+    found = case.sums(permutations=12000)
     seen = Counter(zip(found.good_tokens[0], found.bad_tokens[0], strict=True))
     assert set(seen) == {(2**i, 2**j) for i in range(4) for j in range(4) if i != j}
     assert chisquare(list(seen.values())).pvalue > 1e-3
@@ -293,7 +293,7 @@ def test_groups_with_different_names_are_dealt_differently():
     assert len(set(seeds)) == len(names) and all(0 <= seed < 2**64 for seed in seeds)
     assert seeds == [group_seed(*name) for name in names]
     assert group_seed(0, "a", "b") != group_seed(0, "ab") and group_seed(0, 1, "1") != group_seed(0, "1", 1)
-    different = [tuple(Case([TREE], [seed]).deal(permutations=30).informative_sum[0]) for seed in seeds]
+    different = [tuple(Case([TREE], [seed]).sums(permutations=30).informative_sum[0]) for seed in seeds]
     assert len(set(different)) == len(names)
 
 
@@ -342,28 +342,28 @@ def test_equal_rewards_are_never_certain():
 
 
 def test_figures_are_ratios_of_the_sums():
-    dealt = Dealt(*(np.array(values, float) for values in (
+    dealt = PermutedSums(*(np.array(values, float) for values in (
         [2, 4], [4, 0], [1, 0], [1, 10], [1, 1], [3, 0], [0, 6],
     )))  # fmt: skip
-    found = by_chance(dealt, 8, 12, binary=True)
+    found = null_figures(dealt, 8, 12, binary=True)
     np.testing.assert_array_equal(found["informativeness"], [0.25, 0.5])
     np.testing.assert_array_equal(found["suppressed_good"], [0.25, np.nan])
     np.testing.assert_array_equal(found["boosted_bad"], [1.0, 0.1])
     np.testing.assert_array_equal(found["certain_share"], [0.25, 0.0])
-    np.testing.assert_array_equal(by_chance(dealt, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
-    for name, values in by_chance(dealt, 0, 0, binary=True).items():
+    np.testing.assert_array_equal(null_figures(dealt, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
+    for name, values in null_figures(dealt, 0, 0, binary=True).items():
         assert np.isnan(values).all() == (name in ("informativeness", "certain_share"))
 
 
 def test_the_range_is_over_the_permutations_that_have_the_figure():
-    found = chance_range(np.array([np.nan, *range(41)]))
+    found = null_range(np.array([np.nan, *range(41)]))
     assert found == (20.0, 1.0, 39.0)
-    assert chance_range(np.array([np.nan])) == chance_range(np.zeros(0)) == (None, None, None)
+    assert null_range(np.array([np.nan])) == null_range(np.zeros(0)) == (None, None, None)
 
 
 def test_nothing_dealt_is_zero_everywhere():
-    assert {values.shape for values in nothing_dealt()} == {(PERMUTATIONS,)} == {(199,)}
-    assert {values.shape for values in nothing_dealt(3, permutations=2)} == {(3, 2)}
-    assert not any(values.any() for values in nothing_dealt(3))
-    empty = Case([]).deal(permutations=4)
+    assert {values.shape for values in zero_sums()} == {(PERMUTATIONS,)} == {(199,)}
+    assert {values.shape for values in zero_sums(3, permutations=2)} == {(3, 2)}
+    assert not any(values.any() for values in zero_sums(3))
+    empty = Case([]).sums(permutations=4)
     assert {values.shape for values in empty} == {(1, 4)} and not any(values.any() for values in empty)

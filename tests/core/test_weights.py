@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grpo_prm.weights as module
 import numpy as np
 import pytest
 import torch
@@ -12,6 +11,7 @@ from oracle_loss import aggregation_weights, parent_factor, position_factor, siz
 from oracle_sets import Row, in_loss, process_set
 from strategies import flatten, groups
 
+import grpo_prm.core.weights as module
 from grpo_prm.core.forest import build_forest, expand
 from grpo_prm.core.weights import lambda_weights, process_set_sizes, token_factors
 

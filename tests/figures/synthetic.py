@@ -89,7 +89,7 @@ def analysis_tables(
         "baseline": overlap(1.2, 0.12),
         "process_steps": process_steps(run, long, rng),
         "subsamples": subsamples(held, rng),
-        "chance": pl.DataFrame({"draw": range(199), "informativeness": rng.normal(0.3, 0.01, 199)}),
+        "permutations": pl.DataFrame({"permutation": range(199), "informativeness": rng.normal(0.3, 0.01, 199)}),
         "samples": rollouts(runs[0], steps[0]),
         "completions": pl.DataFrame({"group": [0] * 4, "sample": range(4), "advantage": [1.0, -1.0, 0.0, 0.0]}),
     }

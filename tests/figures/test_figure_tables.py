@@ -32,7 +32,7 @@ def test_series_come_from_their_statistic_and_chance_from_its_row():
         assert [row[c] for c in ("mean", "low", "high", "n")] == [source[c] for c in ("mean", "low", "high", "n")]
         assert row["first"] == row["last"] == row["step"] and row["steps"] == 1
     assert len(made["overlap_over_training"]) == len(made["defects_over_training"]) == 4 * 2 * 25
-    for row in made["defects_over_training"].filter(series="chance").rows(named=True):
+    for row in made["defects_over_training"].filter(series="null").rows(named=True):
         (source,) = training.filter(run=row["run"], step=row["step"], statistic=row["statistic"]).rows(named=True)
         assert [row[c] for c in ("mean", "low", "high")] == [source[f"null_{c}"] for c in ("mean", "low", "high")]
 
@@ -41,7 +41,7 @@ def test_chance_may_be_missing_or_only_a_range():
     assert set(figure_tables(log(chance=False))["defects_over_training"]["series"]) == {"observed"}
     analysis = log()
     analysis.training = analysis.training.with_columns(null_mean=pl.lit(None, pl.Float64))
-    chance = figure_tables(analysis)["defects_over_training"].filter(series="chance")
+    chance = figure_tables(analysis)["defects_over_training"].filter(series="null")
     assert chance["mean"].null_count() == len(chance) == 50 and chance["low"].null_count() == 0
 
 

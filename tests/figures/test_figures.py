@@ -145,13 +145,13 @@ def test_one_step_is_points_with_bars_by_series():
     ):
         drawn = {bar.lines[0].get_gid() or bar.get_label(): bar for bar in axes.containers}
         assert len(drawn) == 2
-        for i, series in enumerate(("observed", "chance")):
+        for i, series in enumerate(("observed", "null")):
             (row,) = table.filter(statistic=statistic, series=series).rows(named=True)
             (bar,) = [b for b in axes.containers if b.lines[0].get_xdata()[0] == i]
             assert bar.lines[0].get_ydata()[0] == row["mean"]
             low, high = bar.lines[2][0].get_segments()[0][:, 1]
             assert (low, high) == pytest.approx((row["low"], row["high"]))
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\ndealt anew"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["observed", "rewards\npermuted"]
 
 
 @pytest.mark.parametrize("steps", [(0, 8, 16, 24, 32, 40, 48, 56), (3, 5), (1, 2, 3, 4, 100), tuple(range(12))])

@@ -13,14 +13,14 @@ from grpo_prm.figures.plotting import folder_names
 def test_runs_of_different_names_keep_them():
     logs = together([log(runs=("a",)), log(runs=("b", "c"))], ["one", "two"])
     assert set(logs.groups["run"]) == {"a", "b", "c"} and list(logs.summaries) == ["a", "two"]
-    assert set(logs.chance["run"]) == {"a", "two"} and len(logs.chance) == 2 * 199
+    assert set(logs.permutations["run"]) == {"a", "two"} and len(logs.permutations) == 2 * 199
 
 
 def test_where_two_share_a_name_all_are_called_by_their_analysis():
     logs = together([log(), log(), log(runs=("a", "base"))], ["x", "y", "z"])
     assert set(logs.groups["run"]) == {"x", "y", "z/a", "z/base"} == set(logs.process_steps.collect()["run"])
     assert set(logs.subsamples["run"]) == set(logs.training["run"]) == set(logs.baseline["run"])
-    assert list(logs.summaries) == ["x", "y", "z"] == logs.chance["run"].unique(maintain_order=True).to_list()
+    assert list(logs.summaries) == ["x", "y", "z"] == logs.permutations["run"].unique(maintain_order=True).to_list()
     assert set(logs.samples["run"]) == {"base"}  # as `--group` calls it
     named = together([log(), log()])
     assert list(named.summaries) == ["log 1", "log 2"]

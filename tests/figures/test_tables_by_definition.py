@@ -158,7 +158,7 @@ def test_the_histogram_holds_every_permutation_and_the_value_is_the_summarys():
            for n in range(12)]  # fmt: skip
     analysis = analyze([batch_of(log)])
     table = figure_tables(analysis)["informativeness"]
-    draws = analysis.chance["informativeness"].to_numpy()
+    draws = analysis.permutations["informativeness"].to_numpy()
     bins = table.filter(series="permutations")
     assert bins["n"].sum() == 199 and bins["low"][0] == draws.min() and bins["high"][-1] == draws.max()
     assert bins["low"][1:].to_list() == bins["high"][:-1].to_list()
@@ -175,6 +175,6 @@ def test_permutations_that_differ_by_rounding_are_one_bin():
     rows = [Row([1, 1], reward=1.0), Row([1, 1, 2], reward=1.0), Row([2], reward=0.0), Row([3], reward=0.0)]
     analysis = analyze([batch_of([("a", 0, "p", rows)])])
     jitter = pl.Series("informativeness", 0.5 + np.arange(199) * 8e-17)
-    changed = replace(analysis, chance=analysis.chance.with_columns(jitter))
+    changed = replace(analysis, permutations=analysis.permutations.with_columns(jitter))
     table = figure_tables(changed)["informativeness"]
     assert table.filter(series="permutations")["n"].to_list() == [199]

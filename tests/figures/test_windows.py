@@ -85,7 +85,7 @@ def test_a_window_is_what_its_groups_say(figure):
 
 def test_chance_in_a_window_is_the_weighted_mean_of_its_steps():
     analysis = log(steps=tuple(range(60)), groups=600)
-    chance = figure_tables(analysis)["defects_over_training"].filter(series="chance")
+    chance = figure_tables(analysis)["defects_over_training"].filter(series="null")
     assert chance["low"].null_count() == len(chance) == 60
     for row in chance.rows(named=True)[::11]:
         _, bottom = RATIOS[row["statistic"]]
@@ -110,7 +110,7 @@ def test_a_short_run_beside_a_long_one_keeps_its_steps():
     long, short = log(runs=("long",), steps=tuple(range(100))), log(runs=("short",), steps=(0, 5, 9))
     table = figure_tables(long, short)["defects_over_training"]
     assert table.filter(run="short", series="observed", statistic="boosted_bad")["step"].to_list() == [0, 5, 9]
-    assert table.filter(run="short", series="chance")["low"].null_count() == 0
+    assert table.filter(run="short", series="null")["low"].null_count() == 0
     assert table.filter(run="long", series="observed")["steps"].max() == 4
     assert set(table.filter(series="each_step")["run"]) == {"long"}
 
@@ -122,6 +122,6 @@ def test_steps_without_a_figure_have_no_say():
     analysis.training = analysis.training.with_columns(pl.when(~none).then("null_mean").alias("null_mean"))
     chance = together([analysis])
     table = figure_tables(analysis)["defects_over_training"]
-    row = table.filter(series="chance", statistic="boosted_bad", first=0).row(0, named=True)
+    row = table.filter(series="null", statistic="boosted_bad", first=0).row(0, named=True)
     (other,) = chance.training.filter(step=1, statistic="boosted_bad")["null_mean"]
     assert row["mean"] == pytest.approx(other) and row["n"] == 1

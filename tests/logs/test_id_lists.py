@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grpo_prm.logs.rows.id_lists import read_lifted
+from grpo_prm.logs.rows.id_lists import read_with_ids
 
 WIRE = {"a": pl.Int64(), "ids": pl.List(pl.Int32()), "b": pl.String()}
 IDS = st.lists(st.one_of(st.integers(0, 12), st.integers(0, 2**31 - 1), st.just(2**31 - 1)), max_size=5)
@@ -26,7 +26,7 @@ def lines(rows, separators=None):
 @example([(0, [], ""), (1, [0], ""), (2, [], "")], (", ", ": "), b"\n")
 def test_plain_ids_are_read_as_they_are(given_rows, separators, end):
     rows = [{"a": a, "ids": ids, "b": b} for a, ids, b in given_rows]
-    lifted = read_lifted(lines(rows, separators) + end, "ids", WIRE)
+    lifted = read_with_ids(lines(rows, separators) + end, "ids", WIRE)
     assert lifted is not None
     read, short = lifted
     assert read.to_dicts() == rows and read.schema == pl.Schema(WIRE)
@@ -45,7 +45,7 @@ LISTS += ["[1", "1]"]
 @example(["[+1]", "[1]"], '"ids":')
 def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key):
     data = "\n".join(f'{{"a":1,{key}{ids},"b":"x"}}' for ids in given_lists).encode()
-    lifted = read_lifted(data, "ids", WIRE)
+    lifted = read_with_ids(data, "ids", WIRE)
     if lifted is not None:
         assert lifted[0]["ids"].to_list() == [json.loads(ids) for ids in given_lists]
         assert all(0 <= i < 2**31 for ids in lifted[0]["ids"].to_list() for i in ids)
@@ -70,16 +70,16 @@ def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key):
 )
 @pytest.mark.parametrize("beside", [b'{"ids":[7]}', b""])
 def test_a_list_that_may_be_another_one_is_left_to_others(line, beside):
-    assert read_lifted(line + b"\n" + beside, "ids", WIRE) is None
-    assert read_lifted(beside + b"\n" + line, "ids", WIRE) is None
+    assert read_with_ids(line + b"\n" + beside, "ids", WIRE) is None
+    assert read_with_ids(beside + b"\n" + line, "ids", WIRE) is None
 
 
 def test_blank_lines_are_left_to_others():
     for data in (b'{"ids":[1]}\n\n{"ids":[2]}', b'\n{"ids":[1]}\n', b'{"ids":[1]}\n \n{"ids":[2]}\n'):
-        assert read_lifted(data, "ids", WIRE) is None
+        assert read_with_ids(data, "ids", WIRE) is None
 
 
 def test_text_that_looks_like_the_list_does_not_count():
     rows = [{"ids": [1], "b": 'see "ids":[2,3] there'}, {"ids": [4], "b": '{"ids":[5]}'}]
-    read, _ = read_lifted(lines(rows, (",", ":")), "ids", WIRE)
+    read, _ = read_with_ids(lines(rows, (",", ":")), "ids", WIRE)
     assert read["ids"].to_list() == [[1], [4]] and read["b"].to_list() == [r["b"] for r in rows]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_prm.logs.prefetch import ahead, side_by_side
+from grpo_prm.logs.prefetch import parallel, prefetch
 
 
 def workers():
@@ -29,11 +29,11 @@ def wait_for(condition):
 
 @given(st.lists(st.one_of(st.none(), st.just(0), st.just([]), st.text(max_size=2)), max_size=5))
 def test_all_items_come_in_order_whatever_they_are(items):
-    assert list(ahead(items)) == items
+    assert list(prefetch(items)) == items
 
 
 def test_an_array_is_an_item_like_any_other():
-    found = list(ahead([np.zeros(2), np.zeros(0)]))
+    found = list(prefetch([np.zeros(2), np.zeros(0)]))
     assert [len(item) for item in found] == [2, 0]
 
 
@@ -45,7 +45,7 @@ def test_one_item_is_made_while_the_last_is_worked_on_and_no_more():
             made.append((n, threading.current_thread() is threading.main_thread()))
             yield n
 
-    for n in ahead(source()):
+    for n in prefetch(source()):
         wait_for(lambda: len(made) >= min(n + 2, 5))  # noqa: B023 - called at once
         time.sleep(0.01)
         assert len(made) == min(n + 2, 5)
@@ -58,7 +58,7 @@ def test_nothing_is_made_before_it_is_asked_for():
         yield 1
 
     made: list[int] = []
-    items = ahead(source())
+    items = prefetch(source())
     time.sleep(0.01)
     assert not made
     assert list(items) == [1] == made
@@ -71,7 +71,7 @@ def test_an_error_is_raised_where_its_item_would_have_come(error):
         yield 2
         raise error("line 3")
 
-    items = ahead(source())
+    items = prefetch(source())
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(error, match="line 3"):
         next(items)
@@ -88,7 +88,7 @@ def test_who_stops_early_does_not_wait_for_the_item_on_its_way(how):
             yield n
             assert gate.wait(5)
 
-    items = ahead(source())
+    items = prefetch(source())
     assert next(items) == 0
     begin = time.monotonic()
     if how == "close":
@@ -106,11 +106,11 @@ def test_nothing_holds_the_process_when_it_ends():
     """A source that never gives its next item, as a pipe that nobody writes to, and an error in the main thread."""
     code = """
 import threading
-from grpo_prm.ahead import ahead, side_by_side
+from grpo_prm.logs.prefetch import prefetch, parallel
 def source():
     yield 1
     threading.Event().wait()
-for item in ahead(source()):
+for item in prefetch(source()):
     raise KeyError("the end")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
@@ -129,13 +129,13 @@ def test_work_side_by_side_comes_back_in_order():
             second.set()
         return n * n
 
-    assert list(side_by_side(work, range(7))) == [n * n for n in range(7)]
+    assert list(parallel(work, range(7))) == [n * n for n in range(7)]
     wait_for(lambda: not workers())
 
 
 def test_only_so_much_is_begun():
     begun = []
-    results = side_by_side(begun.append, iter(range(9)), 3)
+    results = parallel(begun.append, iter(range(9)), 3)
     next(results)
     wait_for(lambda: len(begun) == 3)
     time.sleep(0.01)
@@ -149,7 +149,7 @@ def test_an_error_of_the_work_comes_in_its_place(threads):
     def work(n):
         return 6 // (3 - n)
 
-    results = side_by_side(work, range(5), threads)
+    results = parallel(work, range(5), threads)
     assert [next(results) for _ in range(3)] == [2, 3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)

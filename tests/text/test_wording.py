@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pytest
 
-from grpo_prm.text.wording import Rows, against_chance, interval, number, percent, sections
+from grpo_prm.text.wording import Rows, against_null, interval, number, percent, sections
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_more_than_chance_is_said_up_to_a_twentieth(summary):
     ],
 )
 def test_where_a_figure_lies_beside_chance(mean, words):
-    assert against_chance({"mean": mean, "null_low": 0.1, "null_high": 0.3}) == words
-    assert against_chance({"mean": mean, "null_low": None, "null_high": None}) == ""
+    assert against_null({"mean": mean, "null_low": 0.1, "null_high": 0.3}) == words
+    assert against_null({"mean": mean, "null_low": None, "null_high": None}) == ""
 
 
 def test_what_cannot_be_said_has_its_reason(summary):

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import chisquare
 from train_models import WORDS, random_model
 
-from grpo_prm.core.permutations import group_seed
+from grpo_prm.core.seeds import group_seed
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.train import sample as sampling
 from grpo_prm.train.decoder import ROOM

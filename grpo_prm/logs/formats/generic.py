@@ -14,7 +14,7 @@ from ..columns.plan import Plan
 from ..grouping.buckets import reject
 from ..log import Format, Head, Log
 from ..options import ReadOptions
-from ..prefetch import side_by_side
+from ..prefetch import parallel
 from ..rows.records import Part, Record, parse_lines, reject_frame, to_part
 from ..rows.typed import read_frame, read_lines, wire_schema
 from ..rows.values import Bad
@@ -77,7 +77,7 @@ def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
             records = _with_fault(list(records), line, fault)
         return to_part(records, plan, index, source.name, source.run, len(data), done)
 
-    return side_by_side(part, _numbered(source.path, plan.chunk))
+    return parallel(part, _numbered(source.path, plan.chunk))
 
 
 def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:

@@ -1,4 +1,4 @@
-"""Parts of a log in file order to batches of whole steps, in the order of their last rows, however the log is cut."""
+"""Spill of a log in file order to batches of whole steps, in the order of their last rows, however the log is cut."""
 
 from __future__ import annotations
 

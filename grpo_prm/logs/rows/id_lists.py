@@ -16,7 +16,7 @@ import polars as pl
 _END = b"-1"  # behind the ids of every list
 
 
-def read_lifted(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.DataFrame, bytes] | None:
+def read_with_ids(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.DataFrame, bytes] | None:
     """Parse JSON lines, each with one list of ids.
 
     Args:

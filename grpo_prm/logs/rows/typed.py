@@ -16,7 +16,7 @@ import polars as pl
 from ..chunks import lines_of
 from ..columns.plan import Plan
 from ..rollouts import REWARD_PART
-from .id_lists import read_lifted
+from .id_lists import read_with_ids
 from .records import row_schema
 from .values import DIGITS, LARGE, STOPPED
 
@@ -79,7 +79,7 @@ def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line
     Returns:
         What `records.to_part` gives for the same lines, none of them rejected and none blank.
     """
-    lifted = read_lifted(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
+    lifted = read_with_ids(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
     read, data = lifted or (_read(data, wire), data)
     if read is None or not _keys_are_single(data, read) or (b"\\" in data and (b"\\ud" in data or b"\\uD" in data)):
         return None

@@ -23,20 +23,20 @@ def informativeness(logs: Logs) -> pl.DataFrame:
     Returns:
         `run`, `series`, `step`, `first`, `last`, `steps`, `mean`, `low`, `high`, `n`, `p_value`. Series `permutations`:
         bins from `low` to `high` that hold `n` of the permutations. `value`: what the log has as `mean`, with its
-        `p_value` by `n` permutations. `observed`, `chance`, `each_step`: of `over_training`. A run of which
+        `p_value` by `n` permutations. `observed`, `null`, `each_step`: of `over_training`. A run of which
         nothing is known is left out.
     """
-    rows = [row for name, summary in logs.summaries.items() for row in _whole(name, summary, logs.chance)]
+    rows = [row for name, summary in logs.summaries.items() for row in _whole(name, summary, logs.permutations)]
     ints = dict.fromkeys(("step", "first", "last", "steps"), pl.Int64)
     floats = dict.fromkeys(("mean", "low", "high"), pl.Float64)
     names = {"run": pl.String, "series": pl.String, **ints, **floats, "n": pl.Int64, "p_value": pl.Float64}
-    course = over_training(logs, ("informativeness",), "chance").with_columns(p_value=pl.lit(None, pl.Float64))
+    course = over_training(logs, ("informativeness",), "null").with_columns(p_value=pl.lit(None, pl.Float64))
     return pl.concat([pl.DataFrame(rows, names, orient="row"), course.select(*names)])
 
 
-def _whole(name: str, summary: Mapping[str, Any], chance: pl.DataFrame) -> list[tuple]:
+def _whole(name: str, summary: Mapping[str, Any], permutations: pl.DataFrame) -> list[tuple]:
     found = summary["informativeness"]
-    draws = chance.filter(run=name)["informativeness"].drop_nulls().to_numpy()
+    draws = permutations.filter(run=name)["informativeness"].drop_nulls().to_numpy()
     if found is None or not len(draws):
         return []
     alike = np.ptp(draws) <= 1e-9 * np.abs(draws).max()  # but for rounding: bins between would have no width
