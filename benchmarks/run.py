@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 
 from analyze_times import ids_table, many_table, text_table
 from forest_times import speed_table, tail_table
+from groups_times import groups_table
 from start_times import start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 from tree_times import trees_table
 
-PARTS = ("start", "forest", "tail", "analyze", "text", "many", "trl", "overhead", "packing", "trees")
+PARTS = ("start", "forest", "tail", "groups", "analyze", "text", "many", "trl", "overhead", "packing", "trees")
 SHAPES = [(300, 6, 1750), (100, 36, 1750)]
 QUICK_SHAPES = [(30, 6, 400), (10, 36, 400)]
 
@@ -54,6 +55,7 @@ def tables(parts: list[str] | tuple[str, ...], folder: Path, quick: bool, long: 
         "start": lambda: start_table(3 if quick else 11),
         "forest": lambda: speed_table(shapes),
         "tail": lambda: tail_table(shapes),
+        "groups": lambda: groups_table(20 if quick else 300),
         "analyze": lambda: ids_table(folder, sizes),
         "text": lambda: text_table(folder, 2 if quick else 32),
         "many": lambda: many_table(folder, 10 if quick else 400),

@@ -48,7 +48,7 @@ def analyze(
     from tempfile import TemporaryDirectory
 
     from grpo_prm.analysis.analyze import analyze as measure
-    from grpo_prm.analysis.measure import Options
+    from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
     from grpo_prm.analysis.write import output_folder, summary_text, write_tables
     from grpo_prm.errors import RejectedError

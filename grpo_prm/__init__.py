@@ -10,8 +10,9 @@ __version__ = "0.1.0"
 # Public name to module; imported on first use, so that `import grpo_prm` costs nothing (PEP 562).
 _PUBLIC = {
     "Analysis": "analysis.analyze",
-    "Options": "analysis.measure",
+    "Options": "analysis.options",
     "analyze": "analysis.analyze",
+    "Groups": "core.groups",
     "Forest": "core.forest",
     "build_forest": "core.forest",
     "expand": "core.forest",

@@ -16,7 +16,8 @@ from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import REJECTED, Rollouts, validate
 from .cross_prompt import PseudoGroups
-from .measure import Options, measure
+from .measure import measure
+from .options import Options
 from .over_training import training_table
 from .running_sums import RunningSums
 from .samples import Samples
@@ -108,7 +109,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
             subsamples.append(part.subsamples)
             large["completions"].add(part.completions)
             large["process_steps"].add(part.process_steps)
-            running.add_permuted(part.steps, part.dealt)
+            running.add_permuted(part.steps, part.permuted)
             samples.add(batch.table, part.groups)
         baseline.append(pool.add(batch.table))
     if not groups:

@@ -12,7 +12,7 @@ from ..core.forest import Floats
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_figures, null_range
-from .measure import Options
+from .options import Options
 from .running_sums import RunningSums
 from .statistics import CLUSTER, OVERLAP, Sums
 

@@ -82,6 +82,21 @@ def beyond(tolerance: Floats, values: Floats) -> Floats:
     return np.where(np.abs(values) > tolerance, values, 0.0)
 
 
+class Signs(NamedTuple):
+    """Signs beyond the tolerance of the group: of completions, shape (completions,), and of steps, shape (steps,)."""
+
+    good: Bools
+    bad: Bools
+    raised: Bools
+    lowered: Bools
+
+
+def signs(forest: Forest, advantages: Floats, step_advantages: Floats, tolerance: Floats, groups: Ints) -> Signs:
+    """Compare a and A with the `zero_tolerance` of their group, shape (groups,)."""
+    row, step = tolerance[groups], tolerance[forest.group]
+    return Signs(advantages > row, advantages < -row, step_advantages > step, step_advantages < -step)
+
+
 def step_means(forest: Forest, values: Floats, weights: Floats | None = None) -> Floats:
     """Mean of `values` over the completions of every process set: R(λ) of rewards, A(λ) of advantages.
 

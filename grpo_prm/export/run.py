@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.measure import Advantages, Options, advantages_of, slices, without_groups_of_one
+from ..analysis.options import Options
 from ..analysis.running_sums import DISTINCT
+from ..analysis.table_groups import Advantages, advantages_of, slices, without_groups_of_one
 from ..core.forest import Floats
 from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError

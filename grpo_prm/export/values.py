@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..analysis.measure import Advantages
+from ..analysis.table_groups import Advantages
 from ..core.forest import Floats, Forest, Ints, build_forest
 from ..core.prm import beyond, step_means, zero_tolerance, zero_variance
 from ..logs.rollouts import Flat, flatten

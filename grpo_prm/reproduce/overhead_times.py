@@ -109,7 +109,7 @@ def time_step(steps: int) -> dict[str, float]:
     from ..train.config import TrainConfig
     from ..train.diagnostics import step_figures
     from ..train.sample import sample
-    from ..train.update import Batch, batch_advantages, update
+    from ..train.update import Batch, update
 
     shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4}
     shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}
@@ -130,7 +130,7 @@ def time_step(steps: int) -> dict[str, float]:
         rewards = np.array([(sum(row) * 31 + len(row)) % 97 / 97 for row in made.completions])
         batch = Batch(prompts, made.completions, K, rewards, made.truncated)
         update(model, optimizer, batch, config)
-        step_figures(batch, batch_advantages(batch, config))
+        step_figures(batch.measured(config.std))
         return batch
 
     batch = step()  # warms up
@@ -140,7 +140,7 @@ def time_step(steps: int) -> dict[str, float]:
         {
             "step": step,
             "weights": lambda: lambda_weights(ids, attended, K),
-            "step figures": lambda: step_figures(batch, batch_advantages(batch, config)),
+            "step figures": lambda: step_figures(batch.measured(config.std)),
         },
         steps,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.forest import build_forest, expand
+from ..core.forest import expand
 from ..core.loss import policy_loss
 from ..core.prm import step_means
 from . import ranks
@@ -40,8 +40,7 @@ def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
         config: Aggregation and masks; λ weights and the KL term, the same on both sides, are left out.
     """
     tokens = batch_tokens(batch, config, kind="none")
-    flat = np.array([token for row in batch.completions for token in row], np.int64)
-    forest = build_forest(flat, batch.lengths, batch.groups)
+    forest = batch.forest
     first = np.cumsum(batch.lengths) - batch.lengths
     some = batch.lengths > 0
     a, w = np.zeros(len(some)), np.zeros(len(some))

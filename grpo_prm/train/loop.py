@@ -232,7 +232,7 @@ class _Run(NamedTuple):
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
-        metrics: dict[str, Any] = self._metrics(made, advantages) | {
+        metrics: dict[str, Any] = self._metrics(made) | {
             "loss": _finite(updated.loss),
             "grad_norm": _finite(updated.grad_norm),
             "entropy": updated.entropy,
@@ -262,7 +262,7 @@ class _Run(NamedTuple):
         if ranks.leads():
             append_metrics(self.folder, line)
 
-    def _metrics(self, made: Rollouts, advantages: np.ndarray) -> dict[str, float | None]:
+    def _metrics(self, made: Rollouts) -> dict[str, float | None]:
         rows = [row for row in made.prompts for _ in range(self.config.group_size)]
         means = {f"reward/{name}" if name != "reward" else name: _mean(v) for name, v in made.rewards.items()}
         return {
@@ -270,7 +270,7 @@ class _Run(NamedTuple):
             "accuracy": float(self.problem.right(rows, made.texts).mean()) if self.problem.tells else None,
             "length": float(made.batch.lengths.mean()),
             "truncated": float(made.batch.truncated.mean()),
-            **step_figures(made.batch, advantages),
+            **step_figures(made.batch.measured(self.config.std)),
         }
 
     def looks(self, done: int) -> bool:

@@ -68,12 +68,13 @@ def padded_layout(prompts: Rows, completions: Rows, k: int, device: torch.device
     return Layout(ids, positions, {}, source, target, unit, "padded")
 
 
-def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device) -> Layout:
+def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device, forest: Forest | None = None) -> Layout:
     """All groups in one row, each prompt once and behind it every token of its tree once, in tree order.
 
-    Arguments as for `padded_layout`.
+    Arguments as for `padded_layout`; `forest` are the trees of the completions where they are built already.
     """
-    forest, tokens = _forest(completions, k)
+    forest = trees_of(completions, k) if forest is None else forest
+    tokens = np.fromiter((token for row in completions for token in row), np.int64)
     opens = np.array([len(prompt) for prompt in prompts], np.int64)
     unit = unique_index(forest)
     units = int(forest.length.sum())
@@ -192,7 +193,9 @@ def _outputs(model: Any, layout: Layout) -> tuple[Callable[[Tensor], Tensor], Te
     return head, whole.base_model(**told).last_hidden_state.flatten(0, 1)[layout.source]
 
 
-def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: str) -> list[list[int]]:
+def micro_batches(
+    prompts: Rows, completions: Rows, k: int, budget: int, forest: Forest | None = None
+) -> list[list[int]]:
     """Cut the groups into micro-batches of at most `budget` tokens that the model reads; a larger group stands alone.
 
     Args:
@@ -200,12 +203,13 @@ def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: s
         completions: Token ids of each completion, group-major.
         k: Group size.
         budget: Tokens.
-        kind: `padded` counts rows times the longest of them, `tree` every token once.
+        forest: Trees of the groups, where each of their tokens is read once; None: padded rows are, and what counts is
+            rows times the longest of them.
 
     Returns:
         Indices of the groups of each micro-batch, in order.
     """
-    tree = _unique_tokens(completions, k) if kind == "tree" else None
+    tree = None if forest is None else np.bincount(forest.group, forest.length, len(prompts))
     batches: list[list[int]] = []
     size = widest = 0
     for group, prompt in enumerate(prompts):
@@ -222,28 +226,22 @@ def micro_batches(prompts: Rows, completions: Rows, k: int, budget: int, kind: s
     return batches
 
 
-def _unique_tokens(completions: Rows, k: int) -> np.ndarray:
-    """Tokens of the tree of each group."""
-    forest, _ = _forest(completions, k)
-    return np.bincount(forest.group, forest.length, len(completions) // k)
+def trees_of(completions: Rows, k: int) -> Forest:
+    """The trees of groups of k."""
+    tokens = np.fromiter((token for row in completions for token in row), np.int64)
+    lengths = np.fromiter(map(len, completions), np.int64)
+    return build_forest(tokens, lengths, np.arange(len(completions)) // k)
 
 
-def _forest(completions: Rows, k: int) -> tuple[Forest, np.ndarray]:
-    """The trees of the groups, and the tokens, completion after completion."""
-    tokens = np.array([token for row in completions for token in row], np.int64)
-    lengths = np.array([len(row) for row in completions], np.int64)
-    return build_forest(tokens, lengths, np.arange(len(completions)) // k), tokens
-
-
-def cheaper(prompts: Rows, completions: Rows, k: int, model: Any, budget: int) -> str:
+def cheaper(prompts: Rows, completions: Rows, k: int, model: Any, budget: int, forest: Forest | None = None) -> str:
     """The layout with fewer counted floating-point operations, `tree` or `padded`.
 
     A token costs two operations for each weight behind the embedding and each scored token two for each weight of the
     head; a query and a key that meet cost four for each unit of the width, in every layer; a span of the tree costs
     `PER_SPAN` in every layer on top, for its own call on a CPU. A tree cannot be cut, so one above the budget (tokens
-    that the model reads at a time) is `padded`.
+    that the model reads at a time) is `padded`. `forest` are the trees of the completions where they are built already.
     """
-    forest, _ = _forest(completions, k)
+    forest = trees_of(completions, k) if forest is None else forest
     config = model.config.get_text_config()
     width, layers = config.hidden_size, config.num_hidden_layers
     head = width * config.vocab_size

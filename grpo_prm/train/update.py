@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.forest import Forest, expand, tree_of
+from ..core.groups import Groups
 from ..core.loss import Terms, kl_estimate, policy_loss, unit_terms
-from ..core.prm import completion_weights, group_advantages
-from ..core.weights import Kind, process_set_sizes, token_factors
+from ..core.prm import Std, completion_weights
+from ..core.weights import Kind, token_factors
 from . import ranks
 from .config import TrainConfig
 from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout
@@ -21,7 +24,8 @@ from .packing import Layout, cheaper, micro_batches, padded_layout, reading, tok
 Reference = Callable[[Layout], Tensor]  # log-probabilities of the frozen reference, shape (units,)
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """The rollouts of one step; rows are group-major.
 
     Attributes:
@@ -38,15 +42,29 @@ class Batch(NamedTuple):
     rewards: NDArray[np.float64]
     truncated: NDArray[np.bool_]
 
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """Dense group of each completion, shape (completions,)."""
-        return np.repeat(np.arange(len(self.prompts)), self.k)
-
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each completion, shape (completions,)."""
         return np.array([len(row) for row in self.completions], np.int64)
+
+    @cached_property
+    def _groups(self) -> Groups:
+        """The groups, whose trees are built once for weights, layouts and figures."""
+        return Groups.of(self.completions, self.rewards, self.k)
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Dense group of each completion, shape (completions,)."""
+        return self._groups.groups
+
+    @property
+    def forest(self) -> Forest:
+        """The process steps of all groups."""
+        return self._groups.forest
+
+    def measured(self, std: Std = "sample") -> Groups:
+        """The groups with the advantages of `prm.group_advantages`."""
+        return self._groups if std == self._groups.std else replace(self._groups, std=std)
 
 
 class Tokens(NamedTuple):
@@ -91,7 +109,7 @@ class Updated(NamedTuple):
 
 def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
     """Group advantages, shape (completions,); 0 in zero-variance groups and where a reward is not finite."""
-    return group_advantages(batch.rewards, batch.groups, config.std)
+    return batch.measured(config.std).advantages
 
 
 def temperature_of(config: TrainConfig) -> float:
@@ -117,9 +135,8 @@ def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None)
     advantages = torch.from_numpy(batch_advantages(batch, config))
     width = max(1, int(lengths.max()))
     attended = torch.arange(width) < lengths[:, None]
-    ids = torch.zeros(attended.shape, dtype=torch.int64)
-    ids[attended] = torch.tensor([token for row in batch.completions for token in row], dtype=torch.int64)
-    sizes = process_set_sizes(ids, attended, batch.k)
+    sizes = torch.zeros(attended.shape, dtype=torch.int64)
+    sizes[attended] = torch.from_numpy(expand(batch.forest, batch.forest.size))
     plain = config.match_scale or config.match_norm
     kind = kind or ("none" if plain else config.weights)
     factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
@@ -216,7 +233,11 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
     chosen = np.flatnonzero(pull > 0)
     kind = config.packing
     if kind == "auto":
-        kind = cheaper(*_rows(batch, chosen), batch.k, model, config.token_budget) if len(chosen) else "padded"
+        kind = "padded"
+        if len(chosen):
+            prompts, rows = _rows(batch, chosen)
+            trees = tree_of(batch.forest, chosen)
+            kind = cheaper(prompts, rows, batch.k, model, config.token_budget, trees)
     parts = []
     for layout, at in layouts(batch, chosen, config.token_budget, kind, device):
         terms = terms_of(layout, tokens, at)
@@ -245,10 +266,14 @@ def layouts(
     k = batch.k
     if kind == "padded":  # rows stand alone, so a micro-batch may end inside a group
         prompts, k = [prompt for prompt in prompts for _ in range(k)], 1
-    for places in micro_batches(prompts, rows, k, budget, kind):
+    trees = tree_of(batch.forest, mine) if kind == "tree" else None
+    for places in micro_batches(prompts, rows, k, budget, trees):
         some = [row for place in places for row in range(place * k, (place + 1) * k)]
-        lay_out = tree_layout if kind == "tree" else padded_layout
-        layout = lay_out([prompts[place] for place in places], [rows[row] for row in some], k, device)
+        some_prompts, some_rows = [prompts[place] for place in places], [rows[row] for row in some]
+        if trees is None:
+            layout = padded_layout(some_prompts, some_rows, k, device)
+        else:
+            layout = tree_layout(some_prompts, some_rows, k, device, tree_of(trees, np.array(places)))
         whole = [mine[row // batch.k] * batch.k + row % batch.k for row in some]  # its row in the batch
         yield layout, torch.cat([torch.arange(opens[row], opens[row + 1]) for row in whole])
 

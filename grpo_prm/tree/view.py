@@ -9,9 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..core.defects import Signs, signs
 from ..core.forest import Floats, Forest, Visits, build_forest, members, visits
-from ..core.prm import Std, group_advantages, step_means, zero_tolerance, zero_variance
+from ..core.prm import Signs, Std, group_advantages, signs, step_means, zero_tolerance, zero_variance
 from ..errors import UsageError
 from ..logs.rollouts import Rollouts, flatten
 from ..text.printable import printable

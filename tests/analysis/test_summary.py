@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 from strategies import logs
 
 from grpo_prm.analysis.analyze import analyze
-from grpo_prm.analysis.measure import Options
+from grpo_prm.analysis.options import Options
 
 SECTIONS = ("overlap", "prm", "defects")
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, unique_loss_tokens
 from strategies import column, flatten, forests
 
-from grpo_prm.core.defects import POWERS, defect_sums, signs
-from grpo_prm.core.forest import build_forest, visits
-from grpo_prm.core.prm import beyond, group_advantages, step_means, zero_tolerance, zero_variance
+from grpo_prm.core.defects import POWERS, defect_sums
+from grpo_prm.core.forest import build_forest
+from grpo_prm.core.groups import Groups
+from grpo_prm.core.prm import beyond, group_advantages, signs, zero_tolerance, zero_variance
 
 # Four open with 1; three of them go on with 2, where one ends; the last two are the same.
 SIX = [[1, 2, 3], [1, 2, 4, 4], [1, 2], [1, 5], [6, 7], [6, 7]]
@@ -43,12 +44,12 @@ BY_HAND = {
 def sums(batch, gains, tolerance=None, zero=None):
     """`defect_sums` of advantages that are given."""
     tokens, lengths, groups, mask = flatten(batch)
-    forest, a = build_forest(tokens, lengths, groups), np.array(gains, float)
-    tolerance = zero_tolerance(a, groups) if tolerance is None else np.array(tolerance, float)
-    zero = np.zeros(len(batch), bool) if zero is None else np.array(zero, bool)
-    of_step = beyond(tolerance[forest.group], step_means(forest, a))
-    sign = signs(forest, a, of_step, tolerance, groups)
-    return defect_sums(forest, visits(forest, mask), a, of_step, sign, groups, zero, mask)
+    forest = build_forest(tokens, lengths, groups)
+    made = Groups(forest, tokens, lengths, groups, None, mask, given=np.array(gains, float))
+    made.__dict__["zero"] = np.zeros(len(batch), bool) if zero is None else np.array(zero, bool)
+    if tolerance is not None:
+        made.__dict__["tolerance"] = np.array(tolerance, float)
+    return defect_sums(made)
 
 
 def one(tokens, gains, **options):
@@ -76,10 +77,8 @@ def test_the_mirror_image_swaps_good_and_bad():
     assert found == pytest.approx({name: BY_HAND[swapped.get(name, name)] for name in BY_HAND})
 
 
-def test_a_zero_variance_group_is_left_out_of_informativeness_alone():
-    found = one(SIX, GAINS, zero=[True])
-    assert found == pytest.approx(dict(BY_HAND, informative_sum=0, informative_tokens=0))
-    nothing = one(SIX, [0.0] * 6, zero=[True])  # as its advantages are exactly 0, nothing else is left either
+def test_of_a_zero_variance_group_only_sizes_are_left():
+    nothing = one(SIX, GAINS, zero=[True])  # its advantages are exactly 0, whatever was logged
     scale = {name: BY_HAND[name] for name in ("scale_0.5", "scale_1")}
     assert nothing == pytest.approx(dict.fromkeys(BY_HAND, 0.0) | scale)
 
@@ -186,7 +185,7 @@ def test_every_group_has_what_the_definitions_give(batch, logged):
     found, opens = sums(batch, beyond(tolerance[groups], a), tolerance, zero), 0
     assert set(found) == set(BY_HAND)
     for n, group in enumerate(batch):
-        own = a[opens : opens + len(group)].tolist()
+        own = [0.0] * len(group) if zero[n] else a[opens : opens + len(group)].tolist()
         opens += len(group)
         expected = by_definition(group, own, tolerance[n], zero[n])
         assert {name: values[n] for name, values in found.items()} == pytest.approx(expected, rel=1e-9, abs=1e-12)

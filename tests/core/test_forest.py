@@ -1,6 +1,7 @@
 """The forest against the brute-force process sets of the oracle, on groups full of prefixes and duplicates."""
 
 import tracemalloc
+from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from grpo_prm.core import forest as module
 from grpo_prm.core.forest import (
+    Forest,
     build_forest,
     completion_lengths,
     completion_sums,
@@ -20,6 +22,7 @@ from grpo_prm.core.forest import (
     ranges,
     shared_tokens,
     step_sums,
+    tree_of,
     unique_index,
     visits,
 )
@@ -329,3 +332,17 @@ def test_temporary_memory_is_bounded_whatever_k_is():
     bound = 12 * module.BLOCK  # two windows of int32 ids and their comparison take 9, whatever is compared
     few, many, longer = peak(8, 64 * 4096), peak(512, 4096), peak(512, 8192)
     assert max(few, many, longer) < bound
+
+
+@given(strategies.forests(), st.randoms(use_true_random=False))
+def test_the_trees_of_some_groups_are_those_built_of_their_rows(batch, random):
+    """Any order of groups: numbered anew, their rows put end to end."""
+    tokens, lengths, groups, _ = strategies.flatten(batch)
+    whole, chosen = build_forest(tokens, lengths, groups), list(range(len(batch)))
+    random.shuffle(chosen)
+    chosen = chosen[: random.randint(0, len(chosen))]
+    part = tree_of(whole, np.array(chosen, int))
+    tokens, lengths, groups, _ = strategies.flatten([batch[n] for n in chosen])
+    alone = build_forest(tokens, lengths, groups)
+    for field in fields(Forest):
+        assert getattr(part, field.name).tolist() == getattr(alone, field.name).tolist(), field.name

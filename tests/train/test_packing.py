@@ -21,6 +21,7 @@ from grpo_prm.train.packing import (
     reading,
     token_logprobs,
     tree_layout,
+    trees_of,
 )
 
 CPU = torch.device("cpu")
@@ -192,7 +193,7 @@ def test_micro_batches_keep_to_the_budget(lengths, budget, kind, data):
     k = 2
     prompts = [[1] * length for length in lengths]
     rows = [data.draw(st.lists(st.integers(0, 1), max_size=5)) for _ in range(k * len(lengths))]
-    batches = micro_batches(prompts, rows, k, budget, kind)
+    batches = micro_batches(prompts, rows, k, budget, trees_of(rows, k) if kind == "tree" else None)
     assert [group for batch in batches for group in batch] == list(range(len(lengths)))
     for batch in batches:
         some = [row for group in batch for row in rows[group * k : (group + 1) * k]]

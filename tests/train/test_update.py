@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_a_reward_that_is_no_number_leaves_its_completion_out(model):
 
 
 def test_no_token_in_the_loss_is_no_gradient(model):
-    batch = batch_of()._replace(truncated=np.ones(len(ROWS), bool))
+    batch = replace(batch_of(), truncated=np.ones(len(ROWS), bool))
     found, done = stepped(model, config_of(mask_truncated=True), batch)
     assert done.grad_norm == 0 and not any(slope.any() for slope in found.values())
     empty = Batch([[3]], [[], []], 2, np.array([0.0, 1.0]), np.ones(2, bool))

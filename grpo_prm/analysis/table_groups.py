@@ -1,0 +1,97 @@
+"""A canonical table as groups of the core: which advantages are analysed, and slices of whole groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from ..core.forest import Floats, Ints, build_forest
+from ..core.groups import Groups
+from ..core.prm import Std, group_advantages
+from ..errors import UsageError
+from ..logs.rollouts import flatten, group_opens
+from .options import Options
+
+SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
+
+
+class Advantages(NamedTuple):
+    """Advantages to analyse; those computed from the rewards, None without; and whether the first are logged."""
+
+    used: Floats
+    computed: Floats | None
+    logged: bool
+
+
+def advantages_of(table: pl.DataFrame, options: Options) -> Advantages:
+    """Advantages of whole groups of two or more, and whole steps if `std` is `batch`, before any is set to 0.
+
+    Raises:
+        UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
+    """
+    computed = None if table["reward"].null_count() else _computed(table, options.std)
+    if computed is not None and options.advantage == "computed":
+        return Advantages(computed, computed, False)
+    if table["advantage"].null_count():
+        raise UsageError(
+            "The log has no advantage for some completions. Leave out --advantage logged to compute them from the "
+            "rewards, or name the column with --columns advantage=COLUMN."
+        )
+    return Advantages(table["advantage"].to_numpy(), computed, True)
+
+
+def _computed(table: pl.DataFrame, std: Std) -> Floats:
+    groups, rewards = _dense(table["group"].to_numpy()), table["reward"].to_numpy()
+    if std != "batch":
+        return group_advantages(rewards, groups, std)
+    advantages = np.empty(len(table))
+    for rows in table.with_row_index("row").group_by("run", "step").agg("row")["row"]:
+        at = rows.to_numpy()
+        advantages[at] = group_advantages(rewards[at], _dense(groups[at]), std)
+    return advantages
+
+
+def _dense(groups: Ints) -> Ints:
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def table_groups(table: pl.DataFrame, given: Advantages | None) -> Groups:
+    """The groups of a table.
+
+    Args:
+        table: Canonical rollouts, whole groups, the rows of a group next to each other, at least one row.
+        given: Their advantages (`advantages_of`); None: the log has none, so no step has an advantage either.
+
+    Returns:
+        The groups, numbered from 0 in the order of the table.
+    """
+    flat = flatten(table)
+    groups = np.cumsum(np.diff(flat.groups, prepend=flat.groups[:1]) != 0)
+    return Groups(
+        forest=build_forest(flat.tokens, flat.lengths, groups),
+        tokens=flat.tokens,
+        lengths=flat.lengths,
+        groups=groups,
+        rewards=None if table["reward"].null_count() else table["reward"].to_numpy(),
+        mask=flat.mask,
+        given=None if given is None else given.used,
+        logged=given is not None and given.logged,
+    )
+
+
+def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of groups of two or more; the rows of a group are neighbours."""
+    size = np.diff(group_opens(table), append=len(table))
+    return table[np.flatnonzero(np.repeat(size > 1, size))] if (size == 1).any() else table
+
+
+def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
+    """Rows [begin, end) of whole groups with about so many tokens at a time."""
+    opens = group_opens(table)
+    piece = np.cumsum(table["tokens"].list.len().to_numpy().astype(np.int64))[opens] // tokens if len(opens) else opens
+    cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
+    yield from pairwise(cuts.tolist())

@@ -1,0 +1,314 @@
+"""Groups of completions, measured once: trees, advantages, tolerance, step rewards, signs, and λ weights of each token.
+
+The chain from rewards to signs is delicate (zero variance, rounding of A at the root, float32 of logged advantages), so
+it stands here alone; the analysis, the tree of one group, the export and the trainer all take it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .forest import Floats, Forest, Ints, Visits, build_forest, expand, visits
+from .prm import Bools, Signs, Std, beyond, group_advantages, signs, step_means, zero_tolerance, zero_variance
+
+Shape = Callable[[NDArray], Any]  # one value a token, completion after completion, to the form of the input
+ID_LIMIT = 1 << 31  # the forest sorts by (step, token id) in one integer of 64 bits
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Whole groups with everything that their tokens and rewards determine; each part is made when first asked for.
+
+    Make one with `Groups.of`. The rows of a group need not be neighbours.
+
+    Attributes:
+        forest: The process steps of all groups.
+        tokens: Token ids, completion after completion, shape (tokens,).
+        lengths: Tokens of each completion, shape (completions,), int64.
+        groups: Dense group of each completion, shape (completions,), int64, from 0.
+        rewards: r, shape (completions,), float64; None where only advantages are known.
+        mask: True where a token is in the loss, shape (tokens,); None: all are.
+        std: Divisor of advantages that are computed from the rewards (`prm.group_advantages`).
+        given: Advantages to take instead of computing them, shape (completions,), float64; None: compute.
+        logged: Whether these come from a log, in float32, which sets the tolerance (`prm.zero_tolerance`).
+        shape: Gives per-token values the form in which the completions came.
+    """
+
+    forest: Forest
+    tokens: NDArray[np.integer]
+    lengths: Ints
+    groups: Ints
+    rewards: Floats | None
+    mask: Bools | None = None
+    std: Std = "sample"
+    given: Floats | None = None
+    logged: bool = False
+    shape: Shape = np.asarray
+
+    @classmethod
+    def of(
+        cls,
+        tokens: Any,
+        rewards: ArrayLike | None,
+        groups: Sequence[Any] | NDArray | int,
+        mask: Any = None,
+        *,
+        lengths: ArrayLike | None = None,
+        advantages: ArrayLike | None = None,
+        std: Std = "sample",
+    ) -> Groups:
+        """Build groups from one's own completions: lists, numpy arrays or torch tensors.
+
+        Args:
+            tokens: Completion token ids without the prompt, each in [0, 2**31): a list with one list or array a
+                completion, or a padded array or tensor of shape (completions, T), padding on the right.
+            rewards: Outcome reward of each completion, shape (completions,). One that is not finite gives advantage 0
+                and is left out of its group's mean (SPEC: The implicit process reward model). None with `advantages`.
+            groups: The group of each completion: numbers or names, shape (completions,); or k, where the k completions
+                of a group are next to each other.
+            mask: True where a token is in the loss, in the form of `tokens`; tokens out of it (tool output) still part
+                completions. None: all real tokens are. Of a padded array a completion ends with its last True, unless
+                `lengths` are given.
+            lengths: Real tokens of each completion of a padded array, shape (completions,).
+            advantages: Take these, shape (completions,), instead of computing them from the rewards.
+            std: Divisor of the advantage: `sample`, `population`, `none` (Dr. GRPO), or `batch`.
+
+        Returns:
+            The groups. What is said of each token (`sizes`, `step_rewards`, `step_advantages`, `lambda_weights`) has
+            the form of `tokens`: a list of arrays, a padded array, or a padded tensor on the same device; 0 on padding.
+
+        Raises:
+            ValueError: Shapes do not fit, an id is negative or too large, a padded array comes without `mask` and
+                `lengths`, or neither rewards nor advantages are given. The message names the argument.
+        """
+        flat, sizes, in_loss, shape = _flattened(tokens, mask, lengths)
+        number = len(sizes)
+        if flat.size and not (flat.min() >= 0 and flat.max() < ID_LIMIT):
+            raise ValueError(
+                f"tokens hold ids from {flat.min()} to {flat.max()}, but an id lies in [0, 2**31). "
+                "Leave padding and ignored labels (-100) out with mask or lengths."
+            )
+        if rewards is None and advantages is None:
+            raise ValueError("neither rewards nor advantages are given, so no step has a value: give one of them.")
+        dense = _dense_groups(groups, number)
+        return cls(
+            forest=build_forest(flat, sizes, dense),
+            tokens=flat,
+            lengths=sizes,
+            groups=dense,
+            rewards=None if rewards is None else _column(rewards, number, "rewards"),
+            mask=in_loss,
+            std=std,
+            given=None if advantages is None else _column(advantages, number, "advantages"),
+            shape=shape,
+        )
+
+    def __repr__(self) -> str:
+        """`Groups(64 completions in 8 groups, 32,768 tokens)`."""
+        return f"Groups({len(self.lengths):,} completions in {self.number:,} groups, {len(self.tokens):,} tokens)"
+
+    @cached_property
+    def number(self) -> int:
+        """How many groups there are."""
+        return int(self.groups.max(initial=-1)) + 1
+
+    @cached_property
+    def seen(self) -> Visits:
+        """Loss tokens of every completion in every step on its path."""
+        return visits(self.forest, self.mask)
+
+    @cached_property
+    def zero(self) -> Bools:
+        """True for zero-variance groups, by their rewards or, without rewards, by their advantages, shape (groups,)."""
+        values = self.given if self.rewards is None else self.rewards
+        assert values is not None
+        return zero_variance(values, self.groups)
+
+    @cached_property
+    def _centred(self) -> Floats:
+        """Advantages before rounding is taken off, exactly 0 in zero-variance groups."""
+        if self.given is not None:
+            return np.where(self.zero[self.groups], 0.0, self.given)
+        assert self.rewards is not None
+        return group_advantages(self.rewards, self.groups, self.std)
+
+    @cached_property
+    def tolerance(self) -> Floats:
+        """Bound of each group within which an advantage counts as 0 (SPEC: Tolerance), shape (groups,)."""
+        return zero_tolerance(self._centred, self.groups, logged=self.logged)
+
+    @cached_property
+    def advantages(self) -> Floats:
+        """A of each completion, exactly 0 within the tolerance, shape (completions,), float64."""
+        return beyond(self.tolerance[self.groups], self._centred)
+
+    @cached_property
+    def set_rewards(self) -> Floats:
+        """R(λ) of each process step, shape (steps,), float64; NaN without rewards."""
+        if self.rewards is None:
+            return np.full(len(self.forest.size), np.nan)
+        return step_means(self.forest, self.rewards)
+
+    @cached_property
+    def set_advantages(self) -> Floats:
+        """A(λ) of each process step, exactly 0 within the tolerance, shape (steps,), float64."""
+        return beyond(self.tolerance[self.forest.group], step_means(self.forest, self.advantages))
+
+    @cached_property
+    def sign(self) -> Signs:
+        """Signs of a and A beyond the tolerance."""
+        return signs(self.forest, self.advantages, self.set_advantages, self.tolerance, self.groups)
+
+    @cached_property
+    def sizes(self) -> Any:
+        """Process-set size |λ(i,t)| of each token, int64, in the form of the input; 0 on padding."""
+        return self.shape(expand(self.forest, self.forest.size))
+
+    @cached_property
+    def step_rewards(self) -> Any:
+        """R(λ(i,t)) of each token: the reward of the hidden PRM (Theorem 1), float64, in the form of the input."""
+        return self.shape(expand(self.forest, self.set_rewards))
+
+    @cached_property
+    def step_advantages(self) -> Any:
+        """A(λ(i,t)) of each token, float64, in the form of the input; 0 on padding."""
+        return self.shape(expand(self.forest, self.set_advantages))
+
+    def lambda_weights(self, p: float = 1.0, kind: Literal["process-set", "parent"] = "process-set") -> Any:
+        """Factor of each token's whole loss term under λ-GRPO (SPEC: λ-GRPO, parent weights).
+
+        Args:
+            p: At least 0; 0 is GRPO, 1 the paper's λ-GRPO.
+            kind: `process-set` is |λ(i,t)|^-p. `parent` is |λ(i,t-1)|^-p, how many completions reached the decision;
+                k^-p at t = 0.
+
+        Returns:
+            Factors in [0, 1], float32, in the form of the input; 0 on padding.
+
+        Raises:
+            ValueError: p is negative, or the kind is unknown.
+        """
+        if p < 0:
+            raise ValueError(f"p is {p}, but a process set must not count for more than its members: give 0 or more.")
+        if kind not in ("process-set", "parent"):
+            raise ValueError(f"unknown kind of weights {kind!r}: one of process-set, parent.")
+        factors = (self.forest.size ** -float(p)).astype(np.float32)
+        weights = expand(self.forest, factors)
+        if kind == "parent":
+            # Inside a step the set does not change from t - 1 to t, so only the first token of a step differs.
+            above = np.where(self.forest.parent < 0, factors, factors[self.forest.parent])
+            first = self._first_tokens()
+            weights[first] = expand(self.forest, above)[first]
+        return self.shape(weights)
+
+    def _first_tokens(self) -> Ints:
+        """Which tokens open a step, ascending."""
+        start = expand(self.forest, self.forest.start)
+        position = np.arange(len(start)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        return np.flatnonzero(position == start)
+
+
+def _flattened(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDArray, Ints, Bools | None, Shape]:
+    """Ids completion after completion, their lengths, the loss mask, and the way back to the form of the input."""
+    if getattr(tokens, "ndim", 1) == 2:
+        return _from_padded(tokens, mask, lengths)
+    if lengths is not None:
+        raise ValueError("lengths belong to a padded array, but tokens are a list of completions.")
+    rows = [_ids(row, n) for n, row in enumerate(tokens)]
+    sizes = np.array([len(row) for row in rows], np.int64)
+    flat = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    ends = np.cumsum(sizes)
+
+    def shape(values: NDArray) -> list[NDArray]:
+        return np.split(values, ends[:-1]) if len(ends) else []
+
+    if mask is None:
+        return flat, sizes, None, shape
+    parts = [_numpy(row).astype(bool) for row in mask]
+    if [part.shape for part in parts] != [row.shape for row in rows]:
+        raise ValueError("mask has other lengths than tokens: give one value for each token of each completion.")
+    return flat, sizes, np.concatenate(parts) if parts else np.zeros(0, bool), shape
+
+
+def _ids(row: Any, n: int) -> NDArray:
+    """Ids of one completion."""
+    ids = _numpy(row)
+    if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
+        raise ValueError(f"tokens[{n}] is {ids.dtype} of shape {ids.shape}, but a completion is a list of token ids.")
+    return ids.astype(np.int64, copy=False)
+
+
+def _from_padded(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDArray, Ints, Bools | None, Shape]:
+    """The same of an array or tensor of shape (completions, T)."""
+    ids = _numpy(tokens)
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"tokens are {ids.dtype}, but token ids are integers.")
+    in_loss = None if mask is None else _numpy(mask).astype(bool)
+    if in_loss is not None and in_loss.shape != ids.shape:
+        raise ValueError(f"mask has shape {in_loss.shape}, but tokens have {ids.shape}.")
+    if lengths is not None:
+        sizes = _column(lengths, len(ids), "lengths").astype(np.int64)
+        if ((sizes < 0) | (sizes > ids.shape[1])).any():
+            raise ValueError(f"lengths lie outside 0 to {ids.shape[1]}, the width of tokens.")
+    elif in_loss is None:
+        raise ValueError(
+            "tokens are a padded array, so it must be known which of them are real: give mask (True on the tokens in "
+            "the loss) or lengths."
+        )
+    else:
+        some = in_loss.any(axis=1)
+        if (wrong := np.flatnonzero(some & ~in_loss[:, :1].any(axis=1))).size:
+            # Padding on the left, or a completion that opens with tool output: two readings with other trees.
+            raise ValueError(
+                f"mask is False at the first token of row {wrong[0]}: padding must be on the right. If this token is "
+                "real but out of the loss, give lengths too."
+            )
+        sizes = np.where(some, ids.shape[1] - in_loss[:, ::-1].argmax(axis=1), 0) if ids.shape[1] else some.astype(int)
+    real = np.arange(ids.shape[1]) < sizes[:, None]
+
+    def shape(values: NDArray) -> Any:
+        padded = np.zeros(ids.shape, values.dtype)
+        padded[real] = values
+        return padded if isinstance(tokens, np.ndarray) else _tensor_like(tokens, padded)
+
+    return ids[real], sizes, None if in_loss is None else in_loss[real], shape
+
+
+def _numpy(values: Any) -> NDArray:
+    """A list, an array or a tensor as numpy; torch itself is not needed for that."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+
+def _tensor_like(tensor: Any, values: NDArray) -> Any:
+    """A tensor of the dtype of `values` on the device of `tensor`."""
+    empty = tensor[:0]  # its methods make tensors, so that this module never imports torch
+    kind = {"f4": empty.float, "f8": empty.double}.get(values.dtype.str[1:], empty.long)
+    return kind().new_tensor(values)
+
+
+def _column(values: ArrayLike, number: int, name: str) -> Floats:
+    column = _numpy(values).astype(np.float64)
+    if column.shape != (number,):
+        raise ValueError(f"{name} has shape {column.shape}, but there are {number} completions.")
+    return column
+
+
+def _dense_groups(groups: Any, number: int) -> Ints:
+    """Groups numbered from 0 in the order in which they come."""
+    if isinstance(groups, int | np.integer):
+        if groups < 1 or number % groups:
+            raise ValueError(f"groups = {groups}: {number} completions are not groups of that many.")
+        return np.arange(number) // int(groups)
+    names = _numpy(groups)
+    if names.shape != (number,):
+        raise ValueError(f"groups has shape {names.shape}, but there are {number} completions.")
+    _, first, place = np.unique(names, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[place]

@@ -1,0 +1,168 @@
+"""Groups of one's own completions, in every form, against the definitions written out over sets (SPEC)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import forests
+
+from grpo_prm.core.groups import Groups
+from grpo_prm.core.weights import process_set_sizes, token_factors
+
+SIX = [[5, 6, 7], [5, 6, 8], [5, 9], [4], [5, 6, 7], []]
+REWARDS = [1.0, 0.0, 1.0, 0.0, 0.5, 0.25]
+
+
+def by_definition(rows, rewards, names):
+    """|λ|, R, A of every token of every completion, by comparing prefixes."""
+    sizes, means, advantages = [], [], []
+    for i, row in enumerate(rows):
+        group = [j for j, name in enumerate(names) if name == names[i]]
+        own = [rewards[j] for j in group]
+        centre, std = np.mean(own), np.std(own, ddof=1) if len(own) > 1 else 0.0
+        flat = max(own) - min(own) <= 1e-6 * max(1.0, *map(abs, own))
+        sets = [[j for j in group if rows[j][: t + 1] == row[: t + 1]] for t in range(len(row))]
+        sizes.append([len(s) for s in sets])
+        means.append([np.mean([rewards[j] for j in s]) for s in sets])
+        advantages.append([0.0 if flat else (m - centre) / (std + 1e-4) for m in means[-1]])
+    return sizes, means, advantages
+
+
+def parents(rows, names):
+    """How many completions reached each token: those with the same tokens before it."""
+    return [
+        [sum(n == names[i] and other[:t] == row[:t] and len(other) >= t for other, n in zip(rows, names, strict=True))
+         for t in range(len(row))]
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+@given(forests(), st.permutations(range(12)))
+@example([], list(range(12)))
+def test_every_token_has_the_numbers_of_its_process_set(batch, order):
+    """Rows of the groups shuffled: the answers come in the order of the rows."""
+    entries = [(list(row.tokens), row.reward, f"group {n}") for n, group in enumerate(batch) for row in group]
+    entries = [entries[i] for i in order if i < len(entries)] + entries[12:]
+    if not entries:
+        return
+    rows, rewards, names = (list(column) for column in zip(*entries, strict=True))
+    found = Groups.of(rows, rewards, names)
+    sizes, means, advantages = by_definition(rows, rewards, names)
+    for one, other in ((found.sizes, sizes), (found.step_rewards, means), (found.step_advantages, advantages)):
+        assert [row.tolist() for row in one] == [pytest.approx(row, rel=1e-9, abs=1e-9) for row in other]
+    for p in (0.0, 0.5, 2.0):
+        weights = found.lambda_weights(p)
+        assert [row.tolist() for row in weights] == [pytest.approx([n**-p for n in row], rel=1e-6) for row in sizes]
+        reached = found.lambda_weights(p, "parent")
+        above = parents(rows, names)
+        assert [row.tolist() for row in reached] == [pytest.approx([n**-p for n in row], rel=1e-6) for row in above]
+
+
+def padded(rows, width=5, fill=0):
+    ids, mask = np.full((len(rows), width), fill), np.zeros((len(rows), width), bool)
+    for n, row in enumerate(rows):
+        ids[n, : len(row)], mask[n, : len(row)] = row, True
+    return ids, mask
+
+
+@pytest.mark.parametrize("fill", [0, 7, -1])
+@pytest.mark.parametrize("form", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_a_padded_batch_gives_what_its_rows_give_and_0_on_padding(form, fill):
+    ids, mask = padded(SIX, fill=fill)
+    rows, batch = Groups.of(SIX, REWARDS, 6), Groups.of(form(ids), form(np.array(REWARDS)), 6, form(mask))
+    for name in ("sizes", "step_rewards", "step_advantages"):
+        one, other = getattr(rows, name), getattr(batch, name)
+        assert isinstance(other, type(form(ids))) and tuple(other.shape) == ids.shape
+        values = np.asarray(other)
+        assert [values[n, : len(row)].tolist() for n, row in enumerate(SIX)] == [row.tolist() for row in one]
+        assert not values[~mask].any()
+    by_length = Groups.of(form(ids), REWARDS, 6, lengths=list(map(len, SIX)))
+    assert np.array_equal(by_length.sizes, batch.sizes)
+
+
+def test_a_tensor_gets_tensors_of_the_usual_types():
+    ids, mask = (torch.from_numpy(array) for array in padded(SIX))
+    found = Groups.of(ids, torch.tensor(REWARDS), torch.zeros(6, dtype=torch.int64), mask)
+    assert found.sizes.dtype == torch.int64 and found.lambda_weights().dtype == torch.float32
+    assert found.step_rewards.dtype == found.step_advantages.dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", ["process-set", "parent"])
+def test_weights_are_those_of_the_trainer(kind):
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(0, 9, 24)
+    ids = torch.from_numpy(rng.integers(0, 2, (24, 9)))
+    attended = torch.arange(9) < torch.from_numpy(lengths)[:, None]
+    sizes = process_set_sizes(ids, attended, 6)
+    found = Groups.of(ids, np.zeros(24), 6, lengths=lengths)
+    assert torch.equal(found.sizes, sizes)
+    torch.testing.assert_close(found.lambda_weights(0.7, kind), token_factors(sizes, 6, 0.7, kind))
+
+
+def test_masked_tokens_part_completions_but_are_out_of_the_loss():
+    rows = [[1, 8, 3], [1, 9, 3], [2, 8, 3], [2, 8, 4]]
+    mask = [[True, False, True]] * 4
+    found = Groups.of(rows, [1, 0, 1, 1], 4, mask)
+    assert [row.tolist() for row in found.sizes] == [[2, 1, 1], [2, 1, 1], [2, 2, 1], [2, 2, 1]]
+    assert found.seen.completion.tolist() == [2, 2, 2, 2]
+    ids, inside = np.array(rows), np.array(mask)
+    assert np.array_equal(Groups.of(ids, [1, 0, 1, 1], 4, inside).sizes, found.sizes)
+
+
+def test_a_reward_that_is_not_finite_gives_advantage_0_and_stays_a_member():
+    found = Groups.of([[1, 2], [1, 3], [1, 4], [5]], [1.0, 0.0, np.nan, 0.5], 4)
+    assert found.advantages[2] == 0 and found.sizes[0].tolist() == [3, 1]
+    expected = (1.0 - 0.5) / (0.5 + 1e-4)
+    assert found.advantages.tolist() == pytest.approx([expected, -expected, 0, 0])
+
+
+def test_advantages_may_be_given_and_std_may_change_on_the_same_trees():
+    found = Groups.of([[1, 2], [1, 3], [4]], None, 3, advantages=[1.0, -2.0, 1.0])
+    assert found.step_advantages[0].tolist() == [-0.5, 1.0] and np.isnan(found.step_rewards[0]).all()
+    sample = Groups.of([[1], [1], [2]], [0, 1, 2], 3)
+    assert replace(sample, std="none").forest is sample.forest
+    assert replace(sample, std="none").advantages.tolist() == [-1, 0, 1]
+
+
+def test_the_root_has_advantage_exactly_0():
+    """Rounding must not make it a sign (SPEC: Tolerance)."""
+    rng = np.random.default_rng(0)
+    found = Groups.of([[1, n] for n in range(7)] * 300, rng.normal(size=2100), 7)
+    root = found.forest.parent < 0
+    assert (found.set_advantages[root] == 0).all() and not (found.sign.raised | found.sign.lowered)[root].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": [[1, -100]], "rewards": [0.0], "groups": 1}, "ids from -100 to 1"),
+        ({"tokens": [[1.5]], "rewards": [0.0], "groups": 1}, r"tokens\[0\] is float64"),
+        ({"tokens": np.array([[1, 2]]), "rewards": [0.0], "groups": 1}, "padded array"),
+        ({"tokens": [[1], [2]], "rewards": [0.0], "groups": 2}, r"rewards has shape \(1,\)"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": [1]}, r"groups has shape \(1,\)"),
+        ({"tokens": [[1], [2], [3]], "rewards": [0.0, 1.0, 2.0], "groups": 2}, "not groups of that many"),
+        ({"tokens": [[1], [2]], "rewards": None, "groups": 2}, "neither rewards nor advantages"),
+        ({"tokens": [[1], [2]], "rewards": [0, 1], "groups": 2, "mask": [[True], [True, True]]}, "other lengths"),
+        ({"tokens": [[1], [2]], "rewards": [0, 1], "groups": 2, "lengths": [1, 1]}, "lengths belong to a padded array"),
+        ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "lengths": [3]}, "outside 0 to 2"),
+        ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "mask": np.array([[False, True]])}, "first token"),
+        ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "mask": np.array([[True]])}, "mask has shape"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Groups.of(**change)
+
+
+def test_odd_weights_are_refused():
+    found = Groups.of([[1], [1]], [0, 1], 2)
+    with pytest.raises(ValueError, match="give 0 or more"):
+        found.lambda_weights(-1)
+    with pytest.raises(ValueError, match="one of process-set, parent"):
+        found.lambda_weights(1, "position")  # ty: ignore[invalid-argument-type]
+    assert repr(found) == "Groups(2 completions in 1 groups, 2 tokens)"
