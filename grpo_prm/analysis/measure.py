@@ -265,11 +265,11 @@ def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None) -> 
 
 
 def _subsamples_table(names: pl.DataFrame, groups: Groups) -> pl.DataFrame:
-    found = subsampled(groups.forest, groups.seen, groups.groups, groups.number)
+    expected = subsampled(groups.forest, groups.seen, groups.groups, groups.number)
     k = pl.Series(np.bincount(groups.groups, minlength=groups.number))
     named = names.with_columns(prompt_key=pl.coalesce("prompt", "group_key"), k=k)
-    named = named[found.group, ["run", "step", "group", "prompt_key", "k"]]
-    return named.hstack([pl.Series(name, getattr(found, name), nan_to_null=True) for name in found._fields[1:]])
+    named = named[expected.group, ["run", "step", "group", "prompt_key", "k"]]
+    return named.hstack([pl.Series(name, getattr(expected, name), nan_to_null=True) for name in expected._fields[1:]])
 
 
 def _step_split(groups: Groups) -> tuple[Floats, Floats]:

@@ -1,6 +1,6 @@
 """How much overlap is boilerplate: trees of completions of different prompts (SPEC: Cross-prompt baseline).
 
-The completions of a step are dealt into pseudo-groups in which no two answer the same prompt. What still overlaps there
+The completions of a step are put into pseudo-groups in which no two answer the same prompt. What still overlaps there
 ("Okay, so I need to...") earns no credit by its branch.
 """
 
@@ -17,7 +17,7 @@ def modal_size(sizes: Ints) -> int:
 
 
 def pseudo_groups(prompts: Ints, samples: Ints, k: int, rng: np.random.Generator) -> Ints:
-    """Deal completions of groups of k into pseudo-groups of k completions of k different prompts.
+    """Put completions of groups of k into pseudo-groups of k completions of k different prompts.
 
     For each sample index the prompts are permuted and cut into floor(prompts / k) pseudo-groups; the rest is dropped.
 
@@ -30,7 +30,7 @@ def pseudo_groups(prompts: Ints, samples: Ints, k: int, rng: np.random.Generator
     Returns:
         Dense pseudo-group of each completion, -1 where it was dropped, shape (completions,).
     """
-    dealt = np.full(len(prompts), -1)
+    pseudo = np.full(len(prompts), -1)
     number = int(prompts.max(initial=-1)) + 1
     groups = number // k if k else 0
     for sample in range(k):
@@ -38,5 +38,5 @@ def pseudo_groups(prompts: Ints, samples: Ints, k: int, rng: np.random.Generator
         place[rng.permutation(number)] = np.arange(number)
         rows = np.flatnonzero(samples == sample)
         at = place[prompts[rows]] // k if k else place[:0]
-        dealt[rows] = np.where(at < groups, at + sample * groups, -1)
-    return dealt
+        pseudo[rows] = np.where(at < groups, at + sample * groups, -1)
+    return pseudo

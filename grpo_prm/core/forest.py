@@ -116,8 +116,8 @@ def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level
         others, opens = ranges(level.first[alive] + 1, level.size[alive] - 1)
         leader = np.repeat(level.first[alive], level.size[alive] - 1)
         depth = np.repeat(end[alive], level.size[alive] - 1)
-        parts = _alike(tokens, offsets[order[leader]] + depth, offsets[order[others]] + depth, window)
-        alike = np.minimum(np.minimum.reduceat(parts, opens), width)
+        equal = _alike(tokens, offsets[order[leader]] + depth, offsets[order[others]] + depth, window)
+        alike = np.minimum(np.minimum.reduceat(equal, opens), width)
         end[alive] += alike
         alive = alive[(alike == window) & (end[alive] < limit[alive])]
         window *= 4

@@ -57,6 +57,7 @@ def logprob_check(
     x, a = logprobs[token].astype(np.float64), advantages[row]
     unique = int(forest.length.sum())
     count = np.maximum(np.bincount(at, minlength=unique), 1)
+    # Only differences inside a set matter, and the mean as reference keeps exp near 1.
     ratio = np.exp(x - (np.bincount(at, x, unique) / count)[at])
     outcome = add_up(groups[row], ratio * a, number)
     step = add_up(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)

@@ -1,4 +1,4 @@
-"""What chance alone gives: every reward figure again, with the rewards of each group dealt out anew (SPEC: How sure).
+"""The permutation null: every figure that depends on rewards, with the rewards of each group permuted (SPEC: How sure).
 
 A tree can be non-trivial in shape and say nothing. Under a permutation inside the group the shape stays and the tie
 between branch and reward is cut.
@@ -58,7 +58,7 @@ def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
 class PermutedSums(NamedTuple):
     """Sums of every permutation over groups, named as in `defects.defect_sums`.
 
-    `deal` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
+    `permuted_sums` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
 
     `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
     outside, by either interval; which one holds is known once the whole log is read.
@@ -86,20 +86,20 @@ class NullRange(NamedTuple):
     null_high: float | None
 
 
-def null_figures(dealt: PermutedSums, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
+def null_figures(permuted: PermutedSums, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
     """The figures of each permutation, shape (permutations,), NaN where there is none.
 
     Args:
-        dealt: Sums over the groups meant, shape (permutations,) each.
+        permuted: Sums over the groups meant, shape (permutations,) each.
         informative: Intermediate tokens of theirs outside identical sets, zero-variance groups left out.
         intermediate: All their intermediate tokens.
         binary: Whether the log has exactly two rewards, so that certainty is by Wilson.
     """
-    certain = dealt.certain_wilson if binary else dealt.certain_student
+    certain = permuted.certain_wilson if binary else permuted.certain_student
     return {
-        "informativeness": _ratio(dealt.informative_sum, informative),
-        "suppressed_good": _ratio(dealt.suppressed_good_tokens, dealt.good_tokens),
-        "boosted_bad": _ratio(dealt.boosted_bad_tokens, dealt.bad_tokens),
+        "informativeness": _ratio(permuted.informative_sum, informative),
+        "suppressed_good": _ratio(permuted.suppressed_good_tokens, permuted.good_tokens),
+        "boosted_bad": _ratio(permuted.boosted_bad_tokens, permuted.bad_tokens),
         "certain_share": _ratio(certain, intermediate),
     }
 
@@ -128,7 +128,7 @@ def permuted_sums(
     bins: Ints | None = None,
     permutations: int = PERMUTATIONS,
 ) -> PermutedSums:
-    """Deal the advantages out anew inside every group, and add up what each permutation gives.
+    """Permute the advantages inside every group, and add up what each permutation gives.
 
     Args:
         forest: The process steps; its groups are dense, 0 to groups - 1.
@@ -137,37 +137,40 @@ def permuted_sums(
         tolerance: `zero_tolerance` of each group, shape (groups,).
         seeds: `group_seed` of each group, shape (groups,).
         bounds: Distance of a step's mean from its group's mean beyond which it is certain; None: nothing is.
-        rewards: What the bounds are about, shape (completions,), dealt with the advantages; None: the advantages.
+        rewards: What the bounds are about, shape (completions,), permuted with the advantages; None: the advantages.
             Groups in which they differ count for certainty whatever their advantages are.
         bins: What to add up over: bin of each group, dense from 0 (its training step, say); None: all groups.
         permutations: How many.
     """
     root = np.flatnonzero(forest.parent < 0)
     bins = np.zeros(len(root), np.int64) if bins is None else bins
-    total = zero_sums(int(bins.max(initial=0)) + 1, permutations=permutations)
+    sums = zero_sums(int(bins.max(initial=0)) + 1, permutations=permutations)
     if not len(root):
-        return total
+        return sums
     between = _between(forest, seen)
     some = np.maximum.reduceat(np.abs(advantages[forest.order]), forest.first[root]) > 0
     if rewards is not None:
         most, least = (f.reduceat(rewards[forest.order], forest.first[root]) for f in (np.maximum, np.minimum))
         some |= most > least
     opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
-    for part in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
-        groups, first, k = forest.group[part], forest.first[part], int(forest.size[part[0]])
-        sums = PermutedSums(*(column[bins[groups[0]]] for column in total))
+    for roots in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
+        groups, first, k = forest.group[roots], forest.first[roots], int(forest.size[roots[0]])
+        # Views: what is added to the sums of a bin is added to the result.
+        here = PermutedSums(*(column[bins[groups[0]]] for column in sums))
         rows = forest.order[first[:, None] + np.arange(k)]
         columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
-        hands = _permuted(seeds[groups], columns, permutations)
+        # (groups, k, permutations): good and bad completions move with their advantages, the tree stays.
+        permuted = _permuted(seeds[groups], columns, permutations)
         zero = tolerance[groups]
-        good, bad = hands[0] > zero[:, None, None], hands[0] < -zero[:, None, None]
+        good, bad = permuted[0] > zero[:, None, None], permuted[0] < -zero[:, None, None]
         loss = seen.completion[rows].ravel().astype(np.float64)
-        sums.good_tokens[:] += loss @ good.reshape(-1, permutations)
-        sums.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
+        here.good_tokens[:] += loss @ good.reshape(-1, permutations)
+        here.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
+        # Loss tokens that each completion has in the root, whose mean no permutation moves.
         shared = seen.tokens[opens[groups][:, None] + np.arange(k)]
-        _add_roots(sums, columns[0].mean(axis=1), shared, (good, bad), zero)
-        _add_steps(sums, between, groups, first, hands, (good, bad), zero, bounds)
-    return total
+        _add_roots(here, columns[0].mean(axis=1), shared, (good, bad), zero)
+        _add_steps(here, between, groups, first, permuted, (good, bad), zero, bounds)
+    return sums
 
 
 def _blocks(roots: Ints, sizes: Ints, bins: Ints, permutations: int) -> Iterator[Ints]:
@@ -182,19 +185,23 @@ def _blocks(roots: Ints, sizes: Ints, bins: Ints, permutations: int) -> Iterator
 
 
 def _permuted(seeds: NDArray[np.uint64], columns: tuple[Floats, ...], permutations: int) -> list[Floats]:
-    """Deal values of groups of one size, shape (groups, k) each, all alike: shape (groups, k, permutations) each."""
+    """Permute values of groups of one size, shape (groups, k) each, all in the same order.
+
+    Returns:
+        The permuted values, shape (groups, k, permutations) each.
+    """
     groups, k = columns[0].shape
     stream = np.random.Philox(key=0)  # a counter-based stream for each group: to set its key is ten times cheaper
     rng, state = np.random.Generator(stream), stream.state
-    cards = np.repeat(np.arange(k), permutations).reshape(k, permutations)
-    hands = [np.empty((groups, k, permutations)) for _ in columns]
+    places = np.repeat(np.arange(k), permutations).reshape(k, permutations)
+    values = [np.empty((groups, k, permutations)) for _ in columns]
     for g, seed in enumerate(seeds):
         state["state"]["key"][0] = seed
         stream.state = state
-        dealt = rng.permuted(cards, axis=0)
-        for column, hand in zip(columns, hands, strict=True):
-            column[g].take(dealt, out=hand[g], mode="clip")
-    return hands
+        order = rng.permuted(places, axis=0)
+        for column, permuted in zip(columns, values, strict=True):
+            column[g].take(order, out=permuted[g], mode="clip")
+    return values
 
 
 class _Between(NamedTuple):
@@ -222,45 +229,45 @@ def _between(forest: Forest, seen: Visits) -> _Between:
     return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
 
 
-def _add_roots(total: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
+def _add_roots(sums: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
     """Add the tokens of the roots, whose mean no permutation moves; only advantages as logged are not centred."""
     for to, chosen, far in (
-        (total.suppressed_good_tokens, sign[0], mean < -zero),
-        (total.boosted_bad_tokens, sign[1], mean > zero),
+        (sums.suppressed_good_tokens, sign[0], mean < -zero),
+        (sums.boosted_bad_tokens, sign[1], mean > zero),
     ):
         if far.any():
             to[:] += np.einsum("gk,gkp->p", tokens[far], chosen[far])
 
 
 def _add_steps(
-    total: PermutedSums,
+    sums: PermutedSums,
     between: _Between,
     groups: Ints,
     first: Ints,
-    hands: list[Floats],
+    permuted: list[Floats],
     sign: tuple[NDArray, NDArray],
     zero: Floats,
     bounds: Bounds | None,
 ) -> None:
-    """Add what the intermediate steps of groups of one size, which open at `first`, give to `total`."""
+    """Add what the intermediate steps of groups of one size, which open at `first`, give to `sums`."""
     at, tree = _steps_in(between, groups)
     if not len(at):
         return
     begin, size = between.first[at] - first[tree], between.size[at]
-    mean = _range_sums(hands[0], tree, begin, size) / size[:, None]  # (steps, permutations)
-    total.informative_sum[:] += between.informative[at] @ np.abs(mean)
+    mean = _range_sums(permuted[0], tree, begin, size) / size[:, None]  # (steps, permutations)
+    sums.informative_sum[:] += between.informative[at] @ np.abs(mean)
 
     zero = zero[tree][:, None]
     good, bad = (_tokens_of(chosen, between, at, tree, begin) for chosen in sign)
-    total.suppressed_good_tokens[:] += np.einsum("sp,sp->p", good, mean < -zero)
-    total.boosted_bad_tokens[:] += np.einsum("sp,sp->p", bad, mean > zero)
+    sums.suppressed_good_tokens[:] += np.einsum("sp,sp->p", good, mean < -zero)
+    sums.boosted_bad_tokens[:] += np.einsum("sp,sp->p", bad, mean > zero)
 
     if bounds is not None:
-        if len(hands) == 2:
-            mean = _range_sums(hands[1], tree, begin, size) / size[:, None]
-        far = np.abs(mean - hands[-1].mean(axis=1)[tree])
-        total.certain_wilson[:] += between.tokens[at] @ (far > bounds.wilson[between.step[at]][:, None])
-        total.certain_student[:] += between.tokens[at] @ (far > bounds.student[between.step[at]][:, None])
+        if len(permuted) == 2:
+            mean = _range_sums(permuted[1], tree, begin, size) / size[:, None]
+        far = np.abs(mean - permuted[-1].mean(axis=1)[tree])
+        sums.certain_wilson[:] += between.tokens[at] @ (far > bounds.wilson[between.step[at]][:, None])
+        sums.certain_student[:] += between.tokens[at] @ (far > bounds.student[between.step[at]][:, None])
 
 
 def _steps_in(between: _Between, groups: Ints) -> tuple[Ints, Ints]:

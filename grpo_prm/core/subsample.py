@@ -56,17 +56,20 @@ def subsampled(forest: Forest, seen: Visits, groups: Ints, number: int) -> Subsa
     members = np.bincount(seen.step, some[seen.row], len(forest.size)) * (seen.unique > 0)
     above = _counted_above(forest, seen.unique > 0)
     with_loss, count = np.bincount(groups, some, number), np.bincount(groups, minlength=number)
-    parts = []
-    for k in np.unique(count[count > 0]).tolist():
+    by_size = []
+    for k in np.unique(count[count > 0]).tolist():  # groups of one size share their probabilities
         step = np.flatnonzero(forest.k == k)
         mine, size, before = forest.group[step], forest.size[step], above[step]
         below = np.where(before >= 0, forest.size[before], k)
         chosen = np.flatnonzero(count == k)
         for m in subset_sizes(k):
+            # P(all m - 1 others of the subset lie among c given ones), c = 0 ... k - 1; for a member of a set of size n
+            # the set is a single one if the others avoid its n - 1 companions, whole if they all are among them.
             inside = _all_others_within(k, m)
             alone, whole = inside[k - size], inside[size - 1]
             # A set counts once: not again where the set above it is the same in the subset, and intermediate too.
             again = np.where(before >= 0, inside[k - 1 - below + size] - inside[k - below] - whole, 0.0)
+            # Expectations are sums over steps: of sets for the depth, of tokens for the proportions.
             sums = [
                 np.bincount(mine, weight * value, number)[chosen]
                 for weight, value in (
@@ -77,8 +80,8 @@ def subsampled(forest: Forest, seen: Visits, groups: Ints, number: int) -> Subsa
             ]
             over = np.stack([count[chosen], with_loss[chosen], with_loss[chosen]])
             means = np.divide(sums, over, out=np.full(over.shape, np.nan), where=over > 0)
-            parts.append((chosen, np.full(len(chosen), m), *means))
-    group, size, *means = (np.concatenate(c) for c in zip(*parts, strict=True)) if parts else [np.zeros(0)] * 5
+            by_size.append((chosen, np.full(len(chosen), m), *means))
+    group, size, *means = (np.concatenate(c) for c in zip(*by_size, strict=True)) if by_size else [np.zeros(0)] * 5
     order = np.lexsort((size, group))
     return Subsampled(
         group[order].astype(np.int64), size[order].astype(np.int64), *(_zeroed(mean[order]) for mean in means)

@@ -47,7 +47,7 @@ def _by_forest(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
 
 
 def _by_pairs(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
-    """Where each pair of completions parts; for an accelerator: few steps, and no look at the data."""
+    """Where each pair of completions parts; for an accelerator: few steps, none of which waits for the data."""
     rows = torch.where(attended, ids, -1).unflatten(0, (-1, group_size))  # (groups, k, T)
     length = ids.shape[1]
     parted = torch.zeros(*rows.shape[:2], length + 1, dtype=torch.int64, device=ids.device)

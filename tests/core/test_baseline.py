@@ -18,7 +18,7 @@ def step(number, k):
     return np.repeat(np.arange(number), k), np.tile(np.arange(k), number)
 
 
-def dealt_by_definition(prompts, samples, k, rng):
+def by_definition(prompts, samples, k, rng):
     """For each sample index permute the prompts and cut into pseudo-groups of k; the rest is dropped."""
     number, found, made = len(set(prompts)), {}, 0
     for sample in range(k):
@@ -39,25 +39,25 @@ def test_completions_are_dealt_as_the_definition_says(number, k, seed, shuffled)
     if shuffled:  # rows in any order
         at = np.random.default_rng(seed + 1).permutation(len(prompts))
         prompts, samples = prompts[at], samples[at]
-    dealt = pseudo_groups(prompts, samples, k, np.random.default_rng(seed))
-    assert dealt.tolist() == dealt_by_definition(prompts, samples, k, np.random.default_rng(seed))
+    pseudo = pseudo_groups(prompts, samples, k, np.random.default_rng(seed))
+    assert pseudo.tolist() == by_definition(prompts, samples, k, np.random.default_rng(seed))
 
 
 @given(st.integers(1, 13), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_a_pseudo_group_has_k_prompts_and_one_sample_index(number, k, seed):
     prompts, samples = step(number, k)
-    dealt = pseudo_groups(prompts, samples, k, np.random.default_rng(seed))
-    assert len(dealt) == number * k and (dealt == -1).sum() == k * (number % k)
-    assert set(dealt[dealt >= 0]) == set(range(k * (number // k)))
+    pseudo = pseudo_groups(prompts, samples, k, np.random.default_rng(seed))
+    assert len(pseudo) == number * k and (pseudo == -1).sum() == k * (number % k)
+    assert set(pseudo[pseudo >= 0]) == set(range(k * (number // k)))
     for n in range(k * (number // k)):
-        assert len(set(prompts[dealt == n])) == (dealt == n).sum() == k
-        assert len(set(samples[dealt == n])) == 1
+        assert len(set(prompts[pseudo == n])) == (pseudo == n).sum() == k
+        assert len(set(samples[pseudo == n])) == 1
 
 
 def test_every_sample_index_has_its_own_permutation():
     prompts, samples = step(12, 3)
-    dealt = pseudo_groups(prompts, samples, 3, np.random.default_rng(0))
-    cuts = [frozenset(frozenset(prompts[dealt == 4 * sample + n]) for n in range(4)) for sample in range(3)]
+    pseudo = pseudo_groups(prompts, samples, 3, np.random.default_rng(0))
+    cuts = [frozenset(frozenset(prompts[pseudo == 4 * sample + n]) for n in range(4)) for sample in range(3)]
     assert len(set(cuts)) == 3
 
 
@@ -65,8 +65,8 @@ def test_every_pairing_is_equally_likely():
     prompts, samples = step(4, 2)
     rng, partner = np.random.default_rng(0), Counter()
     for _ in range(1500):
-        dealt = pseudo_groups(prompts, samples, 2, rng)
-        first = dealt[samples == 0]
+        pseudo = pseudo_groups(prompts, samples, 2, rng)
+        first = pseudo[samples == 0]
         partner[prompts[samples == 0][first == first[0]][1]] += 1
     assert set(partner) == {1, 2, 3} and chisquare(list(partner.values())).pvalue > 1e-3
 

@@ -1,4 +1,4 @@
-"""What chance gives: the deal itself, and every sum over it, against dictionaries that are dealt the same cards."""
+"""The permutation null: the permutations, and every sum over them, against dictionaries permuted alike."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FEW = 5  # permutations of most tests
 
 
 class Case:
-    """Groups of rows, ready to be dealt: what `measure` has in its hands."""
+    """Groups of rows, as `measure` has them."""
 
     def __init__(self, batch, seeds=None):
         tokens, lengths, self.groups, mask = flatten(batch)
@@ -59,27 +59,27 @@ class Case:
         raise AssertionError(members)
 
 
-def hands(case, n, values, permutations=FEW):
-    """The values of group n as its own stream of cards deals them: a list per permutation, in the order of its rows."""
+def permuted(case, n, values, permutations=FEW):
+    """The values of group n in the orders of its own stream: a list per permutation, in the order of its rows."""
     k = len(case.batch[n])
     opens = sum(len(group) for group in case.batch[:n])
     rng = np.random.Generator(np.random.Philox(key=np.array([case.seeds[n], 0], np.uint64)))
-    cards = rng.permuted(np.tile(np.arange(k)[:, None], permutations), axis=0)
+    places = rng.permuted(np.tile(np.arange(k)[:, None], permutations), axis=0)
     order = [row - opens for row in case.forest.order[opens : opens + k].tolist()]
     own = values[opens : opens + k].tolist()
-    dealt = []
+    lists = []
     for permutation in range(permutations):
-        hand = dict(zip(order, (own[order[card]] for card in cards[:, permutation]), strict=True))
-        dealt.append([hand[i] for i in range(k)])
-    return dealt
+        values = dict(zip(order, (own[order[place]] for place in places[:, permutation]), strict=True))
+        lists.append([values[i] for i in range(k)])
+    return lists
 
 
 def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
     """The sums of group n, one dictionary per permutation."""
     group, tolerance = case.batch[n], case.tolerance[n]
-    pay = hands(case, n, case.advantages if rewards is None else rewards, permutations)
+    pay = permuted(case, n, case.advantages if rewards is None else rewards, permutations)
     found = []
-    for a, r in zip(hands(case, n, case.advantages, permutations), pay, strict=True):
+    for a, r in zip(permuted(case, n, case.advantages, permutations), pay, strict=True):
         sums = Counter(dict.fromkeys(PermutedSums._fields, 0.0))
         for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
             step, far = oracle.step_mean(members, a), 0.0
@@ -117,7 +117,7 @@ TWINS = [Row([4, 4], reward=1.0), Row([4, 4], reward=0.0), Row([3], reward=1.0)]
 @example([], 0)
 @example([TREE, TWINS, [Row([1], reward=2.0)], [Row([], reward=1.0), Row([], reward=0.0)]], 2**64 - 20)
 @example([[Row([7, 7, 1], [False, True, True], 1.0), Row([7, 7, 2], [True, True, True], 0.0), Row([5], None, 0.5)]], 3)
-def test_the_sums_are_those_of_dictionaries_dealt_the_same_cards(batch, seed):
+def test_the_sums_are_those_of_dictionaries_permuted_alike(batch, seed):
     case = Case(batch, [seed + n for n in range(len(batch))])
     rng = np.random.default_rng(seed)
     bounds = Bounds(*rng.uniform(0, 1, (2, len(case.forest.size))))
@@ -149,8 +149,8 @@ def test_one_permutation_by_hand(monkeypatch):
     """Rows 0 and 1 part after 7; 2 stands alone. Permuted to (-1, 2, -1): A = 1/2 there, so row 0 is boosted."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2, 2], reward=0), Row([5, 5], reward=1)]])
     case.advantages, case.tolerance = np.array([2.0, -1.0, -1.0]), np.array([1e-9])
-    dealt = np.array([-1.0, 2.0, -1.0])
-    monkeypatch.setattr(module, "_permuted", lambda *_: [dealt[case.forest.order][None, :, None]])
+    values = np.array([-1.0, 2.0, -1.0])
+    monkeypatch.setattr(module, "_permuted", lambda *_: [values[case.forest.order][None, :, None]])
     bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
     found = case.sums(bounds=bounds, permutations=1)
     expected = PermutedSums(1.0, 3, 0, 4, 1, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
@@ -158,7 +158,7 @@ def test_one_permutation_by_hand(monkeypatch):
 
 
 def test_a_step_of_mean_zero_is_neither_suppressed_nor_boosted():
-    """Whatever is dealt: of (1, -1, 0, 0) two are held by the pair; its mean is 0 when they cancel or are both 0."""
+    """Whatever the order: of (1, -1, 0, 0) two are held by the pair; its mean is 0 when they cancel or are both 0."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2], reward=0), Row([5], reward=0), Row([6], reward=0)]])
     case.advantages, case.tolerance = np.array([1.0, -1.0, 0.0, 0.0]), np.array([1e-12])
     found = case.sums(permutations=400)
@@ -175,7 +175,7 @@ def test_the_tolerance_is_open_on_either_side():
     found = case.sums(permutations=300)
     # 1 is not good (it is the tolerance): the tokens of 2 alone, two or one of them, and those of -3.
     assert set(found.good_tokens[0]) == {1.0, 2.0} and set(found.bad_tokens[0]) == {1.0, 2.0}
-    # (1, -3) has A = -1 = -tolerance and no good member; (2, -3) has -1/2; so none is suppressed, whatever is dealt.
+    # (1, -3) has A = -1 = -tolerance and no good member; (2, -3) has -1/2; so none is suppressed, whatever the order.
     assert not found.suppressed_good_tokens.any()
     # (1, 2) has 1.5 but no bad member; (2, -3) is -1/2: none is boosted.
     assert not found.boosted_bad_tokens.any()
@@ -183,7 +183,7 @@ def test_the_tolerance_is_open_on_either_side():
     found = case.sums(permutations=300)
     assert set(found.suppressed_good_tokens[0]) == {0.0, 1.0}  # beside -3 every good member is held back
     case.tolerance = np.array([0.5])
-    pairs = [sorted(hand[:2]) for hand in hands(case, 0, case.advantages, 300)]
+    pairs = [sorted(values[:2]) for values in permuted(case, 0, case.advantages, 300)]
     assert [-3, 2] in pairs and [-3, 1] in pairs  # -1/2 is within a tolerance of 1/2, -1 is not
     expected = [float(pair == [-3, 1]) for pair in pairs]
     found = case.sums(permutations=300)
@@ -194,7 +194,7 @@ def test_the_tolerance_is_open_on_either_side():
 
 
 def test_the_root_is_as_suppressed_by_chance_as_it_is():
-    """Logged advantages need not be centred: then the root has a sign, whatever is dealt."""
+    """Logged advantages need not be centred: then the root has a sign, whatever the order."""
     batch = [[Row([1, *row.tokens], None, row.reward) for row in group] for group in (TREE, TWINS)]
     case = Case(batch)
     case.advantages, case.tolerance = case.advantages - 0.3, np.full(2, 1e-6)
@@ -235,7 +235,7 @@ def test_bins_hold_their_own_groups_and_add_up(batch, data):
 
 @settings(max_examples=40)
 @given(forests(min_k=2, max_groups=5), st.data())
-def test_neither_slices_nor_the_order_of_groups_change_what_is_dealt(batch, data):
+def test_neither_slices_nor_the_order_of_groups_change_what_is_permuted(batch, data):
     seeds = [group_seed(0, "run", 1, f"prompt {n}") for n in range(len(batch))]
     whole = Case(batch, seeds).sums()
     cut = data.draw(st.integers(0, len(batch)))
@@ -257,7 +257,7 @@ def test_blocks_of_any_size_give_the_same(block, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-# ---------------------------------------------------------------- the deal itself
+# ---------------------------------------------------------------- the permutations themselves
 
 
 def test_the_mean_over_permutations_is_the_exact_one():
@@ -277,8 +277,8 @@ def test_the_mean_over_permutations_is_the_exact_one():
         assert error > 0 and abs(found[name].mean() - np.mean(values)) < 4 * error, name
 
 
-def test_every_order_of_the_cards_is_equally_likely():
-    """Lengths of 1, 2, 4 and 8 tokens tell who was dealt 1 and who -1: twelve hands."""
+def test_every_order_is_equally_likely():
+    """Lengths of 1, 2, 4 and 8 tokens tell who has 1 and who -1: twelve orders."""
     case = Case([[Row([n] * 2**n, reward=0.0) for n in range(4)]], [group_seed(1, "another")])
     case.advantages = np.array([1.0, -1.0, 0.0, 0.0])
     found = case.sums(permutations=12000)
@@ -287,7 +287,7 @@ def test_every_order_of_the_cards_is_equally_likely():
     assert chisquare(list(seen.values())).pvalue > 1e-3
 
 
-def test_groups_with_different_names_are_dealt_differently():
+def test_groups_with_different_names_are_permuted_differently():
     names = [(seed, run, step, key) for seed in (0, 1) for run in "ab" for step in (None, 1, 11) for key in ("1", "11")]
     seeds = [group_seed(*name) for name in names]
     assert len(set(seeds)) == len(names) and all(0 <= seed < 2**64 for seed in seeds)
@@ -342,16 +342,16 @@ def test_equal_rewards_are_never_certain():
 
 
 def test_figures_are_ratios_of_the_sums():
-    dealt = PermutedSums(*(np.array(values, float) for values in (
+    values = PermutedSums(*(np.array(values, float) for values in (
         [2, 4], [4, 0], [1, 0], [1, 10], [1, 1], [3, 0], [0, 6],
     )))  # fmt: skip
-    found = null_figures(dealt, 8, 12, binary=True)
+    found = null_figures(values, 8, 12, binary=True)
     np.testing.assert_array_equal(found["informativeness"], [0.25, 0.5])
     np.testing.assert_array_equal(found["suppressed_good"], [0.25, np.nan])
     np.testing.assert_array_equal(found["boosted_bad"], [1.0, 0.1])
     np.testing.assert_array_equal(found["certain_share"], [0.25, 0.0])
-    np.testing.assert_array_equal(null_figures(dealt, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
-    for name, values in null_figures(dealt, 0, 0, binary=True).items():
+    np.testing.assert_array_equal(null_figures(values, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
+    for name, values in null_figures(values, 0, 0, binary=True).items():
         assert np.isnan(values).all() == (name in ("informativeness", "certain_share"))
 
 
@@ -361,7 +361,7 @@ def test_the_range_is_over_the_permutations_that_have_the_figure():
     assert null_range(np.array([np.nan])) == null_range(np.zeros(0)) == (None, None, None)
 
 
-def test_nothing_dealt_is_zero_everywhere():
+def test_no_group_is_zero_everywhere():
     assert {values.shape for values in zero_sums()} == {(PERMUTATIONS,)} == {(199,)}
     assert {values.shape for values in zero_sums(3, permutations=2)} == {(3, 2)}
     assert not any(values.any() for values in zero_sums(3))
