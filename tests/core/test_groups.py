@@ -137,6 +137,15 @@ def test_the_root_has_advantage_exactly_0():
     assert (found.set_advantages[root] == 0).all() and not (found.sign.raised | found.sign.lowered)[root].any()
 
 
+def test_advantages_of_equal_rewards_and_rounding_are_exactly_0():
+    logged = Groups.of([[1], [2], [1]], [0.5, 0.5, 0.5], 3, advantages=[1e-3, 0.0, -1e-3])
+    assert logged.zero.tolist() == [True] and not logged.advantages.any()
+    middle = Groups.of([[1], [2], [3]], [0.1, 0.2, 0.3], 3)  # in floats 0.2 is not the mean of the three
+    assert middle.advantages[1] == 0 and middle.advantages[0] < 0 < middle.advantages[2]
+    rounded = replace(logged, rewards=np.array([0.0, 1.0, 0.5]), given=np.array([-1.0, 1.0, 1e-7]), logged=True)
+    assert rounded.advantages.tolist() == [-1, 1, 0]  # as float32 has it
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
