@@ -168,6 +168,10 @@ def test_what_does_not_fit_is_named(change, message):
         Groups.of(**change)
 
 
+def test_groups_are_numbered_in_the_order_in_which_they_come():
+    assert Groups.of([[1]] * 5, [0] * 5, ["z", "a", "z", "m", "a"]).groups.tolist() == [0, 1, 0, 2, 1]
+
+
 def test_odd_weights_are_refused():
     found = Groups.of([[1], [1]], [0, 1], 2)
     with pytest.raises(ValueError, match="give 0 or more"):
