@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from ..core.permutations import NullRange, null_figures, null_range
+from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
-from .statistics import CLUSTER, OVERLAP, Sums
+from .statistics import OVERLAP
 
 SCHEMA = {
     "run": pl.String(),
@@ -25,7 +26,7 @@ _INFORMATIVE, _BETWEEN = pl.col("informative_tokens").sum(), pl.col("intermediat
 
 
 def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, running: RunningSums, seed: int) -> pl.DataFrame:
-    """Figures of each step, with the intervals of `statistics.Sums` inside the step.
+    """Figures of each step, with the intervals of `ratios.Sums` inside the step.
 
     Args:
         groups: The groups table.

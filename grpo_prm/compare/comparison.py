@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.statistics import CLUSTER, Sums
-from .difference import COMPARED, RATIOS_COMPARED, Common, common_part, differences
+from ..analysis.ratios import CLUSTER, Sums
+from .difference import COMPARED, Common, common_part, differences
 from .reach import Reach, steps_to_reach
 from .runs import Run, Runs, made_by, open_runs
 
@@ -70,7 +70,7 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
 
 def _over_time(run: Run, seed: int) -> pl.DataFrame:
     """Figures of each step of a run with their intervals over its prompts."""
-    sums = Sums(run.groups, CLUSTER, {name: RATIOS_COMPARED[name] for name in OVER_TIME}, updates=False)
+    sums = Sums(run.groups, CLUSTER, OVER_TIME)
     rows = []
     at = run.groups.with_row_index("row").group_by("step", maintain_order=True).agg("row")
     for step, some in at.iter_rows():

@@ -8,38 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import RATIOS, Sums, percentiles
+from ..analysis.ratios import Sums, percentiles
+from ..analysis.statistics import STATISTICS, Kind
 from ..core.forest import Floats
 from ..core.interval import FEW_CLUSTERS
 from .runs import Run, Runs
 
-Kind = Literal["reward", "length", "overlap", "tree"]
-# Figure to label and kind. `reward` needs nothing but rewards; `length` the same unit; `overlap` is said at one group
-# size; what is `tree` depends on k, and differs between runs of other k whatever the policies do.
-COMPARED: dict[str, tuple[str, Kind]] = {
-    "reward": ("reward", "reward"),
-    "accuracy": ("accuracy", "reward"),
-    "pass": ("pass@m", "reward"),
-    "length": ("length of completions", "length"),
-    "path_depth": ("path depth", "overlap"),
-    "intermediate_proportion": ("intermediate proportion", "overlap"),
-    "shared_proportion": ("shared proportion", "overlap"),
-    "non_trivial": ("non-trivial trees", "tree"),
-    "zero_variance": ("groups of equal rewards", "tree"),
-    "suppressed_good": ("suppressed-good", "tree"),
-    "boosted_bad": ("boosted-bad", "tree"),
-    "contest": ("contest", "tree"),
-    "amplification": ("amplification", "tree"),
-    "update_scale_1": ("update scale s(1)", "tree"),
-    "update_cosine_1": ("update cosine c(1)", "tree"),
-}
+COMPARED = tuple(name for name, one in STATISTICS.items() if one.kind is not None)
 ROUNDING = 1e-12
-SHARES = {
-    *("accuracy", "pass", "intermediate_proportion", "shared_proportion", "non_trivial", "zero_variance"),
-    *("suppressed_good", "boosted_bad"),
-}
-_OURS = {"accuracy": ("top", "completions"), "pass": ("pass", "groups"), "length": ("tokens", "completions")}
-RATIOS_COMPARED = {name: _OURS.get(name) or RATIOS[name] for name in COMPARED if name != "update_cosine_1"}
 SCHEMA = {
     "statistic": pl.String(),
     "run": pl.String(),
@@ -117,12 +93,12 @@ def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
     """
     found = []
     for at, table in enumerate(common.tables):
-        sums = Sums(table, common.clusters, RATIOS_COMPARED)
+        sums = Sums(table, common.clusters, COMPARED)
         own = seed if common.by != "none" else seed + at  # independent draws where nothing is paired
         found.append((sums.intervals(own), *sums.resamples(own)))
     rows = []
-    for name, (_, kind) in COMPARED.items():
-        column, why = sums.names.index(name), _not_comparable(compared, kind)
+    for column, name in enumerate(COMPARED):
+        why = _not_comparable(compared, STATISTICS[name].kind)
         base = _Drawn.of(found[0], column)
         for at, (run, one) in enumerate(zip(compared.runs, found, strict=True)):
             apart = [None] * 3 if not at or why else _difference(_Drawn.of(one, column), base)
@@ -158,7 +134,7 @@ def _difference(one: _Drawn, base: _Drawn) -> list[float | None]:
     return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in (apart, *ends)]
 
 
-def _not_comparable(compared: Runs, kind: Kind) -> str | None:
+def _not_comparable(compared: Runs, kind: Kind | None) -> str | None:
     """Why a difference would mean nothing, if it would."""
     if kind != "reward" and not compared.one_unit:
         return "other units"

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import Sums
+from ..analysis.ratios import Sums
 from ..core.forest import Floats
 from ..errors import UsageError
 from .runs import Run
@@ -59,7 +59,7 @@ class Reach:
 def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None) -> Reach:
     """First step of each run at which its running mean reward reaches a level.
 
-    The mean goes over the groups of the last steps; its interval resamples their prompts (`statistics.Sums`). The
+    The mean goes over the groups of the last steps; its interval resamples their prompts (`ratios.Sums`). The
     crossing of a noisy curve comes early by nature, so curves of equal windows are compared.
 
     Args:
@@ -93,7 +93,7 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
 def _curve(run: Run, window: int, seed: int) -> Floats:
     """Mean, low and high of the reward over every window, shape (3, steps - window + 1); NaN where not known."""
     groups = run.groups.filter(pl.col("step").is_not_null()).sort("step", maintain_order=True)
-    sums = Sums(groups, CLUSTER, ("reward",), updates=False)
+    sums = Sums(groups, CLUSTER, ("reward",))
     step = groups["step"].to_numpy()
     opens = np.append(np.flatnonzero(np.diff(step, prepend=step[0] - 1)), len(step))
     found = [

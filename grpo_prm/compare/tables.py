@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import MISSING, number
 from ..text.latex import tex
 from .comparison import Comparison
-from .difference import COMPARED, SHARES
+from .difference import COMPARED
 
 
 def heads(found: Comparison) -> list[str]:
@@ -22,11 +23,11 @@ def rows(found: Comparison) -> list[list[str]]:
     Shares are in percent and their differences in points. A difference whose interval leaves 0 outside has a star.
     """
     made = []
-    for name, (label, _) in COMPARED.items():
+    for name in COMPARED:
         part = found.table.filter(statistic=name)
         if part["mean"].is_null().all():
             continue
-        share, cells = name in SHARES, [label.replace("@m", f"@{found.compared.m}")]
+        share, cells = STATISTICS[name].share, [STATISTICS[name].title.replace("@m", f"@{found.compared.m}")]
         for row in part.iter_rows(named=True):
             cells.append(_value(row["mean"], share))
             if row["run"] != found.compared.runs[0].name:

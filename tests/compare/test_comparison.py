@@ -13,8 +13,9 @@ import pytest
 from compare.invented import folder, log
 
 from grpo_prm.analysis.analyze import Options
+from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.compare.comparison import as_json, compare
-from grpo_prm.compare.difference import COMPARED, SHARES
+from grpo_prm.compare.difference import COMPARED
 from grpo_prm.compare.runs import pass_at
 from grpo_prm.errors import InputError, UsageError
 
@@ -165,9 +166,9 @@ def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_
     assert row(found, "path_depth", "run")["mean"] == pytest.approx(fmean(expected))
     own = [fmean(oracle.path_depth(g, i) for i in range(4)) for *_, g in other]
     assert row(found, "path_depth", "b")["mean"] == pytest.approx(fmean(own))
-    for name, (_, kind) in COMPARED.items():
+    for name in COMPARED:
         told = row(found, name, "b")
-        assert (told["difference"] is None) == (kind == "tree") == (told["note"] == "other k")
+        assert (told["difference"] is None) == (STATISTICS[name].kind == "tree") == (told["note"] == "other k")
     assert any("run 6, b 4" in note for note in found.notes)
 
 
@@ -188,7 +189,7 @@ def test_other_units_have_no_difference_of_tokens(tmp_path):
     (b / "summary.json").write_text(summary)
     found = compare([a, b])
     assert {r["statistic"] for r in found.table.filter(note="other units").rows(named=True)} == {
-        name for name, (_, kind) in COMPARED.items() if kind != "reward"
+        name for name in COMPARED if STATISTICS[name].kind != "reward"
     }
 
 
@@ -237,7 +238,7 @@ def test_the_figure_has_every_step_of_every_run(tmp_path):
 def test_json_has_every_figure_and_no_nan(tmp_path):
     paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab"]
     text = json.loads(json.dumps(as_json(compare(paths)), allow_nan=False))
-    assert set(text["statistics"]) == set(COMPARED) and set(COMPARED) >= SHARES
+    assert set(text["statistics"]) == set(COMPARED)
     assert set(text["statistics"]["reward"]["b"]) == {
         *("mean", "low", "high", "n", "difference", "difference_low", "difference_high", "note")
     }

@@ -11,10 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import wilson
 
-from grpo_prm.analysis import statistics as module
-from grpo_prm.analysis.statistics import CLUSTER, OVERLAP, RATIOS, UPDATES, Sums
+from grpo_prm.analysis import ratios as module
+from grpo_prm.analysis.ratios import CLUSTER, Sums, point_estimates
+from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, STATISTICS
 from grpo_prm.core.interval import FEW_CLUSTERS, RESAMPLES
 
+UPDATES = tuple(f"update_{name}_{p}" for name in ("norm", "cosine") for p in ("0.5", "1"))
+RATIOS = {n: (STATISTICS[n].numerator, STATISTICS[n].denominator) for n in OF_GROUPS if n not in UPDATES}
 COLUMNS = sorted({name for pair in RATIOS.values() for name in pair} - {"groups"})
 UPDATE_COLUMNS = ("norm_0", "norm_0.5", "dot_0.5", "norm_1", "dot_1")
 
@@ -75,13 +78,6 @@ def by_cluster(table):
     return [found[name] for name in sorted(found)]
 
 
-def test_the_ratios_are_those_of_the_definitions():
-    """The pairs themselves are checked by `test_summary` on whole logs; here: each name once, nothing twice."""
-    sums = Sums(groups_table(1, 0), CLUSTER)
-    assert sums.names == (*RATIOS, *UPDATES) and len(set(sums.names)) == len(RATIOS) + 4
-    assert set(OVERLAP) < set(RATIOS) and set(UPDATES) == set(figures([])) - set(RATIOS)
-
-
 @settings(max_examples=30)
 @given(st.integers(0, 30), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0]))
 @example(1, 0, 1.0)
@@ -89,7 +85,7 @@ def test_the_ratios_are_those_of_the_definitions():
 def test_means_are_ratios_of_sums(rows, seed, nulls):
     table = groups_table(rows, seed, nulls)
     found, expected = Sums(table, CLUSTER).intervals(0), figures(table.to_dicts())
-    assert list(found) == [*RATIOS, *UPDATES]
+    assert list(found) == list(OF_GROUPS)
     for name, value in found.items():
         assert close([value.mean], [expected[name]]), name
         if name != "non_trivial" or not rows:
@@ -147,7 +143,7 @@ def test_a_figure_that_some_resamples_lack_is_ranged_over_the_others():
     with pytest.MonkeyPatch.context() as patch:
         lacking = [np.ones((1, 20)), np.zeros((1, 20)), 2 * np.ones((1, 20)), np.eye(20)]
         patch.setattr(module, "resampled_sums", lambda sums, seed: np.concatenate(lacking) @ sums)
-        found = Sums(table, CLUSTER, ("contest",), updates=False).intervals(0)["contest"]
+        found = Sums(table, CLUSTER, ("contest",)).intervals(0)["contest"]
     each = (table["contest_sum"] / table["contest_tokens"]).to_list()
     expected = np.percentile([found.mean, found.mean, *each], [2.5, 97.5])
     assert (found.low, found.high) == pytest.approx(tuple(expected)) and found.n == 20
@@ -190,7 +186,7 @@ def test_any_part_has_the_figures_that_it_has_alone(rows, seed):
 
 def test_fewer_ratios_may_be_asked_for():
     table = groups_table(30, 0)
-    some, every = Sums(table, CLUSTER, OVERLAP, updates=False).intervals(3), Sums(table, CLUSTER).intervals(3)
+    some, every = Sums(table, CLUSTER, OVERLAP).intervals(3), Sums(table, CLUSTER).intervals(3)
     assert list(some) == list(OVERLAP)
     for name, value in some.items():
         assert close(value, every[name])
@@ -206,6 +202,18 @@ def test_the_interval_over_prompts_covers_where_one_over_groups_would_not():
             {"path_depth": depth, "run": "a", "prompt_key": np.repeat(np.arange(120), 4), "group": np.arange(480)}
         )
         for by, hits in covered.items():
-            found = Sums(table, (by,), ("path_depth",), updates=False).intervals(0)["path_depth"]
+            found = Sums(table, (by,), ("path_depth",)).intervals(0)["path_depth"]
             hits.append(found.low <= 1.0 <= found.high)
     assert 0.88 < np.mean(covered["prompt_key"]) < 0.99 and np.mean(covered["group"]) < 0.8
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 30), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0]))
+def test_point_estimates_are_the_means_of_the_intervals(rows, seed, nulls):
+    table = groups_table(rows, seed, nulls)
+    columns = {
+        name: table[name].cast(pl.Float64).to_numpy() for name in table.columns if table[name].dtype != pl.String
+    }
+    found, expected = point_estimates(columns, OF_GROUPS), figures(table.to_dicts())
+    assert list(found) == list(OF_GROUPS)
+    assert all(close([found[name]], [expected[name]]) for name in found)
