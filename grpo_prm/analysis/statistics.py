@@ -40,6 +40,7 @@ class Statistic:
             unit (of runs of other group sizes it is that of equal subsets), `tree` unit and group size. None: it
             is not compared.
         over_training: Shown over training steps, in the report and while a run goes on.
+        headline: Shown where there is room for few: the figure of a comparison, the plain lines of a training run.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Statistic:
     power: float | None = None
     kind: Kind | None = "tree"
     over_training: bool = True
+    headline: bool = False
 
     @property
     def key(self) -> str:
@@ -70,7 +72,7 @@ class Statistic:
 _ENTRIES = (
     # Not in summary.json: over training and in comparisons.
     Statistic(
-        "reward", "reward", "reward_mean", "groups", "training", kind="reward",
+        "reward", "reward", "reward_mean", "groups", "training", kind="reward", headline=True,
         reason_when_null="the log has no rewards",
         definition="the mean reward of a group",
     ),
@@ -81,6 +83,7 @@ _ENTRIES = (
     # In comparisons alone, with columns made from all runs.
     Statistic(
         "accuracy", "accuracy", "top", "completions", "comparison", share=True, kind="reward",
+        headline=True,
         reason_when_null="the runs do not have exactly two rewards",
         definition="the share of completions with the higher of two rewards",
     ),
@@ -96,12 +99,13 @@ _ENTRIES = (
     # Overlap: means over groups.
     Statistic(
         "path_depth", "path depth", "path_depth", "groups", "overlap", null="cross-prompt", kind="overlap",
+        headline=True,
         definition="the number of intermediate process sets (more than one completion, fewer than all of the group) "
         "on the path of a completion; 0 means that the tree is flat",
     ),
     Statistic(
         "intermediate_proportion", "intermediate proportion", "intermediate_proportion", "groups", "overlap",
-        share=True, null="cross-prompt", kind="overlap",
+        share=True, null="cross-prompt", kind="overlap", headline=True,
         definition="the share of a completion's tokens that it shares with some others of its group, but not with all",
     ),
     Statistic(
@@ -146,12 +150,12 @@ _ENTRIES = (
     # Where it hurts: sums over tokens of all groups.
     Statistic(
         "suppressed_good", "suppressed-good", "suppressed_good_tokens", "good_tokens", "defects", share=True,
-        null="permutation", reason_when_null="no completion has a positive advantage",
+        null="permutation", headline=True, reason_when_null="no completion has a positive advantage",
         definition="of the tokens of above-mean completions, the share in a step that GRPO pushes down (A < 0)",
     ),
     Statistic(
         "boosted_bad", "boosted-bad", "boosted_bad_tokens", "bad_tokens", "defects", share=True,
-        null="permutation", reason_when_null="no completion has a negative advantage",
+        null="permutation", headline=True, reason_when_null="no completion has a negative advantage",
         definition="of the tokens of below-mean completions, the share in a step that GRPO raises (A > 0)",
     ),
     Statistic(

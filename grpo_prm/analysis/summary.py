@@ -182,13 +182,13 @@ def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _note_copies(counts: dict[str, Any], notes: dict[str, str]) -> None:
-    """Say where the permutations are not a fair game: copies of one text get different rewards in them."""
+    """Say where the permutation null is biased: it gives copies of one text different rewards."""
     copies, completions = counts["duplicates"], counts["completions"]
     if copies >= COPIES * completions:
         notes["null"] = (
-            f"{copies:,} of {completions:,} completions are copies of an earlier one of their group; dealing anew "
-            "gives copies different rewards, which a reward of the text alone never does. That raises the chance of "
-            "suppressed-good and boosted-bad, and lowers that of certain-share"
+            f"{copies:,} of {completions:,} completions are copies of an earlier one of their group. A permutation can "
+            "give two copies different rewards, though a reward that depends on the text alone is the same for both. "
+            "So the permuted numbers are too high for suppressed-good and boosted-bad, and too low for certain share"
         )
 
 

@@ -65,7 +65,7 @@ def test_an_interval_over_steps_is_that_of_the_differences_by_step(tmp_path):
 def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
     made = log(steps=(1, 2), prompts=30, same=True)
     found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, -1.0))])
-    assert found.common.by == "prompt" and "30 prompts in common" in found.common.said
+    assert found.common.by == "prompt" and "30 prompts in common" in found.common.sentence
     told = row(found, "reward", "other")
     assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
     assert told["n"] == 30
@@ -117,7 +117,7 @@ def test_only_prompts_in_common_are_compared(tmp_path):
 def test_runs_with_nothing_in_common_are_not_paired(tmp_path):
     one, other = log(steps=range(30)), log(steps=range(50, 80), run="b", seed=9)
     found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
-    assert found.common.by == "none" and "nothing is paired" in found.common.said
+    assert found.common.by == "none" and "nothing is paired" in found.common.sentence
     told = row(found, "reward", "b")
     spread = math.hypot(
         *(
@@ -180,7 +180,7 @@ def test_accuracy_and_pass_need_two_rewards(tmp_path):
     assert row(found, "accuracy", "run")["mean"] == pytest.approx(share)
     assert row(found, "pass", "run")["mean"] == pytest.approx(fmean(any(r.reward == 0.5 for r in g) for *_, g in made))
     graded = compare([a, folder(tmp_path / "c.prm", log(rewards=(-1.0, 0.7), run="c"))])
-    assert row(graded, "accuracy", "c")["mean"] is None and any("two-valued" in note for note in graded.notes)
+    assert row(graded, "accuracy", "c")["mean"] is None and any("exactly two rewards" in note for note in graded.notes)
 
 
 def test_other_units_have_no_difference_of_tokens(tmp_path):
