@@ -168,7 +168,7 @@ _ENTRIES = (
         Statistic(
             f"update_scale_{p:g}", "update scale", f"scale_{p:g}", "tokens", "defects", power=p,
             kind="tree" if p == 1 else None, over_training=False,
-            definition="the mean of |λ|^-p over all tokens: how much smaller the weights of λ-GRPO are",
+            definition="the mean of |λ|^-p over all tokens: the mean weight that λ-GRPO gives a token",
         )
         for p in POWERS
     ),
