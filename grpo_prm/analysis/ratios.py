@@ -30,7 +30,7 @@ class Sums:
         sums: list[pl.Expr] = []
         places = []
         for name in names:
-            top, *bottoms = _columns(name)
+            top, *bottoms = columns_of(name)
             null = groups[top].null_count() > 0
             keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
             exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
@@ -89,7 +89,7 @@ class Sums:
 
     def _statistics(self, sums: Floats) -> Floats:
         """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
-        return _statistics(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
+        return ratios_of_sums(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
 
 
 def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, float | None]:
@@ -104,17 +104,17 @@ def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> 
     """
     sums = []
     for name in names:
-        top, *bottoms = _columns(name)
+        top, *bottoms = columns_of(name)
         values = np.asarray(columns[top], np.float64)
         has = ~np.isnan(values)
         below = [has.sum() if bottom == "groups" else np.asarray(columns[bottom])[has].sum() for bottom in bottoms]
         sums.append((values[has].sum(), below[0], below[-1]))
-    values = _statistics(names, *np.array(sums, np.float64).reshape(-1, 3).T)
+    values = ratios_of_sums(names, *np.array(sums, np.float64).reshape(-1, 3).T)
     return {name: _number(value) for name, value in zip(names, values, strict=True)}
 
 
-def _columns(name: str) -> tuple[str, ...]:
-    """Numerator and the one or two denominators."""
+def columns_of(name: str) -> tuple[str, ...]:
+    """Columns of a statistic: its numerator and its one or two denominators."""
     one = STATISTICS[name]
     return (one.numerator, one.denominator) if isinstance(one.denominator, str) else (one.numerator, *one.denominator)
 
@@ -128,13 +128,22 @@ def _where(top: str, bottom: str) -> pl.Expr:
     return pl.when(pl.col(top).is_not_null()).then(_filled(bottom)).otherwise(0.0)
 
 
-def _statistics(names: Sequence[str], tops: Floats, bottoms: Floats, seconds: Floats) -> Floats:
-    """Ratios of sums, shape (..., names) each; `seconds` are the second denominators. NaN for 0/0."""
+def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds: Floats) -> Floats:
+    """Statistics from their sums.
+
+    Args:
+        names: Which of `STATISTICS`.
+        tops: Numerators, shape (..., names).
+        bottoms: Denominators, shape (..., names).
+        seconds: Second denominators, the first again where there is one, shape (..., names).
+
+    Returns:
+        Shape (..., names), NaN for 0/0.
+    """
     double = np.array([not isinstance(STATISTICS[name].denominator, str) for name in names], bool)
     root = np.array([STATISTICS[name].root for name in names], bool)
-    below = np.where(double, np.sqrt(bottoms * seconds), bottoms)
-    ratios = divide(tops, below)
-    return np.where(root, np.sqrt(ratios, where=root, out=np.empty_like(ratios)), ratios)
+    ratios = _divide(tops, np.where(double, np.sqrt(bottoms * seconds), bottoms))
+    return np.where(root, np.sqrt(ratios, where=root, out=np.zeros_like(ratios)), ratios)
 
 
 def percentiles(resampled: Floats) -> Floats:
@@ -152,7 +161,7 @@ def percentiles(resampled: Floats) -> Floats:
     return ends
 
 
-def divide(top: Floats, bottom: Floats) -> Floats:
+def _divide(top: Floats, bottom: Floats) -> Floats:
     """Quotient, NaN where the denominator is not positive."""
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=np.asarray(bottom) > 0)
 

@@ -10,13 +10,10 @@ from ..core.baseline import modal_size
 from ..core.forest import Floats
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
-from ..core.permutations import null_figures, null_range
-<<<<<<< HEAD
+from ..core.permutations import null_range
+from .null import null_of_log
 from .options import Options
-=======
-from .measure import Options
 from .ratios import CLUSTER, Sums
->>>>>>> 35af287 (One registry of statistics: analysis/statistics.py; the ratios and their intervals in ratios.py)
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
 
@@ -35,7 +32,7 @@ def summarize(
         groups: The groups table.
         baseline: The pseudo-groups.
         running: What was added up on the way.
-        pooled: How many pools of the baseline span several steps.
+        pooled: How often several steps were put together for pseudo-groups.
         rejected: Rows of the log that were left out.
         options: What changed the numbers.
 
@@ -44,7 +41,7 @@ def summarize(
     """
     notes: dict[str, str] = {}
     intervals = Sums(groups, CLUSTER).intervals(options.seed)
-    null = permuted_figures(groups, running)
+    null = null_of_log(groups, running)
     if running.binary and groups["certain_tokens"].is_null().all():
         notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     summary = {
@@ -138,12 +135,6 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
         notes["baseline"] = f"{pools} several steps, each too small on its own"
     intervals = Sums(baseline, ("run", "step"), OVERLAP).intervals(seed)
     return {name: _mean(interval) for name, interval in intervals.items()}
-
-
-def permuted_figures(groups: pl.DataFrame, running: RunningSums) -> dict[str, Floats]:
-    """What the whole log gives under each permutation, shape (permutations,) each (`permutations.null_figures`)."""
-    sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
-    return null_figures(running.permuted_in_all, *sums, binary=running.binary)
 
 
 def _informativeness(observed: float | None, null: Floats) -> dict[str, float | None] | None:
