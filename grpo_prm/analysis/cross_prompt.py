@@ -12,14 +12,12 @@ from ..core.forest import Ints, build_forest, visits
 from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
 from ..logs.rollouts import flatten, group_opens
+from .statistics import OVERLAP
 
 SCHEMA = {
     "run": pl.String(),
     "step": pl.Int64(),
-    "path_depth": pl.Float64(),
-    "intermediate_proportion": pl.Float64(),
-    "shared_proportion": pl.Float64(),
-    "non_trivial": pl.Boolean(),
+    **{name: pl.Boolean() if name == "non_trivial" else pl.Float64() for name in OVERLAP},
 }
 NEEDED = ("run", "step", "group", "group_key", "prompt", "tokens", "mask")
 Step = tuple[str, int | None]
@@ -126,13 +124,10 @@ def _overlap(table: pl.DataFrame, pseudo: Ints, steps: list[Step]) -> pl.DataFra
     forest = build_forest(flat.tokens, flat.lengths, groups)
     seen = visits(forest, flat.mask)
     overlap = group_overlap(forest, seen, completion_overlap(forest, seen), groups, len(steps) + int(alone.sum()))
+    of_groups = overlap._asdict() | {"non_trivial": overlap.intermediate_steps > 0}
     columns = {
         "run": [run for run, _ in steps],
         "step": [step for _, step in steps],
-        "path_depth": overlap.path_depth,
-        "intermediate_proportion": overlap.intermediate_proportion,
-        "shared_proportion": overlap.shared_proportion,
-        "non_trivial": overlap.intermediate_steps > 0,
+        **{name: of_groups[name][: len(steps)] for name in OVERLAP},
     }
-    columns = {name: values[: len(steps)] for name, values in columns.items()}
     return pl.DataFrame(columns, schema=SCHEMA, nan_to_null=True)

@@ -1,4 +1,4 @@
-"""The sentences in which a summary is told: on the terminal, and in the report."""
+"""The sentences of a summary: on the terminal, and in the report."""
 
 from __future__ import annotations
 
@@ -69,11 +69,17 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     if counts.get("groups_prompts_differ"):
         yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:
-        yield (
-            f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "
-            f"(std {source['options']['std']}): see --std, --reward and --advantage logged."
-        )
+        yield mismatch(summary)
     yield from source["notes"]
+
+
+def mismatch(summary: dict[str, Any]) -> str:
+    """The sentence on groups whose logged advantages are not the computed ones."""
+    groups = amount(summary["counts"]["advantage_mismatch"], "group")
+    return (
+        f"In {groups} the logged advantages differ from those that the rewards give (std "
+        f"{summary['source']['options']['std']}): see --std, --reward and --advantage logged."
+    )
 
 
 def _steps(source: dict[str, Any]) -> str:
