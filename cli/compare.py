@@ -50,21 +50,21 @@ def compare(
     from .progress import working
 
     with working("comparing"):
-        found = measure(folders, level=level, seed=seed)
+        comparison = measure(folders, level=level, seed=seed)
     out = out or Path(f"{_stem(folders[0])}-{_stem(folders[-1])}.compare")
     with working("writing"):
-        write_comparison(found, out, venue=venue, formats=names(format) or ("pdf", "png"))
+        write_comparison(comparison, out, venue=venue, formats=names(format) or ("pdf", "png"))
     if json:
-        typer.echo(comparison_text(found), nl=False)
+        typer.echo(comparison_text(comparison), nl=False)
     else:
-        _show(found, out)
+        _show(comparison, out)
 
 
 def _stem(folder: Path) -> str:
     return folder.resolve().name.removesuffix(".prm") or "runs"
 
 
-def _show(found: Comparison, out: Path) -> None:
+def _show(comparison: Comparison, out: Path) -> None:
     """Print the tables and what to know about them."""
     from rich.console import Console
 
@@ -77,16 +77,16 @@ def _show(found: Comparison, out: Path) -> None:
 
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
-        console.print(_table(heads(found), rows(found)))
+        console.print(_table(heads(comparison), rows(comparison)))
         console.print("Differences of shares are in points; * where the interval leaves 0 outside.\n")
-        for sentence in (found.common.said, ABOUT, *found.notes):
+        for sentence in (comparison.common.sentence, ABOUT, *comparison.notes):
             console.print(printable(sentence))
-        if found.reach.runs and found.reach.level is not None:
-            window = f"over {found.reach.window} steps" if found.reach.window > 1 else "of a step"
+        if comparison.reach.runs and comparison.reach.level is not None:
+            window = f"over {comparison.reach.window} steps" if comparison.reach.window > 1 else "of a step"
             console.print(
-                f"\nFirst step with a mean reward {window} of {number(found.reach.level)} [could be, surely is]"
+                f"\nFirst step with a mean reward {window} of {number(comparison.reach.level)} [could be, surely is]"
             )
-            console.print(_table(["", "", ""], reach_rows(found)))
+            console.print(_table(["", "", ""], reach_rows(comparison)))
         where = printable(str(out))
         console.print(f"\nEvery number is in {where}/comparison.json, the curves in {where}/figures.")
 

@@ -1,4 +1,4 @@
-"""The summary of an analysis as a page that a person can read aloud."""
+"""The summary of an analysis on the terminal: sentences and small tables."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def show_summary(
             ("Next", _next(summary, folder, figures=figures)),
         ):
             console.print(Text(title, style="bold"))
-            for part in body:
-                if isinstance(part, Command):
-                    console.print(Text(f"    {printable(part)}"), soft_wrap=True)  # whole, so that it can be copied
+            for piece in body:
+                if isinstance(piece, Command):
+                    console.print(Text(f"    {printable(piece)}"), soft_wrap=True)  # whole, so that it can be copied
                 else:
-                    console.print(Padding(_drawn(part), (0, 0, 0, 2)))
+                    console.print(Padding(_drawn(piece), (0, 0, 0, 2)))
             console.print()
 
 
@@ -64,13 +64,13 @@ class Command(str):
     __slots__ = ()
 
 
-def _drawn(part: str | Rows) -> RenderableType:
-    if isinstance(part, str):
-        return Text(printable(part))
+def _drawn(piece: str | Rows) -> RenderableType:
+    if isinstance(piece, str):
+        return Text(printable(piece))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in part.columns:
+    for column in piece.columns:
         table.add_column(column)
-    for row in part.rows:
+    for row in piece.rows:
         table.add_row(*row)
     return table
 
@@ -81,15 +81,15 @@ def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int
         yield "No group has a suppressed-good token."
     runs = len(summary["source"]["runs"]) > 1
     asked = [" ".join(prompts.get((g["run"], g["step"], g["group_key"]), "").split()) for g in worst[:3]]
-    for group, prompt in zip(worst, _parts(asked), strict=False):
+    for group, prompt in zip(worst, _starts(asked), strict=False):
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
         pushed = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
         yield f"{pushed}; prompt: {prompt}" if prompt else f"{pushed}:"
-        yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_same(summary['source']['options'])}")
+        yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_options(summary['source']['options'])}")
 
 
-def _parts(prompts: list[str]) -> list[str]:
+def _starts(prompts: list[str]) -> list[str]:
     """The start of each prompt, or its end where they start alike, as under one system message."""
     alike = len(set(prompts)) > 1 and len({prompt[:PROMPT] for prompt in prompts}) == 1
     short = [prompt if len(prompt) <= PROMPT else None for prompt in prompts]
@@ -97,10 +97,10 @@ def _parts(prompts: list[str]) -> list[str]:
     return [whole if whole is not None else end for whole, end in zip(short, ends, strict=True)]
 
 
-def _same(options: dict[str, Any]) -> str:
+def _options(options: dict[str, Any]) -> str:
     """Options that make `tree` show what was measured; one group has no `--std batch`, another unit of the same."""
-    unsaid = {"std": ("sample", "batch"), "advantage": ("computed",), "tokenizer": (None,)}
-    given = {name: options[name] for name in unsaid if options.get(name, unsaid[name][0]) not in unsaid[name]}
+    default = {"std": ("sample", "batch"), "advantage": ("computed",), "tokenizer": (None,)}
+    given = {name: options[name] for name in default if options.get(name, default[name][0]) not in default[name]}
     return "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
 
 
@@ -108,7 +108,7 @@ def _next(summary: dict[str, Any], folder: str, *, figures: bool) -> Iterator[st
     yield f"Every number with its interval is in {folder}/summary.json, every group in {folder}/groups.parquet."
     if figures:
         yield f"Figures with data and captions: {folder}/figures."
-    yield "One page to look around in:"
+    yield "An HTML page with all of it, figures and trees:"
     yield Command(f"grpo-prm report {shlex.quote(folder)}")
     if "pieces" in summary["source"]["tokens_from"]:
         yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."

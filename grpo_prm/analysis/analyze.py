@@ -17,12 +17,13 @@ from ..logs.prefetch import prefetch
 from ..logs.rollouts import REJECTED, Rollouts, validate
 from .cross_prompt import PseudoGroups
 from .measure import measure
+from .null import null_of_log
 from .options import Options
 from .over_training import training_table
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
-from .summary import permuted_figures, summarize
+from .summary import summarize
 
 Paths = str | Path | Sequence[str | Path]
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
@@ -140,7 +141,7 @@ def _no_group(running: RunningSums) -> str:
 
 
 def _permutations_table(groups: pl.DataFrame, running: RunningSums) -> pl.DataFrame:
-    draws = pl.DataFrame(permuted_figures(groups, running), nan_to_null=True)
+    draws = pl.DataFrame(null_of_log(groups, running), nan_to_null=True)
     return draws.select(pl.int_range(pl.len()).alias("permutation"), pl.all())
 
 

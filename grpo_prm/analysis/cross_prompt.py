@@ -12,21 +12,19 @@ from ..core.forest import Ints, build_forest, visits
 from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
 from ..logs.rollouts import flatten, group_opens
+from .statistics import OVERLAP
 
 SCHEMA = {
     "run": pl.String(),
     "step": pl.Int64(),
-    "path_depth": pl.Float64(),
-    "intermediate_proportion": pl.Float64(),
-    "shared_proportion": pl.Float64(),
-    "non_trivial": pl.Boolean(),
+    **{name: pl.Boolean() if name == "non_trivial" else pl.Float64() for name in OVERLAP},
 }
 NEEDED = ("run", "step", "group", "group_key", "prompt", "tokens", "mask")
 Step = tuple[str, int | None]
 
 
 class _Group(NamedTuple):
-    """A group that may be dealt from: its step, its prompt, and its rows in the table."""
+    """A group that gives completions to pseudo-groups: its step, its prompt, and its rows [first, first + k)."""
 
     step: Step
     prompt: str
@@ -35,13 +33,17 @@ class _Group(NamedTuple):
 
 
 class PseudoGroups:
-    """Steps that wait for enough different prompts, and the pseudo-groups made of those that have them.
+    """Makes pseudo-groups of each step of a log as the steps come by.
 
-    A step with fewer prompts than its group size k waits for the next one of its run; what is left at the end gives
-    no pseudo-group. Each prompt counts once in a pool: two completions of one prompt are no cross-prompt pair.
+    A step with fewer different prompts than its group size k is put together with the next ones of its run until there
+    are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two completions
+    of one prompt are no cross-prompt pair.
 
     Args:
-        seed: Of the permutations; the draws depend on it and on the first step of the pool alone.
+        seed: Of the permutations; these depend on it and on the first of the steps put together alone.
+
+    Attributes:
+        pooled: How often several steps were put together.
     """
 
     def __init__(self, seed: int) -> None:
@@ -50,30 +52,32 @@ class PseudoGroups:
         self.pooled = 0
 
     def add(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Take whole steps in order; give the overlap of the pseudo-groups that are complete, `SCHEMA`."""
+        """Add whole steps in order; return the overlap of the pseudo-groups that they complete, `SCHEMA`."""
         table = table[list(NEEDED)]
         if len(self._waiting):
             table = pl.concat([self._waiting, table], how="vertical")
-        dealt, names, waiting = np.full(len(table), -1), [], {}
+        # The pseudo-group of each row, -1 for none; `steps` is the first step of each pseudo-group.
+        pseudo, steps, waiting = np.full(len(table), -1), [], {}
         for (run, step), groups in _by_step(table).items():
-            pool, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
-            if len(pool) < k:
-                waiting[run] = pool
+            chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
+            if len(chosen) < k:
+                waiting[run] = chosen
                 continue
-            opens = pool[0].step
+            opens = chosen[0].step
             self.pooled += opens != (run, step)
-            rows, at = self._deal(pool, k)
-            dealt[rows] = np.where(at < 0, -1, at + len(names))
-            names += [opens] * (int(at.max()) + 1)
-        kept = [np.arange(group.first, group.first + group.k) for pool in waiting.values() for group in pool]
+            rows, number = self._permuted(chosen, k)
+            pseudo[rows] = np.where(number < 0, -1, number + len(steps))
+            steps += [opens] * (int(number.max()) + 1)
+        # Only rows that still wait are kept between calls, which bounds the memory.
+        kept = [np.arange(group.first, group.first + group.k) for chosen in waiting.values() for group in chosen]
         self._waiting = table[np.sort(np.concatenate(kept))] if kept else pl.DataFrame()
-        return _overlap(table, dealt, names)
+        return _overlap(table, pseudo, steps)
 
-    def _deal(self, pool: list[_Group], k: int) -> tuple[Ints, Ints]:
-        """Rows of a pool of groups of k, and the pseudo-group of each."""
-        rows = np.array([group.first for group in pool])[:, None] + np.arange(k)
+    def _permuted(self, chosen: list[_Group], k: int) -> tuple[Ints, Ints]:
+        """Rows of groups of k, shape (groups * k,), and the pseudo-group of each, -1 for those left over."""
+        rows = np.array([group.first for group in chosen])[:, None] + np.arange(k)
         prompts, samples = np.indices(rows.shape)
-        rng = np.random.default_rng(group_seed(self._seed, "baseline", *pool[0].step))
+        rng = np.random.default_rng(group_seed(self._seed, "baseline", *chosen[0].step))
         return rows.ravel(), pseudo_groups(prompts.ravel(), samples.ravel(), k, rng)
 
 
@@ -89,34 +93,41 @@ def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     return steps
 
 
-def _one_group_a_prompt(pool: list[_Group]) -> tuple[list[_Group], int]:
+def _one_group_a_prompt(groups: list[_Group]) -> tuple[list[_Group], int]:
     """The first group of the modal size of every prompt, and that size."""
-    k = modal_size(np.array([group.k for group in pool]))
+    k = modal_size(np.array([group.k for group in groups]))
     first: dict[str, _Group] = {}
-    for group in pool:
+    for group in groups:
         if group.k == k:
             first.setdefault(group.prompt, group)
     return list(first.values()), k
 
 
-def _overlap(table: pl.DataFrame, dealt: Ints, names: list[Step]) -> pl.DataFrame:
-    """Overlap of the pseudo-groups `dealt`; completions with -1 stand alone and are dropped."""
-    if not names:
+def _overlap(table: pl.DataFrame, pseudo: Ints, steps: list[Step]) -> pl.DataFrame:
+    """Overlap of pseudo-groups.
+
+    Args:
+        table: The rollouts.
+        pseudo: Pseudo-group of each row, -1 for none.
+        steps: The step of each pseudo-group.
+
+    Returns:
+        `SCHEMA`, one row per pseudo-group.
+    """
+    if not steps:
         return pl.DataFrame(schema=SCHEMA)
-    alone = dealt < 0
-    groups = dealt.copy()
-    groups[alone] = len(names) + np.arange(alone.sum())
+    # A forest has a group for every row: rows without a pseudo-group are groups of one at the end, dropped below.
+    alone = pseudo < 0
+    groups = pseudo.copy()
+    groups[alone] = len(steps) + np.arange(alone.sum())
     flat = flatten(table)
     forest = build_forest(flat.tokens, flat.lengths, groups)
     seen = visits(forest, flat.mask)
-    overlap = group_overlap(forest, seen, completion_overlap(forest, seen), groups, len(names) + int(alone.sum()))
+    overlap = group_overlap(forest, seen, completion_overlap(forest, seen), groups, len(steps) + int(alone.sum()))
+    of_groups = overlap._asdict() | {"non_trivial": overlap.intermediate_steps > 0}
     columns = {
-        "run": [run for run, _ in names],
-        "step": [step for _, step in names],
-        "path_depth": overlap.path_depth,
-        "intermediate_proportion": overlap.intermediate_proportion,
-        "shared_proportion": overlap.shared_proportion,
-        "non_trivial": overlap.intermediate_steps > 0,
+        "run": [run for run, _ in steps],
+        "step": [step for _, step in steps],
+        **{name: of_groups[name][: len(steps)] for name in OVERLAP},
     }
-    columns = {name: values[: len(names)] for name, values in columns.items()}
     return pl.DataFrame(columns, schema=SCHEMA, nan_to_null=True)

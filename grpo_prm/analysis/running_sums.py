@@ -1,4 +1,4 @@
-"""What is added up over the batches of a log and stands in none of its tables."""
+"""Sums over the batches of a log that stand in none of its tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunningSums:
         rewards: The first distinct rewards of groups of two or more.
         steps: (run, step) of every group, step None where none was logged.
         options: What of the reading changed numbers.
-        dealt: Sums of the permutations over each (run, step).
+        permuted: Sums of the permutations over the groups of each (run, step).
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -38,10 +38,10 @@ class RunningSums:
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
-    dealt: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
+    permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
 
     def add(self, batch: Rollouts) -> None:
-        """Add what a batch says of itself."""
+        """Add a batch: its counts and notes, and what is counted in its table."""
         self.counts.update(batch.counts)
         self.notes |= dict.fromkeys(batch.notes)
         self.files |= dict.fromkeys(batch.files)
@@ -57,16 +57,16 @@ class RunningSums:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
             self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
 
-    def add_permuted(self, steps: Sequence[tuple[str, int | None]], dealt: PermutedSums) -> None:
+    def add_permuted(self, steps: Sequence[tuple[str, int | None]], permuted: PermutedSums) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""
-        for step, *sums in zip(steps, *dealt, strict=True):
-            before = self.dealt.get(step)
-            self.dealt[step] = PermutedSums(*sums) if before is None else PermutedSums(*map(np.add, before, sums))
+        for step, *sums in zip(steps, *permuted, strict=True):
+            before = self.permuted.get(step)
+            self.permuted[step] = PermutedSums(*sums) if before is None else PermutedSums(*map(np.add, before, sums))
 
     @property
     def permuted_in_all(self) -> PermutedSums:
         """Sums of the permutations over the whole log, shape (permutations,) each."""
-        return PermutedSums(*np.sum(list(self.dealt.values()), axis=0)) if self.dealt else zero_sums()
+        return PermutedSums(*np.sum(list(self.permuted.values()), axis=0)) if self.permuted else zero_sums()
 
     @property
     def binary(self) -> bool:

@@ -14,7 +14,7 @@ EACH = 10  # groups of each kind
 
 
 class Samples:
-    """Keeps the rollouts of `EACH` groups of each kind while a log goes by.
+    """Keeps the rollouts of `EACH` groups of each kind while the batches of a log come by.
 
     `worst` have the most suppressed-good tokens, `best` the highest mean reward among groups of mixed reward, `random`
     the lowest seeds. A group may be of several kinds. Batching changes nothing: every choice is a lowest rank.
@@ -29,8 +29,9 @@ class Samples:
         self._rows: dict[int, pl.DataFrame] = {}
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
-        """Look at a slice: its rollouts, and its part of the groups table."""
+        """Add a slice: its rollouts, and its rows of the groups table."""
         names = groups[["run", "step", "group_key"]].iter_rows()
+        # A rank by a seed of its own picks at random, and the same groups however the log is cut into batches.
         seeds = np.array([group_seed(self._seed, "sample", *name) / 2**64 for name in names])
         suppressed, reward = groups["suppressed_good_tokens"].to_numpy(), groups["reward_mean"].to_numpy()
         number = groups["group"].to_numpy()
@@ -38,12 +39,16 @@ class Samples:
         self._rank("best", -reward, number, ~(np.isnan(reward) | groups["zero_variance"].to_numpy()))
         self._rank("random", seeds, number, np.isfinite(seeds))
         chosen = {group for lowest in self._lowest.values() for _, group in lowest}
-        held = table["group"].to_numpy()
+        group_of_row = table["group"].to_numpy()
         for group in chosen.intersection(number.tolist()).difference(self._rows):
-            self._rows[group] = table[np.flatnonzero(held == group)]  # a copy: a view would keep the whole table
+            self._rows[group] = table[
+                np.flatnonzero(group_of_row == group)
+            ]  # a copy: a view would keep the whole table
+        # A group that was among the lowest may have been overtaken: its rows are no longer needed.
         self._rows = {group: rows for group, rows in self._rows.items() if group in chosen}
 
     def _rank(self, kind: str, rank: Floats, groups: Ints, some: NDArray[np.bool_]) -> None:
+        """Keep the `EACH` lowest ranks of a kind, of those before and of `some` groups now."""
         fresh = zip(rank[some].tolist(), groups[some].tolist(), strict=True)
         self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[:EACH]
 
@@ -59,7 +64,10 @@ class Samples:
 
 
 def prompts_behind(samples: pl.DataFrame) -> dict[tuple[str, int | None, str], str]:
-    """Prompts of the groups (run, step, group_key) that are named by a hash of theirs, as which nobody knows them."""
+    """Prompts of the groups (run, step, group_key) whose key is a hash of their prompt.
+
+    Such a key was made by the reader of the log, so it tells nobody which group it is: the prompt does.
+    """
     heads = samples.unique("group", keep="first")["run", "step", "group_key", "prompt"]
     return {
         (run, step, key): prompt

@@ -1,178 +1,202 @@
-"""Every figure of a log as a function of sums over its groups, so that one bootstrap serves them all (SPEC)."""
+"""THE registry of statistics: one entry gives a statistic its name, its sums, its words and the places that show it.
+
+Screen, LaTeX table, report, comparison, live view, captions and docs/numbers.md iterate over `STATISTICS`. To add one:
+its sums in `core` (a column of the groups table), an entry here, and its definition in tests/oracle.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
-import polars as pl
+from dataclasses import dataclass
+from typing import Literal
 
 from ..core.defects import POWERS
-from ..core.forest import Floats, Ints
-from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
 
-# Figure to (numerator, denominator): columns of the groups table, `groups` being 1. The figure is the ratio of their
-# sums; a group whose numerator is null has no say in it.
-RATIOS = {
-    "path_depth": ("path_depth", "groups"),
-    "intermediate_proportion": ("intermediate_proportion", "groups"),
-    "shared_proportion": ("shared_proportion", "groups"),
-    "non_trivial": ("non_trivial", "groups"),
-    "identical_share": ("identical_tokens", "intermediate_tokens"),
-    "informativeness": ("informative_sum", "informative_tokens"),
-    "mean_step_size": ("step_size", "process_steps"),
-    "certain_share": ("certain_tokens", "intermediate_tokens"),
-    "contest": ("contest_sum", "contest_tokens"),
-    "suppressed_good": ("suppressed_good_tokens", "good_tokens"),
-    "boosted_bad": ("boosted_bad_tokens", "bad_tokens"),
-    "amplification": ("abs_tokens", "abs_unique"),
-    "reward": ("reward_mean", "groups"),
-    "zero_variance": ("zero_variance", "groups"),
-} | {f"update_scale_{p:g}": (f"scale_{p:g}", "tokens") for p in POWERS}
-OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial")  # the baseline has these too
-UPDATES = tuple(f"update_{name}_{p:g}" for p in POWERS for name in ("norm", "cosine"))
-_UPDATE_COLUMNS = ("norm_0", *(f"{name}_{p:g}" for p in POWERS for name in ("norm", "dot")))
-CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
+Section = Literal["overlap", "informativeness", "prm", "defects", "training", "comparison"]
+Null = Literal["none", "permutation", "cross-prompt"]
+Kind = Literal["reward", "length", "overlap", "tree"]
+
+SUMMARY: tuple[Section, ...] = ("overlap", "prm", "defects", "informativeness")  # sections of summary.json
 
 
-class Sums:
-    """The groups of a log as a matrix of sums, of which any part gives its figures.
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One number of a log: a ratio of sums over its groups.
 
-    Args:
-        groups: The groups table, or any table with the columns of the ratios asked for.
-        clusters: Columns that name the cluster of a group.
-        ratios: Which of `RATIOS`, or further ones like them.
-        updates: `UPDATES` too: length and direction of the update under λ-GRPO (SPEC: update norm, update cosine).
+    Attributes:
+        name: Its name in training.parquet and comparison.json, and the key in summary.json (there without the power).
+        label: What it is called on screen, on axes and in tables.
+        numerator, denominator: Columns of the groups table (`groups` is 1 for each group). The statistic is the sum of
+            the first over the sum of the second; a group whose numerator is null has no part in either. Of two
+            denominators it is the geometric mean of their sums.
+        section: Section of summary.json; `training` has it over training and in comparisons alone, `comparison` in
+            comparisons alone, which make its columns from all runs.
+        definition: What it is, as one plain phrase: small first letter, no full stop.
+        root: The statistic is the square root of that ratio.
+        share: A share, shown in percent.
+        null: What it is shown beside: nothing, the same with permuted rewards, or that of groups of other prompts.
+        reason_when_null: Why it can be missing.
+        power: The p of abs(λ)^-p where it is one of several that differ in p alone.
+        kind: What two runs must have in common to be compared in it: `reward` nothing, `length` the unit, `overlap` the
+            unit (of runs of other group sizes it is that of equal subsets), `tree` unit and group size. None: it
+            is not compared.
+        over_training: Shown over training steps, in the report and while a run goes on.
+        headline: Shown where there is room for few: the figure of a comparison, the plain lines of a training run.
     """
 
-    def __init__(
-        self,
-        groups: pl.DataFrame,
-        clusters: Sequence[str],
-        ratios: Sequence[str] | Mapping[str, tuple[str, str]] = RATIOS,
-        *,
-        updates: bool = True,
-    ) -> None:
-        self.names = (*ratios, *(UPDATES if updates else ()))
-        self._updates = updates
-        tops, bottoms = [], []
-        pairs = ratios if isinstance(ratios, Mapping) else {name: RATIOS[name] for name in ratios}
-        for top, bottom in pairs.values():
-            weight = pl.lit(1.0) if bottom == "groups" else pl.col(bottom).cast(pl.Float64)
-            tops.append(pl.col(top).cast(pl.Float64).fill_null(0.0).alias(str(len(tops))))
-            said = pl.when(pl.col(top).is_not_null()).then(weight).otherwise(0.0)
-            bottoms.append(said.alias(f"/{len(bottoms)}"))
-        columns = [*tops, *bottoms, *(pl.col(name) for name in _UPDATE_COLUMNS if updates)]
-        self._values = groups.select(columns).to_numpy()
-        self._ratios = len(tops)
-        self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
+    name: str
+    label: str
+    numerator: str
+    denominator: str | tuple[str, str]
+    section: Section
+    definition: str
+    root: bool = False
+    share: bool = False
+    null: Null = "none"
+    reason_when_null: str = "no completion has a token in the loss"
+    power: float | None = None
+    kind: Kind | None = "tree"
+    over_training: bool = True
+    headline: bool = False
 
-    def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
-        """Every figure of some groups with its 95 % range.
+    @property
+    def key(self) -> str:
+        """Its key in summary.json: the name, without the power where there is one."""
+        return self.name if self.power is None else self.name.removesuffix(f"_{self.power:g}")
 
-        Args:
-            seed: Of the resamples.
-            rows: Which groups.
-
-        Returns:
-            Figure to interval; `non_trivial` is Wilson over groups, the others are percentiles over clusters.
-        """
-        values = self._values[rows]
-        mean, resampled, clusters = self.resamples(seed, rows)
-        ranges = percentiles(resampled)
-        found = {
-            name: Interval(_number(m), _number(low), _number(high), int(n))
-            if n >= FEW_CLUSTERS
-            else Interval(_number(m), None, None, int(n))
-            for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
-        }
-        if "non_trivial" in found and len(values):
-            at = self.names.index("non_trivial")
-            low, high = wilson(values[:, at].sum(), len(values))
-            found["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), len(values))
-        return found
-
-    def resamples(self, seed: int, rows: Ints | slice = slice(None)) -> tuple[Floats, Floats, Ints]:
-        """Every figure of some groups, and of resamples of their clusters.
-
-        Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
-
-        Args:
-            seed: Of the resamples.
-            rows: Which groups.
-
-        Returns:
-            Figures, shape (names,); figures of each resample, shape (resamples, names), no resamples of fewer than
-            `FEW_CLUSTERS`; clusters that have the figure, shape (names,). NaN for 0/0.
-        """
-        sums = cluster_sums(self._values[rows], self._cluster[rows])
-        few = len(sums) < FEW_CLUSTERS
-        resampled = np.empty((0, len(self.names))) if few else self._figures(resampled_sums(sums, seed))
-        return self._figures(sums.sum(axis=0)), resampled, (self._bottoms(sums) > 0).sum(axis=0)
-
-    def _bottoms(self, sums: Floats) -> Floats:
-        """What must be positive for each figure to exist."""
-        bottoms = sums[..., self._ratios : 2 * self._ratios]
-        if not self._updates:
-            return bottoms
-        return np.concatenate([bottoms, np.repeat(sums[..., [2 * self._ratios]], len(UPDATES), axis=-1)], axis=-1)
-
-    def _figures(self, sums: Floats) -> Floats:
-        """From column sums, shape (..., columns), to figures, shape (..., names); NaN for 0/0."""
-        ratios = _divide(sums[..., : self._ratios], sums[..., self._ratios : 2 * self._ratios])
-        if not self._updates:
-            return ratios
-        return np.concatenate([ratios, *_updates(sums[..., 2 * self._ratios :])], axis=-1)
+    @property
+    def title(self) -> str:
+        """The label, with the power where there is one."""
+        return self.label if self.power is None else f"{self.label}, p = {self.power:g}"
 
 
-def figures(columns: Mapping[str, np.ndarray], ratios: Sequence[str]) -> dict[str, float | None]:
-    """The figures of some groups without intervals, and `UPDATES`.
+_ENTRIES = (
+    # Not in summary.json: over training and in comparisons.
+    Statistic(
+        "reward", "reward", "reward_mean", "groups", "training", kind="reward", headline=True,
+        reason_when_null="the log has no rewards",
+        definition="the mean reward of a group",
+    ),
+    Statistic(
+        "zero_variance", "groups of equal rewards", "zero_variance", "groups", "training", share=True,
+        definition="the share of groups whose rewards are all equal: they teach nothing",
+    ),
+    # In comparisons alone, with columns made from all runs.
+    Statistic(
+        "accuracy", "accuracy", "top", "completions", "comparison", share=True, kind="reward",
+        headline=True,
+        reason_when_null="the runs do not have exactly two rewards",
+        definition="the share of completions with the higher of two rewards",
+    ),
+    Statistic(
+        "pass", "pass@m", "pass", "groups", "comparison", share=True, kind="reward", over_training=False,
+        reason_when_null="the runs do not have exactly two rewards",
+        definition="the probability that at least one of m completions of a group has the higher of two rewards",
+    ),
+    Statistic(
+        "length", "length of completions", "tokens", "completions", "comparison", kind="length", over_training=False,
+        definition="the mean number of tokens in the loss of a completion",
+    ),
+    # Overlap: means over groups.
+    Statistic(
+        "path_depth", "path depth", "path_depth", "groups", "overlap", null="cross-prompt", kind="overlap",
+        headline=True,
+        definition="the number of intermediate process sets (more than one completion, fewer than all of the group) "
+        "on the path of a completion; 0 means that the tree is flat",
+    ),
+    Statistic(
+        "intermediate_proportion", "intermediate proportion", "intermediate_proportion", "groups", "overlap",
+        share=True, null="cross-prompt", kind="overlap", headline=True,
+        definition="the share of a completion's tokens that it shares with some others of its group, but not with all",
+    ),
+    Statistic(
+        "shared_proportion", "shared proportion", "shared_proportion", "groups", "overlap",
+        share=True, null="cross-prompt", kind="overlap", over_training=False,
+        definition="the share of a completion's tokens that it shares with at least one other of its group",
+    ),
+    Statistic(
+        "non_trivial", "non-trivial trees", "non_trivial", "groups", "overlap",
+        share=True, null="cross-prompt", over_training=False,
+        definition="the share of groups whose tree has an intermediate process set",
+    ),
+    Statistic(
+        "identical_share", "identical share", "identical_tokens", "intermediate_tokens", "overlap",
+        share=True, over_training=False, reason_when_null="no token is intermediate",
+        definition="of the intermediate tokens, the share in sets whose completions are identical to the end, so that "
+        "no choice follows",
+    ),
+    # The implicit process reward model: means over tokens and steps.
+    Statistic(
+        "informativeness", "mean |A|", "informative_sum", "informative_tokens", "informativeness", null="permutation",
+        reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
+        definition="the mean size of the step advantage A over intermediate tokens, leaving out groups of equal "
+        "rewards and sets of identical completions",
+    ),
+    Statistic(
+        "mean_step_size", "mean step size", "step_size", "process_steps", "prm", over_training=False,
+        definition="the mean number of completions |λ| in a process step",
+    ),
+    Statistic(
+        "certain_share", "certain share", "certain_tokens", "intermediate_tokens", "prm", share=True,
+        null="permutation", reason_when_null="no token is intermediate, or the log has no rewards",
+        definition="of the intermediate tokens, the share whose step reward differs from the group's mean beyond its "
+        "95 % interval",
+    ),
+    Statistic(
+        "contest", "contest", "contest_sum", "contest_tokens", "prm",
+        reason_when_null="no intermediate token in a group of mixed reward",
+        definition="how far the completions in an intermediate step disagree: 0 where all push it the same way, 1 "
+        "where they cancel",
+    ),
+    # Where it hurts: sums over tokens of all groups.
+    Statistic(
+        "suppressed_good", "suppressed-good", "suppressed_good_tokens", "good_tokens", "defects", share=True,
+        null="permutation", headline=True, reason_when_null="no completion has a positive advantage",
+        definition="of the tokens of above-mean completions, the share in a step that GRPO pushes down (A < 0)",
+    ),
+    Statistic(
+        "boosted_bad", "boosted-bad", "boosted_bad_tokens", "bad_tokens", "defects", share=True,
+        null="permutation", headline=True, reason_when_null="no completion has a negative advantage",
+        definition="of the tokens of below-mean completions, the share in a step that GRPO raises (A > 0)",
+    ),
+    Statistic(
+        "amplification", "amplification", "abs_tokens", "abs_unique", "defects",
+        reason_when_null="all step advantages are 0",
+        definition="how many times GRPO counts one unit of step advantage: Σ |A| over all tokens, divided by Σ |A| "
+        "over the tokens of the trees, each once",
+    ),
+    *(
+        Statistic(
+            f"update_scale_{p:g}", "update scale", f"scale_{p:g}", "tokens", "defects", power=p,
+            kind="tree" if p == 1 else None, over_training=False,
+            definition="the mean of |λ|^-p over all tokens: the mean weight that λ-GRPO gives a token",
+        )
+        for p in POWERS
+    ),
+    *(
+        Statistic(
+            f"update_norm_{p:g}", "update norm", f"norm_{p:g}", "norm_0", "defects", root=True, power=p,
+            kind=None, over_training=False, reason_when_null="all step advantages are 0",
+            definition="the length of the update under λ-GRPO divided by that under GRPO; an update is the vector of "
+            "the factors |λ|^(1-p) A of ∇log π at each token of the trees, and p = 0 is GRPO",
+        )
+        for p in POWERS
+    ),
+    *(
+        Statistic(
+            f"update_cosine_{p:g}", "update cosine", f"dot_{p:g}", ("norm_0", f"norm_{p:g}"), "defects", power=p,
+            kind="tree" if p == 1 else None, over_training=False, reason_when_null="all step advantages are 0",
+            definition="the cosine of the angle between the update under λ-GRPO and that under GRPO; 1 means the same "
+            "direction",
+        )
+        for p in POWERS
+    ),
+)  # fmt: skip
+STATISTICS: dict[str, Statistic] = {statistic.name: statistic for statistic in _ENTRIES}
+OF_GROUPS = tuple(name for name, one in STATISTICS.items() if one.section != "comparison")  # from the groups table
+OVERLAP = tuple(name for name, one in STATISTICS.items() if one.null == "cross-prompt")  # the pseudo-groups have these
+PERMUTED = tuple(name for name, one in STATISTICS.items() if one.null == "permutation")
 
-    Args:
-        columns: Columns of the groups table that the ratios need, NaN for null, shape (groups,) each.
-        ratios: Which of `RATIOS`.
 
-    Returns:
-        Name to figure; None for 0/0.
-    """
-    found = {}
-    for name in ratios:
-        top, bottom = RATIOS[name]
-        said = ~np.isnan(values := np.asarray(columns[top], np.float64))
-        weight = said.sum() if bottom == "groups" else np.asarray(columns[bottom], np.float64)[said].sum()
-        found[name] = _number(values[said].sum() / weight) if weight > 0 else None
-    sums = np.array([columns[name].sum() for name in _UPDATE_COLUMNS])
-    updates = zip(UPDATES, np.concatenate([*_updates(sums)]), strict=True)
-    return found | {name: _number(value) for name, value in updates}
-
-
-def _updates(sums: Floats) -> Iterator[Floats]:
-    """`UPDATES`: ρ, the ratio of the norms of the coefficient vectors under p and under GRPO, and their cosine."""
-    base = sums[..., [0]]
-    for p in range(len(POWERS)):
-        norm, dot = sums[..., [1 + 2 * p]], sums[..., [2 + 2 * p]]
-        yield np.sqrt(_divide(norm, base))
-        yield _divide(dot, np.sqrt(base * norm))
-
-
-def percentiles(resampled: Floats) -> Floats:
-    """2.5 and 97.5 percentiles of each column over the resamples that have the figure, shape (2, columns)."""
-    found = np.full((2, resampled.shape[1]), np.nan)
-    if not len(resampled):
-        return found
-    whole = ~np.isnan(resampled).any(axis=0)
-    found[:, whole] = np.percentile(resampled[:, whole], [2.5, 97.5], axis=0)
-    for column in np.flatnonzero(~whole):
-        values = resampled[:, column]
-        if len(values := values[~np.isnan(values)]):
-            found[:, column] = np.percentile(values, [2.5, 97.5])
-    return found
-
-
-def _divide(top: Floats, bottom: Floats) -> Floats:
-    """Quotient, NaN where the denominator is not positive."""
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=np.asarray(bottom) > 0)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def in_section(section: Section) -> tuple[Statistic, ...]:
+    """The statistics of one section of summary.json, in its order."""
+    return tuple(one for one in _ENTRIES if one.section == section)

@@ -7,14 +7,15 @@ from typing import Any
 import polars as pl
 
 from ..core.baseline import modal_size
-from ..core.defects import POWERS
 from ..core.forest import Floats
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
-from ..core.permutations import null_figures, null_range
+from ..core.permutations import null_range
+from .null import null_of_log
 from .options import Options
+from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
-from .statistics import CLUSTER, OVERLAP, Sums
+from .statistics import OVERLAP, SUMMARY, Section, in_section
 
 SCHEMA_VERSION = 1
 WORST = 10
@@ -31,7 +32,7 @@ def summarize(
         groups: The groups table.
         baseline: The pseudo-groups.
         running: What was added up on the way.
-        pooled: How many pools of the baseline span several steps.
+        pooled: How often several steps were put together for pseudo-groups.
         rejected: Rows of the log that were left out.
         options: What changed the numbers.
 
@@ -39,38 +40,44 @@ def summarize(
         The content of summary.json.
     """
     notes: dict[str, str] = {}
-    found = Sums(groups, CLUSTER).intervals(options.seed)
-    null = _null(groups, running, found, notes)
+    intervals = Sums(groups, CLUSTER).intervals(options.seed)
+    null = null_of_log(groups, running)
+    if running.binary and groups["certain_tokens"].is_null().all():
+        notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     summary = {
         "schema_version": SCHEMA_VERSION,
         "source": _source(running, options),
         "counts": _counts(groups, running, rejected),
-        "overlap": {name: _mean(found[name]) for name in (*OVERLAP, "identical_share")},
+        "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline, pooled, options.seed, notes),
-        "informativeness": null["informativeness"],
+        "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
         "prm": {
             "process_steps": int(groups["process_steps"].sum()),
             "intermediate_steps": int(groups["intermediate_steps"].sum()),
-            "mean_step_size": _mean(found["mean_step_size"]),
-            "certain_share": null["certain_share"],
-            "contest": _mean(found["contest"]),
+            **_section("prm", intervals, null),
             **_logprobs(groups, notes),
         },
-        "defects": {
-            "suppressed_good": null["suppressed_good"],
-            "boosted_bad": null["boosted_bad"],
-            "amplification": _mean(found["amplification"]),
-            **{
-                name: {f"{p:g}": _mean(found[f"{name}_{p:g}"]) for p in POWERS}
-                for name in ("update_scale", "update_norm", "update_cosine")
-            },
-            "worst_groups": _worst(groups),
-        },
+        "defects": {**_section("defects", intervals, null), "worst_groups": _worst(groups)},
         "notes": notes,
     }
     _note_copies(summary["counts"], notes)
-    _note_gaps(summary, found, notes)
+    _note_nulls(summary, notes)
+    _note_intervals(intervals["path_depth"].n, notes)
     return summary
+
+
+def _section(section: Section, intervals: dict[str, Interval], null: dict[str, Floats]) -> dict[str, Any]:
+    """The statistics of a section: those that differ in a power under one key, the others with their null if any."""
+    content: dict[str, Any] = {}
+    for one in in_section(section):
+        mean = _mean(intervals[one.name])
+        if one.power is not None:
+            content.setdefault(one.key, {})[f"{one.power:g}"] = mean
+        elif mean is None or one.null != "permutation":
+            content[one.name] = mean
+        else:
+            content[one.name] = mean | null_range(null[one.name])._asdict()
+    return content
 
 
 def _mean(interval: Interval) -> dict[str, float | int | None] | None:
@@ -126,36 +133,17 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
     if pooled:
         pools = "1 pool of pseudo-groups spans" if pooled == 1 else f"{pooled} pools of pseudo-groups span"
         notes["baseline"] = f"{pools} several steps, each too small on its own"
-    found = Sums(baseline, ("run", "step"), OVERLAP, updates=False).intervals(seed)
-    return {name: _mean(value) for name, value in found.items()}
+    intervals = Sums(baseline, ("run", "step"), OVERLAP).intervals(seed)
+    return {name: _mean(interval) for name, interval in intervals.items()}
 
 
-def permuted_figures(groups: pl.DataFrame, running: RunningSums) -> dict[str, Floats]:
-    """What the whole log gives under each permutation, shape (permutations,) each (`permutations.null_figures`)."""
-    sums = groups.select(pl.col("informative_tokens", "intermediate_tokens").sum()).row(0)
-    return null_figures(running.permuted_in_all, *sums, binary=running.binary)
-
-
-def _null(
-    groups: pl.DataFrame, running: RunningSums, found: dict[str, Interval], notes: dict[str, str]
-) -> dict[str, dict[str, Any] | None]:
-    """The figures that depend on the rewards, beside what the same figures are with the rewards dealt out anew."""
-    null = permuted_figures(groups, running)
-    observed = found["informativeness"].mean
-    result: dict[str, dict[str, Any] | None] = {"informativeness": None}
-    if observed is not None:
-        reached = int((null["informativeness"] >= observed * (1 - 1e-12)).sum())
-        result["informativeness"] = {
-            "observed": observed,
-            **null_range(null["informativeness"])._asdict(),
-            "p_value": (1 + reached) / (1 + len(null["informativeness"])),
-        }
-    for name in ("suppressed_good", "boosted_bad", "certain_share"):
-        mean = _mean(found[name])
-        result[name] = None if mean is None else mean | null_range(null[name])._asdict()
-    if running.binary and groups["certain_tokens"].is_null().all():
-        notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
-    return result
+def _informativeness(observed: float | None, null: Floats) -> dict[str, float | None] | None:
+    """Mean abs(A) beside its permutation null, with its one-sided p."""
+    if observed is None:
+        return None
+    reached = int((null >= observed * (1 - 1e-12)).sum())  # a permutation that gives the same counts, to rounding
+    # The observed order is one of the permutations, so p is never 0.
+    return {"observed": observed, **null_range(null)._asdict(), "p_value": (1 + reached) / (1 + len(null))}
 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
@@ -184,40 +172,29 @@ def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
     return worst.head(WORST).select("run", "step", "group_key", "suppressed_good_tokens", "good_tokens").to_dicts()
 
 
-WHY_NULL = {
-    "identical_share": "no token is intermediate",
-    "informativeness": "no intermediate token lies outside identical completions in a group of mixed reward",
-    "certain_share": "no token is intermediate, or the log has no rewards",
-    "contest": "no intermediate token in a group of mixed reward",
-    "suppressed_good": "no completion has a positive advantage",
-    "boosted_bad": "no completion has a negative advantage",
-    "amplification": "all step advantages are 0",
-    "update_norm": "all step advantages are 0",
-    "update_cosine": "all step advantages are 0",
-}
-
-
 def _note_copies(counts: dict[str, Any], notes: dict[str, str]) -> None:
-    """Say where the permutations are not a fair game: copies of one text get different rewards in them."""
+    """Say where the permutation null is biased: it gives copies of one text different rewards."""
     copies, completions = counts["duplicates"], counts["completions"]
     if copies >= COPIES * completions:
         notes["null"] = (
-            f"{copies:,} of {completions:,} completions are copies of an earlier one of their group; dealing anew "
-            "gives copies different rewards, which a reward of the text alone never does. That raises the chance of "
-            "suppressed-good and boosted-bad, and lowers that of certain-share"
+            f"{copies:,} of {completions:,} completions are copies of an earlier one of their group. A permutation can "
+            "give two copies different rewards, though a reward that depends on the text alone is the same for both. "
+            "So the permuted numbers are too high for suppressed-good and boosted-bad, and too low for certain share"
         )
 
 
-def _note_gaps(summary: dict[str, Any], found: dict[str, Interval], notes: dict[str, str]) -> None:
-    """Say why a figure is null, and where intervals are missing or too narrow."""
-    for section in ("overlap", "prm", "defects"):
-        for name, value in summary[section].items():
-            empty = value is None or (name.startswith("update_") and value["1"] is None)
-            if empty and name not in notes:
-                notes[name] = WHY_NULL.get(name, "no completion has a token in the loss")
-    if summary["informativeness"] is None:
-        notes["informativeness"] = WHY_NULL["informativeness"]
-    clusters = found["path_depth"].n
+def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:
+    """Say why a statistic is null."""
+    for section in SUMMARY:
+        for one in in_section(section):
+            value = summary[section] if one.name == section else summary[section][one.key]
+            missing = value is None or (one.power is not None and value[f"{one.power:g}"] is None)
+            if missing and one.key not in notes:
+                notes[one.key] = one.reason_when_null
+
+
+def _note_intervals(clusters: int, notes: dict[str, str]) -> None:
+    """Say where intervals are missing or too narrow."""
     if clusters < FEW_CLUSTERS:
         notes["intervals"] = f"{clusters} prompts are too few for intervals: {FEW_CLUSTERS} are needed"
     elif clusters < MANY_CLUSTERS:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ..analysis.statistics import CLUSTER, Sums
-from .difference import COMPARED, RATIOS_COMPARED, Common, common_part, differences
+from ..analysis.ratios import CLUSTER, Sums
+from ..analysis.statistics import STATISTICS
+from .difference import COMPARED, Common, common_part, differences
 from .reach import Reach, steps_to_reach
 from .runs import Run, Runs, made_by, open_runs
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ABOUT = "The intervals are about these runs, not about new ones: two seeds of one method may differ by more."
-OVER_TIME = ("reward", "accuracy", "path_depth", "intermediate_proportion", "suppressed_good", "boosted_bad")
+OVER_TIME = tuple(name for name, one in STATISTICS.items() if one.headline)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a comparison says.
+    """A comparison of runs.
 
     Attributes:
         compared: The runs, the first being what the others are compared with.
@@ -29,7 +30,7 @@ class Comparison:
         table: `difference.SCHEMA`.
         reach: When each run reaches a level of reward.
         training: `run`, `step`, `statistic`, `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
-        notes: Sentences about what is not alike in the runs.
+        notes: Sentences about what limits the comparison.
     """
 
     compared: Runs
@@ -64,13 +65,13 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
         table=table,
         reach=reach,
         training=pl.concat([_over_time(run, seed) for run in compared.runs]),
-        notes=(_looked_at(table), *_notes(compared, reach)),
+        notes=(_number_of_intervals(table), *_notes(compared, reach)),
     )
 
 
 def _over_time(run: Run, seed: int) -> pl.DataFrame:
     """Figures of each step of a run with their intervals over its prompts."""
-    sums = Sums(run.groups, CLUSTER, {name: RATIOS_COMPARED[name] for name in OVER_TIME}, updates=False)
+    sums = Sums(run.groups, CLUSTER, OVER_TIME)
     rows = []
     at = run.groups.with_row_index("row").group_by("step", maintain_order=True).agg("row")
     for step, some in at.iter_rows():
@@ -79,47 +80,51 @@ def _over_time(run: Run, seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema | dict.fromkeys(("mean", "low", "high"), pl.Float64), orient="row")
 
 
-def _looked_at(table: pl.DataFrame) -> str:
-    """How many intervals there are to find something in."""
+def _number_of_intervals(table: pl.DataFrame) -> str:
+    """How many differences have an interval, and how many of such leave 0 outside where nothing differs."""
     count = table["difference_low"].count()
-    return f"{count} differences have an interval; of such, one in twenty leaves 0 outside by chance."
+    return f"{count} differences have an interval. Between equal runs about one in twenty would leave 0 outside."
 
 
 def _notes(compared: Runs, reach: Reach) -> list[str]:
-    """What is not alike in the runs, and what follows."""
+    """One sentence for each way in which the runs differ that limits what a difference between them means."""
     runs, notes = compared.runs, []
+
+    def each(value: Callable[[Run], object]) -> str:
+        return ", ".join(f"{run.name} {value(run)}" for run in runs)
+
     if not compared.one_k:
-        sizes = ", ".join(f"{run.name} {run.k}" for run in runs)
         notes.append(
-            f"Groups differ in size ({sizes}): overlap is that expected of {compared.m} completions of each group and "
-            f"pass@m has m = {compared.m}; what else depends on k has no difference."
+            f"Groups differ in size ({each(lambda run: run.k)}). Overlap is that of {compared.m} completions drawn "
+            f"from each group, and pass@m has m = {compared.m}. Other statistics that depend on the size have no "
+            "difference."
         )
     if not compared.one_unit:
-        units = ", ".join(f"{run.name} {made_by(run.source)}" for run in runs)
-        notes.append(f"Units differ ({units}): what counts tokens has no difference.")
+        units = each(lambda run: made_by(run.source))
+        notes.append(f"Units differ ({units}). Statistics that count tokens have no difference.")
     elif runs[0].source["tokens_from"] == "log":
-        notes.append("Token ids are taken to be of one tokenizer: the logs cannot tell.")
+        notes.append("All token ids are taken to be of one tokenizer: a log does not show which one it was.")
     if any(run.others for run in runs):
-        sizes = ", ".join(f"{run.name} {run.others}" for run in runs)
-        notes.append(f"Groups of another size than k are left out ({sizes}).")
+        notes.append(f"Groups that are not of their run's usual size are left out ({each(lambda run: run.others)}).")
     for option in ("std", "advantage"):
         if len({run.source["options"][option] for run in runs}) > 1:
-            given = ", ".join(f"{run.name} {run.source['options'][option]}" for run in runs)
-            notes.append(f"--{option} differs ({given}): step advantages are not of one kind.")
-    lengths = {run.name: len(run.steps) for run in runs}
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {count}" for name, count in lengths.items())
-        notes.append(f"Runs differ in length ({said} steps): what only one has is left out of the differences.")
+            given = each(lambda run, option=option: run.source["options"][option])
+            notes.append(f"--{option} differs ({given}), so step advantages are not computed alike.")
+    if len({len(run.steps) for run in runs}) > 1:
+        lengths = each(lambda run: len(run.steps))
+        notes.append(
+            f"Runs differ in length ({lengths} steps). Steps that not all have are left out of the differences."
+        )
     if compared.rewards is None:
-        notes.append("Rewards are not two-valued over all runs, so there is no accuracy and no pass@m.")
+        notes.append("There is no accuracy and no pass@m: the runs together do not have exactly two rewards.")
     if reach.why:
         notes.append(reach.why)
     return notes
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """The content of comparison.json."""
-    runs = found.compared.runs
+    runs = comparison.compared.runs
     return {
         "schema_version": SCHEMA_VERSION,
         "runs": [
@@ -133,19 +138,23 @@ def as_json(found: Comparison) -> dict[str, Any]:
             }
             for run in runs
         ],
-        "common": {"by": found.common.by, "steps": len(found.common.steps or []), "said": found.common.said},
-        "m": found.compared.m,
+        "common": {
+            "by": comparison.common.by,
+            "steps": len(comparison.common.steps or []),
+            "sentence": comparison.common.sentence,
+        },
+        "m": comparison.compared.m,
         "statistics": {
             name: {
                 row["run"]: {key: row[key] for key in row if key not in ("statistic", "run")}
-                for row in found.table.filter(statistic=name).iter_rows(named=True)
+                for row in comparison.table.filter(statistic=name).iter_rows(named=True)
             }
             for name in COMPARED
         },
         "reach": {
-            "level": found.reach.level,
-            "window": found.reach.window,
-            "runs": [asdict(one) for one in found.reach.runs],
+            "level": comparison.reach.level,
+            "window": comparison.reach.window,
+            "runs": [asdict(one) for one in comparison.reach.runs],
         },
-        "notes": [ABOUT, *found.notes],
+        "notes": [ABOUT, *comparison.notes],
     }

@@ -1,4 +1,4 @@
-"""Figures of two or more runs and their differences, with a bootstrap that resamples what the runs have in common."""
+"""Statistics of two or more runs and their differences, with a bootstrap of what the runs have in common."""
 
 from __future__ import annotations
 
@@ -8,38 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import RATIOS, Sums, percentiles
+from ..analysis.ratios import Sums, percentiles
+from ..analysis.statistics import STATISTICS, Kind
 from ..core.forest import Floats
 from ..core.interval import FEW_CLUSTERS
 from .runs import Run, Runs
 
-Kind = Literal["reward", "length", "overlap", "tree"]
-# Figure to label and kind. `reward` needs nothing but rewards; `length` the same unit; `overlap` is said at one group
-# size; what is `tree` depends on k, and differs between runs of other k whatever the policies do.
-COMPARED: dict[str, tuple[str, Kind]] = {
-    "reward": ("reward", "reward"),
-    "accuracy": ("accuracy", "reward"),
-    "pass": ("pass@m", "reward"),
-    "length": ("length of completions", "length"),
-    "path_depth": ("path depth", "overlap"),
-    "intermediate_proportion": ("intermediate proportion", "overlap"),
-    "shared_proportion": ("shared proportion", "overlap"),
-    "non_trivial": ("non-trivial trees", "tree"),
-    "zero_variance": ("groups of equal rewards", "tree"),
-    "suppressed_good": ("suppressed-good", "tree"),
-    "boosted_bad": ("boosted-bad", "tree"),
-    "contest": ("contest", "tree"),
-    "amplification": ("amplification", "tree"),
-    "update_scale_1": ("update scale s(1)", "tree"),
-    "update_cosine_1": ("update cosine c(1)", "tree"),
-}
+COMPARED = tuple(name for name, one in STATISTICS.items() if one.kind is not None)
 ROUNDING = 1e-12
-SHARES = {
-    *("accuracy", "pass", "intermediate_proportion", "shared_proportion", "non_trivial", "zero_variance"),
-    *("suppressed_good", "boosted_bad"),
-}
-_OURS = {"accuracy": ("top", "completions"), "pass": ("pass", "groups"), "length": ("tokens", "completions")}
-RATIOS_COMPARED = {name: _OURS.get(name) or RATIOS[name] for name in COMPARED if name != "update_cosine_1"}
 SCHEMA = {
     "statistic": pl.String(),
     "run": pl.String(),
@@ -63,14 +39,14 @@ class Common:
         tables: Groups of each run, the rest left out.
         clusters: Columns that name what is drawn.
         steps: Training steps in common; None where steps are not logged, or none is common.
-        said: One sentence for the reader.
+        sentence: What is compared and resampled, for the reader.
     """
 
     by: Literal["step", "prompt", "none"]
     tables: tuple[pl.DataFrame, ...]
     clusters: tuple[str, ...]
     steps: list[int] | None
-    said: str
+    sentence: str
 
 
 def common_part(runs: tuple[Run, ...]) -> Common:
@@ -83,27 +59,27 @@ def common_part(runs: tuple[Run, ...]) -> Common:
     span = f"the {len(steps)} training steps in common ({steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
     span = f"the one training step in common ({steps[0]})" if len(steps) == 1 else span
     if len(steps) >= FEW_CLUSTERS:
-        said = f"Compared on {span}. The 95 % intervals resample these steps, the same for every run."
-        return Common("step", tables, ("step",), steps, said)
+        sentence = f"Compared on {span}. The 95 % intervals resample these steps, the same for every run."
+        return Common("step", tables, ("step",), steps, sentence)
     known = all(run.prompts for run in runs)  # keys such as 0, 1, 2 are no prompts in common
     prompts = set.intersection(*(set(table["prompt_key"]) for table in tables)) if known else set()
     on = f"on {span}" if steps else "as a whole, since they have no training step in common"
     if len(prompts) >= FEW_CLUSTERS:
         tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
-        said = (
+        sentence = (
             f"Compared {on}, on {len(prompts)} prompts in common. The 95 % intervals resample these, the same for "
             "every run."
         )
-        return Common("prompt", tables, ("prompt_key",), steps or None, said)
-    said = (
+        return Common("prompt", tables, ("prompt_key",), steps or None, sentence)
+    sentence = (
         f"Compared {on}. The runs share fewer than {FEW_CLUSTERS} steps and prompts, so the 95 % intervals resample "
         "the prompts of each run on its own: nothing is paired."
     )
-    return Common("none", tables, ("prompt_key",), steps or None, said)
+    return Common("none", tables, ("prompt_key",), steps or None, sentence)
 
 
 def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
-    """Every figure of every run on the common part, and its difference from the first run.
+    """Every statistic of every run on the common part, and its difference from the first run.
 
     Args:
         compared: The runs.
@@ -111,54 +87,54 @@ def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
         seed: Of the resamples.
 
     Returns:
-        `SCHEMA`, figure by figure, run by run. `n` counts the clusters that have the figure. The difference is null for
-        the first run, and with a note where the figures are not of one kind: other k, other units. It has no interval
-        where neither run's resamples differ among themselves, as of shares that are all 0 or 1.
+        `SCHEMA`, statistic by statistic, run by run. `n` counts the clusters that have the statistic. The difference is
+        null for the first run, and with a note where the runs cannot be compared in it: other k, other units. It has no
+        interval where neither run's resamples differ among themselves, as of shares that are all 0 or 1.
     """
-    found = []
+    runs = []
     for at, table in enumerate(common.tables):
-        sums = Sums(table, common.clusters, RATIOS_COMPARED)
-        own = seed if common.by != "none" else seed + at  # independent draws where nothing is paired
-        found.append((sums.intervals(own), *sums.resamples(own)))
+        sums = Sums(table, common.clusters, COMPARED)
+        # Equal seeds draw the same steps or prompts in every run, which pairs them; others are drawn independently.
+        own = seed if common.by != "none" else seed + at
+        runs.append((sums.intervals(own), *sums.resamples(own)))
     rows = []
-    for name, (_, kind) in COMPARED.items():
-        column, why = sums.names.index(name), _not_comparable(compared, kind)
-        base = _Drawn.of(found[0], column)
-        for at, (run, one) in enumerate(zip(compared.runs, found, strict=True)):
-            apart = [None] * 3 if not at or why else _difference(_Drawn.of(one, column), base)
-            rows.append((name, run.name, *one[0][name], *apart, why if at else None))
+    for column, name in enumerate(COMPARED):
+        why = _not_comparable(compared, STATISTICS[name].kind)
+        drawn = [
+            _Drawn(float(mean[column]), resampled[:, column], int(clusters[column]))
+            for _, mean, resampled, clusters in runs
+        ]
+        for at, (run, (intervals, *_)) in enumerate(zip(compared.runs, runs, strict=True)):
+            difference = [None] * 3 if not at or why else _difference(drawn[at], drawn[0])
+            rows.append((name, run.name, *intervals[name], *difference, why if at else None))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 class _Drawn(NamedTuple):
-    """A figure of a run, its resamples, and how many clusters have it."""
+    """A statistic of a run, its resamples, shape (resamples,), and how many clusters have it."""
 
     mean: float
-    drawn: Floats
+    resampled: Floats
     clusters: int
 
-    @classmethod
-    def of(cls, found: tuple, column: int) -> _Drawn:
-        _, mean, drawn, clusters = found
-        return cls(float(mean[column]), drawn[:, column], int(clusters[column]))
-
     @property
-    def spread(self) -> bool:
+    def varies(self) -> bool:
         """Whether the resamples differ, beyond rounding."""
-        known = self.drawn[~np.isnan(self.drawn)]
+        known = self.resampled[~np.isnan(self.resampled)]
         return len(known) > 0 and float(np.ptp(known)) > ROUNDING
 
 
 def _difference(one: _Drawn, base: _Drawn) -> list[float | None]:
-    """Difference of the figures, and its 95 % range where there is one."""
-    apart = one.mean - base.mean
+    """Difference of the statistics, and its 95 % range where there is one."""
     ends = [np.nan, np.nan]
-    if min(one.clusters, base.clusters) >= FEW_CLUSTERS and (one.spread or base.spread):
-        ends = percentiles((one.drawn - base.drawn)[:, None])[:, 0].tolist()
-    return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in (apart, *ends)]
+    # Shares that are 0 or 1 in every cluster do not vary: a range of no width would look like certainty.
+    if min(one.clusters, base.clusters) >= FEW_CLUSTERS and (one.varies or base.varies):
+        ends = percentiles((one.resampled - base.resampled)[:, None])[:, 0].tolist()
+    values = (one.mean - base.mean, *ends)
+    return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in values]
 
 
-def _not_comparable(compared: Runs, kind: Kind) -> str | None:
+def _not_comparable(compared: Runs, kind: Kind | None) -> str | None:
     """Why a difference would mean nothing, if it would."""
     if kind != "reward" and not compared.one_unit:
         return "other units"

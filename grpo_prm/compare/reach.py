@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import Sums
+from ..analysis.ratios import Sums
 from ..core.forest import Floats
 from ..errors import UsageError
 from .runs import Run
@@ -59,11 +59,11 @@ class Reach:
 def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None) -> Reach:
     """First step of each run at which its running mean reward reaches a level.
 
-    The mean goes over the groups of the last steps; its interval resamples their prompts (`statistics.Sums`). The
-    crossing of a noisy curve comes early by nature, so curves of equal windows are compared.
+    The mean goes over the groups of the last steps; its interval resamples their prompts (`ratios.Sums`). A noisy
+    curve crosses a level early by nature, so all runs have windows of equal length.
 
     Args:
-        runs: With rewards and two steps or more; others are left out, and said.
+        runs: Those with rewards and two steps or more are used; `Reach.why` names the others.
         seed: Of the resamples.
         level: The reward to reach. None: nine tenths of the way from the highest start to the lowest peak, if every run
             rises beyond its intervals.
@@ -74,8 +74,8 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
     if level is not None and not isfinite(level):
         raise UsageError(f"--level {level}: not a reward that can be reached. Give a finite number.")
     usable = [run for run in runs if len(run.steps) > 1 and not run.groups["reward_mean"].null_count()]
-    left = [run.name for run in runs if run.name not in {one.name for one in usable}]
-    why = f"Without steps to a reward: {', '.join(left)} (one step, or no rewards)." if left else None
+    unusable = [run.name for run in runs if run.name not in {one.name for one in usable}]
+    why = f"Without steps to a reward: {', '.join(unusable)} (one step, or no rewards)." if unusable else None
     if not usable:
         return Reach(level, 1, [], why)
     window = max(1, round(min(len(run.steps) for run in usable) / WINDOWS))
@@ -93,14 +93,14 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
 def _curve(run: Run, window: int, seed: int) -> Floats:
     """Mean, low and high of the reward over every window, shape (3, steps - window + 1); NaN where not known."""
     groups = run.groups.filter(pl.col("step").is_not_null()).sort("step", maintain_order=True)
-    sums = Sums(groups, CLUSTER, ("reward",), updates=False)
+    sums = Sums(groups, CLUSTER, ("reward",))
     step = groups["step"].to_numpy()
     opens = np.append(np.flatnonzero(np.diff(step, prepend=step[0] - 1)), len(step))
-    found = [
+    windows = [
         sums.intervals(seed, slice(begin, end))["reward"][:3]
         for begin, end in zip(opens[:-window], opens[window:], strict=True)
     ]
-    return np.array(found, np.float64).T
+    return np.array(windows, np.float64).T
 
 
 def _rises(curve: Floats) -> bool:

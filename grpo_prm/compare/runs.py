@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 
 from ..analysis.folder import Folder, read_folder
+from ..analysis.statistics import STATISTICS
 from ..core.baseline import modal_size
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..figures import Unit
 
-OVERLAP = ("path_depth", "intermediate_proportion", "shared_proportion")  # what `subsamples` holds
+OVERLAP = tuple(name for name, one in STATISTICS.items() if one.kind == "overlap")  # what `subsamples` holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Runs:
 
     Attributes:
         runs: In the order given; the first is what the others are compared with.
-        m: Group size at which overlap and pass@m are said: the modal k if it is one, else the largest size of
+        m: Group size of overlap and of pass@m: the modal k if it is one, else the largest size of
             subsets that all runs have (`subsamples.parquet`).
         rewards: The two rewards of all runs, None where there are more or fewer.
     """
@@ -99,14 +100,14 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
         UsageError: There are fewer than two runs.
     """
     folders = [read_folder(path) for path in paths]
-    found = [(folder, run) for folder in folders for run in folder.groups["run"].unique(maintain_order=True)]
-    if len(found) < 2:
+    chosen = [(folder, run) for folder in folders for run in folder.groups["run"].unique(maintain_order=True)]
+    if len(chosen) < 2:
         raise UsageError(f"{paths[0]}: holds one run. Give compare two folders of grpo-prm analyze.")
-    named = zip(_names(found), found, strict=True)
+    named = zip(_names(chosen), chosen, strict=True)
     runs = tuple(_run(name, folder, run) for name, (folder, run) in named)
-    rewards = _two_rewards([folder for folder, _ in found])
-    m = _common_size(found, runs)
-    return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, found, strict=True)), m, rewards)
+    rewards = _two_rewards([folder for folder, _ in chosen])
+    m = _common_size(chosen, runs)
+    return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, chosen, strict=True)), m, rewards)
 
 
 def _run(name: str, folder: Folder, run: str) -> Run:
@@ -117,10 +118,10 @@ def _run(name: str, folder: Folder, run: str) -> Run:
     return Run(name, folder.path, folder.summary["source"], k, len(every) - len(groups), prompts, groups)
 
 
-def _names(found: Sequence[tuple[Folder, str]]) -> list[str]:
+def _names(chosen: Sequence[tuple[Folder, str]]) -> list[str]:
     """Names as logged where they differ, else the folder's, else both with a number."""
-    runs = [run for _, run in found]
-    stems = [folder.path.resolve().name.removesuffix(".prm") for folder, _ in found]
+    runs = [run for _, run in chosen]
+    stems = [folder.path.resolve().name.removesuffix(".prm") for folder, _ in chosen]
     for names in (runs, stems, [f"{stem}/{run}" for stem, run in zip(stems, runs, strict=True)]):
         if len(set(names)) == len(names):
             return names
@@ -134,18 +135,18 @@ def _two_rewards(folders: Sequence[Folder]) -> tuple[float, float] | None:
     return (values[0], values[1]) if len(values) == 2 and None not in values else None
 
 
-def _common_size(found: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> int:
+def _common_size(chosen: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> int:
     """The largest size of subsets that the groups of modal size have in every run."""
     sizes = [
         set(folder.subsamples.filter(pl.col("run") == name, pl.col("k") == run.k)["size"])
-        for (folder, name), run in zip(found, runs, strict=True)
+        for (folder, name), run in zip(chosen, runs, strict=True)
     ]
     return max(set.intersection(*sizes))
 
 
-def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, float] | None) -> Run:
+def _aligned(run: Run, origin: tuple[Folder, str], m: int, rewards: tuple[float, float] | None) -> Run:
     """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
-    folder, name = found
+    folder, name = origin
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
     if run.k != m:
         smaller = folder.subsamples.filter(size=m).select("group", *OVERLAP)
@@ -155,12 +156,12 @@ def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, 
     top = (pl.col("reward") == rewards[1]).sum().cast(pl.Float64).alias("top")
     counted = folder.completions.filter(run=name).group_by("group").agg(top).collect()
     groups = groups.join(counted, on="group", how="left", maintain_order="left")
-    chance = pass_at(groups["top"].to_numpy(), groups["k"].to_numpy(), m)
-    return replace(run, groups=groups.with_columns(pl.Series("pass", chance, nan_to_null=True)))
+    passed = pass_at(groups["top"].to_numpy(), groups["k"].to_numpy(), m)
+    return replace(run, groups=groups.with_columns(pl.Series("pass", passed, nan_to_null=True)))
 
 
 def pass_at(successes: np.ndarray, k: np.ndarray, m: int) -> np.ndarray:
-    """Chance that m of k completions hold a success, 1 - C(k - c, m) / C(k, m); NaN for k < m (Chen et al., 2021).
+    """Probability that m of k completions hold a success, 1 - C(k - c, m) / C(k, m); NaN for k < m (Chen et al., 2021).
 
     Args:
         successes: c, shape (groups,).
@@ -168,6 +169,7 @@ def pass_at(successes: np.ndarray, k: np.ndarray, m: int) -> np.ndarray:
         m: How many are drawn without replacement.
     """
     drawn = np.arange(m)
-    left = (k - successes)[:, None] - drawn
-    none = np.prod(np.maximum(left, 0) / np.maximum(k[:, None] - drawn, 1), axis=1)
+    # (groups, m): the i-th draw fails with probability (k - c - i) / (k - i), given that all before it failed.
+    failures = (k - successes)[:, None] - drawn
+    none = np.prod(np.maximum(failures, 0) / np.maximum(k[:, None] - drawn, 1), axis=1)
     return np.where(k >= m, 1 - none, np.nan)

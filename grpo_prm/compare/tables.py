@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import re
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import MISSING, number
 from ..text.latex import tex
 from .comparison import Comparison
-from .difference import COMPARED, SHARES
+from .difference import COMPARED
 
 
-def heads(found: Comparison) -> list[str]:
+def heads(comparison: Comparison) -> list[str]:
     """Column heads of `rows`."""
-    first, *others = (run.name for run in found.compared.runs)
+    first, *others = (run.name for run in comparison.compared.runs)
     return ["", first, *(head for name in others for head in (name, f"{name} - {first} [95 %]"))]
 
 
-def rows(found: Comparison) -> list[list[str]]:
+def rows(comparison: Comparison) -> list[list[str]]:
     """One row for each figure that any run has: its label, and the cells of every run.
 
     Shares are in percent and their differences in points. A difference whose interval leaves 0 outside has a star.
     """
     made = []
-    for name, (label, _) in COMPARED.items():
-        part = found.table.filter(statistic=name)
-        if part["mean"].is_null().all():
+    for name in COMPARED:
+        of_runs = comparison.table.filter(statistic=name)
+        if of_runs["mean"].is_null().all():
             continue
-        share, cells = name in SHARES, [label.replace("@m", f"@{found.compared.m}")]
-        for row in part.iter_rows(named=True):
+        share, title = STATISTICS[name].share, STATISTICS[name].title
+        cells = [title.replace("@m", f"@{comparison.compared.m}")]
+        for row in of_runs.iter_rows(named=True):
             cells.append(_value(row["mean"], share))
-            if row["run"] != found.compared.runs[0].name:
+            if row["run"] != comparison.compared.runs[0].name:
                 cells.append(row["note"] or _difference(row, share))
         made.append(cells)
     return made
 
 
-def reach_rows(found: Comparison) -> list[list[str]]:
+def reach_rows(comparison: Comparison) -> list[list[str]]:
     """When each run reaches the level: name, step, and from the first to the sure step by the 95 % interval."""
     made = []
-    for one in found.reach.runs:
+    for one in comparison.reach.runs:
         step = f"not by step {one.last:,}" if one.step is None else f"step {one.step:,}"
         span = "too few prompts for a range"
         if one.known:
@@ -48,11 +50,11 @@ def reach_rows(found: Comparison) -> list[list[str]]:
     return made
 
 
-def latex_table(found: Comparison) -> str:
+def latex_table(comparison: Comparison) -> str:
     """A booktabs table of `rows`, with its caption as a comment."""
-    head, body = heads(found), rows(found)
+    head, body = heads(comparison), rows(comparison)
     lines = [
-        f"% {found.common.said}".replace("\n", " "),
+        f"% {comparison.common.sentence}".replace("\n", " "),
         r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
         r"\toprule",
         " & ".join(tex(cell) for cell in head) + r" \\",

@@ -18,12 +18,12 @@ OURS = ("comparison.json", "comparison.csv", "comparison.tex", "figures")
 
 
 def write_comparison(
-    found: Comparison, out: Path, *, venue: str = "column", formats: Iterable[str] = ("pdf", "png")
+    comparison: Comparison, out: Path, *, venue: str = "column", formats: Iterable[str] = ("pdf", "png")
 ) -> None:
     """Write comparison.json, comparison.csv, comparison.tex, and the figure with its data and caption in `figures/`.
 
     Args:
-        found: The comparison.
+        comparison: The comparison.
         out: The folder.
         venue: Of `figures.VENUES`.
         formats: Of `figures.FORMATS`.
@@ -34,29 +34,32 @@ def write_comparison(
     formats = checked(formats)
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
-    drawn = run_comparison(found.training, unit=found.compared.unit, venue=venue)
+    drawn = run_comparison(comparison.training, unit=comparison.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
-        (folder / "comparison.json").write_text(comparison_text(found), encoding="utf-8")
-        found.table.write_csv(folder / "comparison.csv")
-        (folder / "comparison.tex").write_text(latex_table(found), encoding="utf-8")
-        caption = _caption(found)
-        save_figure(drawn, found.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption)
+        (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
+        comparison.table.write_csv(folder / "comparison.csv")
+        (folder / "comparison.tex").write_text(latex_table(comparison), encoding="utf-8")
+        caption = _caption(comparison)
+        save_figure(
+            drawn, comparison.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption
+        )
 
 
-def _caption(found: Comparison) -> str:
+def _caption(comparison: Comparison) -> str:
     """One sentence: what is drawn, and the difference in reward."""
-    first, *others = (run.name for run in found.compared.runs)
+    first, *others = (run.name for run in comparison.compared.runs)
     parts = [
         f"{row['run']} minus {first} {row['difference']:+.3g} "
         f"{span(row['difference_low'], row['difference_high'])}".rstrip()
-        for row in found.table.filter(statistic="reward").iter_rows(named=True)
+        for row in comparison.table.filter(statistic="reward").iter_rows(named=True)
         if row["difference"] is not None
     ]
-    apart = f"; mean reward, {', '.join(parts)}" if parts else ""
-    said = f"{listed([first, *others])} over training, with 95 % intervals over the prompts of a step{apart}."
-    return printable(said)
+    rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
+    return printable(
+        f"{listed([first, *others])} over training, with 95 % intervals over the prompts of a step{rewards}."
+    )
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """comparison.json as text; NaN has no place in it."""
-    return json.dumps(as_json(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(as_json(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

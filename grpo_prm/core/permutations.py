@@ -86,28 +86,6 @@ class NullRange(NamedTuple):
     null_high: float | None
 
 
-def null_figures(permuted: PermutedSums, informative: float, intermediate: float, *, binary: bool) -> dict[str, Floats]:
-    """The figures of each permutation, shape (permutations,), NaN where there is none.
-
-    Args:
-        permuted: Sums over the groups meant, shape (permutations,) each.
-        informative: Intermediate tokens of theirs outside identical sets, zero-variance groups left out.
-        intermediate: All their intermediate tokens.
-        binary: Whether the log has exactly two rewards, so that certainty is by Wilson.
-    """
-    certain = permuted.certain_wilson if binary else permuted.certain_student
-    return {
-        "informativeness": _ratio(permuted.informative_sum, informative),
-        "suppressed_good": _ratio(permuted.suppressed_good_tokens, permuted.good_tokens),
-        "boosted_bad": _ratio(permuted.boosted_bad_tokens, permuted.bad_tokens),
-        "certain_share": _ratio(certain, intermediate),
-    }
-
-
-def _ratio(top: Floats, bottom: Floats | float) -> Floats:
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=np.asarray(bottom) > 0)
-
-
 def null_range(values: Floats) -> NullRange:
     """Mean, 2.5 and 97.5 % of a figure over the permutations that have it."""
     values = values[np.isfinite(values)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import CLUSTER
+from ..analysis.ratios import CLUSTER
 from ..core.interval import FEW_CLUSTERS, Interval
 from .logs import Logs
 from .ratios import ratio_intervals

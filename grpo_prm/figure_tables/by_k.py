@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
-from ..analysis.statistics import CLUSTER
+from ..analysis.ratios import CLUSTER
 from .distribution import OVERLAP
 from .logs import Logs
 from .ratios import ratio_intervals

@@ -21,7 +21,7 @@ class Tables(Protocol):
         summary: The content of summary.json.
         training: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`, `null_mean`, `null_low` and `null_high` (the
             same share with the rewards dealt anew).
-        groups: One row per group, with the columns of `statistics.RATIOS`.
+        groups: One row per group, with the columns of `statistics.STATISTICS`.
         baseline: Cross-prompt pseudo-groups.
         samples: Rollouts of some groups, with text.
         permutations: One row per permutation of the rewards.

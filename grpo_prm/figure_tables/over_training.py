@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..analysis.statistics import CLUSTER, RATIOS, Sums
+from ..analysis.ratios import CLUSTER, Sums
+from ..analysis.statistics import STATISTICS
 from .logs import Logs
 
 MANY_STEPS = 40  # of a run, up to which each is a point; the figures of single steps of a long run are mostly noise
@@ -17,12 +18,12 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
     """Statistics by run and step beside their reference.
 
     Of a run with more than `MANY_STEPS` steps a row is a window of consecutive steps: the statistic of all its groups,
-    with the interval of `statistics.Sums` over its prompts; `n` counts these. Chance in a window is the mean over its
+    with the interval of `ratios.Sums` over its prompts; `n` counts these. Chance in a window is the mean over its
     steps, weighted by the denominators of the statistic, without a range.
 
     Args:
         logs: The analyses.
-        statistics: Names of `statistics.RATIOS`.
+        statistics: Names of `statistics.STATISTICS`.
         reference: `baseline` (the statistic of that name with `baseline_` before it), or `null` (the columns `null_*`
             of the same row).
 
@@ -96,7 +97,7 @@ def _in_windows(
 ) -> pl.DataFrame:
     """Figures of each window from the sums of its groups."""
     inside = groups.join(steps, on=("run", "step"), how="inner", maintain_order="left")
-    sums = Sums(inside, clusters, statistics, updates=False)
+    sums = Sums(inside, clusters, statistics)
     rows = [
         (run, middle, first, last, many, name, *interval)
         for (run, first, middle, last, many, at) in inside.with_row_index("row")
@@ -111,9 +112,9 @@ def _in_windows(
 def _null_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, ...]) -> pl.DataFrame:
     """Means over steps of what the rewards dealt anew give, weighted by what the statistic is a share of."""
     weights = pl.concat(
-        logs.groups.filter(pl.col(RATIOS[name][0]).is_not_null())
+        logs.groups.filter(pl.col(STATISTICS[name].numerator).is_not_null())
         .group_by("run", "step")
-        .agg(weight=pl.col(RATIOS[name][1]).cast(pl.Float64).sum(), statistic=pl.lit(name))
+        .agg(weight=pl.col(STATISTICS[name].denominator).cast(pl.Float64).sum(), statistic=pl.lit(name))
         .select("run", "step", "statistic", "weight")
         for name in statistics
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..analysis.statistics import percentiles
+from ..analysis.ratios import percentiles
 from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
 

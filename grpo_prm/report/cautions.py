@@ -1,4 +1,4 @@
-"""What a reader must know before trusting a number of the page: rows left out, gaps in the steps, odd groups."""
+"""What limits the numbers of the page: rows left out, gaps in the steps, odd groups, how tokens were made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from ..analysis.folder import Folder
 from ..text.amounts import amount, percent
-from ..text.wording import DIFFER
+from ..text.wording import DIFFER, mismatch
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence
@@ -29,11 +29,13 @@ class Caution(NamedTuple):
 def cautions(folder: Folder) -> list[Caution]:
     """Everything about this log that limits what its numbers mean, the gravest first."""
     counts, source = folder.summary["counts"], folder.summary["source"]
+    mismatched = [Caution(mismatch(folder.summary))] if counts["advantage_mismatch"] else []
     return [
         *_rejected(folder.path, counts),
         *_steps(folder.groups),
         *_groups(counts),
-        *_rewards(counts, source),
+        *mismatched,
+        *_zero_variance(counts),
         *_units(source),
         *(Caution(note) for note in source["notes"]),
     ]
@@ -61,12 +63,12 @@ def _reasons(path: Path) -> list[str]:
         .agg(pl.len(), pl.col("file").first(), pl.col("line").first())
         .sort("len", descending=True, maintain_order=True)
     )
-    said = [
+    reasons = [
         f"{amount(count, 'row')}: {field or 'row'}: {one_line(reason, 160)} (first: {_place(file, line)})"
         for field, reason, count, file, line in common.head(NAMED).iter_rows()
     ]
     more = len(common) - NAMED
-    return [*said, f"and {amount(more, 'other reason')}; rejects.jsonl names every row."] if more > 0 else said
+    return [*reasons, f"and {amount(more, 'other reason')}; rejects.jsonl names every row."] if more > 0 else reasons
 
 
 def _place(file: str, line: int | None) -> str:
@@ -74,17 +76,18 @@ def _place(file: str, line: int | None) -> str:
 
 
 def _steps(groups: pl.DataFrame) -> Iterator[Caution]:
-    for (run,), part in groups.drop_nulls("step").group_by("run", maintain_order=True):
-        sizes = dict(part.group_by("step").len().sort("step").iter_rows())
+    for (run,), of_run in groups.drop_nulls("step").group_by("run", maintain_order=True):
+        sizes = dict(of_run.group_by("step").len().sort("step").iter_rows())
         of = f" of run {run}" if groups["run"].n_unique() > 1 else ""
         if gaps := missing_steps(list(sizes)):
-            yield Caution(f"Training steps{of} are missing: {_listed(gaps)}. Perhaps a shard of the log is.")
+            yield Caution(f"Training steps{of} are missing: {_listed(gaps)}. Perhaps a file of the log is missing.")
+        # Only where most steps have the usual number: if sizes vary by design, a small step is no sign of a loss.
         usual = Counter(sizes.values()).most_common(1)[0][0]
         few = [f"{step} ({size})" for step, size in sizes.items() if size < usual]
         if few and len(few) <= len(sizes) / 2:
             yield Caution(
                 f"Training steps{of} with fewer groups than the usual {usual:,}: {_listed(few)}. "
-                "Perhaps a file was cut off, or a shard is missing."
+                "Perhaps a file was cut off, or one is missing."
             )
 
 
@@ -121,11 +124,13 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
             "proportion grow with the size of a group."
         )
     if counts["groups_uneven"]:
-        yield Caution(f"{amount(counts['groups_uneven'], 'group')} of another size than the log's usual one are in it.")
+        yield Caution(
+            f"{amount(counts['groups_uneven'], 'group')} of another size than the usual one of the log are counted."
+        )
     if counts["groups_split"]:
         yield Caution(
-            f"{amount(counts['groups_split'], 'group')} came of prompts drawn more than once in a step; which rows "
-            "belong together was told from their order."
+            f"{amount(counts['groups_split'], 'group')} came of prompts drawn more than once in a step. Which rows "
+            "belong to one draw was decided by their order in the file."
         )
     if counts.get("groups_prompts_differ"):
         yield Caution(f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}")
@@ -137,12 +142,7 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
         )
 
 
-def _rewards(counts: dict[str, Any], source: dict[str, Any]) -> Iterator[Caution]:
-    if counts["advantage_mismatch"]:
-        yield Caution(
-            f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "
-            f"(std {source['options']['std']}): see --std, --reward and --advantage logged."
-        )
+def _zero_variance(counts: dict[str, Any]) -> Iterator[Caution]:
     share = counts["groups_zero_variance"] / counts["groups"]
     if share >= MUCH:
         yield Caution(

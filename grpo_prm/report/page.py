@@ -42,20 +42,21 @@ def report(folder: Folder, tokenizer: str | None = None) -> str:
         InputError: The samples are not those of the process steps.
         UsageError: The tokenizer cannot be opened.
     """
-    found = trees(folder, tokenizer)
-    fixed = _context(folder, found)
-    empty = len(_render(fixed, [{**tree, "texts": []} for tree in found]).encode())
-    return _render(fixed, fitted(found, max(LEAST_TEXT, BYTES - empty)))
+    sampled = trees(folder, tokenizer)
+    context = _context(folder, sampled)
+    # Texts get what the page leaves of `BYTES`, so it is rendered without them first.
+    without_texts = len(_render(context, [{**tree, "texts": []} for tree in sampled]).encode())
+    return _render(context, fitted(sampled, max(LEAST_TEXT, BYTES - without_texts)))
 
 
-def _render(context: dict[str, Any], found: list[dict[str, Any]]) -> str:
-    data = context["data"] | {"trees": found}
-    cut = sum(1 for tree in found for text in tree["texts"] if isinstance(text, list))
+def _render(context: dict[str, Any], sampled: list[dict[str, Any]]) -> str:
+    data = context["data"] | {"trees": sampled}
+    cut = sum(1 for tree in sampled for text in tree["texts"] if isinstance(text, list))
     template = _environment().get_template("page.html")
     return template.render(**{**context, "data": embed(data), "texts_cut": cut})
 
 
-def _context(folder: Folder, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _context(folder: Folder, sampled: list[dict[str, Any]]) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
     return {
@@ -68,7 +69,7 @@ def _context(folder: Folder, found: list[dict[str, Any]]) -> dict[str, Any]:
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
         "cautions": cautions(folder),
         "pictures": pictures(folder),
-        "trees": len(found),
+        "trees": len(sampled),
         "sampled": folder.samples["group"].n_unique(),
         "folder": str(folder.path),
         "version": __version__,

@@ -16,7 +16,7 @@ from ..figures.captions import captions
 from ..figures.saving import figure_of
 from ..figures.style import PAPER
 
-BYTES = 1_500_000  # of all pictures together; the largest beyond it are left out, and said
+BYTES = 1_500_000  # of all pictures together; the largest beyond it are left out, and the page names them
 _METADATA: dict[str, Any] = {"Date": None, "Creator": "grpo-prm"}  # no date, so that equal data give equal bytes
 
 
@@ -38,14 +38,14 @@ def pictures(folder: Folder) -> list[Picture]:
     """Draw every figure of the folder again, as SVG."""
     logs = together([folder])
     tables = reduced(logs)
-    said = captions(tables, logs.summaries, logs.unit)  # and not those beside the files: they may be of other figures
+    texts = captions(tables, logs.summaries, logs.unit)  # and not those beside the files: they may be of other figures
     drawn = {name: _svg(figure_of(FIGURES[name](table, unit=logs.unit))) for name, table in tables.items()}
     room, sources = BYTES, dict.fromkeys(drawn)
     for name in sorted(drawn, key=lambda name: len(drawn[name])):
         room -= len(drawn[name]) * 4 // 3
         if room >= 0:
             sources[name] = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode()}"
-    return [Picture(name, said[name], source) for name, source in sources.items()]
+    return [Picture(name, texts[name], source) for name, source in sources.items()]
 
 
 def _svg(figure: Figure) -> bytes:

@@ -1,4 +1,4 @@
-"""The course of a training as series that the page draws small, side by side."""
+"""Statistics over training steps, as series that the page draws as small charts side by side."""
 
 from __future__ import annotations
 
@@ -6,21 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from ..analysis.statistics import STATISTICS
+from ..text.cells import BESIDE
 from .embed import numbers
 
-POINTS = 600  # training steps of a series; of more, evenly many are left out, and said
-
-# Statistic to its name on the page, whether it is a share, and what it is drawn beside.
-SHOWN = {
-    "reward": ("mean reward", False, None),
-    "zero_variance": ("groups of equal rewards", True, None),
-    "path_depth": ("path depth", False, "cross-prompt"),
-    "intermediate_proportion": ("intermediate proportion", True, "cross-prompt"),
-    "suppressed_good": ("suppressed-good tokens", True, "rewards dealt anew"),
-    "boosted_bad": ("boosted-bad tokens", True, "rewards dealt anew"),
-    "certain_share": ("certain share", True, "rewards dealt anew"),
-    "contest": ("contest", False, None),
-}
+POINTS = 600  # training steps of a series; of more, every n-th is drawn, and the page says which
 
 
 def trend(training: pl.DataFrame) -> list[dict[str, Any]]:
@@ -34,35 +24,36 @@ def trend(training: pl.DataFrame) -> list[dict[str, Any]]:
         is called, None without), `every` (1, or n where only each n-th step is drawn) and `series`: for each run `run`,
         `step`, `mean`, `low`, `high`, `besideMean`, `besideLow`, `besideHigh`.
     """
-    found = []
-    for statistic, (name, share, beside) in SHOWN.items():
-        part = training.filter(pl.col("statistic") == statistic, pl.col("step").is_not_null())
-        if beside == "cross-prompt":
-            part = _beside_baseline(part, training.filter(pl.col("statistic") == f"baseline_{statistic}"))
-        if part["mean"].count() < 2 or part["step"].n_unique() < 2:
+    charts = []
+    for statistic in STATISTICS.values():
+        rows = training.filter(pl.col("statistic") == statistic.name, pl.col("step").is_not_null())
+        if statistic.null == "cross-prompt":
+            rows = _beside_baseline(rows, training.filter(pl.col("statistic") == f"baseline_{statistic.name}"))
+        if not statistic.over_training or rows["mean"].count() < 2 or rows["step"].n_unique() < 2:
             continue
-        every = -(-part["step"].n_unique() // POINTS)
-        known = beside is not None and part["null_mean"].count() > 0
+        every = -(-rows["step"].n_unique() // POINTS)
+        has_null = statistic.null != "none" and rows["null_mean"].count() > 0
         series = [
-            _series(str(run), rows, every, known)
-            for (run,), rows in part.sort("run", "step").group_by("run", maintain_order=True)
+            _series(str(run), of_run, every, has_null)
+            for (run,), of_run in rows.sort("run", "step").group_by("run", maintain_order=True)
         ]
-        found.append(
-            {"name": name, "share": share, "beside": beside if known else None, "every": every, "series": series}
+        beside = BESIDE[statistic.null] if has_null else None
+        charts.append(
+            {"name": statistic.title, "share": statistic.share, "beside": beside, "every": every, "series": series}
         )
-    return found
+    return charts
 
 
-def _beside_baseline(part: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
-    """The cross-prompt baseline in the columns of the reference."""
+def _beside_baseline(rows: pl.DataFrame, baseline: pl.DataFrame) -> pl.DataFrame:
+    """The cross-prompt baseline in the columns of the null, so that both kinds are drawn alike."""
     reference = baseline.select("run", "step", null_mean="mean", null_low="low", null_high="high")
-    return part.drop("null_mean", "null_low", "null_high").join(reference, on=["run", "step"], how="left")
+    return rows.drop("null_mean", "null_low", "null_high").join(reference, on=["run", "step"], how="left")
 
 
-def _series(run: str, rows: pl.DataFrame, every: int, known: bool) -> dict[str, Any]:
+def _series(run: str, rows: pl.DataFrame, every: int, has_null: bool) -> dict[str, Any]:
     rows = rows.gather_every(every)
     names = {"mean": "mean", "low": "low", "high": "high"}
-    names |= {"besideMean": "null_mean", "besideLow": "null_low", "besideHigh": "null_high"} if known else {}
+    names |= {"besideMean": "null_mean", "besideLow": "null_low", "besideHigh": "null_high"} if has_null else {}
     return {"run": run, "step": rows["step"].to_list()} | {
         ours: numbers(rows[theirs]) for ours, theirs in names.items()
     }

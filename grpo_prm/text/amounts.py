@@ -1,4 +1,4 @@
-"""Numbers as they are read: as many figures as say something, and a range where there is one."""
+"""Numbers as they are read: three figures, and a range where there is one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def percent(value: float | None) -> str:
 
 def span(low: float | None, high: float | None, *, share: bool = False) -> str:
     """`[8.5, 13.2]`; nothing where an end is not known."""
-    said = percent if share else number
-    return "" if low is None or high is None else f"[{said(low)}, {said(high)}]"
+    written = percent if share else number
+    return "" if low is None or high is None else f"[{written(low)}, {written(high)}]"
 
 
 def interval(
@@ -37,9 +37,9 @@ def interval(
 
     Args:
         value: With `mean`, `low` and `high`.
-        share: Say it in percent.
-        null: What the rewards dealt anew give instead: `null_mean`, `null_low` and `null_high`.
-        missing: What is said without a mean.
+        share: In percent.
+        null: The permutation null instead: `null_mean`, `null_low` and `null_high`.
+        missing: The text where there is no mean.
     """
     key = "null_" if null else ""
     if value is None or value[f"{key}mean"] is None:

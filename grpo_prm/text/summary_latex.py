@@ -1,62 +1,36 @@
-"""The numbers of an analysis as a LaTeX table for a paper: value, interval, and what chance or other prompts give."""
+"""The numbers of an analysis as a LaTeX table for a paper: value, interval, and the null that it is read beside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .amounts import interval, number, percent, span
+from .amounts import number, percent, span
+from .cells import beside, entry, in_summary
 from .latex import tex
-
-OVERLAP = {
-    "path_depth": ("path depth", False),
-    "intermediate_proportion": ("intermediate proportion", True),
-    "shared_proportion": ("shared proportion", True),
-    "non_trivial": ("non-trivial trees", True),
-    "identical_share": ("identical share", True),
-}
-PERMUTED = {"suppressed_good": "suppressed-good", "boosted_bad": "boosted-bad", "certain_share": "certain share"}
-UPDATES = {"update_scale": "update scale", "update_norm": "update norm", "update_cosine": "update cosine"}
 
 
 class Row(NamedTuple):
-    """A line of the table; empty texts where there is nothing to say."""
+    """A line of the table; empty texts where there is nothing to put."""
 
     metric: str
     value: str
     interval: str
-    beside: str
+    null: str
 
 
 def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
-    """The lines of one log; what is null in its summary is left out.
+    """The lines of one log: every statistic of its summary that is not null.
 
     Args:
         summary: The content of summary.json.
     """
-    overlap, baseline, defects = summary["overlap"], summary["baseline"], summary["defects"]
-    for name, (label, share) in OVERLAP.items():
-        if overlap[name] is not None:
-            yield _row(label, overlap[name], share, interval(baseline.get(name), share=share, missing=""))
-    if (found := summary["informativeness"]) is not None:
-        beside = interval(found, null=True, missing="")
-        p = f"p = {found['p_value']:.3g}"
-        yield Row("mean |A| of intermediate steps", number(found["observed"]), p, beside)
-    for name, label in PERMUTED.items():
-        if (found := (defects | summary["prm"])[name]) is not None:
-            yield _row(label, found, True, interval(found, share=True, null=True, missing=""))
-    for value, label in ((summary["prm"]["contest"], "contest"), (defects["amplification"], "amplification")):
-        if value is not None:
-            yield _row(label, value, False)
-    for name, label in UPDATES.items():
-        for p, value in defects[name].items():
-            if value is not None:
-                yield _row(f"{label}, p = {p}", value, False)
-
-
-def _row(label: str, value: Mapping[str, Any], share: bool, beside: str = "") -> Row:
-    mean = f"{percent(value['mean'])} %" if share else number(value["mean"])
-    return Row(label, mean, span(value["low"], value["high"], share=share), beside)
+    for one in in_summary():
+        if (value := entry(summary, one)) is not None:
+            mean = f"{percent(value['mean'])} %" if one.share else number(value["mean"])
+            range95 = span(value["low"], value["high"], share=one.share)
+            p_value = f"p = {value['p_value']:.3g}" if "p_value" in value else ""
+            yield Row(one.title, mean, range95 or p_value, beside(summary, one))
 
 
 def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -67,11 +41,11 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     """
     lines = [
         r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over prompts (of non-trivial trees:",
-        "% Wilson over groups); chance is mean and 95 % range with the rewards of each group dealt anew, and for",
-        "% overlap what groups of different prompts give.",
+        "% Wilson over groups). The null is mean and 95 % range with the rewards of each group permuted; of overlap it",
+        "% is that of groups put together from different prompts.",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
-        r"metric & value & 95 \% interval & chance \\",
+        r"metric & value & 95 \% interval & null \\",
         r"\midrule",
     ]
     for n, (name, summary) in enumerate(summaries.items()):

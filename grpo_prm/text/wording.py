@@ -1,4 +1,4 @@
-"""The sentences in which a summary is told: on the terminal, and in the report."""
+"""The sentences of a summary: on the terminal, and in the report."""
 
 from __future__ import annotations
 
@@ -6,32 +6,19 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .amounts import amount, interval, number, percent
+from ..analysis.statistics import STATISTICS, Section, Statistic
+from .amounts import MISSING, amount, interval, number, percent
+from .cells import BESIDE, against_null, beside, entry, in_summary
 
 PAPER = {"non_trivial": "99.8 %"}
-OVERLAP = {
-    "path_depth": "path depth",
-    "intermediate_proportion": "intermediate proportion",
-    "shared_proportion": "shared proportion",
-    "non_trivial": "non-trivial trees",
-    "identical_share": "identical share",
-}
-SHARES = set(OVERLAP) - {"path_depth"}
-CHANCE = {
-    "suppressed_good": "of the tokens of above-mean completions, those in a step that GRPO pushes down",
-    "boosted_bad": "of the tokens of below-mean completions, those in a step that GRPO raises",
-    "certain_share": "of the intermediate tokens, those whose step reward differs from the group's mean for sure",
-}
 MADE = {
     "log": "token ids as logged",
     "tokenizer": "token ids made again from text with the tokenizer",
     "pieces": "pieces of text (GPT-2 pre-tokenisation), since the log has no token ids",
 }
-
-
 DIFFER = (
-    "of members that read different prompts: what they share was not generated after the same prefix, so process "
-    "sets, step rewards and advantages of these groups are not those of the theory."
+    "with completions of different prompts. The theory is about completions of one prompt, so process sets, step "
+    "rewards and advantages of these groups are not what it means."
 )
 
 
@@ -56,7 +43,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
     return [
         ("What was read", list(_read(summary))),
         ("Do completions overlap?", list(_overlap(summary))),
-        ("Do the branches say anything?", list(_informative(summary))),
+        ("Do the branches say anything?", list(_branches(summary))),
         ("Where does it hurt?", list(_defects(summary))),
         ("What would λ-GRPO change here?", list(_change(summary))),
     ]
@@ -82,11 +69,17 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     if counts.get("groups_prompts_differ"):
         yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:
-        yield (
-            f"In {amount(counts['advantage_mismatch'], 'group')} the logged advantages are not those of the rewards "
-            f"(std {source['options']['std']}): see --std, --reward and --advantage logged."
-        )
+        yield mismatch(summary)
     yield from source["notes"]
+
+
+def mismatch(summary: dict[str, Any]) -> str:
+    """The sentence on groups whose logged advantages are not the computed ones."""
+    groups = amount(summary["counts"]["advantage_mismatch"], "group")
+    return (
+        f"In {groups} the logged advantages differ from those that the rewards give (std "
+        f"{summary['source']['options']['std']}): see --std, --reward and --advantage logged."
+    )
 
 
 def _steps(source: dict[str, Any]) -> str:
@@ -97,92 +90,98 @@ def _steps(source: dict[str, Any]) -> str:
 
 
 def _overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
-    baseline, counts = summary["baseline"], summary["counts"]
-    table = Rows(("", "this run [95 %]", "cross-prompt", "the paper"), [])
-    for name, label in OVERLAP.items():
-        found, share = summary["overlap"][name], name in SHARES
-        beside = interval(baseline[name], share=share) if name in baseline else ""
-        table.rows.append((label, interval(found, share=share), beside, PAPER.get(name, "")))
+    counts, notes = summary["counts"], summary["notes"]
+    table = Rows(("", "this run [95 %]", BESIDE["cross-prompt"], "the paper"), [])
+    for one in in_summary("overlap"):
+        # A dash only where the baseline could be had and was not: other statistics of overlap have none.
+        null = beside(summary, one, missing=MISSING if one.null == "cross-prompt" else "")
+        table.rows.append((one.title, interval(entry(summary, one), share=one.share), null, PAPER.get(one.name, "")))
     yield table
+    yield from _definitions(summary, "overlap")
     if counts["groups_k3"] < counts["groups"]:
         yield (
-            f"Only {counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have the three completions that a "
-            "non-trivial tree needs."
+            f"{counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have three completions or more; smaller "
+            "ones cannot be non-trivial."
         )
     yield (
-        "Cross-prompt: the same for groups put together from different prompts, so what is above it is not "
+        "Cross-prompt: the same numbers for groups put together from different prompts. Overlap above them is not "
         "boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
     )
-    if "baseline" in summary["notes"]:
-        yield f"Cross-prompt baseline: {summary['notes']['baseline']}."
-    if "intervals" in summary["notes"]:
-        yield f"Intervals: {summary['notes']['intervals']}."
+    if "baseline" in notes:
+        yield f"Cross-prompt numbers: {notes['baseline']}."
+    if "intervals" in notes:
+        yield f"Intervals: {notes['intervals']}."
 
 
-def _informative(summary: dict[str, Any]) -> Iterator[str]:
-    found = summary["informativeness"]
-    if found is None:
-        yield f"Cannot be said: {summary['notes']['informativeness']}."
-        return
-    verdict = (
-        "more than chance: the branches tell good completions from bad ones"
-        if found["p_value"] <= 0.05
-        else "no more than chance: the trees have a shape, but no sign that their branches tell good from bad"
-    )
-    chance = interval(found, null=True)
-    yield (
-        f"Mean |A| of intermediate steps {number(found['observed'])}; with the rewards of each group dealt out anew "
-        f"{chance}. p = {found['p_value']:.3g}, {verdict}."
-    )
-
-
-def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
-    values, notes = summary["defects"] | summary["prm"], summary["notes"]
-    table = Rows(("", "this run [95 %]", "rewards dealt anew", ""), [])
-    for name in CHANCE:
-        found = values[name]
-        if found is not None:
-            chance = interval(found, share=True, null=True)
-            table.rows.append((name.replace("_", "-"), interval(found, share=True), chance, against_null(found)))
-    if table.rows:
-        yield table
-        if "null" in notes:
-            yield f"Chance: {notes['null']}."
-    for name, meaning in CHANCE.items():
-        why = f"; cannot be said: {notes[name]}" if values[name] is None else ""
-        yield f"{name.replace('_', '-')}: {meaning}{why}."
-    if values["contest"] is not None:
-        yield f"contest of intermediate tokens (0: members agree in sign, 1: a draw): {interval(values['contest'])}."
-    if values["amplification"] is not None:
-        yield f"amplification: GRPO counts a unit of step advantage {interval(values['amplification'])} times."
-    if values["logprob_spread"] is not None:
-        spread = values["logprob_spread"]
+def _branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    value = summary["informativeness"]
+    if value is not None:
+        verdict = (
+            "more than chance: the branches tell good completions from bad ones"
+            if value["p_value"] <= 0.05
+            else "no more than chance: the trees have a shape, but no sign that their branches tell good from bad"
+        )
+        yield (
+            f"{number(value['observed'])} is the mean |A| of intermediate steps; with the rewards of each group "
+            f"permuted it is {interval(value, null=True)}. p = {value['p_value']:.3g}, {verdict}."
+        )
+    yield from _definitions(summary, "informativeness")
+    yield from _beside_permutations(summary, "prm")
+    spread = summary["prm"]["logprob_spread"]
+    if spread is not None:
         yield (
             f"log-probability spread inside a step: mean {number(spread['mean'])}, at most {number(spread['max'])} "
             "(0 where one policy sampled all with the same numerics)."
         )
 
 
-def against_null(found: dict[str, Any]) -> str:
-    """Where a figure lies beside its permutation null, in words."""
-    low, high = found["null_low"], found["null_high"]
-    if low is None:
-        return ""
-    if low <= found["mean"] <= high:
-        return "no more than chance"
-    return "more than chance" if found["mean"] > high else "less than chance"
+def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    yield from _beside_permutations(summary, "defects")
+    if "null" in summary["notes"]:
+        yield f"Permuted rewards and copies: {summary['notes']['null']}."
 
 
-def _change(summary: dict[str, Any]) -> Iterator[str]:
-    defects = summary["defects"]
-    norm, cosine, scale = (defects[name]["1"] for name in ("update_norm", "update_cosine", "update_scale"))
+def _beside_permutations(summary: dict[str, Any], section: Section) -> Iterator[str | Rows]:
+    """A table of the statistics that are not null beside the same with permuted rewards, and what all of them are."""
+    table = Rows(("", "this run [95 %]", BESIDE["permutation"], ""), [])
+    for one in in_summary(section):
+        value = entry(summary, one)
+        if value is not None and one.power is None:
+            cells = (one.title, interval(value, share=one.share), beside(summary, one), against_null(value))
+            table.rows.append(cells)
+    if table.rows:
+        yield table
+    yield from _definitions(summary, section)
+
+
+def _definitions(summary: dict[str, Any], section: Section) -> Iterator[str]:
+    """What each statistic of a section is, and why it is missing if it is; not those that differ in a power."""
+    for one in in_summary(section):
+        if one.power is None:
+            why = f"; not known here: {summary['notes'][one.key]}" if entry(summary, one) is None else ""
+            yield f"{one.title}: {one.definition}{why}."
+
+
+def _change(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    norm, cosine = (entry(summary, STATISTICS[name]) for name in ("update_norm_1", "update_cosine_1"))
     if norm is None or cosine is None:
-        yield f"Cannot be said: {summary['notes']['update_norm']}."
-        return
-    degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
-    yield (
-        f"λ-GRPO (p = 1) would multiply the length of the vector of token coefficients by {interval(norm)} and turn it "
-        f"by {degrees:.3g} degrees (tokens counted as independent directions); update scale {interval(scale)}."
-    )
-    if abs(norm["mean"] - 1) < 0.05 and degrees < 10:
-        yield "That is close to no change: whatever it gained here would be a change of learning rate."
+        yield f"No answer: {summary['notes']['update_norm']}."
+    else:
+        degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
+        yield (
+            f"λ-GRPO (p = 1) would multiply the length of the update by {number(norm['mean'])} and turn it by "
+            f"{degrees:.3g} degrees (tokens counted as independent directions)."
+        )
+        if abs(norm["mean"] - 1) < 0.05 and degrees < 10:
+            yield "That is close to no change: whatever it gained here would be a change of learning rate."
+    families: dict[str, list[Statistic]] = {}
+    for one in in_summary():
+        if one.power is not None:
+            families.setdefault(one.key, []).append(one)
+    powers = [f"p = {one.power:g}" for one in next(iter(families.values()))]
+    table = Rows(("", *(f"{power} [95 %]" for power in powers)), [])
+    for family in families.values():
+        table.rows.append((family[0].label, *(interval(entry(summary, one), share=one.share) for one in family)))
+    yield table
+    for family in families.values():
+        yield f"{family[0].label}: {family[0].definition}."

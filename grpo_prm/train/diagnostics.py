@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..analysis.statistics import RATIOS, figures
+from ..analysis.ratios import point_estimates
+from ..analysis.statistics import OF_GROUPS
 from ..core.defects import defect_sums
 from ..core.groups import Groups
 from ..core.overlap import completion_overlap, group_overlap
 
-NAMES = tuple(name for name in RATIOS if name not in ("certain_share", "reward"))  # what needs more than one step
+NAMES = tuple(name for name in OF_GROUPS if name not in ("certain_share", "reward"))  # what needs more than one step
 
 
 def step_figures(groups: Groups) -> dict[str, float | None]:
@@ -30,4 +31,4 @@ def step_figures(groups: Groups) -> dict[str, float | None]:
         "non_trivial": of_groups.intermediate_steps > 0,
         "zero_variance": groups.zero,
     }
-    return figures(columns, NAMES)
+    return point_estimates(columns, NAMES)

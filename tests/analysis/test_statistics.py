@@ -1,211 +1,168 @@
-"""Figures as ratios of sums over groups, and their intervals, against loops over rows and over the same resamples."""
+"""The registry of statistics is whole: every entry has words, an oracle, and a place wherever statistics are shown."""
 
 from __future__ import annotations
 
-import math
+import re
+from pathlib import Path
 
-import numpy as np
-import polars as pl
+import oracle
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from oracle import wilson
+from canonical import batch_of
+from compare.invented import folder, log
+from grpo_prm_cli.live import SHOWN
+from oracle_sets import Row
 
-from grpo_prm.analysis import statistics as module
-from grpo_prm.analysis.statistics import CLUSTER, OVERLAP, RATIOS, UPDATES, Sums
-from grpo_prm.core.interval import FEW_CLUSTERS, RESAMPLES
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, PERMUTED, STATISTICS, SUMMARY, in_section
+from grpo_prm.compare.comparison import as_json, compare
+from grpo_prm.compare.difference import COMPARED
+from grpo_prm.compare.tables import latex_table, rows
+from grpo_prm.report.trend import trend
+from grpo_prm.text.amounts import interval
+from grpo_prm.text.cells import BESIDE, entry
+from grpo_prm.text.latex import tex
+from grpo_prm.text.summary_latex import rows as latex_rows
+from grpo_prm.text.wording import Rows, sections
 
-COLUMNS = sorted({name for pair in RATIOS.values() for name in pair} - {"groups"})
-UPDATE_COLUMNS = ("norm_0", "norm_0.5", "dot_0.5", "norm_1", "dot_1")
-
-
-def groups_table(rows, seed, nulls=0.2, prompts=None):
-    """A groups table with invented sums; as many zeros as nulls."""
-    rng = np.random.default_rng(seed)
-    columns = {}
-    for name in COLUMNS:
-        values = np.round(rng.exponential(size=rows), 3)
-        columns[name] = [None if rng.random() < nulls else float(x) for x in values * (rng.random(rows) >= nulls)]
-    for name in {bottom for _, bottom in RATIOS.values()} - {"groups"}:
-        columns[name] = [x or 0.0 for x in columns[name]]  # what is counted is counted
-    columns["non_trivial"] = (rng.random(rows) < 0.7).tolist()
-    base, ours = rng.exponential(size=(2, rows))
-    columns |= {"norm_0": base, "norm_0.5": ours, "dot_0.5": 0.9 * np.sqrt(base * ours)}
-    columns |= {"norm_1": ours / 2, "dot_1": 0.5 * np.sqrt(base * ours)}
-    names = rng.integers(0, prompts or rows, rows)
-    return pl.DataFrame(columns | {"run": [f"run {n % 2}" for n in names], "prompt_key": [f"{n:04}" for n in names]})
+ROOT = Path(__file__).parents[2]
+SUMMARISED = [one for section in SUMMARY for one in in_section(section)]
 
 
-def figures(rows):
-    """Every figure of some rows (dictionaries), None for 0/0."""
-    found = {}
-    for name, (top, bottom) in RATIOS.items():
-        said = [row for row in rows if row[top] is not None]
-        below = math.fsum(1.0 if bottom == "groups" else row[bottom] for row in said)
-        found[name] = math.fsum(float(row[top]) for row in said) / below if below else None
-    base = math.fsum(row["norm_0"] for row in rows)
-    for p in ("0.5", "1"):
-        norm, dot = (math.fsum(row[f"{name}_{p}"] for row in rows) for name in ("norm", "dot"))
-        found[f"update_norm_{p}"] = math.sqrt(norm / base) if base else None
-        found[f"update_cosine_{p}"] = dot / math.sqrt(base * norm) if base * norm else None
-    return found
+@pytest.fixture(scope="module")
+def analysis():
+    """Groups of 8 with two rewards: every statistic can be had."""
+    made = log(k=8, prompts=3, steps=range(8))
+    return analyze([batch_of(made)])
 
 
-def has(row, name):
-    """Has a group a say in a figure?"""
-    if name in UPDATES:
-        return row["norm_0"] > 0
-    top, bottom = RATIOS[name]
-    return row[top] is not None and (bottom == "groups" or row[bottom] > 0)
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs")
+    return compare([folder(path / f"{n}.prm", log(k=8, run=n, seed=ord(n))) for n in "ab"])
 
 
-def close(found, expected):
-    """Equal to twelve digits, None for None."""
-    return all(
-        a is b if a is None or b is None else a == pytest.approx(b, rel=1e-12)
-        for a, b in zip(found, expected, strict=True)
-    )
+@pytest.mark.parametrize("one", STATISTICS.values(), ids=list(STATISTICS))
+def test_an_entry_is_well_formed(one):
+    assert STATISTICS[one.name] is one and one.label and one.reason_when_null
+    assert one.definition[0] in "abcdefghijklmnopqrstuvwxyzΣ" and not one.definition.endswith((".", ";"))
+    assert one.power is None or (one.name.endswith(f"_{one.power:g}") and not one.key.endswith(f"{one.power:g}"))
+    assert one.null == "none" or one.null in BESIDE
+    assert (one.name in OF_GROUPS) == (one.section != "comparison")
+    assert not one.headline or one.over_training
 
 
-def by_cluster(table):
-    """Rows of each cluster, clusters in ascending order of their names."""
-    found = {}
-    for row in table.iter_rows(named=True):
-        found.setdefault((row["run"], row["prompt_key"]), []).append(row)
-    return [found[name] for name in sorted(found)]
+def test_no_label_stands_twice():
+    titles = [one.title for one in STATISTICS.values()]
+    assert len(set(titles)) == len(titles)
 
 
-def test_the_ratios_are_those_of_the_definitions():
-    """The pairs themselves are checked by `test_summary` on whole logs; here: each name once, nothing twice."""
-    sums = Sums(groups_table(1, 0), CLUSTER)
-    assert sums.names == (*RATIOS, *UPDATES) and len(set(sums.names)) == len(RATIOS) + 4
-    assert set(OVERLAP) < set(RATIOS) and set(UPDATES) == set(figures([])) - set(RATIOS)
+def test_the_summary_has_every_statistic_with_its_null_and_nothing_is_null(analysis):
+    for one in SUMMARISED:
+        value = entry(analysis.summary, one)
+        assert value is not None, one.name
+        assert ("null_mean" in value) == (one.null == "permutation"), one.name
+        assert (one.name in analysis.summary["baseline"]) == (one.null == "cross-prompt"), one.name
+    assert tuple(analysis.summary["baseline"]) == OVERLAP
 
 
-@settings(max_examples=30)
-@given(st.integers(0, 30), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0]))
-@example(1, 0, 1.0)
-@example(0, 0, 0.0)
-def test_means_are_ratios_of_sums(rows, seed, nulls):
-    table = groups_table(rows, seed, nulls)
-    found, expected = Sums(table, CLUSTER).intervals(0), figures(table.to_dicts())
-    assert list(found) == [*RATIOS, *UPDATES]
-    for name, value in found.items():
-        assert close([value.mean], [expected[name]]), name
-        if name != "non_trivial" or not rows:
-            assert value.n == sum(any(has(row, name) for row in part) for part in by_cluster(table)), name
-
-
-def column_sums(rows):
-    """Numerators and denominators of all figures over the rows of one cluster."""
-    found = {name: math.fsum(row[name] for row in rows) for name in UPDATE_COLUMNS}
-    for name, (top, bottom) in RATIOS.items():
-        said = [row for row in rows if row[top] is not None]
-        found[f"top {name}"] = math.fsum(float(row[top]) for row in said)
-        found[f"bottom {name}"] = math.fsum(1.0 if bottom == "groups" else row[bottom] for row in said)
-    return found
-
-
-def from_sums(sums):
-    """`figures` from such sums."""
-    found = {name: sums[f"top {name}"] / sums[f"bottom {name}"] if sums[f"bottom {name}"] else None for name in RATIOS}
-    for p in ("0.5", "1"):
-        found[f"update_norm_{p}"] = math.sqrt(sums[f"norm_{p}"] / sums["norm_0"])
-        found[f"update_cosine_{p}"] = sums[f"dot_{p}"] / math.sqrt(sums["norm_0"] * sums[f"norm_{p}"])
-    return found
-
-
-def resampled_figures(parts, seed):
-    """Every figure of every resample of the clusters, drawn one resample after the other."""
-    sums = [column_sums(part) for part in parts]
-    table, rng = np.array([list(each.values()) for each in sums]), np.random.default_rng([seed, len(parts)])
-    draws = (rng.integers(0, len(parts), len(parts)) for _ in range(RESAMPLES))
-    return [from_sums(dict(zip(sums[0], table[draw].sum(axis=0).tolist(), strict=True))) for draw in draws]
-
-
-@pytest.mark.parametrize(("rows", "prompts", "nulls"), [(90, 40, 0.2), (24, 500, 0.0), (36, 40, 0.6)])
-def test_intervals_are_percentiles_over_resampled_clusters(rows, prompts, nulls):
-    table = groups_table(rows, 1, nulls, prompts)
-    parts = by_cluster(table)
-    assert FEW_CLUSTERS <= len(parts) < rows or prompts == 500
-    resampled, found = resampled_figures(parts, 7), Sums(table, CLUSTER).intervals(7)
-    assert {value.n < FEW_CLUSTERS for value in found.values()} == ({True, False} if nulls == 0.6 else {False})
-    for name, value in found.items():
-        few = [one[name] for one in resampled if one[name] is not None]
-        if name == "non_trivial":
-            assert (value.low, value.high) == pytest.approx(wilson(sum(table[name]), rows), abs=1e-12)
-            assert value.n == rows
-        elif value.n < FEW_CLUSTERS:
-            assert value.low is value.high is None
+def test_every_statistic_of_the_summary_has_an_oracle():
+    """`test_summary` compares what the oracle has; here: the oracle has everything."""
+    one_group = [("a", 0, "p", [Row([1, 2], reward=1.0), Row([1, 3], reward=0.0), Row([4], reward=0.0)])]
+    expected = oracle.summary(one_group)
+    for one in SUMMARISED:
+        if one.section == "informativeness":
+            assert "observed" in expected["informativeness"]
         else:
-            assert (value.low, value.high) == pytest.approx(tuple(np.percentile(few, [2.5, 97.5])), rel=1e-9), name
+            value = expected[one.section][one.key]
+            assert one.power is None or f"{one.power:g}" in value
 
 
-def test_a_figure_that_some_resamples_lack_is_ranged_over_the_others():
-    """A resample without any cluster that has a say is too rare to wait for: the draws are made by hand."""
-    table = groups_table(20, 3, 0.0, 10**6)
-    with pytest.MonkeyPatch.context() as patch:
-        lacking = [np.ones((1, 20)), np.zeros((1, 20)), 2 * np.ones((1, 20)), np.eye(20)]
-        patch.setattr(module, "resampled_sums", lambda sums, seed: np.concatenate(lacking) @ sums)
-        found = Sums(table, CLUSTER, ("contest",), updates=False).intervals(0)["contest"]
-    each = (table["contest_sum"] / table["contest_tokens"]).to_list()
-    expected = np.percentile([found.mean, found.mean, *each], [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx(tuple(expected)) and found.n == 20
+def test_the_training_table_has_every_statistic_of_groups_with_its_null(analysis):
+    table = analysis.training
+    for one in (STATISTICS[name] for name in OF_GROUPS):
+        of_one = table.filter(statistic=one.name)
+        assert len(of_one) == 8 and of_one["mean"].count() == 8, one.name
+        assert (of_one["null_mean"].count() > 0) == (one.null == "permutation"), one.name
+        assert (table["statistic"] == f"baseline_{one.name}").any() == (one.null == "cross-prompt"), one.name
+    assert set(table["statistic"]) == {*OF_GROUPS, *(f"baseline_{name}" for name in OVERLAP)}
 
 
-def test_the_same_seed_gives_the_same_intervals():
-    table = groups_table(40, 2)
-    assert Sums(table, CLUSTER).intervals(7) == Sums(table, CLUSTER).intervals(7) != Sums(table, CLUSTER).intervals(8)
+def test_the_permutations_table_has_every_statistic_that_is_read_beside_it(analysis):
+    assert set(analysis.permutations.columns) == {"permutation", *PERMUTED}
 
 
-@pytest.mark.parametrize("clusters", [FEW_CLUSTERS - 1, FEW_CLUSTERS])
-def test_fewer_than_twenty_clusters_have_no_interval(clusters):
-    """However many groups they have; only the Wilson interval, which is over groups, is there."""
-    table = pl.concat([groups_table(clusters, n, 0.0) for n in range(3)]).with_columns(
-        prompt_key=pl.Series([f"{n}" for n in range(clusters)] * 3), run=pl.lit("a")
-    )
-    for name, value in Sums(table, CLUSTER).intervals(0).items():
-        assert value.mean is not None and value.n == (3 * clusters if name == "non_trivial" else clusters)
-        there = clusters == FEW_CLUSTERS or name == "non_trivial"
-        assert (value.low is not None) == (value.high is not None) == there, name
+def test_the_screen_has_every_statistic_with_value_and_definition(analysis):
+    parts = [part for _, body in sections(analysis.summary) for part in body]
+    text = "\n".join(part for part in parts if isinstance(part, str))
+    table = {row[0]: row[1:] for part in parts if isinstance(part, Rows) for row in part.rows}
+    for one in SUMMARISED:
+        value = entry(analysis.summary, one)
+        shown = interval(value, share=one.share)
+        assert f"{one.label}: {one.definition}." in text, one.name
+        if one.name == "informativeness":
+            assert text.count(f"{shown} is the mean |A|") == 1
+        else:
+            assert shown in table[one.label if one.power is not None else one.title], one.name
+        if one.null == "permutation":
+            beside = interval(value, share=one.share, null=True)
+            assert beside in (text if one.name == "informativeness" else table[one.title]), one.name
 
 
-def test_clusters_are_named_by_run_and_prompt():
-    table = groups_table(40, 5, 0.0).with_columns(
-        run=pl.Series(["a", "b"] * 20), prompt_key=pl.Series([f"{n // 2 % 10}" for n in range(40)])
-    )
-    assert Sums(table, CLUSTER).intervals(0)["path_depth"].n == 20
-    assert Sums(table, ("prompt_key",)).intervals(0)["path_depth"].n == 10
+def test_the_screen_says_why_a_statistic_is_missing():
+    """Equal rewards and nothing shared: whatever is null has its reason."""
+    summary = analyze([batch_of([("a", 0, "p", [Row([], reward=1.0), Row([], reward=1.0)])])]).summary
+    missing = [one for one in SUMMARISED if entry(summary, one) is None]
+    assert {one.name for one in missing} >= {"informativeness", "suppressed_good", "update_norm_1", "certain_share"}
+    text = "\n".join(part for _, body in sections(summary) for part in body if isinstance(part, str))
+    for one in missing:
+        assert summary["notes"][one.key] in (one.reason_when_null, summary["notes"]["certain_share"]), one.name
+        assert summary["notes"][one.key] in text, one.name
 
 
-@settings(max_examples=15)
-@given(st.lists(st.integers(0, 39), unique=True), st.integers(0, 2**32 - 1))
-@example([], 0)
-def test_any_part_has_the_figures_that_it_has_alone(rows, seed):
-    table = groups_table(40, seed, prompts=25)
-    part = Sums(table, CLUSTER).intervals(1, rows)
-    for name, value in Sums(table[rows], CLUSTER).intervals(1).items():
-        assert close(part[name], value), name
+def test_the_latex_table_has_every_statistic(analysis):
+    table = {row.metric: row for row in latex_rows(analysis.summary)}
+    assert list(table) == [one.title for one in STATISTICS.values() if one.section in SUMMARY]
+    for one in SUMMARISED:
+        assert table[one.title].value == interval(entry(analysis.summary, one), share=one.share).split(" [")[0]
+        assert bool(table[one.title].null) == (one.null != "none"), one.name
+    assert table["mean |A|"].interval.startswith("p = ")
 
 
-def test_fewer_ratios_may_be_asked_for():
-    table = groups_table(30, 0)
-    some, every = Sums(table, CLUSTER, OVERLAP, updates=False).intervals(3), Sums(table, CLUSTER).intervals(3)
-    assert list(some) == list(OVERLAP)
-    for name, value in some.items():
-        assert close(value, every[name])
+def test_a_comparison_has_every_statistic_that_can_be_compared(compared):
+    assert set(COMPARED) == {name for name, one in STATISTICS.items() if one.kind}
+    assert set(as_json(compared)["statistics"]) == set(COMPARED) == set(compared.table["statistic"])
+    labels, latex = [row[0] for row in rows(compared)], latex_table(compared)
+    for name in COMPARED:
+        label = STATISTICS[name].title.replace("@m", f"@{compared.compared.m}")
+        assert label in labels and tex(label) in latex
 
 
-def test_the_interval_over_prompts_covers_where_one_over_groups_would_not():
-    """Four groups of a prompt share its path depth: 200 logs of 120 prompts, mean 1."""
-    rng = np.random.default_rng(6)
-    covered = {"prompt_key": [], "group": []}
-    for _ in range(200):
-        depth = np.repeat(rng.exponential(size=120), 4)
-        table = pl.DataFrame(
-            {"path_depth": depth, "run": "a", "prompt_key": np.repeat(np.arange(120), 4), "group": np.arange(480)}
-        )
-        for by, hits in covered.items():
-            found = Sums(table, (by,), ("path_depth",), updates=False).intervals(0)["path_depth"]
-            hits.append(found.low <= 1.0 <= found.high)
-    assert 0.88 < np.mean(covered["prompt_key"]) < 0.99 and np.mean(covered["group"]) < 0.8
+def test_a_statistic_over_training_is_in_the_report_and_the_live_view_and_headlines_in_the_figure(analysis, compared):
+    over_training = {one.name: one for one in STATISTICS.values() if one.over_training}
+    charts = {chart["name"]: chart for chart in trend(analysis.training)}
+    assert set(charts) == {one.title for name, one in over_training.items() if name in OF_GROUPS}
+    for one in over_training.values():
+        assert SHOWN[one.name] == one.title
+        if one.title in charts:
+            assert charts[one.title]["share"] == one.share and charts[one.title]["beside"] == BESIDE.get(one.null)
+    headlines = [name for name, one in STATISTICS.items() if one.headline]
+    assert compared.training["statistic"].unique(maintain_order=True).to_list() == headlines
+
+
+def table_rows(page):
+    """Cells of the rows of all tables of a page, with their escapes undone."""
+    lines = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_the_page_of_numbers_has_every_statistic_with_label_and_definition():
+    found = {row[0]: (row[1], row[2].removesuffix(" (ours)")) for row in table_rows("docs/numbers.md") if len(row) == 3}
+    for one in STATISTICS.values():
+        assert found.get(f"`{one.key}`") == (one.label, one.definition), one.name
+    assert len(found) == len({one.key for one in STATISTICS.values()}) + 2  # and the head and its line
+
+
+def test_the_readme_explains_every_number_of_the_screen():
+    explained = [row[0] for row in table_rows("README.md")]
+    for one in SUMMARISED:
+        assert any(one.label in cell for cell in explained), one.label

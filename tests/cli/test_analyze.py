@@ -8,7 +8,7 @@ import time
 
 import polars as pl
 import pytest
-from grpo_prm_cli.page import _parts
+from grpo_prm_cli.page import _starts
 
 from grpo_prm.files import UMASK
 
@@ -239,6 +239,6 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_prompts_that_start_alike_are_told_apart_by_their_ends():
     long = "You are an expert. " * 5
-    assert _parts([long + "What is 1?", long + "What is 2?"])[1].endswith("What is 2?")
-    assert _parts(["What is 1?", long]) == ["What is 1?", f"{long[:60].rstrip()}…"]
-    assert _parts([long, long])[0] == f"{long[:60].rstrip()}…" and _parts([]) == []
+    assert _starts([long + "What is 1?", long + "What is 2?"])[1].endswith("What is 2?")
+    assert _starts(["What is 1?", long]) == ["What is 1?", f"{long[:60].rstrip()}…"]
+    assert _starts([long, long])[0] == f"{long[:60].rstrip()}…" and _starts([]) == []

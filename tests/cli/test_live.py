@@ -86,8 +86,7 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys, monkeypatch):
     lines = told(steps(20), capsys, [n * 3.0 for n in range(20)], monkeypatch)
     assert [line.split(":")[0] for line in lines] == [f"step {n}/20" for n in (1, 5, 9, 13, 17, 20)]
     assert lines[0] == (
-        "step 1/20: reward 0.000, accuracy 0.250, entropy 1.250, intermediate proportion 0.125, amplification 2.500,"
-        " tokens/s 12,346"
+        "step 1/20: reward 0.000, accuracy 0.250, entropy 1.250, intermediate proportion 0.125, tokens/s 12,346"
     )
     assert lines[1].endswith(", 0:45 left") and lines[4].endswith(", 0:09 left") and "left" not in lines[5]
 

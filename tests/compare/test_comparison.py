@@ -13,8 +13,9 @@ import pytest
 from compare.invented import folder, log
 
 from grpo_prm.analysis.analyze import Options
+from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.compare.comparison import as_json, compare
-from grpo_prm.compare.difference import COMPARED, SHARES
+from grpo_prm.compare.difference import COMPARED
 from grpo_prm.compare.runs import pass_at
 from grpo_prm.errors import InputError, UsageError
 
@@ -64,7 +65,7 @@ def test_an_interval_over_steps_is_that_of_the_differences_by_step(tmp_path):
 def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
     made = log(steps=(1, 2), prompts=30, same=True)
     found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, -1.0))])
-    assert found.common.by == "prompt" and "30 prompts in common" in found.common.said
+    assert found.common.by == "prompt" and "30 prompts in common" in found.common.sentence
     told = row(found, "reward", "other")
     assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
     assert told["n"] == 30
@@ -116,7 +117,7 @@ def test_only_prompts_in_common_are_compared(tmp_path):
 def test_runs_with_nothing_in_common_are_not_paired(tmp_path):
     one, other = log(steps=range(30)), log(steps=range(50, 80), run="b", seed=9)
     found = compare([folder(tmp_path / "a.prm", one), folder(tmp_path / "b.prm", other)])
-    assert found.common.by == "none" and "nothing is paired" in found.common.said
+    assert found.common.by == "none" and "nothing is paired" in found.common.sentence
     told = row(found, "reward", "b")
     spread = math.hypot(
         *(
@@ -165,9 +166,9 @@ def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_
     assert row(found, "path_depth", "run")["mean"] == pytest.approx(fmean(expected))
     own = [fmean(oracle.path_depth(g, i) for i in range(4)) for *_, g in other]
     assert row(found, "path_depth", "b")["mean"] == pytest.approx(fmean(own))
-    for name, (_, kind) in COMPARED.items():
+    for name in COMPARED:
         told = row(found, name, "b")
-        assert (told["difference"] is None) == (kind == "tree") == (told["note"] == "other k")
+        assert (told["difference"] is None) == (STATISTICS[name].kind == "tree") == (told["note"] == "other k")
     assert any("run 6, b 4" in note for note in found.notes)
 
 
@@ -179,7 +180,7 @@ def test_accuracy_and_pass_need_two_rewards(tmp_path):
     assert row(found, "accuracy", "run")["mean"] == pytest.approx(share)
     assert row(found, "pass", "run")["mean"] == pytest.approx(fmean(any(r.reward == 0.5 for r in g) for *_, g in made))
     graded = compare([a, folder(tmp_path / "c.prm", log(rewards=(-1.0, 0.7), run="c"))])
-    assert row(graded, "accuracy", "c")["mean"] is None and any("two-valued" in note for note in graded.notes)
+    assert row(graded, "accuracy", "c")["mean"] is None and any("exactly two rewards" in note for note in graded.notes)
 
 
 def test_other_units_have_no_difference_of_tokens(tmp_path):
@@ -188,7 +189,7 @@ def test_other_units_have_no_difference_of_tokens(tmp_path):
     (b / "summary.json").write_text(summary)
     found = compare([a, b])
     assert {r["statistic"] for r in found.table.filter(note="other units").rows(named=True)} == {
-        name for name, (_, kind) in COMPARED.items() if kind != "reward"
+        name for name in COMPARED if STATISTICS[name].kind != "reward"
     }
 
 
@@ -237,7 +238,7 @@ def test_the_figure_has_every_step_of_every_run(tmp_path):
 def test_json_has_every_figure_and_no_nan(tmp_path):
     paths = [folder(tmp_path / f"{n}.prm", log(run=n, seed=ord(n))) for n in "ab"]
     text = json.loads(json.dumps(as_json(compare(paths)), allow_nan=False))
-    assert set(text["statistics"]) == set(COMPARED) and set(COMPARED) >= SHARES
+    assert set(text["statistics"]) == set(COMPARED)
     assert set(text["statistics"]["reward"]["b"]) == {
         *("mean", "low", "high", "n", "difference", "difference_low", "difference_high", "note")
     }

@@ -21,7 +21,6 @@ from grpo_prm.core.permutations import (
     Bounds,
     PermutedSums,
     certainty_bounds,
-    null_figures,
     null_range,
     permuted_sums,
     zero_sums,
@@ -339,20 +338,6 @@ def test_equal_rewards_are_never_certain():
 
 
 # ---------------------------------------------------------------- figures of chance
-
-
-def test_figures_are_ratios_of_the_sums():
-    values = PermutedSums(*(np.array(values, float) for values in (
-        [2, 4], [4, 0], [1, 0], [1, 10], [1, 1], [3, 0], [0, 6],
-    )))  # fmt: skip
-    found = null_figures(values, 8, 12, binary=True)
-    np.testing.assert_array_equal(found["informativeness"], [0.25, 0.5])
-    np.testing.assert_array_equal(found["suppressed_good"], [0.25, np.nan])
-    np.testing.assert_array_equal(found["boosted_bad"], [1.0, 0.1])
-    np.testing.assert_array_equal(found["certain_share"], [0.25, 0.0])
-    np.testing.assert_array_equal(null_figures(values, 8, 12, binary=False)["certain_share"], [0.0, 0.5])
-    for name, values in null_figures(values, 0, 0, binary=True).items():
-        assert np.isnan(values).all() == (name in ("informativeness", "certain_share"))
 
 
 def test_the_range_is_over_the_permutations_that_have_the_figure():

@@ -210,8 +210,8 @@ def test_the_trend_is_the_training_table(folder):
         wanted = folder.training.filter(statistic=statistic).sort("step")
         assert depth["step"] == wanted["step"].to_list()
         assert depth[column_] == pytest.approx(wanted["mean"].to_list(), rel=1e-3)
-    good = series["suppressed-good tokens"]
-    assert good["beside"] == "rewards dealt anew" and good["share"] and good["every"] == 1
+    good = series["suppressed-good"]
+    assert good["beside"] == "rewards permuted" and good["share"] and good["every"] == 1
     wanted = folder.training.filter(statistic="suppressed_good").sort("step")
     assert good["series"][0]["besideHigh"] == pytest.approx(wanted["null_high"].to_list(), rel=1e-3)
 

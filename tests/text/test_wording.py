@@ -5,7 +5,9 @@ from copy import deepcopy
 
 import pytest
 
-from grpo_prm.text.wording import Rows, against_null, interval, number, percent, sections
+from grpo_prm.text.amounts import interval, number, percent
+from grpo_prm.text.cells import against_null
+from grpo_prm.text.wording import Rows, sections
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +53,23 @@ def test_what_cannot_be_said_has_its_reason(summary):
     changed = deepcopy(summary)
     changed["notes"] |= {"informativeness": "of a reason", "certain_share": "of another"}
     page = told(changed, informativeness=None, certain_share=None)
-    assert page["Do the branches say anything?"] == "Cannot be said: of a reason."
-    assert "for sure; cannot be said: of another." in page["Where does it hurt?"]
+    branches = page["Do the branches say anything?"]
+    assert branches.startswith("mean |A|: ") and "identical completions; not known here: of a reason." in branches
+    assert "95 % interval; not known here: of another." in branches
 
 
 @pytest.mark.parametrize(("norm", "cosine", "close"), [(0.99, 0.99, True), (0.99, 0.98, False), (0.94, 0.99, False)])
 def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine, close):
     """Cosines of .99 and .98 are angles of 8 and 11 degrees."""
     bare = {"low": None, "high": None}
-    page = told(summary, update_norm={"1": bare | {"mean": norm}}, update_cosine={"1": bare | {"mean": cosine}})
+    changes = {"update_norm": norm, "update_cosine": cosine}
+    page = told(summary, **{name: {p: bare | {"mean": value} for p in ("0.5", "1")} for name, value in changes.items()})
     assert ("close to no change" in page["What would λ-GRPO change here?"]) == close
 
 
 def test_tables_have_a_cell_for_each_head(summary):
     tables = [part for _, body in sections(summary) for part in body if isinstance(part, Rows)]
-    assert len(tables) == 2 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    assert len(tables) == 4 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
 def test_numbers():

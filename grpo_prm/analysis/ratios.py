@@ -1,0 +1,170 @@
+"""Every statistic of a log as a function of sums over its groups, so that one bootstrap serves them all (SPEC)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from ..core.forest import Floats, Ints
+from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
+from .statistics import OF_GROUPS, STATISTICS
+
+CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
+
+
+class Sums:
+    """The groups of a log as a matrix of sums; any subset of its rows gives every statistic of that subset.
+
+    Args:
+        groups: The groups table, or any table with the columns of the statistics asked for.
+        clusters: Columns that name the cluster of a group.
+        names: Which of `STATISTICS`.
+    """
+
+    def __init__(self, groups: pl.DataFrame, clusters: Sequence[str], names: Sequence[str] = OF_GROUPS) -> None:
+        self.names = tuple(names)
+        # Each distinct sum is one column of the matrix: statistics that share a denominator share its resamples.
+        columns: dict[str, int] = {}
+        sums: list[pl.Expr] = []
+        places = []
+        for name in names:
+            top, *bottoms = columns_of(name)
+            null = groups[top].null_count() > 0
+            keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
+            exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
+            for key, expr in zip(keys, exprs, strict=True):
+                if key not in columns:
+                    columns[key] = len(columns)
+                    sums.append(expr.alias(str(columns[key])))
+            places.append([columns[key] for key in (*keys, keys[-1])[:3]])
+        self._values = groups.select(sums).to_numpy()
+        self._top, self._bottom, self._second = np.array(places, np.int64).reshape(-1, 3).T
+        self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
+
+    def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
+        """Every statistic of some groups with its 95 % range.
+
+        Args:
+            seed: Of the resamples.
+            rows: Which groups.
+
+        Returns:
+            Name to interval; `non_trivial` is Wilson over groups, the others are percentiles over clusters.
+        """
+        values = self._values[rows]
+        mean, resampled, clusters = self.resamples(seed, rows)
+        ranges = percentiles(resampled)
+        intervals = {
+            name: Interval(_number(m), _number(low), _number(high), int(n))
+            if n >= FEW_CLUSTERS
+            else Interval(_number(m), None, None, int(n))
+            for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
+        }
+        if "non_trivial" in intervals and len(values):
+            # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial.
+            at = self.names.index("non_trivial")
+            low, high = wilson(values[:, self._top[at]].sum(), len(values))
+            intervals["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), len(values))
+        return intervals
+
+    def resamples(self, seed: int, rows: Ints | slice = slice(None)) -> tuple[Floats, Floats, Ints]:
+        """Every statistic of some groups, and of resamples of their clusters.
+
+        Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
+
+        Args:
+            seed: Of the resamples.
+            rows: Which groups.
+
+        Returns:
+            Statistics, shape (names,); those of each resample, shape (resamples, names), no resamples of fewer than
+            `FEW_CLUSTERS`; clusters that have the statistic, shape (names,). NaN for 0/0.
+        """
+        sums = cluster_sums(self._values[rows], self._cluster[rows])
+        few = len(sums) < FEW_CLUSTERS
+        resampled = np.empty((0, len(self.names))) if few else self._statistics(resampled_sums(sums, seed))
+        return self._statistics(sums.sum(axis=0)), resampled, (sums[:, self._bottom] > 0).sum(axis=0)
+
+    def _statistics(self, sums: Floats) -> Floats:
+        """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
+        return ratios_of_sums(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
+
+
+def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, float | None]:
+    """The statistics of some groups without intervals.
+
+    Args:
+        columns: The columns of the groups table that the statistics need, NaN for null, shape (groups,) each.
+        names: Which of `STATISTICS`.
+
+    Returns:
+        Name to statistic; None for 0/0.
+    """
+    sums = []
+    for name in names:
+        top, *bottoms = columns_of(name)
+        values = np.asarray(columns[top], np.float64)
+        has = ~np.isnan(values)
+        below = [has.sum() if bottom == "groups" else np.asarray(columns[bottom])[has].sum() for bottom in bottoms]
+        sums.append((values[has].sum(), below[0], below[-1]))
+    values = ratios_of_sums(names, *np.array(sums, np.float64).reshape(-1, 3).T)
+    return {name: _number(value) for name, value in zip(names, values, strict=True)}
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """Columns of a statistic: its numerator and its one or two denominators."""
+    one = STATISTICS[name]
+    return (one.numerator, one.denominator) if isinstance(one.denominator, str) else (one.numerator, *one.denominator)
+
+
+def _filled(column: str) -> pl.Expr:
+    return pl.lit(1.0) if column == "groups" else pl.col(column).cast(pl.Float64).fill_null(0.0)
+
+
+def _where(top: str, bottom: str) -> pl.Expr:
+    """The denominator where the numerator is known: a group without the one must not weigh in the other."""
+    return pl.when(pl.col(top).is_not_null()).then(_filled(bottom)).otherwise(0.0)
+
+
+def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds: Floats) -> Floats:
+    """Statistics from their sums.
+
+    Args:
+        names: Which of `STATISTICS`.
+        tops: Numerators, shape (..., names).
+        bottoms: Denominators, shape (..., names).
+        seconds: Second denominators, the first again where there is one, shape (..., names).
+
+    Returns:
+        Shape (..., names), NaN for 0/0.
+    """
+    double = np.array([not isinstance(STATISTICS[name].denominator, str) for name in names], bool)
+    root = np.array([STATISTICS[name].root for name in names], bool)
+    ratios = _divide(tops, np.where(double, np.sqrt(bottoms * seconds), bottoms))
+    return np.where(root, np.sqrt(ratios, where=root, out=np.zeros_like(ratios)), ratios)
+
+
+def percentiles(resampled: Floats) -> Floats:
+    """2.5 and 97.5 percentiles of each column over the resamples that have the statistic, shape (2, columns)."""
+    ends = np.full((2, resampled.shape[1]), np.nan)
+    if not len(resampled):
+        return ends
+    # One call for the columns that every resample has: a call for each would take most of the time of a bootstrap.
+    whole = ~np.isnan(resampled).any(axis=0)
+    ends[:, whole] = np.percentile(resampled[:, whole], [2.5, 97.5], axis=0)
+    for column in np.flatnonzero(~whole):
+        values = resampled[:, column]
+        if len(values := values[~np.isnan(values)]):
+            ends[:, column] = np.percentile(values, [2.5, 97.5])
+    return ends
+
+
+def _divide(top: Floats, bottom: Floats) -> Floats:
+    """Quotient, NaN where the denominator is not positive."""
+    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=np.asarray(bottom) > 0)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,50 @@
+"""The cells of a statistic in a table: its value with interval, what it is shown beside, and how the two compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..analysis.statistics import STATISTICS, SUMMARY, Section, Statistic
+from .amounts import interval
+
+BESIDE = {
+    "permutation": "rewards permuted",
+    "cross-prompt": "cross-prompt",
+}  # what a null is called, by `Statistic.null`
+
+
+def in_summary(*sections: Section) -> Iterator[Statistic]:
+    """The statistics of sections of summary.json, all of them without arguments, in the order of the registry."""
+    chosen = sections or SUMMARY
+    return (one for one in STATISTICS.values() if one.section in chosen)
+
+
+def entry(summary: Mapping[str, Any], one: Statistic) -> dict[str, Any] | None:
+    """What summary.json says of a statistic: `mean`, `low`, `high` and its null; None where it is null."""
+    section = summary[one.section]
+    value = section if one.name == one.section else section[one.key]
+    if value is not None and one.power is not None:
+        value = value[f"{one.power:g}"]
+    if value is not None and "observed" in value:  # beside its permutations it has no interval of its own
+        return {"mean": value["observed"], "low": None, "high": None} | value
+    return value
+
+
+def beside(summary: Mapping[str, Any], one: Statistic, missing: str = "") -> str:
+    """The null of a statistic with its 95 % range; `missing` where it has none."""
+    if one.null == "permutation":
+        return interval(entry(summary, one), share=one.share, null=True, missing=missing)
+    if one.null == "cross-prompt":
+        return interval(summary["baseline"][one.name], share=one.share, missing=missing)
+    return missing
+
+
+def against_null(value: Mapping[str, Any]) -> str:
+    """Where a statistic lies beside its permutation null, in words; nothing without a null."""
+    low, high = value.get("null_low"), value.get("null_high")
+    if low is None or high is None:
+        return ""
+    if low <= value["mean"] <= high:
+        return "no more than chance"
+    return "more than chance" if value["mean"] > high else "less than chance"
