@@ -125,7 +125,7 @@ def _groups(found: Inspection) -> Iterator[str]:
     yield f"{found.groups:,}: {_some([f'{count:,} of {size}' for size, count in sizes], 6)}"
     if found.groups_uneven:
         groups = _of(found.groups_uneven, "group is", "groups are")
-        yield f"{groups} of another size than {found.group_size} and kept all the same (--drop-uneven leaves them out)"
+        yield f"{groups} not of the usual size, and kept all the same (--drop-uneven leaves them out)"
     if found.groups_split:
         yield f"{_of(found.groups_split, 'prompt was', 'prompts were')} drawn more than once in a step and split"
 

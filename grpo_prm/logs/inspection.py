@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .grouping.draws import modal_size
+from ..core.group_size import modal_size
 from .options import ReadOptions
 from .rollouts import REWARD_PART, SCHEMA, Rollouts
 from .stream import fold, open_all
@@ -87,7 +87,7 @@ class Inspection:
     @property
     def group_size(self) -> int:
         """The commonest group size, 0 where no group has two completions."""
-        return modal_size(Counter(self.group_sizes))
+        return modal_size(self.group_sizes)
 
 
 def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Inspection:

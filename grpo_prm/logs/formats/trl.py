@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from ...core.group_size import modal_size
 from ...errors import InputError
 from ..columns.plan import Plan
-from ..grouping.draws import modal_size
 from ..log import Format, Head, Log
 from ..options import ReadOptions
 from ..rewards import explain, fit, parse, write
@@ -61,7 +61,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     sources = _marked(sources, files)
     fresh = {source.name for source in sources if not source.repeats}
     files = [file for file in files if file.source.name in fresh]
-    k = options.group_size or modal_size(Counter(n for file in files for n in file.runs))
+    k = options.group_size or modal_size(rows for file in files for rows in file.runs)
     named = dict.fromkeys(name for file in files for name in file.numbers.columns)
     names = [name for name in named if name != "advantage" and head.has(name)]
     chosen, notes = _reward(files, names, k, options)
@@ -173,7 +173,7 @@ def _draws(rows: int, k: int) -> list[int]:
 
 def _overwritten(files: Sequence[_File]) -> Iterator[str]:
     """Say which files are unlike the others: an evaluation logs to the name of the training step that it follows."""
-    shapes = [(sum(file.runs), modal_size(Counter(file.runs))) for file in files]
+    shapes = [(sum(file.runs), modal_size(file.runs)) for file in files]
     if not shapes:
         return
     (rows, k), _ = Counter(shapes).most_common(1)[0]

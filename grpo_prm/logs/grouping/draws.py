@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ...core.group_size import modal_size
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-3  # of logged advantages against the rewards of their group, relative to the largest of them
@@ -115,15 +117,6 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
             _cut_by_size(buckets, several, k, clear, cut)
         begin += number
     return cut
-
-
-def modal_size(sizes: Counter[int]) -> int:
-    """The commonest size of two or more, 0 without one. Of equals the largest, unless a smaller divides it."""
-    several = {size: n for size, n in sizes.items() if size > 1}
-    if not several:
-        return 0
-    commonest = sorted(size for size, n in several.items() if n == max(several.values()))
-    return next(size for size in commonest if commonest[-1] % size == 0)
 
 
 def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:
