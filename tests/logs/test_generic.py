@@ -135,7 +135,7 @@ def test_a_weighted_reward(tmp_path):
     rows = [row(short=1, has_e=0.5), row(short=None, has_e=1), row(short=None, has_e=None)]
     got = read_log(tmp_path, rows, reward="short+0.5*has_e")
     assert got.table.select("reward", "reward/short", "reward/has_e").rows() == [(1.25, 1, 0.5), (0.5, None, 1)]
-    assert reasons(got) == [(3, "reward", "all its parts are missing")]
+    assert reasons(got) == [(3, "reward", "all columns of its sum are missing")]
     assert read_log(tmp_path, rows[:2], reward="has_e").table["reward"].to_list() == [0.5, 1]
 
 

@@ -17,7 +17,7 @@ from grpo_prm.logs.prefetch import parallel, prefetch
 
 
 def workers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 def wait_for(condition):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_prm.logs.sources import find_sources, kind
+from grpo_prm.logs.sources import find_sources, kind_by_name
 
 
 def found(*paths, run=None):
@@ -57,4 +57,4 @@ def test_runs_of_one_name_are_told_apart(folder):
 def test_kinds():
     names = {"a.jsonl": "jsonl", "a.JSON": "json", "a.csv.gz": "csv", "a.parquet": "parquet", "a.gz": None, "a": None}
     for name, expected in names.items():
-        assert kind(__import__("pathlib").Path(name)) == expected
+        assert kind_by_name(__import__("pathlib").Path(name)) == expected
