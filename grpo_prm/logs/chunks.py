@@ -110,7 +110,7 @@ def read_up_to(file: Any, size: int) -> tuple[bytes, str | None]:
     """Up to `size` bytes of an `unpacked` file, and what stopped the reading, if not the end."""
     if isinstance(file, io.BufferedReader):
         return file.read(size if size < _ALL else -1), None
-    # A little at a time: what was unpacked before a fault is kept, as its lines are whole.
+    # A little at a time, so that what stands before a fault is kept.
     blocks, missing, read = [], size, getattr(file, "read1", file.read)
     try:
         while missing and (block := read(min(missing, 1 << 20))):

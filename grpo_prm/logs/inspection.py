@@ -55,7 +55,7 @@ class Inspection:
         tokens: Units in it.
         groups: Groups in it, those of one completion included.
         groups_of_one: Groups that no statistic can use.
-        groups_uneven: Groups of another size than `group_size` given, or than the modal size of their run at that step.
+        groups_uneven: Groups of another size than was asked for, or than the commonest of their run up to that step.
         groups_split: Prompts drawn more than once in a step and split.
         group_sizes: Size to number of groups, ascending.
         files_repeated: Files with the bytes of an earlier one.

@@ -18,8 +18,8 @@ from ..errors import UsageError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
-# `scale_rewards` and `multi_objective_aggregation` of TRL's GRPOConfig. The commonest comes first, as the first that
-# fits is the answer.
+# Values of `scale_rewards` and `multi_objective_aggregation` in TRL's GRPOConfig. The first that fits is the answer, so
+# the default comes first.
 SCALINGS = ("group", "none", "batch", "normalize_then_sum")
 EPS = 1e-4  # TRL adds it to the standard deviation
 NOISE = 1e-6  # a fitted weight below it counts as 0

@@ -117,8 +117,8 @@ def test_chats_become_text_and_only_the_assistant_is_in_the_loss(tmp_path, as_te
     if as_text:
         rows = [{k: json.dumps(v) if k != "reward" else v for k, v in r.items()} for r in rows]
     got = read_log(tmp_path, rows)
-    said = "<assistant>\nIt is 2.\n<tool>\n2\n<assistant>\nIt is 2."
-    assert got.table["completion"].to_list() == [said] * 3 and got.table["prompt"][0] == "<user>\n1 + 1?"
+    text = "<assistant>\nIt is 2.\n<tool>\n2\n<assistant>\nIt is 2."
+    assert got.table["completion"].to_list() == [text] * 3 and got.table["prompt"][0] == "<user>\n1 + 1?"
     mask = got.table["mask"][0].to_list()
     assert mask.count(True) == 2 * len(" ".join(["It", "is", "2", "."]).split()) and not mask[0]
 

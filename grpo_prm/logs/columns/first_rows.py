@@ -16,7 +16,7 @@ MISSING: Any = object()
 def at(row: Any, path: str) -> Any:
     """Value under a dotted path, `MISSING` without one. A key with dots in it comes first; lists are mapped over."""
     if isinstance(row, dict):
-        if path in row:  # before the dots are taken as steps: names like `rewards/format.v2` exist
+        if path in row:  # before the dots are followed: a name may hold some itself
             return row[path]
         head, _, rest = path.partition(".")
         return at(row[head], rest) if rest and head in row else MISSING

@@ -39,7 +39,7 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
         if not repeats and prompt and max(_buckets(rows, plan.paths.get("step"), prompt, None)[0].values()) > 1:
             notes.append(f"The column {key} is different in every row: rows are grouped by exact prompt instead.")
             continue
-        # A weak key may be one of several data sets, so the prompt must agree as well.
+        # A weak key may count within each of several data sets, so the prompt must agree as well.
         by = ("key", "prompt") if key in WEAK and prompt else ("key",)
         return replace(plan, paths={**plan.paths, "group": key}, by=by, per_draw=key in PER_DRAW)
     if prompt is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from .. import chunks
 from ..rollouts import REWARD_PART
 
-# Names that are recognised; of those that a log has the first wins, so the special ones come before the common ones.
-# Plurals (`scores`, `masks`) stand in rows that hold a whole group.
+# Names that are recognised; of those that a log has the first wins. Plurals (`scores`, `masks`) stand in rows that hold
+# a whole group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
     "step": ("step", "global_step", "iteration", "gen_step"),

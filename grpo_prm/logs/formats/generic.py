@@ -1,4 +1,4 @@
-"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns found by name."""
+"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns known by name."""
 
 from __future__ import annotations
 

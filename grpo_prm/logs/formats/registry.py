@@ -22,7 +22,7 @@ FORMATS = ("canonical", "trl", "verl", "generic")
 def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
     known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
-    for name in FORMATS:  # imported here, not at the top: a format imports this package's other modules
+    for name in FORMATS:  # imported when a log is opened, not with the package
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
     return known

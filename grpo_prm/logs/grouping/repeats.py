@@ -1,7 +1,4 @@
-"""Rows that stand in a log twice: a sample index that comes again, or a whole step that was written again.
-
-Runs that are resumed from a checkpoint do both: they go through their last steps again and append to the same file.
-"""
+"""Rows that stand in a log twice: a sample index that comes again, or a whole step that was written again."""
 
 from __future__ import annotations
 

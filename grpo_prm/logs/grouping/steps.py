@@ -1,7 +1,7 @@
 """From the rows of a log, in the order of its files, to whole training steps: a step is held until it is over.
 
 Memory then follows the largest step, not the log. The order and content of the steps must not depend on how the log is
-cut into chunks: group numbers, modal sizes and the seeds of later statistics hang on them.
+cut into chunks: group numbers and modal sizes follow from them.
 """
 
 from __future__ import annotations

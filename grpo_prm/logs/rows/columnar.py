@@ -1,4 +1,4 @@
-"""JSON lines and parquet to canonical rows, whole columns at a time with polars: the fast way, for rows in order.
+"""JSON lines and parquet to canonical rows, whole columns at a time with polars: the fast way, if no row is wrong.
 
 polars checks types, but lets null and missing fields, null and negative ids, repeated keys and half surrogate pairs
 pass. So the columns are checked afterwards. A chunk in which anything may be wrong is not read here: None is returned,
