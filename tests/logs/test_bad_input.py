@@ -173,76 +173,76 @@ def test_a_column_map_that_names_an_absent_column(tmp_path):
 
 
 def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_meant(tmp_path):
-    def refusal_of(*rows):
+    def refusal(*rows):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)).removeprefix("TMP/log.jsonl: ")
 
-    assert refusal_of({"group": 1, "reward": 1, "level": 7}) == (
+    assert refusal({"group": 1, "reward": 1, "level": 7}) == (
         "no column holds completions; there are group, reward, level."
         " Name it with --columns completion=NAME, or tokens=NAME for ids."
     )
-    assert refusal_of({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
+    assert refusal({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
         "no column holds completions or the reward; there are group, said, level, is_right."
         " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
     )
-    assert refusal_of({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
+    assert refusal({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
         "Perhaps it is --columns completion=chat; ids are tokens=NAME."
     )
-    assert refusal_of({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
+    assert refusal({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
         "Perhaps it is --columns completion=ys,reward=more.ok; ids are tokens=NAME."
     )
-    assert refusal_of({"group": 1, "text": "x", "points": 1}) == (
+    assert refusal({"group": 1, "text": "x", "points": 1}) == (
         "no column holds the reward; there are group, text, points."
         " Name it with --columns reward=NAME, or a weighted sum with --reward."
     )
-    assert refusal_of({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
+    assert refusal({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
         "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
         " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
     )
-    assert refusal_of({"text": "x", "reward": 1}) == (
+    assert refusal({"text": "x", "reward": 1}) == (
         "neither a group key nor a prompt tells the groups apart; there are text, reward."
         " Name it with --columns group=NAME."
     )
-    assert refusal_of(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
+    assert refusal(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
         "there are text, reward, task. Perhaps it is --columns group=task."
     )
 
 
 def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
-    def refusal_of(*rows, **options):
+    def refusal(*rows, **options):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows, **options)).removeprefix(
             "TMP/log.jsonl: "
         )
 
     names = {"said": "x", "right": 1, "task": 1}
     some = [{"said": f"it is {i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
-    assert refusal_of(*some) == (
+    assert refusal(*some) == (
         "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
         " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
     )
     mapping = {"completion": "said", "reward": "right", "group": "task"}
     assert groups(read_log(tmp_path, some, columns=mapping))  # and that is right
-    assert refusal_of({"n": 1}) == (
+    assert refusal({"n": 1}) == (
         "no column holds completions, the reward or what tells the groups apart; there are n."
         " Name them with --columns completion=NAME,reward=NAME,group=NAME, or tokens=NAME for ids."
     )
-    assert refusal_of(names, columns={"completion": "said"}) == (
+    assert refusal(names, columns={"completion": "said"}) == (
         "no column holds the reward or what tells the groups apart; there are said, right, task."
         " Perhaps it is --columns reward=right,group=NAME, or a weighted sum with --reward."
     )
-    assert "holds completions or what tells the groups apart; there" in refusal_of(names, reward="right")
+    assert "holds completions or what tells the groups apart; there" in refusal(names, reward="right")
 
 
 def test_columns_that_are_something_else_are_not_suggested(tmp_path):
-    def refusal_of(*rows):
+    def refusal(*rows):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
 
     some = [{"uuid": f"{g}-{i:032}", "said": "yes", "level": 7, "correct": i % 2, "epoch": g // 2, "item": g}
             for g in range(4) for i in range(4)]  # fmt: skip
-    assert "completion=said,reward=correct,group=item;" in refusal_of(*some)
-    assert "reward=NAME" in refusal_of(*({k: v for k, v in row.items() if k != "correct"} for row in some))
+    assert "completion=said,reward=correct,group=item;" in refusal(*some)
+    assert "reward=NAME" in refusal(*({k: v for k, v in row.items() if k != "correct"} for row in some))
     pairs = [{"text": "yes", "reward": i % 2} for i in range(4)]
-    assert "--columns group=NAME" in refusal_of(*pairs)  # not the reward, not the completion
-    assert "completion=ys,reward=NAME;" in refusal_of({"ys": ["a", "b"], "is_truncated": [True, False]})
+    assert "--columns group=NAME" in refusal(*pairs)  # not the reward, not the completion
+    assert "completion=ys,reward=NAME;" in refusal({"ys": ["a", "b"], "is_truncated": [True, False]})
 
 
 def test_the_option_that_may_be_meant_is_right(tmp_path):
@@ -367,24 +367,23 @@ def test_a_line_beyond_the_limit_is_left_out_without_being_held(tmp_path, monkey
 
 
 def test_a_log_without_one_good_line_names_the_first_bad_one(tmp_path, monkeypatch):
-    def refusal_of(rows, name="log.jsonl", packed=bytes):
+    def refusal(rows, name="log.jsonl", packed=bytes):
         write(tmp_path / name, rows)
         (tmp_path / name).write_bytes(packed((tmp_path / name).read_bytes()))
         return refused(tmp_path, InputError, lambda: collect(tmp_path / name)).removeprefix("TMP/")
 
     wanted = "log.jsonl:2: not JSON (Expecting value at character 1). A log holds one JSON object per line."
-    assert refusal_of(["", "x", "y"]) == wanted
-    assert refusal_of(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
+    assert refusal(["", "x", "y"]) == wanted
+    assert refusal(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
     assert (
-        refusal_of([b"\xff"])
-        == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
+        refusal([b"\xff"]) == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
     )
-    assert refusal_of(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
+    assert refusal(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
         "log.jsonl.gz: the compressed file is cut short. Get the whole file."
     )
-    assert refusal_of(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
+    assert refusal(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
     monkeypatch.setattr(chunks, "LINE", 1 << 20)
-    assert refusal_of(["x" * 3_000_000], "long.jsonl").startswith(
+    assert refusal(["x" * 3_000_000], "long.jsonl").startswith(
         "long.jsonl:1: the line is longer than 1 MB. A log holds"
     )
 
