@@ -69,6 +69,7 @@ def test_a_bad_line_costs_that_line_and_says_why(tmp_path, bad, reason):
         ({"group": "a", "text": 7, "reward": 1}, "completion: expected text or a chat, got 7"),
         ({"group": "a", "text": "\udc00", "reward": 1}, "completion: not Unicode"),
         ({"group": "a", "text": [{"content": "x"}], "reward": 1}, "completion: a chat that cannot be read"),
+        ({"group": "a", "text": {"content": "x"}, "reward": 1}, "completion: expected text or a chat, got an object"),
     ],
 )
 def test_a_missing_completion_costs_that_line(tmp_path, bad, reason):
