@@ -36,31 +36,31 @@ def convert(
     """Write any log as the canonical table, one row per completion, which every command reads as it is."""
     from grpo_prm.errors import RejectedError, UsageError
     from grpo_prm.logs import collect
-    from grpo_prm.logs.rollouts import save
+    from grpo_prm.logs.rollouts import location, save
     from grpo_prm.text.printable import printable
 
     from .progress import progress_bar
 
     if out.suffix not in (".parquet", ".jsonl") or out.is_dir():
         raise UsageError(f"{out}: a table is written as .parquet or .jsonl. Name such a file last.")
+    # The log is read to its end before the table is written over it, but the log itself would be lost.
     if out.exists() and any(Path(log).exists() and out.samefile(log) for log in logs):
         raise UsageError(f"{out}: is the log itself. Name another file last.")
     with progress_bar("reading") as progress:
-        read = collect(
+        rollouts = collect(
             logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
         )
-    if strict and len(read.rejected):
-        first = read.rejected.row(0, named=True)
-        where = first["file"] + (f":{first['line']}" if first["line"] is not None else "")
+    if strict and len(rollouts.rejected):
+        first = rollouts.rejected.row(0, named=True)
+        where = location(first["file"], first["line"])
         raise RejectedError(
-            f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; {len(read.rejected)} rows were"
+            f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; {len(rollouts.rejected)} rows were"
             " rejected. See them with grpo-prm inspect, or leave --strict out."
         )
-    save(read, out)
-    for note in read.notes:
+    save(rollouts, out)
+    for note in rollouts.notes:
         typer.echo(printable(note), err=True)
-    groups = read.table["group"].n_unique()
+    groups, rejected = rollouts.table["group"].n_unique(), len(rollouts.rejected)
     typer.echo(
-        f"{out}: {len(read.table):,} completions in {groups:,} groups; {len(read.rejected):,} rows were rejected.",
-        err=True,
+        f"{out}: {len(rollouts.table):,} completions in {groups:,} groups; {rejected:,} rows were rejected.", err=True
     )

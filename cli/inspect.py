@@ -42,31 +42,32 @@ def inspect(
     run: Run = None,
 ) -> None:
     """Show what a log is taken for: format, columns, steps, groups, unit, and what will be left out and why."""
-    from grpo_prm.logs import inspect as look
+    from grpo_prm.logs import inspect as inspect_logs
 
     from .progress import progress_bar
 
     with progress_bar("reading") as progress:
-        found = look(
+        inspection = inspect_logs(
             logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
         )
     if json:
-        typer.echo(as_json(found))
+        typer.echo(as_json(inspection))
     else:
-        show(found)
+        show(inspection)
 
 
-def as_json(found: Inspection) -> str:
-    """All that was found, under the names of `Inspection`."""
+def as_json(inspection: Inspection) -> str:
+    """Every field of the inspection, under its name."""
     from dataclasses import asdict
     from json import dumps
 
-    rejected = [reason._asdict() for reason in found.rejected]
-    return dumps(asdict(found) | {"group_size": found.group_size, "rejected": rejected}, indent=2, ensure_ascii=False)
+    rejected = [reason._asdict() for reason in inspection.rejected]
+    fields = asdict(inspection) | {"group_size": inspection.group_size, "rejected": rejected}
+    return dumps(fields, indent=2, ensure_ascii=False)
 
 
-def show(found: Inspection) -> None:
-    """Print it as a table on stdout."""
+def show(inspection: Inspection) -> None:
+    """Print an inspection as a table on stdout."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -78,25 +79,27 @@ def show(found: Inspection) -> None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for title, lines in _rows(found):
-        table.add_row(title, Text(printable("\n".join(lines), "\n")))
+    for title, lines in _rows(inspection):
+        table.add_row(title, Text(printable("\n".join(lines), "\n")))  # text of a log may hold escape sequences
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
         console.print(table)
 
 
-def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
-    yield "files", [_files(found.files)]
-    yield "format", [", ".join(found.formats)]
-    yield "runs", [_some(found.runs, 6)]
-    yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in found.columns.items())]
-    yield "steps", [_steps(found.steps)]
-    yield "unit", [f"{UNITS[found.tokens_from]}: {found.tokens:,} in {found.completions:,} completions"]
-    yield "groups", list(_groups(found))
-    if found.missing:
-        yield "missing", list(found.missing)
-    yield "left out", list(_left_out(found))
-    if notes := [note for note in found.notes if not note.startswith("Columns: ")]:  # they stand above
+def _rows(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
+    """The rows of the table on screen."""
+    # One row of the table each: its title, and its lines.
+    yield "files", [_files(inspection.files)]
+    yield "format", [", ".join(inspection.formats)]
+    yield "runs", [_some(inspection.runs, 6)]
+    yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in inspection.columns.items())]
+    yield "steps", [_steps(inspection.steps)]
+    yield "unit", [f"{UNITS[inspection.tokens_from]}: {inspection.tokens:,} in {inspection.completions:,} completions"]
+    yield "groups", list(_groups(inspection))
+    if inspection.missing:
+        yield "missing", list(inspection.missing)
+    yield "left out", list(_left_out(inspection))
+    if notes := [note for note in inspection.notes if not note.startswith("Columns: ")]:  # they stand above
         yield "notes", notes
 
 
@@ -120,29 +123,32 @@ def _some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _groups(found: Inspection) -> Iterator[str]:
-    sizes = sorted(found.group_sizes.items(), key=lambda pair: -pair[1])
-    yield f"{found.groups:,}: {_some([f'{count:,} of {size}' for size, count in sizes], 6)}"
-    if found.groups_uneven:
-        groups = _of(found.groups_uneven, "group is", "groups are")
-        yield f"{groups} of another size than {found.group_size} and kept all the same (--drop-uneven leaves them out)"
-    if found.groups_split:
-        yield f"{_of(found.groups_split, 'prompt was', 'prompts were')} drawn more than once in a step and split"
+def _groups(inspection: Inspection) -> Iterator[str]:
+    sizes = sorted(inspection.group_sizes.items(), key=lambda size_and_count: -size_and_count[1])
+    yield f"{inspection.groups:,}: {_some([f'{count:,} of {size}' for size, count in sizes], 6)}"
+    if inspection.groups_uneven:
+        groups = _of(inspection.groups_uneven, "group is", "groups are")
+        yield f"{groups} not of the usual size, and kept all the same (--drop-uneven leaves them out)"
+    if inspection.groups_split:
+        yield f"{_of(inspection.groups_split, 'prompt was', 'prompts were')} drawn more than once in a step and split"
 
 
-def _left_out(found: Inspection) -> Iterator[str]:
-    rows = sum(reason.rows for reason in found.rejected)
-    yield f"{rows:,} of {found.rows_read:,} rows" if rows else f"none of {found.rows_read:,} rows"
-    for reason in found.rejected[:8]:
-        where = reason.file + (f":{reason.line}" if reason.line is not None else "")
+def _left_out(inspection: Inspection) -> Iterator[str]:
+    """Rows by the reason for which they are rejected, then groups and files that no statistic uses."""
+    from grpo_prm.logs.rollouts import location
+
+    rows = sum(reason.rows for reason in inspection.rejected)
+    yield f"{rows:,} of {inspection.rows_read:,} rows" if rows else f"none of {inspection.rows_read:,} rows"
+    for reason in inspection.rejected[:8]:
+        where = location(reason.file, reason.line)
         what = f"{reason.field}: {reason.reason}" if reason.field else reason.reason
         yield f"{reason.rows:,}: {what}; first {where}" + (f": {reason.raw[:120]}" if reason.raw else "")
-    if len(found.rejected) > 8:
-        yield f"and {len(found.rejected) - 8} more reasons (--json has all)"
-    if found.groups_of_one:
-        yield f"{_of(found.groups_of_one, 'group', 'groups')} of one completion, of every statistic"
-    if found.files_repeated:
-        yield f"{_of(found.files_repeated, 'file that repeats', 'files that repeat')} an earlier one"
+    if len(inspection.rejected) > 8:
+        yield f"and {len(inspection.rejected) - 8} more reasons (--json has all)"
+    if inspection.groups_of_one:
+        yield f"{_of(inspection.groups_of_one, 'group', 'groups')} of one completion, of every statistic"
+    if inspection.files_repeated:
+        yield f"{_of(inspection.files_repeated, 'file that repeats', 'files that repeat')} an earlier one"
 
 
 def _of(count: int, one: str, several: str) -> str:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from ..core.baseline import modal_size, pseudo_groups
+from ..core.baseline import pseudo_groups
 from ..core.forest import Ints, build_forest, visits
+from ..core.group_size import modal_size
 from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
 from ..logs.rollouts import flatten, group_opens
@@ -95,7 +96,7 @@ def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
 
 def _one_group_a_prompt(groups: list[_Group]) -> tuple[list[_Group], int]:
     """The first group of the modal size of every prompt, and that size."""
-    k = modal_size(np.array([group.k for group in groups]))
+    k = modal_size(group.k for group in groups)
     first: dict[str, _Group] = {}
     for group in groups:
         if group.k == k:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seed
-from ..logs.grouping.buckets import hashed
+from ..logs.grouping.groups import hashed
 
 EACH = 10  # groups of each kind
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from ..core.baseline import modal_size
 from ..core.forest import Floats
+from ..core.group_size import modal_size
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range

@@ -12,7 +12,7 @@ import polars as pl
 
 from ..analysis.folder import Folder, read_folder
 from ..analysis.statistics import STATISTICS
-from ..core.baseline import modal_size
+from ..core.group_size import modal_size
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
 
 def _run(name: str, folder: Folder, run: str) -> Run:
     every = folder.groups.filter(run=run)
-    k = modal_size(every["k"].to_numpy())
+    k = modal_size(every["k"])
     groups = every.filter(k=k)
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
     return Run(name, folder.path, folder.summary["source"], k, len(every) - len(groups), prompts, groups)

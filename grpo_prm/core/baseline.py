@@ -11,11 +11,6 @@ import numpy as np
 from .forest import Ints
 
 
-def modal_size(sizes: Ints) -> int:
-    """The most frequent group size, the smallest of several; 0 without groups."""
-    return int(np.bincount(sizes).argmax()) if len(sizes) else 0
-
-
 def pseudo_groups(prompts: Ints, samples: Ints, k: int, rng: np.random.Generator) -> Ints:
     """Put completions of groups of k into pseudo-groups of k completions of k different prompts.
 

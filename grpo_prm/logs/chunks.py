@@ -1,4 +1,4 @@
-"""Bytes of a file in chunks that end with a line, read ahead in a thread; .gz and .zst unpacked on the way."""
+"""Bytes of a file in chunks that end with a line, prefetched in a thread; .gz and .zst are unpacked on the way."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import numpy as np
 from .prefetch import prefetch
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
-TEXT = 2 << 20  # bytes of a log without ids: to cut its text into units takes longer than to read it
+TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
-START = 1 << 10  # bytes that are kept of a longer one
+START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
 TOO_LONG = "the line is longer than {} MB"
 CUT_SHORT = "the compressed file is cut short"
+_ALL = 1 << 62  # more bytes than any file has
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -47,7 +48,7 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
         Chunks in file order. The last one may lack its newline.
     """
     with path.open("rb") as raw:
-        yield from prefetch(_pieces(raw, unpacked(raw), size or CHUNK))
+        yield from prefetch(_whole_lines(raw, unpacked(raw), size or CHUNK))
 
 
 def lines_of(data: bytes) -> int:
@@ -68,20 +69,22 @@ def unpacked(raw: BinaryIO) -> Any:
 def read_all(path: Path) -> tuple[bytes, str | None]:
     """What a file holds, unpacked, as far as it can be read, and why not further."""
     with path.open("rb") as raw:
-        return take(unpacked(raw), 1 << 62)
+        return read_up_to(unpacked(raw), _ALL)
 
 
-def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
+def _whole_lines(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
+    """The chunks of `file`, which unpacks `raw`, of about `size` bytes."""
     buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
     rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
     length, fault = 0, None
     while fault is None:
-        data, fault = (_refill(buffer, file), None) if buffer else take(file, size)
+        data, fault = (_refill(buffer, file), None) if buffer else read_up_to(file, size)
         if not data:
             break
+        # Up to the last newline goes out with what was kept before; the rest is kept for the next round.
         if cut := data.rfind(b"\n") + 1:
             first = data.find(b"\n") + 1
-            if length + first > LINE:
+            if length + first > LINE:  # the line that ends here was too long: its start alone, as a chunk of its own
                 yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(LINE >> 20))
                 rest, data, cut = [], data[first:], cut - first
             if cut:
@@ -89,7 +92,7 @@ def _pieces(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
             rest, length = [], 0
         rest += [data[cut:]] if cut < len(data) else []
         length += len(data) - cut
-        if length > LINE:
+        if length > LINE:  # memory must not grow with a line that will not be read
             rest = [b"".join(rest)[:START]]
     if length > LINE:
         fault = fault or TOO_LONG.format(LINE >> 20)
@@ -103,20 +106,21 @@ def _refill(buffer: bytearray, file: io.BufferedReader) -> bytearray:
     return buffer if read == len(buffer) else buffer[:read]
 
 
-def take(file: Any, size: int) -> tuple[bytes, str | None]:
+def read_up_to(file: Any, size: int) -> tuple[bytes, str | None]:
     """Up to `size` bytes of an `unpacked` file, and what stopped the reading, if not the end."""
     if isinstance(file, io.BufferedReader):
-        return file.read(size if size < 1 << 62 else -1), None
-    parts, missing, read = [], size, getattr(file, "read1", file.read)
+        return file.read(size if size < _ALL else -1), None
+    # A little at a time, so that what stands before a fault is kept.
+    blocks, missing, read = [], size, getattr(file, "read1", file.read)
     try:
-        while missing and (part := read(min(missing, 1 << 20))):
-            parts.append(part)
-            missing -= len(part)
+        while missing and (block := read(min(missing, 1 << 20))):
+            blocks.append(block)
+            missing -= len(block)
     except EOFError:
-        return b"".join(parts), CUT_SHORT
+        return b"".join(blocks), CUT_SHORT
     except (OSError, zlib.error) as error:
-        return b"".join(parts), f"the compressed file is damaged ({error})"
-    return b"".join(parts), None
+        return b"".join(blocks), f"the compressed file is damaged ({error})"
+    return b"".join(blocks), None
 
 
 class _Zstd(io.RawIOBase):

@@ -14,11 +14,11 @@ import orjson
 import polars as pl
 
 from ..errors import InputError
-from .chunks import CHUNK, CUT_SHORT, LINE, Chunk, chunks, lines_of, read_all, take, unpacked
+from .chunks import CHUNK, CUT_SHORT, LINE, Chunk, chunks, lines_of, read_all, read_up_to, unpacked
 from .columns.plan import NAMES
 from .rows.records import Record, parse, parse_lines
 from .rows.values import Bad
-from .sources import Source, kind
+from .sources import Source, kind_by_name
 
 HEAD = 2 << 20  # bytes by which a log is known
 HEAD_ROWS = 1024
@@ -26,14 +26,16 @@ HEAD_ROWS = 1024
 
 def container_of(source: Source, start: bytes) -> str:
     """Kind of container by content: `parquet`, `json`, `csv` or `jsonl`."""
-    promised = kind(source.path)
+    promised = kind_by_name(source.path)
     if start[:4] == b"PAR1":
         return "parquet"
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()  # a byte order mark
     if text[:1] not in (b"{", b"["):
         return "csv" if promised == "csv" else "jsonl"
     if promised == "jsonl":
         return "jsonl"
+    # An object that ends with its line is a row; one that goes on over lines is a JSON file printed with indents. A
+    # .json of one line may be either, and is taken as a file.
     first, _, rest = text.partition(b"\n")
     try:
         whole = isinstance(orjson.loads(first), dict)
@@ -55,18 +57,18 @@ def head_rows(source: Source) -> tuple[str, list[dict[str, Any]]]:
     Raises:
         InputError: The file is a JSON file or a parquet that cannot be read.
     """
-    found = container(source)
-    if found == "jsonl":
+    kind = container(source)
+    if kind == "jsonl":
         rows = next((rows for chunk in chunks(source.path, HEAD) if (rows := _objects(chunk))), [])
-    elif found == "json":
+    elif kind == "json":
         rows = [row for row in json_rows(source.path, source.name)[0] if isinstance(row, dict)]
-    elif found == "csv":
+    elif kind == "csv":
         records, _, _ = next(csv_records(source.path), ([], 0, 0))
         rows = [r.value for r in records if isinstance(r.value, dict)]
     else:
         frame, _, _ = next(parquet_frames(source.path, source.name, HEAD_ROWS), (pl.DataFrame(), 0, 0))
         rows = frame.to_dicts()
-    return found, rows[:HEAD_ROWS]
+    return kind, rows[:HEAD_ROWS]
 
 
 def why_no_rows(source: Source) -> InputError:
@@ -94,9 +96,9 @@ def _start(path: Path) -> bytes:
     """The first bytes of a file, unpacked: a whole line, if it is not too long a one."""
     with path.open("rb") as raw:
         file = unpacked(raw)
-        start, fault = take(file, HEAD)
+        start, fault = read_up_to(file, HEAD)
         while fault is None and b"\n" not in start[-HEAD:] and len(start) < LINE:
-            more, fault = take(file, HEAD)
+            more, fault = read_up_to(file, HEAD)
             if not more:
                 break
             start += more
@@ -120,15 +122,15 @@ def json_rows(path: Path, name: str) -> tuple[list[Any], str]:
         raise InputError(f"{name}: {value.reason}. A log is one JSON array, or one JSON object per line.")
     if isinstance(value, list):
         return value, ""
-    found = dict(_arrays(value))
-    if len(found) == 1:
-        where, rows = next(iter(found.items()))
-        return rows, where
+    arrays = dict(_arrays(value))
+    if len(arrays) == 1:
+        path_in_file, rows = next(iter(arrays.items()))
+        return rows, path_in_file
     if not isinstance(value, dict):
         raise InputError(f"{name}: the file holds one {type(value).__name__}, not rows. Give an array of objects.")
     keys = ", ".join(list(value)[:8])
     raise InputError(
-        f"{name}: one JSON object with the keys {keys}, in which {len(found) or 'no'} lists of rows stand: not a known"
+        f"{name}: one JSON object with the keys {keys}, in which {len(arrays) or 'no'} lists of rows stand: not a known"
         " format yet. Write its completions as one JSON object per line, each with completion, reward and group."
     )
 
@@ -154,7 +156,7 @@ def csv_records(path: Path) -> Iterator[tuple[list[Record], int, int]]:
             first = text.readline()
         except (EOFError, OSError, zlib.error):
             first = ""
-        comma = "\t" if "\t" in first else ","
+        comma = "\t" if "\t" in first else ","  # by the header: a text with a tab may stand in any row
         names, reader = next(csv.reader([first], delimiter=comma), []), csv.reader(text, delimiter=comma)
         records: list[Record] = []
         size = 0
@@ -162,7 +164,7 @@ def csv_records(path: Path) -> Iterator[tuple[list[Record], int, int]]:
             records.append(record)
             size += len(record.raw)
             if isinstance(record.value, Bad) and record.value.reason.startswith(("not CSV", CUT_SHORT)):
-                break
+                break  # the reader has lost its place: what follows cannot be told
             if size >= CHUNK:
                 yield records, size, raw.tell()
                 records, size = [], 0
@@ -202,7 +204,7 @@ def parquet_frames(path: Path, name: str, rows: int | None = None) -> Iterator[t
     try:
         scan = pl.scan_parquet(path)
         total = scan.select(pl.len()).collect().item()
-        step = rows or max(256, int(total * CHUNK / (4 * size)))
+        step = rows or max(256, int(total * CHUNK / (4 * size)))  # a parquet is about four times as large in memory
         done = 0
         for frame in scan.collect_batches(chunk_size=step, maintain_order=True):
             share = int(size * len(frame) / max(total, 1))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .grouping.draws import modal_size
+from ..core.group_size import modal_size
 from .options import ReadOptions
 from .rollouts import REWARD_PART, SCHEMA, Rollouts
 from .stream import fold, open_all
@@ -40,7 +40,7 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What `inspect` found.
+    """What a log was taken for.
 
     Attributes:
         files: Names of the files.
@@ -55,13 +55,13 @@ class Inspection:
         tokens: Units in it.
         groups: Groups in it, those of one completion included.
         groups_of_one: Groups that no statistic can use.
-        groups_uneven: Groups of another size than the modal one.
+        groups_uneven: Groups of another size than was asked for, or than the commonest of their run up to that step.
         groups_split: Prompts drawn more than once in a step and split.
         group_sizes: Size to number of groups, ascending.
         files_repeated: Files with the bytes of an earlier one.
         missing: What the log lacks, each a sentence part with what cannot be had without it.
         rejected: What will be left out, the most frequent reason first.
-        notes: What was inferred.
+        notes: What was inferred, as sentences.
     """
 
     files: tuple[str, ...]
@@ -86,8 +86,8 @@ class Inspection:
 
     @property
     def group_size(self) -> int:
-        """The commonest group size, 0 where no group has two completions."""
-        return modal_size(Counter(self.group_sizes))
+        """The commonest group size (`core.group_size`), as summary.json has it; 0 if no group has two completions."""
+        return modal_size(self.group_sizes)
 
 
 def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Inspection:
@@ -108,8 +108,9 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     logs = open_all(paths, options).logs
     tally = fold(paths, options, _tally)
     plan = logs[0].plan
-    columns = {**plan.paths, **{REWARD_PART + part: part for part in plan.parts}}
-    columns = {name: column for name, column in columns.items() if name not in SCHEMA or name in _there(tally)}
+    # Kept columns are left out, as they are called what they were. Of the canonical ones those that hold something.
+    columns = {**plan.paths, **{REWARD_PART + name: name for name in plan.reward_weights}}
+    columns = {name: column for name, column in columns.items() if name not in SCHEMA or name in _logged(tally)}
     steps = sorted(tally.steps)
     return Inspection(
         files=tuple(source.name for log in logs for source in log.sources),
@@ -166,8 +167,8 @@ def _tally(batches: Iterable[Rollouts]) -> _Tally:
             tally.tokens_from = table["tokens_from"][0]
         for key, reason in _reasons(batch.rejected):
             first = tally.rejected.setdefault(key, reason._replace(rows=0))
-            said = first.reason if first.reason == reason.reason else key[1]
-            tally.rejected[key] = first._replace(rows=first.rows + reason.rows, reason=said)
+            text = first.reason if first.reason == reason.reason else key[1]  # with N for the numbers that differ
+            tally.rejected[key] = first._replace(rows=first.rows + reason.rows, reason=text)
     return tally
 
 
@@ -183,9 +184,9 @@ def _reasons(rejected: pl.DataFrame) -> Iterator[tuple[tuple[str, str], Reason]]
 
 def _missing(tally: _Tally) -> Iterator[str]:
     """What cannot be had. Ids that were not logged count as lacking, although the table has some."""
-    yield from (sentence for column, sentence in LACKS.items() if column not in _there(tally))
+    yield from (sentence for column, sentence in LACKS.items() if column not in _logged(tally))
 
 
-def _there(tally: _Tally) -> set[str]:
+def _logged(tally: _Tally) -> set[str]:
     """Columns of the log that hold something."""
     return tally.present - ({"tokens"} if tally.tokens_from != "log" else set())

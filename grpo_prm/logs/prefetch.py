@@ -17,10 +17,11 @@ T = TypeVar("T")
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """Go through `items` one ahead, in a thread; to read and to measure both leave the interpreter free.
+    """Go through `items`, each made in a thread while the one before is worked on.
 
-    Errors of the iterator are raised where its item would have come. Whoever stops early does not wait for the item
-    on its way, so that Ctrl-C ends a command whose input is slow.
+    It pays because reading and measuring both let go of the interpreter's lock. Errors of the iterator are raised where
+    its item would have come. Whoever stops early does not wait for the item on its way, so that Ctrl-C ends a command
+    whose input is slow.
     """
     source = iter(items)
     with _threads(1) as start:
@@ -57,7 +58,7 @@ def _threads(number: int) -> Generator[Callable[[Callable[[], Any]], Future[Any]
         return coming
 
     for _ in range(number):
-        Thread(target=_work_off, args=(jobs,), name="ahead", daemon=True).start()
+        Thread(target=_work_off, args=(jobs,), name="prefetch", daemon=True).start()
     try:
         yield start
     finally:

@@ -1,7 +1,8 @@
-"""What the outcome reward is made of: the weighted sum that a user writes, and the check against logged advantages.
+"""The reward as a weighted sum of reward functions: how a user writes it, and how logged advantages tell the weights.
 
-Trainers log the parts of a reward and the advantage, but neither weights nor total. Advantages tell: there are only
-four ways in which TRL makes them of the parts (`SCALINGS`), so a wrong sum shows, and the right weights can be found.
+TRL logs what each reward function gave and the advantage, but neither the weights nor the sum. It makes advantages of
+rewards in one of four ways (`SCALINGS`). So a guess at the weights can be checked: make the advantages from it in all
+four ways and compare them with the logged ones. And the weights can be solved for.
 """
 
 from __future__ import annotations
@@ -11,24 +12,26 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from ..errors import UsageError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
+# Values of `scale_rewards` and `multi_objective_aggregation` in TRL's GRPOConfig. The first that fits is the answer, so
+# the default comes first.
 SCALINGS = ("group", "none", "batch", "normalize_then_sum")
 EPS = 1e-4  # TRL adds it to the standard deviation
-NOISE = 1e-6  # a fitted weight below it is none
-TOLERANCE = 1e-3  # of an advantage, relative where it is above 1
+NOISE = 1e-6  # a fitted weight below it counts as 0
+TOLERANCE = 1e-3  # by which a logged advantage may be off; relative to those above 1
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"`[^`]+`|\"[^\"]+\"|'[^']+'|[^\W\d][\w./:@]*"
+# A sign, a number before or after the name (both is refused below), and then the next sign or the end.
 _TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*\s*)?({_NAME})(?:\s*\*\s*({_NUMBER}))?\s*(?=[+-]|$)")
 
 
-def parse(expression: str) -> dict[str, float]:
+def parse_weights(expression: str) -> dict[str, float]:
     """Read a reward as a weighted sum of columns.
 
     Args:
@@ -45,6 +48,7 @@ def parse(expression: str) -> dict[str, float]:
     at = 0
     while at < len(expression) or not weights:
         term = _TERM.match(expression, at)
+        # Every term but the first needs its sign, and one number is enough.
         if term is None or (weights and not term[1]) or (term[2] and term[4]):
             raise UsageError(
                 f"--reward {expression}: not a sum of columns, at {expression[at:].strip()[:40]!r}."
@@ -58,8 +62,8 @@ def parse(expression: str) -> dict[str, float]:
     return weights
 
 
-def write(weights: Mapping[str, float]) -> str:
-    """Write weights as the expression that `parse` reads back; names of weight 0 are left out."""
+def write_weights(weights: Mapping[str, float]) -> str:
+    """Write weights as the expression that `parse_weights` reads back; names of weight 0 are left out."""
     terms: list[str] = []
     for name, weight in ((name, weight) for name, weight in weights.items() if weight):
         bare = name if re.fullmatch(_NAME, name) else f'"{name}"' if "`" in name else f"`{name}`"
@@ -68,90 +72,96 @@ def write(weights: Mapping[str, float]) -> str:
     return "".join(terms)
 
 
-def combine(table: pl.DataFrame, weights: Mapping[str, float]) -> pl.Series:
-    """Add up columns.
+def matching_scaling(
+    rewards: Floats, weights: Sequence[float], advantages: Floats, groups: Ints, batches: Ints
+) -> str | None:
+    """Find the scaling of TRL that turns a weighted sum of rewards into the logged advantages.
 
     Args:
-        table: Numeric or boolean columns of the names in `weights`.
-        weights: Column to weight.
-
-    Returns:
-        float64, shape (rows,): a null or NaN part adds nothing, as in TRL; null where all of them are.
-    """
-    parts = [pl.col(name).cast(pl.Float64).fill_nan(None) for name in weights]
-    total = pl.sum_horizontal(part * weight for part, weight in zip(parts, weights.values(), strict=True))
-    empty = pl.all_horizontal(part.is_null() for part in parts)
-    return table.select(pl.when(empty).then(None).otherwise(total).alias("reward")).to_series()
-
-
-def explain(parts: Floats, weights: Sequence[float], advantages: Floats, groups: Ints, batches: Ints) -> str | None:
-    """Say which of TRL's scalings makes the logged advantages of a weighted sum of rewards.
-
-    Args:
-        parts: Named rewards, shape (completions, names); NaN where a function gave none.
-        weights: One per name.
-        advantages: As logged, shape (completions,); NaN where none is.
+        rewards: What each reward function gave, shape (completions, functions); NaN where it gave nothing.
+        weights: One per function.
+        advantages: As logged, shape (completions,); NaN where none is logged.
         groups: Group of each completion, dense from 0.
         batches: Generation batch of each completion, dense from 0.
 
     Returns:
-        The first of `SCALINGS` that is off by 1e-3 nowhere; None if none is, or nothing is logged.
+        The first of `SCALINGS` that reproduces every logged advantage to 1e-3; None if none does, or if no advantage
+        is logged.
     """
     known = np.isfinite(advantages)
     if not known.any():
         return None
     limit = TOLERANCE * np.maximum(1.0, np.abs(advantages[known]))
     for scaling in SCALINGS:
-        made = _scaled(parts, np.asarray(weights, np.float64), groups, batches, scaling)
-        if (np.abs(made - advantages)[known] <= limit).all():
+        computed = _advantages(rewards, np.asarray(weights, np.float64), groups, batches, scaling)
+        if (np.abs(computed - advantages)[known] <= limit).all():
             return scaling
     return None
 
 
-def fit(parts: Floats, advantages: Floats, groups: Ints, batches: Ints) -> list[float] | None:
-    """Find weights that make the logged advantages.
+def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints) -> list[float] | None:
+    """Solve for the weights of the reward functions.
 
-    Inside a group the advantages are the centred sum, up to one factor: known for all groups (`none`, `batch`), which
-    is least squares, or another in each (`group`), which is the direction that leaves nothing across the advantages.
+    Inside a group an advantage is the weighted sum minus its mean, times a factor. Under the scalings `none` and
+    `batch` the factor is the same for all groups, so least squares gives the weights. Under `group` each group has a
+    factor of its own; then the weights are those whose centred sum is parallel to the advantages in every group.
+    `normalize_then_sum` is not solved for.
+
+    Args:
+        rewards: As for `matching_scaling`.
+        advantages: As for `matching_scaling`.
+        groups: As for `matching_scaling`.
+        batches: As for `matching_scaling`.
 
     Returns:
-        Weights, shape (names,), rounded to 4 digits, so that 0.5 is 0.5; the largest is 1 or -1 where only their ratios
-        show. None if no weights make the advantages.
+        One weight per function, rounded to 4 digits so that 0.5 comes out as 0.5. Where the advantages tell the ratios
+        of the weights only, the largest is 1 or -1. None if an advantage is not logged, or if no weights reproduce the
+        advantages.
     """
     known = np.isfinite(advantages)
-    centred = np.nan_to_num(parts)
+    centred = np.nan_to_num(rewards)
     centred = centred - _mean(centred, groups)[groups]
     varies = np.abs(centred).max(axis=0, initial=0) > 0
     if not known.all() or not varies.any():
         return None
+    # The last right singular vector is the one with the smallest singular value: of all sums of the columns the one
+    # with the least left over beside the advantages. Its sign is free, so it is chosen to go up with them.
     across = _across(centred[:, varies], advantages, groups)
     direction = np.linalg.svd(across)[2][-1]
     direction *= 1 if (centred[:, varies] @ direction) @ advantages >= 0 else -1
     exact = np.linalg.lstsq(centred[:, varies], advantages)[0]
-    for found in (direction / np.abs(direction).max(), exact / (np.abs(exact).max() or 1), exact):
-        weights = np.zeros(parts.shape[1])
-        weights[varies] = [float(f"{w:.4g}") if abs(w) > NOISE else 0.0 for w in found]
-        if explain(parts, weights.tolist(), advantages, groups, batches):
+    # `batch` divides by a deviation that is not logged, so its least squares are right but for a factor: scaled to a
+    # largest weight of 1 they are tried before the unscaled ones, which only `none` can need.
+    for candidate in (direction / np.abs(direction).max(), exact / (np.abs(exact).max() or 1), exact):
+        weights = np.zeros(rewards.shape[1])
+        weights[varies] = [float(f"{w:.4g}") if abs(w) > NOISE else 0.0 for w in candidate]
+        if matching_scaling(rewards, weights.tolist(), advantages, groups, batches):  # rounded, and still right?
             return weights.tolist()
     return None
 
 
 def _across(centred: Floats, advantages: Floats, groups: Ints) -> Floats:
-    """What of each column is not along the advantages of its group, as a small matrix with the same null space."""
+    """Products of what is left of each column when its part along the advantages of its group is taken away.
+
+    Shape (functions, functions), however long the log. A sum of the columns that this matrix takes to 0 is parallel to
+    the advantages in every group.
+    """
     along = np.stack([np.bincount(groups, column * advantages) for column in centred.T], axis=1)
     size = np.bincount(groups, advantages**2)
-    share = np.divide(along, size[:, None], out=np.zeros_like(along), where=size[:, None] > 1e-12)
-    rest = centred - share[groups] * advantages[:, None]
+    # A group whose advantages are all 0 has no direction: there the whole column must vanish.
+    slope = np.divide(along, size[:, None], out=np.zeros_like(along), where=size[:, None] > 1e-12)
+    rest = centred - slope[groups] * advantages[:, None]
     return rest.T @ rest
 
 
-def _scaled(parts: Floats, weights: Floats, groups: Ints, batches: Ints, scaling: str) -> Floats:
+def _advantages(rewards: Floats, weights: Floats, groups: Ints, batches: Ints, scaling: str) -> Floats:
     """Advantages as TRL makes them of rewards."""
     if scaling == "normalize_then_sum":
-        centred = parts - _mean(parts, groups)[groups]
-        total = np.nansum(centred / (_std(parts, groups) + EPS)[groups] * weights, axis=1)
+        # Each function is normalised in its group before the sum, and the sum once more over the batch.
+        centred = rewards - _mean(rewards, groups)[groups]
+        total = np.nansum(centred / (_std(rewards, groups) + EPS)[groups] * weights, axis=1)
         return (total - _mean(total, batches)[batches]) / (_std(total, batches) + EPS)[batches]
-    total = np.nansum(parts * weights, axis=1)
+    total = np.nansum(rewards * weights, axis=1)  # what is missing adds nothing, as in TRL
     centred = total - _mean(total, groups)[groups]
     if scaling == "none":
         return centred
@@ -161,18 +171,19 @@ def _scaled(parts: Floats, weights: Floats, groups: Ints, batches: Ints, scaling
 
 def _mean(values: Floats, by: Ints) -> Floats:
     """Mean of what is not NaN, per group."""
-    there = np.isfinite(values)
-    return _add(np.where(there, values, 0.0), by) / np.maximum(_add(there.astype(np.float64), by), 1)
+    given = np.isfinite(values)
+    return _add(np.where(given, values, 0.0), by) / np.maximum(_add(given.astype(np.float64), by), 1)
 
 
 def _std(values: Floats, by: Ints) -> Floats:
     """Sample standard deviation of what is not NaN, per group; 0 for one value."""
-    there = np.isfinite(values)
-    off = np.where(there, values - _mean(values, by)[by], 0.0)
-    return np.sqrt(_add(off**2, by) / np.maximum(_add(there.astype(np.float64), by) - 1, 1))
+    given = np.isfinite(values)
+    off = np.where(given, values - _mean(values, by)[by], 0.0)
+    return np.sqrt(_add(off**2, by) / np.maximum(_add(given.astype(np.float64), by) - 1, 1))
 
 
 def _add(values: Floats, by: Ints) -> Floats:
+    """Sum per group, of columns too."""
     total = np.zeros((int(by.max(initial=-1)) + 1, *values.shape[1:]))
     np.add.at(total, by, values)
     return total

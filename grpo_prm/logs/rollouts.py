@@ -63,6 +63,11 @@ class Rollouts(NamedTuple):
     files: tuple[str, ...] = ()
 
 
+def location(file: str, line: int | None) -> str:
+    """Where a row stands, for a message: `FILE:LINE`, or the file alone."""
+    return file if line is None else f"{file}:{line}"
+
+
 class Flat(NamedTuple):
     """The arrays of a table: tokens and mask (tokens,), lengths and groups (completions,). No mask: all in the loss."""
 
@@ -73,7 +78,7 @@ class Flat(NamedTuple):
 
 
 def flatten(table: pl.DataFrame) -> Flat:
-    """Take the token arrays of a table out of their lists.
+    """Put the lists of a table end to end, as arrays.
 
     Args:
         table: A canonical table; only `tokens`, `mask` and `group` are looked at.
@@ -81,6 +86,7 @@ def flatten(table: pl.DataFrame) -> Flat:
     Returns:
         Arrays in the order of the table. A null mask means that every token of that completion is in the loss.
     """
+    # `explode` turns an empty list into a null unless it is told not to: an empty completion has no token.
     lengths = table["tokens"].list.len().to_numpy().astype(np.int64)
     tokens = table["tokens"].list.explode(empty_as_null=False).to_numpy()
     groups = table["group"].to_numpy()
@@ -138,10 +144,9 @@ def _faults(table: pl.DataFrame) -> Iterator[tuple[pl.Series, str]]:
     floats = [c for c in table.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
     for column in floats:
         yield (~table[column].is_finite()).fill_null(False), f"{column} is not finite"
-    yield (
-        (table["group"].rle_id().is_first_distinct() & ~table["group"].is_first_distinct()),
-        "its group stands in two places",
-    )
+    # A row that begins a stretch of its group, though the group was there before.
+    begins = table["group"].rle_id().is_first_distinct()
+    yield begins & ~table["group"].is_first_distinct(), "its group stands in two places"
     twice = table.select(pl.struct("group", "sample").is_first_distinct()).to_series()
     yield ~twice, "its (group, sample) stands twice"
 
@@ -191,10 +196,12 @@ def load(path: str | Path) -> pl.DataFrame:
 
 
 def _load_jsonl(path: Path) -> pl.DataFrame:
+    # The first line names every column, as `save` writes nulls too. Types of our columns are known, those of kept ones
+    # are not.
     with path.open("rb") as file:
         first = json.loads(file.readline() or b"{}")
-    parts = {name: pl.Float64() for name in first if name.startswith(REWARD_PART)}
-    types = {name: dtype for name, dtype in (SCHEMA | parts).items() if name in first}
+    rewards = {name: pl.Float64() for name in first if name.startswith(REWARD_PART)}
+    types = {name: dtype for name, dtype in (SCHEMA | rewards).items() if name in first}
     others = [name for name in first if name not in types]
     table = pl.read_ndjson(path, schema=types) if first else pl.DataFrame(schema=SCHEMA)
     if others:

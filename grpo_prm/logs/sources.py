@@ -64,7 +64,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
     for given in map(str, paths):
         path = Path(given)
         if given == "-":
-            runs.append(("stdin", "stdin", [(_spool(sys.stdin), "-")]))
+            runs.append(("stdin", "stdin", [(_spooled(sys.stdin), "-")]))
         elif path.is_dir():
             folder, files = _folder(path)
             named = folder.resolve()
@@ -73,16 +73,17 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         elif not path.exists():
             raise InputError(f"{given}: no such file. Check the path.")
         else:
+            # Files of one folder that differ in digits only are shards; the first of them opens the run.
             pattern = (path.resolve().parent, re.sub(r"\d+", "#", path.name))
             if "#" in pattern[1] and pattern in shards:
                 runs[shards[pattern]][2].append((path, given))
             else:
                 shards[pattern] = len(runs)
                 runs.append((_stem(path), path.resolve().parent.name, [(path, given)]))
-    return _mark_repeated([s for name, files in _unique(runs) for s in _sorted(files, run or name)])
+    return _mark_repeated([s for name, files in _name_apart(runs) for s in _sorted(files, run or name)])
 
 
-def kind(path: Path) -> str | None:
+def kind_by_name(path: Path) -> str | None:
     """Kind of container that a name promises (`jsonl`, `json`, `csv`, `parquet`), packed or not; None for others."""
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in PACKED:
@@ -97,23 +98,24 @@ def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
             f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
             f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
         )
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind(p))
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind_by_name(p))
+    # A folder of our trainer holds metrics beside the subfolder with the rollouts.
     if [file.name for file in files] == ["metrics.jsonl"] or not files:
         for inner in (path / name for name in INNER):
             if inner.is_dir():
                 return _folder(inner)
     if not files:
         deeper = (p for depth in ("*/*", "*/*/*") for p in sorted(path.glob(depth)))
-        below = list(dict.fromkeys(p.parent for p in deeper if p.is_file() and kind(p)))
+        below = list(dict.fromkeys(p.parent for p in deeper if p.is_file() and kind_by_name(p)))
         hint = f" Some lie below: try {shlex.quote(str(below[0]))}" if below else ""
         hint += f" (1 of {len(below)} folders)." if below[1:] else "." if below else ""
         raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.{hint}")
     by_kind: dict[str, Path] = {}
     for file in files:
-        by_kind.setdefault(kind(file) or "", file)
+        by_kind.setdefault(kind_by_name(file) or "", file)
     if len(by_kind) > 1 and "json" in by_kind and by_kind["json"].read_bytes()[:64].lstrip()[:1] != b"[":
         by_kind.pop("json")  # metadata.json, config.json: about the log, not the log
-        files = [f for f in files if kind(f) != "json"]
+        files = [f for f in files if kind_by_name(f) != "json"]
     if len(by_kind) > 1:
         one, other = [f"{file.name} ({what})" for what, file in by_kind.items()][:2]
         raise InputError(
@@ -140,17 +142,19 @@ def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:
+    """Sort key by which step2 comes before step10."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name))
 
 
 def _stem(path: Path) -> str:
+    """The name without its endings, of which there may be two: log.jsonl.gz."""
     name = path.name
     while Path(name).suffix.lower() in {*SUFFIXES, *PACKED}:
         name = Path(name).stem
     return name or path.name
 
 
-def _unique(runs: list[tuple[str, str, list[tuple[Path, str]]]]) -> list[tuple[str, list[tuple[Path, str]]]]:
+def _name_apart(runs: list[tuple[str, str, list[tuple[Path, str]]]]) -> list[tuple[str, list[tuple[Path, str]]]]:
     """Name runs apart: the folder above where two are called the same, then a number."""
     names = [name for name, _, _ in runs]
     named = [f"{above}/{name}" if names.count(name) > 1 else name for name, above, _ in runs]
@@ -180,7 +184,7 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
 
 
 @cache
-def _spool(stdin: TextIO) -> Path:
+def _spooled(stdin: TextIO) -> Path:
     """Standard input as a file that vanishes with the process; it can be read once, but is asked for twice."""
     file = tempfile.NamedTemporaryFile(prefix="grpo-prm-")  # noqa: SIM115 - it lives as long as the process
     if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C

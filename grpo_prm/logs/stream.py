@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from ..errors import InputError
+from .format import Log
 from .formats.registry import open_run
-from .grouping.buckets import into_groups
-from .grouping.draws import Memory
-from .grouping.steps import Disordered, Key, Piece, in_any_order, in_order, last_parts
-from .grouping.table import Finisher
-from .log import Log
+from .grouping.canonical_table import canonical_table
+from .grouping.draws import GroupingState
+from .grouping.groups import into_groups
+from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order, last_batches
 from .options import ReadOptions
-from .rollouts import REJECTED, SCHEMA, Rollouts
-from .rows.records import Part
+from .rollouts import REJECTED, SCHEMA, Rollouts, location
+from .rows.records import RowBatch
 from .sources import find_sources
+
+if TYPE_CHECKING:
+    from .tokenize import Pieces, Tokens
 
 T = TypeVar("T")
 
@@ -104,48 +108,54 @@ class Logs:
 
     def batches(self) -> Iterator[Rollouts]:
         """See `read`."""
-        memory, finisher, seen = Memory(), Finisher(self.options.tokenizer), _Seen()
-        gone: set[Key] = set()
+        state, encoder, usable = GroupingState(), cache(self._load_encoder), _Usable()
+        handed_out: set[Key] = set()
         for log in self.logs:
             counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
             notes, rejected = (*log.plan.notes, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
-            for piece in self._pieces(log, gone):
-                seen.rows += piece.read
-                counts["rows_read"] += piece.read
-                rejected.append(piece.rejected)
-                self._report(log, piece.done, seen.rows)
-                if piece.rows:
-                    done = into_groups(piece.rows, log.plan, self.options, memory, log.sources)
-                    table = finisher.table(done.rows, log.plan)
-                    files = pl.concat([rows["_file"] for rows in piece.rows]).unique().to_list()
-                    batch = Rollouts(
-                        table, pl.concat([*rejected, done.rejected]), counts + done.counts, notes + done.notes
-                    )
+            # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
+            for closed in self._closed_steps(log, handed_out):
+                usable.rows += closed.read
+                counts["rows_read"] += closed.read
+                rejected.append(closed.rejected)
+                self._report(log, closed.done, usable.rows)
+                if closed.rows:
+                    grouped = into_groups(closed.rows, log.plan, self.options, state, log.sources)
+                    table = canonical_table(grouped.rows, log.plan, encoder)
+                    files = pl.concat([rows["_file"] for rows in closed.rows]).unique().to_list()
+                    rejected.append(grouped.rejected)
+                    batch = Rollouts(table, pl.concat(rejected), counts + grouped.counts, notes + grouped.notes)
                     batch = _named(batch, log, files)
                     counts, notes, rejected = Counter(), (), []
-                    seen.note(batch)
+                    usable.add(batch)
                     yield batch
-            if rejected:
+            if rejected:  # behind the last step, or in a log without a usable row
                 batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
-                seen.note(batch)
+                usable.add(batch)
                 yield batch
-        seen.check([source.name for log in self.logs for source in log.sources])
+        usable.check([source.name for log in self.logs for source in log.sources])
 
-    def _pieces(self, log: Log, gone: set[Key]) -> Iterator[Piece]:
+    def _load_encoder(self) -> Pieces | Tokens:
+        from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
+
+        return load(self.options.tokenizer)
+
+    def _closed_steps(self, log: Log, handed_out: set[Key]) -> Iterator[ClosedSteps]:
         if self.options.ordered:
-            return in_order(log.parts(), log, gone)
-        return in_any_order(log.parts(), last_parts(self._first_pass(log)), log, gone)
+            return in_order(log.row_batches(), log, handed_out)
+        return in_any_order(log.row_batches(), last_batches(self._first_pass(log)), log, handed_out)
 
-    def _first_pass(self, log: Log) -> Iterator[Part]:
-        """The parts of a log that will be read again: half of the way, and no rows."""
-        for part in log.parts():
-            self._tell(log, part.done, 0)
-            yield part
+    def _first_pass(self, log: Log) -> Iterator[RowBatch]:
+        """The batches of a log that will be read again: half of the way, and no rows."""
+        for batch in log.row_batches():
+            self._show_progress(log, batch.done, 0)
+            yield batch
 
     def _report(self, log: Log, done: int, rows: int) -> None:
-        self._tell(log, done if self.options.ordered else done + sum(s.size for s in log.sources), rows)
+        """Progress of the pass that gives rows, the second one where there are two."""
+        self._show_progress(log, done if self.options.ordered else done + sum(s.size for s in log.sources), rows)
 
-    def _tell(self, log: Log, done: int, rows: int) -> None:
+    def _show_progress(self, log: Log, done: int, rows: int) -> None:
         if self.options.progress:
             at, passes = self.logs.index(log), 1 if self.options.ordered else 2
             sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
@@ -168,15 +178,15 @@ def _repeated(log: Log) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What came by, to say at the end what is wrong with a log of which nothing can be used."""
+class _Usable:
+    """Counts what can be used of a log, to raise at the end if that is nothing."""
 
     rows: int = 0
     used: int = 0
     largest: int = 0
     reject: dict[str, Any] | None = None
 
-    def note(self, batch: Rollouts) -> None:
+    def add(self, batch: Rollouts) -> None:
         self.used += len(batch.table)
         if len(batch.table):
             self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
@@ -185,10 +195,10 @@ class _Seen:
 
     def check(self, names: list[str]) -> None:
         if not self.used and self.reject:
-            line, field = self.reject["line"], self.reject["field"]
-            where = self.reject["file"] + (f":{line}" if line is not None else "") + (f": {field}" if field else "")
+            where = location(self.reject["file"], self.reject["line"])
+            field = f": {self.reject['field']}" if self.reject["field"] else ""
             raise InputError(
-                f"{where}: {self.reject['reason']}; none of the {self.rows} rows can be used."
+                f"{where}{field}: {self.reject['reason']}; none of the {self.rows} rows can be used."
                 " Mend the log, or say with --columns where its columns are."
             )
         if not self.used:

@@ -49,26 +49,26 @@ def load(tokenizer: str | None) -> Pieces | Tokens:
     return Pieces() if tokenizer is None else Tokens(_open(tokenizer))
 
 
-def units(encoder: Pieces | Tokens, text: pl.Series, parts: pl.Series | None = None) -> Units:
+def units(encoder: Pieces | Tokens, text: pl.Series, segments: pl.Series | None = None) -> Units:
     """Turn completions into units and the mask of those in the loss.
 
     Args:
         encoder: From `load`; one for the whole log, so that equal pieces get equal ids.
         text: str, shape (completions,), no nulls.
-        parts: list[i32], shape (completions,): lengths in characters of the parts of each text, out of the loss and in
-            it by turns, out first; null or None: all of it is in the loss. A text is tokenised whole, so that parts
-            move no border between units, and a unit is in the loss if all of its characters are: one that reaches
-            into a role line or a tool's answer was not chosen by the policy alone.
+        segments: list[i32], shape (completions,): lengths in characters of the segments of each text, out of the loss
+            and in it by turns, out first; null or None: all of it is in the loss. A text is tokenised whole, so that
+            segments move no border between units, and a unit is in the loss if all of its characters are: one that
+            reaches into a role line or a tool's answer was not chosen by the policy alone.
 
     Returns:
         One list per completion; mask None when every unit is in the loss.
     """
-    if parts is None or not (parts.list.gather_every(2).list.sum() > 0).any():
+    if segments is None or not (segments.list.gather_every(2).list.sum() > 0).any():
         encoded = encoder.encode(text)
         return Units(lists(encoded.ids, encoded.lengths, pl.Int32()), None, encoder.tokens_from)
     encoded = encoder.encode(text, spans=True)
     tokens = lists(encoded.ids, encoded.lengths, pl.Int32())
-    return Units(tokens, lists(_in_loss(encoded, text, parts), encoded.lengths, pl.Boolean()), encoder.tokens_from)
+    return Units(tokens, lists(_in_loss(encoded, text, segments), encoded.lengths, pl.Boolean()), encoder.tokens_from)
 
 
 class Pieces:
@@ -88,6 +88,7 @@ class Pieces:
         distinct = words.unique(maintain_order=True)  # ids do not depend on threads
         flat, lengths = self._pieces(distinct.to_list())
         word = _codes(words, distinct)
+        # From pieces of distinct words to pieces of all words: each word's range of `flat`, end to end.
         ids = flat[_expand((np.cumsum(lengths) - lengths)[word], lengths[word])]
         lengths = _sums(lengths[word], counts)
         return Encoded(ids, lengths, _spans(self.widths[ids], lengths) if spans else None)
@@ -95,10 +96,12 @@ class Pieces:
     def _pieces(self, words: list[str]) -> tuple[NDArray[np.int32], Ints]:
         split, ids = _BYTE_LEVEL.pre_tokenize_str, self.ids
         known = len(ids)
-        found = [[ids.setdefault(piece, len(ids)) for piece, _ in split(word)] for word in words]
+        ids_of_words = [[ids.setdefault(piece, len(ids)) for piece, _ in split(word)] for word in words]
+        # A dict keeps its order, so the pieces behind the known ones are new. Each character of a piece stands for one
+        # byte; without the bytes that continue a character of UTF-8 their number is that of the characters.
         new = [len(piece.translate(_TRAIL)) for piece in islice(ids, known, None)]
         self.widths = np.append(self.widths, np.array(new, np.int64))
-        return _flat(found)
+        return _flat(ids_of_words)
 
 
 class Tokens:
@@ -148,10 +151,12 @@ def _codes(values: pl.Series, distinct: pl.Series) -> Ints:
     """Give the position of each value in `distinct`."""
     if values.is_empty():
         return np.zeros(0, np.int64)
+    # An Enum's codes are the places of its categories: a hash join in one call.
     return values.cast(pl.Enum(distinct)).to_physical().to_numpy().astype(np.int64)
 
 
 def _flat(rows: list[list[int]]) -> tuple[NDArray[np.int32], Ints]:
+    """Lists end to end, and their lengths."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     return np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum())), lengths
 
@@ -177,14 +182,15 @@ def _spans(widths: Ints, lengths: Ints) -> Ints:
     return np.stack([ends - widths, ends], axis=1)
 
 
-def _in_loss(encoded: Encoded, text: pl.Series, parts: pl.Series) -> NDArray[np.bool_]:
-    """Say which units lie wholly in parts that are in the loss."""
+def _in_loss(encoded: Encoded, text: pl.Series, segments: pl.Series) -> NDArray[np.bool_]:
+    """Say which units lie wholly in segments that are in the loss."""
     whole = pl.concat_list(pl.lit(0), text.str.len_chars().cast(pl.Int32))
-    parts = pl.select(pl.when(parts.is_null()).then(whole).otherwise(parts))[:, 0]
-    counts = parts.list.len().to_numpy().astype(np.int64)
-    wide = parts.explode(empty_as_null=False).to_numpy().astype(np.int64)
-    out = _expand(np.zeros_like(counts), counts) % 2 == 0
+    segments = pl.select(pl.when(segments.is_null()).then(whole).otherwise(segments))[:, 0]
+    counts = segments.list.len().to_numpy().astype(np.int64)
+    wide = segments.explode(empty_as_null=False).to_numpy().astype(np.int64)
+    out = _expand(np.zeros_like(counts), counts) % 2 == 0  # shape (segments of all texts,): even places are out
     border, lost = np.append(0, np.cumsum(wide)), np.append(0, np.cumsum(np.where(out, wide, 0)))
+    # Characters are counted over all texts end to end, so the spans of a text are moved behind the texts before it.
     texts = _sums(wide, counts)
     assert encoded.spans is not None
     spans = encoded.spans + np.repeat(np.cumsum(texts) - texts, encoded.lengths)[:, None]
@@ -193,18 +199,21 @@ def _in_loss(encoded: Encoded, text: pl.Series, parts: pl.Series) -> NDArray[np.
 
 
 def _open(name: str) -> Tokenizer:
+    """The tokenizer of a file, of a folder, or of the hub, in this order."""
     path = Path(name)
     file = path / "tokenizer.json" if path.is_dir() else path
     if file.is_file():
-        return _from(Tokenizer.from_file, str(file), f"{file} is not a tokenizer.json of the `tokenizers` library")
+        return _read_with(Tokenizer.from_file, str(file), f"{file} is not a tokenizer.json of the `tokenizers` library")
     if path.is_dir():
         raise UsageError(f"The folder {name} holds no tokenizer.json. Give the one that does.")
-    if path.is_absolute() or path.suffix == ".json" or len(path.parts) > 2:  # a name on the hub is NAME or OWNER/NAME
+    # A name on the hub is NAME or OWNER/NAME: anything else was meant as a path.
+    if path.is_absolute() or path.suffix == ".json" or len(path.parts) > 2:
         raise UsageError(f"There is no tokenizer {name}. {_REMEDY}")
-    return _from(Tokenizer.from_pretrained, name, f"No tokenizer {name}: it is no file, and the hub does not give it")
+    fault = f"No tokenizer {name}: it is no file, and the hub does not give it"
+    return _read_with(Tokenizer.from_pretrained, name, fault)
 
 
-def _from(read: Callable[[str], Tokenizer], name: str, fault: str) -> Tokenizer:
+def _read_with(read: Callable[[str], Tokenizer], name: str, fault: str) -> Tokenizer:
     try:
         return read(name)
     except Exception as error:  # the library raises bare Exception

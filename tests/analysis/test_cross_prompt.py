@@ -25,7 +25,7 @@ def by_definition(log, seed):
     """(run, first step, rows) of every pseudo-group, and how many pools span several steps.
 
     The groups of a run wait until there are as many prompts as a group has completions; each prompt has one group in a
-    pool, its first of the most frequent size; groups of one are nothing.
+    pool, its first of the commonest size (of equals the largest, or one that divides it); groups of one are nothing.
     """
     found, spanning, waiting = [], 0, {}
     for run, step in dict.fromkeys((run, step) for run, step, _, _ in log):
@@ -34,7 +34,8 @@ def by_definition(log, seed):
             continue
         pool = waiting.pop(run, []) + fresh
         sizes = Counter(len(rows) for _, _, rows in pool)
-        k = min(size for size in sizes if sizes[size] == max(sizes.values()))
+        commonest = [size for size in sizes if sizes[size] == max(sizes.values())]
+        k = min(size for size in commonest if max(commonest) % size == 0)
         first = {}
         for step_of, key, rows in pool:
             if len(rows) == k:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from grpo_prm.core.baseline import modal_size, pseudo_groups
+from grpo_prm.core.baseline import pseudo_groups
 
 
 def step(number, k):
@@ -69,10 +68,3 @@ def test_every_pairing_is_equally_likely():
         first = pseudo[samples == 0]
         partner[prompts[samples == 0][first == first[0]][1]] += 1
     assert set(partner) == {1, 2, 3} and chisquare(list(partner.values())).pvalue > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("sizes", "expected"), [([], 0), ([3], 3), ([2, 4, 4], 4), ([8, 2, 8, 2, 5], 2), ([6, 6, 4, 4, 6], 6)]
-)
-def test_the_modal_size_is_the_smallest_of_the_most_frequent(sizes, expected):
-    assert modal_size(np.array(sizes, int)) == expected

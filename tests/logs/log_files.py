@@ -23,10 +23,10 @@ def read_log(tmp_path, rows, name="log.jsonl", end="\n", **options):
 
 def groups(rollouts):
     """Rows of each group as lists of ids, by (run, step, key)."""
-    found = {}
+    by_group = {}
     for run, step, key, ids in rollouts.table.select("run", "step", "group_key", "tokens").iter_rows():
-        found.setdefault((run, step, key), []).append(ids)
-    return found
+        by_group.setdefault((run, step, key), []).append(ids)
+    return by_group
 
 
 def reasons(rollouts):

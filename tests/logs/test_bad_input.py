@@ -69,6 +69,7 @@ def test_a_bad_line_costs_that_line_and_says_why(tmp_path, bad, reason):
         ({"group": "a", "text": 7, "reward": 1}, "completion: expected text or a chat, got 7"),
         ({"group": "a", "text": "\udc00", "reward": 1}, "completion: not Unicode"),
         ({"group": "a", "text": [{"content": "x"}], "reward": 1}, "completion: a chat that cannot be read"),
+        ({"group": "a", "text": {"content": "x"}, "reward": 1}, "completion: expected text or a chat, got an object"),
     ],
 )
 def test_a_missing_completion_costs_that_line(tmp_path, bad, reason):
@@ -132,20 +133,20 @@ def test_files_that_are_no_logs(tmp_path):
         assert refused(tmp_path, InputError, lambda name=name: collect(tmp_path / name)).startswith(message)
     (tmp_path / "folder" / "run 7" / "dump").mkdir(parents=True)
     (tmp_path / "folder" / "run 7" / "dump" / "1.jsonl").touch()
-    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
-    assert said.endswith(".gz or .zst. Some lie below: try 'TMP/folder/run 7/dump'.")
+    message = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert message.endswith(".gz or .zst. Some lie below: try 'TMP/folder/run 7/dump'.")
     (tmp_path / "folder" / "run 8").mkdir()
     (tmp_path / "folder" / "run 8" / "1.csv").touch()
-    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
-    assert said.endswith("try 'TMP/folder/run 8' (1 of 2 folders).")
+    message = refused(tmp_path, InputError, lambda: collect(tmp_path / "folder"))
+    assert message.endswith("try 'TMP/folder/run 8' (1 of 2 folders).")
     assert "No log was given" in refused(tmp_path, InputError, lambda: collect([]))
 
 
 def test_mixed_formats_in_one_folder(tmp_path):
     write(tmp_path / "a.jsonl", GOOD)
     (tmp_path / "b.csv").write_text("group,tokens,reward\n")
-    said = refused(tmp_path, InputError, lambda: collect(tmp_path))
-    assert said == (
+    message = refused(tmp_path, InputError, lambda: collect(tmp_path))
+    assert message == (
         "TMP: logs of different formats in one folder, a.jsonl (jsonl) and b.csv (csv). Name the files you mean."
     )
 
@@ -159,90 +160,90 @@ def test_formats_that_only_the_content_tells_apart(tmp_path):
 
 
 def test_a_column_map_that_names_an_absent_column(tmp_path):
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"reward": "rewrad"}))
-    assert said == (
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"reward": "rewrad"}))
+    assert message == (
         "TMP/log.jsonl: --columns reward=rewrad: there is no column rewrad; there are step, group, tokens, reward."
         " Did you mean reward?"
     )
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"rewards": "reward"}))
-    assert said.startswith("--columns rewards: no such canonical column. There are run, step, group,")
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, keep=("level",)))
-    assert "--keep level: there is no column level" in said
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, reward="short+has_e"))
-    assert "--reward short+has_e: there is no column short" in said
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"rewards": "reward"}))
+    assert message.startswith("--columns rewards: no such canonical column. There are run, step, group,")
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, keep=("level",)))
+    assert "--keep level: there is no column level" in message
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, reward="short+has_e"))
+    assert "--reward short+has_e: there is no column short" in message
 
 
 def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_meant(tmp_path):
-    def said(*rows):
+    def refusal(*rows):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)).removeprefix("TMP/log.jsonl: ")
 
-    assert said({"group": 1, "reward": 1, "level": 7}) == (
+    assert refusal({"group": 1, "reward": 1, "level": 7}) == (
         "no column holds completions; there are group, reward, level."
         " Name it with --columns completion=NAME, or tokens=NAME for ids."
     )
-    assert said({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
+    assert refusal({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
         "no column holds completions or the reward; there are group, said, level, is_right."
         " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
     )
-    assert said({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
+    assert refusal({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
         "Perhaps it is --columns completion=chat; ids are tokens=NAME."
     )
-    assert said({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
+    assert refusal({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
         "Perhaps it is --columns completion=ys,reward=more.ok; ids are tokens=NAME."
     )
-    assert said({"group": 1, "text": "x", "points": 1}) == (
+    assert refusal({"group": 1, "text": "x", "points": 1}) == (
         "no column holds the reward; there are group, text, points."
         " Name it with --columns reward=NAME, or a weighted sum with --reward."
     )
-    assert said({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
+    assert refusal({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
         "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
         " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
     )
-    assert said({"text": "x", "reward": 1}) == (
+    assert refusal({"text": "x", "reward": 1}) == (
         "neither a group key nor a prompt tells the groups apart; there are text, reward."
         " Name it with --columns group=NAME."
     )
-    assert said(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
+    assert refusal(*({"text": "x", "reward": 1, "task": t} for t in "aabb")).endswith(
         "there are text, reward, task. Perhaps it is --columns group=task."
     )
 
 
 def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
-    def said(*rows, **options):
+    def refusal(*rows, **options):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows, **options)).removeprefix(
             "TMP/log.jsonl: "
         )
 
     names = {"said": "x", "right": 1, "task": 1}
     some = [{"said": f"it is {i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
-    assert said(*some) == (
+    assert refusal(*some) == (
         "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
         " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
     )
     mapping = {"completion": "said", "reward": "right", "group": "task"}
     assert groups(read_log(tmp_path, some, columns=mapping))  # and that is right
-    assert said({"n": 1}) == (
+    assert refusal({"n": 1}) == (
         "no column holds completions, the reward or what tells the groups apart; there are n."
         " Name them with --columns completion=NAME,reward=NAME,group=NAME, or tokens=NAME for ids."
     )
-    assert said(names, columns={"completion": "said"}) == (
+    assert refusal(names, columns={"completion": "said"}) == (
         "no column holds the reward or what tells the groups apart; there are said, right, task."
         " Perhaps it is --columns reward=right,group=NAME, or a weighted sum with --reward."
     )
-    assert "holds completions or what tells the groups apart; there" in said(names, reward="right")
+    assert "holds completions or what tells the groups apart; there" in refusal(names, reward="right")
 
 
 def test_columns_that_are_something_else_are_not_suggested(tmp_path):
-    def said(*rows):
+    def refusal(*rows):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
 
     some = [{"uuid": f"{g}-{i:032}", "said": "yes", "level": 7, "correct": i % 2, "epoch": g // 2, "item": g}
             for g in range(4) for i in range(4)]  # fmt: skip
-    assert "completion=said,reward=correct,group=item;" in said(*some)
-    assert "reward=NAME" in said(*({k: v for k, v in row.items() if k != "correct"} for row in some))
+    assert "completion=said,reward=correct,group=item;" in refusal(*some)
+    assert "reward=NAME" in refusal(*({k: v for k, v in row.items() if k != "correct"} for row in some))
     pairs = [{"text": "yes", "reward": i % 2} for i in range(4)]
-    assert "--columns group=NAME" in said(*pairs)  # not the reward, not the completion
-    assert "completion=ys,reward=NAME;" in said({"ys": ["a", "b"], "is_truncated": [True, False]})
+    assert "--columns group=NAME" in refusal(*pairs)  # not the reward, not the completion
+    assert "completion=ys,reward=NAME;" in refusal({"ys": ["a", "b"], "is_truncated": [True, False]})
 
 
 def test_the_option_that_may_be_meant_is_right(tmp_path):
@@ -261,8 +262,8 @@ def test_completions_in_lists_within_lists_are_refused(tmp_path):
 
 def test_lists_of_one_are_no_groups(tmp_path):
     rows = [{"token_ids": [[1, n]], "rewards": [n], "idx": n} for n in range(4)]
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
-    assert "neither a group key nor a prompt tells the groups apart" in said
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
+    assert "neither a group key nor a prompt tells the groups apart" in message
     rows = [{"token_ids": [[1, n]], "rewards": [n], "task_id": n // 2} for n in range(4)]
     assert groups(read_log(tmp_path, rows)) == {
         ("log", None, "0"): [[1, 0], [1, 1]], ("log", None, "1"): [[1, 2], [1, 3]],
@@ -270,8 +271,8 @@ def test_lists_of_one_are_no_groups(tmp_path):
 
 
 def test_an_unknown_format(tmp_path):
-    said = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, format="verll"))
-    assert said.startswith("--format verll: no such format; there are") and said.endswith("Did you mean verl?")
+    message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, format="verll"))
+    assert message.startswith("--format verll: no such format; there are") and message.endswith("Did you mean verl?")
 
 
 def test_a_repeated_sample_is_a_duplicate(tmp_path):
@@ -307,20 +308,20 @@ def test_every_row_of_a_repeated_file_is_a_duplicate(tmp_path):
 
 
 def test_a_log_without_a_group_of_two(tmp_path):
-    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(group=n) for n in range(3)]))
-    assert "no group has two completions or more" in said and "--columns group=NAME" in said
+    message = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(group=n) for n in range(3)]))
+    assert "no group has two completions or more" in message and "--columns group=NAME" in message
 
 
 def test_a_log_of_which_nothing_can_be_used(tmp_path):
-    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(reward="x"), row(reward="y")]))
-    assert said.startswith("TMP/log.jsonl:1: reward: expected a finite number, got the text 'x'; none of the 2 rows")
+    message = refused(tmp_path, InputError, lambda: read_log(tmp_path, [row(reward="x"), row(reward="y")]))
+    assert message.startswith("TMP/log.jsonl:1: reward: expected a finite number, got the text 'x'; none of the 2 rows")
 
 
 def test_text_that_is_cut_at_the_front(tmp_path):
     rows = [{"prompt": "p", "completion": f"... and so {n}", "reward": 1} for n in range(4)]
     rows.append({"prompt": "p", "completion": "whole", "reward": 1})
-    said = refused(tmp_path, InputError, lambda: read_log(tmp_path, rows))
-    assert "completion: text cut at the front" in said
+    message = refused(tmp_path, InputError, lambda: read_log(tmp_path, rows))
+    assert "completion: text cut at the front" in message
     assert len(read_log(tmp_path, rows[:2] + 3 * rows[4:]).table) == 5  # some may begin like that
 
 
@@ -367,21 +368,25 @@ def test_a_line_beyond_the_limit_is_left_out_without_being_held(tmp_path, monkey
 
 
 def test_a_log_without_one_good_line_names_the_first_bad_one(tmp_path, monkeypatch):
-    def said(rows, name="log.jsonl", packed=bytes):
+    def refusal(rows, name="log.jsonl", packed=bytes):
         write(tmp_path / name, rows)
         (tmp_path / name).write_bytes(packed((tmp_path / name).read_bytes()))
         return refused(tmp_path, InputError, lambda: collect(tmp_path / name)).removeprefix("TMP/")
 
     wanted = "log.jsonl:2: not JSON (Expecting value at character 1). A log holds one JSON object per line."
-    assert said(["", "x", "y"]) == wanted
-    assert said(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
-    assert said([b"\xff"]) == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
-    assert said(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
+    assert refusal(["", "x", "y"]) == wanted
+    assert refusal(["[1]"]) == "log.jsonl:1: not an object. A log holds one JSON object per line."
+    assert (
+        refusal([b"\xff"]) == "log.jsonl:1: invalid UTF-8 (byte 1 of the line). A log holds one JSON object per line."
+    )
+    assert refusal(GOOD, "log.jsonl.gz", lambda data: gzip.compress(data)[:11]) == (
         "log.jsonl.gz: the compressed file is cut short. Get the whole file."
     )
-    assert said(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
+    assert refusal(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
     monkeypatch.setattr(chunks, "LINE", 1 << 20)
-    assert said(["x" * 3_000_000], "long.jsonl").startswith("long.jsonl:1: the line is longer than 1 MB. A log holds")
+    assert refusal(["x" * 3_000_000], "long.jsonl").startswith(
+        "long.jsonl:1: the line is longer than 1 MB. A log holds"
+    )
 
 
 def test_a_shard_without_one_good_line_is_left_out(tmp_path):
@@ -399,8 +404,8 @@ def test_a_broken_parquet_and_a_broken_json(tmp_path):
     (tmp_path / "c.json").write_text('{"a": {"x": [1, 2]}, "b": 3}')
     assert "a.parquet: not a parquet file" in refused(tmp_path, InputError, lambda: collect(tmp_path / "a.parquet"))
     assert "b.json: not JSON" in refused(tmp_path, InputError, lambda: collect(tmp_path / "b.json"))
-    said = refused(tmp_path, InputError, lambda: collect(tmp_path / "c.json"))
-    assert "one JSON object with the keys a, b, in which no lists of rows stand: not a known format yet" in said
+    message = refused(tmp_path, InputError, lambda: collect(tmp_path / "c.json"))
+    assert "one JSON object with the keys a, b, in which no lists of rows stand: not a known format yet" in message
 
 
 def test_a_group_row_with_lists_of_unequal_length(tmp_path):

@@ -6,27 +6,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grpo_prm.logs.rows.chat import parts, text
+from grpo_prm.logs.rows.chat import messages_of, segments
+from grpo_prm.logs.rows.values import Bad, completion_of
+
+
+def segments_of(value):
+    return segments(messages_of(value))
+
+
+def text(value):
+    return completion_of(value)[0]
+
 
 CALL = {"name": "search", "arguments": {"q": "tree", "n": 3}}
-SAID = 'search {"n": 3, "q": "tree"}'
+CALL_TEXT = 'search {"n": 3, "q": "tree"}'
 CHAT = [
-    {"role": "assistant", "reasoning_content": "Hm.", "content": "Let me look.", "tool_calls": [CALL]},
+    {"role": "assistant", "reasoning_content": "Hm.", "content": "Let me see.", "tool_calls": [CALL]},
     {"role": "tool", "content": "a tree", "tool_call_id": "call-81f"},
     {"role": "assistant", "content": "It is a tree."},
 ]
 
 
 def test_a_chat_is_its_messages_in_order_and_only_the_policys_words_are_in_the_loss():
-    assert parts(CHAT) == [
+    assert segments_of(CHAT) == [
         ("<assistant>\n", False),
-        (f"Hm.\nLet me look.\n{SAID}", True),
+        (f"Hm.\nLet me see.\n{CALL_TEXT}", True),
         ("\n<tool>\n", False),
         ("a tree", False),
         ("\n<assistant>\n", False),
         ("It is a tree.", True),
     ]
-    assert text(CHAT) == f"<assistant>\nHm.\nLet me look.\n{SAID}\n<tool>\na tree\n<assistant>\nIt is a tree."
+    assert text(CHAT) == f"<assistant>\nHm.\nLet me see.\n{CALL_TEXT}\n<tool>\na tree\n<assistant>\nIt is a tree."
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,7 @@ def test_a_chat_is_its_messages_in_order_and_only_the_policys_words_are_in_the_l
     ],
 )
 def test_a_tool_call_reads_the_same_however_it_was_logged(calls):
-    assert text([{"role": "assistant", "content": None, "tool_calls": calls}]) == f"<assistant>\n{SAID}"
+    assert text([{"role": "assistant", "content": None, "tool_calls": calls}]) == f"<assistant>\n{CALL_TEXT}"
 
 
 def test_what_a_call_is_about_stays_even_if_it_is_called_id():
@@ -73,7 +83,7 @@ def test_odd_arguments_are_kept_as_they_are(arguments, wanted):
 @pytest.mark.parametrize("nothing", [None, "None", "", []])
 def test_nulls_and_their_spelling_are_left_out(nothing):
     message = {"role": "assistant", "reasoning_content": nothing, "content": nothing, "tool_calls": nothing}
-    assert parts([message]) == [("<assistant>\n", False)]
+    assert segments_of([message]) == [("<assistant>\n", False)]
     assert text([{"role": "assistant", "reasoning_content": nothing, "content": "x"}]) == "<assistant>\nx"
 
 
@@ -92,21 +102,21 @@ def test_of_a_content_in_parts_the_text_is_kept(content, wanted):
 
 @pytest.mark.parametrize("spell", [lambda c: c, json.dumps, lambda c: "\n " + json.dumps(c, indent=1)])
 def test_a_chat_may_be_json(spell):
-    assert parts(spell(CHAT)) == parts(CHAT)
-    assert parts(spell(CHAT[2])) == parts([CHAT[2]])
+    assert segments_of(spell(CHAT)) == segments_of(CHAT)
+    assert segments_of(spell(CHAT[2])) == segments_of([CHAT[2]])
 
 
 @pytest.mark.parametrize(
     "plain", ["", "[1, 2]", "[]", "{", '[{"a": 1}]', '["role"]', '[{"role": ', '{"x": "role"}', "None"]
 )
 def test_plain_text_stays_text(plain):
-    assert parts(plain) == [(plain, True)]
+    assert messages_of(plain) is None and text(plain) == plain and completion_of(plain)[1] is None
 
 
 @pytest.mark.parametrize("bad", [None, 3, [1], [{"content": "x"}], [{"role": None}], [{"role": "a", "content": 3}]])
 def test_what_is_no_chat_is_refused(bad):
-    with pytest.raises(ValueError, match=r"role|expected text|not text"):
-        parts(bad)
+    with pytest.raises(Bad, match=r"role|expected text|not text"):
+        completion_of(bad)
 
 
 MESSAGES = st.lists(
@@ -116,9 +126,15 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES)
-def test_parts_join_to_the_text_and_only_assistants_are_in_the_loss(messages):
-    done = parts(messages)
-    assert "".join(piece for piece, _ in done) == text(messages)
-    said = [m["content"] for m in messages if m["role"] == "assistant" and m.get("content", "None") not in ("", "None")]
-    assert [piece for piece, kept in done if kept] == said
-    assert parts(json.dumps(messages)) == done
+def test_segments_join_to_the_text_and_only_assistants_are_in_the_loss(messages):
+    cut = segments_of(messages)
+    whole, lengths = completion_of(messages)
+    assert "".join(piece for piece, _ in cut) == whole
+    assert (
+        lengths is not None
+        and sum(lengths) == len(whole)
+        and sum(lengths[1::2]) == sum(len(p) for p, in_loss in cut if in_loss)
+    )
+    own = [m["content"] for m in messages if m["role"] == "assistant" and m.get("content", "None") not in ("", "None")]
+    assert [piece for piece, in_loss in cut if in_loss] == own
+    assert segments_of(json.dumps(messages)) == cut

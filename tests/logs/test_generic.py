@@ -117,8 +117,8 @@ def test_chats_become_text_and_only_the_assistant_is_in_the_loss(tmp_path, as_te
     if as_text:
         rows = [{k: json.dumps(v) if k != "reward" else v for k, v in r.items()} for r in rows]
     got = read_log(tmp_path, rows)
-    said = "<assistant>\nIt is 2.\n<tool>\n2\n<assistant>\nIt is 2."
-    assert got.table["completion"].to_list() == [said] * 3 and got.table["prompt"][0] == "<user>\n1 + 1?"
+    text = "<assistant>\nIt is 2.\n<tool>\n2\n<assistant>\nIt is 2."
+    assert got.table["completion"].to_list() == [text] * 3 and got.table["prompt"][0] == "<user>\n1 + 1?"
     mask = got.table["mask"][0].to_list()
     assert mask.count(True) == 2 * len(" ".join(["It", "is", "2", "."]).split()) and not mask[0]
 
@@ -135,7 +135,7 @@ def test_a_weighted_reward(tmp_path):
     rows = [row(short=1, has_e=0.5), row(short=None, has_e=1), row(short=None, has_e=None)]
     got = read_log(tmp_path, rows, reward="short+0.5*has_e")
     assert got.table.select("reward", "reward/short", "reward/has_e").rows() == [(1.25, 1, 0.5), (0.5, None, 1)]
-    assert reasons(got) == [(3, "reward", "all its parts are missing")]
+    assert reasons(got) == [(3, "reward", "all columns of its sum are missing")]
     assert read_log(tmp_path, rows[:2], reward="has_e").table["reward"].to_list() == [0.5, 1]
 
 

@@ -1,14 +1,10 @@
 """Groups: keys, prompts, draws of one prompt, and the modal size."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs.log_files import balanced, groups, read_log, row
-
-from grpo_prm.logs.grouping.draws import modal_size
 
 
 def sizes(rollouts):
@@ -150,10 +146,3 @@ def test_a_sample_index_of_the_data_set_is_not_one_of_the_group(tmp_path):
     rows = [{**row(group=g, tokens=[n]), "sample_idx": g} for g in "ab" for n in range(4)]
     got = read_log(tmp_path, rows)
     assert sizes(got) == [4, 4] and not len(got.rejected) and "sample_idx is the same in many rows" in got.notes[-1]
-
-
-def test_the_modal_size():
-    assert modal_size(Counter({8: 5, 7: 2, 1: 9})) == 8
-    assert modal_size(Counter({8: 1, 16: 1})) == 8
-    assert modal_size(Counter({7: 1, 8: 1})) == 8
-    assert modal_size(Counter({1: 4})) == modal_size(Counter()) == 0

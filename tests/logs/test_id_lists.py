@@ -1,4 +1,4 @@
-"""Ids that are lifted out of the lines are those that a parser of JSON reads; what is odd is left to that parser."""
+"""Ids that are cut out of the lines are those that a parser of JSON reads; what is odd is left to that parser."""
 
 import json
 
@@ -26,9 +26,9 @@ def lines(rows, separators=None):
 @example([(0, [], ""), (1, [0], ""), (2, [], "")], (", ", ": "), b"\n")
 def test_plain_ids_are_read_as_they_are(given_rows, separators, end):
     rows = [{"a": a, "ids": ids, "b": b} for a, ids, b in given_rows]
-    lifted = read_with_ids(lines(rows, separators) + end, "ids", WIRE)
-    assert lifted is not None
-    read, short = lifted
+    taken = read_with_ids(lines(rows, separators) + end, "ids", WIRE)
+    assert taken is not None
+    read, short = taken
     assert read.to_dicts() == rows and read.schema == pl.Schema(WIRE)
     assert [json.loads(line)["ids"] for line in short.splitlines()] == [[]] * len(rows)
 
@@ -45,10 +45,10 @@ LISTS += ["[1", "1]"]
 @example(["[+1]", "[1]"], '"ids":')
 def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key):
     data = "\n".join(f'{{"a":1,{key}{ids},"b":"x"}}' for ids in given_lists).encode()
-    lifted = read_with_ids(data, "ids", WIRE)
-    if lifted is not None:
-        assert lifted[0]["ids"].to_list() == [json.loads(ids) for ids in given_lists]
-        assert all(0 <= i < 2**31 for ids in lifted[0]["ids"].to_list() for i in ids)
+    taken = read_with_ids(data, "ids", WIRE)
+    if taken is not None:
+        assert taken[0]["ids"].to_list() == [json.loads(ids) for ids in given_lists]
+        assert all(0 <= i < 2**31 for ids in taken[0]["ids"].to_list() for i in ids)
 
 
 @pytest.mark.parametrize(

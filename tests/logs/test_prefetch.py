@@ -17,7 +17,7 @@ from grpo_prm.logs.prefetch import parallel, prefetch
 
 
 def workers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 def wait_for(condition):
@@ -33,8 +33,8 @@ def test_all_items_come_in_order_whatever_they_are(items):
 
 
 def test_an_array_is_an_item_like_any_other():
-    found = list(prefetch([np.zeros(2), np.zeros(0)]))
-    assert [len(item) for item in found] == [2, 0]
+    items = list(prefetch([np.zeros(2), np.zeros(0)]))
+    assert [len(item) for item in items] == [2, 0]
 
 
 def test_one_item_is_made_while_the_last_is_worked_on_and_no_more():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_prm.errors import UsageError
-from grpo_prm.logs.rewards import SCALINGS, combine, explain, fit, parse, write
+from grpo_prm.logs.rewards import SCALINGS, fit_weights, matching_scaling, parse_weights, write_weights
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "trl_1.16_generated"
 
@@ -27,8 +27,8 @@ REAL = Path(__file__).parents[3] / "shared" / "real" / "trl_1.16_generated"
     ],
 )
 def test_an_expression_is_a_weighted_sum_of_columns(expression, weights):
-    assert parse(expression) == weights
-    assert list(parse(expression)) == list(weights)
+    assert parse_weights(expression) == weights
+    assert list(parse_weights(expression)) == list(weights)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_an_expression_is_a_weighted_sum_of_columns(expression, weights):
 )
 def test_anything_else_is_refused_with_the_form_that_is_meant(bad):
     with pytest.raises(UsageError, match=r"--reward .*(Write it like|Give a smaller)"):
-        parse(bad)
+        parse_weights(bad)
 
 
 NAMES = st.text(st.characters(exclude_characters="`\"'", codec="utf-8"), min_size=1, max_size=6) | st.sampled_from(
@@ -47,36 +47,28 @@ WEIGHTS = st.dictionaries(NAMES, st.sampled_from([1.0, -1.0, 0.5, -2.0, 1e-5]), 
 
 @given(WEIGHTS)
 def test_what_is_written_is_read_back(weights):
-    assert parse(write(weights)) == weights
+    assert parse_weights(write_weights(weights)) == weights
 
 
 def test_a_weight_of_nothing_is_not_written():
-    assert write({"a": 0.0, "b": 1.0, "c": 0.0}) == "b"
+    assert write_weights({"a": 0.0, "b": 1.0, "c": 0.0}) == "b"
 
 
-def test_a_missing_part_adds_nothing_and_a_row_without_parts_has_no_reward():
-    table = pl.DataFrame(
-        {"a": [1.0, None, float("nan"), None, 2.0], "b": [True, False, None, None, True], "c": [9] * 5}
-    )
-    assert combine(table, {"a": 2, "b": -0.5}).to_list() == [1.5, 0.0, None, None, 3.5]
-    assert combine(table, {"b": 1, "c": 1}).dtype == pl.Float64
-
-
-def slow(parts, weights, sizes, scaling):
+def slow(rewards, weights, sizes, scaling):
     """TRL's four ways, one group after the other; one batch."""
-    parts = np.asarray(parts, float)
-    cuts = np.split(np.arange(len(parts)), np.cumsum(sizes)[:-1])
+    rewards = np.asarray(rewards, float)
+    cuts = np.split(np.arange(len(rewards)), np.cumsum(sizes)[:-1])
     if scaling == "normalize_then_sum":
-        total = np.zeros(len(parts))
+        total = np.zeros(len(rewards))
         for rows in cuts:
             for name, weight in enumerate(weights):
-                column = parts[rows, name]
+                column = rewards[rows, name]
                 there = column[~np.isnan(column)]
                 if len(there):
                     spread = there.std(ddof=1) if len(there) > 1 else 0.0
                     total[rows] += weight * np.nan_to_num((column - there.mean()) / (spread + 1e-4))
         return (total - total.mean()) / (total.std(ddof=1) + 1e-4)
-    total = np.nansum(parts * weights, axis=1)
+    total = np.nansum(rewards * weights, axis=1)
     made = np.concatenate([total[rows] - total[rows].mean() for rows in cuts])
     if scaling == "batch":
         return made / (total.std(ddof=1) + 1e-4)
@@ -86,38 +78,38 @@ def slow(parts, weights, sizes, scaling):
 
 def drawn(seed, names=2, sizes=(4, 4, 3, 5)):
     rng = np.random.default_rng(seed)
-    parts = rng.normal(size=(sum(sizes), names)) * 3 + np.arange(names)
-    parts[rng.random(parts.shape) < 0.2] = np.nan
-    return parts, np.repeat(np.arange(len(sizes)), sizes), sizes
+    rewards = rng.normal(size=(sum(sizes), names)) * 3 + np.arange(names)
+    rewards[rng.random(rewards.shape) < 0.2] = np.nan
+    return rewards, np.repeat(np.arange(len(sizes)), sizes), sizes
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_each_scaling_is_recognised_and_wrong_weights_are_not(scaling, seed):
-    parts, groups, sizes = drawn(seed)
+    rewards, groups, sizes = drawn(seed)
     batches = np.zeros(len(groups), int)
-    advantages = slow(parts, [1, 0.5], sizes, scaling).astype(np.float32).astype(float)
-    assert explain(parts, [1, 0.5], advantages, groups, batches) == scaling
-    assert explain(parts, [1, 1], advantages, groups, batches) is None
+    advantages = slow(rewards, [1, 0.5], sizes, scaling).astype(np.float32).astype(float)
+    assert matching_scaling(rewards, [1, 0.5], advantages, groups, batches) == scaling
+    assert matching_scaling(rewards, [1, 1], advantages, groups, batches) is None
     off = advantages.copy()
     off[3] += 1.5e-3 * max(1, abs(off[3]))
-    assert explain(parts, [1, 0.5], off, groups, batches) is None
+    assert matching_scaling(rewards, [1, 0.5], off, groups, batches) is None
     off[3] = np.nan
-    assert explain(parts, [1, 0.5], off, groups, batches) == scaling
+    assert matching_scaling(rewards, [1, 0.5], off, groups, batches) == scaling
 
 
 def test_batches_are_scaled_apart():
-    parts, groups, sizes = drawn(1)
-    one, two = slow(parts[:8], [1, 2], sizes[:2], "batch"), slow(parts[8:], [1, 2], sizes[2:], "batch")
+    rewards, groups, sizes = drawn(1)
+    one, two = slow(rewards[:8], [1, 2], sizes[:2], "batch"), slow(rewards[8:], [1, 2], sizes[2:], "batch")
     both = np.concatenate([one, two])
-    assert explain(parts, [1, 2], both, groups, (groups > 1).astype(int)) == "batch"
-    assert explain(parts, [1, 2], both, groups, np.zeros_like(groups)) is None
+    assert matching_scaling(rewards, [1, 2], both, groups, (groups > 1).astype(int)) == "batch"
+    assert matching_scaling(rewards, [1, 2], both, groups, np.zeros_like(groups)) is None
 
 
 def test_nothing_logged_explains_nothing():
-    parts, groups, _ = drawn(0)
-    assert explain(parts, [1, 1], np.full(len(groups), np.nan), groups, 0 * groups) is None
-    assert explain(parts[:0], [1, 1], np.zeros(0), groups[:0], groups[:0]) is None
+    rewards, groups, _ = drawn(0)
+    assert matching_scaling(rewards, [1, 1], np.full(len(groups), np.nan), groups, 0 * groups) is None
+    assert matching_scaling(rewards[:0], [1, 1], np.zeros(0), groups[:0], groups[:0]) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -126,18 +118,18 @@ def test_nothing_logged_explains_nothing():
     [("group", [1, 0.5, 0]), ("batch", [0.25, 1, 0]), ("none", [2, -0.5, 0]), ("group", [-1, 0, 0.125])],
 )
 def test_weights_are_found_from_the_advantages(scaling, weights, seed):
-    parts, groups, sizes = drawn(seed, names=3)
-    found = fit(parts, slow(parts, weights, sizes, scaling), groups, 0 * groups)
-    assert found == pytest.approx(weights, abs=1e-3)
+    rewards, groups, sizes = drawn(seed, names=3)
+    fitted = fit_weights(rewards, slow(rewards, weights, sizes, scaling), groups, 0 * groups)
+    assert fitted == pytest.approx(weights, abs=1e-3)
 
 
 def test_no_weights_are_found_where_there_are_none():
-    parts, groups, sizes = drawn(0)
-    noise = slow(np.random.default_rng(9).normal(size=parts.shape), [1, 1], sizes, "group")
+    rewards, groups, sizes = drawn(0)
+    noise = slow(np.random.default_rng(9).normal(size=rewards.shape), [1, 1], sizes, "group")
     batches = 0 * groups
-    assert fit(parts, noise, groups, batches) is None
-    assert fit(np.ones_like(parts), noise, groups, batches) is None
-    assert fit(parts, np.full(len(groups), np.nan), groups, batches) is None
+    assert fit_weights(rewards, noise, groups, batches) is None
+    assert fit_weights(np.ones_like(rewards), noise, groups, batches) is None
+    assert fit_weights(rewards, np.full(len(groups), np.nan), groups, batches) is None
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the shared logs are not beside the repository")
@@ -146,11 +138,14 @@ def test_the_advantages_of_real_trl_logs_come_from_the_weights_of_the_run_alone(
     files = sorted((REAL / name / "completions").iterdir())
     table = pl.concat([pl.read_parquet(f).with_columns(batch=pl.lit(i)) for i, f in enumerate(files)])
     groups, batches = np.arange(len(table)) // 4, table["batch"].to_numpy()
-    parts, advantages = table.select("short", "has_e").to_numpy(), table["advantage"].to_numpy()
-    assert explain(parts, [1, 1], advantages, groups, batches) is None
-    assert explain(parts, list(parse("short+0.5*has_e").values()), advantages, groups, batches) == "group"
-    assert fit(parts, advantages, groups, batches) == [1, 0.5]
-    total = combine(table, parse("short+0.5*has_e")).to_numpy()
+    rewards, advantages = table.select("short", "has_e").to_numpy(), table["advantage"].to_numpy()
+    assert matching_scaling(rewards, [1, 1], advantages, groups, batches) is None
+    assert (
+        matching_scaling(rewards, list(parse_weights("short+0.5*has_e").values()), advantages, groups, batches)
+        == "group"
+    )
+    assert fit_weights(rewards, advantages, groups, batches) == [1, 0.5]
+    total = np.nan_to_num(rewards) @ [1, 0.5]  # a function that gave nothing adds nothing
     spread = np.repeat([total[i : i + 4].std(ddof=1) for i in range(0, len(total), 4)], 4)
     mean = np.repeat([total[i : i + 4].mean() for i in range(0, len(total), 4)], 4)
     np.testing.assert_allclose((total - mean) / (spread + 1e-4), advantages, atol=1e-3)

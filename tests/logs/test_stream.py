@@ -11,7 +11,12 @@ from logs.log_files import balanced, groups, reasons, row, write
 
 from grpo_prm.errors import InputError
 from grpo_prm.logs import Disordered, ReadOptions, chunks, collect, fold, read
+from grpo_prm.logs.columns.plan import Plan
+from grpo_prm.logs.format import Log
 from grpo_prm.logs.formats import generic
+from grpo_prm.logs.grouping.steps import in_order
+from grpo_prm.logs.rollouts import REJECTED
+from grpo_prm.logs.rows.records import RowBatch
 from grpo_prm.logs.stream import merge
 
 
@@ -249,3 +254,33 @@ def test_memory_follows_the_chunk_and_not_the_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK", 500)
     batches = list(read(tmp_path / "log.parquet"))
     assert len(batches) > 3 and sum(len(b.table) for b in batches) == 2400
+
+
+def test_a_step_may_come_back_within_a_chunk_however_many_batches_it_comes_in(monkeypatch):
+    cut(monkeypatch, 100)
+    plan = Plan({"step": "step", "tokens": "tokens"}, {})
+    log, rejected = Log("generic", (), plan, lambda: iter(())), pl.DataFrame(schema=REJECTED)
+
+    def closed(*batches):
+        rows_of = [
+            RowBatch(pl.DataFrame({"_file": [0], "_line": [line], "run": ["r"], "step": [step]}), rejected, size, 0)
+            for line, (step, size) in enumerate(batches)
+        ]
+        return [[rows["step"][0] for rows in out.rows] for out in in_order(rows_of, log, set())]
+
+    # Bytes 0 to 99, then 100 to 199 in two batches. In the first case step 1 is missing in one of these two alone.
+    assert closed((1, 100), (2, 50), (1, 50), (2, 1)) == [[], [], [], [], [1, 2]]
+    assert closed((1, 100), (2, 50), (2, 50), (2, 1)) == [[], [], [1], [], [2]]
+
+
+def test_equal_pieces_have_equal_ids_in_every_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "TEXT", 1)
+    rows = [
+        {"step": step, "prompt": "p", "completion": f"{word} same", "reward": n}
+        for step, word in enumerate(["one", "other", "third"])
+        for n in range(2)
+    ]
+    log = write(tmp_path / "log.jsonl", rows)
+    assert len(list(read(log))) == 3
+    ids = collect(log).table["tokens"].to_list()
+    assert len({tokens[1] for tokens in ids}) == 1 and len({tokens[0] for tokens in ids}) == 3

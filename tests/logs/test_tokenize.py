@@ -97,14 +97,14 @@ def test_tokens_are_those_of_the_file_or_folder_whole_and_unpadded(saved, name):
     assert done.tokens[0][-1] == plain.token_to_id("<end>") and done.tokens_from == "tokenizer" and done.mask is None
 
 
-# A completion is either plain (None) or parts, out of the loss and in it by turns.
+# A completion is either plain (None) or segments, out of the loss and in it by turns.
 PARTS = st.lists(st.tuples(HARD, st.none() | st.lists(HARD, max_size=4)), max_size=3)
 
 
 def case(rows):
-    """Texts, the column of the lengths of their parts, and whether each character is in the loss."""
-    texts = [plain if parts is None else "".join(parts) for plain, parts in rows]
-    lengths = [None if parts is None else [len(part) for part in parts] for _, parts in rows]
+    """Texts, the column of the lengths of their segments, and whether each character is in the loss."""
+    texts = [plain if segments is None else "".join(segments) for plain, segments in rows]
+    lengths = [None if segments is None else [len(part) for part in segments] for _, segments in rows]
     flags = [
         [True] * len(t) if n is None else [i % 2 == 1 for i, m in enumerate(n) for _ in range(m)]
         for t, n in zip(texts, lengths, strict=True)
@@ -125,8 +125,8 @@ def check(done, spans, flags):
 @example([("", ["", "all kept"]), ("", ["", "京 😀", "é \xa0ü", "é é"])])
 @example([("", ["x", "".join(map(chr, range(0x80, 0x140)))])])
 def test_a_piece_is_in_the_loss_if_all_its_characters_are(rows):
-    texts, parts, flags = case(rows)
-    done = units(load(None), texts, parts)
+    texts, segments, flags = case(rows)
+    done = units(load(None), texts, segments)
     check(done, [[span for _, span in PRE.pre_tokenize_str(text)] for text in texts], flags)
     assert done.tokens.to_list() == units(load(None), texts).tokens.to_list()
 
@@ -134,15 +134,15 @@ def test_a_piece_is_in_the_loss_if_all_its_characters_are(rows):
 def test_masks_of_a_later_batch_know_the_pieces_of_the_earlier_ones():
     encoder = load(None)
     for text in ("one three, five", "extraordinary a one b"):
-        texts, parts, flags = case([("", [text[:cut], text[cut:]]) for cut in range(len(text))])
-        check(units(encoder, texts, parts), [[span for _, span in PRE.pre_tokenize_str(t)] for t in texts], flags)
+        texts, segments, flags = case([("", [text[:cut], text[cut:]]) for cut in range(len(text))])
+        check(units(encoder, texts, segments), [[span for _, span in PRE.pre_tokenize_str(t)] for t in texts], flags)
 
 
 @given(PARTS)
 @example([("", ["京", "é the"]), ("", [])])
 def test_a_token_is_in_the_loss_if_all_its_characters_are(saved, rows):
-    texts, parts, flags = case(rows)
-    done = units(load(str(saved[0])), texts, parts)
+    texts, segments, flags = case(rows)
+    done = units(load(str(saved[0])), texts, segments)
     check(done, [saved[1].encode(text).offsets for text in texts], flags)
     assert done.tokens.to_list() == [saved[1].encode(text).ids for text in texts]
 

@@ -22,16 +22,18 @@ def write(folder, step, prompts, k=4, weights=(1.0, 0.5), seed=None, **columns):
     """One file as TRL writes it: k rows a prompt, two reward functions, an extra."""
     rng = np.random.default_rng(step if seed is None else seed)
     n = len(prompts) * k
-    parts = np.stack([rng.integers(0, 2, n), rng.random(n).round(2)], axis=1)
+    rewards = np.stack([rng.integers(0, 2, n), rng.random(n).round(2)], axis=1)
     table = {
         "step": [step] * n,
         "prompt": np.repeat(prompts, k).tolist(),
         "completion": [f"so {i} is {rng.integers(9)}" for i in range(n)],
-        "right": parts[:, 0],
-        "short": [None if x < 0.1 else x for x in parts[:, 1]],
+        "right": rewards[:, 0],
+        "short": [None if x < 0.1 else x for x in rewards[:, 1]],
         "chars": list(range(n)),
         **columns,
-        "advantage": advantages(np.where(parts[:, 1] < 0.1, 0, parts[:, 1]) * weights[1] + parts[:, 0] * weights[0], k),
+        "advantage": advantages(
+            np.where(rewards[:, 1] < 0.1, 0, rewards[:, 1]) * weights[1] + rewards[:, 0] * weights[0], k
+        ),
     }
     folder.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(table).write_parquet(folder / f"completions_{step:05d}.parquet")

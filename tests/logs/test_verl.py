@@ -40,8 +40,8 @@ def dump(folder, *steps):
 
 def groups(table):
     """(step, sorted outputs, rewards in the order of the outputs) of every group."""
-    found = table.sort("completion").group_by("group").agg(pl.col("step").first(), "completion", "reward")
-    return sorted(found.select("step", "completion", "reward").rows())
+    grouped = table.sort("completion").group_by("group").agg(pl.col("step").first(), "completion", "reward")
+    return sorted(grouped.select("step", "completion", "reward").rows())
 
 
 def test_rows_of_a_group_are_found_wherever_they_stand(tmp_path):

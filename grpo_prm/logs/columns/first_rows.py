@@ -16,7 +16,7 @@ MISSING: Any = object()
 def at(row: Any, path: str) -> Any:
     """Value under a dotted path, `MISSING` without one. A key with dots in it comes first; lists are mapped over."""
     if isinstance(row, dict):
-        if path in row:
+        if path in row:  # before the dots are followed: a name may hold some itself
             return row[path]
         head, _, rest = path.partition(".")
         return at(row[head], rest) if rest and head in row else MISSING
@@ -31,13 +31,13 @@ def exists(rows: Rows, path: str) -> bool:
     return any(at(row, path) not in (MISSING, None) for row in rows)
 
 
-def check_present(rows: Rows, path: str, name: str, said: str) -> None:
-    """Refuse a path that no row has, with what there is instead."""
+def check_present(rows: Rows, path: str, name: str, option: str) -> None:
+    """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
     if any(at(row, path) is not MISSING for row in rows):
         return
     near = difflib.get_close_matches(path, names_of(rows), 1, 0.5)
     hint = f" Did you mean {near[0]}?" if near else " Name one of them."
-    raise UsageError(f"{name}: {said}: there is no column {path}; there are {listed(rows)}.{hint}")
+    raise UsageError(f"{name}: {option}: there is no column {path}; there are {listed(rows)}.{hint}")
 
 
 def names_of(rows: Rows) -> list[str]:
@@ -46,6 +46,7 @@ def names_of(rows: Rows) -> list[str]:
     for row in rows:
         for key, value in row.items():
             names[key] = None
+            # One level down, through a list too; but not into a chat, whose role and content are no columns.
             inner = value[0] if isinstance(value, list) and value else value
             if isinstance(inner, dict) and "role" not in inner:
                 names.update(dict.fromkeys(f"{key}.{k}" for k in inner))
@@ -67,6 +68,7 @@ def kind_of(rows: Rows, path: str, from_text: bool) -> str:
     kinds = {
         _kind_of_value(_parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
     }
+    # An empty list fits every kind of list, and an int among floats is a float that happens to be whole.
     if len(kinds) > 1 and "empty" in kinds:
         kinds.discard("empty")
     for narrow, wide in (("int", "float"), ("ints", "floats")):
@@ -77,7 +79,7 @@ def kind_of(rows: Rows, path: str, from_text: bool) -> str:
 
 def _kind_of_value(value: Any) -> str:
     if isinstance(value, list):
-        types = set(map(type, value)) - {type(None)}
+        types = set(map(type, value)) - {type(None)}  # type, as True is an instance of int
         if types == {int, float}:
             return "floats"
         if types == {dict}:

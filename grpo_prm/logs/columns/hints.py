@@ -14,6 +14,7 @@ _TEXTS = ("text", "texts", "chat", "chats", "lists")
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
 _KEYS = ("int", "text")
 _LACKING = {"completion": "completions", "reward": "the reward", "group": "what tells the groups apart"}
+# Names of columns that label a row, of those that hold a reward, and how deep completions are looked for.
 _LABEL = re.compile(r"(^|[._])(u?u?id|hash|key|name|date|time|timestamp|path|file|url|model)s?$", re.IGNORECASE)
 _GOOD = re.compile(r"reward|score|correct|right|accura|\bacc\b|pass|success|return|\br$", re.IGNORECASE)
 _DEPTH = 6
@@ -34,9 +35,9 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
             " Write one JSON object per line, with completion, reward and group."
         )
     lacks = _one_of([_LACKING[column] for column in guesses])
-    said = f"no column holds {lacks}"
+    problem = f"no column holds {lacks}"
     if list(guesses) == ["group"]:
-        said = "neither a group key nor a prompt tells the groups apart"
+        problem = "neither a group key nor a prompt tells the groups apart"
     guessed = any(guesses.values())
     how = "Perhaps it is" if guessed else "Name it with" if len(guesses) == 1 else "Name them with"
     option = "--columns " + ",".join(f"{column}={path or 'NAME'}" for column, path in guesses.items())
@@ -45,7 +46,7 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
         more = "; ids are tokens=NAME" if guessed else ", or tokens=NAME for ids"
     elif "reward" in guesses:
         more = ", or a weighted sum with --reward"
-    return f"{name}: {said}; there are {listed(rows)}. {how} {option}{more}."
+    return f"{name}: {problem}; there are {listed(rows)}. {how} {option}{more}."
 
 
 def _one_of(names: list[str]) -> str:
@@ -59,6 +60,7 @@ def perhaps_completion(rows: Rows, from_text: bool) -> str | None:
     texts = {
         path: _text_under(rows, path) for path, kind in kinds.items() if kind in _TEXTS and not _LABEL.search(path)
     }
+    # Most different texts first, then the longest: a completion differs from row to row, a prompt or a label repeats.
     best = max(texts, key=lambda path: (len(set(texts[path])), sum(map(len, texts[path]))), default=None)
     return best if best and texts[best] else None
 
@@ -74,14 +76,15 @@ def perhaps_reward(rows: Rows, from_text: bool, completion: str) -> str | None:
 def perhaps_group(rows: Rows, from_text: bool, taken: Collection[str | None]) -> str | None:
     """Of the columns whose values come several times, one with the most values; not one that is something else."""
     others = {name for column, names in NAMES.items() if column not in ("group", "prompt") for name in names}
-    found: dict[str, int] = {}
+    values_of: dict[str, int] = {}
     for path in names_of(rows):
         if path in taken or path in others or _GOOD.search(path) or kind_of(rows, path, from_text) not in _KEYS:
             continue
         values = [json.dumps(v) for row in rows if (v := at(row, path)) is not MISSING]
+        # One value for all is no group, and neither is a value that comes once: two rows for each, on average.
         if len(set(values)) > 1 and 2 * len(set(values)) <= len(values):
-            found[path] = len(set(values))
-    return max(found, key=lambda path: found[path], default=None)
+            values_of[path] = len(set(values))
+    return max(values_of, key=lambda path: values_of[path], default=None)
 
 
 def _rewards(rows: Rows, from_text: bool, completion: str) -> Iterator[str]:
@@ -101,6 +104,7 @@ def _count(value: Any) -> int | None:
 
 
 def _several(counts: list[int | None]) -> bool:
+    """Does a row hold a list?"""
     return any(count is not None for count in counts)
 
 
@@ -110,6 +114,7 @@ def _text_under(rows: Rows, path: str) -> list[str]:
 
 
 def _text(value: Any) -> bool:
+    """Is it text, a message, or a list of these?"""
     if isinstance(value, list):
         return any(map(_text, value))
     return isinstance(value, str) or (isinstance(value, dict) and "role" in value)
@@ -122,6 +127,7 @@ def _buried(rows: Rows) -> Iterator[str]:
 
 
 def _below(value: Any, path: str, lists: int, depth: int) -> Iterator[str]:
+    """See `_buried`; `lists` of objects have been entered on the way to `value`."""
     if isinstance(value, list) and value and isinstance(value[0], dict) and "role" not in value[0]:
         yield from _below(value[0], path, lists + 1, depth + 1)
     elif isinstance(value, dict) and depth < _DEPTH:

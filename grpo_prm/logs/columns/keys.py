@@ -13,8 +13,9 @@ from .plan import NAMES, PER_DRAW, WEAK, Plan
 
 def with_key(plan: Plan, rows: Rows) -> Plan:
     """Settle what tells the groups apart: the log's own key, the exact prompt, or the row; without any `by` is ()."""
-    of_one = [len(unit) if isinstance(unit := at(row, _unit(plan)), list) else 0 for row in rows]
-    one_each = len(rows) > 1 and set(of_one) == {1}  # every value stands in a list of one
+    lengths = [len(value) if isinstance(value := at(row, plan.paths[plan.unit]), list) else 0 for row in rows]
+    one_each = len(rows) > 1 and set(lengths) == {1}  # every value stands in a list of one: rows are not groups
+    # A row that holds k completions and one prompt is a group by itself, whatever its key says.
     if plan.grouped and not one_each and kind_of(rows, plan.paths.get("prompt", ""), plan.from_text) != "texts":
         key = plan.paths.get("group") or next((n for n in NAMES["group"] if _names(rows, n)), None)
         paths = {**plan.paths, **({"group": key} if key else {})}
@@ -29,6 +30,8 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
             continue
         sizes, contradicted = _buckets(rows, plan.paths.get("step"), key, prompt)
         repeats = max(sizes.values(), default=0) > 1
+        # A weak key that numbers the rows, or that two prompts share, is none. A strong one counts even if it never
+        # repeats, unless the prompts do: then it numbers the rows all the same.
         if key in WEAK and (not repeats or contradicted):
             if contradicted and repeats:
                 notes.append(f"The column {key} mixes different prompts: rows are grouped by exact prompt instead.")
@@ -36,6 +39,7 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
         if not repeats and prompt and max(_buckets(rows, plan.paths.get("step"), prompt, None)[0].values()) > 1:
             notes.append(f"The column {key} is different in every row: rows are grouped by exact prompt instead.")
             continue
+        # A weak key may count within each of several data sets, so the prompt must agree as well.
         by = ("key", "prompt") if key in WEAK and prompt else ("key",)
         return replace(plan, paths={**plan.paths, "group": key}, by=by, per_draw=key in PER_DRAW)
     if prompt is None:
@@ -48,17 +52,14 @@ def _names(rows: Rows, path: str) -> bool:
     return exists(rows, path) and kind_of(rows, path, False) not in ("object", "objects", "chat", "lists")
 
 
-def _unit(plan: Plan) -> str:
-    return plan.paths["tokens" if "tokens" in plan.paths else "completion"]
-
-
 def with_sample(plan: Plan, rows: Rows) -> Plan:
     """Leave out a sample index that does not tell the rows of a group apart (the index of a data set, say)."""
     if "sample" not in plan.paths or plan.grouped:
         return plan
-    told = [plan.paths[c] for c in ("run", "step", "group", "sample") if c in plan.paths]
-    told += [plan.paths["prompt"]] if "prompt" in plan.by else []
-    values = Counter(tuple(_dump(at(row, path)) for path in told) for row in rows)
+    identity = [plan.paths[c] for c in ("run", "step", "group", "sample") if c in plan.paths]
+    identity += [plan.paths["prompt"]] if "prompt" in plan.by else []
+    values = Counter(tuple(_dump(at(row, path)) for path in identity) for row in rows)
+    # A few rows may stand twice in a log, and are rejected as duplicates later; half of them do not.
     if 2 * len(values) >= sum(values.values()):
         return plan
     note = (

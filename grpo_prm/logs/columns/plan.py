@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .. import chunks
+from ..rollouts import REWARD_PART
 
-# Names that are recognised; the first that exists in a log wins. `scores` and `masks` stand in rows that hold a group.
+# Names that are recognised; of those that a log has the first wins. Plurals (`scores`, `masks`) stand in rows that hold
+# a whole group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
     "step": ("step", "global_step", "iteration", "gen_step"),
@@ -30,7 +32,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
 }
 PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew for every draw of a prompt
-WEAK = ("index", "idx", "id")  # may as well number the rows
+WEAK = ("index", "idx", "id")  # a key only if its values repeat: it may number the rows instead
 LISTS = ("tokens", "mask", "logprobs", "ref_logprobs")
 
 
@@ -41,10 +43,11 @@ class Plan:
     Attributes:
         paths: Canonical column to dotted path in the log.
         kinds: What the first rows hold under each path: int, float, bool, text, ints, bools, ..., `mixed`.
-        parts: Reward column to its weight, where the reward is a sum of them.
+        reward_weights: Column to its weight, where the reward is a weighted sum of columns.
         keep: Further columns, under their own names.
-        by: Row columns that, with run and step, tell the buckets apart.
-        per_draw: The key is one per draw, so a bucket is never split.
+        by: Columns of the rows whose values, with run and step, put rows in one bucket: a group, or several draws of
+            one prompt.
+        per_draw: The key is made anew for every draw, so a bucket is one group and is never split.
         grouped: A row of the log holds a whole group, in lists.
         from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
@@ -55,7 +58,7 @@ class Plan:
 
     paths: Mapping[str, str]
     kinds: Mapping[str, str]
-    parts: Mapping[str, float] = field(default_factory=dict)
+    reward_weights: Mapping[str, float] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     by: tuple[str, ...] = ("key",)
     per_draw: bool = False
@@ -65,6 +68,17 @@ class Plan:
     optional: tuple[str, ...] = ()
     refused: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The canonical column that the units come from: `tokens` where ids are logged, else `completion`."""
+        return "tokens" if "tokens" in self.paths else "completion"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column of the rows (canonical, `reward/NAME`, kept) to path in the log."""
+        kept = {name: name for name in self.keep if name not in self.paths}
+        return {**self.paths, **{REWARD_PART + name: name for name in self.reward_weights}, **kept}
 
     @property
     def chunk(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..columns.plan import Plan
-from ..log import Format, Head, Log
+from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..rollouts import REQUIRED, REWARD_PART, SCHEMA
 from ..sources import Source

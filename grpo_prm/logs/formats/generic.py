@@ -1,4 +1,4 @@
-"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns found by name."""
+"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns known by name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import polars as pl
 
 from .. import containers
 from ..chunks import Chunk, chunks, lines_of
-from ..columns.names import make_plan
+from ..columns.matching import make_plan
 from ..columns.plan import Plan
-from ..grouping.buckets import reject
-from ..log import Format, Head, Log
+from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..prefetch import parallel
-from ..rows.records import Part, Record, parse_lines, reject_frame, to_part
-from ..rows.typed import read_frame, read_lines, wire_schema
+from ..rows.columnar import read_frame, read_lines, wire_schema
+from ..rows.records import Record, RowBatch, parse_lines, to_row_batch
+from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
 from ..sources import Source
 
@@ -33,7 +33,7 @@ def open_log(
 
     Args:
         sources: Files in reading order, all of one kind of container.
-        options: What the user said.
+        options: What the user asked for.
         head: The start of the first file.
         name: Name of the format.
         defaults: Canonical column to column of the log, for a format whose names are known.
@@ -45,39 +45,40 @@ def open_log(
     plan = make_plan(head.rows, options, head.name, defaults, head.container == "csv")
     if change:
         plan = change(plan)
-    return Log(name, tuple(sources), plan, lambda: _parts(sources, plan, head.container))
+    return Log(name, tuple(sources), plan, lambda: _row_batches(sources, plan, head.container))
 
 
-def _parts(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[Part]:
+def _row_batches(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[RowBatch]:
     read = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}[container]
-    before = 0
+    before = 0  # bytes of the files that are read through
     for index, source in enumerate(sources):
-        for part in read(source, index, plan):
-            part = part._replace(done=before + part.done)
-            yield _left_out(part, sources) if source.repeats else part
+        for batch in read(source, index, plan):
+            batch = batch._replace(done=before + batch.done)
+            yield _left_out(batch, sources) if source.repeats else batch
         before += source.size
 
 
-def _left_out(part: Part, sources: Sequence[Source]) -> Part:
-    """A part of a file that repeats an earlier one: all of its rows are rejected."""
-    rejected = reject(part.rows, sources, "", "duplicate")
-    return part._replace(rows=part.rows.clear(), rejected=pl.concat([part.rejected, rejected]))
+def _left_out(batch: RowBatch, sources: Sequence[Source]) -> RowBatch:
+    """A batch of a file that repeats an earlier one: all of its rows are rejected."""
+    rejected = rejected_rows(batch.rows, sources, "", "duplicate")
+    return batch._replace(rows=batch.rows.clear(), rejected=pl.concat([batch.rejected, rejected]))
 
 
-def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     wire = wire_schema(plan)
 
-    def part(numbered: tuple[Chunk, int]) -> Part:
+    def to_rows(numbered: tuple[Chunk, int]) -> RowBatch:
         (data, done, fault), line = numbered
+        # All of a chunk the fast way, or all of it the careful way, which finds the rows that are wrong.
         rows = read_lines(data, plan, wire, index, line, source.run) if wire and not fault else None
         if rows is not None:
-            return Part(rows, reject_frame([]), len(data), done)
+            return RowBatch(rows, reject_frame([]), len(data), done)
         records: list[Record] | Iterator[Record] = parse_lines(data, line)
         if fault:
             records = _with_fault(list(records), line, fault)
-        return to_part(records, plan, index, source.name, source.run, len(data), done)
+        return to_row_batch(records, plan, index, source.name, source.run, len(data), done)
 
-    return parallel(part, _numbered(source.path, plan.chunk))
+    return parallel(to_rows, _numbered(source.path, plan.chunk))
 
 
 def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:
@@ -89,33 +90,33 @@ def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:
 
 
 def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:
-    """Put the blame for a torn last row on the file that ends there."""
+    """Give a last row that is torn the file's fault as its reason: it is cut off there, or the line is too long."""
     if records and isinstance(records[-1].value, Bad):
         return [*records[:-1], records[-1]._replace(value=Bad("", fault))]
     return [*records, Record(records[-1].line + 1 if records else line, Bad("", fault), "")]
 
 
-def _json(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+def _json(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     rows, _ = containers.json_rows(source.path, source.name)
     records = (Record(number, row, row) for number, row in enumerate(rows, 1))
-    yield to_part(records, plan, index, source.name, source.run, source.size, source.size)
+    yield to_row_batch(records, plan, index, source.name, source.run, source.size, source.size)
 
 
-def _csv(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+def _csv(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     for records, size, done in containers.csv_records(source.path):
-        yield to_part(records, plan, index, source.name, source.run, size, done)
+        yield to_row_batch(records, plan, index, source.name, source.run, size, done)
 
 
-def _parquet(source: Source, index: int, plan: Plan) -> Iterator[Part]:
+def _parquet(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     wire = wire_schema(plan)
     number = 1
     for frame, size, done in containers.parquet_frames(source.path, source.name):
         rows = read_frame(frame, plan, wire, index, number, source.run) if wire else None
         if rows is not None:
-            yield Part(rows, reject_frame([]), size, done)
+            yield RowBatch(rows, reject_frame([]), size, done)
         else:
             records = (Record(line, row, row) for line, row in enumerate(frame.iter_rows(named=True), number))
-            yield to_part(records, plan, index, source.name, source.run, size, done)
+            yield to_row_batch(records, plan, index, source.name, source.run, size, done)
         number += len(frame)
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 from ...errors import InputError, UsageError
 from ..containers import container, head_rows, why_no_rows
-from ..log import Format, Head, Log
+from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..sources import Source
 
@@ -22,7 +22,7 @@ FORMATS = ("canonical", "trl", "verl", "generic")
 def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
     known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
-    for name in FORMATS:
+    for name in FORMATS:  # imported when a log is opened, not with the package
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
     return known
@@ -60,7 +60,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
 def _head(sources: Sequence[Source]) -> Head:
     """The start of the first file that has rows."""
     for source in sources:
-        found, rows = head_rows(source)
+        kind, rows = head_rows(source)
         if rows:
-            return Head(found, rows, source.name, source)
+            return Head(kind, rows, source.name, source)
     raise why_no_rows(sources[0])

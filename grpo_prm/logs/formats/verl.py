@@ -12,9 +12,9 @@ from dataclasses import replace
 import polars as pl
 
 from ..columns.plan import Plan
-from ..log import Format, Head, Log
+from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..rows.records import Part
+from ..rows.records import RowBatch
 from ..sources import Source
 from . import generic
 
@@ -37,9 +37,10 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     notes = (_UNMASKED,) if any(mark in text for text in texts for mark in _TOOLS) else ()
 
     def change(plan: Plan) -> Plan:
+        # A reward function may log columns that are called like ours (`group`, `tokens`) and mean something else.
         taken = {*_OWN, *options.columns} | ({"group", "sample"} if uid else {"sample"})
         paths = {c: path for c, path in plan.paths.items() if c in taken}
-        if uid:
+        if uid:  # the whole uid tells rows apart, and its start tells groups apart
             paths |= {"group": "uid", "sample": "uid"}
             kinds = {**plan.kinds, "group": "text", "sample": "text"}
             return replace(plan, paths=paths, kinds=kinds, by=("key",), per_draw=True, notes=notes)
@@ -47,13 +48,13 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
         return replace(plan, paths=paths, by=by, per_draw=False, notes=notes)
 
     log = generic.open_log(sources, options, head, "verl", _OWN, change)
-    return replace(log, parts=lambda: _by_sample(log.parts())) if uid else log
+    return replace(log, row_batches=lambda: _by_sample(log.row_batches())) if uid else log
 
 
-def _by_sample(parts: Iterator[Part]) -> Iterator[Part]:
+def _by_sample(batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
     """Take rollout and output off the uid: `{sample}_{rollout}_{output}`, where the sample may hold underscores."""
-    for part in parts:
-        yield part._replace(rows=part.rows.with_columns(pl.col("key").str.replace(r"_[^_]*_[^_]*$", "")))
+    for batch in batches:
+        yield batch._replace(rows=batch.rows.with_columns(pl.col("key").str.replace(r"_[^_]*_[^_]*$", "")))
 
 
 FORMAT = Format("verl", _detect, _open)

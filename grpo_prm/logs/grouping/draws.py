@@ -1,4 +1,7 @@
-"""A prompt that was drawn more than once in a step: its rows cut into the draws, each a group of its own."""
+"""A prompt that was drawn more than once in a step: its rows cut into the draws, each a group of its own.
+
+A bucket is all rows of one run, step and key (or exact prompt). It is one group, or m draws of k rows each.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ...core.group_size import modal_size
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-3  # of logged advantages against the rewards of their group, relative to the largest of them
-ENDS = {
+# What speaks for a cut, and how the sentence about it ends.
+EVIDENCE = {
     "agree": "the logged advantages fit each draw",
     "disagree": "but the logged advantages do not fit the draws, so the cut may be in the wrong place",
     "unchecked": "there are no logged advantages to check it by",
@@ -23,18 +29,18 @@ ENDS = {
 
 
 @dataclass
-class Memory:
+class GroupingState:
     """What grouping remembers from batch to batch.
 
     Attributes:
-        sizes: Sizes of the groups of each run so far, as far as they are known before the modal size splits them.
+        sizes: By run, number of groups of each size so far; a bucket that only the modal size will cut counts whole.
         next_group: Number of the next group.
-        said: Kinds of split that a note told of.
+        noted: Keys of `EVIDENCE` that a note has named an example of.
     """
 
     sizes: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     next_group: int = 0
-    said: set[str] = field(default_factory=set)
+    noted: set[str] = field(default_factory=set)
 
 
 class Buckets(NamedTuple):
@@ -45,14 +51,14 @@ class Buckets(NamedTuple):
         size: Its rows, shape (buckets,).
         reward: Where logged, shape (rows,).
         advantage: Where logged and of use, shape (rows,).
-        logged: Bucket of each row in the order of the log, step by step, shape (rows,); None if no bucket may be cut.
+        log_order: Bucket of each row in the order of the log, step by step, shape (rows,); None if none may be cut.
     """
 
     opens: Ints
     size: Ints
     reward: Floats | None
     advantage: Floats | None
-    logged: Ints | None
+    log_order: Ints | None
 
 
 class Cut(NamedTuple):
@@ -60,30 +66,32 @@ class Cut(NamedTuple):
 
     Attributes:
         draws: Draws in each bucket, shape (buckets,).
-        strided: The draws take turns instead of following one another, shape (buckets,).
-        how: A key of `ENDS` for each bucket that is cut, else "", shape (buckets,).
+        strided: The draws take turns, row by row, instead of following one another, shape (buckets,).
+        evidence: A key of `EVIDENCE` for each bucket that is cut, else "", shape (buckets,).
         modal: Modal group size where each bucket stands, shape (buckets,).
     """
 
     draws: Ints
     strided: NDArray[np.bool_]
-    how: NDArray[np.object_]
+    evidence: NDArray[np.object_]
     modal: Ints
 
 
-def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | None, memory: Memory) -> Cut:
+def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | None, state: GroupingState) -> Cut:
     """Find the buckets that hold several draws.
 
-    First by the logged advantages: where those of a bucket do not fit one group but fit equal parts of it, these are
-    the draws. Then by the order of the log: where it goes through the prompts of a step k times in one order, k is the
-    size. Then by size: a bucket of m times the modal size, unless its advantages fit the whole and not the parts,
-    or fewer than half of the groups are of that size and nothing is logged to check it by.
+    Three kinds of evidence, the best first:
+
+    - Advantages. They are logged, do not fit the bucket as one group, and fit equal shares of it.
+    - Order. The log goes through the prompts of a step k times in one order, so k is the group size.
+    - Size. The bucket has m times the modal size. It is left whole if its advantages fit the whole, or if they
+      decide nothing and fewer than half of the groups have that size.
 
     Args:
         buckets: Buckets of whole steps.
         steps: Run and number of buckets of each step, in order.
-        given: The group size, where the user gave it.
-        memory: Sizes seen so far, this call's added.
+        given: The group size, where the user gave it; then size alone decides.
+        state: Sizes so far; those of these steps are added.
 
     Returns:
         The cut. The modal size of a step is that of all groups of its run so far, so it does not depend on batches.
@@ -94,10 +102,11 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
         np.full(len(buckets.size), "", object),
         np.zeros(len(buckets.size), np.int64),
     )
+    # Advantages: all buckets of one size at once, the fewest draws first. A bucket that is cut drops out of `at`.
     if buckets.advantage is not None and given is None:
         for size in np.unique(buckets.size[buckets.size > 3]).tolist():
             at = np.flatnonzero(buckets.size == size)
-            at = at[~_fit(buckets, at, 1)]
+            at = at[~_advantages_fit(buckets, at, 1)]
             for draws in (d for d in range(2, size // 2 + 1) if size % d == 0):
                 at = at[~_cut_where_it_fits(buckets, at, draws, cut)]
     begin = 0
@@ -105,25 +114,17 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
         here = np.arange(begin, begin + number)
         if buckets.advantage is None and given is None:
             _cut_cycles(buckets, here, cut)
+        # The sizes as they stand before the cut by size: else the modal size would confirm itself.
         known = np.repeat(buckets.size[here] // cut.draws[here], cut.draws[here])
-        memory.sizes[run].update(known.tolist())
-        seen = _seen(memory, run)
-        cut.modal[here] = k = given or modal_size(seen)
+        state.sizes[run].update(known.tolist())
+        sizes = _sizes_so_far(state, run)
+        cut.modal[here] = k = given or modal_size(sizes)
         if k > 1:
-            several = here[(cut.how[here] == "") & (buckets.size[here] > k) & (buckets.size[here] % k == 0)]
-            clear = given is not None or 2 * seen[k] >= sum(n for size, n in seen.items() if size > 1)
+            several = here[(cut.evidence[here] == "") & (buckets.size[here] > k) & (buckets.size[here] % k == 0)]
+            clear = given is not None or 2 * sizes[k] >= sum(groups for size, groups in sizes.items() if size > 1)
             _cut_by_size(buckets, several, k, clear, cut)
         begin += number
     return cut
-
-
-def modal_size(sizes: Counter[int]) -> int:
-    """The commonest size of two or more, 0 without one. Of equals the largest, unless a smaller divides it."""
-    several = {size: n for size, n in sizes.items() if size > 1}
-    if not several:
-        return 0
-    commonest = sorted(size for size, n in several.items() if n == max(several.values()))
-    return next(size for size in commonest if commonest[-1] % size == 0)
 
 
 def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:
@@ -133,75 +134,92 @@ def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:
     return np.where(np.repeat(cut.strided, buckets.size), place % draws, place // k)
 
 
-def notes(buckets: Buckets, cut: Cut, heads: pl.DataFrame, keys: pl.Series, memory: Memory) -> Iterator[str]:
+def split_notes(
+    buckets: Buckets, cut: Cut, heads: pl.DataFrame, keys: pl.Series, state: GroupingState
+) -> Iterator[str]:
     """One sentence for the first split of each kind."""
     for bucket in np.flatnonzero(cut.draws > 1).tolist():
-        if (how := cut.how[bucket]) in memory.said:
+        if (kind := cut.evidence[bucket]) in state.noted:
             continue
-        memory.said.add(how)
+        state.noted.add(kind)
         step = f"step {heads['step'][bucket]}, " if "step" in heads.columns else ""
         size, draws = buckets.size[bucket], cut.draws[bucket]
         example = f"{step}{keys[bucket]}: {size} rows as {draws} draws of {size // draws}"
-        yield f"Prompts drawn more than once were split in file order ({example}); {ENDS[how]}."
+        yield f"Prompts drawn more than once were split in file order ({example}); {EVIDENCE[kind]}."
 
 
-def _seen(memory: Memory, run: str) -> Counter[int]:
-    """Sizes of a run so far; a run of one group says little, so it goes by the other runs too."""
-    seen = memory.sizes[run]
-    several = sum(n for size, n in seen.items() if size > 1)
-    return seen if several > 1 else sum(memory.sizes.values(), Counter())
+def _sizes_so_far(state: GroupingState, run: str) -> Counter[int]:
+    """Number of groups of each size in a run so far; of all runs while this one has a single group."""
+    own = state.sizes[run]
+    several = sum(groups for size, groups in own.items() if size > 1)
+    # The single group would be its own modal size, and two draws of one prompt would never be told apart.
+    return own if several > 1 else sum(state.sizes.values(), Counter())
 
 
 def _cut_cycles(buckets: Buckets, here: Ints, cut: Cut) -> None:
-    """Cut the buckets of a step that was written prompt by prompt, and all of that k times over.
+    """Cut the buckets of a step that goes through all of its prompts in one order, k times over.
 
-    A prompt that comes once in every turn tells; without one, blocks of neighbours look the same.
+    With k = 3 and p drawn twice: p q p, p q p, p q p. The smallest bucket is the prompt that comes once in every turn,
+    and its size is k. If every prompt comes twice nothing tells p p q q, p p q q from groups of 4 in two halves.
     """
     size = buckets.size[here]
-    k = int(size.min())
-    if buckets.logged is None or k < 2 or (size == k).all() or (size % k).any():
+    k = int(size.min())  # turns, if there are any
+    if buckets.log_order is None or k < 2 or (size == k).all() or (size % k).any():
         return
-    order = buckets.logged[buckets.opens[here[0]] :][: size.sum()]
+    order = buckets.log_order[buckets.opens[here[0]] :][: size.sum()]
     turn = len(order) // k
-    if (order[turn:] == order[:-turn]).all():
+    if (order[turn:] == order[:-turn]).all():  # every turn is like the one before
         several = here[size > k]
         cut.draws[several] = buckets.size[several] // k
         cut.strided[several] = True
-        cut.how[several] = "cycle"
+        cut.evidence[several] = "cycle"
 
 
 def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, cut: Cut) -> None:
+    """Cut the buckets `at` into draws of k where advantages do not say otherwise.
+
+    `clear` is whether k is the size beyond doubt: the user gave it, or half of the groups have it.
+    """
     for bucket in at:
         one, draws = np.array([bucket]), int(buckets.size[bucket]) // k
         logged = buckets.advantage is not None
-        if logged and (_cut_where_it_fits(buckets, one, draws, cut)[0] or _fit(buckets, one, 1)[0]):
+        # Advantages that fit draws of k settle it, and so do those that fit the whole. Else size decides.
+        if logged and (_cut_where_it_fits(buckets, one, draws, cut)[0] or _advantages_fit(buckets, one, 1)[0]):
             continue
         if clear:
             cut.draws[bucket] = draws
-            cut.how[bucket] = "disagree" if logged else "unchecked"
+            cut.evidence[bucket] = "disagree" if logged else "unchecked"
 
 
 def _cut_where_it_fits(buckets: Buckets, at: Ints, draws: int, cut: Cut) -> NDArray[np.bool_]:
-    """Cut the buckets `at` into `draws` draws where advantages fit each; say which."""
-    blocks, turns = _fit(buckets, at, draws), _fit(buckets, at, draws, strided=True)
+    """Cut the buckets `at`, of one size, into `draws` draws where advantages fit each; true where that was done."""
+    blocks, turns = _advantages_fit(buckets, at, draws), _advantages_fit(buckets, at, draws, strided=True)
     fits = blocks | turns
     cut.draws[at[fits]] = draws
     cut.strided[at[fits]] = ~blocks[fits]
-    cut.how[at[fits]] = "agree"
+    cut.evidence[at[fits]] = "agree"
     return fits
 
 
-def _fit(buckets: Buckets, at: Ints, draws: int, *, strided: bool = False) -> NDArray[np.bool_]:
-    """Do the advantages of buckets of one size fit each of their draws: a = c (r - mean(r)) with c >= 0?"""
+def _advantages_fit(buckets: Buckets, at: Ints, draws: int, *, strided: bool = False) -> NDArray[np.bool_]:
+    """Do the logged advantages of buckets of one size fit each of their draws?
+
+    They do if in every draw a = c (r - mean(r)) for some c >= 0, whatever the trainer divides by. Without rewards only
+    the mean can be checked: it must be 0.
+
+    Returns:
+        One flag per bucket, shape (at,).
+    """
     if not len(at):
         return np.zeros(0, bool)
     size = int(buckets.size[at[0]])
     rows = buckets.opens[at][:, None] + np.arange(size)
     rows = rows.reshape(len(at), size // draws, draws).swapaxes(1, 2) if strided else rows.reshape(len(at), draws, -1)
-    a = buckets.advantage[rows]  # ty: ignore[not-subscriptable]
+    a = buckets.advantage[rows]  # ty: ignore[not-subscriptable] - shape (at, draws, k)
     limit = TOLERANCE * np.maximum(1, np.abs(a).max(axis=(1, 2)))[:, None]
     r = a if buckets.reward is None else buckets.reward[rows]
     off = r - r.mean(axis=-1, keepdims=True)
     square = (off * off).sum(axis=-1)
+    # Least squares for c. Where all rewards are equal `off` is 0, and the advantages must be 0 as well.
     slope = np.maximum((a * off).sum(axis=-1), 0) / np.where(square > 0, square, 1)
     return (np.abs(a - slope[..., None] * off).max(axis=-1) <= limit).all(axis=1)

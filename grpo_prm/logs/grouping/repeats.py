@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-COPIES = (2, 3)  # times that a step is looked for
-SEVERAL = 3  # different completions without which equal parts of a step may be chance
+COPIES = (2, 3)  # how many times a step may stand there
+SEVERAL = 3  # different completions; with fewer the halves of a step may be equal by themselves
 
 
 def written_again(rows: pl.DataFrame) -> int:
@@ -22,12 +22,12 @@ def written_again(rows: pl.DataFrame) -> int:
     """
     columns = [c for c in rows.columns if c not in ("_file", "_line")]
     for copies in COPIES:
-        part, rest = divmod(len(rows), copies)
-        if rest or not part or not _numbers_repeat(rows, part):
+        size, rest = divmod(len(rows), copies)
+        if rest or not size or not _numbers_repeat(rows, size):
             continue
-        parts = [rows.select(columns).slice(at, part) for at in range(0, len(rows), part)]
-        if all(parts[0].equals(other) for other in parts[1:]) and _distinct(parts[0]) >= SEVERAL:
-            return len(rows) - part
+        shares = [rows.select(columns).slice(begin, size) for begin in range(0, len(rows), size)]
+        if all(shares[0].equals(other) for other in shares[1:]) and _distinct(shares[0]) >= SEVERAL:
+            return len(rows) - size
     return 0
 
 
@@ -37,12 +37,13 @@ def index_comes_again(bucket: np.ndarray, sample: pl.Series) -> np.ndarray:
     return ~first.to_series().to_numpy() & sample.is_not_null().to_numpy()
 
 
-def _numbers_repeat(rows: pl.DataFrame, part: int) -> bool:
-    """Are the rewards and advantages of every part the same? Costs next to nothing, and is nearly always false."""
+def _numbers_repeat(rows: pl.DataFrame, size: int) -> bool:
+    """Do rewards and advantages repeat after `size` rows? Costs next to nothing, and is nearly always false."""
     numbers = [c for c in ("reward", "advantage") if c in rows.columns]
-    return all(rows[c].slice(0, len(rows) - part).equals(rows[c].slice(part)) for c in numbers)
+    return all(rows[c].slice(0, len(rows) - size).equals(rows[c].slice(size)) for c in numbers)
 
 
 def _distinct(rows: pl.DataFrame) -> int:
+    """Number of different completions among the first."""
     unit = "tokens" if "tokens" in rows.columns else "completion"
     return rows[unit].head(1000).n_unique() if unit == "completion" else len(set(map(tuple, rows[unit].head(1000))))

@@ -1,7 +1,7 @@
 """Chats to text, the same text for the same conversation however it was logged (SPEC: Chat to text).
 
 Ids of tool calls, timestamps and fields that a parquet writer filled with nulls differ between completions that say the
-same, so only what was said is kept: role, reasoning, content, and tool calls as name and sorted arguments.
+same, so only these are kept: role, reasoning, content, and tool calls as name and sorted arguments.
 """
 
 from __future__ import annotations
@@ -13,66 +13,58 @@ from typing import Any
 NULLS = (None, "None", "", [], {})  # str(None) is how some frameworks write a message without content
 
 
-def text(value: Any) -> str:
-    """The text of a chat, or of a plain string.
+def segments(messages: list[Any]) -> list[tuple[str, bool]]:
+    """Cut a chat into texts, each in the loss or out of it.
 
     Args:
-        value: As for `parts`.
-    """
-    return "".join(piece for piece, _ in parts(value))
-
-
-def parts(value: Any) -> list[tuple[str, bool]]:
-    """Cut a completion into text and whether it is in the loss.
-
-    Args:
-        value: A list of messages, one message, the JSON of either, or plain text.
+        messages: As from `messages_of`.
 
     Returns:
-        For plain text the text itself, in the loss. For a chat, message by message, the role line (out of the loss)
-        and what was said (in the loss if the role is assistant). Joined they are the whole text.
+        Message by message its role line (out of the loss) and its content (in the loss if the role is assistant).
+        Joined they are the whole text.
 
     Raises:
-        ValueError: Not text, not messages, or a message without a role.
+        ValueError: A message without a role, or a content that is not text.
     """
-    if isinstance(value, str):
-        messages = messages_of(value)
-        if messages is None:
-            return [(value, True)]
-        value = messages
-    messages = [value] if isinstance(value, Mapping) else value
-    if not isinstance(messages, list):
-        raise ValueError(f"expected text or messages, got {type(value).__name__}")
-    return list(_parts(messages))
+    return list(_segments(messages))
 
 
-def messages_of(value: str) -> list[Any] | None:
-    """The messages that a string spells as JSON; None for other text, a JSON list of anything else included."""
+def messages_of(value: Any) -> list[Any] | None:
+    """The messages of a chat: a list of objects, one message, or a string that is the JSON of either.
+
+    Returns:
+        The messages; None for plain text and anything else, text that is JSON of something else included.
+    """
+    if isinstance(value, dict) and "role" in value:
+        return [value]
+    if not isinstance(value, str):
+        return value if isinstance(value, list) and all(isinstance(m, dict) for m in value) else None
     if value.lstrip()[:1] not in ("[", "{") or '"role"' not in value:
         return None
     try:
-        found = json.loads(value)
+        messages = json.loads(value)
     except ValueError:
         return None
-    found = [found] if isinstance(found, dict) else found
-    return found if found and all(isinstance(m, dict) and "role" in m for m in found) else None
+    messages = [messages] if isinstance(messages, dict) else messages
+    # Stricter than above: a completion may well be JSON of its own, and then it is text.
+    return messages if messages and all(isinstance(m, dict) and "role" in m for m in messages) else None
 
 
-def _parts(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:
+def _segments(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:
     for number, message in enumerate(messages):
         role = message.get("role") if isinstance(message, Mapping) else None
         if not isinstance(role, str):
             raise ValueError(f"message {number + 1} has no role")
         yield ("\n" if number else "") + f"<{role}>\n", False
-        if said := "\n".join(_said(message)):
-            yield said, role == "assistant"
+        if body := "\n".join(_body(message)):
+            yield body, role == "assistant"
 
 
-def _said(message: Mapping[str, Any]) -> Iterator[str]:
+def _body(message: Mapping[str, Any]) -> Iterator[str]:
     """Reasoning, content and tool calls of a message, each only where there is one."""
     for content in (message.get("reasoning_content"), message.get("content")):
-        if said := _content(content):
-            yield said
+        if text := _content(content):
+            yield text
     for call in _calls(message.get("tool_calls")):
         yield _call(call)
 
@@ -108,7 +100,7 @@ def _call(call: Any) -> str:
     arguments = _without_nulls(_parsed(inner.get("arguments")))
     if not isinstance(arguments, str):
         arguments = "" if arguments is None else json.dumps(arguments, sort_keys=True, ensure_ascii=False)
-    return " ".join(part for part in (name, arguments) if part not in NULLS)
+    return " ".join(text for text in (name, arguments) if text not in NULLS)
 
 
 def _parsed(value: Any) -> Any:
@@ -116,10 +108,10 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        found = json.loads(value)
+        parsed = json.loads(value)
     except ValueError:
         return value
-    return found if isinstance(found, dict | list) else value
+    return parsed if isinstance(parsed, dict | list) else value  # the argument "3" stays text
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Token ids taken out of JSON lines: they are nearly all of a log's bytes, and need no parser of JSON.
 
-The numbers of one list are cut out of every line and parsed as one column of a CSV, with -1 behind every list to tell
-them apart; what is left of the lines is short. Whatever is not plainly a list of whole numbers is left to polars.
+The numbers of one list are cut out of every line and parsed as one column of a CSV, with -1 behind every list to mark
+its end; what is left of the lines is short. Lines in which anything else stands are left to a parser of JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-_END = b"-1"  # behind the ids of every list
+_END = b"-1"  # behind the ids of every list; no id is negative
 
 
 def read_with_ids(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.DataFrame, bytes] | None:
@@ -37,6 +37,7 @@ def read_with_ids(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.D
         ids = _ids(numbers, lists)
     except (pl.exceptions.PolarsError, OverflowError):
         return None
+    # A key that was cut out of a text or of an inner object leaves the list of its own line null.
     if ids is None or len(read) != lists or read[path].null_count():
         return None
     return read.with_columns(ids.alias(path)), rest
@@ -44,28 +45,31 @@ def read_with_ids(data: bytes, path: str, wire: Mapping[str, Any]) -> tuple[pl.D
 
 def _cut(data: bytes, path: bytes) -> tuple[bytes, bytes, int] | None:
     """The lines without the numbers of their lists, these numbers, and how many lists there are: one on each line."""
+    # A writer puts a space behind the colon everywhere or nowhere, so the first line decides.
     opens = b'"%b":[' % path
     if opens not in data[: data.find(b"\n")]:
         opens = b'"%b": [' % path
-    view = memoryview(data)
+    view = memoryview(data)  # slices of it copy nothing: the bytes are copied once, in the joins below
     rest, numbers, at = [], [], 0
     while (begin := data.find(opens, at)) >= 0:
         begin += len(opens)
         if (end := data.find(b"]", begin)) < 0:
-            return None
+            return None  # a list that does not end; one within a list shows in `_ids`, as its bracket is no digit
         rest.append(view[at:begin])
         numbers += [view[begin:end], _END] if end > begin else [_END]
         at = end
     rest.append(view[at:])
     short, lists = b"".join(rest), len(rest) - 1
     lines = short.count(b"\n") + (not short.endswith(b"\n"))
+    # As many lists as lines, the name nowhere else, and (checked by the caller) no line without: one on each, and at
+    # the top.
     if not lists or lines != lists or short.count(b'"%b"' % path) != lists:
-        return None  # as many as lines, and then none of them null: one on each, and at the top
+        return None
     return short, b",".join(numbers), lists
 
 
 def _ids(numbers: bytes, lists: int) -> pl.Series | None:
-    """Lists of ids, if the bytes are their digits and what parts them: CSV would take 01 and +1, and -1 is no id."""
+    """Lists of ids; None if there is more than digits, commas and spaces, or an id as JSON does not write it."""
     read = pl.read_csv(
         numbers,
         has_header=False,
@@ -76,9 +80,11 @@ def _ids(numbers: bytes, lists: int) -> pl.Series | None:
     )["id"].rechunk()
     if read.null_count():
         return None
-    marked = read.to_numpy()
+    marked = read.to_numpy()  # int32, shape (ids + lists,): the ids with the marks between them
     ends = np.flatnonzero(marked < 0)
     spaces = np.count_nonzero(np.frombuffer(numbers, np.uint8) == ord(" ")) if b" " in numbers else 0
+    # CSV takes 01, +1 and tabs, JSON does not: the length must be that of the ids written plainly, two bytes for each
+    # mark (`_digits` counts one of them), the commas and the spaces. A -1 of the log is one mark too many.
     if len(ends) != lists or len(numbers) != _digits(marked) + lists + len(marked) - 1 + spaces:
         return None
     starts = np.append(0, ends[:-1] + 1)
@@ -88,7 +94,7 @@ def _ids(numbers: bytes, lists: int) -> pl.Series | None:
 
 
 def _digits(ids: np.ndarray) -> int:
-    """Digits of all ids together, and one for every mark."""
+    """Digits of all ids together, and one for every mark: a pass for each power of ten up to the largest id."""
     digits, power, largest = len(ids), 10, int(ids.max(initial=0))
     while power <= largest:
         digits += int(np.count_nonzero(ids >= power))

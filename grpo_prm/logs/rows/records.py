@@ -12,12 +12,13 @@ import polars as pl
 
 from ..columns.first_rows import MISSING, at
 from ..columns.plan import LISTS, Plan
-from ..rollouts import REJECTED, REWARD_PART
+from ..rollouts import REWARD_PART, SCHEMA
+from .rejects import raw_start, reject_frame
 from .values import (
     Bad,
     advantage_of,
-    called,
     completion_of,
+    described,
     flags_of,
     floats_of,
     ids_of,
@@ -30,26 +31,28 @@ from .values import (
     truncated_of,
 )
 
-RAW = 200  # characters of a rejected row that are kept
-_KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
+# Columns as in the canonical table; `group` and `sample` are still names of the log here, and numbered by the grouping.
+_NAMES = {"group": pl.String(), "sample": pl.String()}
+_MAPPED = [column for column in SCHEMA if column not in ("run", "group_key", "tokens_from")]
+KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
 
 
 class Record(NamedTuple):
-    """A row of the log: its number (line or element), its value or what is wrong with it, and how it looks."""
+    """A row of the log: its number (line or element), its value or the `Bad` that it is, and how it stands there."""
 
     line: int
     value: Any
     raw: Any
 
 
-class Part(NamedTuple):
-    """Some rows of a log on their way to the canonical table.
+class RowBatch(NamedTuple):
+    """The rows of one chunk of a log, on their way to the canonical table.
 
     Attributes:
         rows: Columns of `row_schema`, in the order of the log.
         rejected: `rollouts.REJECTED`.
-        size: Bytes of the log behind it, unpacked.
-        done: Bytes read so far of the file on disk, this part included.
+        size: Bytes of the log that they came from, unpacked.
+        done: Bytes read so far of the file on disk, this batch included.
     """
 
     rows: pl.DataFrame
@@ -61,29 +64,15 @@ class Part(NamedTuple):
 def row_schema(plan: Plan) -> dict[str, Any]:
     """Columns of the rows that a plan makes, with their types."""
     types: dict[str, Any] = {"_file": pl.Int32(), "_line": pl.Int64(), "run": pl.String()}
-    mapped = {
-        "step": pl.Int64(),
-        "group": pl.String(),
-        "sample": pl.String(),
-        "prompt": pl.String(),
-        "completion": pl.String(),
-        "tokens": pl.List(pl.Int32()),
-        "mask": pl.List(pl.Boolean()),
-        "logprobs": pl.List(pl.Float32()),
-        "ref_logprobs": pl.List(pl.Float32()),
-        "reward": pl.Float64(),
-        "advantage": pl.Float64(),
-        "truncated": pl.Boolean(),
-    }
-    types |= {"key" if c == "group" else c: t for c, t in mapped.items() if c in plan.paths}
+    types |= {"key" if c == "group" else c: _NAMES.get(c, SCHEMA[c]) for c in _MAPPED if c in plan.paths}
     if "completion" in plan.paths and "tokens" not in plan.paths:
-        types["_spans"] = pl.List(pl.Int32())  # lengths of the pieces of a chat, in and out of the loss by turns
+        types["_segments"] = pl.List(pl.Int32())  # lengths of the segments of a chat (see `values.completion_of`)
     if plan.labels:
-        types["_asked"] = pl.Int64()  # hash of the prompt's ids
-    if plan.parts:
+        types["_prompt_hash"] = pl.Int64()  # of the ids before the first one in the loss
+    if plan.reward_weights:
         types["reward"] = pl.Float64()
-        types |= {REWARD_PART + part: pl.Float64() for part in plan.parts}
-    return types | {name: _KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.keep}
+        types |= {REWARD_PART + name: pl.Float64() for name in plan.reward_weights}
+    return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.keep}
 
 
 def parse_lines(data: bytes, line: int) -> Iterator[Record]:
@@ -98,7 +87,7 @@ def parse(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        pass  # NaN, a lone surrogate, a byte order mark: Python's own parser reads them, and says where it cannot
+        pass  # NaN, half of a surrogate pair, a byte order mark: Python's own parser reads them, or says where it fails
     try:
         return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -109,8 +98,10 @@ def parse(text: bytes) -> Any:
         return Bad("", f"not JSON ({error})")
 
 
-def to_part(records: Iterable[Record], plan: Plan, file: int, name: str, run: str, size: int, done: int) -> Part:
-    """Turn rows of a log into canonical rows, and list those that cannot be.
+def to_row_batch(
+    records: Iterable[Record], plan: Plan, file: int, name: str, run: str, size: int, done: int
+) -> RowBatch:
+    """Turn rows of a log into canonical rows, and list those that cannot be used.
 
     Args:
         records: Rows of one file.
@@ -118,24 +109,24 @@ def to_part(records: Iterable[Record], plan: Plan, file: int, name: str, run: st
         file: Index of the file in the log.
         name: Its name, for messages.
         run: Run of the rows that do not name their own.
-        size: Bytes behind the records.
+        size: Bytes that the records came from.
         done: Bytes of the file read so far.
 
     Returns:
-        Rows and rejected rows, one of the two for every completion; a row of lists that cannot be taken apart counts
-        as one.
+        Rows and rejected rows, one of the two for every completion. A row that holds a group in lists, of lengths that
+        do not fit together, is one rejected row.
     """
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, int | None, str, str, str]] = []
     for record in records:
-        for one in _taken_apart(record, plan):
+        for completion in _completions(record, plan):
             try:
-                if isinstance(one, Bad):
-                    raise one
-                rows.append({"_file": file, "_line": record.line, "run": run, **_row(one, plan)})
+                if isinstance(completion, Bad):
+                    raise completion
+                rows.append({"_file": file, "_line": record.line, "run": run, **_row(completion, plan)})
             except Bad as bad:
                 rejected.append((name, record.line, bad.field, bad.reason, raw_start(record.raw)))
-    return Part(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done)
+    return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done)
 
 
 def to_frame(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
@@ -146,10 +137,10 @@ def to_frame(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFr
 def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
     if not isinstance(dtype, pl.List):
         return pl.Series(name, values, dtype, strict=True)
+    # polars takes numpy arrays far faster without nulls between them: the lists are made first, and then put in place.
     arrays = [v for v in values if v is not None]
-    lists = pl.Series(name, arrays, dtype).cast(
-        dtype
-    )  # arrays of one length come out as pl.Array, whatever was asked for
+    lists = pl.Series(name, arrays, dtype)
+    lists = lists.cast(dtype)  # arrays of one length come out as pl.Array, whatever was asked for
     if len(arrays) == len(values):
         return lists
     index, at = [], 0
@@ -159,49 +150,40 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
     return pl.DataFrame({name: lists}).select(pl.col(name).gather(pl.Series(index, dtype=pl.UInt32))).to_series()
 
 
-def reject_frame(rows: list[tuple[str, int | None, str, str, str]]) -> pl.DataFrame:
-    """Rejected rows as a table."""
-    return pl.DataFrame(rows, REJECTED, orient="row")
-
-
-def raw_start(raw: Any) -> str:
-    """The start of a row as it stands in the log."""
-    if isinstance(raw, bytes):
-        return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW]
-    text = raw if isinstance(raw, str) else json.dumps(raw, default=str, ensure_ascii=False)[: 4 * RAW]
-    return text.encode("utf-8", "replace").decode()[:RAW]
-
-
-def _taken_apart(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
+def _completions(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     """The completions of a row: canonical column to value."""
     row = record.value
     if isinstance(row, Bad):
         yield row
     elif not isinstance(row, dict):
-        yield Bad("", f"expected an object, got {called(row)}")
+        yield Bad("", f"expected an object, got {described(row)}")
     elif plan.refused:
         yield Bad("completion", plan.refused)
     else:
         values = {c: at(row, path) for c, path in plan.paths.items()}
-        values |= {REWARD_PART + part: at(row, part) for part in plan.parts} | {f"\0{k}": at(row, k) for k in plan.keep}
+        values |= {REWARD_PART + name: at(row, name) for name in plan.reward_weights}
+        values |= {f"\0{name}": at(row, name) for name in plan.keep}  # a kept column may be called like one of ours
         yield from _members(values, plan) if plan.grouped else (values,)
 
 
 def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any]]:
-    """Take a row of lists apart: k completions, each with its own reward; what is no list belongs to all of them."""
-    unit = "tokens" if "tokens" in plan.paths else "completion"
-    lists = json_list(values[unit])
+    """Take apart a row that holds a group in lists: k completions, each with its values; what is no list is of all."""
+    lists = json_list(values[plan.unit])
     if not isinstance(lists, list):
-        yield Bad(unit, "missing" if lists is MISSING else f"expected a list of completions, got {called(lists)}")
+        yield Bad(
+            plan.unit, "missing" if lists is MISSING else f"expected a list of completions, got {described(lists)}"
+        )
         return
-    each = {"completion", "tokens", "reward", "advantage", "truncated", "sample"} & values.keys()
-    each |= {c for c in values if c.startswith(REWARD_PART)}
+    # A list under these names is one value per completion, and of another length an error. Under another name (prompt,
+    # step, a kept column) it is that only if the length fits; else the list itself is the value.
+    of_completions = {*LISTS, "completion", "reward", "advantage", "truncated", "sample"} & values.keys()
+    of_completions |= {c for c in values if c.startswith(REWARD_PART)}
     split = {}
     for name, value in values.items():
-        value = json_list(value) if name in (*LISTS, *each) else value
-        one_per_member = isinstance(value, list) and (name in (*LISTS, *each) or len(value) == len(lists))
+        value = json_list(value) if name in of_completions else value
+        one_per_member = isinstance(value, list) and (name in of_completions or len(value) == len(lists))
         if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
-            one_per_member = False  # one chat
+            one_per_member = False  # one chat of as many messages as there are completions
         if one_per_member and len(value) != len(lists):
             yield Bad(name, f"{len(value)} values for {len(lists)} completions")
             return
@@ -223,8 +205,8 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         row["sample"] = name_of(values["sample"], "sample")
     if "prompt" in values:
         row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
-    _unit(values, row, plan)
-    _rewards(values, row, plan)
+    _add_units(values, row, plan)
+    _add_rewards(values, row, plan)
     if "truncated" in values:
         row["truncated"] = truncated_of(values["truncated"])
     for name in plan.keep:
@@ -232,10 +214,10 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return row
 
 
-def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
-    """The completion: its text, its ids, and what goes along with each id."""
+def _add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
+    """The completion as text or ids, and the values of each token."""
     if "tokens" not in values:
-        row["completion"], row["_spans"] = completion_of(values["completion"])
+        row["completion"], row["_segments"] = completion_of(values["completion"])
         return
     row["tokens"] = ids_of(values["tokens"])
     if values.get("completion", MISSING) not in (None, MISSING):
@@ -247,7 +229,7 @@ def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
         if value is None or value is MISSING:
             continue
         if not isinstance(value, list):
-            raise Bad(name, f"expected a list, got {called(value)}")
+            raise Bad(name, f"expected a list, got {described(value)}")
         if len(value) != len(row["tokens"]):
             raise Bad(name, f"{len(value)} values for {len(row['tokens'])} tokens")
         row[name] = flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
@@ -258,20 +240,21 @@ def _unit(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
 def _without_prompt(row: dict[str, Any]) -> None:
     """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
     opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
-    asked = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
-    row["_asked"] = int.from_bytes(asked, "little", signed=True)
+    digest = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
+    row["_prompt_hash"] = int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
     row.update({name: row[name][opens:] for name in LISTS if name in row})
 
 
-def _rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
-    for part, weight in plan.parts.items():
-        value = values[REWARD_PART + part]
+def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
+    """The reward, logged or as a weighted sum, and the advantage."""
+    for name, weight in plan.reward_weights.items():
+        value = values[REWARD_PART + name]
         if value in (None, MISSING):
             continue  # a reward function that does not apply; TRL adds it as 0
-        row[REWARD_PART + part] = number = number_of(value, part, plan.from_text)
+        row[REWARD_PART + name] = number = number_of(value, name, plan.from_text)
         row["reward"] = row.get("reward", 0.0) + weight * number
-    if plan.parts and "reward" not in row:
-        raise Bad("reward", "all its parts are missing")
+    if plan.reward_weights and "reward" not in row:
+        raise Bad("reward", "all columns of its sum are missing")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
         row["reward"] = number_of(values["reward"], "reward", plan.from_text)
     if "advantage" in values:

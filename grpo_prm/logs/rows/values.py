@@ -12,13 +12,14 @@ import numpy as np
 import orjson
 
 from ..columns.first_rows import MISSING
-from .chat import messages_of, parts
+from .chat import messages_of, segments
 
 INT32 = 2**31
 _SCALAR: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}
 LARGE = 1e30  # beyond it a log-probability is not one
 DIGITS = r"-?[0-9]{1,18}"  # a step that is written as text
-STOPPED = ("length", "max_tokens", "truncated")  # reasons to stop that mean the length limit
+# Texts under `truncated` that mean the length limit: reasons that samplers give, and a flag written as text.
+CUT_BY_LENGTH = ("length", "max_tokens", "truncated", "true", "True")
 
 
 class Bad(Exception):
@@ -34,18 +35,18 @@ def name_of(value: Any, field: str) -> str:
     if value is None or value is MISSING:
         raise Bad(field, "missing" if value is MISSING else "null")
     if isinstance(value, list | dict):
-        raise Bad(field, f"expected a name or a number, got {called(value)}")
+        raise Bad(field, f"expected a name or a number, got {described(value)}")
     return clean(value, field) if isinstance(value, str) else str(value)
 
 
 def step_of(value: Any) -> int:
     """A training step: a whole number, as a number or as text."""
-    if isinstance(value, str) and re.fullmatch(DIGITS, value):
+    if isinstance(value, str) and re.fullmatch(DIGITS, value):  # int() would take 1_000 and spaces as well
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise Bad("step", "missing" if value is MISSING else f"expected a whole number, got {called(value)}")
+        raise Bad("step", "missing" if value is MISSING else f"expected a whole number, got {described(value)}")
     return value
 
 
@@ -61,26 +62,22 @@ def prompt_of(value: Any, needed: bool) -> str | None:
 
 
 def completion_of(value: Any, field: str = "completion") -> tuple[str, np.ndarray | None]:
-    """Text, and for a chat the lengths of its pieces, out of and in the loss by turns."""
-    if isinstance(value, str):
-        messages = messages_of(value)
-        if messages is None:
+    """Text, and for a chat the lengths in characters of its segments, out of the loss and in it by turns, out first."""
+    messages = messages_of(value)
+    if messages is None:
+        if isinstance(value, str):
             return clean(value, field), None
-        value = messages
-    if isinstance(value, dict) and "role" in value:
-        value = [value]
-    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
-        raise Bad(field, "missing" if value is MISSING else f"expected text or a chat, got {called(value)}")
+        raise Bad(field, "missing" if value is MISSING else f"expected text or a chat, got {described(value)}")
     try:
-        pieces = parts(value)
+        cut = segments(messages)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise Bad(field, f"a chat that cannot be read ({error})") from None
     lengths = [0]
-    for text, in_loss in pieces:
-        if in_loss != bool((len(lengths) - 1) % 2):
+    for text, in_loss in cut:
+        if in_loss != bool((len(lengths) - 1) % 2):  # even places are out of the loss: it is the other's turn
             lengths.append(0)
         lengths[-1] += len(text)
-    return clean("".join(text for text, _ in pieces), field), np.array(lengths, np.int32)
+    return clean("".join(text for text, _ in cut), field), np.array(lengths, np.int32)
 
 
 def clean(text: str, field: str) -> str:
@@ -107,11 +104,12 @@ def ids_of(value: Any) -> np.ndarray:
     """Token ids as int32; an empty list is an empty completion."""
     value = json_list(value)
     if not isinstance(value, list):
-        raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {called(value)}")
+        raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {described(value)}")
+    # The set of types is one pass in C; an isinstance for each of millions of ids is not. It tells True from 1, too.
     if odd := set(map(type, value)) - {int}:
         if odd == {float} and (large := [v for v in value if abs(v) >= INT32]):
             raise Bad("tokens", f"the id {large[0]:.0f} is beyond int32")  # orjson reads such a number as a float
-        raise Bad("tokens", f"expected whole numbers, got {called(next(v for v in value if type(v) in odd))}")
+        raise Bad("tokens", f"expected whole numbers, got {described(next(v for v in value if type(v) in odd))}")
     try:
         ids = np.array(value, np.int64)
     except OverflowError:
@@ -127,15 +125,16 @@ def flags_of(value: list[Any], labels: bool = False) -> np.ndarray:
     """Whether each token is in the loss: true or 1; of labels anything but -100."""
     types = set(map(type, value))
     if types - {bool, int}:
-        raise Bad("mask", f"expected true and false or 0 and 1, got {called(_first_other(value, (bool, int)))}")
+        raise Bad("mask", f"expected true and false or 0 and 1, got {described(_first_other(value, (bool, int)))}")
     if labels:
         return np.array(value, object) != -100
     if set(value) - {0, 1}:
-        raise Bad("mask", f"expected 0 and 1, got {called(next(v for v in value if v not in (0, 1)))}")
+        raise Bad("mask", f"expected 0 and 1, got {described(next(v for v in value if v not in (0, 1)))}")
     return np.array(value, bool)
 
 
 def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
+    """The first item of another type, for a message."""
     return next(v for v in value if type(v) not in types)
 
 
@@ -143,7 +142,7 @@ def floats_of(value: list[Any], field: str) -> np.ndarray:
     """One finite number per token as float32."""
     types = set(map(type, value))
     if types - {int, float}:
-        raise Bad(field, f"expected numbers, got {called(next(v for v in value if type(v) not in (int, float)))}")
+        raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
     floats = np.array(value, np.float64)
     if not (np.abs(floats) < LARGE).all():
         raise Bad(field, "not finite")
@@ -153,12 +152,13 @@ def floats_of(value: list[Any], field: str) -> np.ndarray:
 def number_of(value: Any, field: str, from_text: bool = False) -> float:
     """A finite number; true and false are 1 and 0."""
     if from_text and isinstance(value, str):
-        value = _spelt(value)
+        value = _csv_value(value)
+    # Not math.isfinite: an int too large for a float raises there.
     if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
         return float(value)
     if value is MISSING or value is None:
         raise Bad(field, "missing" if value is MISSING else "null")
-    raise Bad(field, f"expected a finite number, got {called(value)}")
+    raise Bad(field, f"expected a finite number, got {described(value)}")
 
 
 def advantage_of(value: Any, from_text: bool) -> float | None:
@@ -170,7 +170,8 @@ def advantage_of(value: Any, from_text: bool) -> float | None:
     return number_of(value, "advantage", from_text)
 
 
-def _spelt(cell: str) -> Any:
+def _csv_value(cell: str) -> Any:
+    """The number or flag that a cell of a CSV spells, None for an empty one, else the text."""
     if cell.strip().lower() in ("true", "false"):
         return cell.strip().lower() == "true"
     try:
@@ -182,7 +183,7 @@ def _spelt(cell: str) -> Any:
 def truncated_of(value: Any) -> bool | None:
     """Stopped by the length limit, as a flag or as the reason that a sampler gives."""
     if isinstance(value, str):
-        return value in (*STOPPED, "true", "True")
+        return value in CUT_BY_LENGTH
     return bool(value) if isinstance(value, bool | int) else None
 
 
@@ -196,7 +197,7 @@ def kept_of(value: Any, kind: str) -> Any:
     return text.encode("utf-8", "replace").decode()
 
 
-def called(value: Any) -> str:
+def described(value: Any) -> str:
     """What a value is, for a message."""
     if value is None:
         return "null"

@@ -1,7 +1,8 @@
-"""JSON lines and parquet to canonical rows in a few calls of polars: the fast way, where there is no doubt.
+"""JSON lines and parquet to canonical rows, whole columns at a time with polars: the fast way, if no row is wrong.
 
-polars checks types, but lets null and missing fields, null and negative ids, repeated keys and lone surrogates pass. So
-the arrays are checked afterwards, and rows in doubt are given back for `records` to read, which finds the bad ones.
+polars checks types, but lets null and missing fields, null and negative ids, repeated keys and half surrogate pairs
+pass. So the columns are checked afterwards. A chunk in which anything may be wrong is not read here: None is returned,
+and `records` reads it row by row and says which rows are wrong.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from ..chunks import lines_of
 from ..columns.plan import Plan
 from ..rollouts import REWARD_PART
 from .id_lists import read_with_ids
-from .records import row_schema
-from .values import DIGITS, LARGE, STOPPED
+from .records import KEPT, row_schema
+from .values import CUT_BY_LENGTH, DIGITS, LARGE
 
+# By column: the kinds of values (see `Plan.kinds`) that can be read this way, and the type to read each as. A kind that
+# is not here, `mixed` say, leaves the whole log to `records`.
 _NAME = {"int": pl.Int64(), "text": pl.String()}
 _NUMBERS = {"floats": pl.List(pl.Float64()), "none": pl.List(pl.Float64())}
 _NUMBER = {"float": pl.Float64(), "int": pl.Float64(), "none": pl.Float64()}
@@ -38,7 +41,7 @@ _WIRE: dict[str, dict[str, Any]] = {
     "advantage": _NUMBER,
     "truncated": {"bool": pl.Boolean(), "text": pl.String(), "none": pl.Boolean()},
 }
-_KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean(), "text": pl.String()}
+_KEPT_TEXT = KEPT | {"text": pl.String()}
 _NEEDED = ("run", "step", "group", "reward")
 
 
@@ -47,22 +50,16 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
     if plan.grouped or plan.from_text or plan.refused or plan.labels:
         return None
     wire: dict[str, Any] = {}
-    for column, path in columns(plan).items():
-        kinds = _WIRE.get(column) or (_NUMBER if column.startswith(REWARD_PART) and column not in plan.keep else _KEPT)
+    for column, path in plan.columns.items():
+        kinds = _WIRE.get(column) or (
+            _NUMBER if column.startswith(REWARD_PART) and column not in plan.keep else _KEPT_TEXT
+        )
         dtype = kinds.get(plan.kinds[column])
+        # polars reads the top level only, and one column under one name.
         if dtype is None or "." in path or path in wire:
             return None
         wire[path] = dtype
     return wire
-
-
-def columns(plan: Plan) -> dict[str, str]:
-    """Column of the rows (canonical, part of the reward, kept) to path in the log."""
-    return {
-        **plan.paths,
-        **{REWARD_PART + part: part for part in plan.parts},
-        **{k: k for k in plan.keep if k not in plan.paths},
-    }
 
 
 def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str) -> pl.DataFrame | None:
@@ -77,11 +74,15 @@ def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line
         run: Run of rows that do not name their own.
 
     Returns:
-        What `records.to_part` gives for the same lines, none of them rejected and none blank.
+        What `records.to_row_batch` gives for the same lines, none of them rejected and none blank.
     """
-    lifted = read_with_ids(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
-    read, data = lifted or (_read(data, wire), data)
-    if read is None or not _keys_are_single(data, read) or (b"\\" in data and (b"\\ud" in data or b"\\uD" in data)):
+    with_ids = read_with_ids(data, plan.paths["tokens"], wire) if "tokens" in plan.paths else None
+    read, data = with_ids or (_read(data, wire), data)
+    if read is None or not _keys_are_single(data, read):
+        return None
+    # An escape of a surrogate may be half of a pair, which polars replaces without a word; a backslash alone is looked
+    # for first, as most chunks have none.
+    if b"\\" in data and (b"\\ud" in data or b"\\uD" in data):
         return None
     return _rows(read, plan, file, line, run)
 
@@ -91,7 +92,7 @@ def _read(data: bytes, wire: Mapping[str, Any]) -> pl.DataFrame | None:
         read = pl.read_ndjson(io.BytesIO(data), schema=dict(wire))
     except (pl.exceptions.PolarsError, OverflowError):
         return None
-    return read if len(read) == lines_of(data) else None
+    return read if len(read) == lines_of(data) else None  # a blank line has no row, and would shift the numbers
 
 
 def read_frame(
@@ -126,6 +127,7 @@ def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
     """
     for name in read.columns:
         key = b'"%b":' % name.encode()
+        # The count over the whole chunk is cheap and settles nearly all cases; only then is each line looked at.
         if data.count(key) != len(read) - read[name].null_count() and any(
             line.count(key) > 1 for line in data.split(b"\n")
         ):
@@ -134,9 +136,9 @@ def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
 
 
 def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.DataFrame | None:
-    """Checked and in the schema of the plan, or None."""
-    read = read.rename({path: column for column, path in columns(plan).items()})
-    if _in_doubt(read, plan):
+    """The rows in the schema of the plan, or None if a check fails."""
+    read = read.rename({path: column for column, path in plan.columns.items()})
+    if _may_be_wrong(read, plan):
         return None
     schema = row_schema(plan)
     read = read.rename({"group": "key"} if "group" in plan.paths else {}).with_columns(_derived(read, plan))
@@ -151,27 +153,30 @@ def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.
 def _derived(read: pl.DataFrame, plan: Plan) -> list[pl.Expr]:
     """Columns that are made of others, by the rules of `records`."""
     made = []
-    if plan.parts:
+    if plan.reward_weights:
         total = pl.lit(0.0)
-        for part, weight in plan.parts.items():
-            total = total + weight * pl.col(REWARD_PART + part).fill_null(0.0)
+        for name, weight in plan.reward_weights.items():  # added one by one, as `records` does: equal to the last bit
+            total = total + weight * pl.col(REWARD_PART + name).fill_null(0.0)
         made.append(total.alias("reward"))
     if "mask" in plan.paths and read["mask"].dtype == pl.List(pl.Int64):
         made.append(pl.col("mask").list.eval(pl.element() == 1))
     if "truncated" in plan.paths and read["truncated"].dtype == pl.String:
-        made.append(pl.col("truncated").is_in([*STOPPED, "true", "True"]))
+        made.append(pl.col("truncated").is_in(CUT_BY_LENGTH))
     return made
 
 
-def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
+def _may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
+    """Does a column hold what `records` may reject or read in another way?"""
     needed = [c for c in _NEEDED if c in plan.paths and c not in plan.optional]
     needed += ["prompt"] if "prompt" in plan.by else []
-    needed += ["tokens" if "tokens" in plan.paths else "completion"]
+    needed.append(plan.unit)
     if any(read[c].null_count() for c in needed):
         return True
     if (
-        plan.parts
-        and read.select(pl.all_horizontal(pl.col(REWARD_PART + p).is_null() for p in plan.parts)).to_series().any()
+        plan.reward_weights
+        and read.select(pl.all_horizontal(pl.col(REWARD_PART + name).is_null() for name in plan.reward_weights))
+        .to_series()
+        .any()
     ):
         return True
     if (
@@ -184,10 +189,10 @@ def _in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
         return True  # it may be a chat written as JSON
     if any(text.str.contains(r"^[\[{]").any() for text in read.iter_columns() if text.dtype == pl.String):
         return True  # polars writes a list or an object out where text is expected
-    return "tokens" in plan.paths and _ids_in_doubt(read, plan)
+    return "tokens" in plan.paths and _ids_may_be_wrong(read, plan)
 
 
-def _ids_in_doubt(read: pl.DataFrame, plan: Plan) -> bool:
+def _ids_may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
     ids = read["tokens"]
     flat = ids.list.explode(empty_as_null=False)
     if flat.null_count() or (len(flat) and flat.to_numpy().min() < 0):

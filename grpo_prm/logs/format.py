@@ -1,4 +1,4 @@
-"""What a format hands to the reader: a log, opened but not read."""
+"""What a format is: a name, how it knows a log, and how it opens one. A log that is opened is not read yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .columns.plan import Plan
 from .options import ReadOptions
-from .rows.records import Part
+from .rows.records import RowBatch
 from .sources import Source
 
 
@@ -41,13 +41,13 @@ class Log:
         format: Name of the format.
         sources: The files.
         plan: What the columns mean, and how rows are grouped.
-        parts: Starts to read from the top; called twice where a log is not in order.
+        row_batches: Reads the log from the top; called a second time if its steps turn out not to be in order.
     """
 
     format: str
     sources: tuple[Source, ...]
     plan: Plan
-    parts: Callable[[], Iterator[Part]]
+    row_batches: Callable[[], Iterator[RowBatch]]
 
 
 class Format(NamedTuple):

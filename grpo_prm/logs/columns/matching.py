@@ -1,4 +1,4 @@
-"""Which column of a log is which canonical column: by name, by the user's word, and by what the first rows hold."""
+"""Which column of a log is which canonical column: by name, by the user's options, and by what the first rows hold."""
 
 from __future__ import annotations
 
@@ -45,17 +45,19 @@ def make_plan(
         check_present(rows, path, name, f"--columns {canonical}={path}")
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
+    # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
     if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
         del paths["tokens"]
     plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
     _check_complete(plan, rows, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
+    # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
         plan = replace(plan, paths=kept)
-    used = {**plan.paths, **{f"reward/{p}": p for p in plan.parts}, **{p: p for p in plan.keep}}
-    plan = replace(plan, kinds={c: kind_of(rows, path, from_text) for c, path in used.items()})
+    columns = {**plan.columns, **{name: name for name in plan.keep}}
+    plan = replace(plan, kinds={c: kind_of(rows, path, from_text) for c, path in columns.items()})
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
     notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes)
     return replace(plan, notes=notes, refused=_cut_at_the_front(rows, plan))
@@ -66,7 +68,7 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
     present = {key for row in rows for key in row}
     paths = {}
     for canonical, names in NAMES.items():
-        if canonical == "group":
+        if canonical == "group":  # `keys` weighs the names against each other
             continue
         kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
@@ -91,15 +93,15 @@ def _fits(canonical: str, kind: str) -> bool:
 def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
     """Settle what the reward is made of."""
     if options.reward:
-        from ..rewards import parse
+        from ..rewards import parse_weights
 
-        weights = parse(options.reward)
-        for part in weights:
-            check_present(rows, part, name, f"--reward {options.reward}")
+        weights = parse_weights(options.reward)
+        for column in weights:
+            check_present(rows, column, name, f"--reward {options.reward}")
         paths = {c: p for c, p in plan.paths.items() if c != "reward"}
-        if list(weights.values()) == [1.0]:
+        if list(weights.values()) == [1.0]:  # one column as it is: no sum, and no reward parts
             return replace(plan, paths={**paths, "reward": next(iter(weights))})
-        return replace(plan, paths=paths, parts=weights)
+        return replace(plan, paths=paths, reward_weights=weights)
     if "reward" not in plan.paths and "advantage" in plan.paths:
         return replace(plan, notes=(*plan.notes, "No reward is logged: only the logged advantages can be used."))
     return plan
@@ -111,20 +113,22 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
     unit = plan.paths.get("tokens") or plan.paths.get("completion")
     if unit is None:
         guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
-    if not plan.parts and not {"reward", "advantage"} & plan.paths.keys():
+    if not plan.reward_weights and not {"reward", "advantage"} & plan.paths.keys():
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
-        guesses["group"] = perhaps_group(rows, plan.from_text, {*trial.paths.values(), *plan.parts, *guesses.values()})
+        taken = {*trial.paths.values(), *plan.reward_weights, *guesses.values()}
+        guesses["group"] = perhaps_group(rows, plan.from_text, taken)
     if guesses:
         raise UsageError(refusal(rows, name, guesses))
 
 
 def _is_grouped(rows: Rows, plan: Plan) -> bool:
     """Does a row hold a whole group: a list of texts, of chats, or of lists of ids?"""
-    if "tokens" in plan.paths:
-        return kind_of(rows, plan.paths["tokens"], plan.from_text) == "lists"
-    return kind_of(rows, plan.paths["completion"], plan.from_text) in ("texts", "lists")
+    # A list under `tokens` is one completion of ids, so a group is a list of lists there.
+    kind = kind_of(rows, plan.paths[plan.unit], plan.from_text)
+    return kind == "lists" if plan.unit == "tokens" else kind in ("texts", "lists")
 
 
 def _with_labels(plan: Plan, rows: Rows) -> Plan:

@@ -1,4 +1,4 @@
-"""Rows of whole steps to groups: buckets of one key or prompt, cut into draws where a prompt was drawn again."""
+"""From rows of whole steps to groups: buckets of one key or prompt, cut into draws where a prompt was drawn again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..columns.plan import Plan
 from ..options import ReadOptions
 from ..rollouts import REJECTED
+from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .draws import Buckets, Memory, cut_into_draws, draw_of_rows
-from .draws import notes as said
+from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .repeats import index_comes_again, written_again
 
 Ints = NDArray[np.int64]
@@ -32,7 +32,7 @@ class Grouped(NamedTuple):
 
 
 def into_groups(
-    steps: Sequence[pl.DataFrame], plan: Plan, options: ReadOptions, memory: Memory, sources: Sequence[Source]
+    steps: Sequence[pl.DataFrame], plan: Plan, options: ReadOptions, state: GroupingState, sources: Sequence[Source]
 ) -> Grouped:
     """Group the rows of whole steps.
 
@@ -43,33 +43,34 @@ def into_groups(
         steps: Rows of whole steps, a table each, in the order of the log.
         plan: What tells the buckets apart.
         options: `group_size` and `drop_uneven` are used.
-        memory: Carried from batch to batch, changed here.
+        state: Carried from batch to batch, changed here.
         sources: Files of the log, for the rejected rows.
 
     Returns:
         Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
     """
-    rows, rejected = _once(steps, sources)
+    rows, rejected = _without_copies(steps, sources)
     rows, bucket, place = _in_buckets(rows, plan)
     if "sample" in rows.columns and (again := index_comes_again(bucket, rows["sample"])).any():
-        rejected.append(reject(rows.filter(again), sources, "sample", "duplicate"))
+        rejected.append(rejected_rows(rows.filter(again), sources, "sample", "duplicate"))
         rows, bucket, place = rows.filter(~again), bucket[~again], place[~again]
     opens = np.flatnonzero(np.diff(bucket, prepend=-1))
     size = np.diff(opens, append=len(bucket))
     heads = rows[opens]
     keys = _keys(heads)
-    logged = None if plan.per_draw else bucket[np.argsort(place)]
+    log_order = None if plan.per_draw else bucket[np.argsort(place)]
     advantage = None if plan.per_draw else _numbers(rows, "advantage")
-    buckets = Buckets(opens, size, _numbers(rows, "reward"), advantage, logged)
-    cut = cut_into_draws(buckets, _steps(heads), options.group_size, memory)
+    buckets = Buckets(opens, size, _numbers(rows, "reward"), advantage, log_order)
+    cut = cut_into_draws(buckets, _steps(heads), options.group_size, state)
     if plan.per_draw:
-        cut.draws[:] = 1
-    notes = tuple(said(buckets, cut, heads, keys, memory))
+        cut.draws[:] = 1  # only the modal sizes are wanted then
+    notes = tuple(split_notes(buckets, cut, heads, keys, state))
     draw = draw_of_rows(buckets, cut)
-    if cut.strided.any():  # draws that take turns
+    if cut.strided.any():  # draws that take turns: put the rows of each side by side
         order = np.lexsort((draw, bucket))
         rows, draw = rows[order], draw[order]
 
+    # From here on by group: its first row, its size k, and the bucket that it was cut from.
     starts = np.flatnonzero((np.diff(bucket, prepend=-1) != 0) | (np.diff(draw, prepend=0) != 0))
     k = np.diff(starts, append=len(bucket))
     of_bucket = np.searchsorted(opens, starts, "right") - 1
@@ -82,56 +83,39 @@ def into_groups(
     kept = np.ones(len(k), bool)
     if options.drop_uneven and uneven.any():
         kept = ~uneven
-        rejected.append(reject(rows.filter(np.repeat(uneven, k)), sources, "group", "uneven group"))
+        rejected.append(rejected_rows(rows.filter(np.repeat(uneven, k)), sources, "group", "uneven group"))
         rows, k, uneven = rows.filter(np.repeat(kept, k)), k[kept], uneven[kept]
-    group = memory.next_group + np.repeat(np.arange(len(k)), k)
-    memory.next_group += len(k)
+    group = state.next_group + np.repeat(np.arange(len(k)), k)
+    state.next_group += len(k)
     rows = rows.with_columns(pl.Series("group", group, pl.Int64()))
     counts = Counter(
-        groups_uneven=int(uneven.sum()), groups_split=int((cut.draws > 1).sum()), groups_prompts_differ=_differ(rows)
+        groups_uneven=int(uneven.sum()),
+        groups_split=int((cut.draws > 1).sum()),
+        groups_prompts_differ=_groups_of_several_prompts(rows),
     )
     return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
 
 
-def _differ(rows: pl.DataFrame) -> int:
+def _groups_of_several_prompts(rows: pl.DataFrame) -> int:
     """Groups whose members read different prompts, by their text or by the ids before the first one in the loss."""
-    of_one = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", "_asked") if name in rows.columns]
-    if not of_one or rows.is_empty():
+    # Rows of a group are neighbours, so each is compared with the one before; a null prompt differs from nothing.
+    differ = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", "_prompt_hash") if name in rows.columns]
+    if not differ or rows.is_empty():
         return 0
     same = pl.col("group") == pl.col("group").shift(1)
-    return rows.filter(same & pl.any_horizontal(of_one))["group"].n_unique()
+    return rows.filter(same & pl.any_horizontal(differ))["group"].n_unique()
 
 
-def reject(rows: pl.DataFrame, sources: Sequence[Source], field: str, reason: str) -> pl.DataFrame:
-    """Rows as rejected rows."""
-    names = np.array([s.name for s in sources], object)
-    return rows.select(
-        pl.Series("file", names[rows["_file"].to_numpy()], pl.String()),
-        pl.col("_line").alias("line"),
-        pl.lit(field).alias("field"),
-        pl.lit(reason).alias("reason"),
-        _raw(rows).alias("raw"),
-    ).cast(REJECTED)  # ty: ignore
-
-
-def _raw(rows: pl.DataFrame) -> pl.Series:
-    """What is left of a row to show."""
-    text = (
-        rows["completion"]
-        if "completion" in rows.columns
-        else rows["tokens"].list.head(20).cast(pl.List(pl.String)).list.join(" ")
-    )
-    return text.str.slice(0, 200).fill_null("")
-
-
-def _once(steps: Sequence[pl.DataFrame], sources: Sequence[Source]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """The steps as one table, without what was written again."""
+def _without_copies(
+    steps: Sequence[pl.DataFrame], sources: Sequence[Source]
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """The steps as one table without the rows that were written again, and these as rejected rows."""
     kept, rejected = [], []
     for rows in steps:
         again = written_again(rows)
         kept.append(rows.head(len(rows) - again))
         if again:
-            rejected.append(reject(rows.tail(again), sources, "", "duplicate"))
+            rejected.append(rejected_rows(rows.tail(again), sources, "", "duplicate"))
     return pl.concat(kept), rejected
 
 
@@ -140,7 +124,7 @@ def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints, Int
     by = [c for c in ("run", "step", *plan.by) if c in rows.columns]
     buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")["_row"]
     order = buckets.list.explode(empty_as_null=False).to_numpy()
-    if (np.diff(order) != 1).any():
+    if (np.diff(order) != 1).any():  # most logs have them in order: then nothing is copied
         rows = rows[order]
     return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy()), order
 

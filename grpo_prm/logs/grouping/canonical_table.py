@@ -1,0 +1,45 @@
+"""Grouped rows to the canonical table: text turned into units, and the canonical columns in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ..columns.plan import Plan
+from ..rollouts import REWARD_PART, SCHEMA
+
+if TYPE_CHECKING:
+    from ..tokenize import Pieces, Tokens
+
+
+def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces | Tokens]) -> pl.DataFrame:
+    """Give grouped rows the columns of `SCHEMA`, then the reward parts and the kept columns.
+
+    Args:
+        rows: Columns of `records.row_schema`, and those that the grouping adds.
+        plan: What the columns mean.
+        encoder: Gives what turns text into units, the same for every batch of a log, as it numbers the pieces that it
+            meets. It is called only where ids are not logged: to load a tokenizer takes seconds.
+
+    Returns:
+        A canonical table.
+    """
+    if "tokens" not in rows.columns:
+        rows = _with_units(rows, encoder())
+    elif "tokens_from" not in rows.columns:  # a canonical log names it
+        rows = rows.with_columns(pl.lit("log").alias("tokens_from"))
+    absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
+    rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
+    kept = [c for c in plan.keep if c not in (*SCHEMA, *rewards)]
+    return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
+
+
+def _with_units(rows: pl.DataFrame, encoder: Pieces | Tokens) -> pl.DataFrame:
+    """The units of each completion, where they come from, and the mask if some are out of the loss."""
+    from ..tokenize import units
+
+    made = units(encoder, rows["completion"], rows["_segments"])
+    columns = [made.tokens.alias("tokens"), pl.lit(made.tokens_from).alias("tokens_from")]
+    return rows.with_columns(*columns, *([] if made.mask is None else [made.mask.alias("mask")]))
