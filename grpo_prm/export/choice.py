@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..core.forest import Floats
+from ..tree.paths import Paths, paths
 from .options import ExportOptions
-from .paths import Paths, paths
 from .values import Values
 
 NEUTRAL = 0.5  # the label of A = 0 in a format that has a word for it

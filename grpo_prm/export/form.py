@@ -10,8 +10,8 @@ import polars as pl
 
 from ..errors import UsageError
 from ..logs.rollouts import REWARD_PART, SCHEMA
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
 from .options import Labels
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
 from .form import Format, Made
 from .solutions import Solution, solutions
 

@@ -21,8 +21,8 @@ from ..files import atomic
 from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import Rollouts
+from ..tree.step_text import Cutter
 from .choice import choose
-from .cuts import Cutter, counted
 from .form import Format, Made
 from .formats import FORMATS
 from .options import ExportOptions
@@ -177,7 +177,7 @@ def _made(
     if job.form.text == "none":
         made = job.form.make(choice, None)
         return made._replace(counts=choice.counts + made.counts)
-    cuts = job.cutter.cut(table, values, choice.paths)
+    cuts = job.cutter.cut(table, values.flat, values.forest, choice.paths)
     rows = np.unique(choice.paths.row)
     if job.form.text == "needed" and any(cuts.text[row] is None for row in rows.tolist()):
         raise UsageError(
@@ -186,7 +186,8 @@ def _made(
         )
     made = job.form.make(choice, cuts)
     inside = Counter(boundaries_inside=int(cuts.inside.sum()), prompts_missing=table["prompt"][rows].null_count())
-    return made._replace(counts=choice.counts + made.counts + inside + Counter(counted(cuts.text_from, rows)))
+    came = Counter(f"text_{cuts.text_from[row]}" for row in rows.tolist())
+    return made._replace(counts=choice.counts + made.counts + inside + came)
 
 
 def _check(counts: Counter[str], job: _Job) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..tree.paths import last_of_row
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
-from .paths import last_of_row
 
 
 class Solution(NamedTuple):

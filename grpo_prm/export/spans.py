@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.forest import Floats
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
 from .form import Format, Made, kept
 
 NAMES = ("run", "step", "group", "group_key", "sample", "prompt")
@@ -27,25 +27,21 @@ def _make(choice: Choice, cuts: Cuts | None) -> Made:
     named = [*NAMES, *kept(choice.table, [*numbers, *OWN])]
     names = choice.table.select(*named, "tokens_from", "reward").to_dicts()
     opens = (np.cumsum(choice.values.flat.lengths) - choice.values.flat.lengths).tolist()
-    rows, before = [], (-1, 0)  # completion and last character of the pair before
-    for row, end, values in zip(
-        choice.paths.row.tolist(), cuts.end.tolist(), zip(*numbers.values(), strict=True), strict=True
-    ):
-        name, text, mine = names[row], cuts.text[row], dict(zip(numbers, values, strict=True))
-        begin = before[1] if before[0] == row else 0
+    rows, along = [], choice.paths.row
+    for row, text, values in zip(along.tolist(), cuts.texts(along), zip(*numbers.values(), strict=True), strict=True):
+        name, mine = names[row], dict(zip(numbers, values, strict=True))
         ids = choice.values.flat.tokens[opens[row] + mine["start"] : opens[row] + mine["end"]]
         rows.append(
             {key: name[key] for key in named}
             | mine
             | {
                 "tokens": None if name["tokens_from"] == "pieces" else ids.tolist(),
-                "text": None if text is None else text[begin:end],
+                "text": text,
                 "text_from": cuts.text_from[row],
                 "tokens_from": name["tokens_from"],
                 "outcome": name["reward"],
             }
         )
-        before = (row, end)
     return Made(rows, Counter(steps_written=choice.counts["steps_labelled"]))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
 from .form import Format, Made
 from .solutions import solutions
 

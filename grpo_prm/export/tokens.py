@@ -10,10 +10,10 @@ import polars as pl
 from ..core.forest import Floats, Ints, expand
 from ..errors import UsageError
 from ..logs.tokenize import lists
+from ..tree.paths import paths
+from ..tree.step_text import Cuts
 from .choice import Choice
-from .cuts import Cuts
 from .form import Format, Made, kept
-from .paths import paths
 
 NAMES = ("run", "step", "group", "group_key", "sample", "prompt", "tokens")
 

@@ -14,7 +14,7 @@ from ..analysis.folder import Folder
 from ..core.forest import Visits, build_forest, visits
 from ..errors import InputError
 from ..logs.rollouts import REWARD_PART, flatten
-from ..tree.step_text import step_texts
+from ..tree.step_text import Cutter, step_texts
 from .cut import cut, fit
 from .embed import numbers
 
@@ -31,7 +31,7 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
 
     Args:
         folder: Of the analysis.
-        tokenizer: Of the log, to cut its text exactly (`step_text.step_texts`).
+        tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
         For each group: `group`, `kinds` (worst, best, random), `command` (shows it whole in the terminal),
@@ -47,14 +47,14 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
     steps = folder.process_steps.filter(pl.col("group").is_in(ids)).collect()
     completions = folder.completions.filter(pl.col("group").is_in(ids)).collect()
     steps_of, completions_of = (_by_group(table) for table in (steps, completions))
-    found = []
+    found, cutter = [], Cutter(tokenizer)
     left = STEPS
     for group in _ranked(folder):
         left -= len(steps_of[group])
         if left < 0 and found:
             break
         table = folder.samples.filter(pl.col("group") == group)
-        found.append(_tree(folder, table, completions_of[group], steps_of[group], tokenizer))
+        found.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
     return found
 
 
@@ -77,7 +77,7 @@ def _ranked(folder: Folder) -> list[int]:
 
 
 def _tree(
-    folder: Folder, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, tokenizer: str | None
+    folder: Folder, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter
 ) -> dict[str, Any]:
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
@@ -89,7 +89,7 @@ def _tree(
             f"{folder.path}: samples.parquet is not of the analysis that process_steps.parquet is of. "
             "Write the folder again with grpo-prm analyze."
         )
-    texts = step_texts(table, forest, tokenizer)
+    texts = step_texts(table, forest, cutter)
     head = table.row(0, named=True)
     has_ids = head["tokens_from"] != "pieces"
     return {

@@ -107,12 +107,22 @@ def marks(step: dict[str, Any]) -> Text:
     total = step["size"] * (step["end"] - step["start"])
     if step["loss_tokens"] < total:
         found.append(f" [{step['loss_tokens']} of {total} in the loss]", "dim")
+    if step["texts"]:
+        found.append(f" [{difference(step['texts'])}]", "dim")
     for name, style in (("suppressed_good", "bold magenta"), ("boosted_bad", "magenta")):
         if step[f"{name}_tokens"]:
             found.append(f" ◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']}", style)
     for text, sign in markers(step["ends"]):
         found.append(f" ■ {text}", SIGNS[sign])
     return found
+
+
+def difference(texts: list[str | None]) -> str:
+    """In what the texts of a step's members differ: the character that its tokens end inside, or more."""
+    some = list(dict.fromkeys(text for text in texts if text is not None))
+    if len({text[:-1] for text in some}) > 1:
+        return "the texts of its completions differ"
+    return f"ends inside a character: {' or '.join(printable(text[-1:]) for text in some)}"
 
 
 def folded(text: str, *, full: bool) -> Text:

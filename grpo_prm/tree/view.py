@@ -14,7 +14,7 @@ from ..core.prm import Signs, Std, group_advantages, signs, step_means, zero_tol
 from ..errors import UsageError
 from ..logs.rollouts import Rollouts, flatten
 from ..text.printable import printable
-from .step_text import step_texts
+from .step_text import Cutter, StepTexts, step_texts
 
 NAMED = 5000  # names of groups kept to suggest one from
 
@@ -34,7 +34,7 @@ def group_tree(
     table: pl.DataFrame,
     std: Std = "sample",
     advantage: Literal["computed", "logged"] = "computed",
-    tokenizer: str | None = None,
+    tokenizer: str | Cutter | None = None,
 ) -> dict[str, Any]:
     """Describe one group, ready for JSON.
 
@@ -42,15 +42,16 @@ def group_tree(
         table: Canonical rollouts of one group.
         std: Divisor of the advantage, `sample`, `population` or `none`.
         advantage: `computed` from the rewards, or as `logged`; without rewards always logged.
-        tokenizer: Of the log, to cut its text exactly (`step_texts`).
+        tokenizer: Of the log, to cut its text exactly; a `Cutter` keeps it open from group to group.
 
     Returns:
         run, step, group_key, prompt, k, unit, tokens_from, text_from, reward_mean, reward_std (sample; null where a
         reward is), zero_variance, advantage_from, good_tokens, suppressed_good_tokens, and `steps`: `tree_rows`.
     """
     part = _measure(table, std, advantage)
-    texts = step_texts(table, part.forest, tokenizer)
-    steps = tree_rows(table, part, texts.text)
+    cutter = tokenizer if isinstance(tokenizer, Cutter) else Cutter(tokenizer)
+    texts = step_texts(table, part.forest, cutter)
+    steps = tree_rows(table, part, texts)
     known = not table["reward"].null_count()
     head = table.row(0, named=True)
     sums = _suppressed(part)
@@ -70,12 +71,13 @@ def group_tree(
     }
 
 
-def tree_rows(table: pl.DataFrame, part: _Measured, texts: list[str | None]) -> list[dict[str, Any]]:
+def tree_rows(table: pl.DataFrame, part: _Measured, texts: StepTexts) -> list[dict[str, Any]]:
     """One row for each process step, parents before children.
 
     Returns:
         parent (index of a row, -1), depth, kind (`root`, `intermediate`, `terminal`), size, start, end, loss_tokens (of
-        all members), text, ids (only without text), reward R(λ), advantage A(λ), sign (of A beyond the tolerance),
+        all members), text (of the first member), texts (of every member, in the order of samples, where they differ:
+        `step_text.StepTexts`), ids (only without text), reward R(λ), advantage A(λ), sign (of A beyond the tolerance),
         samples, ends (the completions that end here: sample, reward, advantage, truncated), suppressed_good_tokens and
         boosted_bad_tokens. What the log does not say is None.
     """
@@ -90,6 +92,7 @@ def tree_rows(table: pl.DataFrame, part: _Measured, texts: list[str | None]) -> 
         raised = np.bincount(seen.step, seen.tokens * (sign.bad[seen.row] & sign.raised[seen.step]), number)
         lowered, raised = lowered.astype(int).tolist(), raised.astype(int).tolist()
     samples, ends = _samples(table, forest), _ends(table, part)
+    own = _own(table, texts, number)
     depth: list[int] = []
     rows = []
     for n, (parent, size, start, end) in enumerate(
@@ -106,8 +109,9 @@ def tree_rows(table: pl.DataFrame, part: _Measured, texts: list[str | None]) -> 
                 "start": start,
                 "end": end,
                 "loss_tokens": loss[n],
-                "text": texts[n],
-                "ids": table["tokens"][leader][start:end].to_list() if texts[n] is None else None,
+                "text": texts.text[n],
+                "texts": own[n],
+                "ids": table["tokens"][leader][start:end].to_list() if texts.text[n] is None else None,
                 "reward": None if rewards is None else float(rewards[n]),
                 "advantage": None if means is None else float(means[n]),
                 "sign": None if sign is None else int(sign.raised[n]) - int(sign.lowered[n]),
@@ -208,6 +212,15 @@ def _samples(table: pl.DataFrame, forest: Forest) -> list[list[int]]:
     sample = table["sample"].to_numpy()[forest.order]
     spans = zip(forest.first.tolist(), forest.size.tolist(), strict=True)
     return [sorted(sample[first : first + size].tolist()) for first, size in spans]
+
+
+def _own(table: pl.DataFrame, texts: StepTexts, number: int) -> list[list[str | None] | None]:
+    """The texts of the members of each step in the order of `_samples`, None where all have the same."""
+    sample = table["sample"].to_list()
+    own: list[list[str | None] | None] = [None] * number
+    for step, by_row in texts.own.items():
+        own[step] = [by_row[row] for row in sorted(by_row, key=sample.__getitem__)]
+    return own
 
 
 def _ends(table: pl.DataFrame, part: _Measured) -> list[list[dict[str, Any]]]:
