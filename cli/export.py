@@ -103,7 +103,7 @@ def check_file(out: Path, logs: list[str], to: str) -> None:
 
 def say(done: dict[str, Any], out: str) -> None:
     """Say on stderr what was written and what was left out."""
-    from grpo_prm.export.said import sentences
+    from grpo_prm.export.sentences import sentences
     from grpo_prm.text.printable import printable
 
     for sentence in sentences(done, out):

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections import Counter
 
 from ..tree.step_text import Cuts
-from .choice import Choice
 from .form import Format, Made
+from .labels import Labelled
 from .solutions import Solution, solutions
 
 MARK = "ки"  # the Cyrillic syllable of the published data: one token of the models that were trained on it
 SIGNS = {1.0: "+", 0.0: "-"}
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution; one whose own text or prompt holds the mark is left out: it would forge a label."""
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
+    found, counts = solutions(labelled, cuts)
     clear = [one for one in found if MARK not in one.prompt and MARK not in "".join(one.texts)]
     counts["rows_with_mark"] = len(found) - len(clear)
     counts["steps_written"] = sum(len(one.labels) for one in clear)
-    runs = choice.table["run"].to_list()
+    runs = labelled.table["run"].to_list()
     rows = [
         {
             "input": written(one, [MARK] * len(one.texts)),

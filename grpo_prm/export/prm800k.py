@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from ..tree.step_text import Cuts
-from .choice import Choice
 from .form import Format, Made
+from .labels import Labelled
 from .solutions import Solution, solutions
 
 LABELER = "grpo-prm"
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution, each step with one candidate, the one that the completion took."""
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
+    found, counts = solutions(labelled, cuts)
     return Made([_row(one) for one in found], counts)
 
 

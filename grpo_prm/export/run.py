@@ -13,8 +13,7 @@ import polars as pl
 
 from ..analysis.options import Options
 from ..analysis.running_sums import DISTINCT
-from ..analysis.table_groups import Advantages, advantages_of, slices, without_groups_of_one
-from ..core.forest import Floats
+from ..analysis.table_groups import Advantages, advantages_of, slices, table_groups, without_groups_of_one
 from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
@@ -22,12 +21,12 @@ from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import Rollouts
 from ..tree.step_text import Cutter
-from .choice import choose
+from .certainty import certainties
 from .form import Format, Made
 from .formats import FORMATS
+from .labels import label_steps
 from .options import ExportOptions
 from .sinks import sink
-from .values import prm_values
 
 SLICE = 1 << 20  # tokens made into rows at a time
 COUNTS = (
@@ -152,11 +151,10 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
         kept = np.flatnonzero(~zero[groups])
         counts["completions_excluded"] = len(table) - len(kept)
         table, given = table[kept], Advantages(given.used[kept], None, given.logged)
-        rewards = None if rewards is None else rewards[kept]
     yield Made([], counts)
     for begin, end in slices(table, SLICE):
         mine = Advantages(given.used[begin:end], None, given.logged)
-        yield _made(table[begin:end], mine, None if rewards is None else rewards[begin:end], job, two)
+        yield _made(table[begin:end], mine, job, two)
 
 
 def _check_without_rewards(options: ExportOptions) -> None:
@@ -169,25 +167,23 @@ def _check_without_rewards(options: ExportOptions) -> None:
         )
 
 
-def _made(
-    table: pl.DataFrame, given: Advantages, rewards: Floats | None, job: _Job, two: tuple[float, float] | None
-) -> Made:
-    values = prm_values(table, given, rewards, two)
-    choice = choose(table, values, job.options, neutral=job.form.neutral)
+def _made(table: pl.DataFrame, given: Advantages, job: _Job, two: tuple[float, float] | None) -> Made:
+    groups = table_groups(table, given)
+    labelled = label_steps(table, groups, certainties(groups, two), job.options, neutral=job.form.neutral)
     if job.form.text == "none":
-        made = job.form.make(choice, None)
-        return made._replace(counts=choice.counts + made.counts)
-    cuts = job.cutter.cut(table, values.flat, values.forest, choice.paths)
-    rows = np.unique(choice.paths.row)
+        made = job.form.make(labelled, None)
+        return made._replace(counts=labelled.counts + made.counts)
+    cuts = job.cutter.cut(table, groups, labelled.paths)
+    rows = np.unique(labelled.paths.row)
     if job.form.text == "needed" and any(cuts.text[row] is None for row in rows.tolist()):
         raise UsageError(
             f"--to {job.form.name} is made of text, and the log has none for some completions. Give the tokenizer that "
             "their ids can be decoded with (--tokenizer), or take --to tokens."
         )
-    made = job.form.make(choice, cuts)
+    made = job.form.make(labelled, cuts)
     inside = Counter(boundaries_inside=int(cuts.inside.sum()), prompts_missing=table["prompt"][rows].null_count())
     came = Counter(f"text_{cuts.text_from[row]}" for row in rows.tolist())
-    return made._replace(counts=choice.counts + made.counts + inside + came)
+    return made._replace(counts=labelled.counts + made.counts + inside + came)
 
 
 def _check(counts: Counter[str], job: _Job) -> None:

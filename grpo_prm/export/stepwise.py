@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..tree.step_text import Cuts
-from .choice import Choice
 from .form import Format, Made
+from .labels import Labelled
 from .solutions import solutions
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
+    found, counts = solutions(labelled, cuts)
     return Made(
         [
             {"prompt": one.prompt, "completions": list(one.texts), "labels": [label > 0 for label in one.labels]}

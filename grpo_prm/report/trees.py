@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from ..analysis.folder import Folder
-from ..core.forest import Visits, build_forest, visits
+from ..analysis.table_groups import table_groups
+from ..core.forest import Visits
 from ..errors import InputError
-from ..logs.rollouts import REWARD_PART, flatten
+from ..logs.rollouts import REWARD_PART
 from ..tree.step_text import Cutter, step_texts
 from .cut import cut, fit
 from .embed import numbers
@@ -81,15 +82,15 @@ def _tree(
 ) -> dict[str, Any]:
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
-    flat = flatten(table)
-    forest = build_forest(flat.tokens, flat.lengths, np.zeros(len(table), np.int64))
+    groups = table_groups(table, None)
+    forest = groups.forest
     places = {name: getattr(forest, name) for name in ("first", "size", "start", "end")}
     if not all(np.array_equal(steps[name].to_numpy(), place) for name, place in places.items()):
         raise InputError(
             f"{folder.path}: samples.parquet is not of the analysis that process_steps.parquet is of. "
             "Write the folder again with grpo-prm analyze."
         )
-    texts = step_texts(table, forest, cutter)
+    texts = step_texts(table, groups, cutter)
     head = table.row(0, named=True)
     has_ids = head["tokens_from"] != "pieces"
     return {
@@ -109,7 +110,7 @@ def _tree(
         },
         "steps": {name: steps[name].to_list() for name in _PLACES}
         | {name: numbers(steps[name], _DIGITS) for name in _VALUES}
-        | {"opposed": _opposed(table, steps, visits(forest, flat.mask))},
+        | {"opposed": _opposed(table, steps, groups.seen)},
         "texts": texts.text,
         "ids": _ids(table, steps) if has_ids else None,
     }

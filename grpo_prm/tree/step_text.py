@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..core.forest import Forest, Ints
-from ..logs.rollouts import Flat, flatten
+from ..core.forest import Ints
+from ..core.groups import Groups
 from ..logs.tokenize import Pieces, Tokens, load
 from .paths import Paths, first_of_row, last_of_row, paths
 
@@ -92,13 +92,12 @@ class Cutter:
         encoder = None if self.tokenizer is None else load(self.tokenizer)
         self._tokens = encoder if isinstance(encoder, Tokens) else None
 
-    def cut(self, table: pl.DataFrame, flat: Flat, forest: Forest, along: Paths, *, every: bool = False) -> Cuts:
+    def cut(self, table: pl.DataFrame, groups: Groups, along: Paths, *, every: bool = False) -> Cuts:
         """Cut the completions of `along`.
 
         Args:
             table: Canonical rollouts, whole groups.
-            flat: Its arrays.
-            forest: Its process steps.
+            groups: Its groups.
             along: The steps whose ends are asked for; a whole path, or the beginning of one.
             every: Whether the text of completions without a pair in `along` is asked for too.
         """
@@ -112,26 +111,27 @@ class Cutter:
         for encoder, some in ((self._pieces, origin == "pieces"), (self._tokens, origin == "tokenizer")):
             rows = np.flatnonzero(asked & has_text & some)
             if encoder is not None and len(rows):
-                _from_units(cuts, table["completion"], flat, forest, along, rows, encoder)
+                _from_units(cuts, table["completion"], groups, along, rows, encoder)
         rows = np.flatnonzero(asked & (origin == "log"))
         if self._tokens is not None and len(rows):
-            _decoded(cuts, flat, forest, along, rows, self._tokens)
+            _decoded(cuts, groups, along, rows, self._tokens)
         left = asked & has_text & np.array([text is None for text in cuts.text], bool)
         if left.any():
-            _prefixes(cuts, table["completion"].to_list(), forest, along, np.flatnonzero(left))
-        return _in_order(cuts, flat, forest, along)
+            _prefixes(cuts, table["completion"].to_list(), groups, along, np.flatnonzero(left))
+        return _in_order(cuts, groups, along)
 
 
-def step_texts(table: pl.DataFrame, forest: Forest, cutter: Cutter) -> StepTexts:
+def step_texts(table: pl.DataFrame, groups: Groups, cutter: Cutter) -> StepTexts:
     """Cut the completions of one group into its process steps.
 
     Args:
         table: Canonical rollouts of one group.
-        forest: Its process steps, built of the rows in this order.
+        groups: Its group.
         cutter: With the tokenizer of the log.
     """
+    forest = groups.forest
     along = paths(forest, None)
-    cuts = cutter.cut(table, flatten(table), forest, along, every=True)
+    cuts = cutter.cut(table, groups, along, every=True)
     some = [origin for origin in cuts.text_from if origin != "none"]
     if not some:
         return StepTexts([None] * len(forest.size), {}, "none")
@@ -149,33 +149,33 @@ def step_texts(table: pl.DataFrame, forest: Forest, cutter: Cutter) -> StepTexts
     return StepTexts(texts, own, max(some, key=ORIGINS.index))
 
 
-def _in_order(cuts: Cuts, flat: Flat, forest: Forest, along: Paths) -> Cuts:
+def _in_order(cuts: Cuts, groups: Groups, along: Paths) -> Cuts:
     """A completion ends with its text, and no cut is left of the one before it."""
     size = np.array([-1 if text is None else len(text) for text in cuts.text], np.int64)[along.row]
-    whole = last_of_row(along.row) & (forest.end[along.step] == flat.lengths[along.row])
+    whole = last_of_row(along.row) & (groups.forest.end[along.step] == groups.lengths[along.row])
     end = np.where(whole | (cuts.end > size), size, cuts.end)
     shift = along.row * (size.max(initial=0) + 2)  # lifts each completion above the one before: one maximum for all
     return cuts._replace(end=np.maximum.accumulate(end + shift) - shift)
 
 
 def _from_units(
-    cuts: Cuts, texts: pl.Series, flat: Flat, forest: Forest, along: Paths, rows: Ints, encoder: Pieces | Tokens
+    cuts: Cuts, texts: pl.Series, groups: Groups, along: Paths, rows: Ints, encoder: Pieces | Tokens
 ) -> None:
     """Cut after the last character of each unit; rows whose text gives other units than the table holds stay open."""
     encoded = encoder.encode(texts[rows], spans=True)
     assert encoded.spans is not None
-    same = encoded.lengths == flat.lengths[rows]
-    opens, held = np.cumsum(encoded.lengths) - encoded.lengths, np.cumsum(flat.lengths) - flat.lengths
+    same = encoded.lengths == groups.lengths[rows]
+    opens, held = np.cumsum(encoded.lengths) - encoded.lengths, np.cumsum(groups.lengths) - groups.lengths
     if isinstance(encoder, Tokens):
         for n in np.flatnonzero(same).tolist():  # numbers of pieces are the log's own, ids are not
             mine = encoded.ids[opens[n] : opens[n] + encoded.lengths[n]]
-            same[n] = np.array_equal(mine, flat.tokens[held[rows[n]] : held[rows[n]] + encoded.lengths[n]])
-    place = np.full(len(flat.lengths), -1)
+            same[n] = np.array_equal(mine, groups.tokens[held[rows[n]] : held[rows[n]] + encoded.lengths[n]])
+    place = np.full(len(groups.lengths), -1)
     for n in np.flatnonzero(same).tolist():
         place[rows[n]] = opens[n]
         cuts.text[rows[n]], cuts.text_from[rows[n]] = texts[int(rows[n])], "units"
-    pair = np.flatnonzero((place[along.row] >= 0) & (forest.end[along.step] < flat.lengths[along.row]))
-    at = place[along.row[pair]] + forest.end[along.step[pair]]  # the unit that follows the step
+    pair = np.flatnonzero((place[along.row] >= 0) & (groups.forest.end[along.step] < groups.lengths[along.row]))
+    at = place[along.row[pair]] + groups.forest.end[along.step[pair]]  # the unit that follows the step
     cuts.end[pair], following = encoded.spans[at - 1, 1], encoded.spans[at, 0]
     cuts.inside[pair] = following < cuts.end[pair]
     # Offsets leave out what the tokenizer does: white space goes to the step that follows, anything else (a combining
@@ -187,20 +187,20 @@ def _from_units(
         cuts.end[n] += len(text[cuts.end[n] : begin].rstrip())
 
 
-def _decoded(cuts: Cuts, flat: Flat, forest: Forest, along: Paths, rows: Ints, encoder: Tokens) -> None:
+def _decoded(cuts: Cuts, groups: Groups, along: Paths, rows: Ints, encoder: Tokens) -> None:
     """Decode up to the end of each step: a token alone may lose its space, and half a character is none."""
-    opens = np.cumsum(flat.lengths) - flat.lengths
+    opens = np.cumsum(groups.lengths) - groups.lengths
 
     def decode(leaders: Ints, ends: Ints) -> list[str]:
         spans = zip(opens[leaders].tolist(), ends.tolist(), strict=True)
-        ids = [flat.tokens[begin : begin + end].tolist() for begin, end in spans]
+        ids = [groups.tokens[begin : begin + end].tolist() for begin, end in spans]
         return encoder.tokenizer.decode_batch(ids, skip_special_tokens=False)
 
-    for row, text in zip(rows.tolist(), decode(rows, flat.lengths[rows]), strict=True):
+    for row, text in zip(rows.tolist(), decode(rows, groups.lengths[rows]), strict=True):
         cuts.text[row], cuts.text_from[row] = text, "decoded"
-    mine = np.zeros(len(cuts.text), bool)
+    forest, mine = groups.forest, np.zeros(len(cuts.text), bool)
     mine[rows] = True
-    pairs = np.flatnonzero(mine[along.row] & (forest.end[along.step] < flat.lengths[along.row]))
+    pairs = np.flatnonzero(mine[along.row] & (forest.end[along.step] < groups.lengths[along.row]))
     # Members have the same ids up to the end of a step, so one of them is decoded for all.
     steps, which = np.unique(along.step[pairs], return_inverse=True)
     begun = decode(forest.order[forest.first[steps]], forest.end[steps])
@@ -224,9 +224,9 @@ def _where(begun: str, text: str) -> tuple[int, bool]:
     return shared + sum(held < missing for held in length) + 1, True
 
 
-def _prefixes(cuts: Cuts, texts: list[str | None], forest: Forest, along: Paths, rows: Ints) -> None:
+def _prefixes(cuts: Cuts, texts: list[str | None], groups: Groups, along: Paths, rows: Ints) -> None:
     """Cut where the texts of a step's members part."""
-    mine = np.zeros(len(texts), bool)
+    forest, mine = groups.forest, np.zeros(len(texts), bool)
     mine[rows] = True
     pairs = np.flatnonzero(mine[along.row])
     steps, which = np.unique(along.step[pairs], return_inverse=True)
