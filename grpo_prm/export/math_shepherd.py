@@ -20,9 +20,9 @@ SIGNS = {1.0: "+", 0.0: "-"}
 def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution; one whose own text or prompt holds the mark is left out: it would forge a label."""
     assert cuts is not None
-    found, counts = solutions(labelled, cuts)
-    clear = [one for one in found if MARK not in one.prompt and MARK not in "".join(one.texts)]
-    counts["rows_with_mark"] = len(found) - len(clear)
+    unique, counts = solutions(labelled, cuts)
+    clear = [one for one in unique if MARK not in one.prompt and MARK not in "".join(one.texts)]
+    counts["rows_with_mark"] = len(unique) - len(clear)
     counts["steps_written"] = sum(len(one.labels) for one in clear)
     runs = labelled.table["run"].to_list()
     rows = [

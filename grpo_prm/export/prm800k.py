@@ -18,8 +18,8 @@ LABELER = "grpo-prm"
 def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution, each step with one candidate, the one that the completion took."""
     assert cuts is not None
-    found, counts = solutions(labelled, cuts)
-    return Made([_row(one) for one in found], counts)
+    unique, counts = solutions(labelled, cuts)
+    return Made([_row(one) for one in unique], counts)
 
 
 def _row(one: Solution) -> dict[str, Any]:

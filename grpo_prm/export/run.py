@@ -125,8 +125,8 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
 
 def _with(rewards: frozenset[float], table: pl.DataFrame) -> frozenset[float]:
     """The first distinct rewards of the log, three of which are as good as many."""
-    found = table["reward"].drop_nulls().unique().sort()[:DISTINCT].to_list()
-    return frozenset(sorted(rewards | set(found))[:DISTINCT])
+    here = table["reward"].drop_nulls().unique().sort()[:DISTINCT].to_list()
+    return frozenset(sorted(rewards | set(here))[:DISTINCT])
 
 
 def _two(rewards: frozenset[float]) -> tuple[float, float] | None:
@@ -153,16 +153,16 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
         table, given = table[kept], Advantages(given.used[kept], None, given.logged)
     yield Made([], counts)
     for begin, end in slices(table, SLICE):
-        mine = Advantages(given.used[begin:end], None, given.logged)
-        yield _made(table[begin:end], mine, job, two)
+        of_slice = Advantages(given.used[begin:end], None, given.logged)
+        yield _made(table[begin:end], of_slice, job, two)
 
 
 def _check_without_rewards(options: ExportOptions) -> None:
     """A log of advantages alone says no R(λ)."""
     if options.labels != "sign" or options.min_certainty is not None:
-        asked = "--min-certainty" if options.labels == "sign" else f"--labels {options.labels}"
+        option = "--min-certainty" if options.labels == "sign" else f"--labels {options.labels}"
         raise UsageError(
-            f"{asked} needs rewards, and the log has none, or not for every completion. Name them with --reward or "
+            f"{option} needs rewards, and some completions of the log have none. Name them with --reward or "
             "--columns reward=COLUMN, or take --labels sign, which needs advantages alone."
         )
 
@@ -195,8 +195,8 @@ def _check(counts: Counter[str], job: _Job) -> None:
         )
     if not counts["rows"]:
         raise InputError(
-            f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_out_of_loss']} have no "
-            f"token in the loss, {counts['steps_few_members']} fewer than {job.options.min_members} members, "
+            f"No step gets a label. Of {counts['steps']} steps {counts['steps_out_of_loss']} have no token in the "
+            f"loss, {counts['steps_few_members']} have fewer than {job.options.min_members} completions, "
             f"{counts['steps_uncertain']} are too uncertain, {counts['steps_without_sign']} have A = 0. Lower "
             "--min-members or --min-certainty, or take other labels."
         )

@@ -44,16 +44,16 @@ def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[s
     last = np.append((row[pairs][1:] != row[pairs][:-1]) | (end[pairs][1:] != end[pairs][:-1]), True)[: len(pairs)]
     pairs = pairs[last]
     counts = Counter(steps_joined=int((~np.isnan(label)).sum()) - len(pairs))
-    found, seen = [], set()
+    unique, seen = [], set()
     for one in _in_order(labelled, cuts, pairs):
         key = int(labelled.groups.groups[one.row]), one[1:]
         if key not in seen:
             seen.add(key)
-            found.append(one)
+            unique.append(one)
         else:
             counts["rows_repeated"] += 1
-    counts["steps_written"] = sum(len(one.labels) for one in found)
-    return found, counts
+    counts["steps_written"] = sum(len(one.labels) for one in unique)
+    return unique, counts
 
 
 def _in_order(labelled: Labelled, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:

@@ -29,11 +29,11 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     opens = (np.cumsum(labelled.groups.lengths) - labelled.groups.lengths).tolist()
     rows, along = [], labelled.paths.row
     for row, text, values in zip(along.tolist(), cuts.texts(along), zip(*numbers.values(), strict=True), strict=True):
-        name, mine = names[row], dict(zip(numbers, values, strict=True))
-        ids = labelled.groups.tokens[opens[row] + mine["start"] : opens[row] + mine["end"]]
+        name, of_step = names[row], dict(zip(numbers, values, strict=True))
+        ids = labelled.groups.tokens[opens[row] + of_step["start"] : opens[row] + of_step["end"]]
         rows.append(
             {key: name[key] for key in named}
-            | mine
+            | of_step
             | {
                 "tokens": None if name["tokens_from"] == "pieces" else ids.tolist(),
                 "text": text,

@@ -10,11 +10,11 @@ from .solutions import solutions
 
 def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     assert cuts is not None
-    found, counts = solutions(labelled, cuts)
+    unique, counts = solutions(labelled, cuts)
     return Made(
         [
             {"prompt": one.prompt, "completions": list(one.texts), "labels": [label > 0 for label in one.labels]}
-            for one in found
+            for one in unique
         ],
         counts,
     )

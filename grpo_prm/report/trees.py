@@ -19,7 +19,7 @@ from ..tree.step_text import Cutter, step_texts
 from .cut import cut, fit
 from .embed import numbers
 
-STEPS = 24_000  # process steps of all trees; groups beyond are left out, and said
+STEPS = 24_000  # process steps of all trees; groups beyond are left out, and the page says so
 IDS = 48  # token ids of a step
 PROMPT = 4000  # characters of a prompt
 _DIGITS = 6
@@ -48,15 +48,15 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
     steps = folder.process_steps.filter(pl.col("group").is_in(ids)).collect()
     completions = folder.completions.filter(pl.col("group").is_in(ids)).collect()
     steps_of, completions_of = (_by_group(table) for table in (steps, completions))
-    found, cutter = [], Cutter(tokenizer)
+    made, cutter = [], Cutter(tokenizer)
     left = STEPS
     for group in _ranked(folder):
         left -= len(steps_of[group])
-        if left < 0 and found:
+        if left < 0 and made:
             break
         table = folder.samples.filter(pl.col("group") == group)
-        found.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
-    return found
+        made.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
+    return made
 
 
 def fitted(trees: Sequence[dict[str, Any]], budget: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where the text of a completion is cut into its process steps: steps cut tokens, and no cut parts a character.
+"""Where the text of a completion is cut into its process steps: between tokens, but never inside a character.
 
 `tree`, `report` and `export` all cut here. Texts are Python strings, so a character is a code point: a step may end
 between a letter and its combining mark, where the tokens do.
@@ -103,19 +103,19 @@ class Cutter:
         """
         number, pairs = len(table), len(along.row)
         cuts = Cuts([None] * number, np.full(pairs, -1), np.zeros(pairs, bool), ["none"] * number)
-        asked = np.full(number, every)
-        asked[along.row] = True
+        wanted = np.full(number, every)
+        wanted[along.row] = True
         has_text = table["completion"].is_not_null().to_numpy()
         origin = table["tokens_from"].to_numpy()
         # Units that were made of the text are made again, which tells where each lies; logged ids are decoded.
         for encoder, some in ((self._pieces, origin == "pieces"), (self._tokens, origin == "tokenizer")):
-            rows = np.flatnonzero(asked & has_text & some)
+            rows = np.flatnonzero(wanted & has_text & some)
             if encoder is not None and len(rows):
                 _from_units(cuts, table["completion"], groups, along, rows, encoder)
-        rows = np.flatnonzero(asked & (origin == "log"))
+        rows = np.flatnonzero(wanted & (origin == "log"))
         if self._tokens is not None and len(rows):
             _decoded(cuts, groups, along, rows, self._tokens)
-        left = asked & has_text & np.array([text is None for text in cuts.text], bool)
+        left = wanted & has_text & np.array([text is None for text in cuts.text], bool)
         if left.any():
             _prefixes(cuts, table["completion"].to_list(), groups, along, np.flatnonzero(left))
         return _in_order(cuts, groups, along)
@@ -154,7 +154,7 @@ def _in_order(cuts: Cuts, groups: Groups, along: Paths) -> Cuts:
     size = np.array([-1 if text is None else len(text) for text in cuts.text], np.int64)[along.row]
     whole = last_of_row(along.row) & (groups.forest.end[along.step] == groups.lengths[along.row])
     end = np.where(whole | (cuts.end > size), size, cuts.end)
-    shift = along.row * (size.max(initial=0) + 2)  # lifts each completion above the one before: one maximum for all
+    shift = along.row * (size.max(initial=0) + 2)  # each completion above the one before, so one maximum does for all
     return cuts._replace(end=np.maximum.accumulate(end + shift) - shift)
 
 
@@ -168,8 +168,8 @@ def _from_units(
     opens, held = np.cumsum(encoded.lengths) - encoded.lengths, np.cumsum(groups.lengths) - groups.lengths
     if isinstance(encoder, Tokens):
         for n in np.flatnonzero(same).tolist():  # numbers of pieces are the log's own, ids are not
-            mine = encoded.ids[opens[n] : opens[n] + encoded.lengths[n]]
-            same[n] = np.array_equal(mine, groups.tokens[held[rows[n]] : held[rows[n]] + encoded.lengths[n]])
+            ids = encoded.ids[opens[n] : opens[n] + encoded.lengths[n]]
+            same[n] = np.array_equal(ids, groups.tokens[held[rows[n]] : held[rows[n]] + encoded.lengths[n]])
     place = np.full(len(groups.lengths), -1)
     for n in np.flatnonzero(same).tolist():
         place[rows[n]] = opens[n]
@@ -198,9 +198,9 @@ def _decoded(cuts: Cuts, groups: Groups, along: Paths, rows: Ints, encoder: Toke
 
     for row, text in zip(rows.tolist(), decode(rows, groups.lengths[rows]), strict=True):
         cuts.text[row], cuts.text_from[row] = text, "decoded"
-    forest, mine = groups.forest, np.zeros(len(cuts.text), bool)
-    mine[rows] = True
-    pairs = np.flatnonzero(mine[along.row] & (forest.end[along.step] < groups.lengths[along.row]))
+    forest, chosen = groups.forest, np.zeros(len(cuts.text), bool)
+    chosen[rows] = True
+    pairs = np.flatnonzero(chosen[along.row] & (forest.end[along.step] < groups.lengths[along.row]))
     # Members have the same ids up to the end of a step, so one of them is decoded for all.
     steps, which = np.unique(along.step[pairs], return_inverse=True)
     begun = decode(forest.order[forest.first[steps]], forest.end[steps])
@@ -226,9 +226,9 @@ def _where(begun: str, text: str) -> tuple[int, bool]:
 
 def _prefixes(cuts: Cuts, texts: list[str | None], groups: Groups, along: Paths, rows: Ints) -> None:
     """Cut where the texts of a step's members part."""
-    forest, mine = groups.forest, np.zeros(len(texts), bool)
-    mine[rows] = True
-    pairs = np.flatnonzero(mine[along.row])
+    forest, chosen = groups.forest, np.zeros(len(texts), bool)
+    chosen[rows] = True
+    pairs = np.flatnonzero(chosen[along.row])
     steps, which = np.unique(along.step[pairs], return_inverse=True)
     ends = np.zeros(len(steps), np.int64)
     for n, step in enumerate(steps.tolist()):

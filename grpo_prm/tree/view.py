@@ -116,20 +116,20 @@ def find_groups(batches: Iterable[Rollouts], names: Sequence[str]) -> list[pl.Da
     step = pl.col("step").cast(pl.String).fill_null("-") + ":" + pl.col("group_key")
     bare = pl.when(pl.col("step").is_null()).then("group_key").otherwise(step)
     spellings = pl.concat_list(step, pl.col("run") + ":" + step, bare)
-    found: dict[str, list[pl.DataFrame]] = {name: [] for name in names}
+    by_name: dict[str, list[pl.DataFrame]] = {name: [] for name in names}
     known: dict[str, None] = {}
     for batch in batches:
-        for name, groups in found.items():
-            hit = batch.table.filter(spellings.list.contains(name))
-            groups += hit.partition_by("group", maintain_order=True) if len(hit) else []
+        for name, groups in by_name.items():
+            rows = batch.table.filter(spellings.list.contains(name))
+            groups += rows.partition_by("group", maintain_order=True) if len(rows) else []
         if len(known) < NAMED:
             known |= dict.fromkeys(batch.table.select(step.unique(maintain_order=True)).to_series())
-    for name, groups in found.items():
+    for name, groups in by_name.items():
         if not groups:
             near = get_close_matches(name, known, cutoff=0.5) or list(known)[:3]
             near = ", ".join(map(printable, near))
             raise UsageError(f"No group is called {printable(name)}. Write [RUN:]STEP:KEY; near it: {near}.")
-    return [group for groups in found.values() for group in groups]
+    return [group for groups in by_name.values() for group in groups]
 
 
 def worst_groups(
