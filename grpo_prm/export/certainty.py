@@ -46,7 +46,7 @@ def certainties(measured: Groups, two: tuple[float, float] | None) -> Certainty:
     if two is not None:
         return _binary(forest, reward, mean[forest.group], away, two)
     half = certainty_bounds(forest, rewards, groups).student
-    half[np.isinf(half)] = 0.0
+    half[np.isinf(half)] = 0.0  # of equal rewards, which have no deviation: R alone
     deviation = np.sqrt(np.bincount(groups, (rewards - mean[groups]) ** 2) / np.maximum(k - 1, 1))
     return Certainty(reward - half, reward + half, _student(away, deviation[forest.group], forest))
 
@@ -56,9 +56,10 @@ def _binary(forest: Forest, reward: Floats, mean: Floats, away: Floats, two: tup
     from scipy.special import erf
 
     bottom, span = two[0], two[1] - two[0]
+    # Rewards on a scale from 0 to 1; the mean of several need not lie inside it to the last bit.
     low, high = wilson(np.clip((reward - bottom) / span, 0.0, 1.0) * forest.size, forest.size)
     share = np.clip((mean - bottom) / span, 0.0, 1.0)
-    error = np.sqrt(share * (1 - share) / forest.size)
+    error = np.sqrt(share * (1 - share) / forest.size)  # of the group's mean, as the score test has it
     z = np.divide(away / span, error, out=np.zeros(len(away)), where=(away > 0) & (error > 0))
     return Certainty(low * span + bottom, high * span + bottom, erf(z / np.sqrt(2)))
 

@@ -57,6 +57,7 @@ def label_steps(
     along = paths(groups.forest, groups.mask)
     label = step_labels(groups, options, neutral=neutral)[along.step]
     certain = sure.certainty[along.step] >= (options.min_certainty or 0.0)  # False for NaN: no rewards
+    # In this order: a step counts under the first condition that it does not meet.
     wanted = {
         "steps_out_of_loss": along.loss > 0,
         "steps_few_members": groups.forest.size[along.step] >= options.min_members,
@@ -71,6 +72,7 @@ def label_steps(
     counts["steps_labelled"] = int(has_label.sum())
     if options.labels != "mean":
         counts.update({f"labels_{word}": int((label[has_label] == at).sum()) for word, at in _WORDS.items()})
+    # What follows the last label says nothing, but what lies before it is read on the way to it.
     kept = _up_to_the_last(along, has_label, len(table))
     counts["completions_without_label"] = len(table) - len(np.unique(along.row[has_label]))
     return Labelled(table, groups, sure, along.where(kept), np.where(has_label, label, np.nan)[kept], counts)
@@ -85,8 +87,8 @@ def step_labels(groups: Groups, options: ExportOptions, *, neutral: bool) -> Flo
         return groups.set_rewards
     if options.labels == "threshold":
         assert options.threshold is not None
-        # The mean of equal rewards need not be equal to them to the last bit.
         reward = groups.set_rewards
+        # The mean of equal rewards need not be equal to them to the last bit.
         slack = 1e-12 * np.maximum(np.abs(reward), abs(options.threshold))
         good = reward >= options.threshold - slack
         return np.where(np.isnan(reward), np.nan, good.astype(np.float64))

@@ -21,6 +21,7 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution; one whose own text or prompt holds the mark is left out: it would forge a label."""
     assert cuts is not None
     unique, counts = solutions(labelled, cuts)
+    # Readers of this data look for the mark and take the character in its place for a label.
     clear = [one for one in unique if MARK not in one.prompt and MARK not in "".join(one.texts)]
     counts["rows_with_mark"] = len(unique) - len(clear)
     counts["steps_written"] = sum(len(one.labels) for one in clear)

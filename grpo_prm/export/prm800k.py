@@ -9,10 +9,11 @@ from typing import Any
 
 from ..tree.step_text import Cuts
 from .form import Format, Made
-from .labels import Labelled
+from .labels import NEUTRAL, Labelled
 from .solutions import Solution, solutions
 
 LABELER = "grpo-prm"
+RATING = {1.0: 1, NEUTRAL: 0, 0.0: -1}
 
 
 def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
@@ -25,7 +26,7 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
 def _row(one: Solution) -> dict[str, Any]:
     steps = [
         {
-            "completions": [{"text": text, "rating": round(2 * label - 1), "flagged": False}],
+            "completions": [{"text": text, "rating": RATING[label], "flagged": False}],
             "human_completion": None,
             "chosen_completion": 0,
         }

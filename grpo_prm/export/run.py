@@ -75,6 +75,7 @@ def export(
     while True:
         try:
             counts, notes = fold(paths, reading, partial(_write, job=job, rewards=rewards))
+        # Which interval R has depends on whether the whole log has two rewards, which its last line may decide.
         except _MoreRewards as more:
             rewards = more.rewards  # at most twice: one, two, many
             continue
@@ -112,6 +113,7 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
             if table.is_empty():
                 continue
             seen = _with(rewards, table)
+            # Rows that are written already have the interval of other rewards.
             if _two(seen) != _two(rewards) and counts["rows"] and _intervals(job):
                 raise _MoreRewards(seen)
             rewards = seen
@@ -140,6 +142,7 @@ def _intervals(job: _Job) -> bool:
 def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> Iterator[Made]:
     """Rows of a batch, some million tokens at a time."""
     options = job.options
+    # Before groups are left out and slices are cut: --std batch divides by the deviation of a whole training step.
     given = advantages_of(table, Options(options.std, options.advantage))
     rewards = None if table["reward"].null_count() else table["reward"].to_numpy()
     if rewards is None:
@@ -151,7 +154,7 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
         kept = np.flatnonzero(~zero[groups])
         counts["completions_excluded"] = len(table) - len(kept)
         table, given = table[kept], Advantages(given.used[kept], None, given.logged)
-    yield Made([], counts)
+    yield Made([], counts)  # what is counted of the batch, not of a slice
     for begin, end in slices(table, SLICE):
         of_slice = Advantages(given.used[begin:end], None, given.logged)
         yield _made(table[begin:end], of_slice, job, two)

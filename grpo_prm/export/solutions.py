@@ -41,11 +41,13 @@ def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[s
     """
     row, label, end = labelled.paths.row, labelled.label, cuts.end
     pairs = np.flatnonzero(~np.isnan(label) & (end > 0))
+    # True at a pair if the next one is of another completion, or ends at a later character.
     last = np.append((row[pairs][1:] != row[pairs][:-1]) | (end[pairs][1:] != end[pairs][:-1]), True)[: len(pairs)]
     pairs = pairs[last]
     counts = Counter(steps_joined=int((~np.isnan(label)).sum()) - len(pairs))
     unique, seen = [], set()
     for one in _in_order(labelled, cuts, pairs):
+        # Equal rows of different groups are different evidence, so the group is a part of the key.
         key = int(labelled.groups.groups[one.row]), one[1:]
         if key not in seen:
             seen.add(key)
@@ -58,6 +60,7 @@ def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[s
 
 def _in_order(labelled: Labelled, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:
     row, end, label = labelled.paths.row[pairs], cuts.end[pairs].tolist(), labelled.label[pairs].tolist()
+    # The pairs of a completion are neighbours; each text begins where the one before it ends.
     ends_row = np.flatnonzero(last_of_row(row)) + 1
     prompts = labelled.table["prompt"].to_list()
     for begin, until in pairwise([0, *ends_row.tolist()]):

@@ -64,6 +64,7 @@ def _numbers(labelled: Labelled) -> dict[str, list[Any]]:
 
 
 def _or_null(values: Floats) -> list[float | None]:
+    # NaN is not JSON.
     return [None if value != value else value for value in values.tolist()]
 
 

@@ -188,7 +188,7 @@ def _from_units(
 
 
 def _decoded(cuts: Cuts, groups: Groups, along: Paths, rows: Ints, encoder: Tokens) -> None:
-    """Decode up to the end of each step: a token alone may lose its space, and half a character is none."""
+    """Decode from the first token to the end of each step: a token alone may lose its space, or be half a character."""
     opens = np.cumsum(groups.lengths) - groups.lengths
 
     def decode(leaders: Ints, ends: Ints) -> list[str]:
@@ -225,7 +225,7 @@ def _where(begun: str, text: str) -> tuple[int, bool]:
 
 
 def _prefixes(cuts: Cuts, texts: list[str | None], groups: Groups, along: Paths, rows: Ints) -> None:
-    """Cut where the texts of a step's members part."""
+    """Cut where the texts of the members of a step begin to differ."""
     forest, chosen = groups.forest, np.zeros(len(texts), bool)
     chosen[rows] = True
     pairs = np.flatnonzero(chosen[along.row])
