@@ -24,22 +24,25 @@ def export(
     logs: Logs,
     to: Annotated[
         Literal["spans", "tokens", "stepwise", "math-shepherd", "prm800k"],
-        typer.Option(help="Format (docs/export.md says each field).", show_default=False),
+        typer.Option(help="Format of the file; docs/export.md lists the fields.", show_default=False),
     ],
     out: Annotated[Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet)")] = None,
     labels: Annotated[
         Literal["mean", "sign", "threshold"] | None,
-        typer.Option(help="R, A > 0, or R >= --threshold. (default: mean for spans and tokens, else sign)"),
+        typer.Option(
+            help="The label of a step: R, A > 0, or R >= --threshold. (default: mean for spans and tokens, else sign)"
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Step reward R from which a step is good.", metavar="T")
     ] = None,
     min_members: Annotated[
-        int, typer.Option(help="Least |λ| of a labelled step; |λ| = 1 says no more than the outcome.", min=1)
+        int,
+        typer.Option(help="Fewest completions |λ| of a labelled step; with 1, R is just the reward.", min=1),
     ] = 2,
     min_certainty: Annotated[
         float | None,
-        typer.Option(help="Least level at which the interval of R leaves the group's mean outside, such as 0.95."),
+        typer.Option(help="How surely R differs from the group's mean, from 0 to 1; 0.95: outside the 95 % interval."),
     ] = None,
     exclude_zero_variance: Annotated[
         bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
@@ -102,8 +105,8 @@ def check_file(out: Path, logs: list[str], to: str) -> None:
 
 
 def say(done: dict[str, Any], out: str) -> None:
-    """Say on stderr what was written and what was left out."""
-    from grpo_prm.export.said import sentences
+    """Print on stderr what was written and what was left out."""
+    from grpo_prm.export.sentences import sentences
     from grpo_prm.text.printable import printable
 
     for sentence in sentences(done, out):

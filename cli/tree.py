@@ -70,6 +70,7 @@ def tree(
     from grpo_prm.errors import UsageError
     from grpo_prm.logs import fold
     from grpo_prm.tree.printed import render
+    from grpo_prm.tree.step_text import Cutter
     from grpo_prm.tree.view import find_groups, group_tree, worst_groups
 
     from .progress import progress_bar
@@ -103,7 +104,8 @@ def tree(
             format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
         )
         tables = fold([_kept(log) for log in logs], reading, choose)
-    trees = [group_tree(table, std, advantage, tokenizer) for table in tables]
+    cutter = Cutter(tokenizer) if tables else None
+    trees = [group_tree(table, std, advantage, cutter) for table in tables]
     if json:
         typer.echo(dumps(trees, allow_nan=False))  # ASCII: no character of the log reaches the terminal
         return

@@ -3,10 +3,10 @@
     python train_prm.py                 # chain.jsonl beside it
     python train_prm.py --log big.jsonl # of make_chain_log.py --every 1: eight times the groups
 
-The prompts of the log are dealt into folds. For each fold a token-level reward model (a small causal transformer, its
-weights drawn at random) learns from the export of the other folds the step reward R of the tokens that two completions
-or more share, and is asked about the steps of the fold. Asked is: of two steps with the same parent and different R,
-does it give the better one the higher score? Chance gets half of the pairs right.
+The prompts of the log are split into folds at random. For each fold a token-level reward model (a small causal
+transformer with random initial weights) learns from the export of the other folds: the step reward R of the tokens that
+two completions or more share. Then it scores the steps of the fold that it has not seen. Of two steps with the same
+parent and different R, does the better one get the higher score? A coin gets half of these pairs right.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def main() -> None:
         held = log["prompt"].replace_strict(fold_of) == n
         learnt = exported(log.filter(~held), "tokens", arguments.min_members)
         model = train(learnt, arguments)
-        asked = exported(log.filter(held), "spans", 2)
-        pairs += sibling_pairs(steps_of(asked, model))
+        unseen = exported(log.filter(held), "spans", 2)
+        pairs += sibling_pairs(steps_of(unseen, model))
         print(f"fold {n}: {len(learnt)} completions learnt from, {len(pairs)} pairs in all", file=sys.stderr)
     report(pairs, len(prompts))
 
@@ -113,19 +113,19 @@ def steps_of(spans: pl.DataFrame, model: Any) -> list[dict[str, Any]]:
     """The distinct steps of a fold, each with its parent, its reward and the scores to rank it by."""
     import torch
 
-    found: dict[tuple, dict[str, Any]] = {}
+    by_path: dict[tuple, dict[str, Any]] = {}
     for (group, _), rows in spans.group_by("group", "sample", maintain_order=True):
         tokens: list[int] = []
         text = ""
         for row in rows.to_dicts():
             parent = tuple(tokens)
             tokens, text = tokens + row["tokens"], text + row["text"]
-            found.setdefault(
+            by_path.setdefault(
                 (group, *tokens),
                 {"group": group, "prompt": row["prompt"], "parent": parent, "tokens": tokens, "reward": row["label"],
                  "length": float(row["end"] - row["start"]), "checker": -float(mistakes(row["prompt"], tokens))},
             )  # fmt: skip
-    steps = list(found.values())
+    steps = list(by_path.values())
     ids, attention, opens = batch([s["prompt"] for s in steps], [s["tokens"] for s in steps])
     with torch.no_grad():
         scores = model(ids, attention_mask=attention).logits[..., 0]
@@ -166,7 +166,7 @@ RANKINGS = {
 def report(pairs: list[dict[str, Any]], prompts: int) -> None:
     """Print each ranking's share of pairs ranked right, with a 95 % range over prompts."""
     table = pl.DataFrame(pairs)
-    print(f"{len(table)} pairs of sibling steps in {table['prompt'].n_unique()} of {prompts} prompts; chance is 0.5")
+    print(f"{len(table)} pairs of sibling steps in {table['prompt'].n_unique()} of {prompts} prompts; a coin gets 0.5")
     sums = table.group_by("prompt", maintain_order=True).agg(pl.len(), pl.col(*RANKINGS).sum())
     drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
     count = sums["len"].to_numpy()[drawn].sum(axis=1)

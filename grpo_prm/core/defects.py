@@ -15,6 +15,16 @@ from .prm import Bools, contest, sign_split_sums
 POWERS = (0.5, 1.0)  # the p of λ-GRPO for which a log says what would change
 
 
+def suppressed_good(groups: Groups) -> Bools:
+    """True where a completion with a > 0 goes through a step with A < 0: for each pair of `seen`, shape (pairs,)."""
+    return groups.sign.good[groups.seen.row] & groups.sign.lowered[groups.seen.step]
+
+
+def boosted_bad(groups: Groups) -> Bools:
+    """True where a completion with a < 0 goes through a step with A > 0: for each pair of `seen`, shape (pairs,)."""
+    return groups.sign.bad[groups.seen.row] & groups.sign.raised[groups.seen.step]
+
+
 def defect_sums(groups: Groups) -> dict[str, Floats]:
     """Sums over the loss tokens of each group.
 
@@ -47,9 +57,9 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
 
     sums = {
         "good_tokens": add_up(groups.groups, seen.completion * sign.good, number),
-        "suppressed_good_tokens": over_visits(sign.good[seen.row] & sign.lowered[seen.step]),
+        "suppressed_good_tokens": over_visits(suppressed_good(groups)),
         "bad_tokens": add_up(groups.groups, seen.completion * sign.bad, number),
-        "boosted_bad_tokens": over_visits(sign.bad[seen.row] & sign.raised[seen.step]),
+        "boosted_bad_tokens": over_visits(boosted_bad(groups)),
         "abs_tokens": over_steps(absolute * tokens),
         "abs_unique": over_steps(absolute * seen.unique),
         "informative_sum": over_steps(absolute * tokens * branching),

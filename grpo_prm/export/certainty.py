@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.forest import Floats, Forest, Ints
+from ..core.forest import Floats, Forest
+from ..core.groups import Groups
 from ..core.interval import wilson
 from ..core.permutations import certainty_bounds
-from ..core.prm import beyond, step_means, zero_tolerance, zero_variance
+from ..core.prm import beyond, zero_tolerance
 
 
 class Certainty(NamedTuple):
@@ -27,24 +28,25 @@ class Certainty(NamedTuple):
     certainty: Floats
 
 
-def certainties(forest: Forest, rewards: Floats, groups: Ints, two: tuple[float, float] | None) -> Certainty:
-    """Interval and certainty of every step reward.
+def certainties(measured: Groups, two: tuple[float, float] | None) -> Certainty:
+    """Interval and certainty of every step reward; NaN without rewards.
 
     Args:
-        forest: The process steps.
-        rewards: r, shape (completions,), finite.
-        groups: Dense group of each completion, shape (completions,).
+        measured: Groups whose rewards, if there are any, are finite.
         two: The two rewards of the log, the lower first; None if it has not exactly two.
     """
-    reward = step_means(forest, rewards)
+    forest, rewards, groups, reward = measured.forest, measured.rewards, measured.groups, measured.set_rewards
+    if rewards is None:
+        return Certainty(reward, reward, reward)
     k = np.bincount(groups)
     mean = np.bincount(groups, rewards) / k
+    # Rounding must not be certain: a root's R is its group's mean, but not to the last bit.
     away = np.abs(beyond(zero_tolerance(rewards, groups)[forest.group], reward - mean[forest.group]))
-    away[zero_variance(rewards, groups)[forest.group]] = 0.0
+    away[measured.zero[forest.group]] = 0.0
     if two is not None:
         return _binary(forest, reward, mean[forest.group], away, two)
     half = certainty_bounds(forest, rewards, groups).student
-    half[np.isinf(half)] = 0.0
+    half[np.isinf(half)] = 0.0  # of equal rewards, which have no deviation: R alone
     deviation = np.sqrt(np.bincount(groups, (rewards - mean[groups]) ** 2) / np.maximum(k - 1, 1))
     return Certainty(reward - half, reward + half, _student(away, deviation[forest.group], forest))
 
@@ -54,9 +56,10 @@ def _binary(forest: Forest, reward: Floats, mean: Floats, away: Floats, two: tup
     from scipy.special import erf
 
     bottom, span = two[0], two[1] - two[0]
+    # Rewards on a scale from 0 to 1; the mean of several need not lie inside it to the last bit.
     low, high = wilson(np.clip((reward - bottom) / span, 0.0, 1.0) * forest.size, forest.size)
     share = np.clip((mean - bottom) / span, 0.0, 1.0)
-    error = np.sqrt(share * (1 - share) / forest.size)
+    error = np.sqrt(share * (1 - share) / forest.size)  # of the group's mean, as the score test has it
     z = np.divide(away / span, error, out=np.zeros(len(away)), where=(away > 0) & (error > 0))
     return Certainty(low * span + bottom, high * span + bottom, erf(z / np.sqrt(2)))
 

@@ -10,8 +10,8 @@ import polars as pl
 
 from ..errors import UsageError
 from ..logs.rollouts import REWARD_PART, SCHEMA
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.step_text import Cuts
+from .labels import Labelled
 from .options import Labels
 
 
@@ -38,7 +38,7 @@ class Format(NamedTuple):
     name: str
     suffix: str
     labels: tuple[Labels, ...]
-    make: Callable[[Choice, Cuts | None], Made]
+    make: Callable[[Labelled, Cuts | None], Made]
     text: str = "needed"
     interval: bool = False
     neutral: bool = False

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.step_text import Cuts
 from .form import Format, Made
+from .labels import Labelled
 from .solutions import Solution, solutions
 
 MARK = "ки"  # the Cyrillic syllable of the published data: one token of the models that were trained on it
 SIGNS = {1.0: "+", 0.0: "-"}
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution; one whose own text or prompt holds the mark is left out: it would forge a label."""
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
-    clear = [one for one in found if MARK not in one.prompt and MARK not in "".join(one.texts)]
-    counts["rows_with_mark"] = len(found) - len(clear)
+    unique, counts = solutions(labelled, cuts)
+    # Readers of this data look for the mark and take the character in its place for a label.
+    clear = [one for one in unique if MARK not in one.prompt and MARK not in "".join(one.texts)]
+    counts["rows_with_mark"] = len(unique) - len(clear)
     counts["steps_written"] = sum(len(one.labels) for one in clear)
-    runs = choice.table["run"].to_list()
+    runs = labelled.table["run"].to_list()
     rows = [
         {
             "input": written(one, [MARK] * len(one.texts)),

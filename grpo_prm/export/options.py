@@ -1,4 +1,4 @@
-"""What can be asked of an export, and what a format can hold of it."""
+"""Options of an export, checked against what its format can hold."""
 
 from __future__ import annotations
 

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.step_text import Cuts
 from .form import Format, Made
+from .labels import NEUTRAL, Labelled
 from .solutions import Solution, solutions
 
 LABELER = "grpo-prm"
+RATING = {1.0: 1, NEUTRAL: 0, 0.0: -1}
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution, each step with one candidate, the one that the completion took."""
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
-    return Made([_row(one) for one in found], counts)
+    unique, counts = solutions(labelled, cuts)
+    return Made([_row(one) for one in unique], counts)
 
 
 def _row(one: Solution) -> dict[str, Any]:
     steps = [
         {
-            "completions": [{"text": text, "rating": round(2 * label - 1), "flagged": False}],
+            "completions": [{"text": text, "rating": RATING[label], "flagged": False}],
             "human_completion": None,
             "chosen_completion": 0,
         }

@@ -13,21 +13,20 @@ import polars as pl
 
 from ..analysis.options import Options
 from ..analysis.running_sums import DISTINCT
-from ..analysis.table_groups import Advantages, advantages_of, slices, without_groups_of_one
-from ..core.forest import Floats
+from ..analysis.table_groups import Advantages, advantages_of, slices, table_groups, without_groups_of_one
 from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
 from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import Rollouts
-from .choice import choose
-from .cuts import Cutter, counted
+from ..tree.step_text import Cutter
+from .certainty import certainties
 from .form import Format, Made
 from .formats import FORMATS
+from .labels import label_steps
 from .options import ExportOptions
 from .sinks import sink
-from .values import prm_values
 
 SLICE = 1 << 20  # tokens made into rows at a time
 COUNTS = (
@@ -76,6 +75,7 @@ def export(
     while True:
         try:
             counts, notes = fold(paths, reading, partial(_write, job=job, rewards=rewards))
+        # Which interval R has depends on whether the whole log has two rewards, which its last line may decide.
         except _MoreRewards as more:
             rewards = more.rewards  # at most twice: one, two, many
             continue
@@ -113,6 +113,7 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
             if table.is_empty():
                 continue
             seen = _with(rewards, table)
+            # Rows that are written already have the interval of other rewards.
             if _two(seen) != _two(rewards) and counts["rows"] and _intervals(job):
                 raise _MoreRewards(seen)
             rewards = seen
@@ -126,8 +127,8 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
 
 def _with(rewards: frozenset[float], table: pl.DataFrame) -> frozenset[float]:
     """The first distinct rewards of the log, three of which are as good as many."""
-    found = table["reward"].drop_nulls().unique().sort()[:DISTINCT].to_list()
-    return frozenset(sorted(rewards | set(found))[:DISTINCT])
+    here = table["reward"].drop_nulls().unique().sort()[:DISTINCT].to_list()
+    return frozenset(sorted(rewards | set(here))[:DISTINCT])
 
 
 def _two(rewards: frozenset[float]) -> tuple[float, float] | None:
@@ -141,6 +142,7 @@ def _intervals(job: _Job) -> bool:
 def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> Iterator[Made]:
     """Rows of a batch, some million tokens at a time."""
     options = job.options
+    # Before groups are left out and slices are cut: --std batch divides by the deviation of a whole training step.
     given = advantages_of(table, Options(options.std, options.advantage))
     rewards = None if table["reward"].null_count() else table["reward"].to_numpy()
     if rewards is None:
@@ -152,41 +154,39 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
         kept = np.flatnonzero(~zero[groups])
         counts["completions_excluded"] = len(table) - len(kept)
         table, given = table[kept], Advantages(given.used[kept], None, given.logged)
-        rewards = None if rewards is None else rewards[kept]
-    yield Made([], counts)
+    yield Made([], counts)  # what is counted of the batch, not of a slice
     for begin, end in slices(table, SLICE):
-        mine = Advantages(given.used[begin:end], None, given.logged)
-        yield _made(table[begin:end], mine, None if rewards is None else rewards[begin:end], job, two)
+        of_slice = Advantages(given.used[begin:end], None, given.logged)
+        yield _made(table[begin:end], of_slice, job, two)
 
 
 def _check_without_rewards(options: ExportOptions) -> None:
     """A log of advantages alone says no R(λ)."""
     if options.labels != "sign" or options.min_certainty is not None:
-        asked = "--min-certainty" if options.labels == "sign" else f"--labels {options.labels}"
+        option = "--min-certainty" if options.labels == "sign" else f"--labels {options.labels}"
         raise UsageError(
-            f"{asked} needs rewards, and the log has none, or not for every completion. Name them with --reward or "
+            f"{option} needs rewards, and some completions of the log have none. Name them with --reward or "
             "--columns reward=COLUMN, or take --labels sign, which needs advantages alone."
         )
 
 
-def _made(
-    table: pl.DataFrame, given: Advantages, rewards: Floats | None, job: _Job, two: tuple[float, float] | None
-) -> Made:
-    values = prm_values(table, given, rewards, two)
-    choice = choose(table, values, job.options, neutral=job.form.neutral)
+def _made(table: pl.DataFrame, given: Advantages, job: _Job, two: tuple[float, float] | None) -> Made:
+    groups = table_groups(table, given)
+    labelled = label_steps(table, groups, certainties(groups, two), job.options, neutral=job.form.neutral)
     if job.form.text == "none":
-        made = job.form.make(choice, None)
-        return made._replace(counts=choice.counts + made.counts)
-    cuts = job.cutter.cut(table, values, choice.paths)
-    rows = np.unique(choice.paths.row)
+        made = job.form.make(labelled, None)
+        return made._replace(counts=labelled.counts + made.counts)
+    cuts = job.cutter.cut(table, groups, labelled.paths)
+    rows = np.unique(labelled.paths.row)
     if job.form.text == "needed" and any(cuts.text[row] is None for row in rows.tolist()):
         raise UsageError(
             f"--to {job.form.name} is made of text, and the log has none for some completions. Give the tokenizer that "
             "their ids can be decoded with (--tokenizer), or take --to tokens."
         )
-    made = job.form.make(choice, cuts)
+    made = job.form.make(labelled, cuts)
     inside = Counter(boundaries_inside=int(cuts.inside.sum()), prompts_missing=table["prompt"][rows].null_count())
-    return made._replace(counts=choice.counts + made.counts + inside + Counter(counted(cuts.text_from, rows)))
+    came = Counter(f"text_{cuts.text_from[row]}" for row in rows.tolist())
+    return made._replace(counts=labelled.counts + made.counts + inside + came)
 
 
 def _check(counts: Counter[str], job: _Job) -> None:
@@ -198,8 +198,8 @@ def _check(counts: Counter[str], job: _Job) -> None:
         )
     if not counts["rows"]:
         raise InputError(
-            f"No step gets a label: of {counts['steps']} steps of completions {counts['steps_out_of_loss']} have no "
-            f"token in the loss, {counts['steps_few_members']} fewer than {job.options.min_members} members, "
+            f"No step gets a label. Of {counts['steps']} steps {counts['steps_out_of_loss']} have no token in the "
+            f"loss, {counts['steps_few_members']} have fewer than {job.options.min_members} completions, "
             f"{counts['steps_uncertain']} are too uncertain, {counts['steps_without_sign']} have A = 0. Lower "
             "--min-members or --min-certainty, or take other labels."
         )

@@ -35,7 +35,7 @@ def sink(part: Path, suffix: str) -> Generator[Callable[[Rows], None]]:
 def _parquet(part: Path) -> Generator[Callable[[Rows], None]]:
     """Parts beside the file, which one pass puts together."""
     with TemporaryDirectory(dir=part.parent, prefix=f".{part.stem}.") as folder:
-        files: list[Path] = []
+        files: list[Path] = []  # polars cannot append to a parquet file, and all rows at once may not fit in memory
 
         def add_table(rows: Rows) -> None:
             if len(rows):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .choice import Choice
-from .cuts import Cuts
-from .paths import last_of_row
+from ..tree.paths import last_of_row
+from ..tree.step_text import Cuts
+from .labels import Labelled
 
 
 class Solution(NamedTuple):
@@ -31,7 +31,7 @@ class Solution(NamedTuple):
     labels: tuple[float, ...]
 
 
-def solutions(choice: Choice, cuts: Cuts) -> tuple[list[Solution], Counter[str]]:
+def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[str]]:
     """Put the texts of the labelled steps together.
 
     Text knows no tokens: of labelled steps that end at the same character (`Cuts.inside`) the last one labels it, and
@@ -39,27 +39,30 @@ def solutions(choice: Choice, cuts: Cuts) -> tuple[list[Solution], Counter[str]]
     A solution equal to an earlier one of its group, which another member of the same steps gave, is left out and
     counted in `rows_repeated`: a step is one label, however many completions went through it.
     """
-    row, label, end = choice.paths.row, choice.label, cuts.end
+    row, label, end = labelled.paths.row, labelled.label, cuts.end
     pairs = np.flatnonzero(~np.isnan(label) & (end > 0))
+    # True at a pair if the next one is of another completion, or ends at a later character.
     last = np.append((row[pairs][1:] != row[pairs][:-1]) | (end[pairs][1:] != end[pairs][:-1]), True)[: len(pairs)]
     pairs = pairs[last]
     counts = Counter(steps_joined=int((~np.isnan(label)).sum()) - len(pairs))
-    found, seen = [], set()
-    for one in _in_order(choice, cuts, pairs):
-        key = int(choice.values.groups[one.row]), one[1:]
+    unique, seen = [], set()
+    for one in _in_order(labelled, cuts, pairs):
+        # Equal rows of different groups are different evidence, so the group is a part of the key.
+        key = int(labelled.groups.groups[one.row]), one[1:]
         if key not in seen:
             seen.add(key)
-            found.append(one)
+            unique.append(one)
         else:
             counts["rows_repeated"] += 1
-    counts["steps_written"] = sum(len(one.labels) for one in found)
-    return found, counts
+    counts["steps_written"] = sum(len(one.labels) for one in unique)
+    return unique, counts
 
 
-def _in_order(choice: Choice, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:
-    row, end, label = choice.paths.row[pairs], cuts.end[pairs].tolist(), choice.label[pairs].tolist()
+def _in_order(labelled: Labelled, cuts: Cuts, pairs: np.ndarray) -> Iterator[Solution]:
+    row, end, label = labelled.paths.row[pairs], cuts.end[pairs].tolist(), labelled.label[pairs].tolist()
+    # The pairs of a completion are neighbours; each text begins where the one before it ends.
     ends_row = np.flatnonzero(last_of_row(row)) + 1
-    prompts = choice.table["prompt"].to_list()
+    prompts = labelled.table["prompt"].to_list()
     for begin, until in pairwise([0, *ends_row.tolist()]):
         at = int(row[begin])
         text = cuts.text[at]

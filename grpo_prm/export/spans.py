@@ -8,66 +8,63 @@ from typing import Any
 import numpy as np
 
 from ..core.forest import Floats
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.step_text import Cuts
 from .form import Format, Made, kept
+from .labels import Labelled
 
 NAMES = ("run", "step", "group", "group_key", "sample", "prompt")
 OWN = ("tokens", "text", "text_from", "tokens_from", "outcome")
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each pair of a completion and a step on its path, down to its last labelled step.
 
     Steps without a label are there too, their label null, so that the texts of a completion's rows put together are the
     beginning of it. `tokens` are null where the log has none (they would be numbers of pieces).
     """
     assert cuts is not None
-    numbers = _numbers(choice)
-    named = [*NAMES, *kept(choice.table, [*numbers, *OWN])]
-    names = choice.table.select(*named, "tokens_from", "reward").to_dicts()
-    opens = (np.cumsum(choice.values.flat.lengths) - choice.values.flat.lengths).tolist()
-    rows, before = [], (-1, 0)  # completion and last character of the pair before
-    for row, end, values in zip(
-        choice.paths.row.tolist(), cuts.end.tolist(), zip(*numbers.values(), strict=True), strict=True
-    ):
-        name, text, mine = names[row], cuts.text[row], dict(zip(numbers, values, strict=True))
-        begin = before[1] if before[0] == row else 0
-        ids = choice.values.flat.tokens[opens[row] + mine["start"] : opens[row] + mine["end"]]
+    numbers = _numbers(labelled)
+    named = [*NAMES, *kept(labelled.table, [*numbers, *OWN])]
+    names = labelled.table.select(*named, "tokens_from", "reward").to_dicts()
+    opens = (np.cumsum(labelled.groups.lengths) - labelled.groups.lengths).tolist()
+    rows, along = [], labelled.paths.row
+    for row, text, values in zip(along.tolist(), cuts.texts(along), zip(*numbers.values(), strict=True), strict=True):
+        name, of_step = names[row], dict(zip(numbers, values, strict=True))
+        ids = labelled.groups.tokens[opens[row] + of_step["start"] : opens[row] + of_step["end"]]
         rows.append(
             {key: name[key] for key in named}
-            | mine
+            | of_step
             | {
                 "tokens": None if name["tokens_from"] == "pieces" else ids.tolist(),
-                "text": None if text is None else text[begin:end],
+                "text": text,
                 "text_from": cuts.text_from[row],
                 "tokens_from": name["tokens_from"],
                 "outcome": name["reward"],
             }
         )
-        before = (row, end)
-    return Made(rows, Counter(steps_written=choice.counts["steps_labelled"]))
+    return Made(rows, Counter(steps_written=labelled.counts["steps_labelled"]))
 
 
-def _numbers(choice: Choice) -> dict[str, list[Any]]:
+def _numbers(labelled: Labelled) -> dict[str, list[Any]]:
     """The fields that are numbers, one value for each pair."""
-    at, values = choice.paths.step, choice.values
+    at, groups, sure = labelled.paths.step, labelled.groups, labelled.sure
     return {
-        "start": values.forest.start[at].tolist(),
-        "end": values.forest.end[at].tolist(),
-        "loss_tokens": choice.paths.loss.tolist(),
-        "size": values.forest.size[at].tolist(),
-        "k": values.forest.k[at].tolist(),
-        "step_reward": _or_null(values.reward[at]),
-        "low": _or_null(values.sure.low[at]),
-        "high": _or_null(values.sure.high[at]),
-        "certainty": _or_null(values.sure.certainty[at]),
-        "step_advantage": values.advantage[at].tolist(),
-        "label": _or_null(choice.label),
+        "start": groups.forest.start[at].tolist(),
+        "end": groups.forest.end[at].tolist(),
+        "loss_tokens": labelled.paths.loss.tolist(),
+        "size": groups.forest.size[at].tolist(),
+        "k": groups.forest.k[at].tolist(),
+        "step_reward": _or_null(groups.set_rewards[at]),
+        "low": _or_null(sure.low[at]),
+        "high": _or_null(sure.high[at]),
+        "certainty": _or_null(sure.certainty[at]),
+        "step_advantage": groups.set_advantages[at].tolist(),
+        "label": _or_null(labelled.label),
     }
 
 
 def _or_null(values: Floats) -> list[float | None]:
+    # NaN is not JSON.
     return [None if value != value else value for value in values.tolist()]
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.step_text import Cuts
 from .form import Format, Made
+from .labels import Labelled
 from .solutions import solutions
 
 
-def _make(choice: Choice, cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     assert cuts is not None
-    found, counts = solutions(choice, cuts)
+    unique, counts = solutions(labelled, cuts)
     return Made(
         [
             {"prompt": one.prompt, "completions": list(one.texts), "labels": [label > 0 for label in one.labels]}
-            for one in found
+            for one in unique
         ],
         counts,
     )

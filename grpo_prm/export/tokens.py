@@ -10,15 +10,15 @@ import polars as pl
 from ..core.forest import Floats, Ints, expand
 from ..errors import UsageError
 from ..logs.tokenize import lists
-from .choice import Choice
-from .cuts import Cuts
+from ..tree.paths import paths
+from ..tree.step_text import Cuts
 from .form import Format, Made, kept
-from .paths import paths
+from .labels import Labelled
 
 NAMES = ("run", "step", "group", "group_key", "sample", "prompt", "tokens")
 
 
-def _make(choice: Choice, _cuts: Cuts | None) -> Made:
+def _make(labelled: Labelled, _cuts: Cuts | None) -> Made:
     """One row for each completion with a labelled step.
 
     The numbers of a token are those of its process set, whether it is in the loss or not; its label is null where its
@@ -27,47 +27,47 @@ def _make(choice: Choice, _cuts: Cuts | None) -> Made:
     Raises:
         UsageError: The log has no token ids.
     """
-    if (choice.table["tokens_from"] == "pieces").any():
+    if (labelled.table["tokens_from"] == "pieces").any():
         raise UsageError(
             "The log has no token ids, and pieces are the tokens of no model. Give the tokenizer of the model with "
             "--tokenizer, or take --to spans."
         )
-    values, lengths = choice.values, choice.values.flat.lengths
-    forest, mask = values.forest, values.flat.mask
-    label = _label_of_tokens(choice)
+    groups, sure = labelled.groups, labelled.sure
+    forest, mask, lengths = groups.forest, groups.mask, groups.lengths
+    label = _label_of_tokens(labelled)
     columns = {
-        "step_reward": expand(forest, values.reward),
-        "step_advantage": expand(forest, values.advantage),
-        "low": expand(forest, values.sure.low),
-        "high": expand(forest, values.sure.high),
+        "step_reward": expand(forest, groups.set_rewards),
+        "step_advantage": expand(forest, groups.set_advantages),
+        "low": expand(forest, sure.low),
+        "high": expand(forest, sure.high),
         "label": label,
     }
-    further = kept(choice.table, [*columns, "size", "outcome"])
-    table = choice.table.select(*NAMES, *further).with_columns(
+    further = kept(labelled.table, [*columns, "size", "outcome"])
+    table = labelled.table.select(*NAMES, *further).with_columns(
         lists(np.ones(len(label), bool) if mask is None else mask, lengths, pl.Boolean()).alias("mask"),
         lists(expand(forest, forest.size).astype(np.int32), lengths, pl.Int32()).alias("size"),
         *(_floats(column, lengths).alias(name) for name, column in columns.items()),
-        choice.table["reward"].alias("outcome"),
-        choice.table["tokens_from"],
+        labelled.table["reward"].alias("outcome"),
+        labelled.table["tokens_from"],
     )
-    rows = np.unique(choice.paths.row)
+    rows = np.unique(labelled.paths.row)
     return Made(table[rows], Counter(tokens_labelled=int((~np.isnan(label)).sum())))
 
 
-def _label_of_tokens(choice: Choice) -> Floats:
+def _label_of_tokens(labelled: Labelled) -> Floats:
     """The label of every token, NaN where there is none, shape (tokens,)."""
-    values, along = choice.values, choice.paths
-    every = paths(values.forest, None)
-    number = len(values.forest.size)
+    groups, along = labelled.groups, labelled.paths
+    every = paths(groups.forest, None)  # all steps, since every token needs an entry
+    number = len(groups.forest.size)
     label = np.full(len(every.row), np.nan)
-    # Pairs ascend by (row, step) in both, so those of the choice are found by position.
-    label[np.searchsorted(every.row * number + every.step, along.row * number + along.step)] = choice.label
-    label = np.repeat(label, values.forest.length[every.step])
-    return label if values.flat.mask is None else np.where(values.flat.mask, label, np.nan)
+    # Pairs ascend by (row, step) in both, so those with a label are found by bisection.
+    label[np.searchsorted(every.row * number + every.step, along.row * number + along.step)] = labelled.label
+    label = np.repeat(label, groups.forest.length[every.step])
+    return label if groups.mask is None else np.where(groups.mask, label, np.nan)
 
 
 def _floats(flat: Floats, lengths: Ints) -> pl.Series:
-    """Lists of float32, null where NaN."""
+    """Lists of float32, null where NaN: half the size, and as exact as a reward model is trained."""
     made = lists(flat.astype(np.float32), lengths, pl.Float32())
     return made.to_frame("made").select(pl.col("made").list.eval(pl.element().fill_nan(None))).to_series()
 

@@ -48,7 +48,7 @@ def tree_boxes(logs: Logs) -> pl.DataFrame:
 
 
 def boxes(tree: dict[str, Any]) -> pl.DataFrame:
-    """Lay a tree of `tree_view.group_tree` out from left to right, the branch with the greatest A on top."""
+    """Lay a tree of `tree.view.group_tree` out from left to right, the branch with the greatest A on top."""
     steps = tree["steps"]
     lengths = [step["end"] - step["start"] for step in steps]
     some = [length for length in lengths if length]

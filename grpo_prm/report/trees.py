@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from ..analysis.folder import Folder
-from ..core.forest import Visits, build_forest, visits
+from ..analysis.table_groups import table_groups
+from ..core.forest import Visits
 from ..errors import InputError
-from ..logs.rollouts import REWARD_PART, flatten
-from ..tree.step_text import step_texts
+from ..logs.rollouts import REWARD_PART
+from ..tree.step_text import Cutter, step_texts
 from .cut import cut, fit
 from .embed import numbers
 
@@ -31,7 +32,7 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
 
     Args:
         folder: Of the analysis.
-        tokenizer: Of the log, to cut its text exactly (`step_text.step_texts`).
+        tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
         For each group: `group`, `kinds` (worst, best, random), `command` (shows it whole in the terminal),
@@ -47,13 +48,13 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
     steps = folder.process_steps.filter(pl.col("group").is_in(ids)).collect()
     completions = folder.completions.filter(pl.col("group").is_in(ids)).collect()
     steps_of, completions_of = (_by_group(table) for table in (steps, completions))
-    made, room = [], STEPS
+    made, cutter, room = [], Cutter(tokenizer), STEPS
     for group in _ranked(folder):
         room -= len(steps_of[group])
         if room < 0 and made:  # one tree at least, however large
             break
         table = folder.samples.filter(pl.col("group") == group)
-        made.append(_tree(folder, table, completions_of[group], steps_of[group], tokenizer))
+        made.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
     return made
 
 
@@ -76,19 +77,19 @@ def _ranked(folder: Folder) -> list[int]:
 
 
 def _tree(
-    folder: Folder, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, tokenizer: str | None
+    folder: Folder, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter
 ) -> dict[str, Any]:
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
-    flat = flatten(table)
-    forest = build_forest(flat.tokens, flat.lengths, np.zeros(len(table), np.int64))
+    groups = table_groups(table, None)
+    forest = groups.forest
     places = {name: getattr(forest, name) for name in ("first", "size", "start", "end")}
     if not all(np.array_equal(steps[name].to_numpy(), place) for name, place in places.items()):
         raise InputError(
             f"{folder.path}: samples.parquet is not of the analysis that process_steps.parquet is of. "
             "Write the folder again with grpo-prm analyze."
         )
-    texts = step_texts(table, forest, tokenizer)
+    texts = step_texts(table, groups, cutter)
     head = table.row(0, named=True)
     has_ids = head["tokens_from"] != "pieces"
     return {
@@ -108,7 +109,7 @@ def _tree(
         },
         "steps": {name: steps[name].to_list() for name in _PLACES}
         | {name: numbers(steps[name], _DIGITS) for name in _VALUES}
-        | {"opposed": _opposed(table, steps, visits(forest, flat.mask))},
+        | {"opposed": _opposed(table, steps, groups.seen)},
         "texts": texts.text,
         "ids": _ids(table, steps) if has_ids else None,
     }

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Footer, Static, Tree
 
-from .printed import LEGEND, LEVELS, SIGNS, cells, folded, heading, markers, marks, step_text
+from .printed import LEGEND, LEVELS, SIGNS, cells, difference, folded, heading, markers, marks, step_text
 
 START = 160  # characters of a step in the tree, marks included; all of it stands beside
 MOST = 200_000  # characters of a text beside the tree: the terminal lays out a megabyte of short lines in half a minute
@@ -108,21 +108,23 @@ def description(group: dict[str, Any], step: dict[str, Any]) -> Text:
     """All about one process step: its numbers, its whole text, its members by reward; at the root the prompt too."""
     size, reward, advantage, length = cells(step)
     unit, start, end = group["unit"], step["start"], step["end"]
-    found = Text().append(f"{step['kind']}: {size} of {group['k']} completions", "bold")
-    found.append(f"\nR {reward}  A ").append(advantage.strip(), SIGNS[step["sign"]])
+    about = Text().append(f"{step['kind']}: {size} of {group['k']} completions", "bold")
+    about.append(f"\nR {reward}  A ").append(advantage.strip(), SIGNS[step["sign"]])
     loss = f"{step['loss_tokens']} of {step['size'] * (end - start)} in the loss"
-    found.append(f"\n{length} {unit}s at {start} to {end}, {loss}")
+    about.append(f"\n{length} {unit}s at {start} to {end}, {loss}")
     for name in ("suppressed_good", "boosted_bad"):
         if step[f"{name}_tokens"]:
-            found.append(f"\n◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']} {unit}s", "magenta")
+            about.append(f"\n◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']} {unit}s", "magenta")
+    if step["texts"]:
+        about.append(f"\n{difference(step['texts'])}", "dim")
     members = Text().append("members", "bold")
     facts = {end["sample"]: end for row in group["steps"] for end in row["ends"]}
     for text, sign in markers([facts[i] for i in step["samples"]], most=step["size"]):
         members.append(f"\n{text}", SIGNS[sign])
-    parts = [found, _bounded(step_text(step, full=True)), members]
+    sections = [about, _bounded(step_text(step, full=True)), members]
     if step["parent"] < 0 and group["prompt"]:
-        parts.append(Text().append("prompt\n", "bold").append_text(_bounded(folded(group["prompt"], full=True))))
-    return Text("\n\n").join([*parts, Text(LEGEND, style="dim")])
+        sections.append(Text().append("prompt\n", "bold").append_text(_bounded(folded(group["prompt"], full=True))))
+    return Text("\n\n").join([*sections, Text(LEGEND, style="dim")])
 
 
 def _bounded(text: Text) -> Text:

@@ -16,13 +16,14 @@ SIGNS = {1: "cyan", 0: "", -1: "red", None: ""}  # the sign is printed too: colo
 WAYS = {
     "units": "cut exactly",
     "decoded": "decoded from the ids",
-    "prefix": "cut where the texts part, which may be some characters after the ids do",
-    "none": "not in the log: ids are shown",
+    "prefix": "cut where the completions begin to differ, which may be a few characters late",
+    "none": "not in the log, so ids are shown",
 }
 LEGEND = (
-    "|λ|: completions that share the step. R: their mean reward. A: the step advantage. "
-    "■: completions that end here.\n"
-    "suppressed good: A < 0 on the path of an above-mean completion; boosted bad: A > 0 on that of one below."
+    "|λ|: completions that share the step. R: their mean reward. A: their mean advantage, by which GRPO pushes the "
+    "step up or down. ■: a completion ends here.\n"
+    "suppressed good: tokens of above-mean completions in a step that is pushed down (A < 0); boosted bad: tokens of "
+    "below-mean completions in a step that is pushed up."
 )
 
 
@@ -74,7 +75,11 @@ def heading(tree: dict[str, Any]) -> list[Text]:
         share = f"{tree['suppressed_good_tokens']} of {tree['good_tokens']} {tree['unit']}s"
         how = "logged advantages" if tree["advantage_from"] == "logged" else "advantages computed from the rewards"
         lines.append(Text(f"Suppressed good: {share} of above-mean completions ({how})."))
-    origin = {"log": "logged ids", "tokenizer": "made again from the text", "pieces": "pieces of the text"}
+    origin = {
+        "log": "ids of the log",
+        "tokenizer": "made from the text",
+        "pieces": "pieces of the text",
+    }
     return [*lines, Text(f"Units: {origin[tree['tokens_from']]}. Text: {WAYS[tree['text_from']]}.")]
 
 
@@ -103,16 +108,26 @@ def step_text(step: dict[str, Any], *, full: bool) -> Text:
 
 def marks(step: dict[str, Any]) -> Text:
     """What is special about a process step: tokens outside the loss, suppressed good, boosted bad, who ends here."""
-    found = Text()
+    shown = Text()
     total = step["size"] * (step["end"] - step["start"])
     if step["loss_tokens"] < total:
-        found.append(f" [{step['loss_tokens']} of {total} in the loss]", "dim")
+        shown.append(f" [{step['loss_tokens']} of {total} in the loss]", "dim")
+    if step["texts"]:
+        shown.append(f" [{difference(step['texts'])}]", "dim")
     for name, style in (("suppressed_good", "bold magenta"), ("boosted_bad", "magenta")):
         if step[f"{name}_tokens"]:
-            found.append(f" ◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']}", style)
+            shown.append(f" ◀ {name.replace('_', ' ')}: {step[f'{name}_tokens']}", style)
     for text, sign in markers(step["ends"]):
-        found.append(f" ■ {text}", SIGNS[sign])
-    return found
+        shown.append(f" ■ {text}", SIGNS[sign])
+    return shown
+
+
+def difference(texts: list[str | None]) -> str:
+    """In what the texts of a step's members differ: the character that its tokens end inside, or more."""
+    some = list(dict.fromkeys(text for text in texts if text is not None))
+    if len({text[:-1] for text in some}) > 1:
+        return "the texts of its completions differ"
+    return f"ends inside a character: {' or '.join(printable(text[-1:]) for text in some)}"
 
 
 def folded(text: str, *, full: bool) -> Text:
@@ -136,11 +151,11 @@ def markers(ends: list[dict[str, Any]], most: int = 6) -> list[tuple[str, int]]:
         cut = ", truncated" if end["truncated"] else ""
         sign = 0 if end["advantage"] is None else (end["advantage"] > 0) - (end["advantage"] < 0)
         alike[value + cut, sign].append(end["sample"])
-    found = []
+    named = []
     for (value, sign), samples in alike.items():
         more = f" and {len(samples) - most} more" if len(samples) > most else ""
-        found.append((" ".join(f"#{i}" for i in samples[:most]) + more + value, sign))
-    return found
+        named.append((" ".join(f"#{i}" for i in samples[:most]) + more + value, sign))
+    return named
 
 
 def _last_children(steps: list[dict[str, Any]]) -> set[int]:

@@ -21,7 +21,7 @@ def test_what_is_written_and_said(tmp_path):
     done = run(LOG, "--to", "stepwise", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout == ""
     assert "chain.stepwise.jsonl: 630 rows from 1,280 completions in 160 groups" in done.stderr
-    assert "1,873 good, 746 bad" in done.stderr and "no tokenizer is given" in done.stderr
+    assert "1,873 good, 746 bad" in done.stderr and "cut without a tokenizer" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["chain.stepwise.jsonl"]
     assert len((tmp_path / "chain.stepwise.jsonl").read_text().splitlines()) == 630
 

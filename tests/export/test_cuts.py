@@ -7,34 +7,15 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from made_tokenizers import CHARACTERS, byte_fallback, byte_level, bytes_of_ids
 from oracle_sets import process_set
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders
 
 from grpo_prm.errors import UsageError
 from grpo_prm.export import ExportOptions, export
-from grpo_prm.export.cuts import common
 from grpo_prm.logs.tokenize import Pieces, units
+from grpo_prm.tree.step_text import common
 
-CHARACTERS = [
-    "a",
-    "b",
-    " ",
-    "\n",
-    "é",
-    "e\u0301",
-    "ß",
-    "ки",
-    "中",
-    "日",
-    "😀",
-    "😁",
-    "👩‍👩‍👧",
-    "\u202e",
-    "\x00",
-    "\u2028",
-    "\ufffd",
-    "\r",
-]
 words = st.lists(st.sampled_from(CHARACTERS), max_size=6).map("".join)
 
 
@@ -42,34 +23,20 @@ def alike(given):
     return len(commonprefix(given))  # noqa: RUF071 - texts, not paths
 
 
-def letters():
-    """The letter that ByteLevel writes for each byte, from its own encoding of Latin-1 text and of what is left."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {**{b: chr(b) for b in printable}, **{b: chr(256 + n) for n, b in enumerate(rest)}}
+@pytest.fixture(scope="module")
+def bpe(tmp_path_factory):
+    """The tokenizer, its file, and the bytes of each id."""
+    path = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
+    byte_level().save(str(path))
+    return byte_level(), str(path), bytes_of_ids()
 
 
 @pytest.fixture(scope="module")
-def bpe(tmp_path_factory):
-    """A byte-level BPE whose merges join bytes across characters and inside them."""
-    letter = letters()
-    assert set(letter.values()) == set(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter[byte]: byte for byte in range(256)}
-    merges = []
-    for one, other in ((0xF0, 0x9F), (0xC3, 0xA9), (ord("a"), 0xF0), (0x98, 0x80), (ord("b"), ord("a"))):
-        merges.append((letter[one], letter[other]))
-        vocabulary[letter[one] + letter[other]] = len(vocabulary)
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<end>"])
-    path = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
-    tokenizer.save(str(path))
-    of_bytes = {byte: bytes([byte]) for byte in range(256)}
-    for one, other in merges:
-        back = {text: byte for byte, text in letter.items()}
-        of_bytes[vocabulary[one + other]] = bytes([back[one], back[other]])
-    return tokenizer, str(path), of_bytes
+def fallback(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fallback") / "tokenizer.json"
+    byte_fallback().save(str(path))
+    characters = {n: c.encode() for c, n in byte_fallback().get_vocab().items() if n > 255}
+    return byte_fallback(), str(path), {byte: bytes([byte]) for byte in range(256)} | characters
 
 
 @st.composite
@@ -140,7 +107,19 @@ def folder(tmp_path_factory):
 @example(["😀", "😀", "😁"])
 @example(["", "a"])
 def test_a_step_ends_with_the_character_that_its_last_byte_is_in(folder, bpe, how, completions):
-    tokenizer, path, of_bytes = bpe
+    check_bytes(folder, bpe, how, completions)
+
+
+@pytest.mark.parametrize("how", ["units", "decoded"])
+@settings(max_examples=60)
+@given(texts().map(lambda made: [text.replace("\ufffd", "x") for text in made]))  # what a broken byte looks like
+@example(["中😀b", "中😁b", "中😀", "日"])
+def test_with_a_token_for_each_byte_too(folder, fallback, how, completions):
+    check_bytes(folder, fallback, how, completions)
+
+
+def check_bytes(folder, made, how, completions):
+    tokenizer, path, of_bytes = made
     ids = [tokenizer.encode(text).ids for text in completions]
     if not any(map(len, ids)):
         return

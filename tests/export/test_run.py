@@ -219,7 +219,7 @@ def test_text_that_is_not_there(tmp_path):
 
 def test_nothing_to_write(tmp_path):
     with pytest.raises(
-        InputError, match="No step gets a label: of 9 steps of completions 0 have no token in the loss, 9 fewer than 5"
+        InputError, match=r"No step gets a label\. Of 9 steps 0 have no token in the loss, 9 have fewer than 5"
     ):
         exported(tmp_path, group(0, "a", [1.0, 0.0, 0.0, 0.0]), min_members=5)
     assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]

@@ -14,9 +14,9 @@ class Paths(NamedTuple):
     """(completion, step) pairs, completion by completion, each path from its first step on; empty roots are left out.
 
     Attributes:
-        row: Completion of each pair, ascending, shape (pairs,).
-        step: Step of each pair, shape (pairs,).
-        loss: Tokens of the step that are in the loss of this completion, shape (pairs,).
+        row: Completion of each pair, ascending, shape (pairs,), int64.
+        step: Step of each pair, ascending within a completion, shape (pairs,), int64.
+        loss: Tokens of the step that are in the loss of this completion, shape (pairs,), int64.
     """
 
     row: Ints
@@ -39,6 +39,11 @@ def paths(forest: Forest, mask: NDArray[np.bool_] | None) -> Paths:
     along = np.argsort(seen.row, kind="stable")  # steps ascend along every path
     along = along[forest.length[seen.step[along]] > 0]
     return Paths(seen.row[along], seen.step[along], seen.tokens[along])
+
+
+def first_of_row(row: Ints) -> NDArray[np.bool_]:
+    """True at the first pair of each completion; `row` is ascending, shape (pairs,)."""
+    return np.insert(row[1:] != row[:-1], 0, values=True)[: len(row)]
 
 
 def last_of_row(row: Ints) -> NDArray[np.bool_]:
