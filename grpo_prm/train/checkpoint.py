@@ -7,13 +7,10 @@ Sums of the files' bytes tell a checkpoint that a disk has damaged, which is pas
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import InputError
-from ..files import UMASK
+from ..files import atomic_folder, clear_away
 from . import ranks
 
 FOLDER, BEST = "checkpoints", "best"
@@ -48,8 +45,7 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
         state: Numbers and texts to go on with, written as JSON.
         keep: How many stay.
     """
-
-    def write(staging: Path) -> None:
+    with atomic_folder(folder / FOLDER / f"step_{step:06d}") as staging:
         save_file({name: part.detach().contiguous() for name, part in _trained(training)}, staging / WEIGHTS)
         kept = {
             "optimizer": training.optimizer.state_dict(),
@@ -60,8 +56,6 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
         sums = {name: _sum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
         known = {"state": {**state, "step": step}, "counts": _counts(), "sums": sums}
         (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
-
-    _put(folder / FOLDER / f"step_{step:06d}", write)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -73,12 +67,9 @@ def keep_best(folder: Path, model: Any, tokenizer: Any) -> None:
 
 def keep_model(place: Path, model: Any, tokenizer: Any) -> None:
     """Write a folder that transformers loads (with an adapter: peft), in place of the one before."""
-
-    def write(staging: Path) -> None:
+    with atomic_folder(place) as staging:
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
-
-    _put(place, write)
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -128,7 +119,7 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
 
 def _choose(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
     """The newest checkpoint whose files are as they were written, its state.json, and a note for each passed over."""
-    clear_away(folder)
+    clear_folders(folder)
     if not (found := _all(folder)):
         raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
     notes: list[str] = []
@@ -146,14 +137,10 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def clear_away(folder: Path) -> None:
-    """Remove folders that were never finished; what stood in the place of one comes back."""
-    for left in [*(folder / FOLDER).glob(".*"), *folder.glob(".*.old"), *folder.glob(".*.new.*")]:
-        place = left.with_name(left.name[1:].removesuffix(".old"))
-        if left.name.endswith(".old") and not place.exists():
-            os.replace(left, place)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+def clear_folders(folder: Path) -> None:
+    """Remove checkpoints and models of a run that were never finished; what stood in the place of one comes back."""
+    for parent in (folder, folder / FOLDER):
+        clear_away(parent)
 
 
 def seed_everything(seed: int) -> None:
@@ -166,25 +153,6 @@ def seed_everything(seed: int) -> None:
 def _counts() -> dict[str, int]:
     """What the last digits of a sum depend on."""
     return {"threads": torch.get_num_threads(), "processes": ranks.count()}
-
-
-def _put(place: Path, write: Callable[[Path], None]) -> None:
-    """Have a folder written under a temporary name, then let it take its place."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.glob(f".{place.name}.new.*"):  # of a process that was killed in here
-        shutil.rmtree(left, ignore_errors=True)
-    staging = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}.new."))
-    old = place.with_name(f".{place.name}.old")
-    try:
-        write(staging)
-        staging.chmod(0o777 & ~UMASK)
-        shutil.rmtree(old, ignore_errors=True)
-        if place.exists():
-            os.replace(place, old)
-        os.replace(staging, place)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _all(folder: Path) -> list[Path]:

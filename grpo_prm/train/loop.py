@@ -16,7 +16,17 @@ from ..core.interval import Interval
 from ..errors import UsageError
 from ..files import atomic
 from . import ranks
-from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything, steps_done
+from .checkpoint import (
+    Training,
+    clear_folders,
+    has_checkpoint,
+    keep_best,
+    keep_model,
+    restore,
+    save,
+    seed_everything,
+    steps_done,
+)
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
 from .diagnostics import step_figures
@@ -90,6 +100,8 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         training = make_training(policy, config)
     if has_checkpoint(folder):
         state, notes = restore(folder, training)
+    elif ranks.leads():
+        clear_folders(folder)  # of a run that was killed while it wrote its first checkpoint
     if ranks.leads():
         cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
         for note in notes:

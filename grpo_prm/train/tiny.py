@@ -9,11 +9,9 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,8 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..errors import UsageError
+from ..files import atomic_folder
 from ..tasks import END, Task
 
 SHAPE: dict[str, Any] = {"n_layer": 2, "n_embd": 64, "n_head": 4, "initializer_range": 0.05}
@@ -145,16 +145,7 @@ def _cached(folder: Path) -> Any:
 
 
 def _keep(model: Any, folder: Path) -> None:
-    """Write the model beside its place, then put it there; a cache that cannot be written is no error."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError:
-        return
-    try:
+    """Keep the model; a cache that cannot be written is no error."""
+    with suppress(OSError, UsageError), atomic_folder(folder) as staging:
         model.save_pretrained(staging)
         (staging / "sha256").write_text(hashlib.sha256((staging / "model.safetensors").read_bytes()).hexdigest())
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(staging, folder)
-    except OSError:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -15,7 +15,7 @@ from grpo_prm.errors import InputError
 from grpo_prm.files import UMASK
 from grpo_prm.train.checkpoint import (
     Training,
-    clear_away,
+    clear_folders,
     has_checkpoint,
     keep_best,
     keep_model,
@@ -134,8 +134,9 @@ def test_none_yet(tmp_path):
 
 
 def test_what_a_killed_process_left_is_gone_with_the_next(tmp_path):
-    (tmp_path / "checkpoints" / ".step_000001.new.abc").mkdir(parents=True)
     save(tmp_path, 1, made(), {}, keep=1)
+    (tmp_path / "checkpoints" / ".step_000002.new.abc").mkdir(parents=True)
+    restore(tmp_path, made())
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000001"]
 
 
@@ -256,5 +257,5 @@ def test_clearing_leaves_others_files_alone(tmp_path):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".notes.txt").write_text("mine")
     (tmp_path / ".model.new.abc").mkdir()
-    clear_away(tmp_path)
+    clear_folders(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".git", ".notes.txt"}
