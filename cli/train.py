@@ -81,6 +81,8 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 
     ranks.join(settled.device)
     leads = ranks.leads()
+    if leads:
+        _begin(settled)
     try:
         with watching() if leads else nullcontext(notes) as watch:
             result = run(settled, watch, resume=resume)
@@ -90,6 +92,28 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         raise
     if leads:
         _say(result)
+
+
+def _begin(config: TrainConfig) -> None:
+    """Say what is trained and how, on stderr, before anything takes its time."""
+    from grpo_prm.text.printable import printable
+    from grpo_prm.train.method import method_of
+    from grpo_prm.train.policy import device_of
+
+    about = {
+        "task": config.task,
+        "model": config.model,
+        "data": config.data,
+        "method": method_of(config).name,
+        "p": f"{config.power:g}",
+        "seed": config.seed,
+        "device": device_of(config),
+        "steps": f"{config.steps:,}",
+        "run folder": config.out,
+    }
+    for label, value in about.items():
+        if value is not None:
+            typer.echo(f"{label:<12}{printable(str(value))}", err=True)
 
 
 def _say(result: Result) -> None:

@@ -15,6 +15,7 @@ import torch
 from ..core.interval import Interval
 from ..errors import UsageError
 from ..files import atomic
+from ..logs.sources import METHOD
 from . import ranks
 from .checkpoint import (
     Training,
@@ -33,6 +34,7 @@ from .diagnostics import step_figures
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .gap import identity_gap
+from .method import method_of
 from .policy import Policy
 from .problem import Problem, open_problem
 from .record import append_metrics, cut_back, rollouts_table, write_rollouts
@@ -72,7 +74,7 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/, model/.
+    """Train, and leave a run folder: config.yaml, method.txt, metrics.jsonl, rollouts/, checkpoints/, model/.
 
     Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
 
@@ -138,7 +140,7 @@ def _notes_only(watch: Watch) -> Watch:
 
 
 def open_folder(config: TrainConfig, *, resume: bool) -> Path:
-    """The run folder with its config.yaml.
+    """The run folder with its config.yaml, and its method in words, which `analyze` shows.
 
     Raises:
         UsageError: It holds another run, or none where one is to be resumed.
@@ -156,8 +158,9 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
     elif has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as part:
-        part.write_text(said, encoding="utf-8")
+    for file, text in ((path, said), (folder / METHOD, f"{method_of(config).name}\n")):
+        with atomic(file) as part:
+            part.write_text(text, encoding="utf-8")
     return folder
 
 

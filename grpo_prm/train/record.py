@@ -88,7 +88,7 @@ def cut_back(folder: Path, step: int) -> None:
     for part in (folder / ROLLOUTS).glob("step_*.parquet"):
         if int(part.stem.removeprefix("step_")) >= step:
             part.unlink()
-    unfinished = (".config.*.yaml", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
+    unfinished = (".config.*.yaml", ".method.*.txt", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
     for left in (path for pattern in unfinished for path in folder.glob(pattern)):
         left.unlink()
 

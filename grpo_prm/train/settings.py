@@ -20,7 +20,7 @@ class TrainConfig:
         reward: exact, math, format or package.module:function; NAME*0.5 weighs it. May be given again: a sum.
         reward_timeout: Seconds after which a reward function is given up for that completion.
         system: System message before every prompt.
-        out: Run folder.
+        out: Run folder. Else it is named after method and task: lambda1-chain.run, grpo-chain.run.
         seed: Of everything random: prompts, draws, warm start.
         warm_seed: Of the small model and its warm start, where it is another than --seed: runs that begin alike.
         warm_steps: Steps of its warm start, where they are others than the task has.
@@ -75,7 +75,7 @@ class TrainConfig:
     reward: tuple[str, ...] = ()
     reward_timeout: float = 10.0
     system: str | None = None
-    out: str = "grpo.run"
+    out: str = ""
     seed: int = 0
     warm_seed: int | None = None
     warm_steps: int | None = None

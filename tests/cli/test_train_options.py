@@ -64,11 +64,23 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
     assert out.splitlines() == [
         "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
         " 0.953 [0.930, 0.970] of 512 prompts after training",
-        "run folder: grpo.run (trained model in model/, curves in figures/)",
-        "next: grpo-prm analyze grpo.run",
+        "run folder: lambda1-chain.run (trained model in model/, curves in figures/)",
+        "next: grpo-prm analyze lambda1-chain.run",
     ]
-    assert err.splitlines() == [r"note: so \x1b[2J it is", "step 1/1: reward 0.500"]
-    assert {path.suffix for path in (tmp_path / "grpo.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}
+    assert [line.split(maxsplit=1) for line in err.splitlines()[:6]] == [
+        ["task", "chain"],
+        ["method", "λ-GRPO, p = 1"],
+        ["p", "1"],
+        ["seed", "0"],
+        ["device", "cpu"],
+        ["steps", "150"],
+    ]
+    assert err.splitlines()[6:] == [
+        "run folder  lambda1-chain.run",
+        r"note: so \x1b[2J it is",
+        "step 1/1: reward 0.500",
+    ]
+    assert {path.suffix for path in (tmp_path / "lambda1-chain.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}
 
 
 def test_options_become_settings(trained):
@@ -81,7 +93,7 @@ def test_options_become_settings(trained):
 def test_several_rewards_and_a_model(trained, capsys):
     said = ["--model", "m", "--data", "d.jsonl", "--reward", "exact", "--reward", "format*0.5"]
     code, config, _ = trained(*said, before=NOTHING, after=NOTHING, skipped=2)
-    assert (code, config.reward, config.out, config.task) == (0, ("exact", "format*0.5"), "grpo.run", None)
+    assert (code, config.reward, config.out, config.task) == (0, ("exact", "format*0.5"), "lambda1-m.run", None)
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "2 optimizer steps were skipped: loss or gradient was not finite" and len(out) == 3
 
@@ -94,7 +106,7 @@ def test_options_overrule_the_file(trained, tmp_path):
 
 @pytest.mark.parametrize("said", [[], ["--out", "a.run"]])
 def test_a_run_goes_on_by_its_own_settings(trained, tmp_path, said):
-    folder = tmp_path / (said[1] if said else "grpo.run")
+    folder = tmp_path / (said[1] if said else "lambda1-chain.run")
     folder.mkdir()
     began = make_config({"power": 0.25, "steps": 7, "out": "elsewhere.run"})
     (folder / "config.yaml").write_text(to_yaml(began))

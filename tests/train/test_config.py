@@ -36,7 +36,7 @@ def refused(flags=None, path=None):
 
 def test_without_anything_it_is_the_chain_task_as_the_task_likes_it():
     config, task = make_config(), get_task("chain")
-    assert (config.task, config.out, config.max_new_tokens) == ("chain", "grpo.run", task.limit)
+    assert (config.task, config.out, config.max_new_tokens) == ("chain", "lambda1-chain.run", task.limit)
     assert all(getattr(config, name) == value for name, value in task.defaults.items())
     assert config.power == 1.0 and config.weights == "process-set"
 
@@ -172,6 +172,7 @@ def values_of(name):
 def test_the_file_of_a_config_gives_the_config(tmp_path_factory, flags):
     flags |= {"task": None, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
     flags |= {"warm_seed": None, "warm_steps": None}
+    flags["out"] = flags["out"] or "a.run"  # it would be given a name
     flags["steps"] = max(flags["steps"], flags["warmup_steps"])
     config = TrainConfig(**flags)
     path = tmp_path_factory.mktemp("config") / "config.yaml"
