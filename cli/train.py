@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import shlex
 from contextlib import nullcontext
 from dataclasses import fields
@@ -14,6 +13,7 @@ import typer
 
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
+from grpo_prm.train.settings import ABOUT
 
 if TYPE_CHECKING:
     from grpo_prm.core.interval import Interval
@@ -142,8 +142,7 @@ def _accuracy(found: Interval) -> str:
 
 
 def _signature() -> inspect.Signature:
-    """The command's parameters: one for each field of `TrainConfig`, helped by its docstring; None is not given."""
-    helps = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(TrainConfig) or "", re.MULTILINE))
+    """The command's parameters: one for each field of `TrainConfig`, with its help; None is not given."""
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     made = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
@@ -153,7 +152,7 @@ def _signature() -> inspect.Signature:
             switch = f"/{flag(name).replace('--', '--no-', 1)}" if kind is bool else ""
             option = typer.Option(
                 flag(name) + switch,
-                help=helps[name] + _default(defaults[name]),
+                help=ABOUT[name].help + _default(defaults[name]),
                 rich_help_panel=panel,
                 show_default=False,
                 metavar=METAVARS.get(kind, "CHOICE"),
@@ -165,7 +164,7 @@ def _signature() -> inspect.Signature:
 
 def _default(value: Any) -> str:
     """What stands behind the help of an option; nothing for what is off or not there."""
-    if value is None or value is False or value == ():
+    if value is None or value is False or value in ((), ""):
         return ""
     return f" (default: {'yes' if value is True else f'{value:g}' if isinstance(value, float) else value})"
 

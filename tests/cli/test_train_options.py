@@ -127,7 +127,7 @@ def test_of_an_own_model_too(trained, tmp_path):
     ("said", "message"),
     [
         (["--task", "chian"], "error: No task is called chian; there are chain"),
-        (["--group-size", "1"], "error: --group-size is 1, but must be at least 2. Change it."),
+        (["--group-size", "1"], "error: --group-size is 1, but must be 2 or more. Change it."),
         (["--match-scale", "--weights", "parent"], "error: A matched control trains with p = 0"),
         (["--weights", "parents"], "'parents' is not one of"),
         (["--config", "no.yaml"], "error: no.yaml: cannot be read"),
