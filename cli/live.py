@@ -67,7 +67,7 @@ class Faults:
         for name in self._count:
             self._count[name] += int(metrics.get(name) or 0)
 
-    def said(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """`3 rewards failed`, `1 optimizer step skipped (loss or gradient not finite)`; nothing where all is well."""
         failed, skipped = self._count.values()
         rewards = f"{failed:,} reward{'s' * (failed != 1)} failed"
@@ -79,7 +79,7 @@ class Lines:
     """Plain lines: the first step, then one every few seconds, the last, and every evaluation."""
 
     def __init__(self) -> None:
-        self._said, self._warm, self._counts = -math.inf, False, Faults()
+        self._written, self._warm, self._counts = -math.inf, False, Faults()
         self._began: tuple[float, int] | None = None  # when the first step of this process was done, and which
 
     def tell(self, event: Event) -> None:
@@ -97,25 +97,25 @@ class Lines:
         if not self._warm:
             self._warm = True
             _write(WARM)
-        elif now - self._said >= LINE_EVERY:
+        elif now - self._written >= LINE_EVERY:
             _write(f"warm start {event.step}/{event.steps}")
         else:
             return
-        self._said = now
+        self._written = now
 
     def _step(self, event: Event, now: float) -> None:
         self._counts.add(event.metrics)
         since, first = self._began = self._began or (now, event.step)
-        if now - self._said < LINE_EVERY and event.step != event.steps:
+        if now - self._written < LINE_EVERY and event.step != event.steps:
             return
-        self._said = now
+        self._written = now
         known = {name: event.metrics.get(name) for name in IN_LINES}
-        parts = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
+        shown = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
         if first < event.step < event.steps:
             left = (now - since) / (event.step - first) * (event.steps - event.step)
-            parts.append(f"{duration(left)} left")
-        parts += self._counts.said()
-        _write(f"step {event.step}/{event.steps}: {', '.join(parts)}")
+            shown.append(f"{duration(left)} left")
+        shown += self._counts.sentences()
+        _write(f"step {event.step}/{event.steps}: {', '.join(shown)}")
 
 
 class View:
@@ -156,7 +156,7 @@ class View:
         if self._held_out:
             first_and_last = [self._held_out[0], *self._held_out[1:][-1:]]
             lines.append(Text(f"held-out accuracy {', '.join(first_and_last)}"))
-        if faults := self._counts.said():
+        if faults := self._counts.sentences():
             lines.append(Text(", ".join(faults)))
         return Group(*lines, self._bar)
 

@@ -73,9 +73,9 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 
     quiet_libraries()
     if dry_run:
-        from grpo_prm.train.dry import rehearse
+        from grpo_prm.train import dry_run as rehearsal
 
-        typer.echo(rehearse(settled, notes), nl=False)
+        typer.echo(rehearsal.dry_run(settled, notes), nl=False)
         return
     from grpo_prm.train.loop import train as run
 
@@ -91,7 +91,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
             typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
         raise
     if leads:
-        _say(result)
+        _report(result)
 
 
 def _begin(config: TrainConfig) -> None:
@@ -116,7 +116,7 @@ def _begin(config: TrainConfig) -> None:
             typer.echo(f"{label:<12}{printable(str(value))}", err=True)
 
 
-def _say(result: Result) -> None:
+def _report(result: Result) -> None:
     """The end: held-out accuracy, where everything is, what to type next."""
     from grpo_prm.figures import save
     from grpo_prm.text.printable import printable
@@ -136,9 +136,9 @@ def _say(result: Result) -> None:
     typer.echo(printable(f"next: grpo-prm analyze {shlex.quote(str(folder))}"))
 
 
-def _accuracy(found: Interval) -> str:
+def _accuracy(share: Interval) -> str:
     """`0.953 [0.931, 0.968] of 512 prompts`."""
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.n:,} prompts"
+    return f"{share.mean:.3f} [{share.low:.3f}, {share.high:.3f}] of {share.n:,} prompts"
 
 
 def _signature() -> inspect.Signature:

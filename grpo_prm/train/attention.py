@@ -74,12 +74,12 @@ def tree_attention(
         return flex_attention_forward(module, query, key, value, tree, scaling, dropout=dropout)[0], None
     grouped = query.shape[1] != key.shape[1]
     out = torch.empty_like(query) if not torch.is_grad_enabled() else None
-    parts = []
+    outputs = []
     for span in tree:
         keys, values = (
             x[:, :, span.start : span.end] if span.keys is None else x.index_select(2, span.keys) for x in (key, value)
         )
-        part = scaled_dot_product_attention(
+        output = scaled_dot_product_attention(
             query[:, :, span.start : span.end],
             keys,
             values,
@@ -90,10 +90,10 @@ def tree_attention(
             enable_gqa=grouped,
         )
         if out is None:
-            parts.append(part)
+            outputs.append(output)
         else:
-            out[:, :, span.start : span.end] = part
-    return (torch.cat(parts, 2) if out is None else out).transpose(1, 2).contiguous(), None
+            out[:, :, span.start : span.end] = output
+    return (torch.cat(outputs, 2) if out is None else out).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, tree_attention)

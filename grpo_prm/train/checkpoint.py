@@ -1,7 +1,7 @@
 """Checkpoints that a run goes on from to the same bytes: weights, optimizer, generators; whole or not at all.
 
 A folder is written under a temporary name and renamed, so that a process killed at any moment leaves the one before.
-Sums of the files' bytes tell a checkpoint that a disk has damaged, which is passed over.
+Checksums tell a checkpoint that a disk has damaged, which is passed over.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
             "generators": _generators(),
         }
         torch.save(kept, staging / OPTIMIZER)
-        sums = {name: _sum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
+        sums = {name: _checksum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
         known = {"state": {**state, "step": step}, "counts": _counts(), "sums": sums}
         (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
     for old in _all(folder)[:-keep]:
@@ -79,8 +79,8 @@ def has_checkpoint(folder: Path) -> bool:
 
 def steps_done(folder: Path) -> int:
     """Steps of the newest checkpoint; 0 without one."""
-    found = _all(folder)
-    return int(found[-1].name.removeprefix("step_")) if found else 0
+    every = _all(folder)
+    return int(every[-1].name.removeprefix("step_")) if every else 0
 
 
 def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]]:
@@ -105,7 +105,7 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
     except Exception as error:  # whatever a file that is not ours brings about
         raise InputError(f"{path}: cannot be loaded ({_reason(error)}). Start anew with another --out.") from None
     if ranks.leads():
-        for later in [found for found in _all(folder) if found > path]:
+        for later in [other for other in _all(folder) if other > path]:
             shutil.rmtree(later, ignore_errors=True)
     for (name, now), one in zip(_counts().items(), ("thread", "process"), strict=True):
         if (was := known["counts"][name]) != now:
@@ -120,11 +120,11 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
 def _choose(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
     """The newest checkpoint whose files are as they were written, its state.json, and a note for each passed over."""
     clear_folders(folder)
-    if not (found := _all(folder)):
+    if not (every := _all(folder)):
         raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
     notes: list[str] = []
     reason = ""
-    for path in reversed(found):
+    for path in reversed(every):
         try:
             return path, _checked(path), notes
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -166,23 +166,23 @@ def _trained(training: Training) -> list[tuple[str, nn.Parameter]]:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    """What state.json says, once the files have been found as it says they are."""
+    """What state.json says, once every file is as it was written."""
     known = json.loads((path / STATE).read_text(encoding="utf-8"))
-    for name, said in known["sums"].items():
-        if _sum(path / name) != said:
+    for name, written in known["sums"].items():
+        if _checksum(path / name) != written:
             raise ValueError(f"{name} is not as it was written")
     return known
 
 
 def _load(path: Path, training: Training) -> None:
     kept = torch.load(path / OPTIMIZER, weights_only=True, map_location="cpu")
-    weights, parts = load_file(path / WEIGHTS), dict(_trained(training))
-    if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in parts.items()}:
+    weights, trained = load_file(path / WEIGHTS), dict(_trained(training))
+    if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in trained.items()}:
         raise ValueError("its weights are those of another model")
     training.optimizer.load_state_dict(kept["optimizer"])
     training.schedule.load_state_dict(kept["schedule"])
     with torch.no_grad():
-        for name, part in parts.items():
+        for name, part in trained.items():
             part.copy_(weights[name])
     _set_generators(kept["generators"])
 
@@ -202,7 +202,7 @@ def _set_generators(kept: dict[str, Any]) -> None:
     random.setstate((version, tuple(numbers), gauss))
 
 
-def _sum(path: Path) -> int:
+def _checksum(path: Path) -> int:
     total = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):

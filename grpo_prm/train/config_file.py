@@ -29,12 +29,12 @@ def checked_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: There is no such field, or its type is wrong.
     """
-    found = {}
+    given = {}
     for name, value in flags.items():
         field = name if name in NAMES else _field(name, "")
         if value is not None:
-            found[field] = typed(field, value, flag(field))
-    return found
+            given[field] = typed(field, value, flag(field))
+    return given
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read, or is no list of settings; a key is unknown, stands twice or has a wrong
             type.
     """
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for key, line, value in _entries(path):
         where = f"{path}: line {line}: "
         field = _field(key, where)
-        if field in found:
+        if field in given:
             raise UsageError(f"{where}{key} stands in the file twice. Leave one of the two.")
-        found[field] = typed(field, value, where + key)
-    return found
+        given[field] = typed(field, value, where + key)
+    return given
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, Any]]:
@@ -98,8 +98,8 @@ def typed(field: str, value: Any, where: str) -> Any:
         fits, same = _as(kind, value)
         if fits:
             return same
-    said = " or ".join(map(_said, kinds))
-    raise UsageError(f"{where} is {value!r}, but must be {said}. Change it.")
+    wanted = " or ".join(map(_in_words, kinds))
+    raise UsageError(f"{where} is {value!r}, but must be {wanted}. Change it.")
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -132,7 +132,7 @@ def _as(kind: Any, value: Any) -> tuple[bool, Any]:
     return isinstance(value, kind), value
 
 
-def _said(kind: Any) -> str:
+def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false", str: "text"}

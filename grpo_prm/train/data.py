@@ -140,14 +140,14 @@ def _from_hub(name: str, split: str) -> Rows:
         ) from None
     path, _, configuration = name.partition(":")
     try:
-        found = datasets.load_dataset(path, configuration or None, split=split)
+        rows = datasets.load_dataset(path, configuration or None, split=split)
     except Exception as error:  # of many kinds: no network, no such set, configuration or split
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name}: no such file, and the hub does not give its split {split}: {said}."
+            f"{name}: no such file, and the hub does not give its split {split}: {reason}."
             " A configuration is named NAME:CONFIGURATION, a split with --split."
         ) from None
-    return [(f"{name}: row {n}", dict(row)) for n, row in enumerate(found, 1)]
+    return [(f"{name}: row {n}", dict(row)) for n, row in enumerate(rows, 1)]
 
 
 def _value(where: str, row: Mapping[str, Any], column: str) -> Any:

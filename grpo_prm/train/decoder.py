@@ -57,10 +57,10 @@ class Decoder:
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         self._seen += ids.shape[1]
         known = {"cache": self._cache, "past_key_values": self._cache, "position_ids": positions, "logits_to_keep": 1}
-        told: dict[str, Any] = {name: known[name] for name in self._names}
+        arguments: dict[str, Any] = {name: known[name] for name in self._names}
         mask = self._mask[:, : self._seen]
         with computing(self._model):
-            return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **told).logits[:, -1]
+            return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **arguments).logits[:, -1]
 
 
 def _names(model: PreTrainedModel) -> list[str]:

@@ -33,7 +33,7 @@ from .data import PromptRow
 from .diagnostics import step_figures
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
-from .gap import identity_gap
+from .identity_gap import identity_gap
 from .method import method_of
 from .policy import Policy
 from .problem import Problem, open_problem
@@ -116,7 +116,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     for step in range(state["step"], config.steps):
         run.step(step, state)
         done = state["step"] = step + 1
-        if run.looks(done):
+        if run.evaluates(done):
             state["after"] = list(run.evaluate(done, state))
         if ranks.leads() and (done % config.save_every == 0 or done == config.steps):
             save(folder, done, training, state, config.keep)
@@ -124,7 +124,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     if ranks.leads():
         keep_model(folder / MODEL, policy.model, policy.tokenizer)
     tracker.close()
-    ranks.part()
+    ranks.leave()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
     return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"], state["failed"])
 
@@ -146,7 +146,7 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
         UsageError: It holds another run, or none where one is to be resumed.
     """
     folder = Path(config.out)
-    path, said = folder / CONFIG, to_yaml(config)
+    path = folder / CONFIG
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file. Give --out the name of a folder.")
     if resume:
@@ -158,7 +158,7 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
     elif has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    for file, text in ((path, said), (folder / METHOD, f"{method_of(config).name}\n")):
+    for file, text in ((path, to_yaml(config)), (folder / METHOD, f"{method_of(config).name}\n")):
         with atomic(file) as part:
             part.write_text(text, encoding="utf-8")
     return folder
@@ -209,8 +209,8 @@ def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -
     rewards = problem.score([prompts[group] for group in mine for _ in range(config.group_size)], texts)
     everyone = ranks.gathered(list(zip(*sampled, texts, strict=True)))
     completions, logprobs, truncated, texts = (list(column) for column in zip(*everyone, strict=True))
-    parts = ranks.gathered([rewards])
-    rewards = {name: np.concatenate([part[name] for part in parts]) for name in rewards}
+    shares = ranks.gathered([rewards])
+    rewards = {name: np.concatenate([share[name] for share in shares]) for name in rewards}
     sampled = Sampled(completions, logprobs, np.array(truncated))
     batch = Batch([row.ids for row in prompts], completions, config.group_size, rewards["reward"], sampled.truncated)
     return Rollouts(prompts, sampled, texts, rewards, batch)
@@ -241,7 +241,7 @@ class _Run(NamedTuple):
         state["failed"] += failed
         sampled_at = time.perf_counter()
         advantages = batch_advantages(made.batch, config)
-        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.looks(step + 1) else None
+        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.evaluates(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
         rate = self.training.schedule.get_last_lr()[0]
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
@@ -288,14 +288,14 @@ class _Run(NamedTuple):
             **step_figures(made.batch.measured(self.config.std)),
         }
 
-    def looks(self, done: int) -> bool:
+    def evaluates(self, done: int) -> bool:
         """Is there an evaluation after so many steps?"""
         every = self.config.eval_every
         return done == self.config.steps or bool(every and done % every == 0)
 
     def evaluate(self, done: int, state: dict[str, Any]) -> Interval:
         """Held-out accuracy after so many steps; keeps the best model."""
-        found = evaluate(
+        accuracy = evaluate(
             self.policy.model,
             self.policy.tokenizer,
             self.problem.held_out,
@@ -306,17 +306,17 @@ class _Run(NamedTuple):
             seed=self.config.seed,
             plain=self.problem.plain,
         )
-        if found.mean is None:
-            return found
-        metrics: Mapping[str, float | None] = {"accuracy": found.mean, "low": found.low, "high": found.high}
-        self._append({"step": done - 1, "held_out": found._asdict()})
+        if accuracy.mean is None:
+            return accuracy
+        metrics: Mapping[str, float | None] = {"accuracy": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
+        self._append({"step": done - 1, "held_out": accuracy._asdict()})
         self.tracker.log(max(done - 1, 0), {f"held_out/{name}": value for name, value in metrics.items()})
         self.watch(Event("eval", done, self.config.steps, metrics))
-        if done and (state["best"] is None or found.mean > state["best"]):
-            state["best"] = found.mean
+        if done and (state["best"] is None or accuracy.mean > state["best"]):
+            state["best"] = accuracy.mean
             if ranks.leads():
                 keep_best(self.folder, self.policy.model, self.policy.tokenizer)
-        return found
+        return accuracy
 
 
 def _interval(values: list[Any]) -> Interval:

@@ -28,7 +28,7 @@ def join(device: str) -> None:
     PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the other processes at the end, so that they may end too."""
     PartialState().destroy_process_group()
 

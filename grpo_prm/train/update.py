@@ -140,8 +140,8 @@ def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None)
     plain = config.match_scale or config.match_norm
     kind = kind or ("none" if plain else config.weights)
     factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
-    found = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
-    return found._replace(factor=factor * matched_scale(found, config.power)) if config.match_scale else found
+    tokens = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
+    return tokens._replace(factor=factor * matched_scale(tokens, config.power)) if config.match_scale else tokens
 
 
 def matched_scale(tokens: Tokens, power: float) -> float:
@@ -151,7 +151,7 @@ def matched_scale(tokens: Tokens, power: float) -> float:
     return (pull * tokens.size.double() ** -power).sum().item() / total if total > 0 else 1.0
 
 
-class _Part(NamedTuple):
+class _MicroBatch(NamedTuple):
     """A micro-batch: whole groups in one forward pass."""
 
     layout: Layout
@@ -194,14 +194,14 @@ def update(
         reference: Needed where beta > 0.
     """
     device = next(model.parameters()).device
-    kind, parts = lay_out(model, batch, config, device)
-    frozen = [reference(part.layout) if config.beta and reference else None for part in parts]
+    kind, batches = lay_out(model, batch, config, device)
+    frozen = [reference(micro.layout) if config.beta and reference else None for micro in batches]
     old: list[Tensor] = []
     sums, norms, skipped = _Sums(), [], 0
     for _ in range(config.updates_per_batch):
-        wanted = _matched_norm(model, parts, config, frozen, old) if config.match_norm else None
+        wanted = _matched_norm(model, batches, config, frozen, old) if config.match_norm else None
         clear_gradients(model)
-        made = _total(_accumulate(model, parts, config, frozen, old))
+        made = _total(_accumulate(model, batches, config, frozen, old))
         norm = gradient_norm(model)
         if not (np.isfinite(made.loss) and np.isfinite(norm)):
             skipped += 1
@@ -219,11 +219,11 @@ def update(
         clipped=_or_none(sums.clipped / weight) or 0.0,
         skipped=skipped,
         layout=kind,
-        read=sum(ranks.gathered([part.layout.ids.numel() for part in parts])),
+        read=sum(ranks.gathered([micro.layout.ids.numel() for micro in batches])),
     )
 
 
-def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_Part]]:
+def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_MicroBatch]]:
     """This process's share of the batch in micro-batches, each laid out for the model, and in which way."""
     tokens = batch_tokens(batch, config)
     other = batch_tokens(batch, config, kind=config.weights) if config.match_norm else tokens
@@ -238,11 +238,11 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
             prompts, rows = _rows(batch, chosen)
             trees = tree_of(batch.forest, chosen)
             kind = cheaper(prompts, rows, batch.k, model, config.token_budget, trees)
-    parts = []
+    batches = []
     for layout, at in layouts(batch, chosen, config.token_budget, kind, device):
         terms = terms_of(layout, tokens, at)
-        parts.append(_Part(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
-    return kind, parts
+        batches.append(_MicroBatch(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
+    return kind, batches
 
 
 def layouts(
@@ -294,7 +294,7 @@ def terms_of(layout: Layout, tokens: Tokens, at: Tensor) -> Terms:
 
 def _accumulate(
     model: Any,
-    parts: Sequence[_Part],
+    batches: Sequence[_MicroBatch],
     config: TrainConfig,
     frozen: Sequence[Tensor | None],
     old: list[Tensor],
@@ -304,15 +304,15 @@ def _accumulate(
     """Add the gradient of every micro-batch, of all processes; fills `old` when it is empty."""
     sums, first = _Sums(), not old
     temperature = temperature_of(config)
-    for n, part in enumerate(parts):
-        with reading(model, part.layout):
-            logprobs, entropies = token_logprobs(model, part.layout, temperature, entropy=True)
+    for n, micro in enumerate(batches):
+        with reading(model, micro.layout):
+            logprobs, entropies = token_logprobs(model, micro.layout, temperature, entropy=True)
             if first:
                 old.append(logprobs.detach())
             loss = policy_loss(
                 logprobs,
                 old[n],
-                part.other if other else part.terms,
+                micro.other if other else micro.terms,
                 clip_low=config.clip_low,
                 clip_high=config.clip_high,
                 beta=config.beta,
@@ -320,7 +320,7 @@ def _accumulate(
                 ratio_in_kl=config.ratio_in_kl,
             )
             loss.backward()
-        sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, part, frozen[n], config))
+        sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, micro, frozen[n], config))
     ranks.add_up(model.parameters())
     return sums
 
@@ -335,14 +335,14 @@ def _measured(
     logprobs: Tensor,
     old: Tensor,
     entropies: Tensor,
-    part: _Part,
+    micro: _MicroBatch,
     frozen: Tensor | None,
     config: TrainConfig,
 ) -> _Sums:
     """Sums over the units of a micro-batch, weighted as in the loss."""
-    weight, ratio = part.terms.weight, (logprobs - old).exp()
-    beyond = (ratio > 1 + config.clip_high) * part.terms.plus - (ratio < 1 - config.clip_low) * part.terms.minus
-    pull = (part.terms.plus - part.terms.minus).clamp(min=1e-38)
+    weight, ratio = micro.terms.weight, (logprobs - old).exp()
+    beyond = (ratio > 1 + config.clip_high) * micro.terms.plus - (ratio < 1 - config.clip_low) * micro.terms.minus
+    pull = (micro.terms.plus - micro.terms.minus).clamp(min=1e-38)
     kl = (weight * kl_estimate(logprobs, frozen)).sum() if frozen is not None else weight.new_zeros(())
     numbers = (loss.detach(), weight.sum(), (weight * entropies).sum(), kl, (weight * beyond / pull).sum())
     return _Sums(*torch.stack(numbers).tolist())
@@ -350,14 +350,14 @@ def _measured(
 
 def _matched_norm(
     model: Any,
-    parts: Sequence[_Part],
+    batches: Sequence[_MicroBatch],
     config: TrainConfig,
     frozen: Sequence[Tensor | None],
     old: list[Tensor],
 ) -> float:
     """Norm of the gradient that the weights would give on this batch."""
     clear_gradients(model)
-    _accumulate(model, parts, config, frozen, old, other=True)
+    _accumulate(model, batches, config, frozen, old, other=True)
     return gradient_norm(model)
 
 

@@ -149,9 +149,9 @@ def test_interrupted_it_says_how_to_go_on(trained, capsys, tmp_path):
 
 
 def test_a_dry_run_trains_nothing(trained, monkeypatch, capsys):
-    import grpo_prm.train.dry as dry
+    import grpo_prm.train.dry_run as module
 
-    monkeypatch.setattr(dry, "rehearse", lambda config, _: f"p is {config.power}\n")
+    monkeypatch.setattr(module, "dry_run", lambda config, _: f"p is {config.power}\n")
     assert trained("--dry-run", "--lambda", "2") == (0, None, None)
     assert capsys.readouterr().out == "p is 2.0\n"
 

@@ -18,7 +18,7 @@ from train_models import random_model
 
 from grpo_prm.train import ranks
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.gap import identity_gap
+from grpo_prm.train.identity_gap import identity_gap
 from grpo_prm.train.packing import token_logprobs
 from grpo_prm.train.update import Batch, update
 
@@ -79,7 +79,7 @@ def train(folder, name, **given):
     """`grpo-prm train` as a user starts it; the processes stay together for what comes next."""
     options = [part for option, value in given.items() for part in (f"--{option.replace('_', '-')}", str(value))]
     sys.argv = ["grpo-prm", "train", *options, "--out", f"{folder}/{name}"]
-    with contextlib.suppress(SystemExit), mock.patch.object(ranks, "part"):
+    with contextlib.suppress(SystemExit), mock.patch.object(ranks, "leave"):
         cli.main()
 
 
@@ -93,7 +93,7 @@ def main(folder):
     torch.save(known, Path(folder) / f"{torch.distributed.get_rank()}.pt")
     train(folder, "two.run", **RUN)
     train(folder, "small.run", task="binary-tree", steps=2, prompts=1, eval_prompts=1)
-    ranks.part()
+    ranks.leave()
 
 
 if __name__ == "__main__":

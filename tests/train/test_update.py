@@ -14,7 +14,7 @@ from train_models import tiny
 
 from grpo_prm.core.prm import group_advantages
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.gap import identity_gap
+from grpo_prm.train.identity_gap import identity_gap
 from grpo_prm.train.packing import token_logprobs
 from grpo_prm.train.update import Batch, update
 

@@ -1,4 +1,4 @@
-"""A token from uniform numbers: streams that belong to a completion, and the inverse of a cumulative distribution."""
+"""One token from one uniform number: the random stream of each completion, and the inverse of the distribution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def uniforms(keys: NDArray[np.uint64], begin: int, count: int) -> NDArray[np.flo
     return numbers
 
 
-def draw(
+def sample_token(
     logits: Tensor, numbers: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The token of each row whose stretch of the cumulative distribution, in order of the ids, holds the number.
