@@ -16,7 +16,7 @@ from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
-TRIAL = 64  # tokens of each part of the batch on which the two layouts are compared
+TRIAL = 64  # tokens of a prompt, a trunk and an end, in the batch on which the two layouts are compared
 BLOCK = 1 << 26  # logits made at a time
 
 
@@ -127,8 +127,8 @@ def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Iterator[Spa
 
 def _last(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Tensor:
     """The place behind all that lies below each packed token; it follows at once, steps being in depth-first order."""
-    # A step has the members first to first + size, and a step below it some of these. `first` never falls in depth-first
-    # order, so the step after those below is the next whose first member is not one of this step's.
+    # A step has the members first to first + size, and a step below it some of these. In depth-first order `first`
+    # never falls, so the step after those below is the next whose first member is not one of this step's.
     behind = np.searchsorted(forest.first, forest.first + forest.size)
     stop = (begin + forest.length)[behind - 1]
     own = forest.length + opens[forest.group] * (forest.parent < 0)  # a prompt lies before its root

@@ -137,8 +137,8 @@ def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None)
     attended = torch.arange(width) < lengths[:, None]
     sizes = torch.zeros(attended.shape, dtype=torch.int64)
     sizes[attended] = torch.from_numpy(expand(batch.forest, batch.forest.size))
-    plain = config.match_scale or config.match_norm
-    kind = kind or ("none" if plain else config.weights)
+    matched = config.match_scale or config.match_norm  # controls: GRPO's own weights, in the size of λ-GRPO's
+    kind = kind or ("none" if matched else config.weights)
     factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
     tokens = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
     return tokens._replace(factor=factor * matched_scale(tokens, config.power)) if config.match_scale else tokens
@@ -199,10 +199,12 @@ def update(
     old: list[Tensor] = []
     sums, norms, skipped = _Sums(), [], 0
     for _ in range(config.updates_per_batch):
+        # a pass of its own, with the weights whose gradient norm this step is given
         wanted = _matched_norm(model, batches, config, frozen, old) if config.match_norm else None
         clear_gradients(model)
         made = _total(_accumulate(model, batches, config, frozen, old))
         norm = gradient_norm(model)
+        # every process holds the same sums and the same gradient, so all of them skip or none
         if not (np.isfinite(made.loss) and np.isfinite(norm)):
             skipped += 1
             continue
@@ -230,7 +232,7 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
     counts = batch.lengths.reshape(-1, batch.k).sum(axis=1)
     pulls = (tokens.advantages * tokens.weights).abs() + (config.beta > 0) * tokens.weights
     pull = np.array([part.sum().item() for part in pulls.split(counts.tolist())])
-    chosen = np.flatnonzero(pull > 0)
+    chosen = np.flatnonzero(pull > 0)  # the others have no gradient
     kind = config.packing
     if kind == "auto":
         kind = "padded"
@@ -342,7 +344,7 @@ def _measured(
     """Sums over the units of a micro-batch, weighted as in the loss."""
     weight, ratio = micro.terms.weight, (logprobs - old).exp()
     beyond = (ratio > 1 + config.clip_high) * micro.terms.plus - (ratio < 1 - config.clip_low) * micro.terms.minus
-    pull = (micro.terms.plus - micro.terms.minus).clamp(min=1e-38)
+    pull = (micro.terms.plus - micro.terms.minus).clamp(min=1e-38)  # Σ |w f a| of the unit; 0 / 0 would be NaN
     kl = (weight * kl_estimate(logprobs, frozen)).sum() if frozen is not None else weight.new_zeros(())
     numbers = (loss.detach(), weight.sum(), (weight * entropies).sum(), kl, (weight * beyond / pull).sum())
     return _Sums(*torch.stack(numbers).tolist())

@@ -114,7 +114,7 @@ def test_when_ended_rows_are_dropped_changes_nothing(monkeypatch, dead_share):
     model, want = random_model("gpt2"), slowly(random_model("gpt2"), PROMPTS, 5, names=range(4), **SETTINGS)
     monkeypatch.setattr(sampling, "DEAD_SHARE", dead_share)
     same(sample(model, PROMPTS, 5, names=range(4), **SETTINGS), want)
-    monkeypatch.setattr(sampling, "LOOKS", {"cpu": 5})
+    monkeypatch.setattr(sampling, "CHECK_EVERY", {"cpu": 5})
     same(sample(model, PROMPTS, 5, names=range(4), **SETTINGS), want)
 
 
