@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
+from kills import kill_at
 
 from grpo_prm.errors import UsageError
 from grpo_prm.files import UMASK, atomic, atomic_folder, clear_away
@@ -102,34 +102,16 @@ def test_two_writers_of_one_folder_do_not_meet(tmp_path):
     assert (place / "weights").read_text() == "one" and list(tmp_path.iterdir()) == [place]
 
 
-class Killed(BaseException):
-    """What a test ends a process with."""
-
-
 @pytest.mark.parametrize("moment", range(4))
-def test_killed_at_any_change_of_names_the_folder_comes_back_whole(tmp_path, monkeypatch, moment):
+def test_killed_at_any_change_of_names_the_folder_comes_back_whole(tmp_path, moment):
     place = tmp_path / "model"
-    with atomic_folder(place) as new:
-        (new / "weights").write_text("old")
-    left = [moment]
 
-    def mortal(call):
-        def step(*args, **more):
-            if not left[0]:
-                raise Killed
-            left[0] -= 1
-            return call(*args, **more)
+    def write(content):
+        with atomic_folder(place) as new:
+            (new / "weights").write_text(content)
 
-        return step
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", mortal(os.replace))
-        patch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
-        try:
-            with atomic_folder(place) as new:
-                (new / "weights").write_text("new")
-        except Killed:
-            pass
+    write("old")
+    kill_at(moment, lambda: write("new"))
     (tmp_path / ".model.old.empty").mkdir()  # of one that was killed before it moved anything
     (tmp_path / ".mine").mkdir()
     clear_away(tmp_path)

@@ -8,6 +8,7 @@ import stat
 import numpy as np
 import pytest
 import torch
+from kills import kill_at
 from torch import nn
 from train_models import tiny
 
@@ -210,47 +211,28 @@ def test_an_adapter_is_kept_alone(tmp_path):
 
 @pytest.mark.parametrize("moment", range(8))
 @pytest.mark.parametrize("what", ["checkpoint", "best"])
-def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, monkeypatch, moment, what):
+def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, moment, what):
     """The process ends at the n-th change of names or removal; a new process then goes on from a whole state."""
-    import shutil
-
     training = made()
     model, tokenizer = tiny("gpt2")
     seed_everything(0)
     save(tmp_path, 1, training, {}, keep=2)
     save(tmp_path, 2, training, {}, keep=2)
     keep_best(tmp_path, model, tokenizer)
-    done = [0]
 
-    def mortal(call):
-        def step(*args, **more):
-            if done[0] >= moment:
-                raise Killed
-            done[0] += 1
-            return call(*args, **more)
+    def work():
+        if what == "best":
+            keep_best(tmp_path, model, tokenizer)
+        else:
+            save(tmp_path, 2, training, {}, keep=2)
+            save(tmp_path, 3, training, {}, keep=2)
 
-        return step
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", mortal(os.replace))
-        patch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
-        try:
-            if what == "best":
-                keep_best(tmp_path, model, tokenizer)
-            else:
-                save(tmp_path, 2, training, {}, keep=2)
-                save(tmp_path, 3, training, {}, keep=2)
-        except Killed:
-            pass
+    kill_at(moment, work)
     state, notes = restore(tmp_path, training)
     assert state["step"] >= 2 - (what == "checkpoint" and moment <= 2) and notes == []
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert "best" in names and not any(name.startswith(".") for name in names)
     assert (tmp_path / "checkpoints" / "best" / "model.safetensors").exists()
-
-
-class Killed(BaseException):
-    """What a test ends a process with."""
 
 
 def test_clearing_leaves_others_files_alone(tmp_path):
