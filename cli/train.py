@@ -60,7 +60,9 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     """
     from grpo_prm.train.config import make_config
 
+    # an option that may be given again is an empty list where it is not
     given = {name: value for name, value in settings.items() if value != []}
+    # a run goes on by its own settings; those given now are checked against them
     if resume and config is None:
         given["out"] = given["out"] or make_config(given).out
         own = Path(given["out"], "config.yaml")
@@ -79,6 +81,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         return
     from grpo_prm.train.loop import train as run
 
+    # under torchrun every process gets here, and only one speaks
     ranks.join(settled.device)
     leads = ranks.leads()
     if leads:
@@ -169,5 +172,6 @@ def _default(value: Any) -> str:
     return f" (default: {'yes' if value is True else f'{value:g}' if isinstance(value, float) else value})"
 
 
+# typer reads the options from the signature, so the settings need not be written down a second time
 train.__signature__ = _signature()  # ty: ignore[missing-attribute]
 train.__annotations__ = {name: p.annotation for name, p in train.__signature__.parameters.items()}  # ty: ignore[missing-attribute]

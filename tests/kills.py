@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -30,7 +31,5 @@ def kill_at(moment: int, work: Callable[[], Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "replace", mortal(os.replace))
         patch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
-        try:
+        with suppress(Killed):
             work()
-        except Killed:
-            pass

@@ -46,6 +46,7 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
         keep: How many stay.
     """
     with atomic_folder(folder / FOLDER / f"step_{step:06d}") as staging:
+        # contiguous: safetensors refuses views; tied weights come once, since `_trained` gives each once
         save_file({name: part.detach().contiguous() for name, part in _trained(training)}, staging / WEIGHTS)
         kept = {
             "optimizer": training.optimizer.state_dict(),
@@ -53,6 +54,7 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
             "generators": _generators(),
         }
         torch.save(kept, staging / OPTIMIZER)
+        # last, over what is on the disk: a checkpoint without state.json, or with another sum, is not whole
         sums = {name: _checksum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
         known = {"state": {**state, "step": step}, "counts": _counts(), "sums": sums}
         (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
@@ -100,11 +102,13 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
         InputError: There is none, none is whole, or it cannot be loaded into these.
     """
     path, known, notes = ranks.gathered([_choose(folder) if ranks.leads() else (folder, {}, [])])[0]
+    # known to be as it was written, so what fails from here on is another model or version, not damage
     try:
         _load(path, training)
     except Exception as error:  # whatever a file that is not ours brings about
         raise InputError(f"{path}: cannot be loaded ({_reason(error)}). Start anew with another --out.") from None
     if ranks.leads():
+        # damaged ones after it: what is saved from here on would stand behind them
         for later in [other for other in _all(folder) if other > path]:
             shutil.rmtree(later, ignore_errors=True)
     for (name, now), one in zip(_counts().items(), ("thread", "process"), strict=True):
@@ -175,9 +179,11 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path, training: Training) -> None:
+    # weights_only: a file that would run code is refused
     kept = torch.load(path / OPTIMIZER, weights_only=True, map_location="cpu")
     weights, trained = load_file(path / WEIGHTS), dict(_trained(training))
     if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in trained.items()}:
+        # before anything is changed, so that no half of a checkpoint is taken over
         raise ValueError("its weights are those of another model")
     training.optimizer.load_state_dict(kept["optimizer"])
     training.schedule.load_state_dict(kept["schedule"])

@@ -59,6 +59,7 @@ def _entries(path: Path) -> Iterator[tuple[str, int, Any]]:
     import yaml
 
     try:
+        # nodes know their lines, and a key that comes twice is still there twice
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         if node is None:
@@ -77,6 +78,7 @@ def _field(key: str, where: str) -> str:
     name = key.replace("-", "_")
     if name in FIELDS:
         return FIELDS[name]
+    # `power` is the name in Python; on the command line and in files it is lambda
     near = [NAMES["power"]] if name == "power" else get_close_matches(name, FIELDS, 1)
     meant = f"Did you mean {near[0]}?" if near else "grpo-prm train --help lists the settings."
     raise UsageError(f"{where}there is no setting called {key}. {meant}")
@@ -94,7 +96,7 @@ def typed(field: str, value: Any, where: str) -> Any:
         UsageError: It is of another type.
     """
     kinds = _kinds(HINTS[field])
-    for kind in kinds:
+    for kind in kinds:  # in the order of the annotation; None comes last
         fits, same = _as(kind, value)
         if fits:
             return same
@@ -120,7 +122,7 @@ def _as(kind: Any, value: Any) -> tuple[bool, Any]:
     if get_origin(kind) is tuple:
         texts = (value,) if isinstance(value, str) else value
         return isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts), tuple(texts or ())
-    if kind in (int, float) and isinstance(value, bool):
+    if kind in (int, float) and isinstance(value, bool):  # a bool is an int to Python
         return False, value
     if kind is float and isinstance(value, int | str):  # YAML reads 1e-6 as text
         try:

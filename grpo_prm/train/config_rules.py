@@ -80,7 +80,9 @@ def check_goes_on(config: TrainConfig, path: Path) -> None:
     Raises:
         UsageError: A setting differs that changes what the steps so far would have been, or the file is damaged.
     """
+    # a file of a version that knew fewer settings ran with what are now the defaults of the others
     began: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)} | read_settings(path)
+    # a falling schedule depends on where it ends, so its steps so far would have had other rates
     may = MAY_CHANGE if config.schedule == "constant" else [name for name in MAY_CHANGE if name != "steps"]
     for name, before in began.items():
         if name not in may and (now := getattr(config, name)) != before:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..tree.printed import render
 from ..tree.view import group_tree
+from .batch import batch_advantages
 from .config import TrainConfig, to_yaml
 from .events import Watch, nobody
 from .loop import Rollouts, roll_out
@@ -19,7 +20,6 @@ from .packing import BLOCK, cheaper
 from .policy import Policy
 from .problem import as_read, open_problem
 from .record import rollouts_table
-from .update import batch_advantages
 
 ACTIVATIONS = 34  # numbers that a layer keeps for the backward pass, for each token and unit of width (Qwen2, measured)
 LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradient
@@ -67,9 +67,11 @@ def memory(model: Any, config: TrainConfig) -> str:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     moments = {"adam": 2, "adamw": 2, "sgd": 0}[config.optimizer]
+    # under an adapter the reference is the model with its adapter off
     reference = weights if config.beta and not config.lora else 0
     shape = model.config.get_text_config()
     size = getattr(torch, config.dtype).itemsize
+    # checkpointing keeps the input of each layer, and one layer at a time in full
     kept = 2 if config.gradient_checkpointing else ACTIVATIONS
     heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
     row = 2 * shape.num_hidden_layers * heads * (shape.hidden_size // shape.num_attention_heads) * size

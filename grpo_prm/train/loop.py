@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..files import atomic
 from ..logs.sources import METHOD
 from . import ranks
+from .batch import Batch, batch_advantages
 from .checkpoint import (
     Training,
     clear_folders,
@@ -40,7 +41,7 @@ from .problem import Problem, open_problem
 from .record import append_metrics, cut_back, rollouts_table, write_rollouts
 from .sample import Sampled, sample
 from .tracker import Tracker, open_tracker
-from .update import Batch, batch_advantages, update
+from .update import update
 
 CONFIG, MODEL = "config.yaml", "model"
 
@@ -94,9 +95,10 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     watch = watch if ranks.leads() else _notes_only(watch)
+    # all that goes on from step to step beside weights and optimizer; checkpoints keep it as JSON
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
     notes: list[str] = []
-    with ranks.leader_first():
+    with ranks.leader_first():  # the others find the warm-started model in the cache
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
         training = make_training(policy, config)
@@ -111,7 +113,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     run = _Run(config, watch, folder, policy, problem, training, tracker)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
-    if not state["before"]:
+    if not state["before"]:  # a run that is resumed has been evaluated already
         state["before"] = list(run.evaluate(0, state))
     for step in range(state["step"], config.steps):
         run.step(step, state)
@@ -207,6 +209,7 @@ def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -
     )
     texts = policy.tokenizer.batch_decode(sampled.completions, skip_special_tokens=problem.plain)
     rewards = problem.score([prompts[group] for group in mine for _ in range(config.group_size)], texts)
+    # every process needs the whole batch: weights of a token and normalisers are those of all groups
     everyone = ranks.gathered(list(zip(*sampled, texts, strict=True)))
     completions, logprobs, truncated, texts = (list(column) for column in zip(*everyone, strict=True))
     shares = ranks.gathered([rewards])
@@ -233,6 +236,7 @@ class _Run(NamedTuple):
         config, policy = self.config, self.policy
         made = roll_out(policy, self.problem, config, step)
         failed = int((~np.isfinite(made.batch.rewards)).sum())
+        # a fault in the function, not in the completions: better said now than after a night
         if step == 0 and failed == len(made.texts):
             raise UsageError(
                 f"The reward failed for all {failed:,} completions of the first step. Correct it: the note above shows"
@@ -241,9 +245,10 @@ class _Run(NamedTuple):
         state["failed"] += failed
         sampled_at = time.perf_counter()
         advantages = batch_advantages(made.batch, config)
+        # two backward passes, so only now and then
         gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.evaluates(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
-        rate = self.training.schedule.get_last_lr()[0]
+        rate = self.training.schedule.get_last_lr()[0]  # of this step: read before the schedule goes on
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
@@ -302,6 +307,7 @@ class _Run(NamedTuple):
             self.problem.right,
             max_new_tokens=self.config.max_new_tokens,
             eos=self.policy.ends,
+            # small models are judged as they are sampled; of a model of one's own the likeliest answer counts
             temperature=self.config.temperature if self.config.task else 0.0,
             seed=self.config.seed,
             plain=self.problem.plain,

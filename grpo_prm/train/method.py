@@ -23,7 +23,7 @@ class Method(NamedTuple):
 def method_of(config: TrainConfig) -> Method:
     """The method of a run; whatever comes to the same as GRPO is called so."""
     p, kind = f"{config.power:g}", config.weights
-    if not config.power or kind == "none":
+    if not config.power or kind == "none":  # every weight is 1, a matched scale and norm too
         return Method("GRPO", "grpo")
     if config.match_scale:
         return Method(f"GRPO, loss as small as that of λ-GRPO with p = {p}", f"match-scale{p}")
@@ -36,5 +36,6 @@ def method_of(config: TrainConfig) -> Method:
 
 def run_folder(config: TrainConfig) -> str:
     """Folder of a run that was given none: method, task, and a model of one's own by its name: `lambda1-chain.run`."""
+    # resolved, so that `.` has a name; of a hub name the part behind the owner is left
     model = Path(config.model).resolve().name if config.model else ""
     return "-".join(part for part in (method_of(config).short, config.task, model) if part) + ".run"

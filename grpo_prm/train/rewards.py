@@ -100,10 +100,10 @@ class Rewards:
         try:
             return _number(within(self._timeout, lambda: function.call(**given)))
         except GrpoPrmError:
-            raise
+            raise  # wrong usage, such as data without answers: no completion could do better
         except TimeUp as error:
             self._failed(function, f"took longer than {self._timeout:g} s", error)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # sys.exit in a function of the user's does not end the run
             self._failed(function, f"raised {type(error).__name__}", error)
         return math.nan
 
@@ -148,6 +148,7 @@ def load_rewards(
         if [given for given, _ in calls].count(spec) > 1:
             raise UsageError(f"--reward {spec} is given twice. Give it once, with a weight: {spec}*2.")
         call = _find(spec)
+        # the column `reward` is the sum, and two functions of one name need their modules to tell them apart
         unclear = name == "reward" or short.count(name) > 1
         functions.append(RewardFunction(spec if unclear else name, call, weight, *_signature(call)))
     return Rewards(functions, timeout, tell or (lambda message: sys.stderr.write(message + "\n")))
@@ -193,6 +194,7 @@ def _import(name: str, spec: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:
+        # the module itself is not there, rather than something that it imports: `a.b` fails on `a`, or on `a.b`
         absent = isinstance(error, ModuleNotFoundError) and (name + ".").startswith(f"{error.name}.")
         why = f"{type(error).__name__}: {error}"
         problem = f"there is no module {name} in {here}" if absent else f"{name} cannot be imported ({why})"

@@ -1,10 +1,9 @@
-"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Every aggregation; Controls)."""
+"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Controls)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,75 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.forest import Forest, expand, tree_of
-from ..core.groups import Groups
+from ..core.forest import tree_of
 from ..core.loss import Terms, kl_estimate, policy_loss, unit_terms
-from ..core.prm import Std, completion_weights
-from ..core.weights import Kind, token_factors
 from . import ranks
+from .batch import Batch, Tokens, batch_tokens
 from .config import TrainConfig
 from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout
 
 Reference = Callable[[Layout], Tensor]  # log-probabilities of the frozen reference, shape (units,)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The rollouts of one step; rows are group-major.
-
-    Attributes:
-        prompts: Token ids of the prompt of each group.
-        completions: Token ids of each completion, the end token included where it was sampled.
-        k: Completions of each group.
-        rewards: r, shape (completions,), float64; NaN where there is none.
-        truncated: Stopped by the length limit, shape (completions,).
-    """
-
-    prompts: Sequence[list[int]]
-    completions: Sequence[list[int]]
-    k: int
-    rewards: NDArray[np.float64]
-    truncated: NDArray[np.bool_]
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each completion, shape (completions,)."""
-        return np.array([len(row) for row in self.completions], np.int64)
-
-    @cached_property
-    def _groups(self) -> Groups:
-        """The groups, whose trees are built once for weights, layouts and figures."""
-        return Groups.of(self.completions, self.rewards, self.k)
-
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """Dense group of each completion, shape (completions,)."""
-        return self._groups.groups
-
-    @property
-    def forest(self) -> Forest:
-        """The process steps of all groups."""
-        return self._groups.forest
-
-    def measured(self, std: Std = "sample") -> Groups:
-        """The groups with the advantages of `prm.group_advantages`."""
-        return self._groups if std == self._groups.std else replace(self._groups, std=std)
-
-
-class Tokens(NamedTuple):
-    """What the loss says of every completion token, completion after completion, shape (tokens,) each, on the CPU.
-
-    Attributes:
-        advantages: a_i of its completion, float64.
-        weights: w_i m_it, float64, the normaliser of the whole batch included; 0 out of the loss.
-        factor: f, float32.
-        size: The process-set size.
-    """
-
-    advantages: Tensor
-    weights: Tensor
-    factor: Tensor
-    size: Tensor
 
 
 class Updated(NamedTuple):
@@ -107,48 +45,9 @@ class Updated(NamedTuple):
     read: int
 
 
-def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
-    """Group advantages, shape (completions,); 0 in zero-variance groups and where a reward is not finite."""
-    return batch.measured(config.std).advantages
-
-
 def temperature_of(config: TrainConfig) -> float:
     """What divides the logits in the loss: that of sampling, unless it has one of its own."""
     return config.temperature if config.loss_temperature is None else config.loss_temperature
-
-
-def loss_tokens(batch: Batch, config: TrainConfig) -> NDArray[np.int64]:
-    """Tokens of each completion in the loss, shape (completions,): none of a truncated one that is masked."""
-    return np.where(batch.truncated & config.mask_truncated, 0, batch.lengths)
-
-
-def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None) -> Tokens:
-    """Advantage, weight and factor of every token.
-
-    Args:
-        batch: The rollouts.
-        config: Aggregation, weights and controls.
-        kind: Weights other than those of the config.
-    """
-    lengths, inside = torch.from_numpy(batch.lengths), loss_tokens(batch, config)
-    weights = torch.from_numpy(completion_weights(config.aggregation, inside, config.max_new_tokens) * (inside > 0))
-    advantages = torch.from_numpy(batch_advantages(batch, config))
-    width = max(1, int(lengths.max()))
-    attended = torch.arange(width) < lengths[:, None]
-    sizes = torch.zeros(attended.shape, dtype=torch.int64)
-    sizes[attended] = torch.from_numpy(expand(batch.forest, batch.forest.size))
-    matched = config.match_scale or config.match_norm  # controls: GRPO's own weights, in the size of λ-GRPO's
-    kind = kind or ("none" if matched else config.weights)
-    factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
-    tokens = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
-    return tokens._replace(factor=factor * matched_scale(tokens, config.power)) if config.match_scale else tokens
-
-
-def matched_scale(tokens: Tokens, power: float) -> float:
-    """s_a(p) = Σ w |λ|^-p |a| / Σ w |a|: what p would do to the size of the loss; 1 without advantages."""
-    pull = tokens.weights * tokens.advantages.abs()
-    total = pull.sum().item()
-    return (pull * tokens.size.double() ** -power).sum().item() / total if total > 0 else 1.0
 
 
 class _MicroBatch(NamedTuple):
@@ -229,6 +128,7 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
     """This process's share of the batch in micro-batches, each laid out for the model, and in which way."""
     tokens = batch_tokens(batch, config)
     other = batch_tokens(batch, config, kind=config.weights) if config.match_norm else tokens
+    # Σ |w a| of each group, and Σ w under a KL term, which pulls where advantages do not
     counts = batch.lengths.reshape(-1, batch.k).sum(axis=1)
     pulls = (tokens.advantages * tokens.weights).abs() + (config.beta > 0) * tokens.weights
     pull = np.array([part.sum().item() for part in pulls.split(counts.tolist())])
@@ -321,7 +221,7 @@ def _accumulate(
                 reference=frozen[n],
                 ratio_in_kl=config.ratio_in_kl,
             )
-            loss.backward()
+            loss.backward()  # inside `reading`: gradient checkpointing runs the forward again
         sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, micro, frozen[n], config))
     ranks.add_up(model.parameters())
     return sums

@@ -17,10 +17,11 @@ from grpo_prm_cli import main as cli
 from train_models import random_model
 
 from grpo_prm.train import ranks
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.identity_gap import identity_gap
 from grpo_prm.train.packing import token_logprobs
-from grpo_prm.train.update import Batch, update
+from grpo_prm.train.update import update
 
 K, GROUPS = 4, 5
 RUN = {"task": "binary-tree", "steps": 4, "prompts": 3, "eval_prompts": 9, "save_every": 2, "seed": 1}
