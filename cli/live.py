@@ -40,6 +40,7 @@ Tell = Callable[[Event], None]
 def watching() -> Generator[Tell]:
     """Give the function that a run tells its events; everything is shown on stderr."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    # rewriting lines needs a terminal that can move its cursor
     if not console.is_terminal or console.is_dumb_terminal:
         yield Lines().tell
         return
@@ -109,12 +110,13 @@ class Lines:
             return
         self._written = now
         known = {name: event.metrics.get(name) for name in IN_LINES}
-        parts = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
+        shown = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
+        # by the steps of this process: those before a resume took another time
         if first < event.step < event.steps:
             left = (now - since) / (event.step - first) * (event.steps - event.step)
-            parts.append(f"{duration(left)} left")
-        parts += self._counts.sentences()
-        _write(f"step {event.step}/{event.steps}: {', '.join(parts)}")
+            shown.append(f"{duration(left)} left")
+        shown += self._counts.sentences()
+        _write(f"step {event.step}/{event.steps}: {', '.join(shown)}")
 
 
 class View:
@@ -166,7 +168,7 @@ def sparkline(values: list[float]) -> str:
     cuts = [part * len(values) // width for part in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
     low, high = min(means), max(means)
-    span = high - low or 1.0
+    span = high - low or 1.0  # a flat line is drawn at the bottom
     return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import shlex
 from contextlib import nullcontext
 from dataclasses import fields
@@ -14,6 +13,7 @@ import typer
 
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
+from grpo_prm.train.settings import ABOUT
 
 if TYPE_CHECKING:
     from grpo_prm.core.interval import Interval
@@ -60,7 +60,9 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     """
     from grpo_prm.train.config import make_config
 
+    # an option that may be given again is an empty list where it is not
     given = {name: value for name, value in settings.items() if value != []}
+    # a run goes on by its own settings; those given now are checked against them
     if resume and config is None:
         given["out"] = given["out"] or make_config(given).out
         own = Path(given["out"], "config.yaml")
@@ -73,14 +75,17 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 
     quiet_libraries()
     if dry_run:
-        from grpo_prm.train.dry import rehearse
+        from grpo_prm.train import dry_run as rehearsal
 
-        typer.echo(rehearse(settled, notes), nl=False)
+        typer.echo(rehearsal.dry_run(settled, notes), nl=False)
         return
     from grpo_prm.train.loop import train as run
 
+    # under torchrun every process gets here, and only one speaks
     ranks.join(settled.device)
     leads = ranks.leads()
+    if leads:
+        _begin(settled)
     try:
         with watching() if leads else nullcontext(notes) as watch:
             result = run(settled, watch, resume=resume)
@@ -89,10 +94,32 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
             typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
         raise
     if leads:
-        _say(result)
+        _report(result)
 
 
-def _say(result: Result) -> None:
+def _begin(config: TrainConfig) -> None:
+    """Say what is trained and how, on stderr, before anything takes its time."""
+    from grpo_prm.text.printable import printable
+    from grpo_prm.train.method import method_of
+    from grpo_prm.train.policy import device_of
+
+    about = {
+        "task": config.task,
+        "model": config.model,
+        "data": config.data,
+        "method": method_of(config).name,
+        "p": f"{config.power:g}",
+        "seed": config.seed,
+        "device": device_of(config),
+        "steps": f"{config.steps:,}",
+        "run folder": config.out,
+    }
+    for label, value in about.items():
+        if value is not None:
+            typer.echo(f"{label:<12}{printable(str(value))}", err=True)
+
+
+def _report(result: Result) -> None:
     """The end: held-out accuracy, where everything is, what to type next."""
     from grpo_prm.figures import save
     from grpo_prm.text.printable import printable
@@ -112,14 +139,13 @@ def _say(result: Result) -> None:
     typer.echo(printable(f"next: grpo-prm analyze {shlex.quote(str(folder))}"))
 
 
-def _accuracy(found: Interval) -> str:
+def _accuracy(share: Interval) -> str:
     """`0.953 [0.931, 0.968] of 512 prompts`."""
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}] of {found.n:,} prompts"
+    return f"{share.mean:.3f} [{share.low:.3f}, {share.high:.3f}] of {share.n:,} prompts"
 
 
 def _signature() -> inspect.Signature:
-    """The command's parameters: one for each field of `TrainConfig`, helped by its docstring; None is not given."""
-    helps = dict(re.findall(r"^    (\w+): (.+)$", inspect.getdoc(TrainConfig) or "", re.MULTILINE))
+    """The command's parameters: one for each field of `TrainConfig`, with its help; None is not given."""
     defaults = {field.name: field.default for field in fields(TrainConfig)}
     own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
     made = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
@@ -129,7 +155,7 @@ def _signature() -> inspect.Signature:
             switch = f"/{flag(name).replace('--', '--no-', 1)}" if kind is bool else ""
             option = typer.Option(
                 flag(name) + switch,
-                help=helps[name] + _default(defaults[name]),
+                help=ABOUT[name].help + _default(defaults[name]),
                 rich_help_panel=panel,
                 show_default=False,
                 metavar=METAVARS.get(kind, "CHOICE"),
@@ -141,10 +167,11 @@ def _signature() -> inspect.Signature:
 
 def _default(value: Any) -> str:
     """What stands behind the help of an option; nothing for what is off or not there."""
-    if value is None or value is False or value == ():
+    if value is None or value is False or value in ((), ""):
         return ""
     return f" (default: {'yes' if value is True else f'{value:g}' if isinstance(value, float) else value})"
 
 
+# typer reads the options from the signature, so the settings need not be written down a second time
 train.__signature__ = _signature()  # ty: ignore[missing-attribute]
 train.__annotations__ = {name: p.annotation for name, p in train.__signature__.parameters.items()}  # ty: ignore[missing-attribute]

@@ -1,4 +1,4 @@
-"""A file is whole or not there at all."""
+"""A file or a folder is whole or not there at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from kills import kill_at
 
 from grpo_prm.errors import UsageError
-from grpo_prm.files import UMASK, atomic
+from grpo_prm.files import UMASK, atomic, atomic_folder, clear_away
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -81,3 +82,38 @@ def test_where_no_file_can_be_made_that_is_said(tmp_path, place):
     with pytest.raises(UsageError, match=r"out\.json: cannot be written"), atomic(tmp_path / place):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_takes_the_place_of_all_of_the_old_one(tmp_path):
+    place = tmp_path / "model"
+    for content in ("one", "two"):
+        with atomic_folder(place) as new:
+            (new / content).write_text(content)
+        assert [path.name for path in place.iterdir()] == [content]
+    assert list(tmp_path.iterdir()) == [place]
+    assert stat.S_IMODE(place.stat().st_mode) == 0o777 & ~UMASK
+
+
+def test_two_writers_of_one_folder_do_not_meet(tmp_path):
+    place = tmp_path / "model"
+    with atomic_folder(place) as one, atomic_folder(place) as other:
+        (one / "weights").write_text("one")
+        (other / "weights").write_text("other")
+    assert (place / "weights").read_text() == "one" and list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_killed_at_any_change_of_names_the_folder_comes_back_whole(tmp_path, moment):
+    place = tmp_path / "model"
+
+    def write(content):
+        with atomic_folder(place) as new:
+            (new / "weights").write_text(content)
+
+    write("old")
+    kill_at(moment, lambda: write("new"))
+    (tmp_path / ".model.old.empty").mkdir()  # of one that was killed before it moved anything
+    (tmp_path / ".mine").mkdir()
+    clear_away(tmp_path)
+    assert (place / "weights").read_text() == ("old" if moment < 2 else "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine", "model"]

@@ -23,6 +23,7 @@ class RunningSums:
         notes: Sentences for the user.
         files: Files read.
         formats: Formats found.
+        methods: What runs were trained with, where their folders say so.
         tokens_from: Where units came from, with the number of completions.
         rewards: The first distinct rewards of groups of two or more.
         steps: (run, step) of every group, step None where none was logged.
@@ -34,6 +35,7 @@ class RunningSums:
     notes: dict[str, None] = field(default_factory=dict)
     files: dict[str, None] = field(default_factory=dict)
     formats: dict[str, None] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
     tokens_from: Counter[str] = field(default_factory=Counter)
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
@@ -46,6 +48,7 @@ class RunningSums:
         self.notes |= dict.fromkeys(batch.notes)
         self.files |= dict.fromkeys(batch.files)
         self.formats |= dict.fromkeys([batch.format] if batch.format else [])
+        self.methods |= batch.methods
         table = batch.table
         self.counts["completions_read"] += len(table)
         self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))

@@ -93,6 +93,7 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
         "unit": units.pop() if len(units) == 1 else "mixed",
         "tokens_from": ", ".join(sorted(running.tokens_from)),
         "runs": sorted({run for run, _ in running.steps}),
+        **({"methods": dict(sorted(running.methods.items()))} if running.methods else {}),
         "steps": {"first": steps[0] if steps else None, "last": steps[-1] if steps else None, "count": len(steps)},
         "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **running.options},
         "notes": list(running.notes),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 from ..errors import UsageError
-from ..files import UMASK
+from ..files import atomic_folder
 from .analyze import Analysis
 
 TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
@@ -42,48 +39,8 @@ def output_folder(out: Path, ours: Collection[str] = OURS) -> Generator[Path]:
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
     if out.is_mount() or Path.cwd().is_relative_to(out):
         raise UsageError(f"{out}: is the working directory or a mount point. Give --out the name of a folder in it.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists() and not os.access(out, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-        staging = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise _unwritable(out, error) from None
-    try:
+    with atomic_folder(out, ours) as staging:
         yield staging
-        staging.chmod(0o777 & ~UMASK)
-        try:
-            _put(staging, out, ours)
-        except OSError as error:
-            raise _unwritable(out, error) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _unwritable(out: Path, error: OSError) -> UsageError:
-    return UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.")
-
-
-def _put(staging: Path, out: Path, ours: Collection[str]) -> None:
-    """Put the new folder in place; should that fail, the old one stays or comes back."""
-    if not out.exists():
-        os.replace(staging, out)
-        return
-    old = Path(mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
-    try:
-        os.replace(out, old)
-    except OSError:
-        old.rmdir()
-        raise
-    try:
-        os.replace(staging, out)
-    except BaseException:
-        os.replace(old, out)
-        raise
-    for entry in old.iterdir():
-        if entry.name not in ours:
-            os.replace(entry, out / entry.name)
-    shutil.rmtree(old)
 
 
 def write_tables(analysis: Analysis, folder: Path) -> None:

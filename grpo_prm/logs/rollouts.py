@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +53,7 @@ class Rollouts(NamedTuple):
         notes: Sentences for the user about what was inferred, each once.
         format: Format of the log, as the readers are named.
         files: Files that the rows came from.
+        methods: What runs were trained with, by their names; only where their folders say so.
     """
 
     table: pl.DataFrame
@@ -61,6 +62,7 @@ class Rollouts(NamedTuple):
     notes: tuple[str, ...] = ()
     format: str = ""
     files: tuple[str, ...] = ()
+    methods: Mapping[str, str] = {}
 
 
 def location(file: str, line: int | None) -> str:

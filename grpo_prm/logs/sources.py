@@ -21,6 +21,7 @@ from ..errors import InputError
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 PACKED = (".gz", ".zst")
 INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
+METHOD = "method.txt"  # beside such a subfolder: one line that says what the run was trained with
 
 
 class Source(NamedTuple):
@@ -32,6 +33,7 @@ class Source(NamedTuple):
         run: Name of its run.
         size: Bytes on disk.
         repeats: Name of an earlier file with the same bytes, else None.
+        method: What its run was trained with, as the run folder says; None where it says nothing.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Source(NamedTuple):
     run: str
     size: int
     repeats: str | None = None
+    method: str | None = None
 
 
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
@@ -135,10 +138,20 @@ def _made_from(analysis: Path) -> str:
 
 def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
     """Shards in numeric order; empty files are no shards."""
-    sources = [
-        Source(path, name, run, path.stat().st_size) for path, name in sorted(files, key=lambda f: _natural(f[0]))
-    ]
+    ordered = sorted(files, key=lambda f: _natural(f[0]))
+    methods = {folder: _method(folder) for folder in {path.parent for path, _ in ordered}}
+    sources = [Source(path, name, run, path.stat().st_size, method=methods[path.parent]) for path, name in ordered]
     return [s for s in sources if s.size] or sources
+
+
+def _method(folder: Path) -> str | None:
+    """What a run folder says it was trained with, for the subfolder that holds its rollouts."""
+    folder = folder.resolve()
+    try:
+        lines = (folder.parent / METHOD).read_text("utf-8").splitlines() if folder.name in INNER else []
+    except (OSError, UnicodeDecodeError):
+        return None
+    return lines[0].strip() or None if lines else None
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:

@@ -88,6 +88,7 @@ def merge(batches: Iterable[Rollouts]) -> Rollouts:
         tuple(dict.fromkeys(note for b in every for note in b.notes)),
         ", ".join(dict.fromkeys(b.format for b in every)),
         tuple(dict.fromkeys(name for b in every for name in b.files)),
+        {run: method for b in every for run, method in b.methods.items()},
     )
 
 
@@ -122,10 +123,10 @@ class Logs:
                 if closed.rows:
                     grouped = into_groups(closed.rows, log.plan, self.options, state, log.sources)
                     table = canonical_table(grouped.rows, log.plan, encoder)
-                    files = pl.concat([rows["_file"] for rows in closed.rows]).unique().to_list()
+                    origins = pl.concat([rows.select("_file", "run") for rows in closed.rows]).unique().rows()
                     rejected.append(grouped.rejected)
                     batch = Rollouts(table, pl.concat(rejected), counts + grouped.counts, notes + grouped.notes)
-                    batch = _named(batch, log, files)
+                    batch = _named(batch, log, origins)
                     counts, notes, rejected = Counter(), (), []
                     usable.add(batch)
                     yield batch
@@ -162,10 +163,19 @@ class Logs:
             self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
 
 
-def _named(batch: Rollouts, log: Log, files: Iterable[int]) -> Rollouts:
-    """A batch with its format and the files that its rows, the rejected ones too, came from."""
-    names = {log.sources[index].name for index in files} | set(batch.rejected["file"])
-    return batch._replace(format=log.format, files=tuple(s.name for s in log.sources if s.name in names))
+def _named(batch: Rollouts, log: Log, origins: Iterable[tuple[int, str]]) -> Rollouts:
+    """A batch with its format, the files that its rows, the rejected ones too, came from, and its runs' methods.
+
+    Args:
+        batch: Without all that.
+        log: Where it comes from.
+        origins: File (place among those of the log) and run of its rows.
+    """
+    came = [(log.sources[index], run) for index, run in origins]
+    names = {source.name for source, _ in came} | set(batch.rejected["file"])
+    methods = {run: source.method for source, run in came if source.method}
+    files = tuple(s.name for s in log.sources if s.name in names)
+    return batch._replace(format=log.format, files=files, methods=methods)
 
 
 def _repeated(log: Log) -> Iterator[str]:

@@ -11,9 +11,9 @@ from .identity_gaps import DROPOUT, Gap, Policy, gaps, row_gap
 from .identity_outcome import Rollouts
 
 if TYPE_CHECKING:
+    from ..train.batch import Batch
     from ..train.config import TrainConfig
     from ..train.packing import Layout
-    from ..train.update import Batch
 
 WARM_STEPS, WARM_BATCH = 100, 32  # of demonstrations
 STEPS, RATE, PROMPTS, K = 3, 1e-3, 3, 16  # of GRPO; the last takes `UPDATES` on one batch, so that ratios leave 1
@@ -85,8 +85,8 @@ def _config() -> TrainConfig:
 
 def _sampled(model: Any, tokenizer: Any, seed: int, step: int) -> Batch:
     from ..tasks.chain import TASK
+    from ..train.batch import Batch
     from ..train.sample import sample
-    from ..train.update import Batch
 
     rng = np.random.default_rng([seed, 2, step])
     asked = [TASK.draw(rng) for _ in range(PROMPTS)]

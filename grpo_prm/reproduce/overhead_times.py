@@ -106,10 +106,11 @@ def time_step(steps: int) -> dict[str, float]:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from ..core.weights import lambda_weights
+    from ..train.batch import Batch
     from ..train.config import TrainConfig
     from ..train.diagnostics import step_figures
     from ..train.sample import sample
-    from ..train.update import Batch, update
+    from ..train.update import update
 
     shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4}
     shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}

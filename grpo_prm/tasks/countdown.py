@@ -64,10 +64,10 @@ def right(prompt: Prompt, completion: str) -> bool:
         return False
     left, value = given(prompt), None
     for step in completion.removesuffix(END).split(";"):
-        if not (found := STEP.fullmatch(step)):
+        if not (match := STEP.fullmatch(step)):
             return False
-        a, b, value = int(found[1]), int(found[3]), int(found[4])
-        if compute(a, found[2], b) != value or a not in left:
+        a, b, value = int(match[1]), int(match[3]), int(match[4])
+        if compute(a, match[2], b) != value or a not in left:
             return False
         left.remove(a)
         if b not in left:

@@ -70,16 +70,17 @@ def tree_attention(
     """
     if tree is None or query.shape[0] != 1:
         raise ValueError(f"{type(module).__name__} was not told the tree")
-    if isinstance(tree, BlockMask):
+    if isinstance(tree, BlockMask):  # not on a CPU: one call, which skips blocks of keys that no query sees
         return flex_attention_forward(module, query, key, value, tree, scaling, dropout=dropout)[0], None
-    grouped = query.shape[1] != key.shape[1]
+    grouped = query.shape[1] != key.shape[1]  # (1, heads, tokens, size): fewer heads of keys where queries share them
+    # autograd cannot follow writes into one tensor without copying it at each, so with gradients the spans are joined
     out = torch.empty_like(query) if not torch.is_grad_enabled() else None
-    parts = []
+    outputs = []
     for span in tree:
         keys, values = (
             x[:, :, span.start : span.end] if span.keys is None else x.index_select(2, span.keys) for x in (key, value)
         )
-        part = scaled_dot_product_attention(
+        output = scaled_dot_product_attention(
             query[:, :, span.start : span.end],
             keys,
             values,
@@ -90,10 +91,10 @@ def tree_attention(
             enable_gqa=grouped,
         )
         if out is None:
-            parts.append(part)
+            outputs.append(output)
         else:
-            out[:, :, span.start : span.end] = part
-    return (torch.cat(parts, 2) if out is None else out).transpose(1, 2).contiguous(), None
+            out[:, :, span.start : span.end] = output
+    return (torch.cat(outputs, 2) if out is None else out).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, tree_attention)
@@ -102,6 +103,7 @@ AttentionInterface.register(NAME, tree_attention)
 @contextmanager
 def attending(model: Any, name: str) -> Generator[None]:
     """Have a model attend by a registered function, and as before afterwards."""
+    # a model of several parts (text, vision, adapter) has a config in each, some of them the same object
     configs: list[Any] = list({id(p.config): p.config for p in model.modules() if hasattr(p, "config")}.values())
     before = [(config, getattr(config, "_attn_implementation", None)) for config in configs]
     before = [(config, was) for config, was in before if was is not None]

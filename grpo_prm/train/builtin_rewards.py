@@ -65,16 +65,17 @@ def math_reward() -> Callable[..., float]:
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limit is off: ours is on
 
     @lru_cache(maxsize=1 << 14)  # the completions of a group agree more often than not
-    def equal(gold: str, said: str) -> float:
+    def equal(gold: str, given: str) -> float:
         meant = parse(gold, parsing_timeout=0)
         if not meant:
             raise ValueError(f"the answer {gold!r} cannot be read as mathematics")
-        return float(verify(meant, parse(said, parsing_timeout=0), timeout_seconds=None))
+        return float(verify(meant, parse(given, parsing_timeout=0), timeout_seconds=None))
 
     def judge(*, completion: str, answer: str | None, **row: Any) -> float:
-        said = final_answer(completion)
+        given = final_answer(completion)
         boxed = last_boxed(completion) is not None  # else a line of prose, in which math-verify looks for a result
-        return equal(f"\\boxed{{{final_answer(_given(answer, 'math', row))}}}", f"\\boxed{{{said}}}" if boxed else said)
+        gold = final_answer(_given(answer, "math", row))
+        return equal(f"\\boxed{{{gold}}}", f"\\boxed{{{given}}}" if boxed else given)
 
     return judge
 

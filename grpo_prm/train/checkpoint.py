@@ -1,19 +1,16 @@
 """Checkpoints that a run goes on from to the same bytes: weights, optimizer, generators; whole or not at all.
 
 A folder is written under a temporary name and renamed, so that a process killed at any moment leaves the one before.
-Sums of the files' bytes tell a checkpoint that a disk has damaged, which is passed over.
+Checksums tell a checkpoint that a disk has damaged, which is passed over.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import InputError
-from ..files import UMASK
+from ..files import atomic_folder, clear_away
 from . import ranks
 
 FOLDER, BEST = "checkpoints", "best"
@@ -48,8 +45,8 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
         state: Numbers and texts to go on with, written as JSON.
         keep: How many stay.
     """
-
-    def write(staging: Path) -> None:
+    with atomic_folder(folder / FOLDER / f"step_{step:06d}") as staging:
+        # contiguous: safetensors refuses views; tied weights come once, since `_trained` gives each once
         save_file({name: part.detach().contiguous() for name, part in _trained(training)}, staging / WEIGHTS)
         kept = {
             "optimizer": training.optimizer.state_dict(),
@@ -57,11 +54,10 @@ def save(folder: Path, step: int, training: Training, state: dict[str, Any], kee
             "generators": _generators(),
         }
         torch.save(kept, staging / OPTIMIZER)
-        sums = {name: _sum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
+        # last, over what is on the disk: a checkpoint without state.json, or with another sum, is not whole
+        sums = {name: _checksum(staging / name) for name in (WEIGHTS, OPTIMIZER)}
         known = {"state": {**state, "step": step}, "counts": _counts(), "sums": sums}
         (staging / STATE).write_text(json.dumps(known), encoding="utf-8")
-
-    _put(folder / FOLDER / f"step_{step:06d}", write)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -73,12 +69,9 @@ def keep_best(folder: Path, model: Any, tokenizer: Any) -> None:
 
 def keep_model(place: Path, model: Any, tokenizer: Any) -> None:
     """Write a folder that transformers loads (with an adapter: peft), in place of the one before."""
-
-    def write(staging: Path) -> None:
+    with atomic_folder(place) as staging:
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
-
-    _put(place, write)
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -88,8 +81,8 @@ def has_checkpoint(folder: Path) -> bool:
 
 def steps_done(folder: Path) -> int:
     """Steps of the newest checkpoint; 0 without one."""
-    found = _all(folder)
-    return int(found[-1].name.removeprefix("step_")) if found else 0
+    every = _all(folder)
+    return int(every[-1].name.removeprefix("step_")) if every else 0
 
 
 def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]]:
@@ -109,12 +102,14 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
         InputError: There is none, none is whole, or it cannot be loaded into these.
     """
     path, known, notes = ranks.gathered([_choose(folder) if ranks.leads() else (folder, {}, [])])[0]
+    # known to be as it was written, so what fails from here on is another model or version, not damage
     try:
         _load(path, training)
     except Exception as error:  # whatever a file that is not ours brings about
         raise InputError(f"{path}: cannot be loaded ({_reason(error)}). Start anew with another --out.") from None
     if ranks.leads():
-        for later in [found for found in _all(folder) if found > path]:
+        # damaged ones after it: what is saved from here on would stand behind them
+        for later in [other for other in _all(folder) if other > path]:
             shutil.rmtree(later, ignore_errors=True)
     for (name, now), one in zip(_counts().items(), ("thread", "process"), strict=True):
         if (was := known["counts"][name]) != now:
@@ -128,12 +123,12 @@ def restore(folder: Path, training: Training) -> tuple[dict[str, Any], list[str]
 
 def _choose(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
     """The newest checkpoint whose files are as they were written, its state.json, and a note for each passed over."""
-    clear_away(folder)
-    if not (found := _all(folder)):
+    clear_folders(folder)
+    if not (every := _all(folder)):
         raise InputError(f"{folder}: no checkpoint to resume from. Leave out --resume to start anew.")
     notes: list[str] = []
     reason = ""
-    for path in reversed(found):
+    for path in reversed(every):
         try:
             return path, _checked(path), notes
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -146,14 +141,10 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def clear_away(folder: Path) -> None:
-    """Remove folders that were never finished; what stood in the place of one comes back."""
-    for left in [*(folder / FOLDER).glob(".*"), *folder.glob(".*.old"), *folder.glob(".*.new.*")]:
-        place = left.with_name(left.name[1:].removesuffix(".old"))
-        if left.name.endswith(".old") and not place.exists():
-            os.replace(left, place)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+def clear_folders(folder: Path) -> None:
+    """Remove checkpoints and models of a run that were never finished; what stood in the place of one comes back."""
+    for parent in (folder, folder / FOLDER):
+        clear_away(parent)
 
 
 def seed_everything(seed: int) -> None:
@@ -168,25 +159,6 @@ def _counts() -> dict[str, int]:
     return {"threads": torch.get_num_threads(), "processes": ranks.count()}
 
 
-def _put(place: Path, write: Callable[[Path], None]) -> None:
-    """Have a folder written under a temporary name, then let it take its place."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.glob(f".{place.name}.new.*"):  # of a process that was killed in here
-        shutil.rmtree(left, ignore_errors=True)
-    staging = Path(mkdtemp(dir=place.parent, prefix=f".{place.name}.new."))
-    old = place.with_name(f".{place.name}.old")
-    try:
-        write(staging)
-        staging.chmod(0o777 & ~UMASK)
-        shutil.rmtree(old, ignore_errors=True)
-        if place.exists():
-            os.replace(place, old)
-        os.replace(staging, place)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
 def _all(folder: Path) -> list[Path]:
     """Checkpoints, oldest first."""
     return sorted((folder / FOLDER).glob("step_*"))
@@ -198,23 +170,25 @@ def _trained(training: Training) -> list[tuple[str, nn.Parameter]]:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    """What state.json says, once the files have been found as it says they are."""
+    """What state.json says, once every file is as it was written."""
     known = json.loads((path / STATE).read_text(encoding="utf-8"))
-    for name, said in known["sums"].items():
-        if _sum(path / name) != said:
+    for name, written in known["sums"].items():
+        if _checksum(path / name) != written:
             raise ValueError(f"{name} is not as it was written")
     return known
 
 
 def _load(path: Path, training: Training) -> None:
+    # weights_only: a file that would run code is refused
     kept = torch.load(path / OPTIMIZER, weights_only=True, map_location="cpu")
-    weights, parts = load_file(path / WEIGHTS), dict(_trained(training))
-    if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in parts.items()}:
+    weights, trained = load_file(path / WEIGHTS), dict(_trained(training))
+    if {name: part.shape for name, part in weights.items()} != {name: part.shape for name, part in trained.items()}:
+        # before anything is changed, so that no half of a checkpoint is taken over
         raise ValueError("its weights are those of another model")
     training.optimizer.load_state_dict(kept["optimizer"])
     training.schedule.load_state_dict(kept["schedule"])
     with torch.no_grad():
-        for name, part in parts.items():
+        for name, part in trained.items():
             part.copy_(weights[name])
     _set_generators(kept["generators"])
 
@@ -234,7 +208,7 @@ def _set_generators(kept: dict[str, Any]) -> None:
     random.setstate((version, tuple(numbers), gauss))
 
 
-def _sum(path: Path) -> int:
+def _checksum(path: Path) -> int:
     total = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -9,6 +9,7 @@ from typing import Any
 
 from .config_file import checked_flags, read_settings
 from .config_rules import check, check_goes_on
+from .method import run_folder
 from .settings import NAMES, TrainConfig
 
 __all__ = ["TrainConfig", "check_goes_on", "make_config", "to_yaml"]
@@ -20,7 +21,8 @@ MODEL_RATE = 1e-6  # of a model of your own, as the authors' code and TRL have i
 def make_config(flags: Mapping[str, Any] | None = None, path: Path | None = None) -> TrainConfig:
     """Settle the settings.
 
-    What is given nowhere is as the task prefers it. A model of your own starts at a learning rate of 1e-6.
+    What is given nowhere is as the task prefers it. A model of your own starts at a learning rate of 1e-6. A run folder
+    that is not given is named after method and task (`run_folder`).
 
     Args:
         flags: Field to value; None is not given.
@@ -34,7 +36,7 @@ def make_config(flags: Mapping[str, Any] | None = None, path: Path | None = None
         given["task"] = None
     config = replace(TrainConfig(), **{**_preferred(given), **given})
     check(config)
-    return config
+    return replace(config, out=config.out or run_folder(config))
 
 
 def _preferred(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,12 +29,12 @@ def checked_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: There is no such field, or its type is wrong.
     """
-    found = {}
+    given = {}
     for name, value in flags.items():
         field = name if name in NAMES else _field(name, "")
         if value is not None:
-            found[field] = typed(field, value, flag(field))
-    return found
+            given[field] = typed(field, value, flag(field))
+    return given
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def read_settings(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read, or is no list of settings; a key is unknown, stands twice or has a wrong
             type.
     """
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for key, line, value in _entries(path):
         where = f"{path}: line {line}: "
         field = _field(key, where)
-        if field in found:
+        if field in given:
             raise UsageError(f"{where}{key} stands in the file twice. Leave one of the two.")
-        found[field] = typed(field, value, where + key)
-    return found
+        given[field] = typed(field, value, where + key)
+    return given
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, Any]]:
@@ -59,6 +59,7 @@ def _entries(path: Path) -> Iterator[tuple[str, int, Any]]:
     import yaml
 
     try:
+        # nodes know their lines, and a key that comes twice is still there twice
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         if node is None:
@@ -77,6 +78,7 @@ def _field(key: str, where: str) -> str:
     name = key.replace("-", "_")
     if name in FIELDS:
         return FIELDS[name]
+    # `power` is the name in Python; on the command line and in files it is lambda
     near = [NAMES["power"]] if name == "power" else get_close_matches(name, FIELDS, 1)
     meant = f"Did you mean {near[0]}?" if near else "grpo-prm train --help lists the settings."
     raise UsageError(f"{where}there is no setting called {key}. {meant}")
@@ -94,12 +96,12 @@ def typed(field: str, value: Any, where: str) -> Any:
         UsageError: It is of another type.
     """
     kinds = _kinds(HINTS[field])
-    for kind in kinds:
+    for kind in kinds:  # in the order of the annotation; None comes last
         fits, same = _as(kind, value)
         if fits:
             return same
-    said = " or ".join(map(_said, kinds))
-    raise UsageError(f"{where} is {value!r}, but must be {said}. Change it.")
+    wanted = " or ".join(map(_in_words, kinds))
+    raise UsageError(f"{where} is {value!r}, but must be {wanted}. Change it.")
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -120,7 +122,7 @@ def _as(kind: Any, value: Any) -> tuple[bool, Any]:
     if get_origin(kind) is tuple:
         texts = (value,) if isinstance(value, str) else value
         return isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts), tuple(texts or ())
-    if kind in (int, float) and isinstance(value, bool):
+    if kind in (int, float) and isinstance(value, bool):  # a bool is an int to Python
         return False, value
     if kind is float and isinstance(value, int | str):  # YAML reads 1e-6 as text
         try:
@@ -132,7 +134,7 @@ def _as(kind: Any, value: Any) -> tuple[bool, Any]:
     return isinstance(value, kind), value
 
 
-def _said(kind: Any) -> str:
+def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     names = {type(None): "null", float: "a number", int: "a whole number", bool: "true or false", str: "text"}

@@ -10,16 +10,8 @@ from typing import Any
 
 from ..errors import UsageError
 from .config_file import flag, read_settings
-from .settings import NAMES, TrainConfig
+from .settings import ABOUT, NAMES, TrainConfig
 
-LEAST = {"group_size": 2} | dict.fromkeys(
-    ("steps", "prompts", "max_new_tokens", "updates_per_batch", "token_budget", "eval_prompts", "save_every", "keep"), 1
-)
-LEAST |= dict.fromkeys(("threads", "lora_alpha", "warm_steps"), 1)
-LEAST |= dict.fromkeys(("seed", "warm_seed", "top_k", "lora", "eval_every", "warmup_steps"), 0)
-POSITIVE = ("temperature", "loss_temperature", "learning_rate", "reward_timeout", "max_grad_norm", "top_p")
-NOT_NEGATIVE = ("power", "clip_low", "clip_high", "beta", "weight_decay")
-AT_MOST_1 = ("top_p", "clip_low")
 MAY_CHANGE = ("out", "steps", "save_every", "keep", "tracker", "threads")  # in a run that goes on
 
 
@@ -36,21 +28,18 @@ def check(config: TrainConfig) -> None:
 
 
 def _ranges(config: TrainConfig) -> Iterator[str]:
-    for name in NAMES:
+    """Faults of single values."""
+    for name, (_, least, above, most) in ABOUT.items():
         value = getattr(config, name)
         if value is None or isinstance(value, bool | str | tuple):
             continue
-        said = f"{flag(name)} is {value}, but must be "
-        if name in LEAST and value < LEAST[name]:
-            yield f"{said}at least {LEAST[name]}"
-        if not math.isfinite(value):
-            yield f"{said}a finite number"
-        if name in POSITIVE and value <= 0:
-            yield f"{said}above 0"
-        if name in NOT_NEGATIVE and value < 0:
-            yield f"{said}0 or more"
-        if name in AT_MOST_1 and value > 1:
-            yield f"{said}at most 1"
+        bounds = {
+            "a finite number": math.isfinite(value),
+            f"{least} or more": least is None or value >= least,
+            f"above {above}": above is None or value > above,
+            f"at most {most}": most is None or value <= most,
+        }
+        yield from (f"{flag(name)} is {value}, but must be {bound}" for bound, kept in bounds.items() if not kept)
 
 
 def _sources(config: TrainConfig) -> Iterator[str]:
@@ -91,7 +80,9 @@ def check_goes_on(config: TrainConfig, path: Path) -> None:
     Raises:
         UsageError: A setting differs that changes what the steps so far would have been, or the file is damaged.
     """
+    # a file of a version that knew fewer settings ran with what are now the defaults of the others
     began: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)} | read_settings(path)
+    # a falling schedule depends on where it ends, so its steps so far would have had other rates
     may = MAY_CHANGE if config.schedule == "constant" else [name for name in MAY_CHANGE if name != "steps"]
     for name, before in began.items():
         if name not in may and (now := getattr(config, name)) != before:

@@ -75,6 +75,7 @@ def load_prompts(
     check_present(values, prompt_column, name, "--prompt-column")
     if answer_column != ANSWER:
         check_present(values, answer_column, name, "--answer-column")
+    # without the usual column there are no answers; where some rows have it, all must
     answered = any(at(row, answer_column) is not MISSING for row in values)
     answers = [_answer(where, row, answer_column) if answered else None for where, row in rows]
     prompts = [_value(where, row, prompt_column) for where, row in rows]
@@ -140,14 +141,14 @@ def _from_hub(name: str, split: str) -> Rows:
         ) from None
     path, _, configuration = name.partition(":")
     try:
-        found = datasets.load_dataset(path, configuration or None, split=split)
+        rows = datasets.load_dataset(path, configuration or None, split=split)
     except Exception as error:  # of many kinds: no network, no such set, configuration or split
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name}: no such file, and the hub does not give its split {split}: {said}."
+            f"{name}: no such file, and the hub does not give its split {split}: {reason}."
             " A configuration is named NAME:CONFIGURATION, a split with --split."
         ) from None
-    return [(f"{name}: row {n}", dict(row)) for n, row in enumerate(found, 1)]
+    return [(f"{name}: row {n}", dict(row)) for n, row in enumerate(rows, 1)]
 
 
 def _value(where: str, row: Mapping[str, Any], column: str) -> Any:
@@ -194,6 +195,7 @@ def _chat(where: str, column: str, messages: Any, system: str | None) -> list[di
         or not all(isinstance(m, Mapping) and m.get("role") for m in messages)
     ):
         raise InputError(f"{where}: the column {column} is neither text nor messages with a role. Change the row.")
+    # parquet gives every message the keys of all; templates take `tool_calls: null` for a call
     chat = [{key: value for key, value in message.items() if value is not None} for message in messages]
     if chat[-1]["role"] == "assistant":
         raise InputError(
@@ -207,6 +209,7 @@ def _chat(where: str, column: str, messages: Any, system: str | None) -> list[di
 def _tokenized(texts: Sequence[str], tokenizer: Any, *, start: bool) -> list[list[int]]:
     """Token ids of each text, after the start token if the tokenizer puts one and no template has written it."""
     first = tokenizer("")["input_ids"][:1] if start else []
+    # only a start token: a tokenizer may put other tokens around an empty text
     if first != [getattr(tokenizer, "bos_token_id", None)]:
         first = []
     return [first + ids for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]

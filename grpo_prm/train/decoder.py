@@ -36,8 +36,9 @@ class Decoder:
         device = next(model.parameters()).device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         width = int(lengths.max())
+        # padding on the left, so that the next token of every row has the same place in the cache
         ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-        places = torch.arange(width + limit, device=device) - (width - lengths)[:, None]
+        places = torch.arange(width + limit, device=device) - (width - lengths)[:, None]  # true positions, < 0: padding
         self._model, self._names = model, _names(model)
         self._cache = growing_cache(model)
         self._mask, self._seen = places >= 0, 0
@@ -46,7 +47,7 @@ class Decoder:
 
     def read(self, tokens: Tensor) -> None:
         """Read one more token of each row, shape (rows,), int64."""
-        self.logits = self._forward(tokens[:, None], self._next[:, None])
+        self.logits = self._forward(tokens[:, None], self._next[:, None])  # (rows, 1): the cache holds what came before
         self._next = self._next + 1
 
     def keep(self, rows: Tensor) -> None:
@@ -56,15 +57,16 @@ class Decoder:
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         self._seen += ids.shape[1]
+        # logits_to_keep: logits of the last place alone, else a long prompt times the vocabulary would be held
         known = {"cache": self._cache, "past_key_values": self._cache, "position_ids": positions, "logits_to_keep": 1}
-        told: dict[str, Any] = {name: known[name] for name in self._names}
+        arguments: dict[str, Any] = {name: known[name] for name in self._names}
         mask = self._mask[:, : self._seen]
         with computing(self._model):
-            return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **told).logits[:, -1]
+            return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **arguments).logits[:, -1]
 
 
 def _names(model: PreTrainedModel) -> list[str]:
-    """What the forward of a model is told; the cache has had two names, and models without positions take none."""
+    """Arguments that the forward of a model takes; the cache has had two names, models without positions take none."""
     inner = getattr(model, "get_base_model", lambda: model)()  # what peft wraps: it takes anything and passes it on
     there = inspect.signature(inner.forward).parameters
     cache = "cache" if "cache" in there else "past_key_values"
@@ -74,6 +76,7 @@ def _names(model: PreTrainedModel) -> list[str]:
 def growing_cache(model: PreTrainedModel) -> DynamicCache:
     """The cache that transformers makes for a model, with layers of full attention that write in place."""
     cache = DynamicCache(config=model.config)
+    # layers of sliding windows or recurrent state keep the form that transformers gives them
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
@@ -111,7 +114,8 @@ class GrowingLayer(DynamicLayer):
 
 
 def _longer(old: Tensor, filled: int, needed: int) -> Tensor:
+    """The filled places copied to a tensor with room for `needed` places and `ROOM` more."""
     rows, heads, _, size = old.shape
-    new = old.new_empty(rows, heads, needed + ROOM, size)
+    new = old.new_empty(rows, heads, needed + ROOM, size)  # what is not yet filled is never shown
     new[:, :, :filled] = old[:, :, :filled]
     return new

@@ -53,6 +53,7 @@ def evaluate(
         Accuracy, low, high and the number of prompts of which something could be said; None where there are none.
     """
     order = np.argsort([len(row.ids) for row in rows], kind="stable").tolist()
+    # alike in length, so that little is padding; the draws of a prompt go by its place in `rows`, not in the batch
     mine = ranks.share(len(order))
     order, correct, known = order[mine.start : mine.stop], 0, 0
     for begin in range(0, len(order), batch):

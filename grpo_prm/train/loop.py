@@ -15,20 +15,33 @@ import torch
 from ..core.interval import Interval
 from ..errors import UsageError
 from ..files import atomic
+from ..logs.sources import METHOD
 from . import ranks
-from .checkpoint import Training, has_checkpoint, keep_best, keep_model, restore, save, seed_everything, steps_done
+from .batch import Batch, batch_advantages
+from .checkpoint import (
+    Training,
+    clear_folders,
+    has_checkpoint,
+    keep_best,
+    keep_model,
+    restore,
+    save,
+    seed_everything,
+    steps_done,
+)
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
 from .diagnostics import step_figures
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
-from .gap import identity_gap
+from .identity_gap import identity_gap
+from .method import method_of
 from .policy import Policy
 from .problem import Problem, open_problem
 from .record import append_metrics, cut_back, rollouts_table, write_rollouts
 from .sample import Sampled, sample
 from .tracker import Tracker, open_tracker
-from .update import Batch, batch_advantages, update
+from .update import update
 
 CONFIG, MODEL = "config.yaml", "model"
 
@@ -62,7 +75,7 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, metrics.jsonl, rollouts/, checkpoints/, model/.
+    """Train, and leave a run folder: config.yaml, method.txt, metrics.jsonl, rollouts/, checkpoints/, model/.
 
     Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
 
@@ -82,14 +95,17 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     watch = watch if ranks.leads() else _notes_only(watch)
+    # all that goes on from step to step beside weights and optimizer; checkpoints keep it as JSON
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
     notes: list[str] = []
-    with ranks.leader_first():
+    with ranks.leader_first():  # the others find the warm-started model in the cache
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
         training = make_training(policy, config)
     if has_checkpoint(folder):
         state, notes = restore(folder, training)
+    elif ranks.leads():
+        clear_folders(folder)  # of a run that was killed while it wrote its first checkpoint
     if ranks.leads():
         cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
         for note in notes:
@@ -97,12 +113,12 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     run = _Run(config, watch, folder, policy, problem, training, tracker)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
-    if not state["before"]:
+    if not state["before"]:  # a run that is resumed has been evaluated already
         state["before"] = list(run.evaluate(0, state))
     for step in range(state["step"], config.steps):
         run.step(step, state)
         done = state["step"] = step + 1
-        if run.looks(done):
+        if run.evaluates(done):
             state["after"] = list(run.evaluate(done, state))
         if ranks.leads() and (done % config.save_every == 0 or done == config.steps):
             save(folder, done, training, state, config.keep)
@@ -110,7 +126,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     if ranks.leads():
         keep_model(folder / MODEL, policy.model, policy.tokenizer)
     tracker.close()
-    ranks.part()
+    ranks.leave()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
     return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"], state["failed"])
 
@@ -126,13 +142,13 @@ def _notes_only(watch: Watch) -> Watch:
 
 
 def open_folder(config: TrainConfig, *, resume: bool) -> Path:
-    """The run folder with its config.yaml.
+    """The run folder with its config.yaml, and its method in words, which `analyze` shows.
 
     Raises:
         UsageError: It holds another run, or none where one is to be resumed.
     """
     folder = Path(config.out)
-    path, said = folder / CONFIG, to_yaml(config)
+    path = folder / CONFIG
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file. Give --out the name of a folder.")
     if resume:
@@ -144,8 +160,9 @@ def open_folder(config: TrainConfig, *, resume: bool) -> Path:
     elif has_checkpoint(folder):
         raise UsageError(f"{folder}: holds a run already. Go on with it with --resume, or give --out another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as part:
-        part.write_text(said, encoding="utf-8")
+    for file, text in ((path, to_yaml(config)), (folder / METHOD, f"{method_of(config).name}\n")):
+        with atomic(file) as part:
+            part.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -192,10 +209,11 @@ def roll_out(policy: Policy, problem: Problem, config: TrainConfig, step: int) -
     )
     texts = policy.tokenizer.batch_decode(sampled.completions, skip_special_tokens=problem.plain)
     rewards = problem.score([prompts[group] for group in mine for _ in range(config.group_size)], texts)
+    # every process needs the whole batch: weights of a token and normalisers are those of all groups
     everyone = ranks.gathered(list(zip(*sampled, texts, strict=True)))
     completions, logprobs, truncated, texts = (list(column) for column in zip(*everyone, strict=True))
-    parts = ranks.gathered([rewards])
-    rewards = {name: np.concatenate([part[name] for part in parts]) for name in rewards}
+    shares = ranks.gathered([rewards])
+    rewards = {name: np.concatenate([share[name] for share in shares]) for name in rewards}
     sampled = Sampled(completions, logprobs, np.array(truncated))
     batch = Batch([row.ids for row in prompts], completions, config.group_size, rewards["reward"], sampled.truncated)
     return Rollouts(prompts, sampled, texts, rewards, batch)
@@ -218,6 +236,7 @@ class _Run(NamedTuple):
         config, policy = self.config, self.policy
         made = roll_out(policy, self.problem, config, step)
         failed = int((~np.isfinite(made.batch.rewards)).sum())
+        # a fault in the function, not in the completions: better said now than after a night
         if step == 0 and failed == len(made.texts):
             raise UsageError(
                 f"The reward failed for all {failed:,} completions of the first step. Correct it: the note above shows"
@@ -226,9 +245,10 @@ class _Run(NamedTuple):
         state["failed"] += failed
         sampled_at = time.perf_counter()
         advantages = batch_advantages(made.batch, config)
-        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.looks(step + 1) else None
+        # two backward passes, so only now and then
+        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.evaluates(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
-        rate = self.training.schedule.get_last_lr()[0]
+        rate = self.training.schedule.get_last_lr()[0]  # of this step: read before the schedule goes on
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
@@ -273,35 +293,36 @@ class _Run(NamedTuple):
             **step_figures(made.batch.measured(self.config.std)),
         }
 
-    def looks(self, done: int) -> bool:
+    def evaluates(self, done: int) -> bool:
         """Is there an evaluation after so many steps?"""
         every = self.config.eval_every
         return done == self.config.steps or bool(every and done % every == 0)
 
     def evaluate(self, done: int, state: dict[str, Any]) -> Interval:
         """Held-out accuracy after so many steps; keeps the best model."""
-        found = evaluate(
+        accuracy = evaluate(
             self.policy.model,
             self.policy.tokenizer,
             self.problem.held_out,
             self.problem.right,
             max_new_tokens=self.config.max_new_tokens,
             eos=self.policy.ends,
+            # small models are judged as they are sampled; of a model of one's own the likeliest answer counts
             temperature=self.config.temperature if self.config.task else 0.0,
             seed=self.config.seed,
             plain=self.problem.plain,
         )
-        if found.mean is None:
-            return found
-        metrics: Mapping[str, float | None] = {"accuracy": found.mean, "low": found.low, "high": found.high}
-        self._append({"step": done - 1, "held_out": found._asdict()})
+        if accuracy.mean is None:
+            return accuracy
+        metrics: Mapping[str, float | None] = {"accuracy": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
+        self._append({"step": done - 1, "held_out": accuracy._asdict()})
         self.tracker.log(max(done - 1, 0), {f"held_out/{name}": value for name, value in metrics.items()})
         self.watch(Event("eval", done, self.config.steps, metrics))
-        if done and (state["best"] is None or found.mean > state["best"]):
-            state["best"] = found.mean
+        if done and (state["best"] is None or accuracy.mean > state["best"]):
+            state["best"] = accuracy.mean
             if ranks.leads():
                 keep_best(self.folder, self.policy.model, self.policy.tokenizer)
-        return found
+        return accuracy
 
 
 def _interval(values: list[Any]) -> Interval:

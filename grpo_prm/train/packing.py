@@ -16,7 +16,7 @@ from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
-TRIAL = 64  # tokens of each part of the batch on which the two layouts are compared
+TRIAL = 64  # tokens of a prompt, a trunk and an end, in the batch on which the two layouts are compared
 BLOCK = 1 << 26  # logits made at a time
 
 
@@ -60,6 +60,7 @@ def padded_layout(prompts: Rows, completions: Rows, k: int, device: torch.device
         read = tokens[: max(len(tokens) - 1, 1)]
         ids[row, : len(read)] = torch.tensor(read)
     positions = torch.arange(width).expand(len(rows), width)  # padding lies behind: no token that counts sees it
+    # the last token of the prompt predicts the first of the completion, and so on
     first, _ = _ranges(np.arange(len(rows)) * width + opens - 1, lengths)
     target = torch.tensor([token for row in completions for token in row], dtype=torch.int64)
     ids, positions, source, target, unit = (
@@ -71,33 +72,40 @@ def padded_layout(prompts: Rows, completions: Rows, k: int, device: torch.device
 def tree_layout(prompts: Rows, completions: Rows, k: int, device: torch.device, forest: Forest | None = None) -> Layout:
     """All groups in one row, each prompt once and behind it every token of its tree once, in tree order.
 
+    For completions `a b c` and `a b d` to the prompt `p q` the model reads `p q a b c d`: c and d both have position 4,
+    both see p q a b, and neither sees the other. Four units are scored, a and b once for both completions.
+
     Arguments as for `padded_layout`; `forest` are the trees of the completions where they are built already.
     """
     forest = trees_of(completions, k) if forest is None else forest
     tokens = np.fromiter((token for row in completions for token in row), np.int64)
     opens = np.array([len(prompt) for prompt in prompts], np.int64)
-    unit = unique_index(forest)
+    unit = unique_index(forest)  # shape (completion tokens,): members of a process set share a number
     units = int(forest.length.sum())
     target = np.empty(units, np.int64)
-    target[unit] = tokens
+    target[unit] = tokens  # written once for each member, always with the same token
     first = np.cumsum(forest.length) - forest.length  # unit that opens each step
-    begin = first + np.cumsum(opens)[forest.group]  # its packed place
+    begin = first + np.cumsum(opens)[forest.group]  # its packed place: behind all prompts so far, that of its group too
     ids, positions = np.empty(units + opens.sum(), np.int64), np.empty(units + opens.sum(), np.int64)
     root = np.flatnonzero(forest.parent < 0)
     for prompt, at in zip(prompts, (begin[root] - opens).tolist(), strict=True):
         ids[at : at + len(prompt)], positions[at : at + len(prompt)] = prompt, np.arange(len(prompt))
-    place, _ = _ranges(begin, forest.length)
+    place, _ = _ranges(begin, forest.length)  # packed place of each unit, shape (units,)
     ids[place] = target
     positions[place] = _ranges(forest.start + opens[forest.group], forest.length)[0]
+    # Inside a step, and behind a prompt, the token before predicts a unit. The first token of a child is predicted by
+    # the last one of its parent, which lies before all the children.
     source = place - 1
     end = begin + forest.length
     opening = (forest.length > 0) & (forest.parent >= 0)
     source[first[opening]] = end[forest.parent[opening]] - 1
     arrays = (torch.from_numpy(x) for x in (ids[None], positions[None], source, target, unit))
     ids_, positions_, source_, target_, unit_ = (x.to(device) for x in arrays)
-    spans = device.type == "cpu"
-    told = list(_spans(forest, begin, opens)) if spans else path_mask(_last(forest, begin, opens).to(device))
-    return Layout(ids_, positions_, {"tree": told}, source_, target_, unit_, "tree")
+    if device.type == "cpu":
+        tree: Any = list(_spans(forest, begin, opens))
+    else:
+        tree = path_mask(_last(forest, begin, opens).to(device))
+    return Layout(ids_, positions_, {"tree": tree}, source_, target_, unit_, "tree")
 
 
 def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Iterator[Span]:
@@ -108,17 +116,20 @@ def _spans(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Iterator[Spa
         if parent < 0:
             start = begin[step] - opens[group]
             path[step] = np.arange(start, end[step])
-            yield Span(int(start), int(end[step]), None, None)
+            yield Span(int(start), int(end[step]), None, None)  # nothing lies before a prompt: plain causal attention
             continue
         before, own = path[parent], np.arange(begin[step], end[step])
         path[step] = np.concatenate([before, own])
+        # row i sees the whole path before the step and the step's own tokens up to i
         mask = torch.ones(len(own), len(path[step]), dtype=torch.bool).tril(len(before))
         yield Span(int(begin[step]), int(end[step]), torch.from_numpy(path[step]), mask)
 
 
 def _last(forest: Forest, begin: np.ndarray, opens: np.ndarray) -> Tensor:
     """The place behind all that lies below each packed token; it follows at once, steps being in depth-first order."""
-    behind = np.searchsorted(forest.first, forest.first + forest.size)  # the step after those below
+    # A step has the members first to first + size, and a step below it some of these. In depth-first order `first`
+    # never falls, so the step after those below is the next whose first member is not one of this step's.
+    behind = np.searchsorted(forest.first, forest.first + forest.size)
     stop = (begin + forest.length)[behind - 1]
     own = forest.length + opens[forest.group] * (forest.parent < 0)  # a prompt lies before its root
     return torch.from_numpy(np.repeat(stop, own))
@@ -168,6 +179,7 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
             fixed = logits.detach()
             return logprobs, total.detach() - ((fixed - total.detach()[:, None]).exp() * fixed).sum(-1)
 
+    # rounded up; a checkpointed block keeps its inputs alone, and makes its logits again for the gradient
     blocks = -(-len(layout.target) * model.config.get_text_config().vocab_size // BLOCK)
     if blocks <= 1:
         logprobs, entropies = score(outputs, layout.target)
@@ -184,13 +196,13 @@ def _outputs(model: Any, layout: Layout) -> tuple[Callable[[Tensor], Tensor], Te
     They are logits already where the model changes these behind its last layer.
     """
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    told = {"input_ids": layout.ids, "position_ids": layout.positions, "use_cache": False, **layout.attention}
+    arguments = {"input_ids": layout.ids, "position_ids": layout.positions, "use_cache": False, **layout.attention}
     config = whole.config.get_text_config()
     changed = ("final_logit_softcapping", "logit_scale", "logits_scaling")
     head = whole.get_output_embeddings()
     if head is None or whole.base_model is whole or any(getattr(config, name, None) for name in changed):
-        return torch.nn.Identity(), whole(**told).logits.flatten(0, 1)[layout.source]
-    return head, whole.base_model(**told).last_hidden_state.flatten(0, 1)[layout.source]
+        return torch.nn.Identity(), whole(**arguments).logits.flatten(0, 1)[layout.source]
+    return head, whole.base_model(**arguments).last_hidden_state.flatten(0, 1)[layout.source]
 
 
 def micro_batches(
@@ -216,7 +228,7 @@ def micro_batches(
         longest = len(prompt) + max(map(len, completions[group * k : (group + 1) * k]))
         if tree is None:
             widest = max(widest, longest)
-            size = widest * k * (len(batches[-1]) + 1 if batches else 1)
+            size = widest * k * (len(batches[-1]) + 1 if batches else 1)  # padded to the widest, this group included
         else:
             size += len(prompt) + int(tree[group])
         if not batches or size > budget:
@@ -249,12 +261,14 @@ def cheaper(prompts: Rows, completions: Rows, k: int, model: Any, budget: int, f
     weights = {id(p): p.numel() for part in embeddings.values() for p in part.parameters()}  # tied ones once
     body = sum(p.numel() for p in model.parameters()) - sum(weights.values())
 
+    # Rows: each is as long as the longest, and each of its tokens meets half of the row on average.
     opens = np.repeat([len(prompt) for prompt in prompts], k)
     lengths = np.array([len(row) for row in completions])
     longest = (opens + lengths).max(initial=1)
     padded = 2 * body * len(lengths) * longest + 2 * head * lengths.sum()
     padded += 4 * width * layers * len(lengths) * longest**2 / 2
 
+    # Tree: a step's tokens meet the whole path before them, and half of their own step; a root has its prompt with it.
     first = np.array([len(prompt) for prompt in prompts])
     tokens, units = first.sum() + forest.length.sum(), forest.length.sum()
     if (first + np.bincount(forest.group, forest.length, len(first))).max(initial=0) > budget:
@@ -277,28 +291,29 @@ def fits_tree(model: Any) -> str | None:
     if getattr(config, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
         return "not all of its layers attend to everything before"  # which a short batch would not show
     device = next(model.parameters()).device
+    # room for a prompt, a shared trunk and an own end of `size` tokens each, and to spare
     size = min(TRIAL, (getattr(config, "max_position_embeddings", None) or 4 * TRIAL) // 4)
     rng = np.random.default_rng(0)
     prompts = [rng.integers(config.vocab_size, size=n).tolist() for n in (size, 1)]
     trunk = rng.integers(config.vocab_size, size=size).tolist()
     rows = [[*trunk[:cut], *rng.integers(config.vocab_size, size=size).tolist()] for cut in (size, 1, 1, size)]
-    weight = next(p for p in model.parameters() if p.requires_grad)
-    found = []
+    weight = next(p for p in model.parameters() if p.requires_grad)  # one is enough to go through the backward kernels
+    both = []
     try:
         for lay_out in (padded_layout, tree_layout):
             layout = lay_out(prompts, rows, 2, device)
             with reading(model, layout):
                 logprobs = token_logprobs(model, layout)[layout.unit]
                 torch.autograd.grad(logprobs.sum(), weight)
-            found.append(logprobs.detach())
-        noise = _noise(model, padded_layout(prompts, rows, 2, device), found[0])
-    except Exception as error:
+            both.append(logprobs.detach())
+        noise = _noise(model, padded_layout(prompts, rows, 2, device), both[0])
+    except Exception as error:  # of a model that cannot be told the tree: whatever it raises is the reason
         return f"{type(error).__name__}: {error}"
-    gap = (found[0] - found[1]).abs().max().item()
+    gap = (both[0] - both[1]).abs().max().item()
     return None if gap <= 1e-3 + 4 * noise else f"log-probabilities differ by {gap:.2g}"
 
 
-def _noise(model: Any, layout: Layout, found: Tensor) -> float:
+def _noise(model: Any, layout: Layout, logprobs: Tensor) -> float:
     """How far log-probabilities are from those in float32; of weights that are less themselves, an upper bound."""
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         return 0.05
@@ -308,6 +323,6 @@ def _noise(model: Any, layout: Layout, found: Tensor) -> float:
     whole.compute_dtype = torch.float32
     try:
         with torch.no_grad():
-            return (token_logprobs(model, layout)[layout.unit] - found).abs().max().item()
+            return (token_logprobs(model, layout)[layout.unit] - logprobs).abs().max().item()
     finally:
         whole.compute_dtype = dtype

@@ -41,19 +41,21 @@ def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
     Dropout is random per completion, and log-probabilities that differ for one prefix break Theorem 1 (SPEC).
     """
     model = model.to(device_of(config))
+    # of our own, read by `computing`: transformers' dtype would change the weights too
     model.compute_dtype = getattr(torch, config.dtype)
     frozen = copy.deepcopy(model) if config.beta and not config.lora else None
     if config.lora:
         model = _with_adapter(model, config)
+    # a module may be nn.Dropout, or hold a rate that its forward hands to functional.dropout
     for part in (*model.modules(), *(frozen.modules() if frozen is not None else ())):
         if isinstance(part, nn.Dropout):
             part.p = 0.0
         for name in [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]:
-            setattr(part, name, 0.0)  # what a model hands to functional.dropout
+            setattr(part, name, 0.0)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
         if config.lora:
-            model.enable_input_require_grads()
+            model.enable_input_require_grads()  # else nothing before the first adapter asks for a gradient
     model.train()
     reference = _reference(model, frozen, temperature_of(config)) if config.beta else None
     return Policy(model, tokenizer, ends_of(model, tokenizer), reference)
@@ -70,6 +72,7 @@ def load(config: TrainConfig) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     name = str(config.model)
+    # under an adapter the model's own weights are not trained, so bfloat16 halves them at no loss
     dtype = getattr(torch, config.dtype) if config.lora else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
@@ -96,6 +99,7 @@ def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
     Raises:
         InputError: There is none, so that every completion would run into the limit.
     """
+    # chat models end with a token of their own beside the tokenizer's; a list where there are several
     given = getattr(model.generation_config, "eos_token_id", None)
     ends = [
         end for end in (tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])) if end is not None

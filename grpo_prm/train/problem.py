@@ -58,10 +58,10 @@ def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
         if config.warm_steps:
             task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
 
-        def told(done: int, steps: int) -> None:
+        def tell(done: int, steps: int) -> None:
             watch(Event("warm", done, steps))
 
-        model, tokenizer = tiny_model(task, warm_seed(config), default_cache(), told)
+        model, tokenizer = tiny_model(task, warm_seed(config), default_cache(), tell)
     policy = prepare(model, tokenizer, config)
     if config.packing != "padded" and (why := fits_tree(policy.model)):
         watch(Event("note", text=f"{type(model).__name__} is trained padded: {why}."))
@@ -81,7 +81,7 @@ def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
     task = get_task(name)
 
     def draw(stream: int, number: int) -> list[PromptRow]:
-        rng = np.random.default_rng([config.seed, stream])
+        rng = np.random.default_rng([config.seed, stream])  # a step's prompts do not depend on the steps before
         return [_row(task, tokenizer, rng) for _ in range(number)]
 
     def score(rows: Sequence[PromptRow], texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -99,6 +99,7 @@ def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Pr
     """The user's prompts in a shuffled order, again and again, and their reward functions."""
     columns = (config.prompt_column, config.answer_column, config.system, tokenizer, config.split)
     rows = load_prompts(str(config.data), *columns)
+    # some tokenizers drop spaces or letters; one prompt is enough to notice
     read = as_read(tokenizer, rows[0])
     if rows[0].text.strip() not in read:
         watch(Event("note", text=f"The tokenizer changes the first prompt {rows[0].text!r}: the model reads {read!r}."))
@@ -107,12 +108,14 @@ def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Pr
     rewards = load_rewards(config.reward, config.reward_timeout, lambda text: watch(Event("note", text=text)))
 
     def prompts(step: int) -> list[PromptRow]:
+        # places in an endless row of shuffled epochs: a step may lie across two, and a resumed run needs no state
         places = np.arange(step * config.prompts, (step + 1) * config.prompts)
         orders = {epoch: _order(config.seed, epoch, len(rows)) for epoch in np.unique(places // len(rows)).tolist()}
         return [rows[orders[place // len(rows)][place % len(rows)]] for place in places.tolist()]
 
     def right(given: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.float64]:
         reward = rewards(given, texts)["reward"]
+        # weights such as 0.7 and 0.3 add up to 1 only within rounding
         return np.where(np.isfinite(reward), reward >= 1.0 - 1e-9, np.nan)
 
     return Problem(str(config.data), prompts, held_out, rewards, right, False, True)

@@ -1,4 +1,4 @@
-"""Silence of the libraries below: what they say is for one another, and lies between what we say."""
+"""Keep progress bars and warnings of transformers and peft off the screen, where a run shows its own progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 
 
 def quiet_libraries() -> None:
-    """No progress bars of others between ours, and no warnings that libraries mean for one another."""
+    """Turn off their progress bars and the warnings that a user of this package can do nothing about."""
     from transformers.utils import logging
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft")

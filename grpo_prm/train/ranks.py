@@ -28,7 +28,7 @@ def join(device: str) -> None:
     PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=PATIENCE)
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the other processes at the end, so that they may end too."""
     PartialState().destroy_process_group()
 
@@ -55,6 +55,7 @@ def own_device() -> torch.device:
 
 def share(number: int) -> range:
     """Which of so many groups this process takes: a run of them, as long as that of others or one longer."""
+    # cut at equal shares of the number, rounded down: lengths differ by one at most, and none is left over
     state = PartialState()
     first, last = (number * n // state.num_processes for n in (state.process_index, state.process_index + 1))
     return range(first, last)
@@ -69,6 +70,7 @@ def add_up(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Have every process hold the sum of all gradients; every process has one for the same parameters."""
     if count() == 1:
         return
+    # the sum, not the mean: each process has its part of one loss that is normalised over the whole batch
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad = reduce(parameter.grad, "sum")

@@ -18,9 +18,9 @@ from ..files import atomic
 from ..logs.rollouts import REWARD_PART, SCHEMA
 
 if TYPE_CHECKING:
+    from .batch import Batch
     from .data import PromptRow
     from .sample import Sampled
-    from .update import Batch
 
 METRICS, ROLLOUTS = "metrics.jsonl", "rollouts"
 CURVES = ("reward", "accuracy", "intermediate_proportion", "amplification", "entropy", "length")
@@ -42,6 +42,7 @@ def rollouts_table(
     columns: dict[str, Any] = {
         "run": [run] * rows,
         "step": [step] * rows,
+        # numbered on over the run, so that the parts read together are one table
         "group": np.repeat(np.arange(len(prompts)) + step * len(prompts), k),
         "group_key": [f"{step}-{group}" for group in range(len(prompts)) for _ in range(k)],
         "sample": np.tile(np.arange(k), len(prompts)),
@@ -82,13 +83,15 @@ def cut_back(folder: Path, step: int) -> None:
     """
     path = folder / METRICS
     if path.exists():
+        # step -1 is the evaluation before training; a torn line has no step and falls away
         kept = [line for line in path.read_bytes().splitlines() if step and -1 <= _step(line) < step]
         with atomic(path) as part:
             part.write_bytes(b"".join(line + b"\n" for line in kept))
     for part in (folder / ROLLOUTS).glob("step_*.parquet"):
         if int(part.stem.removeprefix("step_")) >= step:
             part.unlink()
-    unfinished = (".config.*.yaml", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
+    unfinished = (".config.*.yaml", ".method.*.txt", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
+    # temporary files of writes that a kill broke off
     for left in (path for pattern in unfinished for path in folder.glob(pattern)):
         left.unlink()
 

@@ -34,7 +34,7 @@ BUILT_IN: dict[str, Callable[[], Callable[..., float]]] = {
 }
 
 
-class Part(NamedTuple):
+class RewardFunction(NamedTuple):
     """One reward function.
 
     Attributes:
@@ -56,12 +56,12 @@ class Rewards:
     """Weighted reward functions that take a batch.
 
     Attributes:
-        parts: The functions.
+        functions: The functions.
         failed: By name, how many completions a function has failed on since the start: raised, hung, or gave no number.
     """
 
-    def __init__(self, parts: Sequence[Part], timeout: float | None, tell: Callable[[str], Any]) -> None:
-        self.parts, self.failed = tuple(parts), Counter({part.name: 0 for part in parts})
+    def __init__(self, functions: Sequence[RewardFunction], timeout: float | None, tell: Callable[[str], Any]) -> None:
+        self.functions, self.failed = tuple(functions), Counter({function.name: 0 for function in functions})
         self._timeout, self._tell = timeout, tell
 
     def __call__(self, rows: Sequence[PromptRow], completions: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -79,39 +79,42 @@ class Rewards:
             UsageError: A function needs a column that the data do not have.
         """
         if rows:
-            for part in self.parts:
-                _check_columns(part, rows[0])
+            for function in self.functions:
+                _check_columns(function, rows[0])
         values = {
-            part.name: np.array(
-                [self._judge(part, row, text) for row, text in zip(rows, completions, strict=True)], np.float64
+            function.name: np.array(
+                [self._judge(function, row, text) for row, text in zip(rows, completions, strict=True)], np.float64
             )
-            for part in self.parts
+            for function in self.functions
         }
-        total = sum((part.weight * values[part.name] for part in self.parts if part.weight), np.zeros(len(rows)))
+        total = np.zeros(len(rows))
+        for function in self.functions:
+            if function.weight:  # 0 * NaN is NaN, and a function without weight must not fail the sum
+                total += function.weight * values[function.name]
         return {"reward": total, **values}
 
-    def _judge(self, part: Part, row: PromptRow, completion: str) -> float:
+    def _judge(self, function: RewardFunction, row: PromptRow, completion: str) -> float:
         given = _arguments(row, completion)
-        if part.takes is not None:
-            given = {name: value for name, value in given.items() if name in part.takes}
+        if function.takes is not None:
+            given = {name: value for name, value in given.items() if name in function.takes}
         try:
-            return _number(within(self._timeout, lambda: part.call(**given)))
+            return _number(within(self._timeout, lambda: function.call(**given)))
         except GrpoPrmError:
-            raise
+            raise  # wrong usage, such as data without answers: no completion could do better
         except TimeUp as error:
-            self._failed(part, f"took longer than {self._timeout:g} s", error)
-        except (Exception, SystemExit) as error:
-            self._failed(part, f"raised {type(error).__name__}", error)
+            self._failed(function, f"took longer than {self._timeout:g} s", error)
+        except (Exception, SystemExit) as error:  # sys.exit in a function of the user's does not end the run
+            self._failed(function, f"raised {type(error).__name__}", error)
         return math.nan
 
-    def _failed(self, part: Part, how: str, error: BaseException) -> None:
-        self.failed[part.name] += 1
-        if self.failed[part.name] == 1:
+    def _failed(self, function: RewardFunction, how: str, error: BaseException) -> None:
+        self.failed[function.name] += 1
+        if self.failed[function.name] == 1:
             trace = "".join(traceback.format_exception_only(error)).rstrip()
             if theirs := [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame)]:
                 trace = "".join(traceback.format_list(theirs)) + trace
             self._tell(
-                f"The reward {part.name} {how}; its completion gets no reward and is left out of the update."
+                f"The reward {function.name} {how}; its completion gets no reward and is left out of the update."
                 f" Further failures are counted, not shown. The first:\n{printable(trace, chr(10))}"
             )
 
@@ -140,14 +143,15 @@ def load_rewards(
         raise UsageError(f"There is no reward. Name one with --reward: {', '.join(BUILT_IN)} or module:function.")
     calls = [(*_weighted(spec),) for spec in specs]
     short = [spec.partition(":")[2] or spec for spec, _ in calls]
-    parts = []
+    functions = []
     for (spec, weight), name in zip(calls, short, strict=True):
         if [given for given, _ in calls].count(spec) > 1:
             raise UsageError(f"--reward {spec} is given twice. Give it once, with a weight: {spec}*2.")
         call = _find(spec)
+        # the column `reward` is the sum, and two functions of one name need their modules to tell them apart
         unclear = name == "reward" or short.count(name) > 1
-        parts.append(Part(spec if unclear else name, call, weight, *_signature(call)))
-    return Rewards(parts, timeout, tell or (lambda message: sys.stderr.write(message + "\n")))
+        functions.append(RewardFunction(spec if unclear else name, call, weight, *_signature(call)))
+    return Rewards(functions, timeout, tell or (lambda message: sys.stderr.write(message + "\n")))
 
 
 def _weighted(spec: str) -> tuple[str, float]:
@@ -190,11 +194,12 @@ def _import(name: str, spec: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:
+        # the module itself is not there, rather than something that it imports: `a.b` fails on `a`, or on `a.b`
         absent = isinstance(error, ModuleNotFoundError) and (name + ".").startswith(f"{error.name}.")
         why = f"{type(error).__name__}: {error}"
-        said = f"there is no module {name} in {here}" if absent else f"{name} cannot be imported ({why})"
+        problem = f"there is no module {name} in {here}" if absent else f"{name} cannot be imported ({why})"
         todo = "Run grpo-prm where the module lies." if absent else f"Try it: python -c 'import {name}'"
-        raise UsageError(f"--reward {spec}: {said}. {todo}") from (None if absent else error)
+        raise UsageError(f"--reward {spec}: {problem}. {todo}") from (None if absent else error)
     finally:
         sys.path.remove(here)
         if here not in sys.path:
@@ -217,12 +222,12 @@ def _arguments(row: PromptRow, completion: str) -> dict[str, Any]:
     return {**row.row, "prompt": row.text, "completion": completion, "answer": row.answer}
 
 
-def _check_columns(part: Part, row: PromptRow) -> None:
+def _check_columns(function: RewardFunction, row: PromptRow) -> None:
     there = _arguments(row, "")
-    for name in sorted(part.needs - there.keys()):
+    for name in sorted(function.needs - there.keys()):
         near = get_close_matches(name, there, 1)
         hint = f"Did you mean {near[0]}?" if near else "It is called once for each completion, with these."
-        raise UsageError(f"The reward {part.name} needs {name}; there are {', '.join(sorted(there))}. {hint}")
+        raise UsageError(f"The reward {function.name} needs {name}; there are {', '.join(sorted(there))}. {hint}")
 
 
 def _number(value: Any) -> float:

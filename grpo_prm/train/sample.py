@@ -19,10 +19,10 @@ from transformers import PreTrainedModel
 
 from ..errors import InputError, UsageError
 from .decoder import Decoder
-from .draw import draw, stream_keys, uniforms
+from .sample_token import sample_token, stream_keys, uniforms
 
 BLOCK = 256  # uniform numbers drawn at a time, a multiple of 4
-LOOKS = {"cpu": 1}  # tokens between two looks at what has ended, where a look need not wait for the device
+CHECK_EVERY = {"cpu": 1}  # tokens between two checks of which rows have ended; elsewhere 8, since a check waits there
 DEAD_SHARE = 8  # ended rows are dropped when they are one in so many
 
 Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -93,7 +93,7 @@ def sample(
         return Sampled([], [], np.zeros(0, bool))
 
     def choose(logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        return draw(logits, numbers, temperature, top_p, top_k)
+        return sample_token(logits, numbers, temperature, top_p, top_k)
 
     with _evaluating(model):
         decoder = _groups(model, prompts, k, max_new_tokens)
@@ -158,24 +158,28 @@ def _decode(
     length = torch.full((rows,), limit, device=device)
     ended = torch.zeros(rows, dtype=torch.bool, device=device)
     stops = torch.tensor(sorted(eos), dtype=torch.int64, device=device)
-    live = torch.arange(rows, device=device)  # the row that each row of the decoder is
-    look = LOOKS.get(device.type, 8)
+    # The decoder drops rows that have ended, so its row n is row live[n] of the results.
+    live = torch.arange(rows, device=device)
+    every = CHECK_EVERY.get(device.type, 8)
     for t in range(limit):
         if t % BLOCK == 0:
+            # numbers by row of the results: the draws of a completion do not depend on who else still goes on
             numbers = torch.from_numpy(uniforms(keys[live.cpu().numpy()], t, min(BLOCK, limit - t))).to(device)
         drawn, logprob = choose(decoder.logits, numbers[:, t % BLOCK])
         tokens[live, t], logprobs[live, t] = drawn, logprob.float()
         stop = torch.isin(drawn, stops)
         if stop_after is not None:
             stop |= torch.from_numpy(stop_after(tokens[live, : t + 1].cpu().numpy())).to(device)
+        # Between two checks ended rows go on and write tokens behind their end; their length stays as it was.
         length[live] = torch.where(stop & ~ended[live], t + 1, length[live])
         ended[live] |= stop
         if t + 1 == limit:
             break
-        if (t + 1) % look == 0:
+        if (t + 1) % every == 0:
             going = (~ended[live]).nonzero()[:, 0]
             if not len(going):
                 break
+            # to drop rows copies the cache, so it waits until it is worth it
             if DEAD_SHARE * (len(live) - len(going)) >= len(live):
                 live, drawn, numbers = live[going], drawn[going], numbers[going]
                 decoder.keep(going)

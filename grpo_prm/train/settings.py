@@ -1,124 +1,126 @@
-"""Every setting of a run: its type, its default, and what it does (the help of its option)."""
+"""Every setting of a run, in one place: type, default, range, and the help of its option."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple
+
+
+class About(NamedTuple):
+    """What is known of a setting beside type and default.
+
+    Attributes:
+        help: What it does, in plain words.
+        least: The lowest value.
+        above: Every value is above this one.
+        most: The highest value.
+    """
+
+    help: str
+    least: int | None = None
+    above: int | None = None
+    most: int | None = None
+
+
+def setting(default: Any, help: str, **bounds: int) -> Any:
+    """A field with its default, its help and the bounds of `About`; a number without bounds may have any value."""
+    return field(default=default, metadata={"about": About(help, **bounds)})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a run; lengths in tokens. Each line below is the help of its option, so it is said in plain words.
+    """Settings of a run; lengths in tokens. `check` of config_rules.py knows which of them do not go together."""
 
-    Attributes:
-        task: Built-in task: chain, abstain, countdown or binary-tree; it brings prompts and reward.
-        model: Folder or hub name of a causal language model; else the small one of the task, built on the spot.
-        data: Prompts to train on: JSON lines, parquet, CSV, a folder of them, or NAME of a hub set.
-        prompt_column: Column with the prompt, text or chat; a dotted path reaches into objects.
-        answer_column: Column with the right answer, which reward functions are given.
-        split: Split of a hub set.
-        reward: exact, math, format or package.module:function; NAME*0.5 weighs it. May be given again: a sum.
-        reward_timeout: Seconds after which a reward function is given up for that completion.
-        system: System message before every prompt.
-        out: Run folder.
-        seed: Of everything random: prompts, draws, warm start.
-        warm_seed: Of the small model and its warm start, where it is another than --seed: runs that begin alike.
-        warm_steps: Steps of its warm start, where they are others than the task has.
-        steps: Training steps.
-        prompts: Prompts in a step.
-        group_size: k, the completions of each prompt.
-        max_new_tokens: Most tokens of a completion.
-        temperature: Divides the logits in sampling.
-        top_p: Sample among the likeliest tokens that have this probability together.
-        top_k: Sample among so many likeliest tokens; 0: all.
-        power: p of |λ|^-p, the weight of a token: 1 is the paper's λ-GRPO, 0 is GRPO.
-        weights: What is counted: process-set, parent (who reached the decision), position (a placebo) or none.
-        match_scale: Control: GRPO with the loss made as small as --lambda would make it.
-        match_norm: Control: GRPO with the gradient as long as --lambda would make it.
-        aggregation: How tokens are averaged: dapo, bnpo, grpo or dr_grpo.
-        std: Divisor of the advantage: sample (as TRL), population, batch or none (Dr. GRPO).
-        clip_low: ε below 1: the ratio counts down to 1 - ε.
-        clip_high: ε above 1: the ratio counts up to 1 + ε.
-        beta: β, how strongly the model is held to where it began; 0 needs no second model.
-        ratio_in_kl: Multiply the KL term by the ratio, as TRL does.
-        loss_temperature: Divides the logits in the loss; else the temperature of sampling, as TRL does.
-        updates_per_batch: Optimizer steps over each batch.
-        mask_truncated: Leave completions cut off at the limit out of the loss; they still count for others.
-        optimizer: adam, adamw or sgd.
-        learning_rate: Of the optimizer.
-        weight_decay: Of adamw.
-        schedule: The learning rate over steps: constant, or linear or cosine down to 0.
-        warmup_steps: Steps in which the learning rate rises.
-        max_grad_norm: Shorten longer gradients to this norm. Not for comparisons of methods.
-        token_budget: Tokens that the model reads at a time; fewer need less memory and change nothing but rounding.
-        packing: tree reads each unique token once, padded each completion whole; auto takes the cheaper.
-        dtype: What is computed in: float32 or bfloat16. Weights that are trained are float32 all the same.
-        device: auto, cpu, cuda, cuda:1, ...
-        lora: Rank of a LoRA adapter that is trained in place of the weights; 0: none.
-        lora_alpha: Alpha of the adapter.
-        gradient_checkpointing: Compute activations twice instead of keeping them: less memory, more time.
-        eval_data: Held-out prompts, given like --data.
-        eval_every: Steps from one evaluation to the next; 0: before and after training only.
-        eval_prompts: How many held-out prompts are used.
-        save_every: Steps from one checkpoint to the next.
-        keep: How many checkpoints stay, beside the best model.
-        tracker: Send metrics to trackio, wandb or tensorboard too.
-        threads: Threads of the CPU; another number changes the last digits.
-    """
-
-    task: str | None = "chain"
-    model: str | None = None
-    data: str | None = None
-    prompt_column: str = "prompt"
-    answer_column: str = "answer"
-    split: str = "train"
-    reward: tuple[str, ...] = ()
-    reward_timeout: float = 10.0
-    system: str | None = None
-    out: str = "grpo.run"
-    seed: int = 0
-    warm_seed: int | None = None
-    warm_steps: int | None = None
-    steps: int = 150
-    prompts: int = 32
-    group_size: int = 8
-    max_new_tokens: int = 512
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    power: float = 1.0
-    weights: Literal["process-set", "parent", "position", "none"] = "process-set"
-    match_scale: bool = False
-    match_norm: bool = False
-    aggregation: Literal["dapo", "bnpo", "grpo", "dr_grpo"] = "dapo"
-    std: Literal["sample", "population", "none", "batch"] = "sample"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    beta: float = 0.0
-    ratio_in_kl: bool = True
-    loss_temperature: float | None = None
-    updates_per_batch: int = 1
-    mask_truncated: bool = False
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = 0
-    max_grad_norm: float | None = None
-    token_budget: int = 16_384
-    packing: Literal["auto", "tree", "padded"] = "auto"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = "auto"
-    lora: int = 0
-    lora_alpha: int = 32
-    gradient_checkpointing: bool = False
-    eval_data: str | None = None
-    eval_every: int = 0
-    eval_prompts: int = 512
-    save_every: int = 50
-    keep: int = 2
-    tracker: Literal["trackio", "wandb", "tensorboard"] | None = None
-    threads: int | None = None
+    task: str | None = setting(
+        "chain", "Built-in task with prompts and reward: chain, abstain, countdown, binary-tree."
+    )
+    model: str | None = setting(None, "Causal language model: a folder or a hub name. Without it: a small one is made.")
+    data: str | None = setting(
+        None, "Prompts to train on: JSON lines, parquet, CSV, a folder of them, or a hub data set."
+    )
+    prompt_column: str = setting("prompt", "Column with the prompt, text or chat; a dotted path reaches into objects.")
+    answer_column: str = setting("answer", "Column with the right answer, which reward functions are given.")
+    split: str = setting("train", "Split of a hub data set.")
+    reward: tuple[str, ...] = setting(
+        (), "exact, math, format or package.module:function; NAME*0.5 weighs it. Given again, rewards are added up."
+    )
+    reward_timeout: float = setting(10.0, "Seconds that a reward function has for one completion.", above=0)
+    system: str | None = setting(None, "System message before every prompt.")
+    out: str = setting("", "Run folder. (default: by method and task, such as lambda1-chain.run or grpo-chain.run)")
+    seed: int = setting(0, "Random seed of prompts, sampling and warm start.", least=0)
+    warm_seed: int | None = setting(
+        None, "Seed of the small model and its warm start alone, for runs that begin alike. (default: --seed)", least=0
+    )
+    warm_steps: int | None = setting(None, "Steps of the warm start. (default: as many as suit the task)", least=1)
+    steps: int = setting(150, "Training steps.", least=1)
+    prompts: int = setting(32, "Prompts in a step.", least=1)
+    group_size: int = setting(8, "Completions of each prompt, k.", least=2)
+    max_new_tokens: int = setting(512, "Length at which a completion is cut off.", least=1)
+    temperature: float = setting(1.0, "Sampling temperature, which divides the logits.", above=0)
+    top_p: float = setting(
+        1.0, "Sample among the likeliest tokens that together have this probability.", above=0, most=1
+    )
+    top_k: int = setting(0, "Sample among this many likeliest tokens; 0: all.", least=0)
+    power: float = setting(1.0, "p of |λ|^-p, the weight of a token: 1 is the paper's λ-GRPO, 0 is GRPO.", least=0)
+    weights: Literal["process-set", "parent", "position", "none"] = setting(
+        "process-set",
+        "What λ counts: the process-set of a token, its parent (all at the decision), position (a placebo) or none.",
+    )
+    match_scale: bool = setting(False, "Control: GRPO with the loss made as small as --lambda would make it.")
+    match_norm: bool = setting(False, "Control: GRPO with the gradient as long as --lambda would make it.")
+    aggregation: Literal["dapo", "bnpo", "grpo", "dr_grpo"] = setting(
+        "dapo", "How tokens are averaged: dapo, bnpo, grpo or dr_grpo."
+    )
+    std: Literal["sample", "population", "none", "batch"] = setting(
+        "sample",
+        "Standard deviation that divides the advantage: sample (as TRL), population, batch or none (Dr. GRPO).",
+    )
+    clip_low: float = setting(0.2, "Lower ε: the ratio is clipped at 1 - ε.", least=0, most=1)
+    clip_high: float = setting(0.2, "Upper ε: the ratio is clipped at 1 + ε.", least=0)
+    beta: float = setting(
+        0.0, "Weight of the KL term, β, which holds the model to where it began; 0: no second model.", least=0
+    )
+    ratio_in_kl: bool = setting(True, "Multiply the KL term by the ratio, as TRL does.")
+    loss_temperature: float | None = setting(
+        None, "Temperature in the loss. (default: that of sampling, as TRL does)", above=0
+    )
+    updates_per_batch: int = setting(1, "Optimizer steps on each batch of rollouts.", least=1)
+    mask_truncated: bool = setting(
+        False, "Leave completions that were cut off out of the loss; they still count in process sets and rewards."
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = setting("adam", "adam, adamw or sgd.")
+    learning_rate: float = setting(1e-3, "Learning rate.", above=0)
+    weight_decay: float = setting(0.0, "Weight decay of adamw.", least=0)
+    schedule: Literal["constant", "linear", "cosine"] = setting(
+        "constant", "The learning rate over the steps: constant, or falling to 0, linear or cosine."
+    )
+    warmup_steps: int = setting(0, "Steps in which the learning rate rises to its value.", least=0)
+    max_grad_norm: float | None = setting(
+        None, "Shorten longer gradients to this norm. Not for comparisons of methods.", above=0
+    )
+    token_budget: int = setting(
+        16_384, "Tokens that the model reads at a time; fewer need less memory and change only rounding.", least=1
+    )
+    packing: Literal["auto", "tree", "padded"] = setting(
+        "auto", "tree: the model reads each unique token once; padded: each completion whole; auto: what is cheaper."
+    )
+    dtype: Literal["float32", "bfloat16"] = setting(
+        "float32", "Precision of the computation: float32 or bfloat16. Weights that are trained are float32 in both."
+    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, ...")
+    lora: int = setting(0, "Rank of a LoRA adapter that is trained instead of the weights; 0: none.", least=0)
+    lora_alpha: int = setting(32, "Alpha of the adapter.", least=1)
+    gradient_checkpointing: bool = setting(False, "Compute activations twice: less memory, more time.")
+    eval_data: str | None = setting(None, "Held-out prompts, given like --data.")
+    eval_every: int = setting(0, "Steps from one evaluation to the next; 0: only before and after training.", least=0)
+    eval_prompts: int = setting(512, "Number of held-out prompts.", least=1)
+    save_every: int = setting(50, "Steps from one checkpoint to the next.", least=1)
+    keep: int = setting(2, "Number of checkpoints that are kept, beside the best model.", least=1)
+    tracker: Literal["trackio", "wandb", "tensorboard"] | None = setting(
+        None, "Send metrics to trackio, wandb or tensorboard too."
+    )
+    threads: int | None = setting(None, "CPU threads; another number changes the last digits.", least=1)
 
 
-NAMES = {field.name: "lambda" if field.name == "power" else field.name for field in fields(TrainConfig)}  # in the file
+ABOUT: dict[str, About] = {field.name: field.metadata["about"] for field in fields(TrainConfig)}
+NAMES = {name: "lambda" if name == "power" else name for name in ABOUT}  # in the file and as option

@@ -9,11 +9,9 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,8 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ..errors import UsageError
+from ..files import atomic_folder
 from ..tasks import END, Task
 
 SHAPE: dict[str, Any] = {"n_layer": 2, "n_embd": 64, "n_head": 4, "initializer_range": 0.05}
@@ -66,6 +66,7 @@ def word_tokenizer(task: Task) -> Any:
 
     ids = {word: n for n, word in enumerate((*task.words, PAD))}
     words = Tokenizer(WordLevel(ids, unk_token=PAD))
+    # alternatives of a regular expression are tried in order: 12 before 1
     longest_first = sorted(task.words, key=len, reverse=True)
     words.pre_tokenizer = Split(Regex("|".join(map(re.escape, longest_first))), "isolated")
     words.decoder = decoders.Fuse()
@@ -75,6 +76,7 @@ def word_tokenizer(task: Task) -> Any:
 def _fresh(task: Task, tokenizer: Any, seed: int) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    # no dropout: it differs between completions, and one prefix must have one log-probability
     still: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     end: dict[str, Any] = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     with _seeded(seed):
@@ -119,12 +121,14 @@ def _demonstrations(task: Task, tokenizer: Any, rng: np.random.Generator) -> tup
     opens = [len(row) for row in tokenizer([prompt.text for prompt in prompts])["input_ids"]]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
     labels = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
+    # the prompt is read, not imitated
     labels[torch.arange(ids.shape[1]) < torch.tensor(opens)[:, None]] = -100
     return ids, labels
 
 
 def _key(task: Task, seed: int) -> str:
     """Hash of everything that makes the weights."""
+    # examples stand for the code of the task: another demonstration is another model
     rng = np.random.default_rng(0)
     examples = [(prompt := task.draw(rng)).text + task.demonstrate(prompt, rng) for _ in range(64)]
     made_of = [VERSION, task.words, task.limit, task.warm, SHAPE, seed, torch.__version__, torch.get_num_threads()]
@@ -136,6 +140,7 @@ def _cached(folder: Path) -> Any:
     from transformers import GPT2LMHeadModel
 
     weights, checksum = folder / "model.safetensors", folder / "sha256"
+    # whatever a disk or another version left there: the model is made again
     try:
         if hashlib.sha256(weights.read_bytes()).hexdigest() != checksum.read_text().strip():
             return None
@@ -145,16 +150,7 @@ def _cached(folder: Path) -> Any:
 
 
 def _keep(model: Any, folder: Path) -> None:
-    """Write the model beside its place, then put it there; a cache that cannot be written is no error."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError:
-        return
-    try:
+    """Keep the model; a cache that cannot be written is no error."""
+    with suppress(OSError, UsageError), atomic_folder(folder) as staging:
         model.save_pretrained(staging)
         (staging / "sha256").write_text(hashlib.sha256((staging / "model.safetensors").read_bytes()).hexdigest())
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(staging, folder)
-    except OSError:
-        shutil.rmtree(staging, ignore_errors=True)

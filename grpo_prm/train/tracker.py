@@ -48,6 +48,7 @@ def open_tracker(config: TrainConfig, folder: Path) -> Tracker:
         raise UsageError(
             f"--tracker {config.tracker} needs {error.name}, which is not installed. Run pip install {config.tracker}."
         ) from None
+    # trackio speaks the interface of wandb
     package.init(project="grpo-prm", name=folder.name, config=asdict(config))
     return Tracker(lambda step, numbers: package.log(_known(numbers), step=step), package.finish)
 

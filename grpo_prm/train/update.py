@@ -1,10 +1,9 @@
-"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Every aggregation; Controls)."""
+"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Controls)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,75 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.forest import Forest, expand, tree_of
-from ..core.groups import Groups
+from ..core.forest import tree_of
 from ..core.loss import Terms, kl_estimate, policy_loss, unit_terms
-from ..core.prm import Std, completion_weights
-from ..core.weights import Kind, token_factors
 from . import ranks
+from .batch import Batch, Tokens, batch_tokens
 from .config import TrainConfig
 from .packing import Layout, cheaper, micro_batches, padded_layout, reading, token_logprobs, tree_layout
 
 Reference = Callable[[Layout], Tensor]  # log-probabilities of the frozen reference, shape (units,)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The rollouts of one step; rows are group-major.
-
-    Attributes:
-        prompts: Token ids of the prompt of each group.
-        completions: Token ids of each completion, the end token included where it was sampled.
-        k: Completions of each group.
-        rewards: r, shape (completions,), float64; NaN where there is none.
-        truncated: Stopped by the length limit, shape (completions,).
-    """
-
-    prompts: Sequence[list[int]]
-    completions: Sequence[list[int]]
-    k: int
-    rewards: NDArray[np.float64]
-    truncated: NDArray[np.bool_]
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each completion, shape (completions,)."""
-        return np.array([len(row) for row in self.completions], np.int64)
-
-    @cached_property
-    def _groups(self) -> Groups:
-        """The groups, whose trees are built once for weights, layouts and figures."""
-        return Groups.of(self.completions, self.rewards, self.k)
-
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """Dense group of each completion, shape (completions,)."""
-        return self._groups.groups
-
-    @property
-    def forest(self) -> Forest:
-        """The process steps of all groups."""
-        return self._groups.forest
-
-    def measured(self, std: Std = "sample") -> Groups:
-        """The groups with the advantages of `prm.group_advantages`."""
-        return self._groups if std == self._groups.std else replace(self._groups, std=std)
-
-
-class Tokens(NamedTuple):
-    """What the loss says of every completion token, completion after completion, shape (tokens,) each, on the CPU.
-
-    Attributes:
-        advantages: a_i of its completion, float64.
-        weights: w_i m_it, float64, the normaliser of the whole batch included; 0 out of the loss.
-        factor: f, float32.
-        size: The process-set size.
-    """
-
-    advantages: Tensor
-    weights: Tensor
-    factor: Tensor
-    size: Tensor
 
 
 class Updated(NamedTuple):
@@ -107,51 +45,12 @@ class Updated(NamedTuple):
     read: int
 
 
-def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
-    """Group advantages, shape (completions,); 0 in zero-variance groups and where a reward is not finite."""
-    return batch.measured(config.std).advantages
-
-
 def temperature_of(config: TrainConfig) -> float:
     """What divides the logits in the loss: that of sampling, unless it has one of its own."""
     return config.temperature if config.loss_temperature is None else config.loss_temperature
 
 
-def loss_tokens(batch: Batch, config: TrainConfig) -> NDArray[np.int64]:
-    """Tokens of each completion in the loss, shape (completions,): none of a truncated one that is masked."""
-    return np.where(batch.truncated & config.mask_truncated, 0, batch.lengths)
-
-
-def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None) -> Tokens:
-    """Advantage, weight and factor of every token.
-
-    Args:
-        batch: The rollouts.
-        config: Aggregation, weights and controls.
-        kind: Weights other than those of the config.
-    """
-    lengths, inside = torch.from_numpy(batch.lengths), loss_tokens(batch, config)
-    weights = torch.from_numpy(completion_weights(config.aggregation, inside, config.max_new_tokens) * (inside > 0))
-    advantages = torch.from_numpy(batch_advantages(batch, config))
-    width = max(1, int(lengths.max()))
-    attended = torch.arange(width) < lengths[:, None]
-    sizes = torch.zeros(attended.shape, dtype=torch.int64)
-    sizes[attended] = torch.from_numpy(expand(batch.forest, batch.forest.size))
-    plain = config.match_scale or config.match_norm
-    kind = kind or ("none" if plain else config.weights)
-    factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
-    found = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
-    return found._replace(factor=factor * matched_scale(found, config.power)) if config.match_scale else found
-
-
-def matched_scale(tokens: Tokens, power: float) -> float:
-    """s_a(p) = Σ w |λ|^-p |a| / Σ w |a|: what p would do to the size of the loss; 1 without advantages."""
-    pull = tokens.weights * tokens.advantages.abs()
-    total = pull.sum().item()
-    return (pull * tokens.size.double() ** -power).sum().item() / total if total > 0 else 1.0
-
-
-class _Part(NamedTuple):
+class _MicroBatch(NamedTuple):
     """A micro-batch: whole groups in one forward pass."""
 
     layout: Layout
@@ -194,15 +93,17 @@ def update(
         reference: Needed where beta > 0.
     """
     device = next(model.parameters()).device
-    kind, parts = lay_out(model, batch, config, device)
-    frozen = [reference(part.layout) if config.beta and reference else None for part in parts]
+    kind, batches = lay_out(model, batch, config, device)
+    frozen = [reference(micro.layout) if config.beta and reference else None for micro in batches]
     old: list[Tensor] = []
     sums, norms, skipped = _Sums(), [], 0
     for _ in range(config.updates_per_batch):
-        wanted = _matched_norm(model, parts, config, frozen, old) if config.match_norm else None
+        # a pass of its own, with the weights whose gradient norm this step is given
+        wanted = _matched_norm(model, batches, config, frozen, old) if config.match_norm else None
         clear_gradients(model)
-        made = _total(_accumulate(model, parts, config, frozen, old))
+        made = _total(_accumulate(model, batches, config, frozen, old))
         norm = gradient_norm(model)
+        # every process holds the same sums and the same gradient, so all of them skip or none
         if not (np.isfinite(made.loss) and np.isfinite(norm)):
             skipped += 1
             continue
@@ -219,18 +120,19 @@ def update(
         clipped=_or_none(sums.clipped / weight) or 0.0,
         skipped=skipped,
         layout=kind,
-        read=sum(ranks.gathered([part.layout.ids.numel() for part in parts])),
+        read=sum(ranks.gathered([micro.layout.ids.numel() for micro in batches])),
     )
 
 
-def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_Part]]:
+def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[str, list[_MicroBatch]]:
     """This process's share of the batch in micro-batches, each laid out for the model, and in which way."""
     tokens = batch_tokens(batch, config)
     other = batch_tokens(batch, config, kind=config.weights) if config.match_norm else tokens
+    # Σ |w a| of each group, and Σ w under a KL term, which pulls where advantages do not
     counts = batch.lengths.reshape(-1, batch.k).sum(axis=1)
     pulls = (tokens.advantages * tokens.weights).abs() + (config.beta > 0) * tokens.weights
     pull = np.array([part.sum().item() for part in pulls.split(counts.tolist())])
-    chosen = np.flatnonzero(pull > 0)
+    chosen = np.flatnonzero(pull > 0)  # the others have no gradient
     kind = config.packing
     if kind == "auto":
         kind = "padded"
@@ -238,11 +140,11 @@ def lay_out(model: Any, batch: Batch, config: TrainConfig, device: torch.device)
             prompts, rows = _rows(batch, chosen)
             trees = tree_of(batch.forest, chosen)
             kind = cheaper(prompts, rows, batch.k, model, config.token_budget, trees)
-    parts = []
+    batches = []
     for layout, at in layouts(batch, chosen, config.token_budget, kind, device):
         terms = terms_of(layout, tokens, at)
-        parts.append(_Part(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
-    return kind, parts
+        batches.append(_MicroBatch(layout, terms, terms if other is tokens else terms_of(layout, other, at)))
+    return kind, batches
 
 
 def layouts(
@@ -294,7 +196,7 @@ def terms_of(layout: Layout, tokens: Tokens, at: Tensor) -> Terms:
 
 def _accumulate(
     model: Any,
-    parts: Sequence[_Part],
+    batches: Sequence[_MicroBatch],
     config: TrainConfig,
     frozen: Sequence[Tensor | None],
     old: list[Tensor],
@@ -304,23 +206,23 @@ def _accumulate(
     """Add the gradient of every micro-batch, of all processes; fills `old` when it is empty."""
     sums, first = _Sums(), not old
     temperature = temperature_of(config)
-    for n, part in enumerate(parts):
-        with reading(model, part.layout):
-            logprobs, entropies = token_logprobs(model, part.layout, temperature, entropy=True)
+    for n, micro in enumerate(batches):
+        with reading(model, micro.layout):
+            logprobs, entropies = token_logprobs(model, micro.layout, temperature, entropy=True)
             if first:
                 old.append(logprobs.detach())
             loss = policy_loss(
                 logprobs,
                 old[n],
-                part.other if other else part.terms,
+                micro.other if other else micro.terms,
                 clip_low=config.clip_low,
                 clip_high=config.clip_high,
                 beta=config.beta,
                 reference=frozen[n],
                 ratio_in_kl=config.ratio_in_kl,
             )
-            loss.backward()
-        sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, part, frozen[n], config))
+            loss.backward()  # inside `reading`: gradient checkpointing runs the forward again
+        sums = sums.plus(_measured(loss, logprobs.detach(), old[n], entropies, micro, frozen[n], config))
     ranks.add_up(model.parameters())
     return sums
 
@@ -335,14 +237,14 @@ def _measured(
     logprobs: Tensor,
     old: Tensor,
     entropies: Tensor,
-    part: _Part,
+    micro: _MicroBatch,
     frozen: Tensor | None,
     config: TrainConfig,
 ) -> _Sums:
     """Sums over the units of a micro-batch, weighted as in the loss."""
-    weight, ratio = part.terms.weight, (logprobs - old).exp()
-    beyond = (ratio > 1 + config.clip_high) * part.terms.plus - (ratio < 1 - config.clip_low) * part.terms.minus
-    pull = (part.terms.plus - part.terms.minus).clamp(min=1e-38)
+    weight, ratio = micro.terms.weight, (logprobs - old).exp()
+    beyond = (ratio > 1 + config.clip_high) * micro.terms.plus - (ratio < 1 - config.clip_low) * micro.terms.minus
+    pull = (micro.terms.plus - micro.terms.minus).clamp(min=1e-38)  # Σ |w f a| of the unit; 0 / 0 would be NaN
     kl = (weight * kl_estimate(logprobs, frozen)).sum() if frozen is not None else weight.new_zeros(())
     numbers = (loss.detach(), weight.sum(), (weight * entropies).sum(), kl, (weight * beyond / pull).sum())
     return _Sums(*torch.stack(numbers).tolist())
@@ -350,14 +252,14 @@ def _measured(
 
 def _matched_norm(
     model: Any,
-    parts: Sequence[_Part],
+    batches: Sequence[_MicroBatch],
     config: TrainConfig,
     frozen: Sequence[Tensor | None],
     old: list[Tensor],
 ) -> float:
     """Norm of the gradient that the weights would give on this batch."""
     clear_gradients(model)
-    _accumulate(model, parts, config, frozen, old, other=True)
+    _accumulate(model, batches, config, frozen, old, other=True)
     return gradient_norm(model)
 
 

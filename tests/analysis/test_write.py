@@ -110,7 +110,7 @@ def test_where_nothing_may_be_written_it_is_said_before_the_work(tmp_path, monke
     if what == "the folder":  # root may write anywhere, so that what the system says is put in its mouth
         monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (out, os.W_OK))
     else:
-        monkeypatch.setattr(module, "mkdtemp", refuse)
+        monkeypatch.setattr("grpo_prm.files.mkdtemp", refuse)
     message = r"log\.prm: cannot be written \(Permission denied\)"
     with pytest.raises(UsageError, match=message), output_folder(out):
         pytest.fail("no work is to be done")

@@ -64,11 +64,23 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
     assert out.splitlines() == [
         "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
         " 0.953 [0.930, 0.970] of 512 prompts after training",
-        "run folder: grpo.run (trained model in model/, curves in figures/)",
-        "next: grpo-prm analyze grpo.run",
+        "run folder: lambda1-chain.run (trained model in model/, curves in figures/)",
+        "next: grpo-prm analyze lambda1-chain.run",
     ]
-    assert err.splitlines() == [r"note: so \x1b[2J it is", "step 1/1: reward 0.500"]
-    assert {path.suffix for path in (tmp_path / "grpo.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}
+    assert [line.split(maxsplit=1) for line in err.splitlines()[:6]] == [
+        ["task", "chain"],
+        ["method", "λ-GRPO, p = 1"],
+        ["p", "1"],
+        ["seed", "0"],
+        ["device", "cpu"],
+        ["steps", "150"],
+    ]
+    assert err.splitlines()[6:] == [
+        "run folder  lambda1-chain.run",
+        r"note: so \x1b[2J it is",
+        "step 1/1: reward 0.500",
+    ]
+    assert {path.suffix for path in (tmp_path / "lambda1-chain.run" / "figures").iterdir()} == {".pdf", ".png", ".csv"}
 
 
 def test_options_become_settings(trained):
@@ -81,7 +93,7 @@ def test_options_become_settings(trained):
 def test_several_rewards_and_a_model(trained, capsys):
     said = ["--model", "m", "--data", "d.jsonl", "--reward", "exact", "--reward", "format*0.5"]
     code, config, _ = trained(*said, before=NOTHING, after=NOTHING, skipped=2)
-    assert (code, config.reward, config.out, config.task) == (0, ("exact", "format*0.5"), "grpo.run", None)
+    assert (code, config.reward, config.out, config.task) == (0, ("exact", "format*0.5"), "lambda1-m.run", None)
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "2 optimizer steps were skipped: loss or gradient was not finite" and len(out) == 3
 
@@ -94,7 +106,7 @@ def test_options_overrule_the_file(trained, tmp_path):
 
 @pytest.mark.parametrize("said", [[], ["--out", "a.run"]])
 def test_a_run_goes_on_by_its_own_settings(trained, tmp_path, said):
-    folder = tmp_path / (said[1] if said else "grpo.run")
+    folder = tmp_path / (said[1] if said else "lambda1-chain.run")
     folder.mkdir()
     began = make_config({"power": 0.25, "steps": 7, "out": "elsewhere.run"})
     (folder / "config.yaml").write_text(to_yaml(began))
@@ -115,7 +127,7 @@ def test_of_an_own_model_too(trained, tmp_path):
     ("said", "message"),
     [
         (["--task", "chian"], "error: No task is called chian; there are chain"),
-        (["--group-size", "1"], "error: --group-size is 1, but must be at least 2. Change it."),
+        (["--group-size", "1"], "error: --group-size is 1, but must be 2 or more. Change it."),
         (["--match-scale", "--weights", "parent"], "error: A matched control trains with p = 0"),
         (["--weights", "parents"], "'parents' is not one of"),
         (["--config", "no.yaml"], "error: no.yaml: cannot be read"),
@@ -137,9 +149,9 @@ def test_interrupted_it_says_how_to_go_on(trained, capsys, tmp_path):
 
 
 def test_a_dry_run_trains_nothing(trained, monkeypatch, capsys):
-    import grpo_prm.train.dry as dry
+    import grpo_prm.train.dry_run as module
 
-    monkeypatch.setattr(dry, "rehearse", lambda config, _: f"p is {config.power}\n")
+    monkeypatch.setattr(module, "dry_run", lambda config, _: f"p is {config.power}\n")
     assert trained("--dry-run", "--lambda", "2") == (0, None, None)
     assert capsys.readouterr().out == "p is 2.0\n"
 

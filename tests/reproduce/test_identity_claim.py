@@ -31,7 +31,7 @@ from grpo_prm.reproduce.identity import (
 from grpo_prm.reproduce.identity_gaps import AGGREGATIONS, BETA, BY_ROW, CLIP, CONTROLS, SEQUENCE_OFF, gaps, row_gap
 from grpo_prm.reproduce.identity_outcome import Rollouts, outcome_form, sequence_outcome_form
 from grpo_prm.reproduce.identity_trees import invented_rollouts, tabular_policy
-from grpo_prm.train.update import Batch
+from grpo_prm.train.batch import Batch
 
 
 def inline(jobs):

@@ -1,22 +1,30 @@
-"""Updates of fixed rollouts, run by one process or by those that torchrun starts: `rank_cases.py FOLDER`."""
+"""Updates of fixed rollouts and small runs, by one process or by those that torchrun starts: `rank_cases.py FOLDER`.
+
+One start does it all, since a process takes seconds to load its libraries.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
+from grpo_prm_cli import main as cli
 from train_models import random_model
 
 from grpo_prm.train import ranks
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.gap import identity_gap
+from grpo_prm.train.identity_gap import identity_gap
 from grpo_prm.train.packing import token_logprobs
-from grpo_prm.train.update import Batch, update
+from grpo_prm.train.update import update
 
 K, GROUPS = 4, 5
+RUN = {"task": "binary-tree", "steps": 4, "prompts": 3, "eval_prompts": 9, "save_every": 2, "seed": 1}
 CASES = {
     **{f"{kind} {layout}": {"aggregation": kind, "packing": layout}
        for kind in ("grpo", "bnpo", "dapo", "dr_grpo") for layout in ("padded", "tree")},
@@ -68,6 +76,14 @@ def run(name, settings):
     return {"gradient": gradient, "weights": weights, "gap": gap, "update": done._asdict()}
 
 
+def train(folder, name, **given):
+    """`grpo-prm train` as a user starts it; the processes stay together for what comes next."""
+    options = [part for option, value in given.items() for part in (f"--{option.replace('_', '-')}", str(value))]
+    sys.argv = ["grpo-prm", "train", *options, "--out", f"{folder}/{name}"]
+    with contextlib.suppress(SystemExit), mock.patch.object(ranks, "leave"):
+        cli.main()
+
+
 def main(folder):
     """Leave what this process found in the folder."""
     ranks.join("cpu")
@@ -76,7 +92,9 @@ def main(folder):
     shared = [list(ranks.share(n)) for n in range(6)]
     known = {"processes": torch.distributed.get_world_size(), "shares": shared, "cases": found}
     torch.save(known, Path(folder) / f"{torch.distributed.get_rank()}.pt")
-    ranks.part()
+    train(folder, "two.run", **RUN)
+    train(folder, "small.run", task="binary-tree", steps=2, prompts=1, eval_prompts=1)
+    ranks.leave()
 
 
 if __name__ == "__main__":

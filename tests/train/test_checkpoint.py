@@ -8,6 +8,7 @@ import stat
 import numpy as np
 import pytest
 import torch
+from kills import kill_at
 from torch import nn
 from train_models import tiny
 
@@ -15,7 +16,7 @@ from grpo_prm.errors import InputError
 from grpo_prm.files import UMASK
 from grpo_prm.train.checkpoint import (
     Training,
-    clear_away,
+    clear_folders,
     has_checkpoint,
     keep_best,
     keep_model,
@@ -134,8 +135,9 @@ def test_none_yet(tmp_path):
 
 
 def test_what_a_killed_process_left_is_gone_with_the_next(tmp_path):
-    (tmp_path / "checkpoints" / ".step_000001.new.abc").mkdir(parents=True)
     save(tmp_path, 1, made(), {}, keep=1)
+    (tmp_path / "checkpoints" / ".step_000002.new.abc").mkdir(parents=True)
+    restore(tmp_path, made())
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000001"]
 
 
@@ -209,38 +211,23 @@ def test_an_adapter_is_kept_alone(tmp_path):
 
 @pytest.mark.parametrize("moment", range(8))
 @pytest.mark.parametrize("what", ["checkpoint", "best"])
-def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, monkeypatch, moment, what):
+def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, moment, what):
     """The process ends at the n-th change of names or removal; a new process then goes on from a whole state."""
-    import shutil
-
     training = made()
     model, tokenizer = tiny("gpt2")
     seed_everything(0)
     save(tmp_path, 1, training, {}, keep=2)
     save(tmp_path, 2, training, {}, keep=2)
     keep_best(tmp_path, model, tokenizer)
-    done = [0]
 
-    def mortal(call):
-        def step(*args, **more):
-            if done[0] >= moment:
-                raise Killed
-            done[0] += 1
-            return call(*args, **more)
+    def work():
+        if what == "best":
+            keep_best(tmp_path, model, tokenizer)
+        else:
+            save(tmp_path, 2, training, {}, keep=2)
+            save(tmp_path, 3, training, {}, keep=2)
 
-        return step
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", mortal(os.replace))
-        patch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
-        try:
-            if what == "best":
-                keep_best(tmp_path, model, tokenizer)
-            else:
-                save(tmp_path, 2, training, {}, keep=2)
-                save(tmp_path, 3, training, {}, keep=2)
-        except Killed:
-            pass
+    kill_at(moment, work)
     state, notes = restore(tmp_path, training)
     assert state["step"] >= 2 - (what == "checkpoint" and moment <= 2) and notes == []
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
@@ -248,13 +235,9 @@ def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, monkey
     assert (tmp_path / "checkpoints" / "best" / "model.safetensors").exists()
 
 
-class Killed(BaseException):
-    """What a test ends a process with."""
-
-
 def test_clearing_leaves_others_files_alone(tmp_path):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".notes.txt").write_text("mine")
     (tmp_path / ".model.new.abc").mkdir()
-    clear_away(tmp_path)
+    clear_folders(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {".git", ".notes.txt"}

@@ -14,8 +14,7 @@ from grpo_prm.errors import UsageError
 from grpo_prm.tasks import TASKS, get_task
 from grpo_prm.train.config import TrainConfig, check_goes_on, make_config, to_yaml
 from grpo_prm.train.config_file import HINTS, flag
-from grpo_prm.train.config_rules import AT_MOST_1, LEAST, NOT_NEGATIVE, POSITIVE
-from grpo_prm.train.settings import NAMES
+from grpo_prm.train.settings import ABOUT, NAMES
 
 OWN = {"model": "m", "data": "d.jsonl", "reward": ("exact",)}
 NUMBERS = [name for name in NAMES if get_args(HINTS[name] | None)[0] in (int, float)]
@@ -36,7 +35,7 @@ def refused(flags=None, path=None):
 
 def test_without_anything_it_is_the_chain_task_as_the_task_likes_it():
     config, task = make_config(), get_task("chain")
-    assert (config.task, config.out, config.max_new_tokens) == ("chain", "grpo.run", task.limit)
+    assert (config.task, config.out, config.max_new_tokens) == ("chain", "lambda1-chain.run", task.limit)
     assert all(getattr(config, name) == value for name, value in task.defaults.items())
     assert config.power == 1.0 and config.weights == "process-set"
 
@@ -106,17 +105,27 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_has_a_range(name):
     """Its bound can be meant (but for what it goes with), what lies beyond it cannot, nor can what is not finite."""
-    assert (name in LEAST) + (name in POSITIVE) + (name in NOT_NEGATIVE) == 1
+    _, least, over, most = ABOUT[name]
+    assert (least is None) != (over is None)
     whole = get_args(HINTS[name] | None)[0] is int
     for value in [] if whole else [math.nan, math.inf, -math.inf]:
         assert flag(name) in refused({name: value})
-    below = LEAST[name] - 1 if whole else 0.0 if name in POSITIVE else -1e-9
-    assert refused({name: below}).startswith(f"{flag(name)} is {below}, but must be ")
-    if name in AT_MOST_1:
-        assert "at most 1" in refused({name: 1.001})
-        assert getattr(make_config({name: 1.0}), name) == 1.0
-    at = LEAST[name] if whole else 1e-9
+    below = over if least is None else least - (1 if whole else 1e-9)
+    assert refused({name: below}).startswith(f"{flag(name)} is {below + (0 if whole else 0.0)}, but must be ")
+    if most is not None:
+        assert f"at most {most}" in refused({name: most + 0.001})
+        assert getattr(make_config({name: most}), name) == most
+    at = least if whole else 1e-9
     assert getattr(make_config({name: at} | ({"optimizer": "adamw"} if name == "weight_decay" else {})), name) == at
+
+
+def test_what_is_bounded_is_what_was_meant():
+    above_0 = {name for name, about in ABOUT.items() if about.above == 0}
+    assert above_0 == {"temperature", "loss_temperature", "learning_rate", "reward_timeout", "max_grad_norm", "top_p"}
+    assert {name for name, about in ABOUT.items() if about.most == 1} == {"top_p", "clip_low"}
+    assert {name for name, about in ABOUT.items() if about.least == 2} == {"group_size"}
+    least_0 = {name for name, about in ABOUT.items() if about.least == 0}
+    assert {"seed", "top_k", "lora", "eval_every", "power", "beta", "clip_low"} < least_0
 
 
 @pytest.mark.parametrize(
@@ -160,7 +169,7 @@ def values_of(name):
         return st.sampled_from(get_args(kinds[0]))
     texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
     if kinds[0] is int:
-        return st.integers(LEAST[name], 10**6)
+        return st.integers(ABOUT[name].least, 10**6)
     if kinds[0] is float:
         return st.floats(1e-12, 1.0)
     return {bool: st.booleans(), str: texts}.get(kinds[0], st.lists(texts, min_size=1).map(tuple))
@@ -172,6 +181,7 @@ def values_of(name):
 def test_the_file_of_a_config_gives_the_config(tmp_path_factory, flags):
     flags |= {"task": None, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
     flags |= {"warm_seed": None, "warm_steps": None}
+    flags["out"] = flags["out"] or "a.run"  # it would be given a name
     flags["steps"] = max(flags["steps"], flags["warmup_steps"])
     config = TrainConfig(**flags)
     path = tmp_path_factory.mktemp("config") / "config.yaml"
@@ -196,7 +206,7 @@ def test_a_run_goes_on_with_its_own_settings(tmp_path):
     check_goes_on(began, write(path, "".join(older)))  # of a version that knew fewer settings
 
 
-def test_every_field_is_documented_with_one_line():
-    lines = dict(re.findall(r"^        (\w+): (.+)$", TrainConfig.__doc__, re.MULTILINE))
-    assert list(lines) == [field.name for field in fields(TrainConfig)]
-    assert all(line.endswith(".") for line in lines.values())
+def test_every_setting_is_said_in_sentences():
+    assert list(ABOUT) == [field.name for field in fields(TrainConfig)]
+    for about in ABOUT.values():
+        assert re.fullmatch(r"[^ ].*[.)]", about.help) and len(about.help) < 120, about.help

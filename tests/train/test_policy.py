@@ -8,11 +8,12 @@ import torch
 import transformers
 from train_models import random_model, tiny
 
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.packing import fits_tree, padded_layout, token_logprobs, tree_layout
 from grpo_prm.train.policy import load, prepare
 from grpo_prm.train.sample import sample
-from grpo_prm.train.update import Batch, update
+from grpo_prm.train.update import update
 
 PROMPTS = [[3, 4, 5, 6], [7, 8]]
 ROWS = [[5, 6, 7, 1], [5, 6, 8, 9, 1], [4, 4], [4, 4, 1]]

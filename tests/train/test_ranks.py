@@ -12,19 +12,12 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from train.rank_cases import CASES, GROUPS, run
+from train.rank_cases import CASES, GROUPS, RUN, run
 
 from grpo_prm.train.config import make_config
 from grpo_prm.train.loop import train
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-
-
-def two_processes(*command, **environment):
-    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"} | environment
-    done = subprocess.run([*TORCHRUN, *command], env=known, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 def near(found, expected, tolerance):
@@ -35,9 +28,20 @@ def near(found, expected, tolerance):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def folder(tmp_path_factory):
+    """What two processes left; a hang ends here."""
     folder = tmp_path_factory.mktemp("ranks")
-    two_processes(str(Path(__file__).with_name("rank_cases.py")), str(folder))
+    known = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    known |= {"XDG_CACHE_HOME": str(folder / "cache")}
+    command = [*TORCHRUN, str(Path(__file__).with_name("rank_cases.py")), str(folder)]
+    done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder / "stdout").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -65,28 +69,19 @@ def test_a_process_may_have_no_group(found):
     assert GROUPS % 2 == 1
 
 
-def test_a_run_of_two_processes_is_that_of_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    given = {"task": "binary-tree", "steps": 4, "prompts": 3, "eval_prompts": 9, "save_every": 2, "seed": 1}
-    train(make_config(given | {"out": str(tmp_path / "one.run")}))
-    options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    command = ("-m", "grpo_prm_cli.main", "train", *options, "--out", str(tmp_path / "two.run"))
-    done = two_processes(*command, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert done.stdout.count("run folder:") == 1
-    one, two = (
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one.run", "two.run")
-    )
+def test_a_run_of_two_processes_is_that_of_one(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    train(make_config(RUN | {"out": str(tmp_path / "one.run")}))
+    assert (folder / "stdout").read_text().count("two.run (trained model") == 1
+    folders = (tmp_path / "one.run", folder / "two.run")
+    one, two = ([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in folders)
     assert len(one) == len(two) == 6
     for alone, both in zip(one, two, strict=True):
         for name in alone.keys() - {"time", "identity_gap"}:
             assert near(both[name], alone[name], 1e-4), name
-    parts = [pl.read_parquet(tmp_path / name / "rollouts" / "*.parquet") for name in ("one.run", "two.run")]
-    assert_frame_equal(*(part.drop("run") for part in parts), rel_tol=1e-4)
+    tables = [pl.read_parquet(run / "rollouts" / "*.parquet") for run in folders]
+    assert_frame_equal(*(table.drop("run") for table in tables), rel_tol=1e-4)
 
 
-def test_a_run_of_one_group_a_step_does_not_hang(tmp_path):
-    command = ("-m", "grpo_prm_cli.main", "train", "--task", "binary-tree", "--steps", "2", "--prompts", "1")
-    sizes = ("--eval-prompts", "1", "--out", str(tmp_path / "small.run"))
-    two_processes(*command, *sizes, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert len(list((tmp_path / "small.run" / "rollouts").glob("*.parquet"))) == 2
+def test_a_run_of_one_group_a_step_does_not_hang(folder):
+    assert len(list((folder / "small.run" / "rollouts").glob("*.parquet"))) == 2

@@ -9,10 +9,10 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.errors import InputError
 from grpo_prm.logs.rollouts import load, validate
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.data import PromptRow
 from grpo_prm.train.record import CURVES, append_metrics, curves_table, cut_back, rollouts_table, write_rollouts
 from grpo_prm.train.sample import Sampled
-from grpo_prm.train.update import Batch
 
 
 def table(step=3, rewards=(1.0, 0.0, 0.5, float("nan"))):

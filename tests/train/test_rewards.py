@@ -333,7 +333,7 @@ def test_math_in_another_thread_and_without_an_alarm_of_its_own():
     assert got == [[1.0]]
 
     def judged():
-        rewards.parts[0].call(completion=r"\boxed{13/11}", answer="26/22")
+        rewards.functions[0].call(completion=r"\boxed{13/11}", answer="26/22")
         return signal.getitimer(signal.ITIMER_REAL)[0]
 
     assert within(20, judged) > 10

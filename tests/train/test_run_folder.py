@@ -22,6 +22,9 @@ def one_thread(monkeypatch, place):  # noqa: F811
 def test_cut_off_before_the_first_checkpoint(place, whole, tmp_path, moment):  # noqa: F811
     config = settings(place, tmp_path / "a.run")
     cut_off(config, *moment)
+    half = tmp_path / "a.run" / "checkpoints" / ".step_000002.new.x" / "model.safetensors"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
     train(config, resume=True)
     same(contents(tmp_path / "a.run"), whole)
 

@@ -10,8 +10,8 @@ from grpo_prm.core.seeds import group_seed
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.train import sample as sampling
 from grpo_prm.train.decoder import ROOM
-from grpo_prm.train.draw import draw, stream_keys, uniforms
 from grpo_prm.train.sample import sample
+from grpo_prm.train.sample_token import sample_token, stream_keys, uniforms
 
 PROMPTS = [[3, 4, 5, 6, 7], [8], [9, 3, 9], [8, 1, 2, 3, 4, 5, 6]]
 SETTINGS = {"seed": 7, "step": 3, "max_new_tokens": 12, "eos": frozenset({1, 2})}
@@ -114,7 +114,7 @@ def test_when_ended_rows_are_dropped_changes_nothing(monkeypatch, dead_share):
     model, want = random_model("gpt2"), slowly(random_model("gpt2"), PROMPTS, 5, names=range(4), **SETTINGS)
     monkeypatch.setattr(sampling, "DEAD_SHARE", dead_share)
     same(sample(model, PROMPTS, 5, names=range(4), **SETTINGS), want)
-    monkeypatch.setattr(sampling, "LOOKS", {"cpu": 5})
+    monkeypatch.setattr(sampling, "CHECK_EVERY", {"cpu": 5})
     same(sample(model, PROMPTS, 5, names=range(4), **SETTINGS), want)
 
 
@@ -189,20 +189,20 @@ def test_streams_are_entered_anywhere():
 def test_draws_at_the_bounds_of_the_distribution():
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]]).expand(5, 5)
     numbers = torch.tensor([0.0, 0.5 - 2**-53, 0.5, 0.75, 1 - 2**-53], dtype=torch.float64)
-    drawn, logprob = draw(logits, numbers)
+    drawn, logprob = sample_token(logits, numbers)
     assert drawn.tolist() == [1, 1, 3, 3, 3]
     torch.testing.assert_close(logprob, torch.full((5,), 0.5, dtype=torch.float64).log())
     many = torch.randn(5000, 9, generator=torch.Generator().manual_seed(0))
     many[:, 7:] = -torch.inf
-    assert (draw(many, torch.full((5000,), 1 - 2**-53, dtype=torch.float64))[0] == 6).all()
+    assert (sample_token(many, torch.full((5000,), 1 - 2**-53, dtype=torch.float64))[0] == 6).all()
 
 
 def test_ties_stay_in():
     logits = torch.tensor([[1.0, 1.0, 1.0, 0.0]]).expand(3, 4)
     numbers = torch.tensor([0.1, 0.5, 0.99], dtype=torch.float64)
-    assert draw(logits, numbers, top_k=2)[0].tolist() == [0, 1, 2]
-    assert draw(logits, numbers, top_p=0.1)[0].tolist() == [0, 1, 2]
-    assert draw(logits, numbers, top_k=9, top_p=0.0)[0].tolist() == [0, 1, 2]
+    assert sample_token(logits, numbers, top_k=2)[0].tolist() == [0, 1, 2]
+    assert sample_token(logits, numbers, top_p=0.1)[0].tolist() == [0, 1, 2]
+    assert sample_token(logits, numbers, top_k=9, top_p=0.0)[0].tolist() == [0, 1, 2]
 
 
 def test_modes_and_gradients_are_restored():

@@ -13,10 +13,11 @@ from oracle_sets import Row
 from train_models import tiny
 
 from grpo_prm.core.prm import group_advantages
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.gap import identity_gap
+from grpo_prm.train.identity_gap import identity_gap
 from grpo_prm.train.packing import token_logprobs
-from grpo_prm.train.update import Batch, update
+from grpo_prm.train.update import update
 
 K = 4
 PROMPTS = [[3, 4, 5], [7, 8], [9]]

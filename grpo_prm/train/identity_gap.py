@@ -11,19 +11,10 @@ from ..core.forest import expand
 from ..core.loss import policy_loss
 from ..core.prm import step_means
 from . import ranks
+from .batch import Batch, Tokens, batch_advantages, batch_tokens
 from .config import TrainConfig
 from .packing import token_logprobs
-from .update import (
-    Batch,
-    Tokens,
-    batch_advantages,
-    batch_tokens,
-    clear_gradients,
-    gradient_norm,
-    layouts,
-    temperature_of,
-    terms_of,
-)
+from .update import clear_gradients, gradient_norm, layouts, temperature_of, terms_of
 
 
 def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
@@ -41,12 +32,14 @@ def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
     """
     tokens = batch_tokens(batch, config, kind="none")
     forest = batch.forest
+    # a and w are those of a completion: read at its first token; empty ones have none
     first = np.cumsum(batch.lengths) - batch.lengths
     some = batch.lengths > 0
     a, w = np.zeros(len(some)), np.zeros(len(some))
     a[some], w[some] = tokens.advantages.numpy()[first[some]], tokens.weights.numpy()[first[some]]
     mean = torch.from_numpy(np.nan_to_num(expand(forest, step_means(forest, a, w))))
     outcome = _norm(model, batch, config, tokens)
+    # the gradient is linear in the advantages, so that of a - A is the difference of both
     apart = _norm(model, batch, config, tokens._replace(advantages=tokens.advantages - mean))
     return apart / outcome if outcome > 0 and np.isfinite(apart) and np.isfinite(outcome) else None
 
@@ -56,6 +49,7 @@ def _norm(model: Any, batch: Batch, config: TrainConfig, tokens: Tokens) -> floa
     clear_gradients(model)
     device = next(model.parameters()).device
     pull = np.abs(batch_advantages(batch, config)).reshape(-1, batch.k).sum(axis=1)
+    # ratio 1 (logprobs against themselves, detached): no token is clipped
     for layout, at in layouts(batch, np.flatnonzero(pull), config.token_budget, "padded", device):
         logprobs = token_logprobs(model, layout, temperature_of(config))
         policy_loss(logprobs, logprobs.detach(), terms_of(layout, tokens, at)).backward()

@@ -1,4 +1,4 @@
-"""A rehearsal: the settings, an estimate of the memory, and the tree of one sampled group; nothing is trained."""
+"""What `--dry-run` prints: the settings, an estimate of the memory, and the tree of one sampled group."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..tree.printed import render
 from ..tree.view import group_tree
+from .batch import batch_advantages
 from .config import TrainConfig, to_yaml
 from .events import Watch, nobody
 from .loop import Rollouts, roll_out
@@ -19,13 +20,12 @@ from .packing import BLOCK, cheaper
 from .policy import Policy
 from .problem import as_read, open_problem
 from .record import rollouts_table
-from .update import batch_advantages
 
 ACTIVATIONS = 34  # numbers that a layer keeps for the backward pass, for each token and unit of width (Qwen2, measured)
 LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradient
 
 
-def rehearse(config: TrainConfig, watch: Watch = nobody) -> str:
+def dry_run(config: TrainConfig, watch: Watch = nobody) -> str:
     """Load everything, sample the first step, and say what training would do; nothing is written."""
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -53,7 +53,7 @@ def _layout(policy: Policy, made: Rollouts, config: TrainConfig) -> str:
 def _tree(made: Rollouts, config: TrainConfig) -> str:
     """The group of the first step whose rewards differ most, drawn as a tree."""
     advantages = batch_advantages(made.batch, config)
-    table = rollouts_table("rehearsal", 0, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch)
+    table = rollouts_table("dry run", 0, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch)
     spread = table.group_by("group").agg(pl.col("reward").max() - pl.col("reward").min()).sort("group")
     group = spread["group"][int(spread["reward"].arg_max() or 0)]
     page = io.StringIO()
@@ -67,14 +67,16 @@ def memory(model: Any, config: TrainConfig) -> str:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     moments = {"adam": 2, "adamw": 2, "sgd": 0}[config.optimizer]
+    # under an adapter the reference is the model with its adapter off
     reference = weights if config.beta and not config.lora else 0
     shape = model.config.get_text_config()
     size = getattr(torch, config.dtype).itemsize
+    # checkpointing keeps the input of each layer, and one layer at a time in full
     kept = 2 if config.gradient_checkpointing else ACTIVATIONS
     heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
     row = 2 * shape.num_hidden_layers * heads * (shape.hidden_size // shape.num_attention_heads) * size
     units = config.token_budget * shape.hidden_size * shape.num_hidden_layers
-    parts = {
+    uses = {
         "weights": weights,
         "gradients": trained,
         "optimizer": moments * trained,
@@ -83,8 +85,8 @@ def memory(model: Any, config: TrainConfig) -> str:
         "activations of a full micro-batch": units * kept * size,
         "its logits": LOGITS * min(config.token_budget * shape.vocab_size, BLOCK),
     }
-    said = ", ".join(f"{name} {_bytes(value)}" for name, value in parts.items() if value)
-    return f"memory, estimated: {_bytes(sum(parts.values()))} ({said})"
+    listed = ", ".join(f"{name} {_bytes(value)}" for name, value in uses.items() if value)
+    return f"memory, estimated: {_bytes(sum(uses.values()))} ({listed})"
 
 
 def _bytes(value: float) -> str:

@@ -1,4 +1,4 @@
-"""A token from uniform numbers: streams that belong to a completion, and the inverse of a cumulative distribution."""
+"""One token from one uniform number: the random stream of each completion, and the inverse of the distribution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def uniforms(keys: NDArray[np.uint64], begin: int, count: int) -> NDArray[np.flo
     return numbers
 
 
-def draw(
+def sample_token(
     logits: Tensor, numbers: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The token of each row whose stretch of the cumulative distribution, in order of the ids, holds the number.
@@ -58,7 +58,7 @@ def draw(
         Token ids, int64, and their log-probabilities, float64, shape (rows,) each: under softmax(logits / temperature)
         before top_k and top_p cut it, under softmax(logits) if the temperature is 0. NaN where a logit is not finite.
     """
-    logits = logits.double()
+    logits = logits.double()  # in float32 a cumulative sum over a large vocabulary would end away from its total
     if temperature not in (0, 1):
         logits = logits / temperature
     logits = logits - logits.amax(1, keepdim=True)
@@ -76,11 +76,12 @@ def draw(
 def _cut(mass: Tensor, top_p: float, top_k: int) -> Tensor:
     """Leave the likeliest tokens their mass, shape (rows, vocabulary), and take it from the others."""
     if 0 < top_k < mass.shape[1]:
+        # by the least mass that stays in, not by place: ties stay in whatever their order
         least = mass.topk(top_k, 1).values[:, -1:]
         mass = mass.where(mass >= least, 0.0)
     if top_p < 1:
         ranked = mass.sort(1, descending=True).values
-        before = ranked.cumsum(1) - ranked
+        before = ranked.cumsum(1) - ranked  # of the likelier tokens: a token is in while these have less than top_p
         inside = before < top_p * ranked.sum(1, keepdim=True)
         inside[:, 0] = True
         least = ranked.gather(1, inside.sum(1, keepdim=True) - 1)

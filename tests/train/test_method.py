@@ -1,0 +1,85 @@
+"""What a run trains with, in words: they name its folder, and `analyze` reads them there."""
+
+import polars as pl
+import pytest
+
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.logs import collect
+from grpo_prm.train.config import make_config
+from grpo_prm.train.loop import open_folder
+from grpo_prm.train.method import method_of
+from grpo_prm.train.record import write_rollouts
+
+OWN = {"data": "d.jsonl", "reward": "exact"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "folder"),
+    [
+        ({}, "λ-GRPO, p = 1", "lambda1-chain.run"),
+        ({"power": 0.5, "task": "binary-tree"}, "λ-GRPO, p = 0.5", "lambda0.5-binary-tree.run"),
+        ({"power": 0}, "GRPO", "grpo-chain.run"),
+        ({"weights": "none"}, "GRPO", "grpo-chain.run"),
+        ({"weights": "parent", "power": 0}, "GRPO", "grpo-chain.run"),
+        ({"match_norm": True, "power": 0}, "GRPO", "grpo-chain.run"),
+        ({"weights": "parent"}, "GRPO with parent weights, p = 1", "parent1-chain.run"),
+        ({"weights": "position", "power": 2}, "GRPO with position weights, p = 2", "position2-chain.run"),
+        ({"match_scale": True}, "GRPO, loss as small as that of λ-GRPO with p = 1", "match-scale1-chain.run"),
+        (
+            {"match_norm": True, "power": 0.5},
+            "GRPO, gradient as long as that of λ-GRPO with p = 0.5",
+            "match-norm0.5-chain.run",
+        ),
+        ({**OWN, "model": "some/place/mine"}, "λ-GRPO, p = 1", "lambda1-mine.run"),
+        ({**OWN, "model": "Qwen/Qwen2.5-1.5B", "power": 0}, "GRPO", "grpo-Qwen2.5-1.5B.run"),
+        ({"model": "mine", "task": "chain"}, "λ-GRPO, p = 1", "lambda1-chain-mine.run"),
+    ],
+)
+def test_a_run_is_called_what_it_trains_with(flags, name, folder):
+    config = make_config(flags)
+    assert (method_of(config).name, config.out) == (name, folder)
+    assert make_config(flags | {"out": "a.run"}).out == "a.run"
+
+
+def test_a_model_in_the_working_directory_gives_its_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert make_config({**OWN, "model": "."}).out == "lambda1-mine.run"
+
+
+def run_folder(out, run, **flags):
+    """A run folder with two groups of invented rollouts."""
+    folder = open_folder(make_config(flags | {"out": str(out)}), resume=False)
+    rows = [
+        (run, 0, group, f"{group}", sample, [1, group, sample], float(sample)) for group in (0, 1) for sample in (0, 1)
+    ]
+    names = ["run", "step", "group", "group_key", "sample", "tokens", "reward"]
+    write_rollouts(folder, 0, pl.DataFrame(rows, names, orient="row").with_columns(tokens_from=pl.lit("log")))
+    return folder
+
+
+def test_the_run_folder_tells_analyze_its_method(tmp_path):
+    half, grpo = run_folder(tmp_path / "a", "half", power=0.5), run_folder(tmp_path / "b", "grpo", power=0)
+    assert (half / "method.txt").read_text("utf-8") == "λ-GRPO, p = 0.5\n"
+    both = {"grpo": "GRPO", "half": "λ-GRPO, p = 0.5"}
+    for paths in ([half, grpo], [half / "rollouts", grpo], [*(half / "rollouts").iterdir(), grpo]):
+        assert analyze(paths).summary["source"]["methods"] == both
+    assert collect([half, grpo]).methods == both
+    assert analyze([collect([half, grpo])]).summary["source"]["methods"] == both
+    (half / "method.txt").unlink()
+    assert analyze([half, grpo]).summary["source"]["methods"] == {"grpo": "GRPO"}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n\nGRPO", b"\xff\xfe"])
+def test_where_the_folder_says_nothing_nothing_is_said(tmp_path, content):
+    folder = run_folder(tmp_path / "a", "a")
+    (folder / "method.txt").unlink()
+    if content is not None:
+        (folder / "method.txt").write_bytes(content)
+    assert "methods" not in analyze(folder).summary["source"]
+
+
+def test_a_text_beside_a_log_is_not_taken_for_a_method(tmp_path):
+    folder = run_folder(tmp_path / "a", "a")
+    (folder / "rollouts").rename(folder / "mine")
+    assert "methods" not in analyze(folder / "mine").summary["source"]
