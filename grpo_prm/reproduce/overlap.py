@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from ..analysis.statistics import CLUSTER
 from ..core.interval import FEW_CLUSTERS, cluster_sums, resampled_sums, wilson
 from ..logs.sources import find_sources
 from . import training
@@ -23,7 +24,7 @@ from .training import ONE_START, Size, start_jobs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ("step", "k", "prompt_key", "tokens", "path_depth", "non_trivial", "scale_1", "norm_0", "norm_1", "dot_1")
+COLUMNS = (*CLUSTER, "step", "k", "tokens", "path_depth", "non_trivial", "scale_1", "norm_0", "norm_1", "dot_1")
 OVERLAP = "intermediate_proportion"
 GROWTH, BEYOND = "last - first third", "intermediate - cross-prompt"
 LOG = "a log"  # the setting of what is no task of ours
@@ -200,14 +201,15 @@ def _non_trivial(part: str, record: pl.DataFrame) -> Finding:
 
 
 def _clusters(groups: pl.DataFrame) -> np.ndarray:
-    """Sum and number of the groups of every prompt, shape (prompts, 2); pseudo-groups stand alone."""
+    """Sum and number of the groups of every cluster, shape (clusters, 2).
+
+    A cluster is a prompt of a run. A pseudo-group has no prompt of its own, so each is a cluster.
+    """
     known = groups.filter(pl.col(OVERLAP).is_not_null())
-    if known.is_empty():
-        return np.zeros((0, 2))
-    key = known["prompt_key"].rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    alone = known["k"].is_null().any()
     values = np.stack([known[OVERLAP].to_numpy(), np.ones(len(known))], axis=1)
-    return cluster_sums(values, np.arange(len(known)) if alone else key)
+    if known["k"].is_null().any():
+        return values
+    return cluster_sums(values, known.select(pl.struct(CLUSTER).rank("dense")).to_series().to_numpy())
 
 
 def _apart(part: str, what: str, one: np.ndarray, other: np.ndarray, seed: int) -> Finding:

@@ -21,6 +21,7 @@ def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
     step = np.repeat(np.arange(steps), groups)
     level = first + (last - first) * step / (steps - 1) + 0.02 * rng.normal(size=len(step))
     made = {
+        "run": "a run",
         "step": step,
         "k": 8,
         "prompt_key": [str(n) for n in range(len(step))],
@@ -65,6 +66,16 @@ def test_a_log_by_its_prompts():
     assert np.isclose(pick(found, "update scale")[0].mean, 0.5)
     assert np.isclose(pick(found, "update cosine")[0].mean, 0.5)
     assert CLAIM.decide(found).parts == {"a log": "reproduced"}
+
+
+def test_a_prompt_of_another_run_is_another_cluster():
+    """Two runs of the same 12 prompts: 24 clusters, so there is an interval; of one run there are too few."""
+    log = record(0.3, 0.6, 0.1, 0, groups=12).with_columns(prompt_key=pl.col("step").cum_count().over("step").cast(str))
+    log = log.with_columns(prompt_key=pl.when(pl.col("k").is_not_null()).then("prompt_key"))
+    other = log.with_columns(run=pl.when(pl.col("k").is_not_null()).then(pl.lit("another run")))
+    one, both = (pick(of_log("a log", table, 0), GROWTH)[0] for table in (log, pl.concat([log, other])))
+    assert (one.n, one.low, one.note) == (12, None, "few prompts")
+    assert both.n == 24 and both.low < one.mean < both.high
 
 
 def test_a_log_of_one_step_has_no_course():
