@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import select
 import subprocess
 import sys
 import time
@@ -12,19 +12,25 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from reproduce.small_claims import HALT, JOBS, SIGNAL, TOTAL
 
 from grpo_prm.errors import GrpoPrmError, UsageError
-from grpo_prm.reproduce import run
+from grpo_prm.reproduce import binary_tree, defect, run
 from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
 from grpo_prm.reproduce.results import write_results
 from grpo_prm.reproduce.run import CLAIMS, Options, get_claim, reproduce
 
-SCRIPT = str(Path(__file__).with_name("small_claims.py"))
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TESTS = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
+
+
+def command(out, workers, *more):
+    """A process of its own that runs the claims of `small_claims`."""
+    return [sys.executable, "-c", "from reproduce.small_claims import main; main()", str(out), str(workers), *more]
 
 
 def small(out, workers, *more):
-    subprocess.run([sys.executable, SCRIPT, str(out), str(workers), *more], check=True, env=ENVIRONMENT, timeout=300)
+    subprocess.run(command(out, workers, *more), check=True, env=ENVIRONMENT, timeout=300)
     return (out / "claims.json").read_bytes()
 
 
@@ -33,36 +39,39 @@ def records(out):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole")
-    return out, small(out / "one", 1)
+def by_one(tmp_path_factory):
+    out = tmp_path_factory.mktemp("small") / "one"
+    return out, small(out, 1)
 
 
-def test_two_workers_write_what_one_writes(whole, tmp_path):
-    out, expected = whole
+def test_two_workers_write_what_one_writes(by_one, tmp_path):
+    out, expected = by_one
     assert small(tmp_path / "two", 2) == expected
-    names = [path.relative_to(out / "one") for path in records(out / "one")]
-    assert names == [path.relative_to(tmp_path / "two") for path in records(tmp_path / "two")]
-    assert all(pl.read_parquet(out / "one" / n).equals(pl.read_parquet(tmp_path / "two" / n)) for n in names)
+    names = [path.relative_to(out) for path in records(out)]
+    assert len(names) == TOTAL and names == [path.relative_to(tmp_path / "two") for path in records(tmp_path / "two")]
+    assert all(pl.read_parquet(out / n).equals(pl.read_parquet(tmp_path / "two" / n)) for n in names)
 
 
-def test_after_three_kills_it_writes_what_it_would_have_written(whole, tmp_path):
-    out, expected = whole
-    total, place, more = len(records(out / "one")), tmp_path / "killed", []
-    for part in (0.2, 0.5, 0.8):
-        process = subprocess.Popen([sys.executable, SCRIPT, str(place), "2", *more], env=ENVIRONMENT, process_group=0)
-        until = time.monotonic() + 120
-        while len(records(place)) < part * total and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        assert process.poll() is None, "it ended before it was killed"
-        os.kill(process.pid, signal.SIGKILL)  # the parent alone: its workers have to see it
+def test_after_three_kills_it_writes_what_it_would_have_written(by_one, tmp_path):
+    """Each time a job that never ends says that it has begun, and the parent is killed."""
+    place, more, pipe = tmp_path / "killed", [], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for halt in (JOBS // 2, 2 * JOBS - 1, 3 * JOBS + 1):  # in the first round, in the second, in the second claim
+        environment = ENVIRONMENT | {HALT: str(halt), SIGNAL: str(pipe)}
+        process = subprocess.Popen(command(place, 2, *more), env=environment, process_group=0)
+        begun = os.open(pipe, os.O_RDWR)  # the job's open waits for a reader
+        assert select.select([begun], [], [], 120)[0], "the job never began"
+        os.close(begun)
+        assert process.poll() is None
+        process.kill()  # the parent alone: its workers have to see it
         process.wait()
         more = ["--resume"]
         assert _gone(process.pid), "workers outlived their parent"
+        assert halt - 2 < len(records(place)) < TOTAL  # the other worker had the job before it or after it
     done = {path: path.stat().st_mtime_ns for path in records(place)}
-    assert 0.5 * total < len(done) < total
-    assert small(place, 1, "--resume") == expected
+    assert small(place, 1, "--resume") == by_one[1]
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+    assert len(records(place)) == TOTAL
 
 
 def _gone(group):
@@ -77,15 +86,28 @@ def _gone(group):
     return False
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Two real claims on the smallest plans that draw every figure."""
+    out = tmp_path_factory.mktemp("whole")
+    plans = {"defect": defect.Plan(2_000), "binary-tree": binary_tree.Plan(3, 3, steps=20)}
+    options = Options(tuple(plans), workers=1, out=out)
+    with pytest.MonkeyPatch.context() as patch:
+        real = get_claim
+        patch.setattr(run, "get_claim", lambda name: real(name)._replace(plans={"quick": plans[name]}))
+        reproduce(options, lambda *_: None, lambda outcomes: write_results(outcomes, options))
+    return out
+
+
 def test_every_result_is_there(whole):
-    out = whole[0] / "one"
-    said = json.loads((out / "claims.json").read_text())
-    assert list(said["claims"]) == ["defect", "binary-tree"] and said["budget"] == "quick"
-    tree = said["claims"]["binary-tree"]
+    out = whole
+    written = json.loads((out / "claims.json").read_text())
+    assert list(written["claims"]) == ["defect", "binary-tree"] and written["budget"] == "quick"
+    tree = written["claims"]["binary-tree"]
     counted = tree["intervals"]
     assert counted["judged"] + counted["undecided"] == sum(f["p"] is not None for f in tree["findings"])
     assert counted["judged"] > 0
-    for name in (*tree["figures"], *said["claims"]["defect"]["figures"]):
+    for name in (*tree["figures"], *written["claims"]["defect"]["figures"]):
         for suffix in ("pdf", "png", "csv"):
             assert (out / "figures" / f"{name}.{suffix}").stat().st_size > 0
     machine = json.loads((out / "machine.json").read_text())
