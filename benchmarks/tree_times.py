@@ -10,8 +10,9 @@ import torch
 from tables import at_least, table
 
 from grpo_prm.reproduce.gpt_trees import LEFT, RIGHT, START, tiny_gpt2, train_gpt_trees
+from grpo_prm.reproduce.methods import METHODS
 from grpo_prm.reproduce.tabular import leaf_probabilities, paper_tree
-from grpo_prm.reproduce.tree_runs import METHODS, direction, leaf_counts, train_trees
+from grpo_prm.reproduce.tree_runs import direction, leaf_counts, train_trees
 
 TREE = paper_tree(1, -1.0)
 K = 16

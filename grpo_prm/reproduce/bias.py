@@ -17,19 +17,13 @@ from numpy.random import Generator
 from ..core.forest import Floats, Ints
 from ..core.prm import EPS
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
-from .jobs import Do, Job
-from .tabular import Kind
+from .jobs import Job, RunJobs
+from .methods import BY_NAME, Kind, Method
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS: tuple[tuple[str, float, Kind], ...] = (
-    ("p = 0", 0.0, "process-set"),
-    ("p = 0.5", 0.5, "process-set"),
-    ("p = 1", 1.0, "process-set"),
-    ("p = 2", 2.0, "process-set"),
-    ("parent", 1.0, "parent"),
-)
+METHODS = (*(BY_NAME[name] for name in ("p = 0", "p = 0.5", "p = 1")), Method("p = 2", 2.0), BY_NAME["parent"])
 PREFIXES = ("good", "bad")
 GOOD = 0.5  # chance of the good first token
 WORTH = {"good": 0.75, "bad": 0.25}  # chance of reward 1 behind it
@@ -110,13 +104,13 @@ def bias_record(k: int, groups: int, commons: Sequence[float], seed: int) -> pl.
         for some in _blocks(groups):
             drawn = alternatives(*draw_groups(rng, some, k, common), k)
             for at, behind in enumerate(drawn):
-                for method, (_, power, kind) in enumerate(METHODS):
-                    g = gradient(behind, k, common, power, kind)
-                    sums[at, method] += g.sum(), np.abs(g).sum(), g @ g, g @ np.abs(g)
+                for number, method in enumerate(METHODS):
+                    g = gradient(behind, k, common, method.power, method.kind)
+                    sums[at, number] += g.sum(), np.abs(g).sum(), g @ g, g @ np.abs(g)
         rows += [
-            (k, common, prefix, name, groups, *share_of_size(sums[at, method], groups))
+            (k, common, prefix, method.name, groups, *share_of_size(sums[at, number], groups))
             for at, prefix in enumerate(PREFIXES)
-            for method, (name, _, _) in enumerate(METHODS)
+            for number, method in enumerate(METHODS)
         ]
     return pl.DataFrame(rows, schema=["k", "common", "prefix", "method", "groups", "bias", "error"], orient="row")
 
@@ -135,11 +129,11 @@ def share_of_size(sums: Floats, n: int) -> tuple[float, float]:
     return 100 * share, 100 * float(np.sqrt(variance / n)) / size
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """A job for each k, and one for each k of the curve."""
     jobs = [_job(f"k-{k}", k, plan.groups, (COMMON,), seed) for k in plan.ks]
     jobs += [_job(f"curve-{k}", k, plan.curve_groups, CURVE, seed) for k in CURVE_K]
-    records = do(jobs)
+    records = run_jobs(jobs)
     by_k, curve = pl.concat(records[: len(plan.ks)]), pl.concat(records[len(plan.ks) :])
     bounds = [(pl.col("bias") + sign * 1.96 * pl.col("error")).alias(name) for sign, name in ((-1, "low"), (1, "high"))]
     by_k, curve = by_k.with_columns(bounds), curve.with_columns(bounds)

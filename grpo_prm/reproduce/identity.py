@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict
+from .claims import NOT_REPRODUCED, REPRODUCED, TRAINER, Claim, Evidence, Finding, Verdict
 from .identity_gaps import BETA, CLIP, CONTROLS, DROPOUT, NOISE
-from .jobs import Do, Job
+from .jobs import Job, RunJobs
 from .paired import mean_finding
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _table(rows: Sequence[tuple]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Blocks of random trees, and a job for each model."""
     jobs = [
         Job(f"identity/model-{n}", model_record, {"model": n, "seed": seed}, MODEL_SECONDS) for n in range(plan.models)
@@ -66,7 +66,7 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         number = min(BLOCK, plan.trees - first)
         arguments = {"first": first, "number": number, "seed": seed}
         jobs.append(Job(f"identity/trees-{first}", tree_record, arguments, TREE_SECONDS * number))
-    records = do(jobs)
+    records = run_jobs(jobs)
     found = {TREES: pl.concat(records[plan.models :]), MODEL: pl.concat(records[: plan.models])}
     findings = [f for source, table in found.items() for f in findings_of(source, table)]
     drawn = [
@@ -184,5 +184,6 @@ CLAIM = Claim(
         "identity_gaps": "Largest gap of the gradient of every form, and mean gap of the controls; dashed: the bounds "
         "of the rule.",
     },
+    needs=lambda _: TRAINER,
     always=True,
 )

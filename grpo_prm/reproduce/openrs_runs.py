@@ -13,7 +13,7 @@ import polars as pl
 
 from ..errors import GrpoPrmError, InputError
 from ..tasks import END, Prompt, Task, Warm
-from .training_runs import METHODS
+from .methods import BY_NAME
 
 VALIDATION = 125  # problems, held out of the training data
 PROBLEM, ANSWER = "problem", "answer"
@@ -31,7 +31,7 @@ def openrs_record(
     """Train, going on from a checkpoint if there is one, then evaluate on the benchmarks.
 
     Args:
-        method: Of `METHODS`.
+        method: Name of one of `METHODS`.
         settings: Fields of `TrainConfig` other than those of the method; without a `model` a tiny one is made.
         data: Problems with answers; None: those of the tiny model.
         benchmarks: Files like the data, or names of hub sets (their split `test`, else `train`).
@@ -48,7 +48,7 @@ def openrs_record(
 
     quiet_libraries()
     local = folder / "local"
-    given: dict[str, Any] = {**settings, **METHODS[method], "task": None, "out": str(folder)}
+    given: dict[str, Any] = {**settings, **BY_NAME[method].settings, "task": None, "out": str(folder)}
     if not given.get("model"):
         given["model"], data, benchmarks = _tiny(local, int(given["seed"]))
     training, validation = _split(str(data), held_out, local)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from ..core.forest import Floats
@@ -19,8 +20,8 @@ FEWEST = 3  # seeds of an interval
 
 def mean_finding(part: str, setting: str, what: str, values: ArrayLike, note: str = "") -> Finding:
     """Mean over seeds with Student's 95 % interval, none of fewer than three; what is not finite is left out."""
-    found = _student(values)
-    return Finding(part, setting, what, *found[:4], note=note)
+    mean, low, high, n, _ = _student(values)
+    return Finding(part, setting, what, mean, low, high, n, note=note)
 
 
 def difference(
@@ -72,6 +73,19 @@ def bands(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
         return mean, mean, mean
     half = stdtrit(len(values) - 1, 0.975) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return mean, mean - half, mean + half
+
+
+def band_table(values: ArrayLike, steps: ArrayLike | None = None) -> pl.DataFrame:
+    """`bands` as a table with the columns `step`, `mean`, `low` and `high`.
+
+    Args:
+        values: Shape (seeds, columns).
+        steps: Step of each column, shape (columns,); None: 0, 1, ...
+    """
+    mean, low, high = bands(values)
+    return pl.DataFrame(
+        {"step": np.arange(len(mean)) if steps is None else steps, "mean": mean, "low": low, "high": high}
+    )
 
 
 def with_holm(findings: Sequence[Finding]) -> list[Finding]:

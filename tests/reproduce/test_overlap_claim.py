@@ -8,11 +8,12 @@ import pytest
 from reproduce.at_once import at_once
 
 import grpo_prm
-from grpo_prm.reproduce import training
+from grpo_prm.reproduce import training_plan
 from grpo_prm.reproduce.claims import pick
-from grpo_prm.reproduce.overlap import BEYOND, CLAIM, GROWTH, Plan, of_log, of_runs
+from grpo_prm.reproduce.overlap import CLAIM, Plan
+from grpo_prm.reproduce.overlap_measures import BEYOND, GROWTH, of_log, of_runs
 from grpo_prm.reproduce.paired import with_holm
-from grpo_prm.reproduce.training import Size
+from grpo_prm.reproduce.training_plan import Size
 
 
 def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
@@ -104,7 +105,7 @@ def test_one_run_says_nothing_sure():
 @pytest.mark.parametrize("logs", [(), ("examples/chain.jsonl",)])
 def test_a_small_run_is_whole(tmp_path, monkeypatch, logs):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    runs = training.Plan({"countdown": Size(3, 4, 1e-4, 1, 1)}, (), 2, 0, 0, 2, True, 4)
+    runs = training_plan.Plan({"countdown": Size(3, 4, 1e-4, 1, 1)}, (), 2, 0, 0, 2, True, 4)
     evidence = CLAIM.run(Plan(runs, 2, logs), 0, at_once(tmp_path))
     assert CLAIM.figures["overlap_growth"](evidence.tables["overlap_growth"]).axes
     assert {f.part for f in evidence.findings} == {"countdown", *logs}

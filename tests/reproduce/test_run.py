@@ -8,7 +8,9 @@ import select
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -18,7 +20,7 @@ from grpo_prm.errors import GrpoPrmError, UsageError
 from grpo_prm.reproduce import binary_tree, defect, run
 from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
 from grpo_prm.reproduce.results import write_results
-from grpo_prm.reproduce.run import CLAIMS, Options, get_claim, reproduce
+from grpo_prm.reproduce.run import CLAIMS, Budget, Options, get_claim, reproduce
 
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
@@ -159,26 +161,83 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (Options(("defekt",)), "No claim is called defekt.*Did you mean defect"),
-        (Options(("defect",), of_a_claim=(("model", "m"),)), "--model has no place in defect"),
-        (Options(("overlap",), of_a_claim=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
-        (Options(("openrs",), of_a_claim=(("model", "m"),)), "--model, --data and --eval-data together"),
-        (Options(("openrs",), of_a_claim=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
-        (Options(("overlap",), of_a_claim=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
+        (Options(("defect",), claim_options=(("model", "m"),)), "--model has no place in defect"),
+        (Options(("overlap",), claim_options=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
+        (Options(("openrs",), claim_options=(("model", "m"),)), "--model, --data and --eval-data together"),
+        (Options(("openrs",), claim_options=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
+        (Options(("overlap",), claim_options=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
         (Options(("defect",), seed=-1), "--seed is -1"),
-        (Options(("overlap",), of_a_claim=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
-        (Options(("overlap",), of_a_claim=(("logs", ("-",)),)), "standard input"),
+        (Options(("overlap",), claim_options=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
+        (Options(("overlap",), claim_options=(("logs", ("-",)),)), "standard input"),
         (Options(("defect",), seeds=5), "--seeds has no place in defect"),
         (Options(("binary-tree",), seeds=2), "--seeds is 2, but must be at least 3"),
         (Options(("defect",), workers=0), "--workers is 0"),
     ],
 )
-def test_wrong_usage(options, said, tmp_path):
-    with pytest.raises(GrpoPrmError, match=said):
+def test_wrong_usage(options, message, tmp_path):
+    with pytest.raises(GrpoPrmError, match=message):
         reproduce(Options(**{**vars(options), "out": tmp_path / "new"}), lambda *_: None, lambda _: None)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("claims", "missing", "message"),
+    [
+        (("identity",), {"torch": None}, "identity needs torch. Install it: "),
+        (("defect", "openrs"), {"peft": None, "math_verify": None}, "openrs needs math_verify and peft. Install it: "),
+        (
+            ("overlap", "training"),
+            {"torch": None, "yaml": None},
+            "overlap, training need torch and yaml. Install them: ",
+        ),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_runs(monkeypatch, tmp_path, claims, missing, message):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError) as error:
+        reproduce(Options(claims, out=tmp_path / "new"), lambda *_: None, lambda _: None)
+    assert str(error.value).startswith(message)
+    assert "pip install 'grpo-prm[reproduce]' (in a checkout: pip install '.[reproduce]')" in str(error.value)
+    assert str(error.value).endswith(
+        "grpo-prm reproduce defect binary-tree bias" if "torch" in missing else "training bias overhead"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_extra_brings_what_the_claims_need():
+    extras = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["reproduce"] == ["grpo-prm[train]"]
+    modules = {"pyyaml": "yaml", "math-verify": "math_verify"}
+    names = [requirement.split(">=")[0] for requirement in extras["train"]]
+    openrs = get_claim("openrs")
+    assert sorted(modules.get(name, name) for name in names) == sorted(openrs.needs(openrs.plans["quick"]))
+    tree = get_claim("binary-tree")
+    assert tree.needs(tree.plans["standard"]) and not tree.needs(tree.plans["quick"])
+
+
+def test_claims_that_need_no_extra_run_without_it(tmp_path):
+    """In a process that has no torch."""
+    code = """
+import sys
+from pathlib import Path
+for name in ("torch", "transformers", "accelerate", "safetensors", "yaml", "peft", "math_verify"):
+    sys.modules[name] = None
+from grpo_prm.reproduce import bias, binary_tree_runs, defect, run
+from reproduce.at_once import at_once
+plans = {"defect": defect.Plan(500), "binary-tree": binary_tree_runs.Plan(2, 3, steps=4), "bias": bias.Plan((4,), 500, 50)}
+for name in run.CLAIMS:
+    claim = run.get_claim(name)
+    if not claim.needs(claim.plans["quick"]):
+        evidence = claim.run(plans.pop(name), 0, at_once(Path(sys.argv[1])))
+        for figure, draw in claim.figures.items():
+            draw(evidence.tables[figure])
+assert not plans, plans
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=ENVIRONMENT, timeout=300)
 
 
 def test_a_folder_that_cannot_be_made_is_told():
@@ -199,7 +258,7 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
 @pytest.mark.parametrize("name", CLAIMS)
 def test_every_claim_says_what_it_is(name):
     claim = get_claim(name)
-    assert claim.name == name and set(claim.plans) == set(run.BUDGETS)
+    assert claim.name == name and set(claim.plans) == set(get_args(Budget))
     assert claim.says.endswith(".") and claim.rule.endswith(".") and claim.paper.endswith(".")
-    costs = [claim.cost(claim.plans[budget]) for budget in run.BUDGETS]
+    costs = [claim.cost(claim.plans[budget]) for budget in get_args(Budget)]
     assert 0 < costs[0] <= costs[1] <= costs[2]
