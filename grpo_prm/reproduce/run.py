@@ -107,7 +107,7 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
         UsageError: An unknown claim, an option that no chosen claim has, a claim that needs what is not installed, or a
             folder that holds results already.
     """
-    chosen = {get_claim(name).name: get_claim(name) for name in options.claims or CLAIMS}
+    chosen = {name: get_claim(name) for name in options.claims or CLAIMS}  # a name given twice runs once
     claims = [chosen[name] for name in CLAIMS if name in chosen]
     plans = [_plan(claim, options) for claim in claims]
     _check(options, claims, plans)
@@ -185,12 +185,13 @@ def _check_installed(options: Options, claims: Sequence[Claim], plans: Sequence[
         claim.name: absent for claim, plan in zip(claims, plans, strict=True) if (absent := _missing(claim, plan))
     }
     if missing:
-        modules = " and ".join(sorted({module for absent in missing.values() for module in absent}))
-        verb, it = ("needs", "it") if len(missing) == 1 else ("need", "them")
+        modules = sorted({module for absent in missing.values() for module in absent})
+        need, them = "needs" if len(missing) == 1 else "need", "it" if len(modules) == 1 else "them"
         able = [name for name in CLAIMS if not _missing(get_claim(name), _plan(get_claim(name), options))]
         raise UsageError(
-            f"{', '.join(missing)} {verb} {modules}. Install {it}: pip install 'grpo-prm[reproduce]' (in a checkout: "
-            f"pip install '.[reproduce]'). Or run what needs nothing more: grpo-prm reproduce {' '.join(able)}"
+            f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[reproduce]' "
+            f"(in a checkout: pip install '.[reproduce]'). Or run what needs nothing more: grpo-prm reproduce "
+            f"{' '.join(able)}"
         )
 
 

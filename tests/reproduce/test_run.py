@@ -186,20 +186,17 @@ def test_wrong_usage(options, message, tmp_path):
 @pytest.mark.parametrize(
     ("claims", "missing", "message"),
     [
-        (("identity",), {"torch": None}, "identity needs torch. Install it: "),
-        (("defect", "openrs"), {"peft": None, "math_verify": None}, "openrs needs math_verify and peft. Install it: "),
-        (
-            ("overlap", "training"),
-            {"torch": None, "yaml": None},
-            "overlap, training need torch and yaml. Install them: ",
-        ),
+        (["identity"], ["torch"], "identity needs torch. Install it: "),
+        (["defect", "openrs"], ["peft", "math_verify"], "openrs needs math_verify and peft. Install them: "),
+        (["overlap", "bias"], ["torch", "yaml"], "overlap needs torch and yaml. Install them: "),
+        (["overlap", "training"], ["torch"], "overlap, training need torch. Install it: "),
     ],
 )
 def test_a_missing_extra_is_named_before_anything_runs(monkeypatch, tmp_path, claims, missing, message):
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError) as error:
-        reproduce(Options(claims, out=tmp_path / "new"), lambda *_: None, lambda _: None)
+        reproduce(Options(tuple(claims), out=tmp_path / "new"), lambda *_: None, lambda _: None)
     assert str(error.value).startswith(message)
     assert "pip install 'grpo-prm[reproduce]' (in a checkout: pip install '.[reproduce]')" in str(error.value)
     assert str(error.value).endswith(
@@ -228,7 +225,11 @@ for name in ("torch", "transformers", "accelerate", "safetensors", "yaml", "peft
     sys.modules[name] = None
 from grpo_prm.reproduce import bias, binary_tree_runs, defect, run
 from reproduce.at_once import at_once
-plans = {"defect": defect.Plan(500), "binary-tree": binary_tree_runs.Plan(2, 3, steps=4), "bias": bias.Plan((4,), 500, 50)}
+plans = {
+    "defect": defect.Plan(500),
+    "binary-tree": binary_tree_runs.Plan(2, 3, steps=4),
+    "bias": bias.Plan((4,), 500, 50),
+}
 for name in run.CLAIMS:
     claim = run.get_claim(name)
     if not claim.needs(claim.plans["quick"]):
