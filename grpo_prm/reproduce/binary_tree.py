@@ -88,6 +88,8 @@ def compare(part: str, setting: str, fresh: Mapping[str, tuple[Choice, pl.DataFr
     ]
     at_ceiling = min(targets["p = 0"].mean(), targets["p = 1"].mean()) >= CEILING
     for one, other in (("p = 1", "p = 0"), *(("p = 1", control) for control in CONTROLS)):
+        # The rule reads p = 0 everywhere and the controls in the hardest setting; what it does not read has no p-value,
+        # or Holm would adjust for it.
         judged = other == "p = 0" or setting == HARDEST
         note = "ceiling" if at_ceiling and other == "p = 0" else choices[one].note or choices[other].note
         pair = targets[one], targets[other]
@@ -133,6 +135,7 @@ def _parts(findings: Sequence[Finding]) -> list[str]:
 def _word(gains: list[Finding], findings: Sequence[Finding]) -> Word:
     if any(f.note for f in gains if f.setting == HARDEST):
         return NOT_TESTABLE
+    # A setting at its ceiling counts neither way; a rate at the edge of its grid cannot win one.
     counting = [f for f in gains if f.note != "ceiling"]
     won = [f.setting for f in counting if f.above and not f.note]
     controls = [pick(findings, f"p = 1 - {c}", part=gains[0].part, setting=HARDEST)[0] for c in CONTROLS]

@@ -57,6 +57,7 @@ def sampled_change(tree: Tree, k: int, power: float, kind: Kind = "process-set",
     for begin in range(0, groups, BLOCK):
         counts = rng.multinomial(k, np.full(leaves, 1 / leaves), min(BLOCK, groups - begin))
         changes = _changes(tree, counts, power, kind)
+        # Sums of blocks, so that memory does not grow with the number of groups.
         sums, squares = sums + changes.sum(0), squares + (changes.sum(1) ** 2).sum()
     total = sums.sum() / groups
     spread = (squares - groups * total**2) / (groups - 1)

@@ -105,6 +105,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Every method with every β on every seed."""
     cases = list(product(plan.betas, range(plan.seeds), plan.methods))
     records = dict(zip(cases, run_jobs([_job(plan, *case, seed) for case in cases]), strict=True))
+    # What the rule reads first: whether this was the experiment at all.
     findings = [Finding("", "", WHOLE, float(not plan.lacks), n=plan.seeds, note=plan.lacks)]
     for beta in plan.betas:
         by_method = {m: [records[beta, n, m] for n in range(plan.seeds)] for m in plan.methods}

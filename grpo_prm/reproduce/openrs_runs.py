@@ -58,7 +58,7 @@ def openrs_record(
     rows = []
     for line in map(json.loads, (folder / "metrics.jsonl").read_bytes().splitlines()):
         if (validation := line.get("held_out")) is not None:
-            # A validation after a step is of the model before the next one; that before training is step 0.
+            # `step` is the last one that was trained, -1 before training.
             rows.append((line["step"] + 1, "accuracy", validation["mean"]))
         else:
             rows.append((line["step"], "reward", line["reward"]))

@@ -125,7 +125,7 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     if NOT_TESTABLE in ours or not ours:
         word = NOT_TESTABLE
     elif NOT_REPRODUCED in ours or ours == {PARTLY}:
-        word = NOT_REPRODUCED
+        word = NOT_REPRODUCED  # growth is part of the claim: trees that grow on no task do not reproduce it
     else:
         word = REPRODUCED if ours == {REPRODUCED} else PARTLY
     return Verdict(word, "; ".join(_sentence(findings, part) for part in parts), words)
@@ -134,6 +134,7 @@ def decide(findings: Sequence[Finding]) -> Verdict:
 def _word(findings: Sequence[Finding], part: str) -> Word:
     """Of a task or a log: partly where the trees are there and more than boilerplate, and overlap does not grow."""
     shape, beyond, growth = (pick(findings, what, part=part)[0] for what in ("non-trivial", BEYOND, GROWTH))
+    # No interval: one seed, a log of one step, or few prompts.
     if any(finding.low is None for finding in (shape, beyond, growth)):
         return NOT_TESTABLE
     if not ((shape.low or 0) > ENOUGH and beyond.above):

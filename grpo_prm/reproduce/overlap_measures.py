@@ -129,7 +129,7 @@ def _clusters(groups: pl.DataFrame) -> np.ndarray:
 
     A cluster is a prompt of a run. A pseudo-group has no prompt of its own, so each is a cluster.
     """
-    known = groups.filter(pl.col(OVERLAP).is_not_null())
+    known = groups.filter(pl.col(OVERLAP).is_not_null())  # a group without loss tokens has no proportion
     values = np.stack([known[OVERLAP].to_numpy(), np.ones(len(known))], axis=1)
     if known["k"].is_null().any():
         return values
@@ -167,6 +167,7 @@ def step_curves(records: Sequence[pl.DataFrame]) -> pl.DataFrame:
         runs = [choose(record).filter(pl.col(OVERLAP).is_not_null()) for record in records]
         for step in sorted({step for run in runs for step in run["step"].drop_nulls().to_list()}):
             values = [run.filter(step=step)[OVERLAP].to_numpy() for run in runs]
+            # One run has no spread over runs, so its band is over the groups of the step.
             units = values[0] if len(runs) == 1 else np.array([own.mean() for own in values if len(own)])
             tables.append(band_table(units[:, None], [step]).with_columns(method=pl.lit(method)))
     columns = {"method": pl.String, "step": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}

@@ -47,7 +47,7 @@ def _student(values: ArrayLike) -> tuple[float | None, float | None, float | Non
     from scipy.special import stdtr, stdtrit
 
     values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values)]  # a run may have no value, as one without intermediate sets
     n = len(values)
     mean = float(values.mean()) if n else None
     if mean is None or n < FEWEST or (mean and np.ptp(values) == 0):  # seeds that agree to the digit are no sample
@@ -92,6 +92,7 @@ def with_holm(findings: Sequence[Finding]) -> list[Finding]:
     """Fill `p_holm` of all findings with a p-value: the smallest times their number, the next times one less, ..."""
     raw = np.array([f.p for f in findings if f.p is not None])
     order = np.argsort(raw, kind="stable")
+    # The running maximum keeps the adjusted ones in the order of the raw ones; without it a larger p could pass alone.
     adjusted = np.empty(len(raw))
     adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
     left = iter(adjusted.tolist())

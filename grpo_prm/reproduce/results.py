@@ -33,8 +33,10 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
     claims = _read(out / "claims.json").get("claims", {}) | {
         outcome.claim.name: _claim(outcome) for outcome in outcomes
     }
+    # With --resume the claims of earlier calls stay; the order is that of the page, not that of the calls.
     ordered = {name: claims[name] for name in CLAIMS if name in claims}
     _write(out / "claims.json", _json({"schema_version": 1, **options.settings, "claims": ordered}))
+    # The last outcome is the new one: times of those before it are written already.
     before = _read(out / "machine.json").get("claims", {})
     machine = before | {o.claim.name: _moment(o, before.get(o.claim.name)) for o in outcomes[-1:]}
     whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}

@@ -158,6 +158,7 @@ def _plan(claim: Claim, options: Options) -> Any:
 
 def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> None:
     """Refuse what cannot be meant before anything runs."""
+    # Before the folder is made and a process started: a wrong option leaves nothing behind.
     fields = {name for plan in plans for name in plan._fields}
     given = {name: value for name, value in options.claim_options if value}
     given |= {"seeds": options.seeds} if options.seeds is not None else {}
@@ -208,6 +209,7 @@ def _open_folder(options: Options) -> None:
     try:
         if not options.resume and out.exists() and any(out.iterdir()):
             raise UsageError(f"{out}: is not empty. Go on in it with --resume, or give --out another folder.")
+        # Records of other settings would be mixed with those of this call.
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
         for name, value in settings.items():
             if before.get(name) != value:

@@ -83,7 +83,7 @@ def compare(task: str, runs: Mapping[str, tuple[Choice, list[pl.DataFrame]]]) ->
     findings += [Finding(task, "rate", method, choice.rate, note=choice.note) for method, (choice, _) in runs.items()]
     others = [method for method in ("p = 0", *CONTROLS) if method in runs]
     for measure, other in product(MEASURES, others):
-        note = runs["p = 1"][0].note or runs[other][0].note
+        note = runs["p = 1"][0].note or runs[other][0].note  # a rate at an edge on either side decides nothing
         one, against = values["p = 1"][measure], values[other][measure]
         findings.append(difference(task, measure, f"p = 1 - {other}", one, against, note=note))
     for measure, one in product(MEASURES, [m for m in ("p = 0.5", "parent") if m in runs]):
