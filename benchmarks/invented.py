@@ -1,4 +1,4 @@
-"""Invented rollouts of any size, the same for one seed: completions copy a stretch of an earlier one, then go on alone."""
+"""Invented rollouts of any size, the same for one seed: a completion copies the start of another, then goes on alone."""
 
 from __future__ import annotations
 
