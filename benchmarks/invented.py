@@ -1,4 +1,4 @@
-"""Invented rollouts of any size, the same for one seed: completions copy a stretch of an earlier one, then part."""
+"""Invented rollouts of any size, the same for one seed: a completion copies the start of another, then goes on alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 VOCABULARY = 150_000  # token ids, as of a present model: ids of five to six digits are what a log is made of
-PART = 0.02  # chance to part from the neighbour at each token, so that 50 tokens are shared on average
+FORK = 0.02  # probability to leave the neighbour at each token, so that 50 tokens are shared on average
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
@@ -38,7 +38,7 @@ def branching(rng: Generator, groups: int, k: int, length: int) -> NDArray[np.in
     A completion has a geometric number of tokens in common with the one before it, so with those before that as well
     up to the smallest number on the way. The numbers are drawn first: one seed gives the same trees at any length.
     """
-    common = rng.geometric(PART, (groups, k, 1))
+    common = rng.geometric(FORK, (groups, k, 1))
     tokens = rng.integers(0, VOCABULARY, (groups, k, length), np.int32)
     at = np.arange(length)
     for j in range(1, k):

@@ -17,7 +17,7 @@ KIB = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
 class Usage(NamedTuple):
-    """What a process took: wall-clock seconds, peak of resident memory in MB (1e6 bytes), what it said on stderr."""
+    """What a process took: wall-clock seconds, peak of resident memory in MB (1e6 bytes), its stderr."""
 
     seconds: float
     megabytes: float

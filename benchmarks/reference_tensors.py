@@ -1,6 +1,6 @@
 """Reference A: λ weights as a trainer would get them, tensors in and tensors out, one group at a time.
 
-At every position the completions that still have company are dealt into a dictionary keyed by their token; where it has
+At every position the completions that still have company are put into a dictionary keyed by their token; where it has
 more than one key the tree branches and the function calls itself. A completion that is alone is done with at once, so
 the time follows the shared tokens here too. The weight of each token is 1 / |λ| (p = 1).
 """
@@ -22,7 +22,7 @@ def lambda_weights(completions: list[Tensor]) -> list[Tensor]:
     """
     pieces: list[list[Tensor]] = [[] for _ in completions]
     _descend(completions, list(range(len(completions))), 0, pieces)
-    return [torch.cat(parts) if parts else torch.ones(0) for parts in pieces]
+    return [torch.cat(row) if row else torch.ones(0) for row in pieces]  # none: an empty completion
 
 
 def _descend(completions: list[Tensor], rows: list[int], start: int, pieces: list[list[Tensor]]) -> None:
@@ -37,7 +37,7 @@ def _descend(completions: list[Tensor], rows: list[int], start: int, pieces: lis
             if at < len(completions[row]):
                 children.setdefault(completions[row][at].item(), []).append(row)
         if len(children) != 1 or len(next(iter(children.values()))) < len(rows):
-            break
+            break  # they fork, or one of them ends
         at += 1
     for row in rows:
         pieces[row].append(torch.full((at - start,), 1 / len(rows)))

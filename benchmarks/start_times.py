@@ -14,6 +14,7 @@ def start_table(rounds: int) -> str:
     """Compare the medians of whole processes that take turns."""
     bare = [sys.executable, "-c", "import typer, rich.console"]
     ours = [str(Path(sys.executable).with_name("grpo-prm")), "--help"]
+    # In turn, so that the disk cache and other load are the same for both.
     pairs = [(measure(bare).seconds, measure(ours).seconds) for _ in range(rounds)]
     theirs, mine = (median(pair[i] for pair in pairs) for i in (0, 1))
     ratio = mine / theirs

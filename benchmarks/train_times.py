@@ -97,10 +97,10 @@ def our_steps(setting: Setting, steps: int) -> float:
     begin = 0.0
     for step in range(steps + 1):
         begin = begin or time.perf_counter() * (step > 0)  # the first step warms up
-        made = sample(
+        sampled = sample(
             model, prompts, K, seed=0, step=step, names=range(len(prompts)), max_new_tokens=NEW, eos=frozenset([1])
         )
-        batch = Batch(prompts, made.completions, K, np.array(rewards_of(made.completions)), made.truncated)
+        batch = Batch(prompts, sampled.completions, K, np.array(rewards_of(sampled.completions)), sampled.truncated)
         update(model, optimizer, batch, config)
         step_figures(batch, batch_advantages(batch, config))
     return (time.perf_counter() - begin) / steps
@@ -146,6 +146,7 @@ def trl_steps(setting: Setting, steps: int) -> float:
             callbacks=[Clock()],
         )
         trainer.train()
+    # From the end of the first step on, which warms up as ours does.
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -164,9 +165,9 @@ def trl_table(settings: Sequence[Setting], steps: int, rounds: int) -> str:
 def overhead_table(rounds: int) -> str:
     """λ weights and diagnostics as a share of a step of the named setting."""
     model, prompts, config = model_of(NAMED), prompts_of(NAMED), config_of(NAMED)
-    made = sample(model, prompts, K, seed=0, step=0, names=range(8), max_new_tokens=NEW, eos=frozenset([1]))
-    batch = Batch(prompts, made.completions, K, np.array(rewards_of(made.completions)), made.truncated)
-    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in made.completions], batch_first=True)
+    sampled = sample(model, prompts, K, seed=0, step=0, names=range(8), max_new_tokens=NEW, eos=frozenset([1]))
+    batch = Batch(prompts, sampled.completions, K, np.array(rewards_of(sampled.completions)), sampled.truncated)
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in sampled.completions], batch_first=True)
     attended = torch.arange(ids.shape[1]) < torch.from_numpy(batch.lengths)[:, None]
     weights = least(lambda: lambda_weights(ids, attended, K), rounds)
     figures = least(lambda: step_figures(batch, batch_advantages(batch, config)), rounds)
@@ -208,6 +209,7 @@ def packing_setting(prompt: int) -> Setting:
 def update_memory(share: float, prompt: int, length: int) -> tuple[float, float]:
     """What a padded and a tree-packed update add to the peak memory of a process, MB."""
     script = str(Path(__file__).with_name("one_update.py"))
+    # The peak of a process never falls, so each layout has one of its own.
     before, padded, tree = (
         measure([sys.executable, script, layout, str(share), str(prompt), str(length)]).megabytes
         for layout in ("none", "padded", "tree")
@@ -220,6 +222,7 @@ def shared_batch(setting: Setting, share: float, length: int) -> Batch:
     rng = np.random.default_rng(1)
     same = int(share * length)
     rows = []
+    # Two halves of a group go together for `same` tokens, and both halves for half of that: a root and two branches.
     for _ in range(setting.groups):
         halves = rng.integers(3, setting.words, (2, same))
         halves[1, : same // 2] = halves[0, : same // 2]

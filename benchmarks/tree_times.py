@@ -10,8 +10,9 @@ import torch
 from tables import at_least, table
 
 from grpo_prm.reproduce.gpt_trees import LEFT, RIGHT, START, tiny_gpt2, train_gpt_trees
+from grpo_prm.reproduce.methods import METHODS
 from grpo_prm.reproduce.tabular import leaf_probabilities, paper_tree
-from grpo_prm.reproduce.tree_runs import METHODS, direction, leaf_counts, train_trees
+from grpo_prm.reproduce.tree_runs import direction, leaf_counts, train_trees
 
 TREE = paper_tree(1, -1.0)
 K = 16
@@ -61,15 +62,17 @@ def _one_network(seed: int, steps: int) -> None:
     model, rng = tiny_gpt2(seed), np.random.default_rng([seed, 16])
     update = torch.optim.Adam(model.parameters(), lr=4e-4)
     depth = TREE.depth
+    # All paths of three decisions, shape (8, 4) with the start token: every prefix stands in one of them.
     paths = [[START, *(LEFT + (n >> (depth - 2 - t) & 1) for t in range(depth - 1))] for n in range(1 << (depth - 1))]
     tokens = torch.tensor(paths)
     for _ in range(steps):
         logits = model(tokens, use_cache=False).logits
         odds = logits[..., RIGHT] - logits[..., LEFT]
+        # The n-th prefix of a level stands first in row n 2^(depth - 1 - level).
         levels = [odds[:: 1 << (depth - 1 - level), level] for level in range(depth)]
         at = [level.detach().double().numpy() for level in levels]
         counts = leaf_counts(leaf_probabilities([level[None, None, None] for level in at]), rng.random((1, K)))[0, 0, 0]
-        made = direction(METHODS[0], counts, TREE.rewards, at)
+        slopes = direction(METHODS[0], counts, TREE.rewards, at)
         update.zero_grad()
-        (-sum((level * torch.from_numpy(m).float()).sum() for level, m in zip(levels, made, strict=True))).backward()
+        (-sum((level * torch.from_numpy(m).float()).sum() for level, m in zip(levels, slopes, strict=True))).backward()
         update.step()

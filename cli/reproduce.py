@@ -80,7 +80,7 @@ def reproduce(
     workers = (os.cpu_count() or 1) if workers is None else workers
     options = Options(
         claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers, out=out, resume=resume, seed=seed,
-        of_a_claim=tuple(own.items()),
+        claim_options=tuple(own.items()),
     )  # fmt: skip
     try:
         with cost_bar() as watch:
@@ -88,12 +88,12 @@ def reproduce(
     except (KeyboardInterrupt, SystemExit):
         typer.echo("go on with the same command and --resume", err=True)
         raise
-    _say(outcomes, out)
+    _print_verdicts(outcomes, out)
     if any(o.claim.always and o.verdict.word != "reproduced" for o in outcomes):
         raise typer.Exit(NOT_REPRODUCED)
 
 
-def _say(outcomes: Sequence[Outcome], out: Path) -> None:
+def _print_verdicts(outcomes: Sequence[Outcome], out: Path) -> None:
     """The table of verdicts, with the parts of a claim, and where everything is."""
     from rich import box
     from rich.console import Console

@@ -1,8 +1,9 @@
 """A decision that the reward does not depend on: which weights leave it alone (SPEC: parent weights).
 
-The first token is good or bad, and the reward 1 or 0 with a chance that depends on it alone. The second token, behind
-either, is the common alternative or the rare one and changes nothing, so its expected gradient should be 0. A group is
-how many completions of each kind it holds and how many of them are rewarded; all the rest follows from these counts.
+The first token is good or bad, and the reward 1 or 0 with a probability that depends on it alone. The second token,
+behind either, is the common alternative or the rare one and changes nothing, so its expected gradient should be 0. A
+group is how many completions of each kind it holds and how many of them are rewarded; all the rest follows from these
+counts.
 """
 
 from __future__ import annotations
@@ -17,23 +18,17 @@ from numpy.random import Generator
 from ..core.forest import Floats, Ints
 from ..core.prm import EPS
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
-from .jobs import Do, Job
-from .tabular import Kind
+from .jobs import Job, RunJobs
+from .methods import BY_NAME, Kind, Method
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS: tuple[tuple[str, float, Kind], ...] = (
-    ("p = 0", 0.0, "process-set"),
-    ("p = 0.5", 0.5, "process-set"),
-    ("p = 1", 1.0, "process-set"),
-    ("p = 2", 2.0, "process-set"),
-    ("parent", 1.0, "parent"),
-)
+METHODS = (*(BY_NAME[name] for name in ("p = 0", "p = 0.5", "p = 1")), Method("p = 2", 2.0), BY_NAME["parent"])
 PREFIXES = ("good", "bad")
-GOOD = 0.5  # chance of the good first token
-WORTH = {"good": 0.75, "bad": 0.25}  # chance of reward 1 behind it
-COMMON = 0.9  # chance of the common alternative of the second token
+GOOD = 0.5  # probability of the good first token
+WORTH = {"good": 0.75, "bad": 0.25}  # probability of reward 1 behind it
+COMMON = 0.9  # probability of the common alternative of the second token
 CURVE = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 CURVE_K = (8, 16)
 BOUND = 2.0  # per cent of the mean |gradient| within which a bias counts as none
@@ -66,6 +61,7 @@ def alternatives(completions: Ints, rewarded: Ints, k: int) -> list[Alternatives
         k: Completions of a group.
     """
     mean = rewarded.sum(0) / k
+    # Rewards are 0 or 1, so that their number gives mean and deviation.
     spread = np.sqrt(k * mean * (1 - mean) / (k - 1))  # sample deviation; 0 makes every advantage 0
     sums = (rewarded - completions * mean) / (spread + EPS)
     return [Alternatives(*completions[n : n + 2], *sums[n : n + 2]) for n in (0, 2)]
@@ -81,7 +77,7 @@ def gradient(behind: Alternatives, k: int, common: float, power: float, kind: Ki
         power: p.
         kind: `process-set`, or `parent`.
     """
-    factor = np.maximum(np.arange(k + 1), 1.0) ** -power
+    factor = np.maximum(np.arange(k + 1), 1.0) ** -power  # of every count; that of 0 multiplies nothing
     if kind == "parent":
         of_common = of_rare = factor[behind.common + behind.rare]
     else:
@@ -106,17 +102,18 @@ def bias_record(k: int, groups: int, commons: Sequence[float], seed: int) -> pl.
     """Bias of every method as per cent of its mean |gradient|, a row for each probability, prefix and method."""
     rows = []
     for number, common in enumerate(commons):
+        # All methods see the same groups, so that they differ by their weights alone.
         rng, sums = np.random.default_rng([seed, k, number]), np.zeros((len(PREFIXES), len(METHODS), 4))
         for some in _blocks(groups):
             drawn = alternatives(*draw_groups(rng, some, k, common), k)
             for at, behind in enumerate(drawn):
-                for method, (_, power, kind) in enumerate(METHODS):
-                    g = gradient(behind, k, common, power, kind)
-                    sums[at, method] += g.sum(), np.abs(g).sum(), g @ g, g @ np.abs(g)
+                for number, method in enumerate(METHODS):
+                    g = gradient(behind, k, common, method.power, method.kind)
+                    sums[at, number] += g.sum(), np.abs(g).sum(), g @ g, g @ np.abs(g)
         rows += [
-            (k, common, prefix, name, groups, *share_of_size(sums[at, method], groups))
+            (k, common, prefix, method.name, groups, *share_of_size(sums[at, number], groups))
             for at, prefix in enumerate(PREFIXES)
-            for method, (name, _, _) in enumerate(METHODS)
+            for number, method in enumerate(METHODS)
         ]
     return pl.DataFrame(rows, schema=["k", "common", "prefix", "method", "groups", "bias", "error"], orient="row")
 
@@ -130,16 +127,17 @@ def share_of_size(sums: Floats, n: int) -> tuple[float, float]:
     """Mean g over mean |g| and its standard error (delta method), in per cent; of Σ g, Σ |g|, Σ g², Σ g |g|."""
     total, size, squares, product = (sums / n).tolist()
     share = total / size
-    # Variance of g - share |g|, whose mean is 0.
+    # The ratio of two means is, to first order, share + mean(g - share |g|) / mean |g|. What follows is the variance of
+    # g - share |g|, whose mean is 0.
     variance = squares - 2 * share * product + share**2 * squares
     return 100 * share, 100 * float(np.sqrt(variance / n)) / size
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """A job for each k, and one for each k of the curve."""
     jobs = [_job(f"k-{k}", k, plan.groups, (COMMON,), seed) for k in plan.ks]
     jobs += [_job(f"curve-{k}", k, plan.curve_groups, CURVE, seed) for k in CURVE_K]
-    records = do(jobs)
+    records = run_jobs(jobs)
     by_k, curve = pl.concat(records[: len(plan.ks)]), pl.concat(records[len(plan.ks) :])
     bounds = [(pl.col("bias") + sign * 1.96 * pl.col("error")).alias(name) for sign, name in ((-1, "low"), (1, "high"))]
     by_k, curve = by_k.with_columns(bounds), curve.with_columns(bounds)

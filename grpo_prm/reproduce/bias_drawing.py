@@ -29,11 +29,11 @@ def lines_by_k(table: pl.DataFrame) -> Figure:
         figure, axes = new_axes(1, 2, 1.95, COLUMN, entries, sharey=True)
         for panel, prefix in zip(axes, PREFIXES, strict=True):
             for method in methods:
-                part = table.filter(prefix=prefix, method=method).sort("k")
-                spread = [part["bias"] - part["low"], part["high"] - part["bias"]]
+                line = table.filter(prefix=prefix, method=method).sort("k")
+                spread = [line["bias"] - line["low"], line["high"] - line["bias"]]
                 # p = 0 lies under the parent weights: a larger mark shows both.
-                look: Any = {"color": colour(method), "marker": "o", "markersize": 4.5 if method == "p = 0" else 2.5}
-                panel.errorbar(part["k"], part["bias"], yerr=spread, linewidth=1.0, elinewidth=0.8, **look)
+                marker: Any = {"color": colour(method), "marker": "o", "markersize": 4.5 if method == "p = 0" else 2.5}
+                panel.errorbar(line["k"], line["bias"], yerr=spread, linewidth=1.0, elinewidth=0.8, **marker)
             panel.axhline(0, color="black", linewidth=0.6, zorder=1)
             panel.set_xscale("log", base=2)
             panel.set_xticks(ks, [str(k) for k in ks])
@@ -61,9 +61,9 @@ def pull_curves(table: pl.DataFrame) -> Figure:
         figure, (axes,) = new_axes(1, 1, 1.95, COLUMN, entries)
         for prefix, shade in PREFIXES.items():
             for k in ks:
-                part = table.filter(prefix=prefix, k=k).sort("common")
-                axes.plot(part["common"], part["bias"], color=shade, linestyle=styles[k])
-                axes.fill_between(part["common"], part["low"], part["high"], color=shade, alpha=0.18, linewidth=0)
+                line = table.filter(prefix=prefix, k=k).sort("common")
+                axes.plot(line["common"], line["bias"], color=shade, linestyle=styles[k])
+                axes.fill_between(line["common"], line["low"], line["high"], color=shade, alpha=0.18, linewidth=0)
         axes.axhline(0, color="black", linewidth=0.6)
         for y, side, text in ((0.97, "top", "toward the mode"), (0.03, "bottom", "toward uniform")):
             axes.text(0.02, y, text, transform=axes.transAxes, va=side, color=REFERENCE, style="italic")

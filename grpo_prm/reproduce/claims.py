@@ -11,13 +11,14 @@ import polars as pl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .jobs import Do
+    from .jobs import RunJobs
 
 Word = Literal["reproduced", "partly", "not reproduced", "not testable here"]
 REPRODUCED: Word = "reproduced"
 PARTLY: Word = "partly"
 NOT_REPRODUCED: Word = "not reproduced"
 NOT_TESTABLE: Word = "not testable here"
+TRAINER = ("torch", "transformers", "accelerate", "safetensors", "yaml")  # what `grpo_prm.train` imports
 
 
 class Finding(NamedTuple):
@@ -96,6 +97,7 @@ class Claim(NamedTuple):
         decide: The rule in code: findings to a verdict.
         figures: Name of a table of the evidence to the function that draws it.
         captions: What stands under each of them.
+        needs: A plan to the modules beside the core's that it imports.
         always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
     """
 
@@ -105,10 +107,11 @@ class Claim(NamedTuple):
     rule: str
     plans: Mapping[str, Any]
     cost: Callable[[Any], float]
-    run: Callable[[Any, int, Do], Evidence]
+    run: Callable[[Any, int, RunJobs], Evidence]
     decide: Callable[[Sequence[Finding]], Verdict]
     figures: Mapping[str, Callable[[pl.DataFrame], Figure]]
     captions: Mapping[str, str]
+    needs: Callable[[Any], Sequence[str]] = lambda _: ()
     always: bool = False
 
 

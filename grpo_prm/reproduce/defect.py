@@ -11,12 +11,13 @@ import polars as pl
 
 from ..core.forest import Floats
 from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict, pick
-from .jobs import Do, Job
-from .tabular import Kind, Tree, ascent, paper_tree, target_gradient
+from .jobs import Job, RunJobs
+from .methods import METHODS as ALL_METHODS
+from .methods import Kind
+from .tabular import Tree, ascent, paper_tree, target_gradient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 BLOCK = 100_000  # groups at a time
 
@@ -40,11 +41,12 @@ def exact_change(tree: Tree, k: int, power: float, kind: Kind = "process-set") -
     from scipy.special import gammaln
 
     leaves = len(tree.rewards)
+    # A group is how many of its completions end on each leaf: k stars, and bars that part them into leaves.
     bars = np.array(list(combinations(range(k + leaves - 1), leaves - 1)))
     edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), k + leaves - 1)])
     counts = np.diff(edges) - 1
-    chance = np.exp(gammaln(k + 1) - gammaln(counts + 1).sum(1) - k * np.log(leaves))
-    decisions = chance @ _changes(tree, counts, power, kind)
+    probability = np.exp(gammaln(k + 1) - gammaln(counts + 1).sum(1) - k * np.log(leaves))
+    decisions = probability @ _changes(tree, counts, power, kind)
     return Change(float(decisions.sum()), decisions, 0.0)
 
 
@@ -55,6 +57,7 @@ def sampled_change(tree: Tree, k: int, power: float, kind: Kind = "process-set",
     for begin in range(0, groups, BLOCK):
         counts = rng.multinomial(k, np.full(leaves, 1 / leaves), min(BLOCK, groups - begin))
         changes = _changes(tree, counts, power, kind)
+        # Sums of blocks, so that memory does not grow with the number of groups.
         sums, squares = sums + changes.sum(0), squares + (changes.sum(1) ** 2).sum()
     total = sums.sum() / groups
     spread = (squares - groups * total**2) / (groups - 1)
@@ -70,13 +73,8 @@ def _changes(tree: Tree, counts: np.ndarray, power: float, kind: Kind) -> Floats
     return np.stack([(2 * slope * step).sum(-1) for slope, step in zip(wanted, made, strict=True)], axis=1)
 
 
-METHODS: tuple[tuple[str, float, Kind], ...] = (
-    ("p = 0", 0.0, "process-set"),
-    ("p = 0.5", 0.5, "process-set"),
-    ("p = 1", 1.0, "process-set"),
-    ("parent", 1.0, "parent"),
-    ("position", 1.0, "position"),
-)
+# Matching a size is for a run of many steps: one step of rate 1 has no use for it.
+METHODS = tuple(method for method in ALL_METHODS if method.control is None)
 K, SHARED, BAD = 16, 1, -1.0
 EXACT = (2, 3)  # depths at which every group is counted
 SAMPLED = 4
@@ -93,22 +91,22 @@ def change_record(depth: int, groups: int, seed: int) -> pl.DataFrame:
     """Expected change of log π(target) in one step, a row for each method and decision; decision 0 is their sum."""
     tree = paper_tree(SHARED, BAD, depth=depth, target=6 >> (SAMPLED - depth))
     rows = []
-    for name, power, kind in METHODS:
+    for name, power, kind, _ in METHODS:
         if depth in EXACT:
-            found = exact_change(tree, K, power, kind)
+            change = exact_change(tree, K, power, kind)
         else:
-            found = sampled_change(tree, K, power, kind, groups=groups, seed=seed)
-        for decision, value in enumerate((found.total, *found.decisions.tolist())):
-            rows.append((depth, name, decision, value, found.error if decision == 0 else None))
+            change = sampled_change(tree, K, power, kind, groups=groups, seed=seed)
+        for decision, value in enumerate((change.total, *change.decisions.tolist())):
+            rows.append((depth, name, decision, value, change.error if decision == 0 else None))
     return pl.DataFrame(rows, schema=["depth", "method", "decision", "change", "error"], orient="row", strict=False)
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Exact at depth 2 and 3, drawn at depth 4."""
     jobs = [Job(f"defect/depth-{depth}", change_record, {"depth": depth, "groups": 0, "seed": 0}) for depth in EXACT]
     arguments = {"depth": SAMPLED, "groups": plan.groups, "seed": seed}
     jobs.append(Job(f"defect/depth-{SAMPLED}", change_record, arguments, cost(plan)))
-    table = pl.concat(do(jobs), how="vertical_relaxed")
+    table = pl.concat(run_jobs(jobs), how="vertical_relaxed")
     findings = [_finding(row, plan) for row in table.filter(decision=0).iter_rows(named=True)]
     findings += [
         Finding("", FIRST, row["method"], row["change"], n=plan.groups)

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain
 
-ABREAST = 3  # panels side by side
+MOST_COLUMNS = 3  # panels side by side
 BANDED = ("p = 0", "p = 1")  # methods with bands where seven would hide each other
 METHOD_COLOURS = {
     "p = 0": PALETTE[0],
@@ -28,8 +28,6 @@ METHOD_COLOURS = {
     "position": PALETTE[6],
     "groups": PALETTE[0],
 }
-
-
 STATISTICS = {  # short enough for an axis
     "intermediate_proportion": "intermediate",
     "update_scale_1": "scale, p = 1",
@@ -38,9 +36,9 @@ STATISTICS = {  # short enough for an axis
 }
 
 
-def _abreast(panels: int) -> int:
+def _columns(panels: int) -> int:
     """Panels side by side: no row that is nearly empty."""
-    return 2 if panels == 4 else min(ABREAST, panels)
+    return 2 if panels == 4 else min(MOST_COLUMNS, panels)
 
 
 def colour(method: str) -> str:
@@ -61,9 +59,9 @@ def change_bars(table: pl.DataFrame) -> Figure:
         figure, (axes,) = new_axes(1, 1, 1.9, COLUMN, entries)
         wide = 0.8 / len(methods)
         for n, method in enumerate(methods):
-            part = table.filter(method=method).sort("decision")
+            bars = table.filter(method=method).sort("decision")
             x = np.arange(len(decisions)) + (n - (len(methods) - 1) / 2) * wide
-            axes.bar(x, part["change"], wide, color=colour(method), zorder=2)
+            axes.bar(x, bars["change"], wide, color=colour(method), zorder=2)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_xticks(range(len(decisions)), [f"decision {d}" if d else "all" for d in decisions])
         axes.grid(visible=False, axis="x")
@@ -83,7 +81,7 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False, share:
     names, rows, methods = (table[c].unique(maintain_order=True).to_list() for c in ("panel", "row", "method"))
     entries = [(Line2D([], [], color=colour(m), marker="o", markersize=3), m) for m in methods]
     with mpl.rc_context(PAPER):
-        columns = _abreast(len(names))
+        columns = _columns(len(names))
         lines = -(-len(names) // columns)
         width = max(COLUMN, 1.2 + 1.7 * columns)
         height = lines * (0.5 + max(0.8, 0.07 * len(rows) * (len(methods) + 1)))
@@ -104,12 +102,14 @@ def interval_rows(table: pl.DataFrame, label: str, *, zero: bool = False, share:
 
 def _rows(axes: Axes, table: pl.DataFrame, rows: Sequence[str], methods: Sequence[str]) -> None:
     for n, method in enumerate(methods):
-        part = table.filter(method=method)
-        y = np.array([rows.index(row) for row in part["row"]]) + 0.8 * ((n + 0.5) / len(methods) - 0.5)
-        mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+        own = table.filter(method=method)
+        # Methods side by side inside .8 of the height of a row.
+        y = np.array([rows.index(row) for row in own["row"]]) + 0.8 * ((n + 0.5) / len(methods) - 0.5)
+        mean, low, high = (own[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+        # Without an interval low and high are NaN: a bar of length 0.
         bars = np.nan_to_num(np.stack([mean - low, high - mean])).clip(min=0)
-        look: Any = {"color": colour(method), "markersize": 2.5, "elinewidth": 0.9, "linewidth": 0}
-        axes.errorbar(mean, y, xerr=bars, fmt="o", **look)
+        marker: Any = {"color": colour(method), "markersize": 2.5, "elinewidth": 0.9, "linewidth": 0}
+        axes.errorbar(mean, y, xerr=bars, fmt="o", **marker)
     for between in range(1, len(rows)):
         axes.axhline(between - 0.5, color="0.9", linewidth=0.5)
     axes.set_yticks(range(len(rows)), rows)
@@ -129,23 +129,23 @@ def curves(table: pl.DataFrame, label: str, *, percent: bool = False) -> Figure:
 
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = _abreast(len(names))
+    columns = _columns(len(names))
     rows = -(-len(names) // columns)
     entries = _lines(methods)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.25 * columns
         figure, axes = new_axes(rows, columns, 1.25 * rows + 0.25, width, entries)
         for at, (panel, name) in enumerate(zip(axes, names, strict=False)):
-            part = table.filter(panel=name)
+            lines = table.filter(panel=name)
             for method in methods:
-                _curve(panel, part.filter(method=method), method)
+                _curve(panel, lines.filter(method=method), method)
             panel.set_title(plain(name))
             if at % columns == 0:
                 panel.set_ylabel(label)
             if at >= len(names) - columns:
                 panel.set_xlabel("training step")
             low, high = panel.get_ylim()
-            panel.set_ylim(max(low, -0.02), min(high, 1.02))
+            panel.set_ylim(max(low, -0.02), min(high, 1.02))  # shares: a band may reach beyond 0 and 1
             if percent:
                 as_percent(panel.yaxis)
         for panel in axes[len(names) :]:
@@ -162,7 +162,7 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
     """
     names = table["panel"].unique(maintain_order=True).to_list()
     methods = table["method"].unique(maintain_order=True).to_list()
-    columns = _abreast(len(names))
+    columns = _columns(len(names))
     rows = -(-len(names) // columns)
     with mpl.rc_context(PAPER):
         width = COLUMN if columns == 1 else 2.25 * columns
@@ -206,9 +206,9 @@ def curve_grid(table: pl.DataFrame) -> Figure:
         )
         for at, panel in enumerate(axes):
             statistic, name = statistics[at // len(names)], names[at % len(names)]
-            part = table.filter(panel=name, statistic=statistic)
+            lines = table.filter(panel=name, statistic=statistic)
             for method in methods:
-                _curve(panel, part.filter(method=method), method, band=method in BANDED)
+                _curve(panel, lines.filter(method=method), method, band=method in BANDED)
             if at < len(names):
                 panel.set_title(plain(name))
             if at % len(names) == 0:

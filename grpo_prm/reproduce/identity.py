@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict
+from .claims import NOT_REPRODUCED, REPRODUCED, TRAINER, Claim, Evidence, Finding, Verdict
 from .identity_gaps import BETA, CLIP, CONTROLS, DROPOUT, NOISE
-from .jobs import Do, Job
+from .jobs import Job, RunJobs
 from .paired import mean_finding
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _table(rows: Sequence[tuple]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Blocks of random trees, and a job for each model."""
     jobs = [
         Job(f"identity/model-{n}", model_record, {"model": n, "seed": seed}, MODEL_SECONDS) for n in range(plan.models)
@@ -66,12 +66,12 @@ def run(plan: Plan, seed: int, do: Do) -> Evidence:
         number = min(BLOCK, plan.trees - first)
         arguments = {"first": first, "number": number, "seed": seed}
         jobs.append(Job(f"identity/trees-{first}", tree_record, arguments, TREE_SECONDS * number))
-    records = do(jobs)
-    found = {TREES: pl.concat(records[plan.models :]), MODEL: pl.concat(records[: plan.models])}
-    findings = [f for source, table in found.items() for f in findings_of(source, table)]
+    records = run_jobs(jobs)
+    gaps = {TREES: pl.concat(records[plan.models :]), MODEL: pl.concat(records[: plan.models])}
+    findings = [f for source, table in gaps.items() for f in findings_of(source, table)]
     drawn = [
         (f.setting.removeprefix(f"{source}: "), source, f.mean, f.what == CONTROL)
-        for source in found
+        for source in gaps
         for f in findings
         if f.setting.startswith(source) and f.what != LOSS
     ]
@@ -95,14 +95,14 @@ def findings_of(source: str, table: pl.DataFrame) -> list[Finding]:
     """The largest gap of every form, the mean gap of every control, over the batches of one source."""
     findings = []
     for form in table["form"].unique(maintain_order=True):
-        part, setting = table.filter(form=form), f"{source}: {form}"
+        own, setting = table.filter(form=form), f"{source}: {form}"
         if form in CONTROLS:
-            findings.append(mean_finding("", setting, CONTROL, part["gradient"]))
+            findings.append(mean_finding("", setting, CONTROL, own["gradient"]))
         else:
             # `max` passes over NaN, which must not pass for a gap of 0.
-            worst = part.select(pl.col("loss", "gradient").fill_nan(float("inf")).max()).row(0)
+            worst = own.select(pl.col("loss", "gradient").fill_nan(float("inf")).max()).row(0)
             findings += [
-                Finding("", setting, what, min(value, 1e300), n=len(part))
+                Finding("", setting, what, min(value, 1e300), n=len(own))
                 for what, value in zip((LOSS, GRADIENT), worst, strict=True)
             ]
     return findings
@@ -121,8 +121,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     why += f"; the controls show {least:.2g} or more"
     if apart or blind:
         why += "; against the rule: " + "; ".join(f"{f.setting} ({f.what})" for f in (*apart, *blind))
-    seen = {f.setting.partition(": ")[2] for f in controls}
-    whole = bool(forms) and seen == set(CONTROLS)
+    # Forms that hold say nothing without every control that breaks: no findings at all must not pass.
+    shown = {f.setting.partition(": ")[2] for f in controls}
+    whole = bool(forms) and shown == set(CONTROLS)
     return Verdict(REPRODUCED if whole and not (apart or blind) else NOT_REPRODUCED, why)
 
 
@@ -142,17 +143,17 @@ def draw(table: pl.DataFrame) -> Figure:
     from ..figures import style
 
     forms = table["form"].unique(maintain_order=True).to_list()
-    looks = dict(zip((TREES, MODEL), (("o", style.PALETTE[0]), ("D", style.PALETTE[1])), strict=True))
+    markers = dict(zip((TREES, MODEL), (("o", style.PALETTE[0]), ("D", style.PALETTE[1])), strict=True))
     entries = [
         (Line2D([], [], color=shade, marker=mark, markersize=3.5, linewidth=0), source)
-        for source, (mark, shade) in looks.items()
+        for source, (mark, shade) in markers.items()
     ]
     with mpl.rc_context(style.PAPER):
         figure, (axes,) = style.new_axes(1, 1, 0.75 + 0.14 * len(forms), style.COLUMN, entries)
-        for source, (mark, shade) in looks.items():
-            part = table.filter(source=source)
-            y = [forms.index(form) for form in part["form"]]
-            axes.plot(part["gap"].clip(1e-17), y, mark, color=shade, markersize=3.5, fillstyle="none", zorder=3)
+        for source, (mark, shade) in markers.items():
+            own = table.filter(source=source)
+            y = [forms.index(form) for form in own["form"]]
+            axes.plot(own["gap"].clip(1e-17), y, mark, color=shade, markersize=3.5, fillstyle="none", zorder=3)
         for bound in (HOLDS, BREAKS):
             axes.axvline(bound, color="black", linewidth=0.6, linestyle="--")
         axes.axhline(forms.index(CONTROLS[0]) - 0.5, color=style.REFERENCE, linewidth=0.6)
@@ -184,5 +185,6 @@ CLAIM = Claim(
         "identity_gaps": "Largest gap of the gradient of every form, and mean gap of the controls; dashed: the bounds "
         "of the rule.",
     },
+    needs=lambda _: TRAINER,
     always=True,
 )

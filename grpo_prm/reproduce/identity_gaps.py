@@ -67,19 +67,20 @@ def gaps(rollouts: Rollouts, policy: Policy, *, noise: Floats, ratio_in_kl: bool
     kl: Any = {"beta": BETA, "ratio_in_kl": ratio_in_kl}
     even = np.full(len(row), 1 / len(row))
     step = _step_loss(policy, expand(forest, step_means(forest, a)), even, **kl)
-    found = [compare(THEOREM, policy, outcome_form(now, old, reference, a[row], even, **kl), step)]
+    # The derivatives of the outcome form are by hand, those of the step form by autograd: no code in common.
+    measured = [compare(THEOREM, policy, outcome_form(now, old, reference, a[row], even, **kl), step)]
     for aggregation in AGGREGATIONS:
         w = rollouts.weights(aggregation)
         outcome = outcome_form(now, old, reference, a[row], w[row], **kl)
         step = _step_loss(policy, *_weighted(rollouts, forest, aggregation), **kl)
-        found.append(compare(f"weighted, {aggregation}", policy, outcome, step))
+        measured.append(compare(f"weighted, {aggregation}", policy, outcome, step))
         outcome = outcome_form(now, old, reference, a[row], w[row], clip=CLIP, **kl)
         step = _unique_loss(policy, rollouts, forest, aggregation, **kl)
-        found.append(compare(f"clipped, {aggregation}", policy, outcome, step))
+        measured.append(compare(f"clipped, {aggregation}", policy, outcome, step))
     for name, start in ((SEQUENCE_ON, now), (SEQUENCE_OFF, old)):
         step = _sequence_step_loss(policy, start, rollouts, forest)
-        found.append(compare(name, policy, sequence_outcome_form(now, start, rollouts), step))
-    return [*found, row_gap(BY_ROW, rollouts, policy, old + NOISE * noise[row])]
+        measured.append(compare(name, policy, sequence_outcome_form(now, start, rollouts), step))
+    return [*measured, row_gap(BY_ROW, rollouts, policy, old + NOISE * noise[row])]
 
 
 def row_gap(form: str, rollouts: Rollouts, policy: Policy, old: Floats) -> Gap:
@@ -145,6 +146,7 @@ def _unique_loss(
 
     from ..core.loss import policy_loss
 
+    # Equal prefixes have equal log-probabilities, so any completion that has a token can stand for all of them.
     split = sign_split_sums(forest, rollouts.advantages, _package_weights(rollouts, aggregation))
     unit = unique_index(forest)
     reader = np.empty(int(forest.length.sum()), np.int64)

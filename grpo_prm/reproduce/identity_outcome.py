@@ -96,9 +96,10 @@ def outcome_form(
     low, high = (1 - clip[0], 1 + clip[1]) if clip else (0.0, np.inf)
     ratio, q = np.exp(now - old), reference - now
     gain = np.minimum(ratio * a, np.clip(ratio, low, high) * a)
+    # Where clipping holds the ratio the gain is a constant and has no slope.
     held = ((a > 0) & (ratio > high)) | ((a < 0) & (ratio < low))
     slope = np.where(held, 0.0, ratio * a)
-    kl, kl_slope = np.exp(q) - q - 1, 1 - np.exp(q)
+    kl, kl_slope = np.exp(q) - q - 1, 1 - np.exp(q)  # q falls as `now` rises
     if ratio_in_kl:
         kl, kl_slope = kl * ratio, (kl_slope + kl) * ratio
     terms = w * (gain - beta * kl)
@@ -108,7 +109,7 @@ def outcome_form(
 def sequence_outcome_form(now: Floats, old: Floats, rollouts: Rollouts) -> Form:
     """-Σ_i m_i s_i a_i / rows with s_i = exp(mean over t of now - old): GSPO without clipping."""
     row, number = rollouts.row, len(rollouts.lengths)
-    length = np.maximum(rollouts.lengths, 1)
+    length = np.maximum(rollouts.lengths, 1)  # an empty completion has no ratio; its term is 0 below
     s = np.exp(np.bincount(row, now - old, number) / length)
     terms = rollouts.kept * (rollouts.lengths > 0) * s * rollouts.advantages / number
     return Form(-terms.sum(), np.abs(terms).sum(), -(terms / length)[row])

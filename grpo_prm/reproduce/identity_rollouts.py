@@ -21,7 +21,7 @@ UPDATES = 2
 TEMPERATURE = 0.6  # of sampling alone, as the authors have it: completions go the same way for longer
 LIMIT = 36  # tokens of a whole answer with its end: a completion that writes more is cut off
 DROP = 0.1
-MASKED = 0.15  # chance of a completion to be taken out of the loss as if it were truncated
+MASKED = 0.15  # probability of a completion to be taken out of the loss as if it were truncated
 
 
 class Trained(NamedTuple):
@@ -45,8 +45,8 @@ def rollout_gaps(seed: int) -> list[Gap]:
     rng = np.random.default_rng([seed, 1])
     trained = train(seed)
     rollouts = rollouts_of(trained.batch, rng)
-    found = gaps(rollouts, policy_of(trained), noise=rng.normal(size=len(rollouts.lengths)))
-    return [*found, dropout_gap(trained, rollouts, seed)]
+    measured = gaps(rollouts, policy_of(trained), noise=rng.normal(size=len(rollouts.lengths)))
+    return [*measured, dropout_gap(trained, rollouts, seed)]
 
 
 def train(seed: int) -> Trained:
@@ -66,8 +66,7 @@ def train(seed: int) -> Trained:
     config = _config()
     for step in range(STEPS):
         batch = _sampled(model, tokenizer, seed, step)
-        last = step == STEPS - 1
-        if last:
+        if step == STEPS - 1:  # the policy that sampled the last batch is the old one of its updates
             old = copy.deepcopy(model)
             config = replace(config, updates_per_batch=UPDATES)
         update(model, optimizer, batch, config)
@@ -134,9 +133,9 @@ def dropout_gap(trained: Trained, rollouts: Rollouts, seed: int) -> Gap:
     """Gap of the weighted form on-policy with dropout on: what is dropped differs by completion."""
     import torch
 
-    for part in trained.model.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = DROP
+    for module in trained.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = DROP
     trained.model.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -8,7 +8,7 @@ from .identity_gaps import Policy
 from .identity_outcome import Rollouts
 
 WORDS, LONGEST = 4, 10
-MASKED = (0.0, 0.15, 0.6)  # chance of a completion to be truncated, one of them for each group
+MASKED = (0.0, 0.15, 0.6)  # probability of a completion to be truncated, one of them for each group
 REWARDS = (
     np.array([0.0, 1.0]), np.array([-1.0, 0.7, 1.0]), np.array([0.0, 0.1, 1 / 3, 0.5, 1.0, -2.0]), np.array([0.7]),
 )  # fmt: skip
@@ -26,14 +26,13 @@ def invented_rollouts(rng: np.random.Generator) -> Rollouts:
         tokens = np.array([token for row in rows for token in row], np.int64)
         lengths = np.array([len(row) for row in rows], np.int64)
         kept = rng.random(len(rows)) > rng.choice(MASKED, group + 1)[groups]
-        made = Rollouts(
-            tokens, lengths, np.array(groups), np.array(rewards), kept, LONGEST
-        )  # fmt: skip
-        if made.telling:
-            return made
+        rollouts = Rollouts(tokens, lengths, np.array(groups), np.array(rewards), kept, LONGEST)
+        if rollouts.telling:  # else both forms are equal without a theorem
+            return rollouts
 
 
 def _completions(rng: np.random.Generator, k: int) -> list[list[int]]:
+    # Each grows out of an earlier one, so that there are copies, strict prefixes and forks at every depth.
     rows: list[list[int]] = [rng.integers(0, WORDS, rng.integers(0, LONGEST + 1)).tolist()]
     while len(rows) < k:
         base = rows[rng.integers(len(rows))]
@@ -48,6 +47,7 @@ def tabular_policy(rollouts: Rollouts, rng: np.random.Generator, drift: float = 
     """A softmax of its own behind every prefix, with normal logits; old policy and reference are off by `drift`."""
     import torch
 
+    # One row of logits a prefix: tokens behind equal prefixes have equal probabilities, as those of a model have.
     nodes: dict[tuple[int, ...], int] = {}
     place, begin = [], 0
     for group, length in zip(rollouts.groups.tolist(), rollouts.lengths.tolist(), strict=True):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,24 +43,25 @@ class Job(NamedTuple):
     works_in: bool = False
 
 
-Do = Callable[[Sequence[Job]], list[pl.DataFrame]]  # jobs to their records, in order
-Told = Callable[[float, str], None]  # cost of a job that is done, and its name
+RunJobs = Callable[[Sequence[Job]], list[pl.DataFrame]]  # jobs to their records, in order
+OnDone = Callable[[float, str], None]  # cost of a job that is done, and its name
 
 
 @contextmanager
 def processes(number: int) -> Generator[Executor]:
     """Worker processes of one thread each, so that results do not depend on their number; gone at the end."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_work_alone)
+    os.environ.update(ONE_THREAD)  # workers inherit it; the libraries read it when they are imported
+    # Forking would copy the threads of torch and polars in whatever state they are.
+    executor = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_work_alone)
     try:
-        yield pool
+        yield executor
     except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()  # what they do is not wanted any more, and would be waited for
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -74,46 +74,45 @@ def _work_alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
-    def follow() -> None:
+    def end_with_parent() -> None:
         if parent is not None:
-            parent.join()
-        os._exit(1)
+            parent.join()  # returns when the parent is gone, killed or not
+        os._exit(1)  # sys.exit would end this thread alone
 
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def runner(folder: Path, pool: Executor, told: Told) -> Do:
-    """Give the function that runs jobs on a pool and keeps their records in a folder."""
-    return partial(run_jobs, folder=folder, pool=pool, told=told)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def run_jobs(jobs: Sequence[Job], folder: Path, pool: Executor, told: Told) -> list[pl.DataFrame]:
+def run_jobs(jobs: Sequence[Job], folder: Path, executor: Executor, on_done: OnDone) -> list[pl.DataFrame]:
     """Run the jobs that have no record yet, and read all records, in the order of the jobs.
 
     Args:
         jobs: With names of their own.
         folder: Of the records.
-        pool: Where they run.
-        told: Is told of every job that is done.
+        executor: Where they run.
+        on_done: Is called with every job that is done, in the order in which they end.
+
+    Raises:
+        UsageError: A worker process died.
     """
-    left = {}
+    running = {}
     for job in jobs:
         if _made_of(_path(folder, job)) == _key(job):
-            told(job.cost, job.name)
+            on_done(job.cost, job.name)
         else:
-            left[pool.submit(_make, folder, job)] = job
+            running[executor.submit(_make, folder, job)] = job
     try:
-        for future in as_completed(left):
+        for future in as_completed(running):
             future.result()
-            told(left[future].cost, left[future].name)
+            on_done(running[future].cost, running[future].name)
     except BrokenProcessPool:
         raise UsageError(
             "A process ended without a word, as one does that is killed for its memory. Go on with --resume and fewer "
             "--workers."
         ) from None
     finally:
-        for future in left:
+        for future in running:  # of a fault: the others are not wanted any more
             future.cancel()
+    # Read back, so that a record is the same whether it was made now or in an earlier call.
     return [pl.read_parquet(_path(folder, job)) for job in jobs]
 
 
@@ -122,7 +121,7 @@ def _path(folder: Path, job: Job) -> Path:
 
 
 def _key(job: Job) -> str:
-    """What a record was made of."""
+    """What a record was made of: a record of other arguments or of another version is made again."""
     return json.dumps(
         [__version__, job.make.__module__, getattr(job.make, "__name__", ""), job.arguments], sort_keys=True
     )
@@ -142,8 +141,8 @@ def _make(folder: Path, job: Job) -> None:
     if job.works_in:
         _begin_in(work, _key(job))
     table = job.make(**job.arguments, **({"folder": work} if job.works_in else {}))
-    with atomic(_path(folder, job)) as part:
-        table.write_parquet(part, compression="zstd", metadata={KEY: _key(job)})
+    with atomic(_path(folder, job)) as staged:
+        table.write_parquet(staged, compression="zstd", metadata={KEY: _key(job)})
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -153,5 +152,5 @@ def _begin_in(work: Path, key: str) -> None:
     if work.exists() and (not known.exists() or known.read_text(encoding="utf-8") != key):
         shutil.rmtree(work)
     if not known.exists():
-        with atomic(known) as part:
-            part.write_text(key, encoding="utf-8")
+        with atomic(known) as staged:
+            staged.write_text(key, encoding="utf-8")

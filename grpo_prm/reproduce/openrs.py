@@ -9,24 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from .claims import (
-    NOT_REPRODUCED,
-    NOT_TESTABLE,
-    PARTLY,
-    REPRODUCED,
-    Claim,
-    Evidence,
-    Finding,
-    Verdict,
-    Word,
-    of_most,
-    pick,
-)
-from .jobs import Do, Job
+from .claims import NOT_TESTABLE, TRAINER, Claim, Evidence, Finding, Verdict, of_most, pick
+from .jobs import Job, RunJobs
+from .methods import CONTROLS, NAMES
 from .openrs_runs import PROBLEM, VALIDATION, openrs_record
-from .paired import bands, difference, mean_finding
-from .training import CONTROLS, MANY, SMALL
-from .training_runs import METHODS
+from .paired import band_table, difference, mean_finding
+from .training import word_of_gains
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +34,7 @@ class Plan(NamedTuple):
         data: Problems with answers: a file, or the name of a hub set.
         eval_data: Benchmarks, given alike.
         seeds: Runs of every method and β.
-        methods: Which of `METHODS`.
+        methods: Names of `methods.METHODS`.
         betas: β of the KL term.
         tiny_steps: Training steps of the tiny model.
         whole_steps: Training steps of a model.
@@ -113,16 +101,17 @@ TINY: dict[str, Any] = PAPER | {
 }
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Every method with every β on every seed."""
     cases = list(product(plan.betas, range(plan.seeds), plan.methods))
-    records = dict(zip(cases, do([_job(plan, *case, seed) for case in cases]), strict=True))
+    records = dict(zip(cases, run_jobs([_job(plan, *case, seed) for case in cases]), strict=True))
+    # What the rule reads first: whether this was the experiment at all.
     findings = [Finding("", "", WHOLE, float(not plan.lacks), n=plan.seeds, note=plan.lacks)]
     for beta in plan.betas:
-        of = {m: [records[beta, n, m] for n in range(plan.seeds)] for m in plan.methods}
-        findings += compare(f"β = {beta:g}", of)
-    seen = pl.concat([record.filter(statistic="tokens_per_second") for record in records.values()])
-    rate = float(np.median(seen["value"].to_numpy()))
+        by_method = {m: [records[beta, n, m] for n in range(plan.seeds)] for m in plan.methods}
+        findings += compare(f"β = {beta:g}", by_method)
+    speeds = pl.concat([record.filter(statistic="tokens_per_second") for record in records.values()])
+    rate = float(np.median(speeds["value"].to_numpy()))
     curves = [_curve(plan, records, beta, method) for beta, method in product(plan.betas, plan.methods)]
     timings = {"tokens_per_second": round(rate)}
     return Evidence(findings, {"openrs_validation": pl.concat(curves)}, _notes(plan), timings)
@@ -154,18 +143,18 @@ def compare(part: str, records: dict[str, list[pl.DataFrame]]) -> list[Finding]:
         part: β.
         records: Method to a record a seed.
     """
-    of = {
-        method: {"benchmarks": [_benchmarks(r) for r in some], "validation": [_best(r) for r in some]}
-        for method, some in records.items()
+    values = {
+        method: {"benchmarks": [_benchmarks(r) for r in own], "validation": [_best(r) for r in own]}
+        for method, own in records.items()
     }
-    findings = [mean_finding(part, measure, method, of[method][measure]) for measure in MEASURES for method in records]
+    findings = [mean_finding(part, name, method, values[method][name]) for name in MEASURES for method in records]
     findings += [
-        mean_finding(part, "step of the best validation", m, [_best_step(r) for r in some])
-        for m, some in records.items()
+        mean_finding(part, "step of the best validation", m, [_best_step(r) for r in own]) for m, own in records.items()
     ]
     for measure, other in product(MEASURES, ("p = 0", *CONTROLS)):
-        if other in of and "p = 1" in of:
-            findings.append(difference(part, measure, f"p = 1 - {other}", of["p = 1"][measure], of[other][measure]))
+        if other in values and "p = 1" in values:
+            one, against = values["p = 1"][measure], values[other][measure]
+            findings.append(difference(part, measure, f"p = 1 - {other}", one, against))
     return findings
 
 
@@ -179,29 +168,18 @@ def _best(record: pl.DataFrame) -> float:
 
 
 def _best_step(record: pl.DataFrame) -> float:
-    seen = record.filter(statistic="accuracy").sort("step")
-    return float(seen["step"][int(np.argmax(seen["value"].to_numpy()))])
+    validation = record.filter(statistic="accuracy").sort("step")
+    return float(validation["step"][int(np.argmax(validation["value"].to_numpy()))])  # of equal ones the first
 
 
 def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
     gains = pick(findings, "p = 1 - p = 0", setting=MEASURES[0])
-    said = ", ".join(f"{f.part} {f.mean:+.3f}" for f in gains)
+    gained = ", ".join(f"{f.part} {f.mean:+.3f}" for f in gains)
     if lacks := pick(findings, WHOLE)[0].note:
-        return Verdict(NOT_TESTABLE, f"{lacks} (benchmarks, p = 1 minus p = 0: {said})")
-    parts = {f.part: _word(findings, f.part) for f in gains}
-    return Verdict(of_most(parts), f"benchmarks, p = 1 minus p = 0: {said}", parts)
-
-
-def _word(findings: Sequence[Finding], part: str) -> Word:
-    gains = pick(findings, "p = 1 - p = 0", part=part)
-    controls = [f for c in CONTROLS for f in pick(findings, f"p = 1 - {c}", part=part)]
-    won = [f.above for f in gains]
-    if all(won) and len(controls) == len(CONTROLS) * len(MEASURES) and all(f.above for f in controls):
-        return REPRODUCED if min(f.n for f in gains) >= MANY else PARTLY
-    if any(won):
-        return PARTLY
-    return NOT_REPRODUCED if all(f.high is not None and f.high < SMALL for f in gains) else NOT_TESTABLE
+        return Verdict(NOT_TESTABLE, f"{lacks} (benchmarks, p = 1 minus p = 0: {gained})")
+    parts = {f.part: word_of_gains(pick(findings, "p = 1 - p = 0", part=f.part), findings) for f in gains}
+    return Verdict(of_most(parts), f"benchmarks, p = 1 minus p = 0: {gained}", parts)
 
 
 def _notes(plan: Plan) -> list[str]:
@@ -213,11 +191,11 @@ def _notes(plan: Plan) -> list[str]:
             f"Not the experiment: a tiny model on sums, {plan.steps} steps, through the same code (LoRA, math-verify, "
             "held-out validation, benchmarks, checkpoints). Give --model, --data and --eval-data for the experiment."
         )
-    runs = len(METHODS) * 2 * ENOUGH
+    runs = len(NAMES) * 2 * ENOUGH
     each = LENGTH * PAPER["prompts"] * PAPER["group_size"] + LENGTH // PAPER["eval_every"] * VALIDATION
     tokens = runs * each * PAPER["max_new_tokens"]
     cost = (
-        f"The experiment with {len(METHODS)} methods, 2 β and {ENOUGH} seeds is {runs} runs of {LENGTH:,} steps: "
+        f"The experiment with {len(NAMES)} methods, 2 β and {ENOUGH} seeds is {runs} runs of {LENGTH:,} steps: "
         f"{tokens / 1e9:.1f} billion new tokens at most (k = 6, 4 prompts, 1,200 tokens; {VALIDATION} validation "
         f"problems every 25 steps), {tokens / 3.6e6:,.0f} GPU-hours at 1,000 tokens a second (no GPU was there to ask)."
     )
@@ -230,11 +208,10 @@ def _notes(plan: Plan) -> list[str]:
 
 def _curve(plan: Plan, records: dict[Any, pl.DataFrame], beta: float, method: str) -> pl.DataFrame:
     """Validation accuracy over steps, mean and Student's interval over seeds."""
-    some = [records[beta, n, method].filter(statistic="accuracy").sort("step") for n in range(plan.seeds)]
-    values = np.stack([table["value"].to_numpy() for table in some])
-    mean, low, high = bands(values)
-    columns = {"step": some[0]["step"].to_numpy(), "mean": mean, "low": low, "high": high}
-    return pl.DataFrame(columns).with_columns(panel=pl.lit(f"β = {beta:g}"), method=pl.lit(method))
+    runs = [records[beta, n, method].filter(statistic="accuracy").sort("step") for n in range(plan.seeds)]
+    values = np.stack([run["value"].to_numpy() for run in runs])  # all seeds validate at the same steps
+    table = band_table(values, runs[0]["step"])
+    return table.with_columns(panel=pl.lit(f"β = {beta:g}"), method=pl.lit(method))
 
 
 def draw(table: pl.DataFrame) -> Figure:
@@ -253,7 +230,6 @@ def cost(plan: Plan) -> float:
     return len(plan.methods) * len(plan.betas) * plan.seeds * _seconds(plan)
 
 
-ALL = tuple(METHODS)
 CLAIM = Claim(
     name="openrs",
     says="The paper's own experiment: on OpenRS λ-GRPO reaches a higher accuracy than GRPO, in fewer steps.",
@@ -263,12 +239,13 @@ CLAIM = Claim(
     "or more ran; then as training, on the mean of the benchmarks and on the best validation accuracy.",
     plans={
         "quick": Plan(None, None, (), 2, ("p = 0", "p = 1"), (0.0, 0.04), 10, whole_steps=25),
-        "standard": Plan(None, None, (), 3, ALL, (0.0, 0.04), 20),
-        "full": Plan(None, None, (), 10, ALL, (0.0, 0.04), 40),
+        "standard": Plan(None, None, (), 3, NAMES, (0.0, 0.04), 20),
+        "full": Plan(None, None, (), 10, NAMES, (0.0, 0.04), 40),
     },
     cost=cost,
     run=run,
     decide=decide,
+    needs=lambda _: (*TRAINER, "peft", "math_verify"),  # LoRA, and the reward of mathematical answers
     figures={"openrs_validation": draw},
     captions={
         "openrs_validation": "Accuracy on the validation problems, mean over seeds, with bands from three seeds on.",

@@ -13,7 +13,7 @@ import polars as pl
 
 from ..errors import GrpoPrmError, InputError
 from ..tasks import END, Prompt, Task, Warm
-from .training_runs import METHODS
+from .methods import BY_NAME
 
 VALIDATION = 125  # problems, held out of the training data
 PROBLEM, ANSWER = "problem", "answer"
@@ -31,7 +31,7 @@ def openrs_record(
     """Train, going on from a checkpoint if there is one, then evaluate on the benchmarks.
 
     Args:
-        method: Of `METHODS`.
+        method: Name of one of `METHODS`.
         settings: Fields of `TrainConfig` other than those of the method; without a `model` a tiny one is made.
         data: Problems with answers; None: those of the tiny model.
         benchmarks: Files like the data, or names of hub sets (their split `test`, else `train`).
@@ -48,7 +48,7 @@ def openrs_record(
 
     quiet_libraries()
     local = folder / "local"
-    given: dict[str, Any] = {**settings, **METHODS[method], "task": None, "out": str(folder)}
+    given: dict[str, Any] = {**settings, **BY_NAME[method].settings, "task": None, "out": str(folder)}
     if not given.get("model"):
         given["model"], data, benchmarks = _tiny(local, int(given["seed"]))
     training, validation = _split(str(data), held_out, local)
@@ -57,8 +57,9 @@ def openrs_record(
     train(config, resume=(folder / "checkpoints").exists())
     rows = []
     for line in map(json.loads, (folder / "metrics.jsonl").read_bytes().splitlines()):
-        if (seen := line.get("held_out")) is not None:
-            rows.append((line["step"] + 1, "accuracy", seen["mean"]))
+        if (validation := line.get("held_out")) is not None:
+            # `step` is the last one that was trained, -1 before training.
+            rows.append((line["step"] + 1, "accuracy", validation["mean"]))
         else:
             rows.append((line["step"], "reward", line["reward"]))
             rows.append((line["step"], "tokens_per_second", line["time"]["tokens_per_second"]))
@@ -89,6 +90,7 @@ def _written(name: str, folder: Path) -> Path:
     """A benchmark as a file."""
     from ..train.data import load_prompts
 
+    # Hub sets of benchmarks have a split `test`, some have `train` alone.
     try:
         rows = load_prompts(name, PROBLEM, ANSWER, tokenizer=_Words(), split="test")
     except (GrpoPrmError, ValueError):
@@ -106,7 +108,7 @@ def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[Path]) -> list[t
     from ..train.loop import make_training
     from ..train.problem import open_problem
 
-    found = []
+    accuracies = []
     for name in benchmarks:
         policy, problem = open_problem(replace(config, eval_data=str(name), eval_prompts=1_000_000), nobody)
         restore(folder, make_training(policy, config))
@@ -114,8 +116,8 @@ def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[Path]) -> list[t
             policy.model, policy.tokenizer, problem.held_out, problem.right,
             max_new_tokens=config.max_new_tokens, eos=policy.ends, batch=32,
         )  # fmt: skip
-        found.append((name.stem.removeprefix("benchmark-"), float(right.mean or 0.0)))
-    return found
+        accuracies.append((name.stem.removeprefix("benchmark-"), float(right.mean or 0.0)))
+    return accuracies
 
 
 class _Words:
@@ -160,13 +162,13 @@ def _tiny(folder: Path, seed: int) -> tuple[str, str, list[str]]:
     model.save_pretrained(place)
     tokenizer.save_pretrained(place)
     rng = np.random.default_rng(0)
-    made = {}
+    paths = {}
     for name, number in (("problems", 150), ("sums", 40), ("more_sums", 40)):
         rows = [_draw(rng) for _ in range(number)]
         lines = [
             {PROBLEM: row.text, "solution": f"\\boxed{{{row.answer}}}", ANSWER: row.answer, "level": "Easy"}
             for row in rows
         ]
-        made[name] = folder / f"{name}.jsonl"
-        made[name].write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return str(place), str(made["problems"]), [str(made["sums"]), str(made["more_sums"])]
+        paths[name] = folder / f"{name}.jsonl"
+        paths[name].write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return str(place), str(paths["problems"]), [str(paths["sums"]), str(paths["more_sums"])]

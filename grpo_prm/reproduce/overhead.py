@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from .claims import NOT_REPRODUCED, REPRODUCED, Claim, Evidence, Finding, Verdict
-from .jobs import Do, Job
+from .claims import NOT_REPRODUCED, REPRODUCED, TRAINER, Claim, Evidence, Finding, Verdict
+from .jobs import Job, RunJobs
 from .overhead_times import KS, NEW, NUMPY, PROMPT, PROMPTS, REFERENCE, STEP, TORCH, VOCABULARY, K, overhead_record
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class Plan(NamedTuple):
     steps: int
 
 
-def run(plan: Plan, seed: int, do: Do) -> Evidence:
+def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """One job, so that nothing of ours runs beside it."""
-    (record,) = do([Job("overhead/times", overhead_record, {**plan._asdict(), "seed": seed}, cost(plan))])
+    (record,) = run_jobs([Job("overhead/times", overhead_record, {**plan._asdict(), "seed": seed}, cost(plan))])
     return evidence_of({(row["setting"], row["what"]): row["seconds"] for row in record.iter_rows(named=True)}, plan)
 
 
@@ -128,6 +128,7 @@ CLAIM = Claim(
     cost=cost,
     run=run,
     decide=decide,
+    needs=lambda _: TRAINER,
     figures={"overhead": draw},
     captions={
         "overhead": "Seconds per token for the weights of all completions of a batch, on one thread.",

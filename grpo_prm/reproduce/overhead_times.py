@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..core.forest import build_forest, expand
 
 KS = (6, 36)
-WORDS, PART = 150_000, 0.02  # token ids; chance to part from the completion before at each token
+WORDS, FORK = 150_000, 0.02  # token ids; probability to leave the completion before at each token
 NUMPY, TORCH, REFERENCE = "analyze (numpy)", "train (torch)", "recursion"
 PROMPTS, PROMPT, K, NEW, VOCABULARY = 8, 128, 8, 64, 2_000  # the trainer's named setting
 STEP = "a training step"
@@ -22,7 +22,7 @@ STEP = "a training step"
 
 def invented(rng: Generator, groups: int, k: int, length: int) -> NDArray[np.int64]:
     """Completions that share a geometric number of tokens with the one before, 50 on average: (groups, k, length)."""
-    common = rng.geometric(PART, (groups, k, 1))
+    common = rng.geometric(FORK, (groups, k, 1))
     tokens = rng.integers(0, WORDS, (groups, k, length))
     for j in range(1, k):
         tokens[:, j] = np.where(np.arange(length) < common[:, j], tokens[:, j - 1], tokens[:, j])
@@ -36,6 +36,7 @@ def recursive_weights(completions: Sequence[Any]) -> list[Any]:
     weights = [torch.ones(len(row)) for row in completions]
 
     def descend(rows: list[int], start: int) -> None:
+        # Go on while all members read the same token; where they fork, or one ends, the step [start, at - 1) is over.
         at, children = start, {0: rows}
         while len(rows) > 1 and len(children) == 1 and len(next(iter(children.values()))) == len(rows):
             children = {}
@@ -125,11 +126,11 @@ def time_step(steps: int) -> dict[str, float]:
     )  # fmt: skip
 
     def step() -> Batch:
-        made = sample(
+        sampled = sample(
             model, prompts, K, seed=0, step=0, names=range(PROMPTS), max_new_tokens=NEW, eos=frozenset([1])
         )  # fmt: skip
-        rewards = np.array([(sum(row) * 31 + len(row)) % 97 / 97 for row in made.completions])
-        batch = Batch(prompts, made.completions, K, rewards, made.truncated)
+        rewards = np.array([(sum(row) * 31 + len(row)) % 97 / 97 for row in sampled.completions])
+        batch = Batch(prompts, sampled.completions, K, rewards, sampled.truncated)
         update(model, optimizer, batch, config)
         step_figures(batch.measured(config.std))
         return batch

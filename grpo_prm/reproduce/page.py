@@ -1,4 +1,4 @@
-"""The page of results in Markdown, and the table for a paper: what was run says what they say."""
+"""The page of results in Markdown, and the table for a paper, from what claims.json and machine.json hold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from .claims import REPRODUCED
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(claims: Mapping[str, Any], said: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+def page(claims: Mapping[str, Any], settings: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
     """The page, from what claims.json and machine.json hold.
 
     Args:
         claims: Name to what claims.json has of a claim.
-        said: Version, budget and seed.
+        settings: Version, budget and seed.
         machine: What machine.json has.
     """
     template = _environment().get_template("results.md")
     open_ones = {name: claim for name, claim in claims.items() if claim["verdict"] != REPRODUCED}
     seconds = sum(machine["claims"].get(name, {}).get("seconds", 0.0) for name in claims)
-    return template.render(claims=claims, said=said, machine=machine, unconfirmed=open_ones, minutes=seconds / 60)
+    return template.render(
+        claims=claims, settings=settings, machine=machine, unconfirmed=open_ones, minutes=seconds / 60
+    )
 
 
 def latex_table(claims: Mapping[str, Any]) -> str:

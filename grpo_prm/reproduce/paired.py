@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from ..core.forest import Floats
@@ -19,8 +20,8 @@ FEWEST = 3  # seeds of an interval
 
 def mean_finding(part: str, setting: str, what: str, values: ArrayLike, note: str = "") -> Finding:
     """Mean over seeds with Student's 95 % interval, none of fewer than three; what is not finite is left out."""
-    found = _student(values)
-    return Finding(part, setting, what, *found[:4], note=note)
+    mean, low, high, n, _ = _student(values)
+    return Finding(part, setting, what, mean, low, high, n, note=note)
 
 
 def difference(
@@ -46,7 +47,7 @@ def _student(values: ArrayLike) -> tuple[float | None, float | None, float | Non
     from scipy.special import stdtr, stdtrit
 
     values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values)]  # a run may have no value, as one without intermediate sets
     n = len(values)
     mean = float(values.mean()) if n else None
     if mean is None or n < FEWEST or (mean and np.ptp(values) == 0):  # seeds that agree to the digit are no sample
@@ -74,10 +75,24 @@ def bands(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
     return mean, mean - half, mean + half
 
 
+def band_table(values: ArrayLike, steps: ArrayLike | None = None) -> pl.DataFrame:
+    """`bands` as a table with the columns `step`, `mean`, `low` and `high`.
+
+    Args:
+        values: Shape (seeds, columns).
+        steps: Step of each column, shape (columns,); None: 0, 1, ...
+    """
+    mean, low, high = bands(values)
+    return pl.DataFrame(
+        {"step": np.arange(len(mean)) if steps is None else steps, "mean": mean, "low": low, "high": high}
+    )
+
+
 def with_holm(findings: Sequence[Finding]) -> list[Finding]:
     """Fill `p_holm` of all findings with a p-value: the smallest times their number, the next times one less, ..."""
     raw = np.array([f.p for f in findings if f.p is not None])
     order = np.argsort(raw, kind="stable")
+    # The running maximum keeps the adjusted ones in the order of the raw ones; without it a larger p could pass alone.
     adjusted = np.empty(len(raw))
     adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
     left = iter(adjusted.tolist())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+CHOOSING = 50_000  # seeds from here on choose rates; those below are reported
 PLATEAU = 0.005  # neighbours of the best rate whose scores are closer than this are as good
 
 Key = TypeVar("Key", bound=tuple)  # a method, and where it is used
@@ -40,14 +41,14 @@ def choose_rates(
         widen: How many times a grid may grow by one rate beyond the edge where the best one lies.
     """
     pairs = [(key, rate) for key, grid in grids.items() for rate in grid]
-    found: dict[Key, dict[float, float]] = {key: {} for key in grids}
+    scores: dict[Key, dict[float, float]] = {key: {} for key in grids}
     for _ in range(widen + 1):
         for (key, rate), value in zip(pairs, score(pairs), strict=True):
-            found[key][rate] = value
-        pairs = [(key, beyond) for key, s in found.items() if (beyond := _beyond(s, grids[key][1] / grids[key][0]))]
+            scores[key][rate] = value
+        pairs = [(key, beyond) for key, s in scores.items() if (beyond := _beyond(s, grids[key][1] / grids[key][0]))]
         if not pairs:
             break
-    return {key: _choose(scores) for key, scores in found.items()}
+    return {key: _choose(own) for key, own in scores.items()}
 
 
 def _choose(scores: dict[float, float]) -> Choice:

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..figures import save_figure
 from ..files import atomic
 from .claims import Claim
@@ -25,7 +24,7 @@ LIBRARIES = ("numpy", "scipy", "polars", "torch", "transformers")
 
 
 def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
-    """Write all that can be said so far; each file whole or not at all.
+    """Write all results so far; each file whole or not at all.
 
     claims.json depends on the options and the seed alone, up to rounding that differs between machines; what depends
     on the moment is in machine.json and on the page.
@@ -34,8 +33,10 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
     claims = _read(out / "claims.json").get("claims", {}) | {
         outcome.claim.name: _claim(outcome) for outcome in outcomes
     }
+    # With --resume the claims of earlier calls stay; the order is that of the page, not that of the calls.
     ordered = {name: claims[name] for name in CLAIMS if name in claims}
-    _write(out / "claims.json", _json({"schema_version": 1, **_said(options), "claims": ordered}))
+    _write(out / "claims.json", _json({"schema_version": 1, **options.settings, "claims": ordered}))
+    # The last outcome is the new one: times of those before it are written already.
     before = _read(out / "machine.json").get("claims", {})
     machine = before | {o.claim.name: _moment(o, before.get(o.claim.name)) for o in outcomes[-1:]}
     whole = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "workers": options.workers, **_machine()}
@@ -45,11 +46,7 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
         if (table := outcome.evidence.tables.get(name)) is not None and len(table):
             save_figure(draw(table), table, out / "figures", name)
     _write(out / "claims.tex", latex_table(ordered))
-    _write(out / "results.md", page(ordered, _said(options), whole | {"claims": machine}))
-
-
-def _said(options: Options) -> dict[str, Any]:
-    return {"version": __version__, "budget": options.budget, "seed": options.seed, "seeds": options.seeds}
+    _write(out / "results.md", page(ordered, options.settings, whole | {"claims": machine}))
 
 
 def _claim(outcome: Outcome) -> dict[str, Any]:
@@ -110,5 +107,5 @@ def _json(value: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with atomic(path) as part:
-        part.write_text(text, encoding="utf-8")
+    with atomic(path) as staged:
+        staged.write_text(text, encoding="utf-8")

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +18,7 @@ from ..errors import UsageError
 from ..files import atomic
 from ..logs.sources import find_sources
 from .claims import Claim, Evidence, Verdict
-from .jobs import processes, runner
+from .jobs import OnDone, processes, run_jobs
 from .paired import with_holm
 
 CLAIMS = {
@@ -31,7 +33,6 @@ CLAIMS = {
 }
 RECORDS = "runs"
 Budget = Literal["quick", "standard", "full"]
-BUDGETS: tuple[Budget, ...] = ("quick", "standard", "full")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Options:
         out: Folder of results and records.
         resume: Go on in a folder that is there, with the records in it.
         seed: Of everything random.
-        of_a_claim: Options that only some claims have, by the name of their plan's field; None is not given.
+        claim_options: Options that only some claims have, by the name of their plan's field; None is not given.
     """
 
     claims: tuple[str, ...] = ()
@@ -56,7 +57,12 @@ class Options:
     out: Path = Path("grpo.claims")
     resume: bool = False
     seed: int = 0
-    of_a_claim: tuple[tuple[str, Any], ...] = ()
+    claim_options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the records of a folder have in common; results.md and claims.json say it."""
+        return {"version": __version__, "budget": self.budget, "seed": self.seed, "seeds": self.seeds}
 
 
 class Outcome(NamedTuple):
@@ -69,8 +75,8 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-Watch = Callable[[str, float, float], None]  # what is being done; cost done and in all
-Written = Callable[[Sequence[Outcome]], None]
+OnProgress = Callable[[str, float, float], None]  # what was done last; cost done and in all
+OnOutcome = Callable[[Sequence[Outcome]], None]
 
 
 def get_claim(name: str) -> Claim:
@@ -86,49 +92,65 @@ def get_claim(name: str) -> Claim:
     return import_module(f".{CLAIMS[name]}", __package__).CLAIM
 
 
-def reproduce(options: Options, watch: Watch, written: Written) -> list[Outcome]:
+def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) -> list[Outcome]:
     """Run claims and judge them.
 
     Args:
         options: What and how much.
-        watch: Is told of every run that is done.
-        written: Is given all outcomes so far after every claim.
+        on_progress: Is called after every run that is done.
+        on_outcome: Is called after every claim with all outcomes so far.
 
     Returns:
         An outcome for each claim, in the order of `CLAIMS`.
 
     Raises:
-        UsageError: An unknown claim, an option that no chosen claim has, or a folder that holds results already.
+        UsageError: An unknown claim, an option that no chosen claim has, a claim that needs what is not installed, or a
+            folder that holds results already.
     """
-    chosen = {get_claim(name).name: get_claim(name) for name in options.claims or CLAIMS}
+    chosen = {name: get_claim(name) for name in options.claims or CLAIMS}  # a name given twice runs once
     claims = [chosen[name] for name in CLAIMS if name in chosen]
     plans = [_plan(claim, options) for claim in claims]
     _check(options, claims, plans)
+    _check_installed(options, claims, plans)
     _open_folder(options)
-    total, before = sum(claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)), 0.0
+    costs = [claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)]
     outcomes: list[Outcome] = []
-    with processes(options.workers) as pool:
-        for claim, plan in zip(claims, plans, strict=True):
-            mine, done, begin = claim.cost(plan), [0.0], time.perf_counter()
-            watch(claim.name, before, total)
-
-            def told(cost: float, name: str, done: list[float] = done, mine: float = mine) -> None:
-                done[0] += cost
-                watch(name, before + min(done[0], mine), total)  # noqa: B023 - called before the next claim begins
-
-            evidence = claim.run(plan, options.seed, runner(options.out / RECORDS, pool, told))
+    with processes(options.workers) as executor:
+        for number, (claim, plan) in enumerate(zip(claims, plans, strict=True)):
+            on_progress(claim.name, sum(costs[:number]), sum(costs))
+            begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)
+            runner = partial(run_jobs, folder=options.out / RECORDS, executor=executor, on_done=on_done)
+            evidence = claim.run(plan, options.seed, runner)
             evidence = evidence._replace(findings=with_holm(evidence.findings))
             verdict = claim.decide(evidence.findings)
             outcomes.append(Outcome(claim, plan, evidence, verdict, time.perf_counter() - begin))
-            written(outcomes)
-            before += mine
+            on_outcome(outcomes)
     return outcomes
+
+
+def _adding_costs(costs: Sequence[float], number: int, on_progress: OnProgress) -> OnDone:
+    """What is called with each job of a claim that is done: adds up their costs and passes the sum on.
+
+    Args:
+        costs: Of all claims.
+        number: Which claim the jobs are of.
+        on_progress: See `reproduce`.
+    """
+    done = 0.0
+
+    def on_done(cost: float, name: str) -> None:
+        nonlocal done
+        done += cost
+        # Costs are guesses: however many jobs a claim had, it never moves the bar beyond its own share.
+        on_progress(name, sum(costs[:number]) + min(done, costs[number]), sum(costs))
+
+    return on_done
 
 
 def _plan(claim: Claim, options: Options) -> Any:
     """How much is run: the budget's plan, with what the options change."""
     plan = claim.plans[options.budget]
-    given = {name: value for name, value in options.of_a_claim if value and name in plan._fields}
+    given = {name: value for name, value in options.claim_options if value and name in plan._fields}
     if options.seeds is not None and "seeds" in plan._fields:
         given["seeds"] = options.seeds
     return plan._replace(**given)
@@ -136,8 +158,9 @@ def _plan(claim: Claim, options: Options) -> Any:
 
 def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> None:
     """Refuse what cannot be meant before anything runs."""
+    # Before the folder is made and a process started: a wrong option leaves nothing behind.
     fields = {name for plan in plans for name in plan._fields}
-    given = {name: value for name, value in options.of_a_claim if value}
+    given = {name: value for name, value in options.claim_options if value}
     given |= {"seeds": options.seeds} if options.seeds is not None else {}
     for name in given:
         if name not in fields:
@@ -157,23 +180,44 @@ def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> N
             raise UsageError(f"--{name} is {value}, but must be at least {least}. Give more.")
 
 
+def _check_installed(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> None:
+    """Refuse claims that need a module of the extra, where it is missing: a worker would find out minutes later."""
+    missing = {
+        claim.name: absent for claim, plan in zip(claims, plans, strict=True) if (absent := _missing(claim, plan))
+    }
+    if missing:
+        modules = sorted({module for absent in missing.values() for module in absent})
+        need, them = "needs" if len(missing) == 1 else "need", "it" if len(modules) == 1 else "them"
+        able = [name for name in CLAIMS if not _missing(get_claim(name), _plan(get_claim(name), options))]
+        raise UsageError(
+            f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[reproduce]' "
+            f"(in a checkout: pip install '.[reproduce]'). Or run what needs nothing more: grpo-prm reproduce "
+            f"{' '.join(able)}"
+        )
+
+
+def _missing(claim: Claim, plan: Any) -> list[str]:
+    """Modules that a plan needs and that are not installed."""
+    return [module for module in claim.needs(plan) if find_spec(module) is None]
+
+
 def _open_folder(options: Options) -> None:
     """Make the folder, or go on in one that holds a reproduction with the same options."""
-    out, path = options.out, options.out / RECORDS / "options.json"
-    said = {"version": __version__, "budget": options.budget, "seed": options.seed, "seeds": options.seeds}
+    out, path, settings = options.out, options.out / RECORDS / "options.json", options.settings
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
     try:
         if not options.resume and out.exists() and any(out.iterdir()):
             raise UsageError(f"{out}: is not empty. Go on in it with --resume, or give --out another folder.")
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else said
-        for name, value in said.items():
+        # Records of other settings would be mixed with those of this call.
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+        for name, value in settings.items():
             if before.get(name) != value:
                 raise UsageError(
                     f"{out}: was begun with {name} {before.get(name)}, and it is {value} now. Give the same, or --out "
                     "another folder."
                 )
-        with atomic(path) as part:
-            part.write_text(json.dumps(said), encoding="utf-8")
+        with atomic(path) as staged:
+            staged.write_text(json.dumps(settings), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror}). Give --out another folder.") from None

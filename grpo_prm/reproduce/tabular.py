@@ -6,15 +6,14 @@ often it holds each leaf, and everything that GRPO and its λ weights do follows
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.forest import Floats
 from ..core.prm import EPS
-
-Kind = Literal["process-set", "parent", "position"]
+from .methods import Kind
 
 
 class Tree(NamedTuple):
@@ -38,10 +37,10 @@ def paper_tree(shared: int, bad: float, *, depth: int = 4, others: float = 0.7, 
 
 def levels(values: NDArray) -> list[NDArray]:
     """Sums of leaf values below every node, the level of the root first, shape (..., 2^level) each."""
-    found = [values]
-    while found[-1].shape[-1] > 1:
-        found.append(found[-1].reshape(*values.shape[:-1], -1, 2).sum(-1))
-    return found[::-1]
+    sums = [values]  # from the leaves up
+    while sums[-1].shape[-1] > 1:
+        sums.append(sums[-1].reshape(*values.shape[:-1], -1, 2).sum(-1))
+    return sums[::-1]
 
 
 def leaf_probabilities(logits: list[Floats]) -> Floats:
@@ -50,11 +49,12 @@ def leaf_probabilities(logits: list[Floats]) -> Floats:
     Args:
         logits: Of the right child at every node against the left one, level by level, shape (..., 2^level).
     """
-    chance = np.ones((*logits[0].shape[:-1], 1))
+    probability = np.ones((*logits[0].shape[:-1], 1))
     for level in logits:
         right = 1 / (1 + np.exp(-level))
-        chance = np.stack([chance * (1 - right), chance * right], axis=-1).reshape(*chance.shape[:-1], -1)
-    return chance
+        children = np.stack([probability * (1 - right), probability * right], axis=-1)
+        probability = children.reshape(*probability.shape[:-1], -1)
+    return probability
 
 
 def leaf_advantages(counts: NDArray, rewards: Floats) -> Floats:
@@ -62,8 +62,8 @@ def leaf_advantages(counts: NDArray, rewards: Floats) -> Floats:
     k = counts.sum(-1, keepdims=True)
     centred = rewards - (counts * rewards).sum(-1, keepdims=True) / k
     variance = (counts * centred**2).sum(-1, keepdims=True) / (k - 1)
-    seen = np.where(counts > 0, rewards, np.nan)
-    flat = np.nanmax(seen, -1, keepdims=True) - np.nanmin(seen, -1, keepdims=True) <= 1e-6
+    present = np.where(counts > 0, rewards, np.nan)
+    flat = np.nanmax(present, -1, keepdims=True) - np.nanmin(present, -1, keepdims=True) <= 1e-6  # SPEC: Tolerance
     return np.where(flat, 0.0, centred / (np.sqrt(variance) + EPS))
 
 
@@ -82,27 +82,29 @@ def ascent(counts: NDArray, rewards: Floats, logits: list[Floats], power: float,
     """
     number, pull = levels(counts), levels(counts * leaf_advantages(counts, rewards))
     k = number[0]
-    found = []
+    gradient = []
     for level, at in enumerate(logits):
+        # Completions that reached a node, shape (..., 2^level), and those below each child, shape (..., 2^(level + 1)).
         reached, members, pulls = number[level], number[level + 1], pull[level + 1]
         if kind == "parent":
             factor = np.repeat(np.maximum(reached, 1.0), 2, axis=-1) ** -power
         else:
             factor = np.maximum(members, 1.0) ** -power
-        if kind == "position":
+        if kind == "position":  # the mean over the completions: the profile over depth without the branch
             factor = (members * factor).sum(-1, keepdims=True) / k
         weighed = (factor * pulls).reshape(*pulls.shape[:-1], -1, 2) / (k[..., None] * len(logits))
         right = 1 / (1 + np.exp(-at))
-        found.append((1 - right) * weighed[..., 1] - right * weighed[..., 0])
-    return found
+        # d log softmax: 1 - π of what was taken, - π of what was not.
+        gradient.append((1 - right) * weighed[..., 1] - right * weighed[..., 0])
+    return gradient
 
 
 def target_gradient(tree: Tree, logits: list[Floats]) -> list[Floats]:
     """Gradient of log π(target) with respect to the logits: 0 but on the way to it."""
-    found = []
+    gradient = []
     for level, at in enumerate(logits):
         node, child = tree.target >> (tree.depth - level), (tree.target >> (tree.depth - level - 1)) & 1
         slope = np.zeros_like(at)
         slope[..., node] = child - 1 / (1 + np.exp(-at[..., node]))
-        found.append(slope)
-    return found
+        gradient.append(slope)
+    return gradient

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from .claims import Finding
-from .paired import bands
+from .paired import band_table
 from .training_runs import CURVES, curve
 
 if TYPE_CHECKING:
@@ -34,17 +34,14 @@ def curves_table(records: Mapping[tuple[str, str, int], pl.DataFrame]) -> pl.Dat
     Returns:
         `panel` (task), `method`, `statistic`, `step`, `mean`, `low`, `high`.
     """
-    made = []
+    tables = []
     cases = dict.fromkeys((task, method) for task, method, _ in records)
     for (task, method), statistic in product(cases, CURVES):
         values = np.stack([curve(r, statistic) for key, r in records.items() if key[:2] == (task, method)])
-        known = np.isfinite(values).all(axis=0)
-        steps, values = np.flatnonzero(known), values[:, known]
-        mean, low, high = bands(values)
-        columns = {"step": steps, "mean": mean, "low": low, "high": high}
+        known = np.isfinite(values).all(axis=0)  # a group without intermediate sets has no proportion at a step
         names = {"panel": pl.lit(task), "method": pl.lit(method), "statistic": pl.lit(statistic)}
-        made.append(pl.DataFrame(columns).with_columns(**names))
-    return pl.concat(made)
+        tables.append(band_table(values[:, known], np.flatnonzero(known)).with_columns(**names))
+    return pl.concat(tables)
 
 
 def rates_table(scores: Mapping[tuple[str, str], Mapping[float, float]]) -> pl.DataFrame:

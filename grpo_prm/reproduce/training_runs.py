@@ -10,15 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-METHODS: dict[str, dict[str, Any]] = {
-    "p = 0": {"power": 0.0},
-    "p = 0.5": {"power": 0.5},
-    "p = 1": {"power": 1.0},
-    "parent": {"power": 1.0, "weights": "parent"},
-    "scale-matched": {"power": 1.0, "match_scale": True},
-    "norm-matched": {"power": 1.0, "match_norm": True},
-    "position": {"power": 1.0, "weights": "position"},
-}
+from .methods import BY_NAME
+
 CURVES = (
     "accuracy",
     "reward",
@@ -50,7 +43,7 @@ def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> p
     """Train, going on from a checkpoint if there is one.
 
     Args:
-        method: Of `METHODS`.
+        method: Name of one of `METHODS`.
         settings: Fields of `TrainConfig` other than those of the method.
         folder: Run folder.
 
@@ -62,7 +55,9 @@ def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> p
     from ..train.quiet import quiet_libraries
 
     quiet_libraries()
-    config = make_config({**settings, **METHODS[method], "out": str(folder), "eval_every": 0, "eval_prompts": 1})
+    # What is judged is the end (`final`), so nothing is evaluated on the way.
+    own = {"out": str(folder), "eval_every": 0, "eval_prompts": 1}
+    config = make_config({**settings, **BY_NAME[method].settings, **own})
     train(config, resume=(folder / "checkpoints").exists())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
     rows = [(line["step"], name, line.get(name)) for line in lines if "held_out" not in line for name in CURVES]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from reproduce.at_once import at_once
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
@@ -31,10 +32,6 @@ from grpo_prm.reproduce.bias import (
 )
 from grpo_prm.reproduce.claims import NOT_REPRODUCED, REPRODUCED, Finding
 from grpo_prm.reproduce.paired import with_holm
-
-
-def inline(jobs):
-    return [job.make(**job.arguments) for job in jobs]
 
 
 def of_trainer(first, second, rewards, common, power, kind):
@@ -61,14 +58,14 @@ def test_the_gradient_is_that_of_the_trainer(data):
     paid = np.array(
         [[sum(x == at and r for x, r in zip(kinds, rewards, strict=True))] for at in product((0, 1), (0, 1))]
     )
-    for _, power, kind in METHODS:
+    for _, power, kind, _ in METHODS:
         found = [gradient(b, k, common, power, kind)[0] for b in alternatives(counts, paid, k)]
         np.testing.assert_allclose(found, of_trainer(first, second, rewards, common, power, kind), atol=2e-6)
 
 
 def exact_bias(k, common, method):
     """Over all groups: counts of first tokens, alternatives and rewards, each with its probability."""
-    _, power, kind = METHODS[method]
+    _, power, kind, _ = METHODS[method]
     chance = [
         first * second * (WORTH[side] if paid else 1 - WORTH[side])
         for side, first in (("good", GOOD), ("bad", 1 - GOOD))
@@ -94,7 +91,7 @@ def exact_bias(k, common, method):
 @pytest.mark.parametrize("common", [0.5, 0.9])
 def test_the_bias_is_the_expected_one(common):
     record = bias_record(3, 200_000, [common], 5)
-    for method, (name, _, _) in enumerate(METHODS):
+    for method, (name, *_) in enumerate(METHODS):
         exact = exact_bias(3, common, method)
         if name in ("p = 0", "parent") or common == 0.5:
             assert np.abs(exact).max() < 1e-10
@@ -121,9 +118,9 @@ def test_what_is_drawn():
     np.testing.assert_allclose(rewarded.sum(1) / completions.sum(1), [0.75, 0.75, 0.25, 0.25], atol=0.015)
 
 
-def test_a_small_plan():
+def test_a_small_plan(tmp_path):
     plan = Plan((4, 8), 500_000, 4_000)
-    evidence = CLAIM.run(plan, 3, inline)
+    evidence = CLAIM.run(plan, 3, at_once(tmp_path))
     verdict = CLAIM.decide(with_holm(evidence.findings))
     assert verdict.word == REPRODUCED, verdict.why
     assert CLAIM.cost(plan) > 0 and CLAIM.always

@@ -10,23 +10,14 @@ import polars as pl
 import pytest
 from reproduce.at_once import at_once
 
-from grpo_prm.reproduce.binary_tree import (
-    CEILING,
-    CLAIM,
-    CONTROLS,
-    HARDEST,
-    LAST,
-    NAMES,
-    SETTINGS,
-    Plan,
-    compare,
-    tree_record,
-)
+from grpo_prm.reproduce.binary_tree import CEILING, CLAIM, compare
+from grpo_prm.reproduce.binary_tree_runs import HARDEST, LAST, SETTINGS, Plan, tree_record
 from grpo_prm.reproduce.claims import pick
+from grpo_prm.reproduce.methods import BY_NAME, CONTROLS, NAMES
 from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.rates import Choice
 from grpo_prm.reproduce.tabular import paper_tree
-from grpo_prm.reproduce.tree_runs import METHODS, train_trees
+from grpo_prm.reproduce.tree_runs import train_trees
 
 ALL = [f"n = {n}, r_neg = {bad:g}" for n, bad in SETTINGS]
 
@@ -129,8 +120,7 @@ def test_a_small_run_reports_fresh_seeds_at_the_rates_chosen(tmp_path):
     part = "softmax / SGD"
     for name in ("p = 1", "norm-matched"):
         rate = pick(evidence.findings, f"rate of {name}", part=part, setting=HARDEST)[0].mean
-        method = next(m for m in METHODS if m.name == name)
-        runs = train_trees(paper_tree(1, -1.0), [method], [rate], range(100_000, 100_004), steps=6)
+        runs = train_trees(paper_tree(1, -1.0), [BY_NAME[name]], [rate], range(100_000, 100_004), steps=6)
         found = pick(evidence.findings, name, part=part, setting=HARDEST)[0]
         assert found.n == 4 and np.isclose(found.mean, runs.mean(), atol=1e-6)
         seen = pick(evidence.findings, f"seeds that find it, {name}", part=part, setting=HARDEST)[0]

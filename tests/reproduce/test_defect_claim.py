@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from reproduce.at_once import at_once
 
 from grpo_prm.reproduce.claims import Finding
 from grpo_prm.reproduce.defect import CLAIM, METHODS, SAMPLED, Plan, _changes, exact_change, sampled_change
@@ -13,13 +14,13 @@ from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.tabular import paper_tree
 
 
-@pytest.mark.parametrize(("name", "power", "kind"), METHODS)
-def test_exact_is_the_mean_over_all_sequences_of_leaves(name, power, kind):
+@pytest.mark.parametrize("method", METHODS)
+def test_exact_is_the_mean_over_all_sequences_of_leaves(method):
     """Four leaves, three completions: 64 sequences, each as likely."""
     tree = paper_tree(1, -1.0, depth=2, target=1)
     counts = np.array([np.bincount(leaves, minlength=4) for leaves in product(range(4), repeat=3)])
-    found = exact_change(tree, 3, power, kind)
-    expected = _changes(tree, counts, power, kind).mean(axis=0)
+    found = exact_change(tree, 3, method.power, method.kind)
+    expected = _changes(tree, counts, method.power, method.kind).mean(axis=0)
     np.testing.assert_allclose(found.decisions, expected, atol=1e-12)
     assert found.total == pytest.approx(expected.sum()) and found.error == 0
 
@@ -42,7 +43,7 @@ def test_the_changes_of_the_first_runs():
     """What was measured before this code was written, to its two digits (docs/results.md has more)."""
     tree = paper_tree(1, -1.0, depth=SAMPLED, target=6)
     first = {"p = 0": -0.048, "p = 0.5": -0.003, "p = 1": 0.010, "parent": 0.008, "position": 0.010}
-    for name, power, kind in METHODS:
+    for name, power, kind, _ in METHODS:
         found = sampled_change(tree, 16, power, kind, groups=20_000, seed=1)
         assert found.total == pytest.approx(first[name], abs=4 * found.error + 6e-4)
         assert found.decisions[0] < 0  # all still lower the first decision
@@ -72,8 +73,6 @@ def test_the_rule(plain, ours, word):
 
 
 def test_a_small_run_is_whole(tmp_path):
-    from reproduce.at_once import at_once
-
     evidence = CLAIM.run(Plan(4_000), 0, at_once(tmp_path))
     assert {f.setting for f in evidence.findings} == {"depth 2", "depth 3", "depth 4", "depth 4, first decision"}
     assert CLAIM.decide(with_holm(evidence.findings)).word in ("reproduced", "not reproduced")

@@ -10,8 +10,8 @@ from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
 from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.gpt_trees import MODELS, log_odds, tiny_gpt2, train_gpt_trees
+from grpo_prm.reproduce.methods import METHODS
 from grpo_prm.reproduce.tabular import paper_tree
-from grpo_prm.reproduce.tree_runs import METHODS
 
 RATES = {"adam": [0.003, 0.001], "sgd": [0.1, 0.03]}
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from oracle_loss import aggregation_weights, loss_over_completions, prefix
 from oracle_sets import Row
+from reproduce.at_once import at_once
 
 from grpo_prm.core.loss import policy_loss
 from grpo_prm.reproduce import identity_gaps, identity_rollouts
@@ -32,10 +33,6 @@ from grpo_prm.reproduce.identity_gaps import AGGREGATIONS, BETA, BY_ROW, CLIP, C
 from grpo_prm.reproduce.identity_outcome import Rollouts, outcome_form, sequence_outcome_form
 from grpo_prm.reproduce.identity_trees import invented_rollouts, tabular_policy
 from grpo_prm.train.batch import Batch
-
-
-def inline(jobs):
-    return [job.make(**job.arguments) for job in jobs]
 
 
 def batch_of(rollouts):
@@ -205,9 +202,9 @@ def test_a_wrong_step_form_is_seen(monkeypatch):
         assert max(gap.gradient for gap in gaps_of(3) if gap.form not in CONTROLS) > 1e-3
 
 
-def test_a_small_plan(monkeypatch):
+def test_a_small_plan(monkeypatch, tmp_path):
     monkeypatch.setattr(identity_rollouts, "WARM_STEPS", 30)
-    evidence = CLAIM.run(Plan(12, 1), 0, inline)
+    evidence = CLAIM.run(Plan(12, 1), 0, at_once(tmp_path))
     assert CLAIM.decide(evidence.findings).word == REPRODUCED and CLAIM.always
     assert [f.n for f in evidence.findings if f.what == CONTROL] == [12, 12, 1, 1, 1]
     assert len(evidence.findings) == 2 * 2 * 10 + 5

@@ -12,10 +12,11 @@ from reproduce.at_once import at_once
 from grpo_prm.errors import InputError
 from grpo_prm.reproduce import openrs
 from grpo_prm.reproduce.claims import Finding, pick
-from grpo_prm.reproduce.openrs import CLAIM, CONTROLS, WHOLE, Plan, compare
+from grpo_prm.reproduce.methods import CONTROLS
+from grpo_prm.reproduce.methods import NAMES as METHODS
+from grpo_prm.reproduce.openrs import CLAIM, WHOLE, Plan, compare
 from grpo_prm.reproduce.openrs_runs import _split, _tiny
 from grpo_prm.reproduce.paired import with_holm
-from grpo_prm.reproduce.training_runs import METHODS
 
 
 def record(level, rng):

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle_sets import Row, process_set
+from reproduce.at_once import at_once
 from strategies import token_lists
 
 from grpo_prm.reproduce import overhead_times
@@ -82,10 +83,10 @@ def test_findings_do_not_depend_on_the_moment():
     assert one.timings["weights_and_figures_percent_of_step"] == 51.0
 
 
-def test_a_small_plan(monkeypatch):
+def test_a_small_plan(monkeypatch, tmp_path):
     for name, value in {"PROMPT": 6, "NEW": 4, "PROMPTS": 2, "K": 4}.items():
         monkeypatch.setattr(overhead_times, name, value)
-    evidence = CLAIM.run(PLAN, 0, lambda jobs: [job.make(**job.arguments) for job in jobs])
+    evidence = CLAIM.run(PLAN, 0, at_once(tmp_path))
     assert len(evidence.findings) == 5 and CLAIM.decide(evidence.findings).word in (REPRODUCED, NOT_REPRODUCED)
     assert evidence.timings["step_seconds"] > 0 and len(evidence.timings["seconds_per_token"]) == 6
     CLAIM.figures["overhead"](evidence.tables["overhead"]).canvas.draw()

@@ -8,11 +8,12 @@ import pytest
 from reproduce.at_once import at_once
 
 import grpo_prm
-from grpo_prm.reproduce import training
+from grpo_prm.reproduce import training_plan
 from grpo_prm.reproduce.claims import pick
-from grpo_prm.reproduce.overlap import BEYOND, CLAIM, GROWTH, Plan, of_log, of_runs
+from grpo_prm.reproduce.overlap import CLAIM, Plan
+from grpo_prm.reproduce.overlap_measures import BEYOND, GROWTH, of_log, of_runs
 from grpo_prm.reproduce.paired import with_holm
-from grpo_prm.reproduce.training import Size
+from grpo_prm.reproduce.training_plan import Size
 
 
 def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
@@ -21,6 +22,7 @@ def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
     step = np.repeat(np.arange(steps), groups)
     level = first + (last - first) * step / (steps - 1) + 0.02 * rng.normal(size=len(step))
     made = {
+        "run": "a run",
         "step": step,
         "k": 8,
         "prompt_key": [str(n) for n in range(len(step))],
@@ -67,6 +69,16 @@ def test_a_log_by_its_prompts():
     assert CLAIM.decide(found).parts == {"a log": "reproduced"}
 
 
+def test_a_prompt_of_another_run_is_another_cluster():
+    """Two runs of the same 12 prompts: 24 clusters, so there is an interval; of one run there are too few."""
+    log = record(0.3, 0.6, 0.1, 0, groups=12).with_columns(prompt_key=pl.col("step").cum_count().over("step").cast(str))
+    log = log.with_columns(prompt_key=pl.when(pl.col("k").is_not_null()).then("prompt_key"))
+    other = log.with_columns(run=pl.when(pl.col("k").is_not_null()).then(pl.lit("another run")))
+    one, both = (pick(of_log("a log", table, 0), GROWTH)[0] for table in (log, pl.concat([log, other])))
+    assert (one.n, one.low, one.note) == (12, None, "few prompts")
+    assert both.n == 24 and both.low < one.mean < both.high
+
+
 def test_a_log_of_one_step_has_no_course():
     found = of_log("a log", record(0.3, 0.3, 0.1, 0, steps=2), 0)
     assert all(f.mean is None or np.isfinite(f.mean) for f in found)
@@ -93,7 +105,7 @@ def test_one_run_says_nothing_sure():
 @pytest.mark.parametrize("logs", [(), ("examples/chain.jsonl",)])
 def test_a_small_run_is_whole(tmp_path, monkeypatch, logs):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    runs = training.Plan({"countdown": Size(3, 4, 1e-4, 1, 1)}, (), 2, 0, 0, 2, True, 4)
+    runs = training_plan.Plan({"countdown": Size(3, 4, 1e-4, 1, 1)}, (), 2, 0, 0, 2, True, 4)
     evidence = CLAIM.run(Plan(runs, 2, logs), 0, at_once(tmp_path))
     assert CLAIM.figures["overlap_growth"](evidence.tables["overlap_growth"]).axes
     assert {f.part for f in evidence.findings} == {"countdown", *logs}

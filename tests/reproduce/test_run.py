@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import select
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
+from reproduce.small_claims import HALT, JOBS, SIGNAL, TOTAL
 
 from grpo_prm.errors import GrpoPrmError, UsageError
-from grpo_prm.reproduce import run
+from grpo_prm.reproduce import binary_tree, defect, run
 from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
 from grpo_prm.reproduce.results import write_results
-from grpo_prm.reproduce.run import CLAIMS, Options, get_claim, reproduce
+from grpo_prm.reproduce.run import CLAIMS, Budget, Options, get_claim, reproduce
 
-SCRIPT = str(Path(__file__).with_name("small_claims.py"))
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TESTS = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
+
+
+def command(out, workers, *more):
+    """A process of its own that runs the claims of `small_claims`."""
+    return [sys.executable, "-c", "from reproduce.small_claims import main; main()", str(out), str(workers), *more]
 
 
 def small(out, workers, *more):
-    subprocess.run([sys.executable, SCRIPT, str(out), str(workers), *more], check=True, env=ENVIRONMENT, timeout=300)
+    subprocess.run(command(out, workers, *more), check=True, env=ENVIRONMENT, timeout=300)
     return (out / "claims.json").read_bytes()
 
 
@@ -33,36 +41,39 @@ def records(out):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole")
-    return out, small(out / "one", 1)
+def by_one(tmp_path_factory):
+    out = tmp_path_factory.mktemp("small") / "one"
+    return out, small(out, 1)
 
 
-def test_two_workers_write_what_one_writes(whole, tmp_path):
-    out, expected = whole
+def test_two_workers_write_what_one_writes(by_one, tmp_path):
+    out, expected = by_one
     assert small(tmp_path / "two", 2) == expected
-    names = [path.relative_to(out / "one") for path in records(out / "one")]
-    assert names == [path.relative_to(tmp_path / "two") for path in records(tmp_path / "two")]
-    assert all(pl.read_parquet(out / "one" / n).equals(pl.read_parquet(tmp_path / "two" / n)) for n in names)
+    names = [path.relative_to(out) for path in records(out)]
+    assert len(names) == TOTAL and names == [path.relative_to(tmp_path / "two") for path in records(tmp_path / "two")]
+    assert all(pl.read_parquet(out / n).equals(pl.read_parquet(tmp_path / "two" / n)) for n in names)
 
 
-def test_after_three_kills_it_writes_what_it_would_have_written(whole, tmp_path):
-    out, expected = whole
-    total, place, more = len(records(out / "one")), tmp_path / "killed", []
-    for part in (0.2, 0.5, 0.8):
-        process = subprocess.Popen([sys.executable, SCRIPT, str(place), "2", *more], env=ENVIRONMENT, process_group=0)
-        until = time.monotonic() + 120
-        while len(records(place)) < part * total and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.01)
-        assert process.poll() is None, "it ended before it was killed"
-        os.kill(process.pid, signal.SIGKILL)  # the parent alone: its workers have to see it
+def test_after_three_kills_it_writes_what_it_would_have_written(by_one, tmp_path):
+    """Each time a job that never ends says that it has begun, and the parent is killed."""
+    place, more, pipe = tmp_path / "killed", [], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for halt in (JOBS // 2, 2 * JOBS - 1, 3 * JOBS + 1):  # in the first round, in the second, in the second claim
+        environment = ENVIRONMENT | {HALT: str(halt), SIGNAL: str(pipe)}
+        process = subprocess.Popen(command(place, 2, *more), env=environment, process_group=0)
+        begun = os.open(pipe, os.O_RDWR)  # the job's open waits for a reader
+        assert select.select([begun], [], [], 120)[0], "the job never began"
+        os.close(begun)
+        assert process.poll() is None
+        process.kill()  # the parent alone: its workers have to see it
         process.wait()
         more = ["--resume"]
         assert _gone(process.pid), "workers outlived their parent"
+        assert halt - 2 < len(records(place)) < TOTAL  # the other worker had the job before it or after it
     done = {path: path.stat().st_mtime_ns for path in records(place)}
-    assert 0.5 * total < len(done) < total
-    assert small(place, 1, "--resume") == expected
+    assert small(place, 1, "--resume") == by_one[1]
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+    assert len(records(place)) == TOTAL
 
 
 def _gone(group):
@@ -77,15 +88,28 @@ def _gone(group):
     return False
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Two real claims on the smallest plans that draw every figure."""
+    out = tmp_path_factory.mktemp("whole")
+    plans = {"defect": defect.Plan(2_000), "binary-tree": binary_tree.Plan(3, 3, steps=20)}
+    options = Options(tuple(plans), workers=1, out=out)
+    with pytest.MonkeyPatch.context() as patch:
+        real = get_claim
+        patch.setattr(run, "get_claim", lambda name: real(name)._replace(plans={"quick": plans[name]}))
+        reproduce(options, lambda *_: None, lambda outcomes: write_results(outcomes, options))
+    return out
+
+
 def test_every_result_is_there(whole):
-    out = whole[0] / "one"
-    said = json.loads((out / "claims.json").read_text())
-    assert list(said["claims"]) == ["defect", "binary-tree"] and said["budget"] == "quick"
-    tree = said["claims"]["binary-tree"]
+    out = whole
+    written = json.loads((out / "claims.json").read_text())
+    assert list(written["claims"]) == ["defect", "binary-tree"] and written["budget"] == "quick"
+    tree = written["claims"]["binary-tree"]
     counted = tree["intervals"]
     assert counted["judged"] + counted["undecided"] == sum(f["p"] is not None for f in tree["findings"])
     assert counted["judged"] > 0
-    for name in (*tree["figures"], *said["claims"]["defect"]["figures"]):
+    for name in (*tree["figures"], *written["claims"]["defect"]["figures"]):
         for suffix in ("pdf", "png", "csv"):
             assert (out / "figures" / f"{name}.{suffix}").stat().st_size > 0
     machine = json.loads((out / "machine.json").read_text())
@@ -137,26 +161,84 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (Options(("defekt",)), "No claim is called defekt.*Did you mean defect"),
-        (Options(("defect",), of_a_claim=(("model", "m"),)), "--model has no place in defect"),
-        (Options(("overlap",), of_a_claim=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
-        (Options(("openrs",), of_a_claim=(("model", "m"),)), "--model, --data and --eval-data together"),
-        (Options(("openrs",), of_a_claim=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
-        (Options(("overlap",), of_a_claim=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
+        (Options(("defect",), claim_options=(("model", "m"),)), "--model has no place in defect"),
+        (Options(("overlap",), claim_options=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
+        (Options(("openrs",), claim_options=(("model", "m"),)), "--model, --data and --eval-data together"),
+        (Options(("openrs",), claim_options=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
+        (Options(("overlap",), claim_options=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
         (Options(("defect",), seed=-1), "--seed is -1"),
-        (Options(("overlap",), of_a_claim=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
-        (Options(("overlap",), of_a_claim=(("logs", ("-",)),)), "standard input"),
+        (Options(("overlap",), claim_options=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
+        (Options(("overlap",), claim_options=(("logs", ("-",)),)), "standard input"),
         (Options(("defect",), seeds=5), "--seeds has no place in defect"),
         (Options(("binary-tree",), seeds=2), "--seeds is 2, but must be at least 3"),
         (Options(("defect",), workers=0), "--workers is 0"),
     ],
 )
-def test_wrong_usage(options, said, tmp_path):
-    with pytest.raises(GrpoPrmError, match=said):
+def test_wrong_usage(options, message, tmp_path):
+    with pytest.raises(GrpoPrmError, match=message):
         reproduce(Options(**{**vars(options), "out": tmp_path / "new"}), lambda *_: None, lambda _: None)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("claims", "missing", "message"),
+    [
+        (["identity"], ["torch"], "identity needs torch. Install it: "),
+        (["defect", "openrs"], ["peft", "math_verify"], "openrs needs math_verify and peft. Install them: "),
+        (["overlap", "bias"], ["torch", "yaml"], "overlap needs torch and yaml. Install them: "),
+        (["overlap", "training"], ["torch"], "overlap, training need torch. Install it: "),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_runs(monkeypatch, tmp_path, claims, missing, message):
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError) as error:
+        reproduce(Options(tuple(claims), out=tmp_path / "new"), lambda *_: None, lambda _: None)
+    assert str(error.value).startswith(message)
+    assert "pip install 'grpo-prm[reproduce]' (in a checkout: pip install '.[reproduce]')" in str(error.value)
+    assert str(error.value).endswith(
+        "grpo-prm reproduce defect binary-tree bias" if "torch" in missing else "training bias overhead"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_extra_brings_what_the_claims_need():
+    extras = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["reproduce"] == ["grpo-prm[train]"]
+    modules = {"pyyaml": "yaml", "math-verify": "math_verify"}
+    names = [requirement.split(">=")[0] for requirement in extras["train"]]
+    openrs = get_claim("openrs")
+    assert sorted(modules.get(name, name) for name in names) == sorted(openrs.needs(openrs.plans["quick"]))
+    tree = get_claim("binary-tree")
+    assert tree.needs(tree.plans["standard"]) and not tree.needs(tree.plans["quick"])
+
+
+def test_claims_that_need_no_extra_run_without_it(tmp_path):
+    """In a process that has no torch."""
+    code = """
+import sys
+from pathlib import Path
+for name in ("torch", "transformers", "accelerate", "safetensors", "yaml", "peft", "math_verify"):
+    sys.modules[name] = None
+from grpo_prm.reproduce import bias, binary_tree_runs, defect, run
+from reproduce.at_once import at_once
+plans = {
+    "defect": defect.Plan(500),
+    "binary-tree": binary_tree_runs.Plan(2, 3, steps=4),
+    "bias": bias.Plan((4,), 500, 50),
+}
+for name in run.CLAIMS:
+    claim = run.get_claim(name)
+    if not claim.needs(claim.plans["quick"]):
+        evidence = claim.run(plans.pop(name), 0, at_once(Path(sys.argv[1])))
+        for figure, draw in claim.figures.items():
+            draw(evidence.tables[figure])
+assert not plans, plans
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=ENVIRONMENT, timeout=300)
 
 
 def test_a_folder_that_cannot_be_made_is_told():
@@ -177,7 +259,7 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
 @pytest.mark.parametrize("name", CLAIMS)
 def test_every_claim_says_what_it_is(name):
     claim = get_claim(name)
-    assert claim.name == name and set(claim.plans) == set(run.BUDGETS)
+    assert claim.name == name and set(claim.plans) == set(get_args(Budget))
     assert claim.says.endswith(".") and claim.rule.endswith(".") and claim.paper.endswith(".")
-    costs = [claim.cost(claim.plans[budget]) for budget in run.BUDGETS]
+    costs = [claim.cost(claim.plans[budget]) for budget in get_args(Budget)]
     assert 0 < costs[0] <= costs[1] <= costs[2]

@@ -14,8 +14,9 @@ from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
 from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.defect import exact_change, sampled_change
+from grpo_prm.reproduce.methods import METHODS, Method
 from grpo_prm.reproduce.tabular import ascent, leaf_probabilities, paper_tree, target_gradient
-from grpo_prm.reproduce.tree_runs import METHODS, Method, train_trees
+from grpo_prm.reproduce.tree_runs import train_trees
 
 
 def written_out(counts, tree, pairs, power, kind):

@@ -8,10 +8,13 @@ import pytest
 from reproduce.at_once import at_once
 
 from grpo_prm.reproduce.claims import pick
+from grpo_prm.reproduce.methods import CONTROLS
+from grpo_prm.reproduce.methods import NAMES as METHODS
 from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.rates import Choice
-from grpo_prm.reproduce.training import CLAIM, CONTROLS, Plan, Size, compare
-from grpo_prm.reproduce.training_runs import CURVES, METHODS
+from grpo_prm.reproduce.training import CLAIM, compare
+from grpo_prm.reproduce.training_plan import Plan, Size
+from grpo_prm.reproduce.training_runs import CURVES
 
 TASKS = ("one", "two", "three")
 

@@ -1,0 +1,149 @@
+"""What the claim about training trains: its plan, and runs and warm starts as jobs."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .jobs import Job, RunJobs
+from .rates import CHOOSING, Choice, choose_rates
+from .training_runs import start_record, training_record, value
+
+WARM = 40_000  # seed of a warm start that all seeds share
+ONE_START = "One warm start for all seeds of a task: the intervals leave out how warm starts differ."
+
+
+class Size(NamedTuple):
+    """How a task is trained.
+
+    Attributes:
+        steps: Training steps.
+        prompts: Prompts in a step, each with `group_size` completions.
+        rate: The rate in the middle of the grid, or the only one.
+        seconds: Of one core for a step, roughly.
+        warm_seconds: Of one core for the warm start.
+        task: Its name, where the part has another.
+        optimizer: `adam` or `sgd`.
+    """
+
+    steps: int
+    prompts: int
+    rate: float
+    seconds: float
+    warm_seconds: float
+    task: str | None = None
+    optimizer: str = "adam"
+
+
+class Plan(NamedTuple):
+    """What is trained, and how often.
+
+    Attributes:
+        sizes: Task to its size.
+        methods: Which of `METHODS`.
+        seeds: Fresh ones, which are reported.
+        choosing: Seeds on which every method's rate is chosen; 0: all train at the task's one rate.
+        widen: Rates by which the grid of three may grow.
+        warm_steps: Steps of the warm start; 0: as the task has it.
+        one_start: All seeds share one warm start.
+        group_size: k.
+    """
+
+    sizes: dict[str, Size]
+    methods: tuple[str, ...]
+    seeds: int
+    choosing: int
+    widen: int
+    warm_steps: int
+    one_start: bool
+    group_size: int = 8
+
+
+class Run(NamedTuple):
+    """What tells one run from another: its task, method, learning rate and seed."""
+
+    task: str
+    method: str
+    rate: float
+    seed: int
+
+
+def start_jobs(plan: Plan, seed: int) -> dict[tuple[str, int], Job]:
+    """A job for every warm start, by task and its seed in the plan.
+
+    They are run before all others: a warm start that two runs want at the same time would be made twice.
+    """
+    numbers = [WARM] if plan.one_start else [*range(plan.seeds), *([CHOOSING] if plan.choosing else [])]
+    return {
+        (task, n): Job(
+            f"training/{_folder(task)}/warm-{n}",
+            start_record,
+            {"settings": _start_settings(task, n, plan, seed)},
+            size.warm_seconds,
+        )
+        for n in numbers
+        for task, size in plan.sizes.items()
+    }
+
+
+def training_job(run: Run, plan: Plan, seed: int) -> Job:
+    """A run: the same prompts, draws and warm start for every method of a seed."""
+    size = plan.sizes[run.task]
+    settings = run_settings(run.task, run.seed, run.rate, plan, seed)
+    name = f"training/{_folder(run.task)}/{run.method.replace(' = ', '')}-rate{run.rate:g}-seed{run.seed}"
+    passes = 1.5 if run.method == "norm-matched" else 1.0  # a second backward pass
+    cost = size.seconds * size.steps * passes + 1
+    return Job(name, training_record, {"method": run.method, "settings": settings}, cost, works_in=True)
+
+
+def _folder(task: str) -> str:
+    return task.replace(" / ", "-")
+
+
+def run_settings(task: str, n: int, rate: float, plan: Plan, seed: int) -> dict[str, Any]:
+    """Fields of `TrainConfig` of the n-th seed."""
+    size = plan.sizes[task]
+    return _start_settings(task, n, plan, seed) | {
+        "optimizer": size.optimizer,
+        "steps": size.steps,
+        "prompts": size.prompts,
+        "group_size": plan.group_size,
+        "learning_rate": rate,
+        "save_every": 50,  # a run that was interrupted goes on from here
+    }
+
+
+def _start_settings(task: str, n: int, plan: Plan, seed: int) -> dict[str, Any]:
+    """Those that a warm start depends on."""
+    return {
+        "task": plan.sizes[task].task or task,
+        "seed": seed * 100_000 + n,
+        # Seeds for choosing have one warm start together: choosing a rate needs no spread over warm starts.
+        "warm_seed": seed * 100_000 + (WARM if plan.one_start else min(n, CHOOSING)),
+        "warm_steps": plan.warm_steps or None,
+        "threads": 1,
+    }
+
+
+def chosen_rates(plan: Plan, seed: int, run_jobs: RunJobs) -> dict[tuple[str, str], Choice]:
+    """The rate of every task and method: that with the best accuracy at the end of training."""
+    keys = list(product(plan.sizes, plan.methods))
+    if not plan.choosing:
+        return {(task, method): Choice(plan.sizes[task].rate, None, {}) for task, method in keys}  # edge is not known
+
+    def score(pairs: list[tuple[tuple[str, str], float]]) -> list[float]:
+        runs = [Run(task, method, rate, CHOOSING + n) for (task, method), rate in pairs for n in range(plan.choosing)]
+        records = run_jobs([training_job(run, plan, seed) for run in runs])
+        # Runs are ordered by pair, then by seed.
+        accuracies = np.array([value(record, "final_accuracy") for record in records])
+        return accuracies.reshape(-1, plan.choosing).mean(axis=1).tolist()
+
+    grids = {key: _grid(plan.sizes[key[0]].rate) for key in keys}
+    return choose_rates(score, grids, plan.widen)
+
+
+def _grid(rate: float) -> tuple[float, float, float]:
+    """Three rates, each √10 times the one before."""
+    return tuple(float(f"{rate * 10 ** (n / 2):.2g}") for n in (-1, 0, 1))  # ty: ignore[invalid-explicit-return]
