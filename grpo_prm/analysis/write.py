@@ -12,9 +12,8 @@ from tempfile import mkdtemp
 
 from ..errors import UsageError
 from ..files import UMASK
-from .analyze import Analysis
+from .tables import TABLES, Tables
 
-TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
 OURS = {
     *(f"{name}.parquet" for name in (*TABLES, "chance")),
     "rejects.jsonl",  # chance: an older name
@@ -86,7 +85,7 @@ def _put(staging: Path, out: Path, ours: Collection[str]) -> None:
     shutil.rmtree(old)
 
 
-def write_tables(analysis: Analysis, folder: Path) -> None:
+def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
         getattr(analysis, name).lazy().sink_parquet(folder / f"{name}.parquet", compression="zstd")
@@ -94,6 +93,6 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 
 
-def summary_text(analysis: Analysis) -> str:
+def summary_text(analysis: Tables) -> str:
     """summary.json as text; NaN has no place in it."""
     return json.dumps(analysis.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..analysis.folder import Folder, read_folder
+from ..analysis.folder import read_folder
+from ..analysis.tables import Tables
 from ..core.baseline import modal_size
 from ..errors import UsageError
 
@@ -109,32 +110,32 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
     return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, found, strict=True)), m, rewards)
 
 
-def _run(name: str, folder: Folder, run: str) -> Run:
+def _run(name: str, folder: Tables, run: str) -> Run:
     every = folder.groups.filter(run=run)
     k = modal_size(every["k"].to_numpy())
     groups = every.filter(k=k)
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
-    return Run(name, folder.path, folder.summary["source"], k, len(every) - len(groups), prompts, groups)
+    return Run(name, folder.path or Path(), folder.summary["source"], k, len(every) - len(groups), prompts, groups)
 
 
-def _names(found: Sequence[tuple[Folder, str]]) -> list[str]:
+def _names(found: Sequence[tuple[Tables, str]]) -> list[str]:
     """Names as logged where they differ, else the folder's, else both with a number."""
     runs = [run for _, run in found]
-    stems = [folder.path.resolve().name.removesuffix(".prm") for folder, _ in found]
+    stems = [(folder.path or Path()).resolve().name.removesuffix(".prm") for folder, _ in found]
     for names in (runs, stems, [f"{stem}/{run}" for stem, run in zip(stems, runs, strict=True)]):
         if len(set(names)) == len(names):
             return names
     return [f"{n}: {stem}/{run}" for n, (stem, run) in enumerate(zip(stems, runs, strict=True), 1)]
 
 
-def _two_rewards(folders: Sequence[Folder]) -> tuple[float, float] | None:
+def _two_rewards(folders: Sequence[Tables]) -> tuple[float, float] | None:
     """The two rewards of all runs together, None where there are not exactly two."""
     distinct = pl.concat([folder.completions.select("reward").unique() for folder in folders]).collect()["reward"]
     values = distinct.unique().sort().to_list()
     return (values[0], values[1]) if len(values) == 2 and None not in values else None
 
 
-def _common_size(found: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> int:
+def _common_size(found: Sequence[tuple[Tables, str]], runs: Sequence[Run]) -> int:
     """The largest size of subsets that the groups of modal size have in every run."""
     sizes = [
         set(folder.subsamples.filter(pl.col("run") == name, pl.col("k") == run.k)["size"])
@@ -143,7 +144,7 @@ def _common_size(found: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> in
     return max(set.intersection(*sizes))
 
 
-def _aligned(run: Run, found: tuple[Folder, str], m: int, rewards: tuple[float, float] | None) -> Run:
+def _aligned(run: Run, found: tuple[Tables, str], m: int, rewards: tuple[float, float] | None) -> Run:
     """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
     folder, name = found
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
