@@ -258,3 +258,50 @@ def test_a_pandas_frame_with_one_name_twice():
 def test_wrong_options_are_refused(arguments, said):
     with pytest.raises(UsageError, match=said):
         grpo_prm.analyze(BATCH, **arguments)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_groups_are_their_tokens_rewards_and_groups(masked, tmp_path):
+    """Rows of a group that are not neighbours, with lengths that differ and names that are no numbers."""
+    tokens, rewards = [[7, 1], [3], [7, 2, 2], [3, 3], [], [7, 1, 5]], [1.0, 0.0, 0.5, 1.0, 0.0, 0.0]
+    names, mask = ["b", "a", "b", "a", "a", "b"], [[1, 0], [1], [1, 1, 1], [0, 1], [], [1, 1, 0]]
+    groups = grpo_prm.Groups.of(tokens, rewards, names, mask if masked else None)
+    rows = [
+        {"uid": "ba".index(name), "completion_ids": ids, "reward": reward} | ({"mask": loss} if masked else {})
+        for name, ids, reward, loss in zip(names, tokens, rewards, mask, strict=True)
+    ]
+    rows.sort(key=lambda row: row["uid"])
+    mine, theirs = grpo_prm.analyze(groups), grpo_prm.analyze(written(rows, tmp_path))
+    for section in ("counts", "overlap", "prm", "baseline"):
+        assert mine.summary[section] == theirs.summary[section]
+    assert mine.groups["group_key"].to_list() == ["0", "1"] and mine.summary["source"]["tokens_from"] == "log"
+    columns = ["sample", "length", "loss_tokens", "reward", "advantage"]
+    assert_frame_equal(mine.completions.select(columns).collect(), theirs.completions.select(columns).collect())
+    assert [end["sample"] for step in mine.tree("-:1").groups[0]["steps"] for end in step["ends"]]
+
+
+def test_padded_tensors_and_groups_of_one_length():
+    torch = pytest.importorskip("torch")
+    tokens = torch.tensor([[7, 1, 2], [7, 1, 3], [7, 4, 0], [5, 0, 0]])
+    groups = grpo_prm.Groups.of(tokens, torch.tensor([1.0, 0.0, 0.0, 1.0]), 2, lengths=[3, 3, 2, 1])
+    found = grpo_prm.analyze(groups)
+    assert found.completions.collect()["length"].to_list() == [3, 3, 2, 1]
+    whole = grpo_prm.Groups.of([[7, 1], [7, 2]], [1.0, 0.0], 2)
+    assert grpo_prm.analyze(whole).summary["counts"]["tokens"] == 4
+
+
+def test_groups_bring_their_divisor_and_their_advantages():
+    tokens, rewards = [[7, 1], [7, 2], [7, 3]], [1.0, 0.0, 0.5]
+    groups = grpo_prm.Groups.of(tokens, rewards, 3, std="none")
+    found = grpo_prm.analyze(groups)
+    assert found.completions.collect()["advantage"].to_list() == groups.advantages.tolist() == [0.5, -0.5, 0.0]
+    assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0}
+    used = grpo_prm.analyze(groups, grpo_prm.Options()).completions.collect()["advantage"][0]
+    assert used == pytest.approx(0.5 / (0.5 + 1e-4))
+    given = grpo_prm.Groups.of(tokens, None, 3, advantages=[2.0, -1.0, -1.0])
+    assert grpo_prm.analyze(given).completions.collect()["advantage"].to_list() == [2.0, -1.0, -1.0]
+
+
+def test_groups_with_a_reward_that_is_no_number():
+    with pytest.raises(InputError, match="reward is not finite"):
+        grpo_prm.analyze(grpo_prm.Groups.of([[1], [2]], [1.0, float("nan")], 2))

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "definitions.md").read_text(encoding="utf-8")
-TERMS = [term.lower() for term in (*re.findall(r"^## (.+)$", PAGE, re.M), *re.findall(r"\*\*(.+?)\*\*", PAGE))]
+TERMS = [term.lower() for term in (*re.findall(r"^## (.+)$", PAGE, re.MULTILINE), *re.findall(r"\*\*(.+?)\*\*", PAGE))]
 SOURCES = sorted(p for folder in ("grpo_prm", "cli", "tests", "benchmarks") for p in (ROOT / folder).rglob("*.py"))
 
 

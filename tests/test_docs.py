@@ -49,7 +49,8 @@ def python_of(page):
 def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     code, *more = python_of(ROOT / "README.md")
-    exec(code, {})  # noqa: S102 - our own text
+    names = {}
+    exec(code, names)  # noqa: S102 - our own text
     out = capsys.readouterr().out
     text = README[README.index(code) :]
     block = re.search(r"prints\n\n((?:    .*\n)+)", text).group(1)
@@ -57,7 +58,8 @@ def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatc
     assert (folder / "overlap.pdf").is_file() and (folder / "chain.html").is_file()
     assert (folder / "chain.prm" / "figures" / "overlap_over_training.pdf").is_file()
     for code in more:
-        exec(code, {})  # noqa: S102 - our own text
+        exec(code, names)  # noqa: S102 - our own text
+    assert [row.tolist() for row in names["g"].sizes] == [[3, 2, 1], [3, 2, 1], [3, 1]]
 
 
 def test_the_code_of_the_page_on_python_runs(folder, monkeypatch):

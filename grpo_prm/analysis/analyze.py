@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
+from ..core.groups import Groups
 from ..core.interval import wilson
 from ..core.prm import Std
 from ..errors import InputError, UsageError
@@ -41,11 +42,11 @@ def analyze(
 
     Args:
         log: Files and folders; rows in memory, whose columns are found as those of a file: a polars or pandas
-            DataFrame, a datasets.Dataset, dicts; or canonical tables (docs/logs.md) as `Rollouts`, with whole groups
-            and each training step in one.
-        options: What changes the numbers.
+            DataFrame, a datasets.Dataset, dicts; `Groups`; or canonical tables (docs/logs.md) as `Rollouts`, with whole
+            groups and each training step in one.
+        options: What changes the numbers. None: the usual ones; of `Groups` their divisor and their advantages.
         reading: How to read files and rows.
-        spill: Folder for the parts of the large tables of a long log; must outlive the analysis. None: memory.
+        spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
 
     Returns:
         The summary and the tables.
@@ -55,7 +56,7 @@ def analyze(
         UsageError: An argument is not what it should be, an option does not fit the log, or logged advantages are
             needed and missing.
     """
-    options = _checked(options)
+    options = _checked(options, log)
 
     def measured(batches: Iterable[Rollouts], read: bool) -> Tables:
         return _analyze(batches, options, spill, _numbers_of(reading or ReadOptions()) if read else {})
@@ -63,8 +64,10 @@ def analyze(
     return fold_input(log, reading, measured)
 
 
-def _checked(options: Options | None) -> Options:
-    """The options, the usual ones without; refused where one is nothing that there is."""
+def _checked(options: Options | None, log: Any) -> Options:
+    """The options, refused where one is nothing that there is; without any those of the groups, or the usual ones."""
+    if options is None and isinstance(log, Groups):
+        options = Options(std=log.std, advantage="computed" if log.given is None else "logged")
     options = Options() if options is None else options
     if not isinstance(options, Options):
         raise UsageError(f"options is a {type(options).__name__}, not Options. Give grpo_prm.Options(...).")
@@ -85,24 +88,26 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
 def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Tables:
     running = RunningSums(options=reading)
     large = {name: Spill(name, spill) for name in ("completions", "process_steps", "rejected")}
-    groups, baseline, subsamples, samples, pool = [], [], [], Samples(options.seed), PseudoGroups(options.seed)
-    for batch in prefetch(batches):
+    groups, baseline, subsamples = [], [], []
+    samples, pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
+    for batch in prefetch(batches):  # the next batch is read while this one is measured
         running.add(batch)
         large["rejected"].add(batch.rejected)
-        for part in measure(batch.table, options):
-            groups.append(part.groups)
-            subsamples.append(part.subsamples)
-            large["completions"].add(part.completions)
-            large["process_steps"].add(part.process_steps)
-            running.add_permuted(part.steps, part.permuted)
-            samples.add(batch.table, part.groups)
-        baseline.append(pool.add(batch.table))
+        for measured in measure(batch.table, options):
+            groups.append(measured.groups)
+            subsamples.append(measured.subsamples)
+            large["completions"].add(measured.completions)
+            large["process_steps"].add(measured.process_steps)
+            running.add_permuted(measured.steps, measured.permuted)
+            samples.add(batch.table, measured.groups)
+        baseline.append(pseudo_groups.add(batch.table))
     if not groups:
         raise InputError(_no_group(running))
+    # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), running.binary)
     pseudo = pl.concat(baseline)
     return Tables(
-        summary=summarize(table, pseudo, running, pool.pooled, large["rejected"].rows, options),
+        summary=summarize(table, pseudo, running, pseudo_groups.pooled, large["rejected"].rows, options),
         groups=table,
         training=training_table(table, pseudo, running, options.seed),
         baseline=pseudo,
@@ -111,6 +116,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         process_steps=_with_intervals(large["process_steps"].table(), running),
         permutations=_permutations_table(table, running),
         subsamples=pl.concat(subsamples, how="vertical_relaxed"),
+        # A log without rejected rows has the columns, too.
         rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
     )
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
 
+from ..core.groups import Groups
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
 from ..logs.memory import rows_as_source
-from ..logs.rollouts import Rollouts, validate
+from ..logs.rollouts import SCHEMA, Rollouts, validate
 
 T = TypeVar("T")
 TAKEN = (
     "Give a file or folder, or several; rows as a list of dicts, a polars or pandas DataFrame or a datasets.Dataset; "
-    "or Rollouts."
+    "Groups; or Rollouts."
 )
+GROUPS_RUN = "groups"  # name of the run that `Groups` make
 KINDS: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("paths", (str, Path)),
     ("Rollouts", Rollouts),
@@ -31,7 +35,8 @@ def fold_input(log: Any, reading: ReadOptions | None, consume: Callable[[Iterato
 
     Args:
         log: A path or several; a polars DataFrame or LazyFrame, a pandas DataFrame, a datasets.Dataset or an iterable
-            of mappings, whose columns are found as those of a file; a `Rollouts` or several, taken as they stand.
+            of mappings, whose columns are found as those of a file; `Groups`; a `Rollouts` or several, taken as they
+            stand.
         reading: How to read files and rows.
         consume: Goes through the batches and returns a result; must keep nothing from a call that was broken off. Its
             second argument says whether the log was read, and not canonical already.
@@ -66,6 +71,8 @@ def _classified(log: Any) -> tuple[str, Any]:
     """The kind of a log (`paths`, `rows` or `Rollouts`), and what it consists of."""
     if (table := _table(log)) is not None:
         return "rows", table
+    if isinstance(log, Groups):
+        log = _rollouts(log)
     if isinstance(log, str | Path | Rollouts):  # a Rollouts is a tuple: it must not be taken for a list of its fields
         log = [log]
     if isinstance(log, Mapping):
@@ -96,6 +103,36 @@ def _table(log: Any) -> Any:
             raise InputError("The DataFrame has two columns of one name. Rename one of them.")
         return log.astype(object).where(log.notna(), None).to_dict("records")  # NaN is what pandas has for missing
     return None
+
+
+def _rollouts(groups: Groups) -> Rollouts:
+    """Groups as a canonical table: one run without steps or texts, the groups named by their numbers from 0."""
+    order = np.argsort(groups.groups, kind="stable")  # the rows of a group become neighbours
+    dense = groups.groups[order]
+    opens = np.flatnonzero(np.diff(dense, prepend=-1))
+    ends = np.cumsum(groups.lengths)[:-1]
+
+    def lists(values: np.ndarray) -> list[np.ndarray]:
+        rows = np.split(values, ends) if len(order) else []
+        return [rows[at] for at in order]
+
+    columns = {
+        "run": [GROUPS_RUN] * len(order),
+        "group": dense,
+        "group_key": list(map(str, dense.tolist())),
+        "sample": np.arange(len(order)) - np.repeat(opens, np.diff(opens, append=len(order))),
+        "tokens": lists(groups.tokens),
+        "mask": None if groups.mask is None else lists(groups.mask),
+        "reward": None if groups.rewards is None else groups.rewards[order],
+        "advantage": None if groups.given is None else groups.given[order],
+        "tokens_from": ["log"] * len(order),
+    }
+    nothing = [None] * len(order)
+    series = [  # lists of one length would come out as arrays, whatever is asked for: hence the cast
+        pl.Series(name, nothing if columns.get(name) is None else columns[name]).cast(dtype)
+        for name, dtype in SCHEMA.items()
+    ]
+    return Rollouts(pl.DataFrame(series), counts=Counter(rows_read=len(order)))
 
 
 def _kind(item: Any) -> str | None:

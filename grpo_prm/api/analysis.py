@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from ..analysis.analyze import analyze as analyze_tables
 from ..analysis.folder import read_folder
 from ..analysis.inputs import can_be_read_again
-from ..analysis.measure import Options
+from ..analysis.options import Options
 from ..analysis.tables import Tables
 from ..logs import ReadOptions
 from ..logs.rollouts import Rollouts
+from .one_group import rollouts_of
 from .presented import Trees, as_html, as_text
-from .regroup import rollouts_of
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
+
+    from ..core.groups import Groups
 
 
 class PandasFrame(Protocol):
@@ -39,7 +41,7 @@ class Dataset(Protocol):
 Log: TypeAlias = """(
     str | Path | Iterable[str | Path]
     | Iterable[Mapping[str, Any]] | pl.DataFrame | pl.LazyFrame | PandasFrame | Dataset
-    | Rollouts | Iterable[Rollouts]
+    | Rollouts | Iterable[Rollouts] | Groups
 )"""
 
 
@@ -163,11 +165,12 @@ def analyze(
 
     Args:
         log: A file or folder, or several; rows in memory, whose columns are found as those of a file: a list of dicts,
-            a polars or pandas DataFrame, a datasets.Dataset; or canonical tables (docs/logs.md) as `Rollouts`, with
-            whole groups and each training step in one. The analysis keeps what it was given, for `Analysis.tree`.
-        options: What changes the numbers.
+            a polars or pandas DataFrame, a datasets.Dataset; `Groups` of one's own tensors; or canonical tables
+            (docs/logs.md) as `Rollouts`, with whole groups and each training step in one. The analysis keeps what it
+            was given, for `Analysis.tree`.
+        options: What changes the numbers. None: the usual ones; of `Groups` their divisor and their advantages.
         reading: How to read files and rows.
-        spill: Folder for the parts of the large tables of a long log; must outlive the analysis. None: memory.
+        spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
 
     Returns:
         The analysis.
