@@ -1,4 +1,4 @@
-"""Invented rollouts of any size, the same for one seed: a completion copies the start of another, then goes on alone."""
+"""Invented rollouts of any size, the same for one seed: a completion copies the start of another, then differs."""
 
 from __future__ import annotations
 

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import grpo_prm
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import save
 
 log, folder = sys.argv[1:] or (Path(__file__).with_name("chain.jsonl"), "figures")
 
 analysis = grpo_prm.analyze(log)
+print(analysis)
 for name in ("path_depth", "intermediate_proportion"):
     print(name, analysis.summary["overlap"][name])
 print(analysis.groups.select("step", "group_key", "path_depth", "suppressed_good_tokens"))
-print(*save(figure_tables(analysis), folder), sep="\n")
+print(analysis.tree("40:p0802"))
+for name in ("overlap_over_training", "defects_over_training"):
+    analysis.plot(name, Path(folder, f"{name}.pdf"))

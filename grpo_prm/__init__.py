@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = [
+    "Analysis",
+    "Forest",
+    "Groups",
+    "Options",
+    "ReadOptions",
+    "Rollouts",
+    "__version__",
+    "analyze",
+    "build_forest",
+    "expand",
+    "group_advantages",
+    "inspect",
+    "load",
+    "open",
+    "read_rollouts",
+    "save",
+    "sign_split_sums",
+    "step_means",
+]
 
-# Public name to module; imported on first use, so that `import grpo_prm` costs nothing (PEP 562).
-_PUBLIC = {
-    "Analysis": "analysis.analyze",
-    "Options": "analysis.options",
-    "analyze": "analysis.analyze",
-    "Groups": "core.groups",
-    "Forest": "core.forest",
-    "build_forest": "core.forest",
-    "expand": "core.forest",
-    "group_advantages": "core.prm",
-    "step_means": "core.prm",
-    "sign_split_sums": "core.prm",
-    "ReadOptions": "logs",
-    "inspect": "logs",
-    "read": "logs",
-    "Rollouts": "logs.rollouts",
-    "load": "logs.rollouts",
-    "save": "logs.rollouts",
-}
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 - the names are strings
+# Type checkers see the imports, Python makes them on first use, so that `import grpo_prm` costs nothing (PEP 562). No
+# name here may be that of a module of the package: that would take the name's place as soon as it is imported.
+if TYPE_CHECKING:
+    from .analysis.options import Options
+    from .api.analysis import Analysis, analyze, open
+    from .core.forest import Forest, build_forest, expand
+    from .core.groups import Groups
+    from .core.prm import group_advantages, sign_split_sums, step_means
+    from .logs import ReadOptions, inspect
+    from .logs import read as read_rollouts
+    from .logs.rollouts import Rollouts, load, save
+else:
+    _PLACES = {
+        "analysis.options": ("Options",),
+        "api.analysis": ("Analysis", "analyze", "open"),
+        "core.forest": ("Forest", "build_forest", "expand"),
+        "core.groups": ("Groups",),
+        "core.prm": ("group_advantages", "sign_split_sums", "step_means"),
+        "logs": ("ReadOptions", "inspect"),
+        "logs.rollouts": ("Rollouts", "load", "save"),
+    }
+    _PUBLIC = {name: (module, name) for module, names in _PLACES.items() for name in names}
+    _PUBLIC["read_rollouts"] = ("logs", "read")
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'grpo_prm' has no attribute {name!r}")
-    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for."""
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'grpo_prm' has no attribute {name!r}")
+        module, original = _PUBLIC[name]
+        return getattr(import_module(f".{module}", __name__), original)
 
 
 def __dir__() -> list[str]:

@@ -38,6 +38,41 @@ def test_public_names_are_there():
     assert set(grpo_prm.__all__) <= set(dir(grpo_prm))
 
 
+def test_no_public_name_is_that_of_a_module():
+    """`from . import x` inside the package puts the module in the name's place, as soon as anything imports it."""
+    import grpo_prm
+
+    modules = {path.stem for path in (ROOT / "grpo_prm").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert {"analysis", "compare", "export", "report", "tree"} <= modules
+    assert modules & set(grpo_prm.__all__) == set()
+
+
+def test_public_names_stay_what_they_are_when_modules_are_imported():
+    code = (
+        "import grpo_prm, pkgutil, importlib\n"
+        "before = {name: getattr(grpo_prm, name) for name in grpo_prm.__all__}\n"
+        "for module in pkgutil.iter_modules(grpo_prm.__path__, 'grpo_prm.'):\n"
+        "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
+        "assert {name: getattr(grpo_prm, name) for name in grpo_prm.__all__} == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names_are_the_same_for_python_and_for_type_checkers():
+    import grpo_prm
+
+    (block,) = (node for node in ast.parse((ROOT / "grpo_prm" / "__init__.py").read_text()).body
+                if isinstance(node, ast.If))  # fmt: skip
+    typed = {
+        (alias.asname or alias.name): (node.module, alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == grpo_prm._PUBLIC
+    assert sorted([*typed, "__version__"]) == grpo_prm.__all__
+
+
 def test_analysis_needs_no_torch():
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"

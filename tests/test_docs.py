@@ -42,11 +42,31 @@ def test_the_readme_shows_what_the_commands_print(folder):
     assert shown(tree) == printed(tree, folder)
 
 
-def test_the_code_of_the_readme_runs(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1), {})  # noqa: S102 - our own text
+def python_of(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    code, *more = python_of(ROOT / "README.md")
+    names = {}
+    exec(code, names)  # noqa: S102 - our own text
     out = capsys.readouterr().out
-    assert "'mean': 2.2" in out and "suppressed_good_tokens" in out
+    text = README[README.index(code) :]
+    block = re.search(r"prints\n\n((?:    .*\n)+)", text).group(1)
+    assert [line[4:] for line in block.splitlines()] == out.splitlines()
+    assert (folder / "overlap.pdf").is_file() and (folder / "chain.html").is_file()
+    assert (folder / "chain.prm" / "figures" / "overlap_over_training.pdf").is_file()
+    for code in more:
+        exec(code, names)  # noqa: S102 - our own text
+    assert [row.tolist() for row in names["g"].sizes] == [[3, 2, 1], [3, 2, 1], [3, 1]]
+
+
+def test_the_code_of_the_page_on_python_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = {}
+    for code in python_of(ROOT / "docs" / "python.md"):
+        exec(code, names)  # noqa: S102 - our own text
 
 
 def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsys):

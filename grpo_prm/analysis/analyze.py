@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import polars as pl
 
-from ..core.interval import Z
-from ..errors import InputError
-from ..logs import ReadOptions, fold
+from ..core.groups import Groups
+from ..core.interval import wilson
+from ..core.prm import Std
+from ..errors import InputError, UsageError
+from ..logs import ReadOptions
 from ..logs.prefetch import prefetch
-from ..logs.rollouts import REJECTED, Rollouts, validate
+from ..logs.rollouts import REJECTED, Rollouts
 from .cross_prompt import PseudoGroups
+from .inputs import fold_input
 from .measure import measure
 from .null import null_of_log
 from .options import Options
@@ -24,72 +27,57 @@ from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
+from .tables import Tables
 
-Paths = str | Path | Sequence[str | Path]
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What a log says.
-
-    Attributes:
-        summary: The content of summary.json (DESIGN: What the user sees).
-        groups: One row per group of two or more: overlap, defect sums.
-        training: One row per training step and statistic, with interval.
-        baseline: One row per cross-prompt pseudo-group.
-        samples: Rollouts of the worst, best and some random groups, with text.
-        completions: One row per completion.
-        process_steps: One row per process step: span, size, reward, advantage, interval.
-        permutations: One row per permutation: what the log gives with its rewards dealt anew.
-        subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
-        rejected: One row per row of the log that was left out.
-    """
-
-    summary: dict[str, Any]
-    groups: pl.DataFrame
-    training: pl.DataFrame
-    baseline: pl.DataFrame
-    samples: pl.DataFrame
-    completions: pl.LazyFrame
-    process_steps: pl.LazyFrame
-    permutations: pl.DataFrame
-    subsamples: pl.DataFrame
-    rejected: pl.LazyFrame
-
-
 def analyze(
-    log: Paths | Iterable[Rollouts],
+    log: Any,
     options: Options | None = None,
     *,
     reading: ReadOptions | None = None,
     spill: Path | None = None,
-) -> Analysis:
+) -> Tables:
     """Analyse a log of rollouts.
 
     Args:
-        log: Files and folders, or canonical tables (docs/logs.md) with whole groups and each training step in one.
-        options: What changes the numbers.
-        reading: How to read the files.
-        spill: Folder for the parts of the large tables of a long log; must outlive the analysis. None: memory.
+        log: Files and folders; rows in memory, whose columns are found as those of a file: a polars or pandas
+            DataFrame, a datasets.Dataset, dicts; `Groups`; or canonical tables (docs/logs.md) as `Rollouts`, with whole
+            groups and each training step in one.
+        options: What changes the numbers. None: the usual ones; of `Groups` their divisor and their advantages.
+        reading: How to read files and rows.
+        spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
 
     Returns:
-        The analysis.
+        The summary and the tables.
 
     Raises:
         InputError: Nothing can be read, a table is not canonical, or no group has two completions.
-        UsageError: An option does not fit the log, or logged advantages are needed and missing.
+        UsageError: An argument is not what it should be, an option does not fit the log, or logged advantages are
+            needed and missing.
     """
-    options = options or Options()
-    items = iter([log] if isinstance(log, str | Path) else log)
-    first = next(items, None)
-    if isinstance(first, Rollouts):
-        given = (batch for batch in chain([first], items) if isinstance(batch, Rollouts))
-        checked = (batch._replace(table=validate(batch.table, "rollouts")) for batch in given)
-        return _analyze(checked, options, spill, {})
-    files = [name for name in (first, *items) if isinstance(name, str | Path)]
-    reading = reading or ReadOptions()
-    return fold(files, reading, lambda batches: _analyze(batches, options, spill, _numbers_of(reading)))
+    options = _checked(options, log)
+
+    def measured(batches: Iterable[Rollouts], read: bool) -> Tables:
+        return _analyze(batches, options, spill, _numbers_of(reading or ReadOptions()) if read else {})
+
+    return fold_input(log, reading, measured)
+
+
+def _checked(options: Options | None, log: Any) -> Options:
+    """The options, refused where one is nothing that there is; without any those of the groups, or the usual ones."""
+    if options is None and isinstance(log, Groups):
+        options = Options(std=log.std, advantage="computed" if log.given is None else "logged")
+    options = Options() if options is None else options
+    if not isinstance(options, Options):
+        raise UsageError(f"options is a {type(options).__name__}, not Options. Give grpo_prm.Options(...).")
+    for name, choices in (("std", get_args(Std)), ("advantage", ("computed", "logged"))):
+        if getattr(options, name) not in choices:
+            raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(choices)}.")
+    if not isinstance(options.seed, int) or options.seed < 0:
+        raise UsageError(f"seed is {options.seed!r}. Give a whole number from 0 on.")
+    return options
 
 
 def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
@@ -98,27 +86,29 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in names}
 
 
-def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Analysis:
+def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Tables:
     running = RunningSums(options=reading)
     large = {name: Spill(name, spill) for name in ("completions", "process_steps", "rejected")}
-    groups, baseline, subsamples, samples, pool = [], [], [], Samples(options.seed), PseudoGroups(options.seed)
-    for batch in prefetch(batches):
+    groups, baseline, subsamples = [], [], []
+    samples, pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
+    for batch in prefetch(batches):  # the next batch is read while this one is measured
         running.add(batch)
         large["rejected"].add(batch.rejected)
-        for part in measure(batch.table, options):
-            groups.append(part.groups)
-            subsamples.append(part.subsamples)
-            large["completions"].add(part.completions)
-            large["process_steps"].add(part.process_steps)
-            running.add_permuted(part.steps, part.permuted)
-            samples.add(batch.table, part.groups)
-        baseline.append(pool.add(batch.table))
+        for measured in measure(batch.table, options):
+            groups.append(measured.groups)
+            subsamples.append(measured.subsamples)
+            large["completions"].add(measured.completions)
+            large["process_steps"].add(measured.process_steps)
+            running.add_permuted(measured.steps, measured.permuted)
+            samples.add(batch.table, measured.groups)
+        baseline.append(pseudo_groups.add(batch.table))
     if not groups:
         raise InputError(_no_group(running))
+    # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), running.binary)
     pseudo = pl.concat(baseline)
-    return Analysis(
-        summary=summarize(table, pseudo, running, pool.pooled, large["rejected"].rows, options),
+    return Tables(
+        summary=summarize(table, pseudo, running, pseudo_groups.pooled, large["rejected"].rows, options),
         groups=table,
         training=training_table(table, pseudo, running, options.seed),
         baseline=pseudo,
@@ -127,6 +117,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         process_steps=_with_intervals(large["process_steps"].table(), running),
         permutations=_permutations_table(table, running),
         subsamples=pl.concat(subsamples, how="vertical_relaxed"),
+        # A log without rejected rows has the columns, too.
         rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
     )
 
@@ -158,12 +149,22 @@ def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
 
 def _with_intervals(steps: pl.LazyFrame, running: RunningSums) -> pl.LazyFrame:
     """Put low and high of the step reward in place of the half width of its Student interval."""
-    reward, half, size = pl.col("reward"), pl.col("half_width"), pl.col("size")
+    reward, half = pl.col("reward"), pl.col("half_width")
     low, high = reward - half, reward + half
     if running.binary:
-        bottom, top = min(running.rewards), max(running.rewards)
-        p, square = (reward - bottom) / (top - bottom), Z * Z / size
-        centre = (p + square / 2) / (1 + square)
-        wide = Z / (1 + square) * (p * (1 - p) / size + square / (4 * size)).clip(0.0).sqrt()
-        low, high = ((centre + sign * wide).clip(0.0, 1.0) * (top - bottom) + bottom for sign in (-1, 1))
+        bounds = pl.struct("reward", "size").map_batches(
+            partial(_wilson, bottom=min(running.rewards), top=max(running.rewards)),
+            return_dtype=pl.Struct({"low": pl.Float64, "high": pl.Float64}),
+            is_elementwise=True,  # so that a long log is written part by part
+        )
+        low, high = bounds.struct.field("low"), bounds.struct.field("high")
     return steps.with_columns(low=low, high=high).drop("half_width")
+
+
+def _wilson(steps: pl.Series, bottom: float, top: float) -> pl.Series:
+    """Wilson interval of the step rewards of a log whose only rewards are `bottom` and `top`; null without reward."""
+    reward, size = steps.struct.field("reward").to_numpy(), steps.struct.field("size").to_numpy()
+    # A mean of two values is a proportion on another scale, and its number of successes is whole but for rounding.
+    successes = np.rint((reward - bottom) / (top - bottom) * size)
+    bounds = (share * (top - bottom) + bottom for share in wilson(successes, size))
+    return pl.DataFrame(dict(zip(("low", "high"), bounds, strict=True)), nan_to_null=True).to_struct()

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ..errors import InputError
+from ..logs.rollouts import REJECTED
 from .summary import SCHEMA_VERSION
-from .write import TABLES
+from .tables import TABLES, Tables
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """What the folder holds; the tables are those of `analysis.Analysis` under the same names.
-
-    Attributes:
-        path: The folder.
-        summary: The content of summary.json.
-        groups, training, baseline, samples, permutations, subsamples: In memory.
-        completions, process_steps: Lazy: of a long log they are large.
-    """
-
-    path: Path
-    summary: dict[str, Any]
-    groups: pl.DataFrame
-    training: pl.DataFrame
-    baseline: pl.DataFrame
-    samples: pl.DataFrame
-    permutations: pl.DataFrame
-    subsamples: pl.DataFrame
-    completions: pl.LazyFrame
-    process_steps: pl.LazyFrame
-
-
-def read_folder(path: str | Path) -> Folder:
+def read_folder(path: str | Path) -> Tables:
     """Read the folder of an analysis.
 
     Args:
         path: What `grpo-prm analyze` printed as its folder.
+
+    Returns:
+        The tables as they were, those that may be large lazily from their files.
 
     Raises:
         InputError: It is not such a folder, a file of it is missing or cannot be read, or another version wrote it.
@@ -58,9 +38,21 @@ def read_folder(path: str | Path) -> Folder:
         raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
     if summary["schema_version"] != SCHEMA_VERSION or "unique" not in columns:
         raise InputError(f"{path}: written by another version of grpo-prm. Write it again with grpo-prm analyze.")
-    return Folder(
-        path=path, summary=summary, completions=frames["completions"], process_steps=frames["process_steps"], **held
+    return Tables(
+        summary=summary,
+        path=path,
+        completions=frames["completions"],
+        process_steps=frames["process_steps"],
+        rejected=_rejected(path / "rejects.jsonl"),
+        **held,
     )
+
+
+def _rejected(file: Path) -> pl.LazyFrame:
+    """The rows that were left out; a file without any is empty, and one that somebody took away says no more."""
+    if not file.is_file() or not file.stat().st_size:
+        return pl.LazyFrame(schema=REJECTED)
+    return pl.scan_ndjson(file, schema=REJECTED)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

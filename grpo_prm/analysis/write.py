@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import atomic_folder
-from .analyze import Analysis
+from .tables import TABLES, Tables
 
-TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
 OURS = {
     *(f"{name}.parquet" for name in (*TABLES, "chance")),
     "rejects.jsonl",  # chance: an older name
@@ -43,7 +42,7 @@ def output_folder(out: Path, ours: Collection[str] = OURS) -> Generator[Path]:
         yield staging
 
 
-def write_tables(analysis: Analysis, folder: Path) -> None:
+def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
         getattr(analysis, name).lazy().sink_parquet(folder / f"{name}.parquet", compression="zstd")
@@ -51,6 +50,6 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 
 
-def summary_text(analysis: Analysis) -> str:
+def summary_text(analysis: Tables) -> str:
     """summary.json as text; NaN has no place in it."""
     return json.dumps(analysis.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

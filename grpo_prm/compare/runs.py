@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..analysis.folder import Folder, read_folder
+from ..analysis.folder import read_folder
 from ..analysis.statistics import STATISTICS
+from ..analysis.tables import Tables
 from ..core.group_size import modal_size
 from ..errors import UsageError
 
@@ -110,32 +111,32 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
     return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, chosen, strict=True)), m, rewards)
 
 
-def _run(name: str, folder: Folder, run: str) -> Run:
+def _run(name: str, folder: Tables, run: str) -> Run:
     every = folder.groups.filter(run=run)
     k = modal_size(every["k"])
     groups = every.filter(k=k)
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
-    return Run(name, folder.path, folder.summary["source"], k, len(every) - len(groups), prompts, groups)
+    return Run(name, folder.path or Path(), folder.summary["source"], k, len(every) - len(groups), prompts, groups)
 
 
-def _names(chosen: Sequence[tuple[Folder, str]]) -> list[str]:
+def _names(chosen: Sequence[tuple[Tables, str]]) -> list[str]:
     """Names as logged where they differ, else the folder's, else both with a number."""
     runs = [run for _, run in chosen]
-    stems = [folder.path.resolve().name.removesuffix(".prm") for folder, _ in chosen]
+    stems = [(folder.path or Path()).resolve().name.removesuffix(".prm") for folder, _ in chosen]
     for names in (runs, stems, [f"{stem}/{run}" for stem, run in zip(stems, runs, strict=True)]):
         if len(set(names)) == len(names):
             return names
     return [f"{n}: {stem}/{run}" for n, (stem, run) in enumerate(zip(stems, runs, strict=True), 1)]
 
 
-def _two_rewards(folders: Sequence[Folder]) -> tuple[float, float] | None:
+def _two_rewards(folders: Sequence[Tables]) -> tuple[float, float] | None:
     """The two rewards of all runs together, None where there are not exactly two."""
     distinct = pl.concat([folder.completions.select("reward").unique() for folder in folders]).collect()["reward"]
     values = distinct.unique().sort().to_list()
     return (values[0], values[1]) if len(values) == 2 and None not in values else None
 
 
-def _common_size(chosen: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> int:
+def _common_size(chosen: Sequence[tuple[Tables, str]], runs: Sequence[Run]) -> int:
     """The largest size of subsets that the groups of modal size have in every run."""
     sizes = [
         set(folder.subsamples.filter(pl.col("run") == name, pl.col("k") == run.k)["size"])
@@ -144,7 +145,7 @@ def _common_size(chosen: Sequence[tuple[Folder, str]], runs: Sequence[Run]) -> i
     return max(set.intersection(*sizes))
 
 
-def _aligned(run: Run, origin: tuple[Folder, str], m: int, rewards: tuple[float, float] | None) -> Run:
+def _aligned(run: Run, origin: tuple[Tables, str], m: int, rewards: tuple[float, float] | None) -> Run:
     """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
     folder, name = origin
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))

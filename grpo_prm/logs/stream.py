@@ -22,7 +22,7 @@ from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order
 from .options import ReadOptions
 from .rollouts import REJECTED, SCHEMA, Rollouts, location
 from .rows.records import RowBatch
-from .sources import find_sources
+from .sources import Source, find_sources
 
 if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens
@@ -53,12 +53,14 @@ def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None =
 
 
 def fold(
-    paths: Sequence[str | Path] | str | Path, options: ReadOptions | None, consume: Callable[[Iterator[Rollouts]], T]
+    paths: Sequence[str | Path | Source] | str | Path,
+    options: ReadOptions | None,
+    consume: Callable[[Iterator[Rollouts]], T],
 ) -> T:
     """Give the batches of `read` to `consume`, and start anew if the log turns out not to be in order.
 
     Args:
-        paths: As for `read`.
+        paths: As for `read`; or the source of rows in memory (`memory.rows_as_source`).
         options: As for `read`.
         consume: Goes through the batches and returns a result; must keep nothing from a call that was broken off.
 
@@ -92,10 +94,11 @@ def merge(batches: Iterable[Rollouts]) -> Rollouts:
     )
 
 
-def open_all(paths: Sequence[str | Path] | str | Path, options: ReadOptions) -> Logs:
+def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOptions) -> Logs:
     """Open the logs behind the arguments, one for each run."""
     paths = [paths] if isinstance(paths, str | Path) else paths
-    sources = find_sources(paths, options.run)
+    ready = [source for source in paths if isinstance(source, Source)]  # of `memory`: they are nobody's files
+    sources = ready or find_sources([path for path in paths if not isinstance(path, Source)], options.run)
     runs = [list(files) for _, files in groupby(sources, key=lambda s: s.run)]
     return Logs(tuple(open_run(files, options) for files in runs), options)
 

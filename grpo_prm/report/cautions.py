@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..analysis.folder import Folder
+from ..analysis.tables import Tables
 from ..text.amounts import amount, percent
 from ..text.wording import DIFFER, mismatch
 from .cut import one_line
@@ -26,12 +25,12 @@ class Caution(NamedTuple):
     details: list[str] = []  # noqa: RUF012 - never changed
 
 
-def cautions(folder: Folder) -> list[Caution]:
+def cautions(folder: Tables) -> list[Caution]:
     """Everything about this log that limits what its numbers mean, the gravest first."""
     counts, source = folder.summary["counts"], folder.summary["source"]
     mismatched = [Caution(mismatch(folder.summary))] if counts["advantage_mismatch"] else []
     return [
-        *_rejected(folder.path, counts),
+        *_rejected(folder.rejected, counts),
         *_steps(folder.groups),
         *_groups(counts),
         *mismatched,
@@ -41,22 +40,19 @@ def cautions(folder: Folder) -> list[Caution]:
     ]
 
 
-def _rejected(path: Path, counts: dict[str, Any]) -> Iterator[Caution]:
+def _rejected(rejected: pl.LazyFrame, counts: dict[str, Any]) -> Iterator[Caution]:
     if not counts["rejected"]:
         return
     share = percent(counts["rejected"] / counts["rows_read"])
     yield Caution(
         f"{amount(counts['rejected'], 'row')} of {counts['rows_read']:,} ({share} %) could not be used: "
         "they are in no number.",
-        _reasons(path / "rejects.jsonl"),
+        _reasons(rejected.collect()),
     )
 
 
-def _reasons(path: Path) -> list[str]:
+def _reasons(rows: pl.DataFrame) -> list[str]:
     """The commonest reasons, each with its count and first example."""
-    if not path.is_file() or not path.stat().st_size:
-        return []
-    rows = pl.read_ndjson(path, infer_schema_length=None)
     common = (
         rows.with_columns(pl.col("field", "reason", "file").cast(pl.String).fill_null(""))
         .group_by("field", "reason", maintain_order=True)

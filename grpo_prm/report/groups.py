@@ -39,7 +39,7 @@ def group_columns(groups: pl.DataFrame) -> dict[str, Any]:
     """The groups table for the page.
 
     Args:
-        groups: Of a `folder.Folder`.
+        groups: Of an analysis.
 
     Returns:
         `count`, `runs` (names), `prompts` (starts, each once), and `columns`: `NUMBERS`, `run` and `prompt` (indices,

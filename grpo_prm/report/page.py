@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import __version__
-from ..analysis.folder import Folder
+from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.wording import MADE, Rows, sections
 from .cautions import cautions
@@ -27,7 +27,7 @@ BYTES = 4_800_000  # of a page, as far as texts can give way
 LEAST_TEXT = 200_000  # bytes of text even so
 
 
-def report(folder: Folder, tokenizer: str | None = None) -> str:
+def report(folder: Tables, tokenizer: str | None = None) -> str:
     """The report of an analysis as one HTML page that needs nothing else and asks no network.
 
     Args:
@@ -56,7 +56,7 @@ def _render(context: dict[str, Any], sampled: list[dict[str, Any]]) -> str:
     return template.render(**{**context, "data": embed(data), "texts_cut": cut})
 
 
-def _context(folder: Folder, sampled: list[dict[str, Any]]) -> dict[str, Any]:
+def _context(folder: Tables, sampled: list[dict[str, Any]]) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
     return {
@@ -71,7 +71,7 @@ def _context(folder: Folder, sampled: list[dict[str, Any]]) -> dict[str, Any]:
         "pictures": pictures(folder),
         "trees": len(sampled),
         "sampled": folder.samples["group"].n_unique(),
-        "folder": str(folder.path),
+        "folder": "not saved" if folder.path is None else str(folder.path),
         "version": __version__,
         "data": {
             "unit": source["unit"],

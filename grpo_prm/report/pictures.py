@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from ..analysis.folder import Folder
+from ..analysis.tables import Tables
 from ..figure_tables import reduced, together
 from ..figures import FIGURES
 from ..figures.captions import captions
@@ -34,7 +34,7 @@ class Picture(NamedTuple):
     source: str | None
 
 
-def pictures(folder: Folder) -> list[Picture]:
+def pictures(folder: Tables) -> list[Picture]:
     """Draw every figure of the folder again, as SVG."""
     logs = together([folder])
     tables = reduced(logs)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from ..analysis.folder import Folder
 from ..analysis.table_groups import table_groups
+from ..analysis.tables import Tables
 from ..core.forest import Visits
 from ..errors import InputError
 from ..logs.rollouts import REWARD_PART
@@ -27,7 +26,7 @@ _PLACES = ("parent", "first", "size", "start", "end", "tokens", "unique")
 _VALUES = ("reward", "low", "high", "advantage")
 
 
-def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
+def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
     """Trees of the groups with samples, those with the most suppressed-good tokens first.
 
     Args:
@@ -35,7 +34,7 @@ def trees(folder: Folder, tokenizer: str | None = None) -> list[dict[str, Any]]:
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
-        For each group: `group`, `kinds` (worst, best, random), `command` (shows it whole in the terminal),
+        For each group: `group`, `kinds` (worst, best, random), `command` (shows it whole),
         `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order), `steps` (columns, parents before
         children),
         `texts` and `ids` (one for each step, None where not known). Texts are whole yet: `fitted` cuts them.
@@ -69,7 +68,7 @@ def _by_group(table: pl.DataFrame) -> dict[int, pl.DataFrame]:
     return {group: part for (group,), part in table.group_by("group", maintain_order=True)}
 
 
-def _ranked(folder: Folder) -> list[int]:
+def _ranked(folder: Tables) -> list[int]:
     sampled = folder.groups.filter(pl.col("group").is_in(folder.samples["group"].unique().implode()))
     return sampled.sort("suppressed_good_tokens", descending=True, maintain_order=True, nulls_last=True)[
         "group"
@@ -77,7 +76,7 @@ def _ranked(folder: Folder) -> list[int]:
 
 
 def _tree(
-    folder: Folder, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter
+    folder: Tables, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter
 ) -> dict[str, Any]:
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
@@ -86,7 +85,7 @@ def _tree(
     places = {name: getattr(forest, name) for name in ("first", "size", "start", "end")}
     if not all(np.array_equal(steps[name].to_numpy(), place) for name, place in places.items()):
         raise InputError(
-            f"{folder.path}: samples.parquet is not of the analysis that process_steps.parquet is of. "
+            f"{folder.path or 'analysis'}: samples.parquet is not of the analysis that process_steps.parquet is of. "
             "Write the folder again with grpo-prm analyze."
         )
     texts = step_texts(table, groups, cutter)
@@ -139,8 +138,10 @@ def _ids(table: pl.DataFrame, steps: pl.DataFrame) -> list[list[int]]:
     return [tokens[row][start:end].to_list() for row, start, end in spans]
 
 
-def _command(folder: Folder, head: dict[str, Any]) -> str:
+def _command(folder: Tables, head: dict[str, Any]) -> str:
     step = "-" if head["step"] is None else head["step"]
     run = f"{head['run']}:" if len(folder.summary["source"]["runs"]) > 1 else ""
     name = f"{run}{step}:{head['group_key']}"
-    return shlex.join(["grpo-prm", "tree", str(Path(folder.path)), "--group", name, "--full"])
+    if folder.path is None:  # nothing that a command could read
+        return f"analysis.tree({name!r})"
+    return shlex.join(["grpo-prm", "tree", str(folder.path), "--group", name, "--full"])

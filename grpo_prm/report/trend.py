@@ -17,7 +17,7 @@ def trend(training: pl.DataFrame) -> list[dict[str, Any]]:
     """Statistics over training steps.
 
     Args:
-        training: Of a `folder.Folder`.
+        training: Of an analysis.
 
     Returns:
         For each statistic that varies over at least two steps of a run: `name`, `share`, `beside` (what the reference

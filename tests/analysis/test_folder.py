@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.folder import read_folder
-from grpo_prm.analysis.write import TABLES, output_folder, write_tables
+from grpo_prm.analysis.tables import TABLES
+from grpo_prm.analysis.write import output_folder, write_tables
 from grpo_prm.errors import InputError
 
 
@@ -23,6 +24,16 @@ def written(tmp_path):
     with output_folder(tmp_path / "log.prm") as folder:
         write_tables(analysis, folder)
     return analysis, tmp_path / "log.prm"
+
+
+def test_what_was_left_out_comes_back(written):
+    _, path = written
+    assert read_folder(path).rejected.collect().is_empty()
+    row = {"file": "log.jsonl", "line": 3, "field": "reward", "reason": "not a number", "raw": '{"reward": "λ'}
+    (path / "rejects.jsonl").write_text(json.dumps(row) + "\n")
+    assert read_folder(path).rejected.collect().to_dicts() == [row]
+    (path / "rejects.jsonl").unlink()
+    assert read_folder(path).rejected.collect().is_empty()
 
 
 def rewrite(path):

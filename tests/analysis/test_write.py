@@ -15,7 +15,8 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis import write as module
 from grpo_prm.analysis.analyze import analyze
-from grpo_prm.analysis.write import OURS, TABLES, output_folder, summary_text, write_tables
+from grpo_prm.analysis.tables import TABLES
+from grpo_prm.analysis.write import OURS, output_folder, summary_text, write_tables
 from grpo_prm.errors import UsageError
 from grpo_prm.files import UMASK
 

@@ -29,7 +29,7 @@ function showPanel(tree) {
     make("h3", {}, "Members"),
     make("div", { class: "sideways", tabindex: 0, role: "region", "aria-label": "Members: table" }, tableOf("Members of the step", ["completion", "reward", "advantage", `${UNIT}s`, ...parts.map(([name]) => `reward/${name}`)], rows)),
     tree.ids && tree.texts[n] !== null ? make("p", { class: "ids" }, `Token ids: ${tree.ids[n].join(" ")}${lengths[n] > tree.ids[n].length ? ` and ${number(lengths[n] - tree.ids[n].length)} more` : ""}`) : "",
-    Array.isArray(tree.texts[n]) ? make("p", { class: "ids" }, "The whole text, in the terminal: ", make("code", {}, tree.command)) : "",
+    Array.isArray(tree.texts[n]) ? make("p", { class: "ids" }, "The whole text: ", make("code", {}, tree.command)) : "",
   );
 }
 

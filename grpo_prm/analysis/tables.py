@@ -1,0 +1,43 @@
+"""What an analysis is: a summary and tables, of a log just measured or of a folder read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+# Written to a folder under these names, in this order; `rejected` is JSON lines, for people to read.
+TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """What a log says. Columns: docs/output.md.
+
+    Attributes:
+        summary: The content of summary.json.
+        groups: One row per group of two or more: overlap, defect sums.
+        training: One row per training step and statistic, with interval.
+        baseline: One row per cross-prompt pseudo-group.
+        samples: Rollouts of the worst, best and some random groups, with text.
+        completions: One row per completion; lazy, since of a long log it is large.
+        process_steps: One row per process step: span, size, reward, advantage, interval; lazy.
+        permutations: One row per permutation: what the log gives with its rewards permuted.
+        subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
+        rejected: One row per row of the log that was left out; lazy.
+        path: The folder that it was read from; None of a log just measured.
+    """
+
+    summary: dict[str, Any]
+    groups: pl.DataFrame
+    training: pl.DataFrame
+    baseline: pl.DataFrame
+    samples: pl.DataFrame
+    completions: pl.LazyFrame
+    process_steps: pl.LazyFrame
+    permutations: pl.DataFrame
+    subsamples: pl.DataFrame
+    rejected: pl.LazyFrame
+    path: Path | None = None

@@ -1,0 +1,102 @@
+"""How an analysis and a tree look in a shell and in a notebook. What a log says is text there, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from ..text.printable import printable
+from ..text.wording import Rows, sections
+from ..tree.printed import render
+
+NAMED = 3  # worst groups that are named
+WIDTH = 100  # characters of a line of a tree in a notebook
+CELL = "text-align: left; padding: 0 1.5em 0 0"
+METHODS = ".summary, .groups and more tables; .tree(NAME), .plot(NAME), .report(PATH), .save(PATH)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trees:
+    """The trees of the groups with one name, mostly one.
+
+    Attributes:
+        groups: One dict each, as `grpo-prm tree --json` prints it.
+    """
+
+    groups: list[dict[str, Any]]
+
+    def __repr__(self) -> str:
+        console = Console(markup=False, highlight=False, emoji=False, color_system=None)
+        with console.capture() as page:
+            self._render(console)
+        return "\n".join(line.rstrip() for line in page.get().rstrip().splitlines())
+
+    def _repr_html_(self) -> str:
+        console = Console(file=StringIO(), markup=False, highlight=False, emoji=False, record=True, width=WIDTH)
+        # rich escapes the text itself; colours are styles of spans.
+        page = "<pre style='line-height: 1.25'>{code}</pre>"
+        self._render(console)
+        return console.export_html(inline_styles=True, code_format=page)
+
+    def _render(self, console: Console) -> None:
+        for group in self.groups:
+            render(group, console)
+            console.print()
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """The summary in ten lines: what was read, the numbers that have a comparison, the worst group, what can be done.
+
+    Args:
+        summary: The content of summary.json.
+    """
+    (_, read), *others = sections(summary)
+    lines = [printable(f"Analysis of {_files(summary)}: {read[0]}")]
+    tables = [part for _, body in others for part in body if isinstance(part, Rows)]
+    # A number with nothing beside it to compare with says least; in a shell it is left out.
+    rows = [(table.columns[2], *row[:3]) for table in tables for row in table.rows if row[2]]
+    width = [max((len(row[column]) for row in rows), default=0) for column in (1, 2)]
+    for column, label, value, beside in rows:
+        lines.append(f"  {label:<{width[0]}}  {value:<{width[1]}}  {column} {beside}")
+    lines += [f"  worst group: {worst}" for worst in list(_worst(summary))[:1]]
+    return "\n".join([*lines, METHODS])
+
+
+def as_html(summary: dict[str, Any]) -> str:
+    """The summary as a piece of HTML without script: the sections of the page on screen, and the worst groups."""
+    parts = [f"<p><b>Analysis of {_shown(_files(summary))}</b></p>"]
+    for title, body in (*sections(summary), ("Worst groups", list(_worst(summary)))):
+        parts.append(f"<p style='margin: 1em 0 0.2em'><b>{_shown(title)}</b></p>")
+        parts += [_html_table(part) if isinstance(part, Rows) else f"<div>{_shown(part)}</div>" for part in body]
+    return f"<div style='max-width: 60em'>{''.join(parts)}</div>"
+
+
+def _html_table(table: Rows) -> str:
+    head = "".join(f"<th style='{CELL}'>{_shown(column)}</th>" for column in table.columns)
+    rows = ("".join(f"<td style='{CELL}'>{_shown(cell)}</td>" for cell in row) for row in table.rows)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
+
+
+def _files(summary: dict[str, Any]) -> str:
+    files = summary["source"]["files"]
+    more = f" and {len(files) - 1} more files" if files[1:] else ""
+    return f"{files[0]}{more}" if files else "rollouts"
+
+
+def _worst(summary: dict[str, Any]) -> Iterator[str]:
+    """The groups with the most suppressed-good tokens, as the calls that show them."""
+    for group in summary["defects"]["worst_groups"][:NAMED]:
+        step = "-" if group["step"] is None else group["step"]
+        run = f"{group['run']}:" if len(summary["source"]["runs"]) > 1 else ""
+        share = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
+        yield f".tree({run + str(step) + ':' + group['group_key']!r}): {share}"
