@@ -209,8 +209,9 @@ def test_a_decoder_that_takes_text_back_cuts_nothing_twice(folder, bpe):
     odd.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(Regex("^ccd$"), "z")])
     odd.save(str(folder / "odd.json"))
     ids = [list(text.encode()) for text in ("ccde", "ccdf", "ccg")]
-    rows, _ = exported(rows_of(["", "", ""], ids, with_text=False), folder, tokenizer=str(folder / "odd.json"))
+    rows, counts = exported(rows_of(["", "", ""], ids, with_text=False), folder, tokenizer=str(folder / "odd.json"))
     assert [row["text"] for row in rows] == ["cc", "", "de", "cc", "", "df", "cc", "g"]
+    assert counts["boundaries_inside"] == 0
 
 
 def test_special_tokens_are_text(folder, bpe):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,29 @@ def test_some_completions_without_text(folder):
     tree = group_tree(collect(log_of(folder, completions, [[1, 2], [1, 3], [1, 4]])).table)
     assert tree["text_from"] == "prefix"
     assert [step["text"] for step in tree["steps"]] == ["a", None, "b", "c"] and tree["steps"][1]["ids"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "completions", "shared", "following"),
+    [
+        ("word by word", ["a  b", "a  é"], "a", ["  b", "  é"]),  # its offsets have no spaces
+        ("composed", ["e\u0301a", "e\u0301b"], "e\u0301", ["a", "b"]),  # the offset of é is that of e
+    ],
+)
+def test_what_offsets_leave_out(folder, name, completions, shared, following):
+    path = folder / f"{name} offsets.json"
+    MADE[name]().save(str(path))
+    tree = check(log_of(folder, completions), str(path), completions, "units")
+    assert [step["text"] for step in tree["steps"]] == [shared, *following]
+
+
+def test_the_least_exact_way_of_a_group_is_named(folder):
+    path = folder / "byte level ways.json"
+    byte_level().save(str(path))
+    table = collect(log_of(folder, ["ab", "ac"]), ReadOptions(tokenizer=str(path))).table
+    other = table.with_columns(tokens=pl.Series([table["tokens"][0].to_list(), [97, 98, 99]], dtype=pl.List(pl.Int32)))
+    assert group_tree(table, tokenizer=str(path))["text_from"] == "units"
+    assert group_tree(other, tokenizer=str(path))["text_from"] == "prefix"  # the text of one is not that of its ids
 
 
 def test_the_report_shows_what_the_tree_does(folder):
