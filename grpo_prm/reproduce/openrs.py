@@ -69,7 +69,7 @@ class Plan(NamedTuple):
         return ", ".join(short + few)
 
 
-# Of the authors' public code where SPEC lists it, else of the paper. Two differences: no dropout in the adapter, with
+# Of the authors' public code where it says so, else of the paper. Two differences: no dropout in the adapter, with
 # which Theorem 1 does not hold, and no end token forced after the answer.
 PAPER: dict[str, Any] = {
     "prompts": 4,
