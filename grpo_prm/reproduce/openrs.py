@@ -192,6 +192,7 @@ def _notes(plan: Plan) -> list[str]:
             "held-out validation, benchmarks, checkpoints). Give --model, --data and --eval-data for the experiment."
         )
     runs = len(NAMES) * 2 * ENOUGH
+    # Of one run: completions of training, and one greedy completion a validation problem.
     each = LENGTH * PAPER["prompts"] * PAPER["group_size"] + LENGTH // PAPER["eval_every"] * VALIDATION
     tokens = runs * each * PAPER["max_new_tokens"]
     cost = (
