@@ -15,7 +15,7 @@ from processes import measure
 from tables import at_least, at_most, table
 
 from grpo_prm.core.weights import lambda_weights
-from grpo_prm.train.batch import Batch, batch_advantages
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.diagnostics import step_figures
 from grpo_prm.train.sample import sample
