@@ -44,6 +44,12 @@ def test_a_planted_win_over_grpo_and_every_control():
     assert "one +0.2" in verdict.why
 
 
+def test_holm_adjusts_for_what_the_rule_reads_and_nothing_else():
+    judged = {(f.part, f.setting, f.what) for f in planted({"p = 1": 0.2}) if f.p is not None}
+    others = ("p = 0", *CONTROLS)
+    assert judged == {(t, m, f"p = 1 - {o}") for t in TASKS for m in ("final accuracy", "area") for o in others}
+
+
 def test_it_needs_ten_seeds():
     assert CLAIM.decide(planted({"p = 1": 0.2}, seeds=9)).word == "partly"
 
