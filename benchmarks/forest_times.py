@@ -118,6 +118,7 @@ def _compare(kind: str, groups: int, k: int, length: int) -> list[list[str]]:
 
 def _affordable(tokens: NDArray[np.int32], reference: Reference) -> int:
     """How many groups the reference can do in its budget, all rounds together."""
+    # A first try on a twentieth says what the rest would take.
     trial = max(1, len(tokens) // 20)
     seconds = sum(_each(reference, reference.prepare(tokens[:trial])))
     return min(len(tokens), max(trial, int(trial * BUDGET / (seconds * ROUNDS))))

@@ -76,6 +76,7 @@ def main() -> None:
         parser.error(f"no part is called {min(unknown)}; there are {names}")
     if given.quick:
         print("Quick run: the sizes are too small for the targets, which are printed all the same.\n")
+    # Each is printed when it is done: the whole takes long.
     chosen = given.parts or list(BENCHMARKS)
     with TemporaryDirectory(prefix="grpo-prm-bench-") as folder:
         run = Run(Path(folder), given.quick, given.long)

@@ -15,7 +15,7 @@ from processes import measure
 from tables import at_least, at_most, table
 
 from grpo_prm.core.weights import lambda_weights
-from grpo_prm.train.batch import Batch, batch_advantages
+from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.diagnostics import step_figures
 from grpo_prm.train.sample import sample
@@ -102,7 +102,7 @@ def our_steps(setting: Setting, steps: int) -> float:
         )
         batch = Batch(prompts, sampled.completions, K, np.array(rewards_of(sampled.completions)), sampled.truncated)
         update(model, optimizer, batch, config)
-        step_figures(batch, batch_advantages(batch, config))
+        step_figures(batch.measured(config.std))
     return (time.perf_counter() - begin) / steps
 
 
@@ -170,7 +170,7 @@ def overhead_table(rounds: int) -> str:
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in sampled.completions], batch_first=True)
     attended = torch.arange(ids.shape[1]) < torch.from_numpy(batch.lengths)[:, None]
     weights = least(lambda: lambda_weights(ids, attended, K), rounds)
-    figures = least(lambda: step_figures(batch, batch_advantages(batch, config)), rounds)
+    figures = least(lambda: step_figures(batch.measured(config.std)), rounds)
     step = our_steps(NAMED, 3)
     share = (weights + figures) / step
     cells = [f"{weights * 1e3:.2f}", f"{figures * 1e3:.2f}", f"{step * 1e3:.0f}", f"{share:.2%}", at_most(share, 0.01)]

@@ -20,7 +20,7 @@ K = 16
 
 def trees_table(seeds: int, steps: int, alone: int) -> str:
     """Runs a second of 250 steps, for the softmax at every node and for the tiny GPT-2, on one thread."""
-    before = torch.get_num_threads()
+    before = torch.get_num_threads()  # given back below, as later benchmarks are timed in this process
     torch.set_num_threads(1)
     rows = [_softmax(seeds, steps, alone), _network(seeds, steps, alone)]
     torch.set_num_threads(before)

@@ -76,6 +76,7 @@ def reproduce(
 
     from .progress import cost_bar
 
+    # By the names of the plans' fields; a claim takes those that its plan has.
     own = {"logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ())}
     workers = (os.cpu_count() or 1) if workers is None else workers
     options = Options(

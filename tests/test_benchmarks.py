@@ -103,3 +103,22 @@ def test_a_process_is_measured_and_its_failure_said():
     assert usage.stderr == "said"
     with pytest.raises(RuntimeError, match="ended with 3: no"):
         measure([sys.executable, "-c", "import sys; sys.stderr.write('no'); sys.exit(3)"])
+
+
+def test_a_step_of_the_trainer_is_timed(monkeypatch):
+    """On the smallest model: what is called there changes with the trainer."""
+    import train_times
+
+    monkeypatch.setattr(train_times, "NAMED", train_times.Setting(1, 64, 50, 4, groups=8))
+    monkeypatch.setattr(train_times, "NEW", 3)
+    table = train_times.overhead_table(1)
+    assert "1 x 64, vocabulary 50" in table and "<= 0.01" in table
+
+
+def test_an_unknown_benchmark_is_named(monkeypatch, capsys):
+    import run
+
+    monkeypatch.setattr("sys.argv", ["run.py", "forrest"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "no part is called forrest" in capsys.readouterr().err

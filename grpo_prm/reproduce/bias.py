@@ -87,6 +87,7 @@ def gradient(behind: Alternatives, k: int, common: float, power: float, kind: Ki
 
 def draw_groups(rng: Generator, groups: int, k: int, common: float) -> tuple[Ints, Ints]:
     """Completions and rewarded ones of groups, as `alternatives` takes them."""
+    # Counts are drawn, not completions: binomials of binomials have the same distribution, at any k for one price.
     good = rng.binomial(k, GOOD, groups)
     behind = [side for first in (good, k - good) for side in _split(rng, first, common)]
     worth = [WORTH[prefix] for prefix in PREFIXES for _ in range(2)]
@@ -171,6 +172,7 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
     even = pick(findings, "p = 0") + pick(findings, "parent")
     pulled = pick(findings, "p = 1")
+    # Even: an interval that reaches beyond the bound does not show that there is no bias, even where it holds 0.
     off = [f for f in even if f.low is None or f.high is None or not -BOUND < f.low <= f.high < BOUND]
     still = [f for f in pulled if not (f.above if "bad" in f.setting else f.below)]
     sizes = sorted(abs(f.mean or 0.0) for f in pulled)

@@ -51,7 +51,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
         for rate, score in choices[place, name].scores.items()
     ]
     rates = pl.DataFrame(scores, schema=["part", "panel", "method", "rate", "score"], orient="row")
-    notes = [
+    notes = [  # the page prints them: what a reader must know to weigh the numbers
         f"Target share: probability of the target, mean over the last {LAST} of {plan.steps} steps; k = 16, one group "
         "a step, target +1, r_neg for what shares at least its first n tokens, 0.7 elsewhere (our reading of the "
         "paper's n; its six settings are not all public). random softmax: log-odds drawn from a normal distribution "
@@ -111,6 +111,7 @@ def _success_share(part: str, setting: str, name: str, target: np.ndarray) -> Fi
 def decide(findings: Sequence[Finding]) -> Verdict:
     """See `CLAIM.rule`."""
     parts = {part: _word(pick(findings, "p = 1 - p = 0", part=part), findings) for part in _parts(findings)}
+    # Policies that agree give the claim their word; where they differ it is partly reproduced by any that is.
     words = set(parts.values())
     word = words.pop() if len(words) == 1 else PARTLY if words & {REPRODUCED, PARTLY} else NOT_REPRODUCED
     sentences = [_sentence(findings, f) for f in pick(findings, "p = 1 - p = 0", setting=HARDEST)]

@@ -112,7 +112,7 @@ def tree_record(
 
         from .gpt_trees import train_gpt_trees as train
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # in a process of the tests too, whatever it was started with
     chosen = [BY_NAME[name] for name in methods]
     own = range(seeds[0], seeds[0] + seeds[1])
     tree = paper_tree(shared, bad)
@@ -152,6 +152,7 @@ def tree_job(place: Place, methods: list[str], rates: list[float], first: int, p
     """Runs of some methods at some rates, all seeds at once."""
     number = plan.choosing if first else plan.fresh(place)
     which = "choosing" if first else "fresh"
+    # The name of a record tells methods and rates; the arguments, which its key has, tell the rest.
     name = "all" if len(methods) == len(NAMES) else "+".join(methods).replace(" = ", "")
     span = "-".join(f"{rate:g}" for rate in (rates if len(rates) < 3 else (rates[0], rates[-1])))
     arguments = {

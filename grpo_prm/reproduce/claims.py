@@ -51,6 +51,7 @@ class Finding(NamedTuple):
     @property
     def above(self) -> bool:
         """Beyond 0 from above: its interval, and after Holm's adjustment too."""
+        # The interval alone is not adjusted, and the p-value alone does not say on which side.
         return self.low is not None and self.low > 0 and (self.p_holm is None or self.p_holm <= 0.05)
 
     @property

@@ -43,6 +43,7 @@ def _columns(panels: int) -> int:
 
 def colour(method: str) -> str:
     """The same colour for a method in every figure; of a difference that of what is subtracted, or what is new."""
+    # `p = 1 - CONTROL` has the colour of the control, `METHOD - p = 0` that of the method: the other side is the same.
     one, _, other = method.partition(" - ")
     return METHOD_COLOURS.get(other if one == "p = 1" and other else one, REFERENCE)
 
@@ -173,6 +174,7 @@ def rate_curves(table: pl.DataFrame, label: str) -> Figure:
                 panel.plot(line["rate"], line["score"], color=colour(method), marker="o", linewidth=1.0)
             panel.set_xscale("log")
             rates = table.filter(panel=name)["rate"].unique().sort().to_list()
+            # Ticks at rates that were tried, at most four: on a log axis others would be read as tried.
             panel.xaxis.set_major_locator(FixedLocator(rates[:: -(-len(rates) // 4)]))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
             panel.xaxis.set_minor_locator(NullLocator())

@@ -73,6 +73,7 @@ def log_odds(weights: Weights, depth: int) -> Tensor:
         inner = _linear(_norm(x, weights, at + "ln_2"), weights, at + "mlp.c_fc")
         x = x + _linear(F.gelu(inner, approximate="tanh"), weights, at + "mlp.c_proj")
     x = _norm(x, weights, "transformer.ln_f")
+    # The output layer is the embedding (GPT-2 ties them), and of its logits only one difference is wanted.
     return torch.bmm(x, (embedding[:, RIGHT] - embedding[:, LEFT])[..., None])[..., 0]
 
 
@@ -102,7 +103,7 @@ def train_gpt_trees(
         steps: Optimizer steps.
     """
     likely = np.empty((len(methods), len(rates), len(seeds), steps))
-    some = max(1, MODELS // len(methods))
+    some = max(1, MODELS // len(methods))  # seeds in a batch, each with all methods
     for begin in range(0, len(seeds), some):
         own = seeds[begin : begin + some]
         # Shape (steps, seeds, k): the numbers of `train_trees`, which draws them step by step.
@@ -175,10 +176,12 @@ def _prefixes(depth: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _linear(x: Tensor, weights: Weights, name: str) -> Tensor:
+    # GPT-2 stores weights as (in, out), so they are not transposed.
     return torch.baddbmm(weights[name + ".bias"][:, None], x, weights[name + ".weight"])
 
 
 def _norm(x: Tensor, weights: Weights, name: str) -> Tensor:
+    # `layer_norm` takes one weight for the whole batch, and here every model has its own.
     return torch.addcmul(
         weights[name + ".bias"][:, None], F.layer_norm(x, x.shape[-1:]), weights[name + ".weight"][:, None]
     )

@@ -59,6 +59,7 @@ def _table(rows: Sequence[tuple]) -> pl.DataFrame:
 
 def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     """Blocks of random trees, and a job for each model."""
+    # The longest first, so that none is left for the end, when the other workers have nothing to do.
     jobs = [
         Job(f"identity/model-{n}", model_record, {"model": n, "seed": seed}, MODEL_SECONDS) for n in range(plan.models)
     ]

@@ -98,6 +98,7 @@ def compare(form: str, policy: Policy, outcome: Form, step: Tensor) -> Gap:
     """Outcome form against the loss of the step form, which has a graph."""
     import torch
 
+    # Both gradients go through the same graph of log-probabilities, from a slope by hand and from autograd.
     slope = torch.from_numpy(outcome.slope)
     one = torch.autograd.grad(policy.now, policy.parameters, slope, retain_graph=True)
     other = torch.autograd.grad(step, policy.parameters, retain_graph=True)

@@ -136,12 +136,12 @@ def dropout_gap(trained: Trained, rollouts: Rollouts, seed: int) -> Gap:
     for module in trained.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = DROP
-    trained.model.train()
+    trained.model.train()  # switches dropout on, for this one pass
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         now = _logprobs(trained.model, _layout(trained.batch))
     trained.model.eval()
-    old = now.detach()
+    old = now.detach()  # on-policy: the ratio is 1, and what is left is that rows with one prefix differ
     return row_gap(DROPOUT, rollouts, Policy(now, old, old, list(trained.model.parameters())), old.numpy())
 
 

@@ -69,7 +69,7 @@ class Plan(NamedTuple):
         return ", ".join(short + few)
 
 
-# Of the authors' public code where SPEC lists it, else of the paper. Two differences: no dropout in the adapter, with
+# Of the authors' public code where it says so, else of the paper. Two differences: no dropout in the adapter, with
 # which Theorem 1 does not hold, and no end token forced after the answer.
 PAPER: dict[str, Any] = {
     "prompts": 4,
@@ -192,6 +192,7 @@ def _notes(plan: Plan) -> list[str]:
             "held-out validation, benchmarks, checkpoints). Give --model, --data and --eval-data for the experiment."
         )
     runs = len(NAMES) * 2 * ENOUGH
+    # Of one run: completions of training, and one greedy completion a validation problem.
     each = LENGTH * PAPER["prompts"] * PAPER["group_size"] + LENGTH // PAPER["eval_every"] * VALIDATION
     tokens = runs * each * PAPER["max_new_tokens"]
     cost = (

@@ -49,7 +49,7 @@ def openrs_record(
     quiet_libraries()
     local = folder / "local"
     given: dict[str, Any] = {**settings, **BY_NAME[method].settings, "task": None, "out": str(folder)}
-    if not given.get("model"):
+    if not given.get("model"):  # the tiny model comes with its data, so nothing is downloaded
         given["model"], data, benchmarks = _tiny(local, int(given["seed"]))
     training, validation = _split(str(data), held_out, local)
     judged = [_written(name, local) for name in benchmarks]  # before a long run, not after it
@@ -110,6 +110,7 @@ def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[Path]) -> list[t
 
     accuracies = []
     for name in benchmarks:
+        # The trainer evaluates on one file, so each benchmark takes its place in turn; all of its problems.
         policy, problem = open_problem(replace(config, eval_data=str(name), eval_prompts=1_000_000), nobody)
         restore(folder, make_training(policy, config))
         right = evaluate(

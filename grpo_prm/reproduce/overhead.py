@@ -41,6 +41,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
 
 def evidence_of(seconds: dict[tuple[str, str], float], plan: Plan) -> Evidence:
     """Findings say which bounds were kept; times go to `timings` and the figure."""
+    # 1 or 0, not the ratio: claims.json has to be the same bytes on a second run.
     findings = [
         Finding("", f"k = {k}", NOT_SLOWER.format(way), float(ours <= seconds[f"k = {k}", REFERENCE]), n=plan.rounds)
         for k in KS

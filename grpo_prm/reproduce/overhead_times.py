@@ -93,6 +93,7 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
         TORCH: lambda: lambda_weights(ids, attended, k),
         REFERENCE: lambda: [recursive_weights(group) for group in each],
     }
+    # A way that is fast and wrong must not be timed.
     slow = torch.cat([row for group in ways[REFERENCE]() for row in group]).numpy()
     for name in (NUMPY, TORCH):
         if not np.allclose(np.asarray(ways[name]()).ravel(), slow, rtol=1e-6, atol=0):
@@ -135,7 +136,7 @@ def time_step(steps: int) -> dict[str, float]:
         step_figures(batch.measured(config.std))
         return batch
 
-    batch = step()  # warms up
+    batch = step()  # warms up: the first step allocates, and the optimizer makes its moments
     ids = pad_sequence([torch.tensor(row) for row in batch.completions], batch_first=True)
     attended = torch.arange(ids.shape[1]) < torch.from_numpy(batch.lengths)[:, None]
     return _least(

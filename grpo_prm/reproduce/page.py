@@ -58,6 +58,7 @@ def where(finding: Mapping[str, Any]) -> str:
 
 
 def _environment() -> Environment:
+    # A name that a template has and the results have not is an error, not an empty cell.
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,  # noqa: S701 - Markdown and LaTeX of our own numbers

@@ -54,6 +54,7 @@ def choose_rates(
 def _choose(scores: dict[float, float]) -> Choice:
     """The middle one of the rates around the best that are as good."""
     rates = sorted(scores)
+    # Scores are means of few seeds: of rates that cannot be told apart the middle one is the safest.
     low = high = _best(scores, rates)
     least = scores[rates[low]] - PLATEAU
     while low > 0 and scores[rates[low - 1]] >= least:
@@ -70,6 +71,7 @@ def _beyond(scores: dict[float, float], step: float) -> float | None:
     best = _best(scores, rates)
     if 0 < best < len(rates) - 1:
         return None
+    # Rounded, as a rate is part of the name of its records: the same rate must be the same number again.
     return float(f"{rates[best] * step if best else rates[best] / step:.3g}")
 
 

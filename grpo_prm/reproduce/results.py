@@ -20,6 +20,7 @@ from .page import latex_table, page
 from .run import CLAIMS, Options, Outcome
 
 UNDECIDED = ("edge", "one rate", "ceiling")  # notes with which a comparison decides nothing
+# Their versions can change a number, so the page says them.
 LIBRARIES = ("numpy", "scipy", "polars", "torch", "transformers")
 
 
@@ -78,6 +79,7 @@ def _hash_of(claim: Claim) -> str:
 
 def _moment(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """Seconds of this call and of those that it goes on from, and what was timed."""
+    # A claim that was interrupted is not in machine.json, so its first seconds are lost; one that is run again adds up.
     earlier = before["seconds"] if before else 0.0
     return {"seconds": round(earlier + outcome.seconds, 1), **outcome.evidence.timings}
 

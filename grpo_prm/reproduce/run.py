@@ -121,6 +121,7 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
             begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)
             runner = partial(run_jobs, folder=options.out / RECORDS, executor=executor, on_done=on_done)
             evidence = claim.run(plan, options.seed, runner)
+            # Over all that the rule of the claim reads, before it reads them.
             evidence = evidence._replace(findings=with_holm(evidence.findings))
             verdict = claim.decide(evidence.findings)
             outcomes.append(Outcome(claim, plan, evidence, verdict, time.perf_counter() - begin))
@@ -150,6 +151,7 @@ def _adding_costs(costs: Sequence[float], number: int, on_progress: OnProgress) 
 def _plan(claim: Claim, options: Options) -> Any:
     """How much is run: the budget's plan, with what the options change."""
     plan = claim.plans[options.budget]
+    # One set of options serves several claims, and each takes what its plan has; `_check` refuses what none has.
     given = {name: value for name, value in options.claim_options if value and name in plan._fields}
     if options.seeds is not None and "seeds" in plan._fields:
         given["seeds"] = options.seeds
@@ -188,6 +190,7 @@ def _check_installed(options: Options, claims: Sequence[Claim], plans: Sequence[
     if missing:
         modules = sorted({module for absent in missing.values() for module in absent})
         need, them = "needs" if len(missing) == 1 else "need", "it" if len(modules) == 1 else "them"
+        # What runs without the extra, at this budget: the budget says whether the tree needs torch.
         able = [name for name in CLAIMS if not _missing(get_claim(name), _plan(get_claim(name), options))]
         raise UsageError(
             f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[reproduce]' "

@@ -60,10 +60,12 @@ def leaf_probabilities(logits: list[Floats]) -> Floats:
 def leaf_advantages(counts: NDArray, rewards: Floats) -> Floats:
     """Advantage a of a completion on each leaf, shape (..., leaves), in groups that hold so many; 0 in flat ones."""
     k = counts.sum(-1, keepdims=True)
+    # Completions on one leaf are one row that counts so often: sums over a group are sums over leaves.
     centred = rewards - (counts * rewards).sum(-1, keepdims=True) / k
     variance = (counts * centred**2).sum(-1, keepdims=True) / (k - 1)
     present = np.where(counts > 0, rewards, np.nan)
-    flat = np.nanmax(present, -1, keepdims=True) - np.nanmin(present, -1, keepdims=True) <= 1e-6  # SPEC: Tolerance
+    # A zero-variance group (SPEC: zero-variance): rewards are at most 1 here, so the bound is not scaled.
+    flat = np.nanmax(present, -1, keepdims=True) - np.nanmin(present, -1, keepdims=True) <= 1e-6
     return np.where(flat, 0.0, centred / (np.sqrt(variance) + EPS))
 
 

@@ -87,7 +87,7 @@ def final(settings: Mapping[str, Any], folder: Path | None) -> Final:
 
     config = make_config({**settings, "eval_prompts": settings.get("eval_prompts", 128)})
     policy, problem = open_problem(config, nobody)
-    if folder is not None:
+    if folder is not None:  # else the policy is as the warm start left it
         restore(folder, make_training(policy, config))
     rows, most = problem.held_out, config.max_new_tokens
     greedy = evaluate(
@@ -98,6 +98,7 @@ def final(settings: Mapping[str, Any], folder: Path | None) -> Final:
         max_new_tokens=most, temperature=config.temperature, top_p=config.top_p, top_k=config.top_k, eos=policy.ends,
     )  # fmt: skip
     texts = policy.tokenizer.batch_decode(drawn.completions, skip_special_tokens=problem.plain)
+    # `sample` gives the completions of a prompt one after the other: shape (prompts, SAMPLES).
     right = problem.right([row for row in rows for _ in range(SAMPLES)], texts).reshape(-1, SAMPLES)
     return Final(float(right.mean()), float(greedy.mean or 0.0), float((right.max(axis=1) > 0).mean()))
 

@@ -50,6 +50,7 @@ def train_trees(
     for step in range(steps):
         probability = leaf_probabilities(logits)
         likely[..., step] = probability[..., tree.target]
+        # Common random numbers: every policy maps the same uniform numbers through its own probabilities.
         uniform = np.stack([rng.random(k) for rng in draws])
         counts = leaf_counts(probability, uniform)
         for number, method in enumerate(methods):
@@ -105,6 +106,7 @@ def _length(slopes: list[Floats]) -> Floats:
 
 def _adam(slope: Floats, moments: tuple[Floats, Floats], number: int, step: int) -> Floats:
     """Step of rate 1 of one logit; its partner's is the negative."""
+    # Adam keeps moments of both logits of a decision. Their gradients are opposite, so those of one serve for both.
     first, second = moments
     first[number] = BETAS[0] * first[number] + (1 - BETAS[0]) * slope
     second[number] = BETAS[1] * second[number] + (1 - BETAS[1]) * slope**2

@@ -61,6 +61,11 @@ def test_a_control_that_wins(control):
     assert ("position placebo better" in verdict.why) == (control == "position")
 
 
+def test_holm_adjusts_for_what_the_rule_reads_and_nothing_else():
+    judged = {(f.setting, f.what) for f in planted(WON) if f.p is not None}
+    assert judged == {(setting, "p = 1 - p = 0") for setting in ALL} | {(HARDEST, f"p = 1 - {c}") for c in CONTROLS}
+
+
 def test_a_win_in_the_hardest_setting_only():
     assert word(planted({(HARDEST, "p = 1"): 0.8})).word == "partly"
 

@@ -19,6 +19,7 @@ from reproduce.small_claims import HALT, JOBS, SIGNAL, TOTAL
 from grpo_prm.errors import GrpoPrmError, UsageError
 from grpo_prm.reproduce import binary_tree, defect, run
 from grpo_prm.reproduce.claims import REPRODUCED, Claim, Evidence, Finding, Verdict
+from grpo_prm.reproduce.jobs import Job
 from grpo_prm.reproduce.results import write_results
 from grpo_prm.reproduce.run import CLAIMS, Budget, Options, get_claim, reproduce
 
@@ -144,6 +145,21 @@ def test_the_exit_code_says_that_a_claim_that_must_hold_did_not(monkeypatch, tmp
     assert result.exit_code == code
     assert "defect" in result.stdout and "results.md" in result.stdout
     assert [claim["verdict"] for claim in json.loads(Path(out, "claims.json").read_text())["claims"].values()]
+
+
+def test_the_bar_moves_by_the_costs_of_the_jobs_and_not_beyond_those_of_the_claim(monkeypatch, tmp_path):
+    def two_jobs(plan, seed, run_jobs):
+        arguments = {"depth": 4, "groups": 5, "seed": 0}
+        run_jobs([Job(f"a/{cost}", defect.change_record, arguments, cost) for cost in (2.0, 3.0)])
+        return Evidence([Finding("", "", "it", 1.0)], {})
+
+    monkeypatch.setattr(run, "get_claim", lambda name: constant(1.0, name)._replace(run=two_jobs, cost=lambda _: 4.0))
+    seen = []
+    options = Options(("defect", "bias"), out=tmp_path / "out", workers=1)
+    reproduce(options, lambda *at: seen.append(at), lambda _: None)
+    assert seen[0] == ("defect", 0.0, 8.0) and seen[3] == ("bias", 4.0, 8.0)
+    assert [(done, total) for _, done, total in seen[1:3]] in ([(2.0, 8.0), (4.0, 8.0)], [(3.0, 8.0), (4.0, 8.0)])
+    assert seen[4:] == [("a/2.0", 6.0, 8.0), ("a/3.0", 8.0, 8.0)]  # the same jobs, which have records
 
 
 def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from reproduce.at_once import at_once
 
 from grpo_prm.reproduce.claims import pick
-from grpo_prm.reproduce.methods import CONTROLS
+from grpo_prm.reproduce.methods import BY_NAME, CONTROLS
 from grpo_prm.reproduce.methods import NAMES as METHODS
 from grpo_prm.reproduce.paired import with_holm
 from grpo_prm.reproduce.rates import Choice
@@ -42,6 +42,12 @@ def test_a_planted_win_over_grpo_and_every_control():
     verdict = CLAIM.decide(planted({"p = 1": 0.2}))
     assert verdict.word == "reproduced" and set(verdict.parts.values()) == {"reproduced"}
     assert "one +0.2" in verdict.why
+
+
+def test_holm_adjusts_for_what_the_rule_reads_and_nothing_else():
+    judged = {(f.part, f.setting, f.what) for f in planted({"p = 1": 0.2}) if f.p is not None}
+    others = ("p = 0", *CONTROLS)
+    assert judged == {(t, m, f"p = 1 - {o}") for t in TASKS for m in ("final accuracy", "area") for o in others}
 
 
 def test_it_needs_ten_seeds():
@@ -160,3 +166,19 @@ def test_a_small_run_is_whole_and_paired(tmp_path, monkeypatch, choosing):
         if len(evidence.tables[name]):
             assert draw(evidence.tables[name]).axes
     assert bool(len(evidence.tables["training_rates"])) == bool(choosing)
+
+
+def test_the_trainer_is_given_what_the_name_of_a_method_says():
+    from grpo_prm.train.config import make_config
+
+    fields = ("power", "weights", "match_scale", "match_norm")
+    configs = {method.name: make_config({**method.settings, "task": "chain"}) for method in BY_NAME.values()}
+    assert {name: tuple(getattr(config, f) for f in fields) for name, config in configs.items()} == {
+        "p = 0": (0.0, "process-set", False, False),
+        "p = 0.5": (0.5, "process-set", False, False),
+        "p = 1": (1.0, "process-set", False, False),
+        "parent": (1.0, "parent", False, False),
+        "scale-matched": (1.0, "process-set", True, False),
+        "norm-matched": (1.0, "process-set", False, True),
+        "position": (1.0, "position", False, False),
+    }
