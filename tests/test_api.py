@@ -21,6 +21,7 @@ import grpo_prm
 from grpo_prm.analysis.samples import EACH
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.errors import InputError, UsageError
+from grpo_prm.text.wording import Rows, sections
 
 ROOT = Path(__file__).parents[1]
 CHAIN = ROOT / "examples" / "chain.jsonl"
@@ -61,19 +62,21 @@ def test_ten_lines_in_a_shell(chain):
     mean = chain.summary["overlap"]["path_depth"]["mean"]
     assert re.search(rf"path depth +{mean:.3g} \[.*cross-prompt", lines[1])
     worst = chain.summary["defects"]["worst_groups"][0]
-    assert f".tree('{worst['step']}:{worst['group_key']}')" in lines[8]
+    assert lines[-1].startswith(f".tree('{worst['step']}:{worst['group_key']}'): {worst['suppressed_good_tokens']} of ")
 
 
 def test_a_log_without_anything_to_compare_shows_itself():
     alone = grpo_prm.analyze([{"uid": 0, "completion_ids": [7], "reward": 1.0}] * 1 + [
         {"uid": 0, "completion_ids": [8], "reward": 1.0}])  # fmt: skip
-    assert "2 completions in 1 group of 2" in repr(alone) and "<table" in alone._repr_html_()
+    assert "2 completions in 1 group of 2" in repr(alone) and ".tree(NAME)" in repr(alone)
+    assert re.search("path depth +0 +cross-prompt -\n", repr(alone)) and "<table" in alone._repr_html_()
 
 
 def test_the_summary_as_html(chain):
     page = chain._repr_html_()
     assert len(page) < 12_000
-    assert page.count("<table") == page.count("</table>") == 2
+    tables = [part for _, body in sections(chain.summary) for part in body if isinstance(part, Rows)]
+    assert page.count("<table") == page.count("</table>") == len(tables) >= 2
     for said in ("What was read", "Do completions overlap?", "Where does it hurt?", "path depth", ".tree("):
         assert said in page
 
@@ -83,7 +86,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e&"
 
 def test_what_a_log_says_is_never_markup(tmp_path):
     """A file, a run, a key, a prompt and a completion may be called anything."""
-    path = tmp_path / "<img src=x onerror=alert(1)>.jsonl"
+    path = tmp_path / "\x1b[31m\u202e<img src=x onerror=alert(1)>.jsonl"
     rows = [
         {"run": HOSTILE, "uid": HOSTILE, "prompt": HOSTILE, "completion": f"{HOSTILE} {sample % 2} {sample}"}
         | {"reward": float(sample == 2)}
@@ -136,13 +139,13 @@ def test_batches_that_came_one_by_one_are_gone(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows_of()))
     analysis = grpo_prm.analyze(grpo_prm.read_rollouts(path))
     path.unlink()
-    with pytest.raises(UsageError, match="its rollouts were not kept"):
+    with pytest.raises(UsageError, match=r"its rollouts were not kept, and its log \(.*log\.jsonl\) is not here"):
         analysis.tree(not_kept(analysis))
     kept = analysis.samples["group_key"][0]
     assert analysis.tree(f"-:{kept}").groups[0]["group_key"] == kept
 
 
-@pytest.mark.parametrize("change", ["reward", "size", "order"])
+@pytest.mark.parametrize("change", ["reward", "size", "name", "order"])
 def test_a_log_that_has_changed_is_not_shown(change, tmp_path):
     rows, path = rows_of(), tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -152,6 +155,8 @@ def test_a_log_that_has_changed_is_not_shown(change, tmp_path):
         rows = [row | {"reward": row["reward"] + 1} for row in rows]
     if change == "size":  # the mean stays
         rows += [row | {"completion_ids": [*row["completion_ids"], 5]} for row in rows]
+    if change == "name":  # of the groups before and after it; their numbers stay
+        rows = [row | {"uid": f"p{(int(row['uid'][1:]) + 7) % MANY}"} for row in rows]
     if change == "order":
         rows = rows[::-1]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -161,13 +166,16 @@ def test_a_log_that_has_changed_is_not_shown(change, tmp_path):
 
 def test_a_name_that_runs_share_is_several_trees():
     """Of two runs with the same keys one group was kept and the other not, or both were."""
-    analysis = grpo_prm.analyze([row | {"run": run} for run in ("a", "b") for row in rows_of()])
-    for key in ("p0", "p20", "p39"):
+    rows = [row | {"reward": float(row["completion_ids"] != [9, 1, 7])} for row in rows_of()]
+    analysis = grpo_prm.analyze([row | {"run": run} for run in ("a", "b") for row in rows])
+    kept = analysis.samples.unique("group")["group_key"].to_list()
+    times = [kept.count(f"p{n}") for n in range(MANY)]
+    for key in (f"p{times.index(n)}" for n in range(3)):  # kept of no run, of one, of both
         tree = analysis.tree(f"-:{key}")
         assert [(group["run"], group["group_key"]) for group in tree.groups] == [("a", key), ("b", key)]
         assert repr(tree).count(f"group {key}") == 2
         assert [group["run"] for group in analysis.tree(f"b:-:{key}").groups] == ["b"]
-    assert ".tree('a:-:p0')" in repr(analysis) or "worst group" not in repr(analysis)
+    assert re.search(r"^\.tree\('[ab]:-:p\d+'\)", repr(analysis), re.MULTILINE)  # the run has to be said
 
 
 def test_advantages_of_a_step_are_those_of_the_analysis():

@@ -98,6 +98,16 @@ def test_rows_in_memory_are_read_as_a_file_with_these_rows(form, tmp_path):
     assert_same(mine, theirs)
 
 
+def test_what_pandas_calls_nan_is_missing(tmp_path):
+    """pandas has NaN for a text, a name and a number that are not there; a file has null."""
+    rows = text_rows()
+    for number, name in enumerate(("response", "question", "infos", "step")):
+        rows[number][name] = None
+    mine = grpo_prm.analyze(pandas_frame(rows), reading=READING)
+    assert mine.summary["counts"]["rejected"] == 5
+    assert_same(mine, grpo_prm.analyze(written(rows, tmp_path), reading=READING))
+
+
 @pytest.mark.parametrize("form", ["list", "polars", "lazy"])
 def test_a_canonical_table_is_one(form, tmp_path):
     table = table_of(LOG)

@@ -49,10 +49,8 @@ def read_folder(path: str | Path) -> Tables:
 
 
 def _rejected(file: Path) -> pl.LazyFrame:
-    """The rows that were left out; a file without any is empty, and one that somebody took away says no more."""
-    if not file.is_file() or not file.stat().st_size:
-        return pl.LazyFrame(schema=REJECTED)
-    return pl.scan_ndjson(file, schema=REJECTED)
+    """The rows that were left out; none where somebody took the file away."""
+    return pl.scan_ndjson(file, schema=REJECTED) if file.is_file() else pl.LazyFrame(schema=REJECTED)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from ..text.amounts import MISSING, interval
+from ..text.cells import BESIDE, beside, entry, in_summary
 from ..text.printable import printable
 from ..text.wording import Rows, sections
 from ..tree.printed import render
@@ -17,7 +19,7 @@ from ..tree.printed import render
 NAMED = 3  # worst groups that are named
 WIDTH = 100  # characters of a line of a tree in a notebook
 CELL = "text-align: left; padding: 0 1.5em 0 0"
-METHODS = ".summary, .groups and more tables; .tree(NAME), .plot(NAME), .report(PATH), .save(PATH)"
+METHODS = ".summary, .groups, .plot(NAME), .report(PATH), .save(PATH)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,16 +57,19 @@ def as_text(summary: dict[str, Any]) -> str:
     Args:
         summary: The content of summary.json.
     """
-    (_, read), *others = sections(summary)
+    (_, read), *_ = sections(summary)
     lines = [printable(f"Analysis of {_files(summary)}: {read[0]}")]
-    tables = [part for _, body in others for part in body if isinstance(part, Rows)]
     # A number with nothing beside it to compare with says least; in a shell it is left out.
-    rows = [(table.columns[2], *row[:3]) for table in tables for row in table.rows if row[2]]
-    width = [max((len(row[column]) for row in rows), default=0) for column in (1, 2)]
-    for column, label, value, beside in rows:
-        lines.append(f"  {label:<{width[0]}}  {value:<{width[1]}}  {column} {beside}")
-    lines += [f"  worst group: {worst}" for worst in list(_worst(summary))[:1]]
-    return "\n".join([*lines, METHODS])
+    rows = [
+        (one.title, interval(entry(summary, one), share=one.share), BESIDE[one.null], beside(summary, one, MISSING))
+        for one in in_summary()
+        if one.null != "none"
+    ]
+    width = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for title, value, name, null in rows:
+        lines.append(f"  {title:<{width[0]}}  {value:<{width[1]}}  {name} {null}")
+    worst = next(_worst(summary), ".tree(NAME)")
+    return "\n".join([*lines, f"{worst}; {METHODS}"])
 
 
 def as_html(summary: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from scipy.stats import t
 
 from grpo_prm.analysis import analyze as module
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.core.interval import wilson as core_wilson
 
 
 def steps_of(rewards, **options):
@@ -37,6 +38,14 @@ def test_two_rewards(worse, gap, better):
         assert steps["low"][n] == pytest.approx(min(values) + width * low, abs=1e-9)
         assert steps["high"][n] == pytest.approx(min(values) + width * high, abs=1e-9)
     assert (steps["low"] <= steps["reward"] + 1e-9).all() and (steps["reward"] <= steps["high"] + 1e-9).all()
+
+
+@pytest.mark.parametrize("members", range(3, 40))
+def test_successes_are_whole(members):
+    """Of rewards -1 and 1 the mean of one success loses its last bit; the interval is that of one success to it."""
+    steps = steps_of([1.0] + [-1.0] * members)
+    assert steps["size"][1] == members
+    assert [steps["low"][1], steps["high"][1]] == [2 * float(share) - 1 for share in core_wilson(1, members)]
 
 
 def test_certain_ends_are_exact():
