@@ -140,10 +140,15 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
     Returns:
         Shape (..., names), NaN for 0/0.
     """
-    double = np.array([not isinstance(STATISTICS[name].denominator, str) for name in names], bool)
-    root = np.array([STATISTICS[name].root for name in names], bool)
-    ratios = _divide(tops, np.where(double, np.sqrt(bottoms * seconds), bottoms))
-    return np.where(root, np.sqrt(ratios, where=root, out=np.zeros_like(ratios)), ratios)
+    double = [place for place, name in enumerate(names) if not isinstance(STATISTICS[name].denominator, str)]
+    roots = [place for place, name in enumerate(names) if STATISTICS[name].root]
+    if double:
+        bottoms = bottoms.copy()
+        bottoms[..., double] = np.sqrt(bottoms[..., double] * seconds[..., double])
+    ratios = _divide(tops, bottoms)
+    if roots:
+        ratios[..., roots] = np.sqrt(ratios[..., roots])
+    return ratios
 
 
 def percentiles(resampled: Floats) -> Floats:
