@@ -61,6 +61,7 @@ def compare(
 
 
 def _stem(folder: Path) -> str:
+    # Resolved first: `.` has no name of its own.
     return folder.resolve().name.removesuffix(".prm") or "runs"
 
 
@@ -98,6 +99,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> Table:
     from grpo_prm.text.printable import printable
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    # Names of runs come from logs: what could command a terminal is written as an escape.
     for head in heads:
         table.add_column(printable(head))
     for row in rows:

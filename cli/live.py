@@ -105,6 +105,7 @@ class Lines:
 
     def _step(self, event: Event, now: float) -> None:
         self._counts.add(event.metrics)
+        # A resumed run starts late: time left is measured from its own first step.
         since, first = self._began = self._began or (now, event.step)
         if now - self._written < LINE_EVERY and event.step != event.steps:
             return
@@ -166,6 +167,7 @@ def sparkline(values: list[float]) -> str:
     """All values from first to last, means of equal parts, as bars from the lowest to the highest."""
     width = min(WIDTH, len(values))
     cuts = [part * len(values) // width for part in range(width + 1)]
+    # All values count: every n-th alone would hide a short collapse.
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
     low, high = min(means), max(means)
     span = high - low or 1.0  # a flat line is drawn at the bottom

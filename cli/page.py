@@ -82,6 +82,7 @@ def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int
     runs = len(summary["source"]["runs"]) > 1
     asked = [" ".join(prompts.get((g["run"], g["step"], g["group_key"]), "").split()) for g in worst[:3]]
     for group, prompt in zip(worst, _starts(asked), strict=False):
+        # `tree --group` takes a dash for the step of a log without steps.
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
         pushed = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"
@@ -91,6 +92,7 @@ def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int
 
 def _starts(prompts: list[str]) -> list[str]:
     """The start of each prompt, or its end where they start alike, as under one system message."""
+    # Prompts under one system message start alike: their ends tell them apart.
     alike = len(set(prompts)) > 1 and len({prompt[:PROMPT] for prompt in prompts}) == 1
     short = [prompt if len(prompt) <= PROMPT else None for prompt in prompts]
     ends = [f"…{prompt[-PROMPT:].lstrip()}" if alike else f"{prompt[:PROMPT].rstrip()}…" for prompt in prompts]

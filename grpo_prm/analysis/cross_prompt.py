@@ -64,6 +64,7 @@ class PseudoGroups:
             if len(chosen) < k:
                 waiting[run] = chosen
                 continue
+            # Steps that were put together count for the first of them, which also seeds their permutations.
             opens = chosen[0].step
             self.pooled += opens != (run, step)
             rows, number = self._permuted(chosen, k)
@@ -88,6 +89,7 @@ def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     heads = table[opens, ["run", "step", "prompt", "group_key"]].iter_rows()
     steps: dict[Step, list[_Group]] = {}
     for first, k, (run, step, prompt, key) in zip(opens, np.diff(opens, append=len(table)), heads, strict=True):
+        # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
             group = _Group((run, step), key if prompt is None else prompt, int(first), int(k))
             steps.setdefault(group.step, []).append(group)
@@ -96,6 +98,7 @@ def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
 
 def _one_group_a_prompt(groups: list[_Group]) -> tuple[list[_Group], int]:
     """The first group of the modal size of every prompt, and that size."""
+    # One size for all: overlap grows with the size, so pseudo-groups must be as large as most groups are.
     k = modal_size(group.k for group in groups)
     first: dict[str, _Group] = {}
     for group in groups:

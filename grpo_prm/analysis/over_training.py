@@ -48,6 +48,7 @@ def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, running: Runnin
             # Without the statistic itself its null would have nothing to stand beside.
             has_null = name in null and value.mean is not None
             rows.append((run, step, name, *value, *(null_range(null[name]) if has_null else NO_NULL)))
+    # Pseudo-groups of a step share their prompts, so there are no clusters to resample: a mean without interval.
     for (run, step), pseudo in baseline.group_by("run", "step", maintain_order=True):
         rows += [
             (run, step, f"baseline_{name}", pseudo[name].cast(pl.Float64).mean(), None, None, len(pseudo), *NO_NULL)

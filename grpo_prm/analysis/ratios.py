@@ -38,9 +38,11 @@ class Sums:
                 if key not in columns:
                     columns[key] = len(columns)
                     sums.append(expr.alias(str(columns[key])))
+            # Numerator, first and second denominator, which is the first again where there is one.
             places.append([columns[key] for key in (*keys, keys[-1])[:3]])
         self._values = groups.select(sums).to_numpy()
         self._top, self._bottom, self._second = np.array(places, np.int64).reshape(-1, 3).T
+        # Ranks by name, not by order of coming: two logs of the same prompts then draw the same ones.
         self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
 
     def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
@@ -82,6 +84,7 @@ class Sums:
             Statistics, shape (names,); those of each resample, shape (resamples, names), no resamples of fewer than
             `FEW_CLUSTERS`; clusters that have the statistic, shape (names,). NaN for 0/0.
         """
+        # Groups of a cluster are added first: a resample is then a product over clusters, not over groups.
         sums = cluster_sums(self._values[rows], self._cluster[rows])
         few = len(sums) < FEW_CLUSTERS
         resampled = np.empty((0, len(self.names))) if few else self._statistics(resampled_sums(sums, seed))
@@ -106,6 +109,7 @@ def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> 
     for name in names:
         top, *bottoms = columns_of(name)
         values = np.asarray(columns[top], np.float64)
+        # As in `Sums`: a group without the numerator has no part in the denominator either.
         has = ~np.isnan(values)
         below = [has.sum() if bottom == "groups" else np.asarray(columns[bottom])[has].sum() for bottom in bottoms]
         sums.append((values[has].sum(), below[0], below[-1]))
@@ -140,10 +144,16 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
     Returns:
         Shape (..., names), NaN for 0/0.
     """
-    double = np.array([not isinstance(STATISTICS[name].denominator, str) for name in names], bool)
-    root = np.array([STATISTICS[name].root for name in names], bool)
-    ratios = _divide(tops, np.where(double, np.sqrt(bottoms * seconds), bottoms))
-    return np.where(root, np.sqrt(ratios, where=root, out=np.zeros_like(ratios)), ratios)
+    # Most statistics are plain ratios, so only the columns of the others are touched again.
+    double = [place for place, name in enumerate(names) if not isinstance(STATISTICS[name].denominator, str)]
+    roots = [place for place, name in enumerate(names) if STATISTICS[name].root]
+    if double:
+        bottoms = bottoms.copy()
+        bottoms[..., double] = np.sqrt(bottoms[..., double] * seconds[..., double])
+    ratios = _divide(tops, bottoms)
+    if roots:
+        ratios[..., roots] = np.sqrt(ratios[..., roots])
+    return ratios
 
 
 def percentiles(resampled: Floats) -> Floats:

@@ -55,7 +55,9 @@ class RunningSums:
         opens = group_opens(table)
         self.steps.update(table[opens, ["run", "step"]].iter_rows())
         sizes = np.diff(opens, append=len(table))
+        # A group of one is in no table of the analysis, so it is counted here.
         self.counts["groups_of_one"] += int((sizes == 1).sum())
+        # Past two rewards the log is not binary, and a float reward would fill the set with millions of values.
         if len(self.rewards) < DISTINCT:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
             self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
@@ -63,6 +65,7 @@ class RunningSums:
     def add_permuted(self, steps: Sequence[tuple[str, int | None]], permuted: PermutedSums) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""
         for step, *sums in zip(steps, *permuted, strict=True):
+            # A step may come in several slices, each with its own groups: their sums add up.
             before = self.permuted.get(step)
             self.permuted[step] = PermutedSums(*sums) if before is None else PermutedSums(*map(np.add, before, sums))
 

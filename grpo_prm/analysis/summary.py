@@ -42,6 +42,7 @@ def summarize(
     notes: dict[str, str] = {}
     intervals = Sums(groups, CLUSTER).intervals(options.seed)
     null = null_of_log(groups, running)
+    # The general reason would be wrong: tokens and rewards are there, but no interval can be narrow enough.
     if running.binary and groups["certain_tokens"].is_null().all():
         notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     summary = {
@@ -70,6 +71,7 @@ def _section(section: Section, intervals: dict[str, Interval], null: dict[str, F
     """The statistics of a section: those that differ in a power under one key, the others with their null if any."""
     content: dict[str, Any] = {}
     for one in in_section(section):
+        # No interval without a mean, so a statistic that is missing is null as a whole.
         mean = _mean(intervals[one.name])
         if one.power is not None:
             content.setdefault(one.key, {})[f"{one.power:g}"] = mean
@@ -122,6 +124,7 @@ def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[s
 
 
 def _count(flags: pl.Series) -> int | None:
+    # Null in every group: the log has no advantages to compare with, which is not the same as no mismatch.
     return None if flags.null_count() == len(flags) else int(flags.sum())
 
 
@@ -148,6 +151,7 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
+    # A log may have log-probabilities in some of its files only.
     some = groups.filter(pl.col("logprob_absolute").is_not_null())
     if not len(some):
         notes["identity_gap"] = notes["logprob_spread"] = "the log has no log-probabilities"
@@ -167,6 +171,7 @@ def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
 
 
 def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
+    # Ties stay in the order of the log, so that the list does not depend on how polars sorts.
     worst = groups.filter(pl.col("suppressed_good_tokens") > 0).sort(
         "suppressed_good_tokens", descending=True, maintain_order=True
     )
@@ -175,6 +180,7 @@ def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _note_copies(counts: dict[str, Any], notes: dict[str, str]) -> None:
     """Say where the permutation null is biased: it gives copies of one text different rewards."""
+    # With few copies the bias is far smaller than the range of the null, and the note would only distract.
     copies, completions = counts["duplicates"], counts["completions"]
     if copies >= COPIES * completions:
         notes["null"] = (

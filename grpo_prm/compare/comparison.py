@@ -71,6 +71,7 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
 
 def _over_time(run: Run, seed: int) -> pl.DataFrame:
     """Figures of each step of a run with their intervals over its prompts."""
+    # All groups of the run, not the common part: the figure shows each run as it went.
     sums = Sums(run.groups, CLUSTER, OVER_TIME)
     rows = []
     at = run.groups.with_row_index("row").group_by("step", maintain_order=True).agg("row")
@@ -102,6 +103,7 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
     if not compared.one_unit:
         units = each(lambda run: made_by(run.source))
         notes.append(f"Units differ ({units}). Statistics that count tokens have no difference.")
+    # Ids of two tokenizers look alike. Pieces and ids made by a named tokenizer are known to agree here.
     elif runs[0].source["tokens_from"] == "log":
         notes.append("All token ids are taken to be of one tokenizer: a log does not show which one it was.")
     if any(run.others for run in runs):
@@ -117,6 +119,7 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
         )
     if compared.rewards is None:
         notes.append("There is no accuracy and no pass@m: the runs together do not have exactly two rewards.")
+    # Why there is no level to reach stands with the notes, since its table is then missing.
     if reach.why:
         notes.append(reach.why)
     return notes

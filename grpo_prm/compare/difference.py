@@ -54,6 +54,7 @@ def common_part(runs: tuple[Run, ...]) -> Common:
 
     Twenty common steps or more are paired; else twenty common prompts, in the common steps if there are any.
     """
+    # Steps first: their noise, such as the difficulty of a batch, is common to runs on the same data.
     steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
     tables = tuple(run.groups.filter(pl.col("step").is_in(steps)) if steps else run.groups for run in runs)
     span = f"the {len(steps)} training steps in common ({steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
@@ -63,6 +64,7 @@ def common_part(runs: tuple[Run, ...]) -> Common:
         return Common("step", tables, ("step",), steps, sentence)
     known = all(run.prompts for run in runs)  # keys such as 0, 1, 2 are no prompts in common
     prompts = set.intersection(*(set(table["prompt_key"]) for table in tables)) if known else set()
+    # Prompts are paired inside the common steps only, else a longer run would count for more.
     on = f"on {span}" if steps else "as a whole, since they have no training step in common"
     if len(prompts) >= FEW_CLUSTERS:
         tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
@@ -130,6 +132,7 @@ def _difference(one: _Drawn, base: _Drawn) -> list[float | None]:
     # Shares that are 0 or 1 in every cluster do not vary: a range of no width would look like certainty.
     if min(one.clusters, base.clusters) >= FEW_CLUSTERS and (one.varies or base.varies):
         ends = percentiles((one.resampled - base.resampled)[:, None])[:, 0].tolist()
+    # A difference within rounding is none: else its sign would be an accident of the order of summation.
     values = (one.mean - base.mean, *ends)
     return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in values]
 

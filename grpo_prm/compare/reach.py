@@ -78,9 +78,11 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
     why = f"Without steps to a reward: {', '.join(unusable)} (one step, or no rewards)." if unusable else None
     if not usable:
         return Reach(level, 1, [], why)
+    # One window for all runs: a running mean over more steps is smoother and crosses a level later.
     window = max(1, round(min(len(run.steps) for run in usable) / WINDOWS))
     curves = [_curve(run, window, seed) for run in usable]
     if level is None:
+        # The highest start and the lowest peak: so the level is above every start and every run reaches it.
         start, peak = max(curve[0, 0] for curve in curves), min(curve[0].max() for curve in curves)
         flat = [run.name for run, curve in zip(usable, curves, strict=True) if not _rises(curve)]
         if flat or peak <= start:
@@ -92,9 +94,11 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
 
 def _curve(run: Run, window: int, seed: int) -> Floats:
     """Mean, low and high of the reward over every window, shape (3, steps - window + 1); NaN where not known."""
+    # Rows without a step have no place on the curve.
     groups = run.groups.filter(pl.col("step").is_not_null()).sort("step", maintain_order=True)
     sums = Sums(groups, CLUSTER, ("reward",))
     step = groups["step"].to_numpy()
+    # Row at which each step opens, and the number of rows: a window is a slice between two of these.
     opens = np.append(np.flatnonzero(np.diff(step, prepend=step[0] - 1)), len(step))
     windows = [
         sums.intervals(seed, slice(begin, end))["reward"][:3]
@@ -112,6 +116,7 @@ def _rises(curve: Floats) -> bool:
 def _reached(run: Run, curve: Floats, window: int, level: float) -> Reached:
     """When the mean and the ends of its interval get there (beyond rounding)."""
     steps = run.steps[window - 1 :]
+    # An interval that is missing in one window would make `earliest` and `surely` depend on where it is.
     known = bool(np.isfinite(curve).all())
 
     def first(values: Floats) -> int | None:

@@ -112,9 +112,11 @@ def open_runs(paths: Sequence[str | Path]) -> Runs:
 
 
 def _run(name: str, folder: Tables, run: str) -> Run:
+    # Groups of other sizes are left out: they would mix other values of all that depends on k into the means.
     every = folder.groups.filter(run=run)
     k = modal_size(every["k"])
     groups = every.filter(k=k)
+    # Without a prompt the key stands in for it (measure), so then the two columns are equal.
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
     return Run(name, folder.path or Path(), folder.summary["source"], k, len(every) - len(groups), prompts, groups)
 
@@ -123,6 +125,7 @@ def _names(chosen: Sequence[tuple[Tables, str]]) -> list[str]:
     """Names as logged where they differ, else the folder's, else both with a number."""
     runs = [run for _, run in chosen]
     stems = [(folder.path or Path()).resolve().name.removesuffix(".prm") for folder, _ in chosen]
+    # The shortest kind of name that tells all runs apart.
     for names in (runs, stems, [f"{stem}/{run}" for stem, run in zip(stems, runs, strict=True)]):
         if len(set(names)) == len(names):
             return names
@@ -132,6 +135,7 @@ def _names(chosen: Sequence[tuple[Tables, str]]) -> list[str]:
 def _two_rewards(folders: Sequence[Tables]) -> tuple[float, float] | None:
     """The two rewards of all runs together, None where there are not exactly two."""
     distinct = pl.concat([folder.completions.select("reward").unique() for folder in folders]).collect()["reward"]
+    # Null is among them where a completion has no reward: then there is no accuracy either.
     values = distinct.unique().sort().to_list()
     return (values[0], values[1]) if len(values) == 2 and None not in values else None
 
@@ -149,6 +153,7 @@ def _aligned(run: Run, origin: tuple[Tables, str], m: int, rewards: tuple[float,
     """Overlap as groups of m would have shown it, and what counts the better of two rewards."""
     folder, name = origin
     groups = run.groups.with_columns(completions=pl.col("k").cast(pl.Float64))
+    # Expected overlap of subsets of m instead of the group's own: more completions overlap more.
     if run.k != m:
         smaller = folder.subsamples.filter(size=m).select("group", *OVERLAP)
         groups = groups.drop(OVERLAP).join(smaller, on="group", how="left", maintain_order="left")

@@ -25,9 +25,11 @@ def rows(comparison: Comparison) -> list[list[str]]:
     made = []
     for name in COMPARED:
         of_runs = comparison.table.filter(statistic=name)
+        # No run has it, as accuracy where rewards are graded: a row of dashes would say nothing.
         if of_runs["mean"].is_null().all():
             continue
         share, title = STATISTICS[name].share, STATISTICS[name].title
+        # m is known only here: it is the size that all runs have.
         cells = [title.replace("@m", f"@{comparison.compared.m}")]
         for row in of_runs.iter_rows(named=True):
             cells.append(_value(row["mean"], share))
@@ -68,6 +70,7 @@ def latex_table(comparison: Comparison) -> str:
 
 def _maths(cell: str) -> str:
     """Minus signs of numbers as such."""
+    # A hyphen before a digit is a minus; in names of runs it stays a hyphen.
     return re.sub(r"-(?=[\d.])", "$-$", tex(cell)) if re.match(r"[-+\d]", cell) else tex(cell)
 
 
@@ -80,9 +83,11 @@ def _value(value: float | None, share: bool) -> str:
 def _difference(row: dict[str, float | None], share: bool) -> str:
     if row["difference"] is None:
         return MISSING
+    # Points: differences of percentages.
     scale = 100 if share else 1
     ends = (row["difference"], row["difference_low"], row["difference_high"])
     mean, low, high = ("" if end is None else _signed(scale * end) for end in ends)
+    # Without an interval the difference stands alone, and no star can be given.
     if not low:
         return mean
     star = " *" if _apart(row["difference_low"], row["difference_high"]) else ""

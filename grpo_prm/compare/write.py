@@ -32,6 +32,7 @@ def write_comparison(
         UsageError: The folder cannot be written, or another format or venue.
     """
     formats = checked(formats)
+    # Both kinds of folder have `figures`, and writing replaces it whole.
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
     drawn = run_comparison(comparison.training, unit=comparison.compared.unit, venue=venue)

@@ -99,6 +99,7 @@ def missing_steps(steps: list[int]) -> list[int]:
     distances = Counter(b - a for a, b in pairwise(steps))
     if not distances:
         return []
+    # Logged every n-th step has gaps of n everywhere; only a gap that breaks the rhythm is a loss.
     usual, often = distances.most_common(1)[0]
     if often <= sum(distances.values()) / 2 or any(distance % usual for distance in distances):
         return []
@@ -114,6 +115,7 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
     size = counts["group_size"]
     if counts["groups_of_one"]:
         yield Caution(f"{amount(counts['groups_of_one'], 'group')} of one completion: left out of every number.")
+    # Means over groups of several sizes mix numbers that grow with the size.
     if size["min"] != size["max"]:
         yield Caution(
             f"Groups are of {size['min']} to {size['max']} completions, mostly {size['mode']}: path depth and shared "

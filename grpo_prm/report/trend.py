@@ -31,6 +31,7 @@ def trend(training: pl.DataFrame) -> list[dict[str, Any]]:
             rows = _beside_baseline(rows, training.filter(pl.col("statistic") == f"baseline_{statistic.name}"))
         if not statistic.over_training or rows["mean"].count() < 2 or rows["step"].n_unique() < 2:
             continue
+        # Rounded up, so that never more than `POINTS` remain.
         every = -(-rows["step"].n_unique() // POINTS)
         has_null = statistic.null != "none" and rows["null_mean"].count() > 0
         series = [

@@ -12,6 +12,7 @@ def number(value: float | None) -> str:
     """Three figures, whole numbers from a thousand on; `-` for null."""
     if value is None:
         return MISSING
+    # Three figures would hide the last digits of a count such as 30,798.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -19,6 +20,7 @@ def percent(value: float | None) -> str:
     """Three figures of a share in percent without the sign, but no finer than hundredths; `-` for null."""
     if value is None:
         return MISSING
+    # Rounded it would read 0, though something is there.
     if 0 < value < 5e-5:
         return "<0.01"
     return f"{100 * value:.3g}" if value >= 0.01 or not value else f"{100 * value:.2f}"

@@ -14,7 +14,9 @@ def printable(text: str, newline: str = "⏎") -> str:
         text: Anything a log or a model wrote.
         newline: What takes the place of a line break; a line break keeps it.
     """
+    # Spaces (Zs) are not all printable to Python, but they hide nothing.
     odd = {c for c in set(text) if not c.isprintable() and unicodedata.category(c) != "Zs"}
+    # Nearly every text of a log: its characters are looked at once and nothing is copied.
     if not odd:
         return text
     return text.translate({ord(c): newline if c == "\n" else _escape(ord(c)) for c in odd})

@@ -26,6 +26,7 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
         summary: The content of summary.json.
     """
     for one in in_summary():
+        # A table of a paper has no room for gaps; summary.json has their reasons.
         if (value := entry(summary, one)) is not None:
             mean = f"{percent(value['mean'])} %" if one.share else number(value["mean"])
             range95 = span(value["low"], value["high"], share=one.share)

@@ -51,6 +51,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
 
 def _read(summary: dict[str, Any]) -> Iterator[str]:
     source, counts, k = summary["source"], summary["counts"], summary["counts"]["group_size"]
+    # All groups of one size is the common case: a range would read like a warning.
     size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']} (mostly {k['mode']})"
     log = f"{source['format']} log" if source["format"] else "rollouts"
     groups = amount(counts["groups"], "group")
@@ -98,6 +99,7 @@ def _overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
         table.rows.append((one.title, interval(entry(summary, one), share=one.share), null, PAPER.get(one.name, "")))
     yield table
     yield from _definitions(summary, "overlap")
+    # Without this a log of pairs would look as if its policy never branched.
     if counts["groups_k3"] < counts["groups"]:
         yield (
             f"{counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have three completions or more; smaller "
@@ -167,6 +169,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str | Rows]:
     if norm is None or cosine is None:
         yield f"No answer: {summary['notes']['update_norm']}."
     else:
+        # Rounding may leave a cosine above 1, which has no angle.
         degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
         yield (
             f"λ-GRPO (p = 1) would multiply the length of the update by {number(norm['mean'])} and turn it by "
@@ -180,6 +183,7 @@ def _change(summary: dict[str, Any]) -> Iterator[str | Rows]:
             families.setdefault(one.key, []).append(one)
     powers = [f"p = {one.power:g}" for one in next(iter(families.values()))]
     table = Rows(("", *(f"{power} [95 %]" for power in powers)), [])
+    # One row for each family, its powers side by side.
     for family in families.values():
         table.rows.append((family[0].label, *(interval(entry(summary, one), share=one.share) for one in family)))
     yield table

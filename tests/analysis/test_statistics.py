@@ -46,6 +46,7 @@ def test_an_entry_is_well_formed(one):
     assert STATISTICS[one.name] is one and one.label and one.reason_when_null
     assert one.definition[0] in "abcdefghijklmnopqrstuvwxyzΣ" and not one.definition.endswith((".", ";"))
     assert one.power is None or (one.name.endswith(f"_{one.power:g}") and not one.key.endswith(f"{one.power:g}"))
+    assert one.share == bool(re.search("the (share|probability)", one.definition))
     assert one.null == "none" or one.null in BESIDE
     assert (one.name in OF_GROUPS) == (one.section != "comparison")
     assert not one.headline or one.over_training
@@ -85,6 +86,12 @@ def test_the_training_table_has_every_statistic_of_groups_with_its_null(analysis
         assert (of_one["null_mean"].count() > 0) == (one.null == "permutation"), one.name
         assert (table["statistic"] == f"baseline_{one.name}").any() == (one.null == "cross-prompt"), one.name
     assert set(table["statistic"]) == {*OF_GROUPS, *(f"baseline_{name}" for name in OVERLAP)}
+
+
+def test_without_a_statistic_there_is_no_null_of_it_over_training():
+    """Two rewards and groups of 4: certain share cannot be had, and its permutations would say 0."""
+    table = analyze([batch_of(log(k=4, steps=range(2)))]).training.filter(statistic="certain_share")
+    assert len(table) == 2 and table["mean"].count() == table["null_mean"].count() == 0
 
 
 def test_the_permutations_table_has_every_statistic_that_is_read_beside_it(analysis):
