@@ -7,16 +7,15 @@ import polars as pl
 import pytest
 from figures.synthetic import cleared, log
 
-from grpo_prm.figure_tables import reduced, together
-from grpo_prm.figures import FIGURES
-from grpo_prm.figures.captions import captions
+from grpo_prm.figures import FIGURES, captions, tables_of
+from grpo_prm.figures.logs import join_logs
 from grpo_prm.text.amounts import amount, interval, listed, number, percent, span
 from grpo_prm.text.summary_latex import latex, rows
 
 
 def said(*analyses, **options):
-    logs = together(analyses, **options)
-    tables = reduced(logs)
+    logs = join_logs(analyses, **options)
+    tables = tables_of(logs)
     return tables, captions(tables, logs.summaries, logs.unit)
 
 
@@ -41,7 +40,7 @@ def test_every_figure_has_one_sentence(case):
         assert not re.search(
             r"\b(nan|none|inf|null|not a number)\b", text.replace("none suppressed", ""), re.IGNORECASE
         )
-        for summary_name in together(CASES[case]).summaries:
+        for summary_name in join_logs(CASES[case]).summaries:
             readable = "a⏎b" if case == "hostile" else summary_name
             assert name == "group_tree" or readable in text
 

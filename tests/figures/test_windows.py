@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 from figures.synthetic import log
 
-from grpo_prm.figure_tables import figure_tables, together
-from grpo_prm.figure_tables.over_training import MANY_STEPS, WINDOWS, windows
+from grpo_prm.figures import figure_tables
+from grpo_prm.figures.logs import join_logs
+from grpo_prm.figures.over_training import MANY_STEPS, WINDOWS, windows
 
 RATIOS = {
     "suppressed_good": ("suppressed_good_tokens", "good_tokens"),
@@ -120,7 +121,7 @@ def test_steps_without_a_figure_have_no_say():
     analysis = log(steps=tuple(range(60)), groups=600)
     none = (pl.col("step") == 0) & (pl.col("statistic") == "boosted_bad")
     analysis.training = analysis.training.with_columns(pl.when(~none).then("null_mean").alias("null_mean"))
-    chance = together([analysis])
+    chance = join_logs([analysis])
     table = figure_tables(analysis)["defects_over_training"]
     row = table.filter(series="null", statistic="boosted_bad", first=0).row(0, named=True)
     (other,) = chance.training.filter(step=1, statistic="boosted_bad")["null_mean"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,21 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, text_width
+from ..text.amounts import amount, listed, number
+from ..text.printable import printable
+from ..tree import view
+from .figure import Captioned, LogFigure
+from .logs import Logs, sampled_group
+from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, shortened
 
+FAR = 50  # times the shortest step that the longest may have before widths are square roots
+SCHEMA = {
+    "run": pl.String, "step": pl.Int64, "group_key": pl.String, "box": pl.String, "scale": pl.String, "k": pl.Int64,
+    "kind": pl.String, "size": pl.Int64, "start": pl.Int64, "end": pl.Int64,
+    "x0": pl.Float64, "x1": pl.Float64, "y0": pl.Float64, "y1": pl.Float64,
+    "text": pl.String, "reward": pl.Float64, "advantage": pl.Float64, "mark": pl.String, "sample": pl.Int64,
+}  # fmt: skip
+TEXT = 200  # characters kept of the text of a step
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
 SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
 SIZE, LINE = 6.0, 7.0  # points of the text in a box, and of a row that has room for it
@@ -26,6 +40,74 @@ MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
 ROWS = 0.042  # height of a completion as part of the width of a column
 HEIGHTS = (0.45, 1.25)  # least and greatest height of the boxes
 REWARDS, GAP = 0.11, 0.02  # width of the column of rewards as part of that of the boxes, and before it
+
+
+def make_table(logs: Logs) -> pl.DataFrame:
+    """Boxes of the group asked for, else of the worst sampled group, else of the first.
+
+    Args:
+        logs: The analyses; samples and options of the first are used.
+
+    Returns:
+        `run`, `step`, `group_key`, `box` (`step`, or `completion`: where one ends), `scale` (`linear` or `root`: what
+        widths are of the tokens), `k`, `kind` (root, intermediate, terminal), `size`, `start`, `end` (tokens), `x0`,
+        `x1`, `y0`, `y1` (sides of the box; a completion is 1 high), `text` (its start), `reward` R(λ), `advantage`
+        A(λ), of a completion its own, `mark` (`suppressed-good`, `boosted-bad`, null), `sample`. Boxes come parents
+        first; steps without tokens are left out. No rows where the log has no sampled group.
+
+    Raises:
+        UsageError: No sampled group has the name asked for.
+    """
+    table = sampled_group(logs)
+    if table is None:
+        return pl.DataFrame(schema=SCHEMA)
+    options = logs.first["source"]["options"]
+    std, advantage = options["std"], options["advantage"]
+    if std == "batch":  # one group does not tell the divisor: `sampled_group` holds the advantages of the analysis
+        std, advantage = "none", "logged"
+    return boxes(view.group_tree(table, std, advantage, options.get("tokenizer")))
+
+
+def boxes(tree: dict[str, Any]) -> pl.DataFrame:
+    """Lay a tree of `tree.view.group_tree` out from left to right, the branch with the greatest A on top."""
+    steps = tree["steps"]
+    lengths = [step["end"] - step["start"] for step in steps]
+    some = [length for length in lengths if length]
+    root = bool(some) and max(some) > FAR * min(some)  # of widths, and not the first step
+    children: dict[int, list[int]] = {}
+    for n, step in enumerate(steps):
+        children.setdefault(step["parent"], []).append(n)
+    head = [tree["run"], tree["step"], tree["group_key"]]
+    tail = ["root" if root else "linear", tree["k"]]
+    rows: list[list] = []
+    # From the top down, depth first: `y` goes on below the completions that end at a step, then below each branch.
+    todo = [(n, 0.0, 0) for n in children.get(-1, ())]  # step, left side, top
+    while todo:
+        n, x, y = todo.pop()
+        step, length = steps[n], lengths[n]
+        right = x + (length**0.5 if root else length)
+        about = [step["kind"], step["size"], step["start"], step["end"]]
+        if length:  # a step without tokens is a place where completions end: it has no box
+            text = None if step["text"] is None else step["text"][:TEXT]
+            advantage = 0.0 if step["sign"] == 0 else step["advantage"]  # but for rounding
+            value = [text, step["reward"], advantage, _mark(step), None]
+            rows.append([*head, "step", *tail, *about, x, right, y, y + step["size"], *value])
+        for end in sorted(step["ends"], key=lambda end: -(end["advantage"] or 0.0)):
+            value = [None, end["reward"], end["advantage"], None, end["sample"]]
+            rows.append(
+                [*head, "completion", *tail, "completion", 1, step["end"], step["end"], right, right, y, y + 1, *value]
+            )
+            y += 1
+        for child in sorted(children.get(n, ()), key=lambda child: -(steps[child]["advantage"] or 0.0)):
+            todo.append((child, right, y))
+            y += steps[child]["size"]
+    return pl.DataFrame(rows, SCHEMA, orient="row")
+
+
+def _mark(step: dict[str, Any]) -> str | None:
+    return (
+        "suppressed-good" if step["suppressed_good_tokens"] else "boosted-bad" if step["boosted_bad_tokens"] else None
+    )
 
 
 def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "token", venue: str = "column") -> Axes:
@@ -55,8 +137,8 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
             _draw_colours(panel, norm, most, beyond=beyond)
         row = _box_of(panel).height * 72 / k  # points of a row
         _draw_boxes(panel, table.filter(box="step"), norm, row)
-        said = _draw_rewards(panel, table.filter(box="completion"), wide, row)
-        _set_axes(panel, table["scale"][0], wide, unit, said)
+        rewards = _draw_rewards(panel, table.filter(box="completion"), wide, row)
+        _set_axes(panel, table["scale"][0], wide, unit, rewards)
     return panel
 
 
@@ -70,8 +152,8 @@ def _range(table: pl.DataFrame) -> tuple[float, bool]:
 
 
 def _entries(table: pl.DataFrame) -> Entries:
-    look: Any = {"color": "black", "linestyle": "none", "markersize": 4}
-    return [(Line2D([], [], marker=marker, **look), mark) for mark, marker in MARKS.items() if mark in table["mark"]]
+    style: Any = {"color": "black", "linestyle": "none", "markersize": 4}
+    return [(Line2D([], [], marker=marker, **style), mark) for mark, marker in MARKS.items() if mark in table["mark"]]
 
 
 def _title(row: dict[str, Any], k: int) -> str:
@@ -86,24 +168,19 @@ def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) ->
         colour: Any = (0.85,) * 3 if box["advantage"] is None else colormaps[COLOURS](norm(box["advantage"]))
         patch = Rectangle((x, y), width, height, facecolor=colour, edgecolor="white", linewidth=0.4, gid="step")
         axes.add_patch(patch)
+        # Luma of the colour: black text on light boxes, white on dark ones.
         ink = "black" if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
-        left = 1.5
+        left = 1.5  # points before the text, or before it and the mark
         if box["mark"] and width * wide > 6:
-            marker = MARKS[box["mark"]]
-            axes.plot(
-                x + 4 / wide,
-                y + height / 2,
-                marker,
-                color=ink,
-                markersize=min(3.5, 0.8 * height * row),
-                gid=box["mark"],
-            )
+            marker: Any = {"marker": MARKS[box["mark"]], "markersize": min(3.5, 0.8 * height * row), "color": ink}
+            marker["linestyle"] = "none"
+            axes.plot(x + 4 / wide, y + height / 2, gid=box["mark"], **marker)
             left = 8
-        if height * row >= LINE and (said := _fitting(drawable(box["text"] or ""), width * wide - left - 1)):
-            at = (x + left / wide, y + height / 2)
-            look: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "family": FONT}
-            text = axes.text(*at, said, parse_math=False, clip_on=True, **look)
-            text.set_clip_path(patch)
+        room = width * wide - left - 1
+        if height * row >= LINE and (words := shortened(drawable(box["text"] or ""), SIZE, room)):
+            style: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "family": FONT}
+            text = axes.text(x + left / wide, y + height / 2, words, parse_math=False, clip_on=True, **style)
+            text.set_clip_path(patch)  # widths are known of one font only: another viewer's must not leave the box
 
 
 def _box_of(axes: Axes) -> Bbox:
@@ -112,18 +189,6 @@ def _box_of(axes: Axes) -> Bbox:
     assert figure is not None
     figure.draw_without_rendering()
     return axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
-
-
-def _fitting(text: str, points: float) -> str:
-    """As much of the text as fits a width, with an ellipsis for the rest; nothing where not even a letter fits."""
-    if text_width(text, SIZE) <= points:
-        return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = text_width(f"{text[:middle]}…", SIZE) <= points
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return f"{text[:low]}…" if low else ""
 
 
 def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> str:
@@ -137,7 +202,7 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> st
                 (1 + REWARDS) * wide, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT
             )
         return "reward"
-    low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)
+    low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)  # bars begin at 0, to the left where it is negative
     unit = (REWARDS - GAP) * wide / (high - low or 1.0)
     left = (1 + GAP) * wide + (np.minimum(reward, 0.0) - low) * unit
     axes.barh(y, np.abs(reward) * unit, left=left, height=0.8, color=REFERENCE, gid="rewards")
@@ -175,3 +240,25 @@ def _set_axes(axes: Axes, scale: str, wide: float, unit: Unit, rewards: str) -> 
     axes.set_xticks(ticks, labels)
     axes.tick_params(bottom=False)
     axes.set_xlabel(f"{unit}s" if scale == "linear" else f"width: square root of {unit}s")
+
+
+def make_caption(shown: Captioned) -> str:
+    """Which group it is, what the boxes are, and how many steps are marked."""
+    if shown.table.is_empty():
+        return "No group of the log has been kept with its text"
+    head = shown.table.row(0, named=True)
+    steps, ends = shown.table.filter(box="step"), shown.table.filter(box="completion")
+    where = "" if head["step"] is None else f" at step {head['step']}"
+    scale = f"{shown.unit}s" if head["scale"] == "linear" else f"the square root of {shown.unit}s"
+    rewards = ends["reward"]
+    mean = "" if rewards.null_count() else f", mean reward {number(rewards.to_numpy().mean())}"
+    marks = Counter(steps["mark"].drop_nulls().to_list())
+    marked = [f"{marks[mark]} {mark}" for mark in sorted(marks, reverse=True)]
+    return (
+        f"Process steps of group {printable(head['group_key'])}{where} of {printable(head['run'])} (k = {head['k']}"
+        f"{mean}): width by {scale}, height by |λ|, colour by step advantage A, rewards at the right; "
+        f"{amount(len(steps), 'step')}, {listed(marked or ['none suppressed-good or boosted-bad'])}"
+    )
+
+
+FIGURE = LogFigure("group_tree", make_table, group_tree, make_caption)
