@@ -46,7 +46,7 @@ def main(docs: Path) -> None:
     sentences = captions(tables, logs.summaries, logs.unit)
     images = docs / "figures" / "gallery"
     images.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:  # the CSV files beside the images have no place in the docs
         for path in save(tables, folder, ["png"], unit=logs.unit, dpi=200):
             if path.suffix == ".png":
                 shutil.copy(path, images / path.name)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.statistics import STATISTICS
 from ..core.interval import FEW_CLUSTERS
 from ..core.prm import SignSplit, contest
 from ..text.amounts import amount
@@ -35,7 +36,7 @@ from .style import (
 
 SUMS = {"contest": ("contest_sum", "contest_tokens"), "certain_share": ("certain_tokens", "tokens")}
 DEEPEST = 16  # depths with a row of their own; deeper ones are pooled, and so are those with few prompts at the end
-TITLES = {"contest": "contest (1: a draw)", "certain_share": "certain share"}
+TITLES = {"contest": f"{STATISTICS['contest'].label} (1: a draw)", "certain_share": STATISTICS["certain_share"].label}
 EMPTY = {
     "contest": "no intermediate {unit}\nin a group of\nmixed reward",
     "certain_share": "no certain share:\nno intermediate {unit},\nno rewards, or two rewards\nand k of 5 or less",
@@ -75,6 +76,7 @@ def _sums(logs: Logs) -> pl.DataFrame:
     has = value.is_not_nan() & ~pl.col("zero_variance")
     outside = (pl.col("low") > pl.col("reward_mean")) | (pl.col("high") < pl.col("reward_mean"))
     certain = outside & ~pl.col("zero_variance")
+    # Whether certainty can be had is told by the whole log (two rewards or more): the summary decides for all steps.
     groups = logs.groups.lazy().select(
         "run", "group", "prompt_key", "reward_mean", known=pl.col("certain_tokens").is_not_null()
     )
@@ -161,7 +163,7 @@ def contest_by_depth(
             _set_depths(panel, part)
             panel.set_title(title)
             panel.set_xlabel("branchings above")
-            if statistic == "certain_share":
+            if STATISTICS[statistic].share:
                 percent(panel.yaxis)
         panels[0].set_ylabel(f"of intermediate {unit}s")
         from_zero(panels)
@@ -207,10 +209,10 @@ def make_caption(shown: Captioned) -> str:
         where = f"depth {value_range(row['depth'], row['last'])} ({amount(row['n'], 'prompt')})"
         return f"{known_interval(row, share=share)} at {where}"
 
+    values = by_run(shown.table, lambda part: by_statistic(part, "depth", value))
     return (
-        f"Contest (0: members of a step agree in sign, 1: a draw) and certain share of intermediate {shown.unit}s "
-        f"by the number of branchings above; {by_run(shown.table, lambda part: by_statistic(part, 'depth', value))}; "
-        f"{band_note(shown.table)}"
+        "Contest (0: all completions in a step push it the same way, 1: they cancel) and certain share of intermediate "
+        f"{shown.unit}s by depth, the number of branchings above the step; {values}; {band_note(shown.table)}"
     )
 
 

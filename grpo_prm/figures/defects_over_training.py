@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from matplotlib.axes import Axes
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import listed
 from .figure import Captioned, LogFigure
 from .logs import Logs
@@ -17,7 +18,7 @@ from .series import draw_series, has_course, known, series_entries
 from .style import Unit, canvas, from_zero, percent
 
 SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
-TITLES = {"suppressed_good": "suppressed good", "boosted_bad": "boosted bad"}
+TITLES = {name: STATISTICS[name].label.replace("-", " ") for name in ("suppressed_good", "boosted_bad")}
 
 
 def make_table(logs: Logs) -> pl.DataFrame:
@@ -47,6 +48,7 @@ def defects_over_training(
     table = known(table)
     course = has_course(table)
     entries = series_entries(table, runs, SERIES)
+    # One scale, so that the two shares can be compared at a glance.
     with canvas(ax, venue, (1, 2, 0.58), entries, sharey=True) as panels:
         for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
             part = table.filter(statistic=statistic)
@@ -65,7 +67,7 @@ def make_caption(shown: Captioned) -> str:
         parts = []
         for name, title in TITLES.items():
             value = summary["defects"][name]
-            null = "" if value is None else f" (rewards dealt anew: {known_interval(value, share=True, null=True)})"
+            null = "" if value is None else f" (rewards permuted: {known_interval(value, share=True, null=True)})"
             parts.append(f"{title} {known_interval(value, share=True)}{null}")
         return listed(parts)
 

@@ -72,31 +72,30 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
     """Lay a tree of `tree.view.group_tree` out from left to right, the branch with the greatest A on top."""
     steps = tree["steps"]
     lengths = [step["end"] - step["start"] for step in steps]
-    some = [length for length in lengths if length]
-    root = bool(some) and max(some) > FAR * min(some)  # of widths, and not the first step
+    drawn = [length for length in lengths if length]
+    square_roots = bool(drawn) and max(drawn) > FAR * min(drawn)
     children: dict[int, list[int]] = {}
     for n, step in enumerate(steps):
         children.setdefault(step["parent"], []).append(n)
-    head = [tree["run"], tree["step"], tree["group_key"]]
-    tail = ["root" if root else "linear", tree["k"]]
+    group = [tree["run"], tree["step"], tree["group_key"]]
+    scale = ["root" if square_roots else "linear", tree["k"]]
     rows: list[list] = []
     # From the top down, depth first: `y` goes on below the completions that end at a step, then below each branch.
     todo = [(n, 0.0, 0) for n in children.get(-1, ())]  # step, left side, top
     while todo:
         n, x, y = todo.pop()
         step, length = steps[n], lengths[n]
-        right = x + (length**0.5 if root else length)
-        about = [step["kind"], step["size"], step["start"], step["end"]]
+        right = x + (length**0.5 if square_roots else length)
+        span = [step["kind"], step["size"], step["start"], step["end"]]
         if length:  # a step without tokens is a place where completions end: it has no box
             text = None if step["text"] is None else step["text"][:TEXT]
             advantage = 0.0 if step["sign"] == 0 else step["advantage"]  # but for rounding
             value = [text, step["reward"], advantage, _mark(step), None]
-            rows.append([*head, "step", *tail, *about, x, right, y, y + step["size"], *value])
+            rows.append([*group, "step", *scale, *span, x, right, y, y + step["size"], *value])
         for end in sorted(step["ends"], key=lambda end: -(end["advantage"] or 0.0)):
             value = [None, end["reward"], end["advantage"], None, end["sample"]]
-            rows.append(
-                [*head, "completion", *tail, "completion", 1, step["end"], step["end"], right, right, y, y + 1, *value]
-            )
+            span = ["completion", 1, step["end"], step["end"]]
+            rows.append([*group, "completion", *scale, *span, right, right, y, y + 1, *value])
             y += 1
         for child in sorted(children.get(n, ()), key=lambda child: -(steps[child]["advantage"] or 0.0)):
             todo.append((child, right, y))
@@ -105,9 +104,10 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
 
 
 def _mark(step: dict[str, Any]) -> str | None:
-    return (
-        "suppressed-good" if step["suppressed_good_tokens"] else "boosted-bad" if step["boosted_bad_tokens"] else None
-    )
+    # Never both: the sign of A is one, and each mark needs another.
+    if step["suppressed_good_tokens"]:
+        return "suppressed-good"
+    return "boosted-bad" if step["boosted_bad_tokens"] else None
 
 
 def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "token", venue: str = "column") -> Axes:
@@ -131,19 +131,21 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
             return panel
         most, beyond = _range(table)
         norm = Normalize(-SOFT * (most or 1.0), SOFT * (most or 1.0))
-        wide = max(float(table["x1"].to_numpy().max()), 1e-9)
-        panel.set(xlim=(0, (1 + REWARDS) * wide), ylim=(k, 0), title=_title(table.row(0, named=True), k))
+        right = max(float(table["x1"].to_numpy().max()), 1e-9)  # where the longest completion ends
+        panel.set(xlim=(0, (1 + REWARDS) * right), ylim=(k, 0), title=_title(table.row(0, named=True), k))
         if most:
             _draw_colours(panel, norm, most, beyond=beyond)
+        # Once the bar of colours has taken its room: what fits into a row depends on the height that is left.
         row = _box_of(panel).height * 72 / k  # points of a row
         _draw_boxes(panel, table.filter(box="step"), norm, row)
-        rewards = _draw_rewards(panel, table.filter(box="completion"), wide, row)
-        _set_axes(panel, table["scale"][0], wide, unit, rewards)
+        rewards = _draw_rewards(panel, table.filter(box="completion"), right, row)
+        _set_axes(panel, table["scale"][0], right, unit, rewards)
     return panel
 
 
 def _range(table: pl.DataFrame) -> tuple[float, bool]:
     """The |A| at which colours end, the greatest of steps that completions share, and whether single ones go beyond."""
+    # Steps of one completion have the largest |A|: with their range the shared ones, which matter, would all be pale.
     absolute = table.filter(box="step")["advantage"].fill_null(0.0).abs()
     shared = absolute.filter(table.filter(box="step")["size"] > 1)
     most = float(shared.max() or 0.0)  # ty: ignore[invalid-argument-type]
@@ -162,7 +164,7 @@ def _title(row: dict[str, Any], k: int) -> str:
 
 
 def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) -> None:
-    wide = _box_of(axes).width * 72 / np.ptp(axes.get_xlim())  # points of a unit
+    points = _box_of(axes).width * 72 / np.ptp(axes.get_xlim())  # of a unit of x
     for box in steps.iter_rows(named=True):
         x, y, width, height = box["x0"], box["y0"], box["x1"] - box["x0"], box["y1"] - box["y0"]
         colour: Any = (0.85,) * 3 if box["advantage"] is None else colormaps[COLOURS](norm(box["advantage"]))
@@ -171,15 +173,15 @@ def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) ->
         # Luma of the colour: black text on light boxes, white on dark ones.
         ink = "black" if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
         left = 1.5  # points before the text, or before it and the mark
-        if box["mark"] and width * wide > 6:
+        if box["mark"] and width * points > 6:
             marker: Any = {"marker": MARKS[box["mark"]], "markersize": min(3.5, 0.8 * height * row), "color": ink}
             marker["linestyle"] = "none"
-            axes.plot(x + 4 / wide, y + height / 2, gid=box["mark"], **marker)
+            axes.plot(x + 4 / points, y + height / 2, gid=box["mark"], **marker)
             left = 8
-        room = width * wide - left - 1
+        room = width * points - left - 1
         if height * row >= LINE and (words := shortened(drawable(box["text"] or ""), SIZE, room)):
             style: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "family": FONT}
-            text = axes.text(x + left / wide, y + height / 2, words, parse_math=False, clip_on=True, **style)
+            text = axes.text(x + left / points, y + height / 2, words, parse_math=False, clip_on=True, **style)
             text.set_clip_path(patch)  # widths are known of one font only: another viewer's must not leave the box
 
 
@@ -191,7 +193,7 @@ def _box_of(axes: Axes) -> Bbox:
     return axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
 
 
-def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> str:
+def _draw_rewards(axes: Axes, ends: pl.DataFrame, right: float, row: float) -> str:
     """The reward of each completion in its row, a number or, in low rows, a bar; what the axis says below them."""
     if ends["reward"].null_count() or ends.is_empty():
         return ""
@@ -199,12 +201,12 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, wide: float, row: float) -> st
     if row >= LINE:
         for at, value in zip(y, reward, strict=True):
             axes.text(
-                (1 + REWARDS) * wide, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT
+                (1 + REWARDS) * right, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT
             )
         return "reward"
     low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)  # bars begin at 0, to the left where it is negative
-    unit = (REWARDS - GAP) * wide / (high - low or 1.0)
-    left = (1 + GAP) * wide + (np.minimum(reward, 0.0) - low) * unit
+    unit = (REWARDS - GAP) * right / (high - low or 1.0)
+    left = (1 + GAP) * right + (np.minimum(reward, 0.0) - low) * unit
     axes.barh(y, np.abs(reward) * unit, left=left, height=0.8, color=REFERENCE, gid="rewards")
     return f"reward\n{low:.3g} to {high:.3g}"
 
@@ -215,6 +217,7 @@ def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> 
     assert figure is not None
     place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
     colours = colormaps[COLOURS]
+    # The part of the colours that boxes have, and not all of `COLOURS`: the darkest stand for what is beyond.
     inner = ListedColormap(colours(norm(np.linspace(-most, most, LEVELS))))
     inner = inner.with_extremes(under=colours(0.0), over=colours(1.0))
     shown = ScalarMappable(Normalize(-most, most), inner)
@@ -226,16 +229,16 @@ def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> 
     bar.outline.set_visible(False)
 
 
-def _set_axes(axes: Axes, scale: str, wide: float, unit: Unit, rewards: str) -> None:
+def _set_axes(axes: Axes, scale: str, right: float, unit: Unit, rewards: str) -> None:
     """Ticks at whole tokens where widths are tokens, and the name of the column of rewards."""
     axes.set_yticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.grid(visible=False)
-    inside = MaxNLocator(nbins=4, integer=True).tick_values(0, wide) if scale == "linear" else []
-    ticks = [tick for tick in inside if 0 <= tick <= 0.85 * wide]
+    inside = MaxNLocator(nbins=4, integer=True).tick_values(0, right) if scale == "linear" else []
+    ticks = [tick for tick in inside if 0 <= tick <= 0.85 * right]  # or the last lies on `reward`
     labels = [f"{tick:.0f}" for tick in ticks]
     if rewards:
-        ticks.append((1 + (REWARDS + GAP) / 2) * wide)
+        ticks.append((1 + (REWARDS + GAP) / 2) * right)
         labels.append(rewards)
     axes.set_xticks(ticks, labels)
     axes.tick_params(bottom=False)

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import number, span
 from .figure import Captioned, LogFigure
 from .logs import Logs
@@ -21,6 +22,7 @@ from .series import draw_series, has_course, known
 from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, plain, sentence
 
 SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
+LABEL = STATISTICS["informativeness"].label
 WHOLE_LOG = ("permutations", "value")  # series of the histogram
 BINS = 24  # of the permutations
 DASHES = ("-", "--", "-.", ":")  # of the observed values of several runs
@@ -83,7 +85,7 @@ def informativeness(
         _draw_histograms(panels[0], whole, names, unit)
         if two:
             draw_series(panels[1], course, runs, SERIES, course=has_course(course), empty="no steps\nin this log")
-            panels[1].set_ylabel("mean |A|")
+            panels[1].set_ylabel(LABEL)
     return panels
 
 
@@ -104,7 +106,7 @@ def _draw_histograms(axes: Axes, table: pl.DataFrame, runs: list[str], unit: Uni
         value = table.filter(run=run, series="value")["mean"][0]
         axes.axvline(value, color=colours(runs)[run], linestyle=DASHES[n % 4], gid=f"{run}/value")
     axes.set_xlabel(
-        f"mean |A| of intermediate {unit}s" if len(axes.figure.axes) == 1 else f"mean |A|\n(intermediate {unit}s)"
+        f"{LABEL} of intermediate {unit}s" if len(axes.figure.axes) == 1 else f"{LABEL}\n(intermediate {unit}s)"
     )
     axes.set_ylabel("permutations")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
@@ -124,7 +126,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
             name = "observed" if len(runs) == 1 else plain(run)
             entries.append((line, f"{name} (p = {value['p_value'][0]:.3g})"))
     if entries:
-        entries.append((Patch(facecolor=REFERENCE, alpha=2 * BAND), "rewards dealt anew"))
+        entries.append((Patch(facecolor=REFERENCE, alpha=2 * BAND), SERIES[NULL]))
     return entries
 
 
@@ -137,7 +139,7 @@ def make_caption(shown: Captioned) -> str:
             return NOTHING
         observed, p = number(measured["observed"]), f"p = {measured['p_value']:.3g}"
         null = f"{number(measured['null_mean'])} {span(measured['null_low'], measured['null_high'])}"
-        return f"{observed} observed, {null} with the rewards dealt anew, {p}"
+        return f"{observed} observed, {null} with the rewards permuted, {p}"
 
     course = shown.table.filter(series=OBSERVED)
     steps = f", and that {steps_covered(course)}" if course["step"].n_unique() > 1 else ""

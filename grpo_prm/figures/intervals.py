@@ -25,7 +25,7 @@ def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) ->
     """
     columns = tops.shape[1]
     sums = cluster_sums(np.concatenate([tops, bottoms], axis=1), clusters)
-    # One draw of clusters serves all columns, so that neighbours on a curve differ by data and not by the draw.
+    # One draw of clusters serves all columns, so that points of a curve differ by data and not by the draw.
     resampled = resampled_sums(sums, seed) if len(sums) >= FEW_CLUSTERS else np.zeros((0, 2 * columns))
     ranges = percentiles(divide(resampled[:, :columns], resampled[:, columns:]))
     means = divide(sums[:, :columns].sum(axis=0), sums[:, columns:].sum(axis=0))

@@ -12,11 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import amount
 from .figure import Captioned, LogFigure
 from .intervals import cluster_of, one_column_each, ratio_intervals
 from .logs import Logs
-from .overlap import OVERLAP, SHARES, overlap_labels
+from .overlap import OVERLAP, overlap_labels
 from .phrases import band_note, by_run, by_statistic, known_interval
 from .style import (
     BAND,
@@ -98,14 +99,14 @@ def overlap_by_k(
         for panel, (statistic, label) in zip(panels, overlap_labels(unit, "\n").items(), strict=True):
             part = table.filter(statistic=statistic)
             if part.is_empty():
-                sentence(panel, f"no {statistic.replace('_', ' ')}\nin this log")
+                sentence(panel, f"no {STATISTICS[statistic].label}\nin this log")
                 continue
             for run in runs:
                 _draw(panel, part.filter(run=run).sort("size"), run, runs)
             _set_sizes(panel, part["size"].unique().sort().to_list())
             panel.set_title(label)
             panel.set_xlabel("completions k")
-            if statistic in SHARES:
+            if STATISTICS[statistic].share:
                 percent(panel.yaxis)
         from_zero(panels)
     return panels
@@ -158,7 +159,7 @@ def make_caption(shown: Captioned) -> str:
     most = pl.col("size").max().over("run", "statistic")
     from_four = shown.table.filter(pl.col("size") >= pl.min_horizontal(most, 4))
     return (
-        f"Overlap of {shown.unit}s expected with k completions drawn from each group; "
+        f"Overlap of {shown.unit}s to be expected if each group had only k of its completions; "
         f"{by_run(from_four, lambda part: by_statistic(part, 'size', value))}; {band_note(shown.table)}"
     )
 

@@ -9,10 +9,11 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..analysis.statistics import STATISTICS
 from .figure import Captioned, LogFigure
 from .logs import Logs
 from .over_training import BASELINE, OBSERVED
-from .overlap import OVERLAP, SERIES, SHARES, overlap_labels, overlap_means
+from .overlap import OVERLAP, SERIES, overlap_labels, overlap_means
 from .series import colour_of, dash
 from .style import REFERENCE, Entries, Unit, canvas, markers, percent, run_entries, sentence
 
@@ -76,7 +77,7 @@ def overlap_over_groups(
         for panel, (statistic, label) in zip(panels, overlap_labels(unit, "\n").items(), strict=True):
             part = table.filter(statistic=statistic)
             if part.is_empty():
-                sentence(panel, f"no {statistic.replace('_', ' ')}\nin this log")
+                sentence(panel, f"no {STATISTICS[statistic].label}\nin this log")
                 continue
             for (run, series), curve in part.group_by("run", "series", maintain_order=True):
                 line: Any = {"color": colour_of(runs, run, series), "linestyle": dash(series), "gid": f"{run}/{series}"}
@@ -86,7 +87,7 @@ def overlap_over_groups(
                 panel.step(curve["value"], curve["share"], where="post", clip_on=False, zorder=3, **line)
             panel.set(xlabel=label, ylim=(0, 1), xlim=(0, max(1.05 * part["value"].to_numpy().max(), 1e-3)))
             percent(panel.yaxis)
-            if statistic in SHARES:
+            if STATISTICS[statistic].share:
                 percent(panel.xaxis)
         panels[0].set_ylabel("groups with at most this")
     return panels
@@ -109,8 +110,8 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
 def make_caption(shown: Captioned) -> str:
     """What the curves are, and both means of each log."""
     return (
-        "Share of the groups with at most so much overlap, beside pseudo-groups of different prompts; mean "
-        f"{overlap_means(shown.summaries, shown.unit)}"
+        "Share of the groups whose overlap is at most the value on the axis, beside pseudo-groups of different "
+        f"prompts; mean {overlap_means(shown.summaries, shown.unit)}"
     )
 
 

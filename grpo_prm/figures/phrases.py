@@ -8,14 +8,18 @@ from typing import Any
 
 import polars as pl
 
+from ..analysis.statistics import STATISTICS
 from ..text.amounts import amount, interval, listed
 from ..text.printable import printable
 from .figure import Summaries
 from .over_training import NULL
 
-UNITS_FROM = {"log": "{unit}s as logged", "tokenizer": "{unit}s made again from text", "pieces": "pieces of text"}
+UNITS_FROM = {
+    "log": "{unit}s as logged",
+    "tokenizer": "{unit}s from tokenizing the text again",
+    "pieces": "pieces of text",
+}
 NOTHING = "there is nothing to show"
-NOT_SHARES = ("path_depth", "contest")  # of the statistics that `first_and_last` is given
 known_interval = partial(interval, missing="not known")
 
 
@@ -85,7 +89,7 @@ def by_statistic(rows: pl.DataFrame, order: str, phrase: Callable[[dict[str, Any
         phrase: From a row, and whether its statistic is a share, to a phrase.
     """
     phrases = []
-    for (statistic,), part in rows.sort(order).group_by("statistic", maintain_order=True):
-        ends = [phrase(row, statistic not in NOT_SHARES) for row in first_and_last(part)]
-        phrases.append(f"{str(statistic).replace('_', ' ')} {listed(ends)}")
+    for (name,), part in rows.sort(order).group_by("statistic", maintain_order=True):
+        statistic = STATISTICS[str(name)]
+        phrases.append(f"{statistic.label} {listed([phrase(row, statistic.share) for row in first_and_last(part)])}")
     return ", ".join(phrases)

@@ -43,6 +43,7 @@ def plot(
         UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
         InputError: A folder cannot be read.
     """
+    # All names before any folder is read, which may take a while.
     formats = checked(formats)
     venue_of(venue)
     if unknown := [name for name in select or () if name not in FIGURES]:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from ..analysis.statistics import STATISTICS
 from ..core.defects import POWERS as LAMBDA_POWERS
 from ..text.amounts import listed, number
 from ..text.amounts import percent as in_percent
@@ -35,7 +36,10 @@ from .style import (
 POWERS = (0.0, *LAMBDA_POWERS)  # of GRPO and of λ-GRPO
 DIGITS = 12  # of a sum of floats: further ones depend on the order in which threads add
 EACH_UP_TO = 16  # sizes up to which each is a row of its own; further ones are pooled between powers of two
-TITLES = {"amplification": "amplification", "update_scale": "update scale s(p)"}
+TITLES = {
+    "amplification": STATISTICS["amplification"].label,
+    "update_scale": f"{STATISTICS['update_scale_1'].label} s(p)",
+}
 DASHES = ("-", "--", ":")  # of p, in order
 TICKS = 4  # most labelled bins
 UNEVEN = 50  # times the middle value that the greatest may be before the axis is logarithmic
@@ -204,8 +208,8 @@ def make_caption(shown: Captioned) -> str:
         return listed(values)
 
     return (
-        f"What the {shown.unit}s of process sets of each size |λ| add to amplification and update scale if weighted by "
-        f"|λ|^-p; in all: {by_run(shown.table, totals)}"
+        f"What the {shown.unit}s of process sets of each size |λ| add to amplification and update scale when weighted "
+        f"by |λ|^-p; their sums: {by_run(shown.table, totals)}"
     )
 
 

@@ -59,8 +59,8 @@ def test_numbers_of_overlap_and_defects_are_those_of_the_summary():
     for name in ("overlap_over_training", "overlap_over_groups"):
         assert "2.35 [2.1, 2.6] sets per completion and 43.2 % [40, 50] of the tokens" in found[name]
         assert "different prompts: 0.557 and 10 % [9, 11]" in found[name]
-    assert "boosted bad 7.89 % [7, 9] (rewards dealt anew: 6.1 % [5, 8])" in found["defects_over_training"]
-    assert "0.444 observed, 0.321 [0.3, 0.34] with the rewards dealt anew, p = 0.01" in found["informativeness"]
+    assert "boosted bad 7.89 % [7, 9] (rewards permuted: 6.1 % [5, 8])" in found["defects_over_training"]
+    assert "0.444 observed, 0.321 [0.3, 0.34] with the rewards permuted, p = 0.01" in found["informativeness"]
     assert "in training steps 0 to 480;" in found["overlap_over_training"]
     assert all("base: 300 groups of 8, tokens as logged." in text for text in found.values())
 

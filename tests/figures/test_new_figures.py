@@ -108,7 +108,7 @@ def test_permutations_are_a_histogram_with_the_value_in_it():
     assert edges.tolist() == [*bins["low"], bins["high"][-1]]
     (value,) = table.filter(series="value")["mean"]
     assert set(lines(histogram)["base/value"].get_xdata()) == {value}
-    assert legend_of(histogram.figure) == ["observed (p = 0.005)", "rewards dealt anew"]
+    assert legend_of(histogram.figure) == ["observed (p = 0.005)", "rewards permuted"]
     part = table.filter(series="observed")
     np.testing.assert_array_equal(lines(course)["base/observed"].get_xydata(), part.select("step", "mean").to_numpy())
     assert len(axes_of(FIGURES["informativeness"].draw(tables("one step")["informativeness"]))) == 1
