@@ -236,15 +236,13 @@ def test_nothing_to_draw_is_said_in_the_axis(name):
         assert all(axes.texts and not axes.lines for axes in figure.axes)
 
 
-PANELS = {"advantage_by_position": 1, "group_tree": 1}
-
-
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_name_the_unit_and_can_be_the_callers(name):
     table = tables("usual")[name]
     assert any("piece" in text.get_text() for text in all_texts(draw(name, table, unit="piece")))
     own = Figure(figsize=(7, 3))
-    axes = list(own.subplots(1, PANELS.get(name, 2), squeeze=False).flat)
+    panels = len(axes_of(FIGURES[name].draw(table)))
+    axes = list(own.subplots(1, panels, squeeze=False).flat)
     given = axes[0] if len(axes) == 1 else axes
     drawn = FIGURES[name].draw(table, given)
     assert axes_of(drawn) == axes and all(panel.figure is own and panel.has_data() for panel in axes)
