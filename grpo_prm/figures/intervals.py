@@ -1,11 +1,11 @@
-"""Ratios of sums over groups for many columns of a figure at once, which share the resamples of its clusters (SPEC)."""
+"""Ratios of sums over groups for many columns of a figure at once, which share the resamples of its clusters."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import CLUSTER, divide, percentiles
+from ..analysis.ratios import CLUSTER, percentiles
 from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
 
@@ -27,8 +27,9 @@ def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) ->
     sums = cluster_sums(np.concatenate([tops, bottoms], axis=1), clusters)
     # One draw of clusters serves all columns, so that points of a curve differ by data and not by the draw.
     resampled = resampled_sums(sums, seed) if len(sums) >= FEW_CLUSTERS else np.zeros((0, 2 * columns))
-    ranges = percentiles(divide(resampled[:, :columns], resampled[:, columns:]))
-    means = divide(sums[:, :columns].sum(axis=0), sums[:, columns:].sum(axis=0))
+    top, bottom = np.hsplit(np.concatenate([sums.sum(axis=0, keepdims=True), resampled]), 2)
+    ratios = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    means, ranges = ratios[0], percentiles(ratios[1:])
     counts = (sums[:, columns:] > 0).sum(axis=0)
     return [
         Interval(
