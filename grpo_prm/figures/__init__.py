@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ..analysis.tables import Tables
 from .advantage_by_position import FIGURE as ADVANTAGE_BY_POSITION
 from .advantage_by_position import advantage_by_position as advantage_by_position
 from .comparison import run_comparison as run_comparison
@@ -28,7 +29,7 @@ from .group_tree import FIGURE as GROUP_TREE
 from .group_tree import group_tree as group_tree
 from .informativeness import FIGURE as INFORMATIVENESS
 from .informativeness import informativeness as informativeness
-from .logs import Logs, Tables, join_logs
+from .logs import Logs, join_logs
 from .overlap_by_k import FIGURE as OVERLAP_BY_K
 from .overlap_by_k import overlap_by_k as overlap_by_k
 from .overlap_over_groups import FIGURE as OVERLAP_OVER_GROUPS
@@ -68,7 +69,7 @@ def figure_tables(
     """Reduce the tables of one or more analyses to those that figures draw.
 
     Args:
-        *analyses: Of `grpo_prm.analyze`, of `folder.read_folder`, or anything with their tables.
+        *analyses: Of `grpo_prm.analyze` or `grpo_prm.open`.
         names: Of the analyses; they take the place of the names of runs where two analyses share one.
         select: Names of the figures wanted; None: all.
         group: `[RUN:]STEP:KEY` of a sampled group of the first analysis, for `group_tree`; None: the worst, else the

@@ -5,51 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
+from ..analysis.tables import Tables
 from ..errors import UsageError
 from ..logs.rollouts import Rollouts
 from ..tree.view import find_groups
-
-Frame = pl.DataFrame | pl.LazyFrame
-
-
-class Tables(Protocol):
-    """What figures are made of: an `analysis.Analysis`, a `folder.Folder`, or anything with their tables.
-
-    Attributes:
-        summary: The content of summary.json.
-        training: `run`, `step`, `statistic`, `mean`, `low`, `high`, `n`, `null_mean`, `null_low` and `null_high` (the
-            same statistic with the rewards permuted).
-        groups: One row per group, with the columns of `statistics.STATISTICS`.
-        baseline: Cross-prompt pseudo-groups.
-        samples: Rollouts of some groups, with text.
-        permutations: One row per permutation of the rewards.
-        subsamples: One row per group and size of subset.
-        process_steps: One row per process step.
-        completions: One row per completion.
-    """
-
-    @property
-    def summary(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def training(self) -> Frame: ...  # noqa: D102
-    @property
-    def groups(self) -> Frame: ...  # noqa: D102
-    @property
-    def baseline(self) -> Frame: ...  # noqa: D102
-    @property
-    def samples(self) -> Frame: ...  # noqa: D102
-    @property
-    def permutations(self) -> Frame: ...  # noqa: D102
-    @property
-    def subsamples(self) -> Frame: ...  # noqa: D102
-    @property
-    def process_steps(self) -> Frame: ...  # noqa: D102
-    @property
-    def completions(self) -> Frame: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +21,7 @@ class Logs:
 
     Attributes:
         summaries: Summary of each analysis by its name: its run's, or that given to the analysis.
-        training, groups, baseline, subsamples: As in `Tables`, one below the other.
+        training, groups, baseline, subsamples: As in `analysis.tables.Tables`, one below the other.
         permutations: With `run`, the name of the analysis, before its columns.
         process_steps: Lazy.
         samples, completions: Of the first analysis alone; completions are lazy.

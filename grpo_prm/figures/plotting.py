@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..analysis.folder import read_folder
+from ..analysis.tables import Tables
 from ..errors import UsageError
 from ..files import atomic
 from ..text.summary_latex import latex
 from . import FIGURES, captions, save, tables_of
-from .logs import Tables, join_logs
+from .logs import join_logs
 from .saving import checked
 from .venues import venue_of
 

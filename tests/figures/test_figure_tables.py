@@ -25,7 +25,7 @@ def test_there_is_a_table_for_every_figure_in_the_order_of_the_figures():
         figure_tables(log(), select=["pie", "overlap_by_k"])
 
 
-def test_series_come_from_their_statistic_and_chance_from_its_row():
+def test_series_come_from_their_statistic_and_the_null_from_its_row():
     analysis = log(runs=("a", "b"))
     made, training = figure_tables(analysis), analysis.training
     for row in made["overlap_over_training"].rows(named=True):
@@ -39,12 +39,12 @@ def test_series_come_from_their_statistic_and_chance_from_its_row():
         assert [row[c] for c in ("mean", "low", "high")] == [source[f"null_{c}"] for c in ("mean", "low", "high")]
 
 
-def test_chance_may_be_missing_or_only_a_range():
-    assert set(figure_tables(log(chance=False))["defects_over_training"]["series"]) == {"observed"}
+def test_the_null_may_be_missing_or_only_a_range():
+    assert set(figure_tables(log(null=False))["defects_over_training"]["series"]) == {"observed"}
     analysis = log()
     analysis.training = analysis.training.with_columns(null_mean=pl.lit(None, pl.Float64))
-    chance = figure_tables(analysis)["defects_over_training"].filter(series="null")
-    assert chance["mean"].null_count() == len(chance) == 50 and chance["low"].null_count() == 0
+    null = figure_tables(analysis)["defects_over_training"].filter(series="null")
+    assert null["mean"].null_count() == len(null) == 50 and null["low"].null_count() == 0
 
 
 def test_lazy_frames_give_the_same_tables():

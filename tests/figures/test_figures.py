@@ -22,12 +22,12 @@ HOSTILE = "$x_{1$ \x1b[31m\u202e中 evil"
 LOGS = {
     "usual": {},
     "one step": {"steps": (7,)},
-    "no step": {"steps": (None,), "intervals": False, "chance": False, "groups": 1},
+    "no step": {"steps": (None,), "intervals": False, "null": False, "groups": 1},
     "three runs": {"runs": ("base", "_hidden", HOSTILE), "groups": 40},
     "many runs": {"runs": tuple(f"run-with-a-long-name-{i}-of-a-sweep" for i in range(12)), "groups": 12},
     "two runs of one step": {"runs": ("a", "b"), "steps": (5,)},
     "many steps": {"steps": tuple(range(600)), "groups": 5},
-    "no intervals": {"intervals": False, "chance": False},
+    "no intervals": {"intervals": False, "null": False},
 }
 
 
@@ -128,13 +128,13 @@ def test_gaps_in_a_band_are_explained(name, runs):
     none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
             for c in ("low", "high")]  # fmt: skip
 
-    def said(table):
+    def legend(table):
         return [t.get_text() for legend in draw(name, table).legends for t in legend.get_texts()]
 
-    assert said(table.with_columns(none))[-1] == "no band: < 20 prompts"
-    assert not any("no band" in text for text in said(table))
+    assert legend(table.with_columns(none))[-1] == "no band: < 20 prompts"
+    assert not any("no band" in text for text in legend(table))
     bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
-    assert not any("no band" in text for text in said(bare))  # there is no band to have a gap
+    assert not any("no band" in text for text in legend(bare))  # there is no band to have a gap
 
 
 def test_one_step_is_points_with_bars_by_series():

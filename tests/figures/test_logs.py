@@ -42,7 +42,7 @@ def test_groups_of_two_logs_are_not_one_group():
         FIGURES[name].draw(both[name])
 
 
-def test_what_cannot_be_put_together_is_refused():
+def test_what_cannot_be_joined_is_refused():
     pieces = log(runs=("b",))
     pieces.summary["source"]["unit"] = "piece"
     with pytest.raises(UsageError, match=r"x counts tokens, y counts pieces.*--tokenizer"):
@@ -57,10 +57,10 @@ def test_folders_are_called_by_as_much_of_their_path_as_tells_them_apart(tmp_pat
     names = [tmp_path / "a" / "log.prm", tmp_path / "b" / "log.prm"]
     assert folder_names(names) == ["a/log", "b/log"]
     assert folder_names([tmp_path / "x.prm", "y"]) == ["x", "y"]
-    assert folder_names(["y", "./y"])[0] == folder_names(["y", "./y"])[1]  # one folder, told by `together`
+    assert folder_names(["y", "./y"])[0] == folder_names(["y", "./y"])[1]  # one folder: `join_logs` refuses it
 
 
-def test_tables_of_other_types_are_put_together():
+def test_tables_of_other_types_are_joined():
     one, two = log(runs=("a",)), log(runs=("b",), steps=(None,), intervals=False)
     two.groups = two.groups.with_columns(pl.lit(None).alias("certain_tokens"))
     assert len(join_logs([one, two]).groups) == len(one.groups) + len(two.groups)
