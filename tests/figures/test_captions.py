@@ -72,6 +72,7 @@ def test_numbers_by_k_depth_size_and_position_are_those_of_the_table():
         (row,) = by_k.filter(statistic="path_depth", size=size).rows(named=True)
         assert f"{interval(row)} at k = {size} (300 groups)" in texts["overlap_by_k"]
     assert "k = 2" not in texts["overlap_by_k"]
+    assert texts["overlap_by_k"].index("k = 4") < texts["overlap_by_k"].index("k = 8")
     by_depth = tables["contest_by_depth"].filter(statistic="certain_share")
     for row in (by_depth.row(0, named=True), by_depth.row(-1, named=True)):
         assert f"{interval(row, share=True)} at depth {row['depth']} ({row['n']} prompts)" in texts["contest_by_depth"]
@@ -106,7 +107,8 @@ def test_windows_and_pieces_are_said():
     analysis = log(steps=tuple(range(100)))
     analysis.summary["source"] |= {"unit": "piece", "tokens_from": "pieces"}
     _, texts = captioned(analysis)
-    assert "in training steps 0 to 99, in windows of 4;" in texts["defects_over_training"]
+    for name in ("defects_over_training", "informativeness"):
+        assert "in training steps 0 to 99, in windows of 4;" in texts[name]
     assert "of the pieces" in texts["overlap_over_groups"] and "pieces of text." in texts["overlap_over_groups"]
 
 

@@ -23,6 +23,7 @@ from grpo_prm.figures.logs import join_logs
 from grpo_prm.figures.update_by_size import EACH_UP_TO, POWERS
 from grpo_prm.figures.update_by_size import make_table as by_size
 
+NO_SIDE = [Row([1, 2], reward=0.5), Row([1, 3], reward=0.5), Row([4], reward=1.0), Row([5], reward=0.0)]
 TWO_BRANCHES = [Row([1, 1, 2], reward=1.0), Row([1, 1, 3], reward=0.0), Row([1, 4], reward=1.0), Row([5], reward=0.0)]
 
 
@@ -93,6 +94,7 @@ def test_many_sizes_are_pooled_between_powers_of_two(k):
 @settings(max_examples=100)
 @given(logs(max_groups=4, min_k=3), st.data())
 @example([("a", 0, "p", TWO_BRANCHES)], None)
+@example([("a", 0, "p", NO_SIDE)], None)  # a step whose members all have advantage 0 has no contest
 def test_contest_and_certainty_by_depth_are_those_of_each_token(log, data):
     assume(all(row.mask is None or len(set(row.mask)) < 2 for *_, rows in log for row in rows))
     analysis = analysed(log)
