@@ -8,9 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import grpo_prm
-from grpo_prm.figure_tables import reduced, together
-from grpo_prm.figures import FIGURES, save
-from grpo_prm.figures.captions import captions
+from grpo_prm.figures import FIGURES, captions, save, tables_of
+from grpo_prm.figures.logs import join_logs
 
 LOG = Path(__file__).with_name("chain.jsonl")
 HEAD = """# Gallery
@@ -25,8 +24,7 @@ From Python, on axes of your own and in your own style:
 
 ```python
 import grpo_prm
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import overlap_by_k
+from grpo_prm.figures import figure_tables, overlap_by_k
 from matplotlib.figure import Figure
 
 tables = figure_tables(grpo_prm.analyze("examples/chain.jsonl"), select=["overlap_by_k"])
@@ -43,19 +41,19 @@ drawn over each other: `grpo-prm plot grpo.prm lambda.prm`.
 
 def main(docs: Path) -> None:
     """Write gallery.md and figures/gallery/*.png."""
-    logs = together([grpo_prm.analyze(LOG)])
-    tables = reduced(logs)
-    said = captions(tables, logs.summaries, logs.unit)
+    logs = join_logs([grpo_prm.analyze(LOG)])
+    tables = tables_of(logs)
+    sentences = captions(tables, logs.summaries, logs.unit)
     images = docs / "figures" / "gallery"
     images.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:  # the CSV files beside the images have no place in the docs
         for path in save(tables, folder, ["png"], unit=logs.unit, dpi=200):
             if path.suffix == ".png":
                 shutil.copy(path, images / path.name)
     parts = [HEAD]
     for name in tables:
-        does = (FIGURES[name].__doc__ or "").splitlines()[0]
-        parts.append(f"## {name}\n\n{does}\n\n![{name}](figures/gallery/{name}.png)\n\n{said[name]}\n")
+        does = (FIGURES[name].draw.__doc__ or "").splitlines()[0]
+        parts.append(f"## {name}\n\n{does}\n\n![{name}](figures/gallery/{name}.png)\n\n{sentences[name]}\n")
     (docs / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from ..analysis.tables import Tables
 from ..errors import UsageError
-from ..figure_tables import TABLES, reduced, together
-from ..figures import FIGURES
+from ..figures import FIGURES, tables_of
+from ..figures.logs import join_logs
 from ..figures.saving import figure_of
-from ..figures.venues import look, venue_of
+from ..figures.venues import rc_settings, venue_of
 from ..files import atomic
 
 SUFFIXES = (".pdf", ".png", ".svg")
@@ -32,13 +32,13 @@ def drawn(tables: Tables, name: str, *, group: str | None, venue: str) -> Figure
     Raises:
         UsageError: There is no such figure, group or venue.
     """
-    if name not in TABLES:
-        near = get_close_matches(str(name), TABLES, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(TABLES)}."
+    if name not in FIGURES:
+        near = get_close_matches(str(name), FIGURES, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Choose from {', '.join(FIGURES)}."
         raise UsageError(f"No figure is called {name}. {hint}")
     venue_of(venue)
-    logs = together([tables], group=group)
-    figure = figure_of(FIGURES[name](reduced(logs, [name])[name], unit=logs.unit, venue=venue))
+    logs = join_logs([tables], group=group)
+    figure = figure_of(FIGURES[name].draw(tables_of(logs, [name])[name], unit=logs.unit, venue=venue))
     # IPython asks the object for it; without pyplot no backend has told it how a Figure looks.
     vars(figure)["_repr_png_"] = lambda: _png(figure, venue)
     return figure
@@ -52,13 +52,13 @@ def written(figure: Figure, path: Path, venue: str) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: a figure is written as {', '.join(SUFFIXES)}. Give it one of these endings.")
-    settings: Any = look(venue_of(venue))
+    settings: Any = rc_settings(venue_of(venue))
     with atomic(path) as part, mpl.rc_context(settings):
         figure.savefig(part, format=path.suffix[1:], dpi=DPI)
 
 
 def _png(figure: Figure, venue: str) -> bytes:
-    file, settings = BytesIO(), look(venue_of(venue))
+    file, settings = BytesIO(), rc_settings(venue_of(venue))
     with mpl.rc_context(settings):
         figure.savefig(file, format="png", dpi=SHOWN_DPI)
     return file.getvalue()

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import polars as pl
 from matplotlib.axes import Axes
 
-from .series import OBSERVED, draw_series, has_course, known
+from ..analysis.statistics import STATISTICS
+from .over_training import OBSERVED
+from .series import draw_series, has_course, known
 from .style import Unit, canvas, from_zero, percent, run_entries, sentence
 
-NAMES = {OBSERVED: "observed"}
-SHARES = (
-    *("accuracy", "intermediate_proportion", "shared_proportion", "non_trivial", "identical_share", "suppressed_good"),
-    *("boosted_bad", "certain_share", "zero_variance"),
-)
-TITLES = {"informativeness": "mean |A|", "intermediate_proportion": "intermediate {unit}s", "path_depth": "path depth"}
+SERIES = {OBSERVED: "observed"}
+TITLES = {"intermediate_proportion": "intermediate {unit}s"}  # others by their label
 NEGATIVE = ("reward",)  # may be
 
 
@@ -47,10 +45,10 @@ def run_comparison(
         if not statistics:
             sentence(panels[0], "no statistic to compare")
         for panel, statistic in zip(panels, statistics, strict=False):
-            said = statistic.replace("_", " ")
-            draw_series(panel, table.filter(statistic=statistic), runs, NAMES, course=course, empty=f"no {said}")
-            panel.set_title(TITLES.get(statistic, said).format(unit=unit))
-            if statistic in SHARES:
+            label = STATISTICS[statistic].label
+            draw_series(panel, table.filter(statistic=statistic), runs, SERIES, course=course, empty=f"no {label}")
+            panel.set_title(TITLES.get(statistic, label).format(unit=unit))
+            if STATISTICS[statistic].share:
                 percent(panel.yaxis)
         if ax is None:
             for panel in panels[: count - columns]:

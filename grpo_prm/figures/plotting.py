@@ -1,4 +1,4 @@
-"""Folders of `analyze` to files of figures: read, reduced, drawn, with captions and a LaTeX table."""
+"""Folders of `analyze` to files of figures: tables, drawings, captions, and the summary as a LaTeX table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..analysis.folder import read_folder
+from ..analysis.tables import Tables
 from ..errors import UsageError
-from ..figure_tables import TABLES, Tables, reduced, together
 from ..files import atomic
 from ..text.summary_latex import latex
-from . import save
-from .captions import captions
+from . import FIGURES, captions, save, tables_of
+from .logs import join_logs
 from .saving import checked
 from .venues import venue_of
 
@@ -44,13 +44,13 @@ def plot(
         UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
         InputError: A folder cannot be read.
     """
+    # All names before any folder is read, which may take a while.
     formats = checked(formats)
     venue_of(venue)
-    if unknown := [name for name in select or () if name not in TABLES]:
-        raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(TABLES)}.")
-    read = [read_folder(folder) for folder in folders]
-    names = folder_names(folders)
-    return draw(read, out, names=names, venue=venue, formats=formats, select=select, group=group)
+    if unknown := [name for name in select or () if name not in FIGURES]:
+        raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(FIGURES)}.")
+    analyses = [read_folder(folder) for folder in folders]
+    return draw(analyses, out, names=folder_names(folders), venue=venue, formats=formats, select=select, group=group)
 
 
 def draw(
@@ -64,10 +64,10 @@ def draw(
     group: str | None = None,
 ) -> list[Path]:
     """Draw the figures of analyses, with captions and summary.tex, as `plot` does; `names` as for `figure_tables`."""
-    logs = together(analyses, names, group)
-    tables = reduced(logs, select)
-    said = captions(tables, logs.summaries, logs.unit)
-    written = save(tables, out, formats, unit=logs.unit, venue=venue, captions=said)
+    logs = join_logs(analyses, names, group)
+    tables = tables_of(logs, select)
+    sentences = captions(tables, logs.summaries, logs.unit)
+    written = save(tables, out, formats, unit=logs.unit, venue=venue, captions=sentences)
     with atomic(Path(out, TABLE)) as part:
         part.write_text(latex(logs.summaries), encoding="utf-8")
     return [*written, Path(out, TABLE)]

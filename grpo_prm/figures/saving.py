@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from ..errors import UsageError
 from ..files import atomic
 from ..text.latex import tex
-from .venues import look, venue_of
+from .venues import rc_settings, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
 TEX = ("xelatex", "lualatex", "pdflatex")  # any of these measures text for pgf; the last has few letters
@@ -78,9 +78,9 @@ def save_figure(
         for suffix in FORMATS:
             Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
     for suffix in formats:
-        settings: Any = look(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
-        written_so = _for_tex(figure) if suffix == "pgf" else nullcontext()
-        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), written_so:
+        settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
+        escaped = _for_tex(figure) if suffix == "pgf" else nullcontext()
+        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), escaped:
             figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
         written.append(Path(folder, f"{name}.{suffix}"))
     with atomic(data) as part:
@@ -116,13 +116,13 @@ def figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:
 def _for_tex(figure: Figure) -> Generator[None]:
     """Write text so that TeX reads it as it is meant, and put it back; signs that matplotlib escapes stay."""
     texts = {text: text.get_text() for text in figure.findobj(Text)}
-    for text, said in texts.items():
-        text.set_text("\n".join(_line_for_tex(line) for line in said.replace(r"\$", "$").split("\n")))
+    for text, shown in texts.items():
+        text.set_text("\n".join(_line_for_tex(line) for line in shown.replace(r"\$", "$").split("\n")))
     try:
         yield
     finally:
-        for text, said in texts.items():
-            text.set_text(said)
+        for text, shown in texts.items():
+            text.set_text(shown)
 
 
 def _line_for_tex(line: str) -> str:

@@ -1,4 +1,4 @@
-"""A statistic and its reference over training steps: lines with bands, or points with bars where there is one step."""
+"""The drawing of a table over training: lines with bands, or points with bars where there is one step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from ..core.interval import FEW_CLUSTERS
+from .over_training import EACH, OBSERVED
 from .style import BAND, REFERENCE, RUNS_BANDED, colours, markers, run_entries, sentence
 
-OBSERVED = "observed"
-EACH = "each_step"  # single steps, faint behind windows of them
-EACH_NAME = {EACH: "single steps"}
 FEW = 15  # points of a line up to which each is marked
 MANY = 60  # points of a line beyond which it is drawn thinner, and lone intervals not at all
 
@@ -74,8 +72,8 @@ def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) 
 def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
     """Why the band of what was observed is missing in places, if it is."""
     has = table.filter(series=OBSERVED)["low"].is_not_null()
-    unsure = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")]
-    return unsure if has.any() and not has.all() else []
+    reason = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")]
+    return reason if has.any() and not has.all() else []
 
 
 def dash(series: str) -> Literal["-", "--"]:
@@ -103,22 +101,24 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
             _draw_each(axes, part, colour_of(runs, run, series))
             continue
         over = part.filter(pl.col("step").is_not_null())
+        # A cast, since a column of nothing but nulls has no numbers; null becomes NaN, which is a gap in the line.
         x, mean, low, high = (over[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
-        front = series == OBSERVED
-        look: dict[str, Any] = {"color": colour_of(runs, run, series), "zorder": 3 if front else 2}
-        thick = 1.2 if front and len(x) <= MANY else 0.8
-        line: dict[str, Any] = {"linestyle": dash(series), "linewidth": thick, "gid": f"{run}/{series}", **look}
-        if front and (len(x) <= FEW or len(runs) > 1):
-            line |= {"marker": markers(runs)[run], "markevery": -(-len(x) // FEW)}
-        axes.plot(x, mean, **line)
-        line.pop("markevery", None)
-        if len(x) == 1 or len(runs) == 1 or (front and len(runs) <= RUNS_BANDED):
-            axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=look["color"], zorder=1)
+        observed, colour = series == OBSERVED, colour_of(runs, run, series)
+        front = 3 if observed else 2
+        width = 1.2 if observed and len(x) <= MANY else 0.8
+        line: Any = {"color": colour, "linestyle": dash(series), "linewidth": width, "zorder": front}
+        line["gid"] = f"{run}/{series}"
+        if observed and (len(x) <= FEW or len(runs) > 1):
+            line["marker"] = markers(runs)[run]
+        axes.plot(x, mean, markevery=-(-len(x) // FEW) if "marker" in line else None, **line)
+        # Bands of references beside several runs would hide the lines; those of single points hide nothing.
+        if len(x) == 1 or len(runs) == 1 or (observed and len(runs) <= RUNS_BANDED):
+            axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=colour, zorder=1)
             alone = _alone(low)
             if alone.any() and len(x) <= MANY:
-                bars = _bars(mean[alone], low[alone], high[alone])
-                look["ecolor"] = look.pop("color")
-                axes.errorbar(x[alone], mean[alone], bars, fmt="none", capsize=1.5, elinewidth=0.8, **look)
+                ends = bars(mean[alone], low[alone], high[alone])
+                bar: Any = {"fmt": "none", "capsize": 1.5, "elinewidth": 0.8, "ecolor": colour, "zorder": front}
+                axes.errorbar(x[alone], mean[alone], ends, **bar)
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
     axes.set_xlabel("training step" + _windows(table))
@@ -130,15 +130,8 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
 
 def _draw_each(axes: Axes, table: pl.DataFrame, colour: str) -> None:
     """The single steps behind windows of them: a faint line without a band."""
-    axes.plot(
-        table["step"],
-        table["mean"],
-        color=colour,
-        alpha=0.3,
-        linewidth=0.5,
-        zorder=1.5,
-        gid=f"{table['run'][0]}/{EACH}",
-    )
+    line: Any = {"color": colour, "alpha": 0.3, "linewidth": 0.5, "zorder": 1.5, "gid": f"{table['run'][0]}/{EACH}"}
+    axes.plot(table["step"], table["mean"], **line)
 
 
 def _windows(table: pl.DataFrame) -> str:
@@ -161,14 +154,15 @@ def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[s
     present = [name for name in names if name in table["series"]]
     for (run, series), part in table.group_by("run", "series", maintain_order=True):
         mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+        # Series stand at 0, 1, ...; the runs of one share the middle 0.6 around it.
         x = np.full(len(mean), present.index(series) + 0.6 * ((runs.index(run) + 0.5) / len(runs) - 0.5))
         colour = colour_of(runs, run, series)
         if np.isnan(mean).all():  # a reference that is known as a range only
             axes.vlines(x, low, high, color=colour, linewidth=4, alpha=2 * BAND)
             continue
         fill = colour if series == OBSERVED else "white"
-        look: dict[str, Any] = {"color": colour, "markerfacecolor": fill, "capsize": 2, "linewidth": 0.9}
-        axes.errorbar(x, mean, _bars(mean, low, high), fmt="o", markersize=4, gid=f"{run}/{series}", **look)
+        point: Any = {"color": colour, "markerfacecolor": fill, "markersize": 4, "capsize": 2, "linewidth": 0.9}
+        axes.errorbar(x, mean, bars(mean, low, high), fmt="o", gid=f"{run}/{series}", **point)
     axes.set_xticks(range(len(present)), [names[name].replace(" ", "\n", 1) for name in present])
     axes.set_xlim(-0.6, len(present) - 0.4)
     axes.grid(visible=False, axis="x")
@@ -180,6 +174,7 @@ def _alone(low: NDArray) -> NDArray[np.bool_]:
     return has[1:-1] & ~has[:-2] & ~has[2:]
 
 
-def _bars(mean: NDArray, low: NDArray, high: NDArray) -> NDArray:
+def bars(mean: NDArray, low: NDArray, high: NDArray) -> NDArray:
     """Lengths of the error bars, (2, points); an unknown end has none."""
+    # Clipped: rounding can put a mean an ulp outside its own interval, and matplotlib refuses negative bars.
     return np.nan_to_num(np.stack([mean - low, high - mean])).clip(min=0)

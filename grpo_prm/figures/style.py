@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colours, labels and the sentence of an axis with nothing to draw."""
+"""What every figure is drawn with: panels and legend, colours, safe labels, the sentence of an empty axis."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .venues import Venue, venue_of
 Unit = Literal["token", "piece", "unit"]  # `unit` where a log mixes both
 
 COLUMN = venues.COLUMN.width  # inches; one column of a two-column paper
-PAPER: Any = venues.look()
+PAPER: Any = venues.rc_settings()
 # Okabe and Ito's palette, told apart with any colour vision, without its yellow (too pale for a line on white).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # of runs beside each other: colour is not all
 LINE: Any = {"linewidth": 1.2, "markersize": 2.5}  # of a legend, whatever is set
-REFERENCE = "0.35"  # grey of a baseline or of chance beside one run
+REFERENCE = "0.35"  # grey of a baseline or a null beside one run
 BAND = 0.18  # opacity of an interval
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
 RUNS_BANDED = 4  # runs up to which intervals are drawn; those of more would hide each other
@@ -70,7 +70,7 @@ def canvas(
         yield panels
         return
     chosen = venue_of(venue)
-    with mpl.rc_context(venues.look(chosen)):
+    with mpl.rc_context(venues.rc_settings(chosen)):
         figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)
         yield panels
         for text in figure.findobj(Text):
@@ -149,6 +149,18 @@ def text_width(text: str, size: float) -> float:
     """Points that a text of so many points takes in DejaVu Sans."""
     font = _font()
     return sum(_advance(c) for c in text) * size / font.units_per_EM
+
+
+def shortened(text: str, size: float, points: float) -> str:
+    """As much of a text in a size as fits a width, both in points, and an ellipsis; nothing where no letter fits."""
+    if text_width(text, size) <= points:
+        return text
+    low, high = 0, len(text)  # characters that fit for sure, and that may
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = text_width(f"{text[:middle]}…", size) <= points
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return f"{text[:low]}…" if low else ""
 
 
 @cache

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .series import OBSERVED, colour_of, draw_series, has_course, known
+from .over_training import OBSERVED
+from .series import bars, colour_of, draw_series, has_course, known
 from .style import PALETTE, REFERENCE, Entries, Unit, canvas, from_zero, percent, run_entries
 
 HELD_OUT = "held_out"
-NAMES = {OBSERVED: "rollouts of the step"}
+SERIES = {OBSERVED: "rollouts of the step"}
 SHARES = ("accuracy", "intermediate_proportion")
 MAY_BE_NEGATIVE = ("reward",)
 
@@ -54,7 +54,7 @@ def training_curves(
             part, points = (series.filter(statistic=statistic) for series in (observed, held_out))
             if len(part) or not (course and len(points)):
                 empty = f"no {statistic.replace('_', ' ')}\nin this run"
-                draw_series(panel, part, runs, NAMES, course=course, empty=empty)
+                draw_series(panel, part, runs, SERIES, course=course, empty=empty)
             if course:  # else there is no axis of steps to put points on
                 _draw_held_out(panel, points, runs)
             panel.set_title(title)
@@ -72,7 +72,7 @@ def _entries(runs: list[str], held_out: pl.DataFrame) -> Entries:
     several = run_entries(runs) if len(runs) > 1 else []
     if held_out.is_empty():
         return several
-    lines = [] if several else [(Line2D([], [], color=PALETTE[0]), NAMES[OBSERVED])]
+    lines = [] if several else [(Line2D([], [], color=PALETTE[0]), SERIES[OBSERVED])]
     colour = _colour(runs, runs[0]) if len(runs) == 1 else REFERENCE
     point = Line2D([], [], color=colour, marker="o", markersize=3, linestyle="none")
     return [*several, *lines, (point, "held-out prompts")]
@@ -87,7 +87,5 @@ def _draw_held_out(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
     """Points with intervals, over the lines if there are any."""
     for (run,), part in table.group_by("run", maintain_order=True):
         x, mean, low, high = (part[c].cast(pl.Float64).to_numpy() for c in ("step", "mean", "low", "high"))
-        look: Any = {"color": _colour(runs, str(run)), "markersize": 3, "elinewidth": 0.8, "capsize": 1.5, "zorder": 4}
-        axes.errorbar(
-            x, mean, np.stack([mean - low, high - mean]).clip(min=0), fmt="o", gid=f"{run}/{HELD_OUT}", **look
-        )
+        point: Any = {"color": _colour(runs, str(run)), "markersize": 3, "elinewidth": 0.8, "capsize": 1.5, "zorder": 4}
+        axes.errorbar(x, mean, bars(mean, low, high), fmt="o", gid=f"{run}/{HELD_OUT}", **point)

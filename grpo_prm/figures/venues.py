@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import UsageError
-
-VenueName = Literal["column", "icml", "neurips", "iclr", "acl", "aaai", "beamer", "web"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,8 @@ def venue_of(name: str) -> Venue:
     return VENUES[name]
 
 
-def look(venue: Venue = COLUMN) -> dict[Any, Any]:
-    """Settings of matplotlib for a venue."""
+def rc_settings(venue: Venue = COLUMN) -> dict[Any, Any]:
+    """Settings of matplotlib (rcParams) for a venue."""
     return {
         "font.family": [venue.font, COLUMN.font] if venue.font != COLUMN.font else [venue.font],
         "font.size": venue.size,

@@ -10,9 +10,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from ..analysis.tables import Tables
-from ..figure_tables import reduced, together
-from ..figures import FIGURES
-from ..figures.captions import captions
+from ..figures import FIGURES, captions, tables_of
+from ..figures.logs import join_logs
 from ..figures.saving import figure_of
 from ..figures.style import PAPER
 
@@ -36,16 +35,18 @@ class Picture(NamedTuple):
 
 def pictures(folder: Tables) -> list[Picture]:
     """Draw every figure of the folder again, as SVG."""
-    logs = together([folder])
-    tables = reduced(logs)
-    texts = captions(tables, logs.summaries, logs.unit)  # and not those beside the files: they may be of other figures
-    drawn = {name: _svg(figure_of(FIGURES[name](table, unit=logs.unit))) for name, table in tables.items()}
+    logs = join_logs([folder])
+    tables = tables_of(logs)
+    # Not the captions that lie beside the files: `plot` may have drawn another group, or several logs.
+    sentences = captions(tables, logs.summaries, logs.unit)
+    drawn = {name: _svg(figure_of(FIGURES[name].draw(table, unit=logs.unit))) for name, table in tables.items()}
     room, sources = BYTES, dict.fromkeys(drawn)
+    # The small ones first, so that one tree of a large group costs no other figure its place.
     for name in sorted(drawn, key=lambda name: len(drawn[name])):
-        room -= len(drawn[name]) * 4 // 3
+        room -= len(drawn[name]) * 4 // 3  # base64 writes three bytes as four
         if room >= 0:
             sources[name] = f"data:image/svg+xml;base64,{base64.b64encode(drawn[name]).decode()}"
-    return [Picture(name, texts[name], source) for name, source in sources.items()]
+    return [Picture(name, sentences[name], source) for name, source in sources.items()]
 
 
 def _svg(figure: Figure) -> bytes:

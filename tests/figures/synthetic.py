@@ -38,7 +38,7 @@ def cleared(**options) -> SimpleNamespace:
 
 
 def analysis_tables(
-    *, steps=tuple(range(0, 500, 20)), runs=("base",), groups=300, long=True, intervals=True, chance=True, seed=0
+    *, steps=tuple(range(0, 500, 20)), runs=("base",), groups=300, long=True, intervals=True, null=True, seed=0
 ) -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(seed)
     rows = []
@@ -47,8 +47,8 @@ def analysis_tables(
             for statistic, (at, slope) in STATISTICS.items():
                 mean = (at + slope * (step or 0)) * (1 + 0.15 * r) * rng.normal(1, 0.04)
                 ends = (mean * 0.9, mean * 1.12) if intervals else (None, None)
-                null = statistic in NULLS and chance
-                nulls = (mean * 1.05, mean * 0.8, mean * 1.3) if null else (None, None, None)
+                has_null = statistic in NULLS and null
+                nulls = (mean * 1.05, mean * 0.8, mean * 1.3) if has_null else (None, None, None)
                 rows.append((run, step, statistic, mean, *ends, 32, *nulls))
     names = ["run", "step", "statistic", "mean", "low", "high", "n", "null_mean", "null_low", "null_high"]
     training = pl.DataFrame(
@@ -116,7 +116,7 @@ def summary(runs: tuple[str, ...], steps: tuple[int | None, ...], intervals: boo
         "overlap": {name: mean(0.4) for name in overlap},
         "baseline": {name: mean(0.1) for name in overlap[:4]},
         "informativeness": {"observed": 0.34, "p_value": 0.005, **nulls},
-        "prm": {"contest": mean(0.4), "certain_share": mean(0.02, **nulls)},
+        "prm": {"mean_step_size": mean(2.5), "contest": mean(0.4), "certain_share": mean(0.02, **nulls)},
         "defects": {
             "suppressed_good": mean(0.02, **nulls),
             "boosted_bad": mean(0.03, **nulls),

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -10,20 +11,21 @@ from figures.synthetic import log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grpo_prm.figure_tables import TABLES, figure_tables
-from grpo_prm.figure_tables.by_position import BIN, by_position
-from grpo_prm.figure_tables.distribution import CURVE, over_groups
-from grpo_prm.figures import FIGURES
+from grpo_prm.figures import FIGURES, figure_tables
+from grpo_prm.figures.advantage_by_position import BIN
+from grpo_prm.figures.advantage_by_position import make_table as by_position
+from grpo_prm.figures.overlap_over_groups import CURVE
+from grpo_prm.figures.overlap_over_groups import make_table as over_groups
 
 
 def test_there_is_a_table_for_every_figure_in_the_order_of_the_figures():
-    assert list(TABLES) == list(FIGURES)
+    assert list(figure_tables(log())) == list(FIGURES)
     assert list(figure_tables(log(), select=["informativeness", "overlap_by_k"])) == ["overlap_by_k", "informativeness"]
     with pytest.raises(KeyError, match="no figure is called pie"):
         figure_tables(log(), select=["pie", "overlap_by_k"])
 
 
-def test_series_come_from_their_statistic_and_chance_from_its_row():
+def test_series_come_from_their_statistic_and_the_null_from_its_row():
     analysis = log(runs=("a", "b"))
     made, training = figure_tables(analysis), analysis.training
     for row in made["overlap_over_training"].rows(named=True):
@@ -37,12 +39,12 @@ def test_series_come_from_their_statistic_and_chance_from_its_row():
         assert [row[c] for c in ("mean", "low", "high")] == [source[f"null_{c}"] for c in ("mean", "low", "high")]
 
 
-def test_chance_may_be_missing_or_only_a_range():
-    assert set(figure_tables(log(chance=False))["defects_over_training"]["series"]) == {"observed"}
+def test_the_null_may_be_missing_or_only_a_range():
+    assert set(figure_tables(log(null=False))["defects_over_training"]["series"]) == {"observed"}
     analysis = log()
     analysis.training = analysis.training.with_columns(null_mean=pl.lit(None, pl.Float64))
-    chance = figure_tables(analysis)["defects_over_training"].filter(series="null")
-    assert chance["mean"].null_count() == len(chance) == 50 and chance["low"].null_count() == 0
+    null = figure_tables(analysis)["defects_over_training"].filter(series="null")
+    assert null["mean"].null_count() == len(null) == 50 and null["low"].null_count() == 0
 
 
 def test_lazy_frames_give_the_same_tables():
@@ -61,7 +63,7 @@ def test_a_curve_is_the_distribution_function(values):
         {"run": "r", "path_depth": values, "intermediate_proportion": values},
         schema={"run": pl.String, "path_depth": pl.Float64, "intermediate_proportion": pl.Float64},
     )
-    table = over_groups(frame, frame.clear())
+    table = over_groups(SimpleNamespace(groups=frame, baseline=frame.clear()))
     kept = sorted(v for v in values if v is not None)
     points = [(kept[0], 0.0)] if kept else []
     points += [(v, sum(w <= v for w in kept) / len(kept)) for v in sorted(set(kept))]
@@ -72,7 +74,7 @@ def test_a_curve_is_the_distribution_function(values):
 def test_a_long_curve_is_thinned_along_itself():
     values = np.random.default_rng(0).normal(size=5000)
     frame = pl.DataFrame({"run": "r", "path_depth": values, "intermediate_proportion": values})
-    table = over_groups(frame, frame.clear()).filter(statistic="path_depth")
+    table = over_groups(SimpleNamespace(groups=frame, baseline=frame.clear())).filter(statistic="path_depth")
     assert CURVE / 2 < len(table) <= CURVE + 2
     for value, share in table.select("value", "share").rows()[1:]:
         assert share == (values <= value).mean()
@@ -104,7 +106,8 @@ def test_bins_hold_every_intermediate_step_once(rows):
         "advantage": pl.Float64,
         "zero_variance": pl.Boolean,
     }
-    table = by_position(pl.DataFrame(rows, names, orient="row").with_columns(k=pl.lit(4, pl.Int64)))
+    process_steps = pl.LazyFrame(rows, names, orient="row").with_columns(k=pl.lit(4, pl.Int64))
+    table = by_position(SimpleNamespace(process_steps=process_steps))
     kept = defaultdict(list)
     for run, group, start, size, tokens, advantage, flat in rows:
         if 1 < size < 4 and tokens and not flat and advantage is not None and not math.isnan(advantage):

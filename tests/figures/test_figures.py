@@ -16,19 +16,18 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from grpo_prm.errors import UsageError
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import FIGURES, VENUES, overlap_over_training
+from grpo_prm.figures import FIGURES, VENUES, figure_tables, overlap_over_training
 
 HOSTILE = "$x_{1$ \x1b[31m\u202e中 evil"
 LOGS = {
     "usual": {},
     "one step": {"steps": (7,)},
-    "no step": {"steps": (None,), "intervals": False, "chance": False, "groups": 1},
+    "no step": {"steps": (None,), "intervals": False, "null": False, "groups": 1},
     "three runs": {"runs": ("base", "_hidden", HOSTILE), "groups": 40},
     "many runs": {"runs": tuple(f"run-with-a-long-name-{i}-of-a-sweep" for i in range(12)), "groups": 12},
     "two runs of one step": {"runs": ("a", "b"), "steps": (5,)},
     "many steps": {"steps": tuple(range(600)), "groups": 5},
-    "no intervals": {"intervals": False, "chance": False},
+    "no intervals": {"intervals": False, "null": False},
 }
 
 
@@ -43,7 +42,7 @@ def axes_of(drawn):
 
 def draw(name, table, **options):
     """The figure that a function of `figures` made."""
-    return axes_of(FIGURES[name](table, **options))[0].figure
+    return axes_of(FIGURES[name].draw(table, **options))[0].figure
 
 
 def all_texts(figure):
@@ -129,13 +128,13 @@ def test_gaps_in_a_band_are_explained(name, runs):
     none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
             for c in ("low", "high")]  # fmt: skip
 
-    def said(table):
+    def legend(table):
         return [t.get_text() for legend in draw(name, table).legends for t in legend.get_texts()]
 
-    assert said(table.with_columns(none))[-1] == "no band: < 20 prompts"
-    assert not any("no band" in text for text in said(table))
+    assert legend(table.with_columns(none))[-1] == "no band: < 20 prompts"
+    assert not any("no band" in text for text in legend(table))
     bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
-    assert not any("no band" in text for text in said(bare))  # there is no band to have a gap
+    assert not any("no band" in text for text in legend(bare))  # there is no band to have a gap
 
 
 def test_one_step_is_points_with_bars_by_series():
@@ -185,7 +184,7 @@ def test_distributions_are_drawn_as_steps():
 def test_proportions_are_percent_as_on_the_page():
     made = tables("usual")
     for name, way in (("overlap_over_training", "yaxis"), ("overlap_over_groups", "xaxis")):
-        depth, proportion = axes_of(FIGURES[name](made[name]))
+        depth, proportion = axes_of(FIGURES[name].draw(made[name]))
         assert getattr(proportion, way).get_major_formatter()(0.25) == "25 %"
         assert "%" not in getattr(depth, way).get_major_formatter()(0.25)
 
@@ -237,28 +236,26 @@ def test_nothing_to_draw_is_said_in_the_axis(name):
         assert all(axes.texts and not axes.lines for axes in figure.axes)
 
 
-PANELS = {"advantage_by_position": 1, "group_tree": 1}
-
-
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_name_the_unit_and_can_be_the_callers(name):
     table = tables("usual")[name]
     assert any("piece" in text.get_text() for text in all_texts(draw(name, table, unit="piece")))
     own = Figure(figsize=(7, 3))
-    axes = list(own.subplots(1, PANELS.get(name, 2), squeeze=False).flat)
+    panels = len(axes_of(FIGURES[name].draw(table)))
+    axes = list(own.subplots(1, panels, squeeze=False).flat)
     given = axes[0] if len(axes) == 1 else axes
-    drawn = FIGURES[name](table, given)
+    drawn = FIGURES[name].draw(table, given)
     assert axes_of(drawn) == axes and all(panel.figure is own and panel.has_data() for panel in axes)
     assert isinstance(drawn, Axes) == (len(axes) == 1)
     with pytest.raises(ValueError, match="give as many axes, not 3"):
-        FIGURES[name](table, Figure().subplots(1, 3))
+        FIGURES[name].draw(table, Figure().subplots(1, 3))
 
 
 def test_the_callers_axes_keep_the_callers_style():
     with mpl.rc_context({"font.size": 17, "xtick.labelsize": 16}):
-        drawn = FIGURES["overlap_over_training"](tables("usual")["overlap_over_training"], Figure().subplots(1, 2))
+        drawn = FIGURES["overlap_over_training"].draw(tables("usual")["overlap_over_training"], Figure().subplots(1, 2))
         assert drawn[0].xaxis.label.get_fontsize() == 17
-        ours = FIGURES["overlap_over_training"](tables("usual")["overlap_over_training"])
+        ours = FIGURES["overlap_over_training"].draw(tables("usual")["overlap_over_training"])
         assert ours[0].title.get_fontsize() == 7
     ours[0].figure.draw_without_rendering()  # ticks are made only now, when the caller's settings are in force
     assert {label.get_fontsize() for label in ours[0].get_yticklabels()} == {6.5}
@@ -279,8 +276,8 @@ def test_run_names_are_text_and_not_markup():
 def test_no_pyplot():
     code = (
         "import sys; from grpo_prm.figures import FIGURES; from figures.synthetic import log;"
-        "from grpo_prm.figure_tables import figure_tables;"
-        "[FIGURES[n](t) for n, t in figure_tables(log(groups=5)).items()];"
+        "from grpo_prm.figures import figure_tables;"
+        "[FIGURES[n].draw(t) for n, t in figure_tables(log(groups=5)).items()];"
         "assert 'matplotlib.figure' in sys.modules; print('matplotlib.pyplot' in sys.modules)"
     )
     here = str(Path(__file__).parents[1])

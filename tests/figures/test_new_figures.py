@@ -8,10 +8,9 @@ from figures.test_figures import assert_legible, axes_of, draw, lines, tables
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle, StepPatch
 
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import FIGURES, VENUES, group_tree, overlap_by_k, run_comparison
-from grpo_prm.figures.style import MARKERS, PALETTE, colours, drawable, markers, plain, text_width
-from grpo_prm.figures.tree import LINE, _fitting
+from grpo_prm.figures import FIGURES, VENUES, figure_tables, group_tree, overlap_by_k, run_comparison
+from grpo_prm.figures.group_tree import LINE
+from grpo_prm.figures.style import MARKERS, PALETTE, colours, drawable, markers, plain, shortened, text_width
 
 RTL, BELL = "\u202e", "\a"
 
@@ -43,13 +42,13 @@ def test_a_ring_is_not_drawn_where_some_groups_are_larger():
 
 def test_lines_by_size_hold_the_values():
     table = tables("usual")["update_by_size"]
-    for axes, statistic in zip(FIGURES["update_by_size"](table), ("amplification", "update_scale"), strict=True):
+    for axes, statistic in zip(FIGURES["update_by_size"].draw(table), ("amplification", "update_scale"), strict=True):
         for p in (0.0, 0.5, 1.0):
             part = table.filter(statistic=statistic, p=p).sort("first")
             line = lines(axes)[f"base/{p:g}"]
             np.testing.assert_allclose(line.get_xydata(), part.select("first", "value").to_numpy())
     several = tables("three runs")["update_by_size"]
-    names = {gid for axes in FIGURES["update_by_size"](several) for gid in lines(axes)}
+    names = {gid for axes in FIGURES["update_by_size"].draw(several) for gid in lines(axes)}
     assert names == {f"{run}/{p}" for run in several["run"].unique() for p in (0, 1)}
 
 
@@ -77,7 +76,7 @@ def test_bins_of_sizes_stand_in_their_middle_and_are_named():
 @pytest.mark.parametrize("case", ["usual", "three runs"])
 def test_lines_by_depth(case):
     table = tables(case)["contest_by_depth"]
-    for axes, statistic in zip(FIGURES["contest_by_depth"](table), ("contest", "certain_share"), strict=True):
+    for axes, statistic in zip(FIGURES["contest_by_depth"].draw(table), ("contest", "certain_share"), strict=True):
         for run in table["run"].unique():
             part = table.filter(statistic=statistic, run=run).sort("depth")
             np.testing.assert_array_equal(lines(axes)[run].get_xydata(), part.select("depth", "mean").to_numpy())
@@ -101,7 +100,7 @@ def test_a_pooled_depth_and_missing_bands_are_said():
 
 def test_permutations_are_a_histogram_with_the_value_in_it():
     table = tables("usual")["informativeness"]
-    histogram, course = FIGURES["informativeness"](table)
+    histogram, course = FIGURES["informativeness"].draw(table)
     (stairs,) = [patch for patch in histogram.patches if isinstance(patch, StepPatch)]
     bins = table.filter(series="permutations")
     counts, edges, _ = stairs.get_data()
@@ -109,10 +108,10 @@ def test_permutations_are_a_histogram_with_the_value_in_it():
     assert edges.tolist() == [*bins["low"], bins["high"][-1]]
     (value,) = table.filter(series="value")["mean"]
     assert set(lines(histogram)["base/value"].get_xdata()) == {value}
-    assert legend_of(histogram.figure) == ["observed (p = 0.005)", "rewards dealt anew"]
+    assert legend_of(histogram.figure) == ["observed (p = 0.005)", "rewards permuted"]
     part = table.filter(series="observed")
     np.testing.assert_array_equal(lines(course)["base/observed"].get_xydata(), part.select("step", "mean").to_numpy())
-    assert len(axes_of(FIGURES["informativeness"](tables("one step")["informativeness"]))) == 1
+    assert len(axes_of(FIGURES["informativeness"].draw(tables("one step")["informativeness"]))) == 1
 
 
 def comparison(statistics, runs=("a", "b"), steps=30):
@@ -230,10 +229,10 @@ def test_a_tree_without_rewards_text_or_advantages():
 
 
 def test_text_is_shortened_to_what_fits():
-    assert _fitting("abc", text_width("abc", 6)) == "abc"
-    short = _fitting("abcdefgh" * 9, 30)
+    assert shortened("abc", 6, text_width("abc", 6)) == "abc"
+    short = shortened("abcdefgh" * 9, 6, 30)
     assert short.endswith("…") and 22 < text_width(short, 6) <= 30 and short[:-1] in "abcdefgh" * 9
-    assert _fitting("abc", 1) == "" == _fitting("", 5)
+    assert shortened("abc", 6, 1) == "" == shortened("", 6, 5)
     assert text_width("mm", 10) == pytest.approx(2 * text_width("m", 10)) and text_width("m", 12) > text_width("i", 12)
     assert LINE >= 6
 

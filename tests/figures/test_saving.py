@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from polars.testing import assert_frame_equal
 
 from grpo_prm.errors import UsageError
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figures import FIGURES, FORMATS, VENUES, overlap_by_k, save, save_figure, saving
+from grpo_prm.figures import FIGURES, FORMATS, VENUES, figure_tables, overlap_by_k, save, save_figure, saving
 from grpo_prm.figures.saving import _for_tex, _line_for_tex, checked
 from grpo_prm.figures.style import plain
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grpo_prm.core.interval import FEW_CLUSTERS
-from grpo_prm.figure_tables import figure_tables, together
-from grpo_prm.figure_tables.by_k import by_k
-from grpo_prm.figure_tables.ratios import ratio_intervals
+from grpo_prm.figures import figure_tables
+from grpo_prm.figures.intervals import ratio_intervals
+from grpo_prm.figures.logs import join_logs
+from grpo_prm.figures.overlap_by_k import make_table as by_k
 
 
 @settings(max_examples=40)
@@ -43,7 +44,7 @@ def test_overlap_by_k_is_a_mean_over_the_groups_that_have_the_size():
                                                      prompt_key=pl.col("prompt_key") + "x")  # fmt: skip
     extra = large.subsamples.filter(size=8).with_columns(size=pl.lit(12, pl.Int64), path_depth=pl.col("path_depth") + 1)
     small.subsamples = pl.concat([small.subsamples, large.subsamples, extra])
-    table = by_k(together([small]))
+    table = by_k(join_logs([small]))
     for row in table.rows(named=True):
         part = small.subsamples.filter(size=row["size"])
         assert row["mean"] == pytest.approx(part[row["statistic"]].mean())
@@ -57,7 +58,7 @@ def test_groups_of_one_prompt_are_one_cluster_and_nulls_have_no_say():
     analysis = log(groups=30)
     twice = analysis.subsamples.with_columns(group=pl.col("group") + 30)
     analysis.subsamples = pl.concat([analysis.subsamples, twice])
-    assert set(by_k(together([analysis]))["n"]) == {30}
+    assert set(by_k(join_logs([analysis]))["n"]) == {30}
     known = pl.col("group") % 30 < 7
     analysis.subsamples = analysis.subsamples.with_columns(pl.when(known).then("path_depth").alias("path_depth"))
     depth = figure_tables(analysis)["overlap_by_k"].filter(statistic="path_depth")

@@ -16,10 +16,14 @@ from oracle_sets import intermediate_tokens, loss_tokens, parent, process_sets, 
 from strategies import logs
 
 from grpo_prm.analysis.analyze import analyze
-from grpo_prm.figure_tables import figure_tables, together
-from grpo_prm.figure_tables.by_depth import DEEPEST, _pooled_from, by_depth
-from grpo_prm.figure_tables.by_size import EACH_UP_TO, POWERS, by_size
+from grpo_prm.figures import figure_tables
+from grpo_prm.figures.contest_by_depth import DEEPEST, _pooled_from
+from grpo_prm.figures.contest_by_depth import make_table as by_depth
+from grpo_prm.figures.logs import join_logs
+from grpo_prm.figures.update_by_size import EACH_UP_TO, POWERS
+from grpo_prm.figures.update_by_size import make_table as by_size
 
+NO_SIDE = [Row([1, 2], reward=0.5), Row([1, 3], reward=0.5), Row([4], reward=1.0), Row([5], reward=0.0)]
 TWO_BRANCHES = [Row([1, 1, 2], reward=1.0), Row([1, 1, 3], reward=0.0), Row([1, 4], reward=1.0), Row([5], reward=0.0)]
 
 
@@ -37,7 +41,7 @@ def depth_of(steps, step):
 @given(logs(max_groups=3))
 @example([("a", 0, "p", TWO_BRANCHES)])
 def test_parts_of_a_size_are_counted_token_by_token(log):
-    table = by_size(together([analysed(log)]))
+    table = by_size(join_logs([analysed(log)]))
     groups = oracle.analysed(log)
     for run in {g.run for g in groups}:
         mine = [g for g in groups if g.run == run]
@@ -59,7 +63,7 @@ def test_parts_of_a_size_are_counted_token_by_token(log):
 @given(logs(max_groups=3, mask="none"))
 def test_sizes_add_up_to_the_summary(log):
     analysis = analysed([("a", step, key, rows) for _, step, key, rows in log])
-    sums = by_size(together([analysis])).group_by("statistic", "p").agg(pl.col("value").sum()).rows()
+    sums = by_size(join_logs([analysis])).group_by("statistic", "p").agg(pl.col("value").sum()).rows()
     sums = {row[:2]: row[2] for row in sums}
     defects = analysis.summary["defects"]
     if defects["amplification"] is not None:
@@ -75,7 +79,7 @@ def test_sizes_add_up_to_the_summary(log):
 def test_many_sizes_are_pooled_between_powers_of_two(k):
     """A comb: one completion leaves after the other, so that every size is there."""
     rows = [Row([9] + [0] * n + [1] * (n < k - 1), reward=float(n % 3)) for n in range(k)]
-    table = by_size(together([analyze([batch_of([("a", 0, "p", rows)])])])).filter(statistic="update_scale", p=1.0)
+    table = by_size(join_logs([analyze([batch_of([("a", 0, "p", rows)])])])).filter(statistic="update_scale", p=1.0)
     bins = table.select("first", "last").rows()
     if k <= EACH_UP_TO:
         assert bins == [(size, size) for size in range(1, k + 1)]
@@ -90,10 +94,11 @@ def test_many_sizes_are_pooled_between_powers_of_two(k):
 @settings(max_examples=100)
 @given(logs(max_groups=4, min_k=3), st.data())
 @example([("a", 0, "p", TWO_BRANCHES)], None)
+@example([("a", 0, "p", NO_SIDE)], None)  # a step whose members all have advantage 0 has no contest
 def test_contest_and_certainty_by_depth_are_those_of_each_token(log, data):
     assume(all(row.mask is None or len(set(row.mask)) < 2 for *_, rows in log for row in rows))
     analysis = analysed(log)
-    table = by_depth(together([analysis]))
+    table = by_depth(join_logs([analysis]))
     groups = oracle.analysed(log)
     binary = oracle.two_rewards(r for g in groups for r in g.rewards)
     expected = defaultdict(list)
@@ -118,7 +123,7 @@ def test_depths_pool_to_the_summary():
     log = [("a", 0, f"p{n}", [Row(rng.integers(0, 2, 6).tolist(), reward=float(rng.integers(0, 2))) for _ in range(8)])
            for n in range(60)]  # fmt: skip
     analysis = analyze([batch_of(log)])
-    table = by_depth(together([analysis]))
+    table = by_depth(join_logs([analysis]))
     for name in ("contest", "certain_share"):
         part = table.filter(statistic=name)
         pooled = (part["mean"] * part["tokens"]).sum() / part["tokens"].sum()
@@ -144,7 +149,7 @@ def test_pooled_depths_are_means_over_all_their_tokens():
         if n < 5:
             rows += [Row([9, 3, 3, 4], reward=1.0), Row([9, 3, 3, 5], reward=0.0), Row([9, 3, 6], reward=1.0)]
         log.append(("a", 0, f"p{n}", rows))
-    table = by_depth(together([analyze([batch_of(log)])])).filter(statistic="contest")
+    table = by_depth(join_logs([analyze([batch_of(log)])])).filter(statistic="contest")
     assert table.select("depth", "last", "n").rows() == [(1, 1, 25), (2, 3, 5)]
     groups = oracle.analysed(log[:5])
     tokens = [(g, members, t) for g in groups for _, t, members in intermediate_tokens(g.rows) if t > 0]

@@ -12,8 +12,8 @@ from oracle_sets import process_sets
 from strategies import groups
 
 from grpo_prm.errors import UsageError
-from grpo_prm.figure_tables import figure_tables
-from grpo_prm.figure_tables.tree import FAR, boxes
+from grpo_prm.figures import figure_tables
+from grpo_prm.figures.group_tree import FAR, boxes
 from grpo_prm.tree.view import group_tree
 
 

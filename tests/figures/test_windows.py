@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 from figures.synthetic import log
 
-from grpo_prm.figure_tables import figure_tables, together
-from grpo_prm.figure_tables.over_training import MANY_STEPS, WINDOWS, windows
+from grpo_prm.figures import figure_tables
+from grpo_prm.figures.logs import join_logs
+from grpo_prm.figures.over_training import MANY_STEPS, WINDOWS, windows
 
 RATIOS = {
     "suppressed_good": ("suppressed_good_tokens", "good_tokens"),
@@ -83,11 +84,11 @@ def test_a_window_is_what_its_groups_say(figure):
     assert len(single) == 60 * single["statistic"].n_unique()
 
 
-def test_chance_in_a_window_is_the_weighted_mean_of_its_steps():
+def test_the_null_of_a_window_is_the_weighted_mean_of_its_steps():
     analysis = log(steps=tuple(range(60)), groups=600)
-    chance = figure_tables(analysis)["defects_over_training"].filter(series="null")
-    assert chance["low"].null_count() == len(chance) == 60
-    for row in chance.rows(named=True)[::11]:
+    null = figure_tables(analysis)["defects_over_training"].filter(series="null")
+    assert null["low"].null_count() == len(null) == 60
+    for row in null.rows(named=True)[::11]:
         _, bottom = RATIOS[row["statistic"]]
         top = below = 0.0
         for step in range(row["first"], row["last"] + 1):
@@ -120,8 +121,8 @@ def test_steps_without_a_figure_have_no_say():
     analysis = log(steps=tuple(range(60)), groups=600)
     none = (pl.col("step") == 0) & (pl.col("statistic") == "boosted_bad")
     analysis.training = analysis.training.with_columns(pl.when(~none).then("null_mean").alias("null_mean"))
-    chance = together([analysis])
+    logs = join_logs([analysis])
     table = figure_tables(analysis)["defects_over_training"]
     row = table.filter(series="null", statistic="boosted_bad", first=0).row(0, named=True)
-    (other,) = chance.training.filter(step=1, statistic="boosted_bad")["null_mean"]
+    (other,) = logs.training.filter(step=1, statistic="boosted_bad")["null_mean"]
     assert row["mean"] == pytest.approx(other) and row["n"] == 1

@@ -17,8 +17,8 @@ from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.analysis.write import output_folder, write_tables
 from grpo_prm.errors import InputError
-from grpo_prm.figure_tables import reduced, together
-from grpo_prm.figures.captions import captions
+from grpo_prm.figures import captions, tables_of
+from grpo_prm.figures.logs import join_logs
 from grpo_prm.report import report
 from grpo_prm.report.cautions import cautions, missing_steps
 from grpo_prm.report.cut import LEAST, cut, fit, one_line
@@ -296,8 +296,8 @@ def test_figures_have_their_captions_and_those_without_room_say_so(folder, tmp_p
     beside.mkdir()
     (beside / "overlap_over_groups.txt").write_text("Of another log, drawn here by plot.\n", encoding="utf-8")
     found = {picture.name: picture for picture in pictures(replace(folder, path=tmp_path))}
-    logs = together([folder])
-    said = captions(reduced(logs), logs.summaries, logs.unit)
+    logs = join_logs([folder])
+    said = captions(tables_of(logs), logs.summaries, logs.unit)
     assert {name: picture.caption for name, picture in found.items()} == said
     svg = base64.b64decode(found["overlap_over_groups"].source.partition(",")[2])
     assert svg.startswith(b"<?xml") and b"<svg" in svg

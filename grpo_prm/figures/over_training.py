@@ -1,4 +1,4 @@
-"""Statistics over training beside their reference: step by step, or in windows of steps where there are many."""
+"""The table of a figure over training: statistics beside their reference, by step, or by window in a long run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from .logs import Logs
 MANY_STEPS = 40  # of a run, up to which each is a point; the figures of single steps of a long run are mostly noise
 WINDOWS = 30  # of a longer run, about
 COLUMNS = ("run", "step", "first", "last", "steps", "statistic", "series", "mean", "low", "high", "n")
-EACH = "each_step"  # series of the single steps behind windows
+OBSERVED, BASELINE, NULL = "observed", "baseline", "null"  # series: the log, and its two references
+EACH = "each_step"  # series: single steps of a run whose observed series is of windows
 
 
 def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl.DataFrame:
     """Statistics by run and step beside their reference.
 
     Of a run with more than `MANY_STEPS` steps a row is a window of consecutive steps: the statistic of all its groups,
-    with the interval of `ratios.Sums` over its prompts; `n` counts these. Chance in a window is the mean over its
+    with the interval of `ratios.Sums` over its prompts; `n` counts these. The null of a window is the mean over its
     steps, weighted by the denominators of the statistic, without a range.
 
     Args:
         logs: The analyses.
         statistics: Names of `statistics.STATISTICS`.
-        reference: `baseline` (the statistic of that name with `baseline_` before it), or `null` (the columns `null_*`
+        reference: `BASELINE` (the statistic of that name with `baseline_` before it), or `NULL` (the columns `null_*`
             of the same row).
 
     Returns:
@@ -36,26 +37,25 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
     steps = windows(training)
     long = pl.col("run").is_in(steps["run"].unique().to_list())
     single = _by_step(training, statistics, reference)
-    parts = [single.filter(~long), single.filter(long, series="observed").with_columns(series=pl.lit(EACH))]
+    tables = [single.filter(~long), single.filter(long, series=OBSERVED).with_columns(series=pl.lit(EACH))]
     if len(steps):
-        parts.append(
-            _in_windows(logs.groups, steps, statistics, logs.seed, CLUSTER).with_columns(series=pl.lit("observed"))
-        )
+        own = _in_windows(logs.groups, steps, statistics, logs.seed, CLUSTER)
         beside = (
+            # Pseudo-groups of one step share its prompts, so that the step is their cluster, as in the summary.
             _in_windows(logs.baseline, steps, statistics, logs.seed, ("run", "step"))
-            if reference == "baseline"
+            if reference == BASELINE
             else _null_in_windows(logs, steps, statistics)
         )
-        parts.append(beside.with_columns(series=pl.lit(reference)))
-    return pl.concat([part.select(COLUMNS) for part in parts]).sort(
+        tables += [own.with_columns(series=pl.lit(OBSERVED)), beside.with_columns(series=pl.lit(reference))]
+    return pl.concat([table.select(COLUMNS) for table in tables]).sort(
         "statistic", "series", "run", "step", descending=[True, True, False, False]
     )
 
 
 def _by_step(training: pl.DataFrame, statistics: tuple[str, ...], reference: str) -> pl.DataFrame:
     """Rows of single steps, as the training table has them."""
-    observed = training.filter(pl.col("statistic").is_in(statistics)).with_columns(series=pl.lit("observed"))
-    if reference == "null":
+    observed = training.filter(pl.col("statistic").is_in(statistics)).with_columns(series=pl.lit(OBSERVED))
+    if reference == NULL:
         nulls = {name: pl.col(f"null_{name}") for name in ("mean", "low", "high")}
         beside = observed.with_columns(series=pl.lit(reference), **nulls).filter(
             pl.any_horizontal(pl.col("mean", "low").is_not_null())
@@ -77,14 +77,14 @@ def windows(training: pl.DataFrame) -> pl.DataFrame:
     """
     steps = training.select("run", "step").drop_nulls().unique().sort("run", "step")
     count, place = pl.len().over("run"), pl.int_range(pl.len()).over("run")
-    each = (count + WINDOWS - 1) // WINDOWS
+    each = (count + WINDOWS - 1) // WINDOWS  # rounded up, so that there are never more than `WINDOWS`
     step, window = pl.col("step"), ("run", "window")
     return (
         steps.with_columns(count=count, window=place // each)
         .filter(pl.col("count") > MANY_STEPS)
         .with_columns(
             first=step.min().over(window),
-            middle=step.sort().get((pl.len() - 1) // 2).over(window),
+            middle=step.sort().get((pl.len() - 1) // 2).over(window),  # a step that is in the log, not a mean of two
             last=step.max().over(window),
             steps=pl.len().over(window).cast(pl.Int64),
         )
@@ -110,7 +110,11 @@ def _in_windows(
 
 
 def _null_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, ...]) -> pl.DataFrame:
-    """Means over steps of what the rewards dealt anew give, weighted by what the statistic is a share of."""
+    """Means over steps of the null, weighted by what the statistic is a share of.
+
+    The log keeps the null of each step, not its sums. The mean of ratios weighted by their denominators is the ratio of
+    the sums; ranges of steps do not add up in this way, so a window has none.
+    """
     weights = pl.concat(
         logs.groups.filter(pl.col(STATISTICS[name].numerator).is_not_null())
         .group_by("run", "step")

@@ -1,4 +1,4 @@
-"""Step advantage against position: where in a completion the hidden step rewards are large, and of which sign."""
+"""Step advantage by where a step begins: where in a completion hidden step rewards are large, and of which sign."""
 
 from __future__ import annotations
 
@@ -13,10 +13,55 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from ..core.interval import FEW_CLUSTERS
-from ..figure_tables.by_position import QUANTILES
+from ..text.amounts import amount, listed, number
+from .figure import Captioned, LogFigure
+from .logs import Logs
+from .phrases import by_run, first_and_last, value_range
 from .style import BAND, REFERENCE, RUNS_BANDED, Entries, Unit, canvas, colours, run_entries, sentence
 
+BINS, BIN = 16, 25  # most bins over positions, and fewest steps in one; fewer than two bins' worth are drawn one by one
+QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 LOG_FROM = 8  # last position over the median bin's from which the axis is logarithmic
+
+
+def make_table(logs: Logs) -> pl.DataFrame:
+    """Quantiles of the step advantage A(λ) by where a step begins: `run, first, last, steps, groups, q05 ... q95`.
+
+    Intermediate steps with a loss token, each once, in groups whose rewards differ. `first` and `last` are the least
+    and greatest position (from 1) of the steps in a bin; bins hold about equally many steps, those of one position
+    stay together. `groups` is how many groups these steps are of. Of fewer than `2 * BIN` steps in a run each is a row
+    of its own.
+    """
+    steps = (
+        logs.process_steps.filter(
+            pl.col("size") > 1, pl.col("size") < pl.col("k"), pl.col("tokens") > 0, ~pl.col("zero_variance")
+        )
+        .select("run", "group", position=pl.col("start") + 1, advantage=pl.col("advantage"))
+        .filter(pl.col("advantage").is_not_null() & pl.col("advantage").is_not_nan())
+        .sort("run", "position", "advantage")
+    )
+    ranked = steps.with_columns(total=pl.len().over("run"), rank=pl.int_range(pl.len()).over("run"))
+    # Bins of equal count would part the steps of one position, mostly of the first token: each position goes as a whole
+    # to the bin of its middle rank.
+    bins = pl.min_horizontal(pl.lit(BINS), pl.col("total") // BIN)
+    middle = pl.col("rank").mean().over("run", "position") + 0.5
+    binned = ranked.with_columns(
+        bin=pl.when(bins < 2).then("rank").otherwise((middle / pl.col("total") * bins).floor().cast(pl.Int64))
+    )
+    advantage = pl.col("advantage")
+    return (
+        binned.group_by("run", "bin")
+        .agg(
+            first=pl.col("position").min(),
+            last=pl.col("position").max(),
+            steps=pl.len().cast(pl.Int64),
+            groups=pl.col("group").n_unique().cast(pl.Int64),
+            **{name: advantage.quantile(q, "linear") for name, q in QUANTILES.items()},
+        )
+        .sort("run", "bin")
+        .drop("bin")
+        .collect()
+    )
 
 
 def advantage_by_position(
@@ -60,11 +105,12 @@ def advantage_by_position(
 def _draw_bins(axes: Axes, table: pl.DataFrame, colour: str, *, runs: int, gid: str) -> None:
     edges, bin_of = _extents(table)
     values = {name: _inside(table[name].to_numpy(), bin_of) for name in QUANTILES}
+    # Added to a band: NaN, which draws nothing, where a bin has too few groups to say how they are spread.
     sure = _inside(np.where(_banded(table), 0.0, np.nan), bin_of)
     bands = [("q05", "q95")] * (runs == 1) + [("q25", "q75")] * (runs <= RUNS_BANDED)
     for low, high in bands:
-        area: Any = {"baseline": values[low] + sure, "fill": True, "alpha": BAND, "linewidth": 0}
-        axes.stairs(values[high] + sure, edges, color=colour, **area)
+        area: Any = {"baseline": values[low] + sure, "fill": True, "color": colour, "alpha": BAND, "linewidth": 0}
+        axes.stairs(values[high] + sure, edges, **area)
     axes.stairs(values["median"], edges, baseline=None, color=colour, linewidth=1.2, gid=gid)
 
 
@@ -73,7 +119,7 @@ def _extents(table: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     first, last = table["first"].to_numpy(), table["last"].to_numpy()
     edges = np.stack([first, last + 1], axis=1).ravel()
     bin_of = np.stack([np.arange(len(first)), np.full(len(first), -1)], axis=1).ravel()[:-1]
-    real = np.diff(edges) > 0
+    real = np.diff(edges) > 0  # bins that touch have no gap
     return np.append(edges[:-1][real], edges[-1]), bin_of[real]
 
 
@@ -109,3 +155,22 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     outer = Patch(facecolor=colour, alpha=BAND)
     bands = [(half, "middle 50 %"), (outer, "middle 90 %")] if banded else []
     return [(Line2D([], [], color=colour), "median step"), *bands]
+
+
+def make_caption(shown: Captioned) -> str:
+    """The median of the first and of the last bin of each run."""
+
+    def medians(part: pl.DataFrame) -> str:
+        ends = [
+            f"{number(row['median'])} at {value_range(row['first'], row['last'])}"
+            for row in first_and_last(part.sort("first"))
+        ]
+        return f"median {listed(ends)} ({amount(int(part['steps'].sum()), 'step')})"
+
+    return (
+        f"Step advantage A of intermediate process steps by the {shown.unit} at which they begin, in groups whose "
+        f"rewards differ, each step once; {by_run(shown.table, medians)}"
+    )
+
+
+FIGURE = LogFigure("advantage_by_position", make_table, advantage_by_position, make_caption)

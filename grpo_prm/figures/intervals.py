@@ -1,0 +1,51 @@
+"""Ratios of sums over groups for many columns of a figure at once, which share the resamples of its clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from ..analysis.ratios import CLUSTER, percentiles
+from ..core.forest import Floats, Ints
+from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
+
+
+def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) -> list[Interval]:
+    """Each ratio of sums with its 95 % range.
+
+    Args:
+        tops: Numerators, shape (groups, columns).
+        bottoms: Denominators, 0 where a group has no say, shape (groups, columns).
+        clusters: Dense cluster of each group, shape (groups,).
+        seed: Of the resamples.
+
+    Returns:
+        One interval per column, percentiles over the resamples in which it exists; the number of clusters with a say
+        in it is its `n`. Without ends where these are fewer than `FEW_CLUSTERS`, without a mean where there are none.
+    """
+    columns = tops.shape[1]
+    sums = cluster_sums(np.concatenate([tops, bottoms], axis=1), clusters)
+    # One draw of clusters serves all columns, so that points of a curve differ by data and not by the draw.
+    resampled = resampled_sums(sums, seed) if len(sums) >= FEW_CLUSTERS else np.zeros((0, 2 * columns))
+    top, bottom = np.hsplit(np.concatenate([sums.sum(axis=0, keepdims=True), resampled]), 2)
+    ratios = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    means, ranges = ratios[0], percentiles(ratios[1:])
+    counts = (sums[:, columns:] > 0).sum(axis=0)
+    return [
+        Interval(
+            float(mean) if n else None, *((float(low), float(high)) if n >= FEW_CLUSTERS else (None, None)), int(n)
+        )
+        for mean, low, high, n in zip(means, *ranges, counts, strict=True)
+    ]
+
+
+def cluster_of(table: pl.DataFrame) -> Ints:
+    """Dense number of the (run, prompt) of each row, shape (rows,), from 0."""
+    return table.select(pl.struct(CLUSTER).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
+
+
+def one_column_each(values: Floats, column: Ints, columns: int) -> Floats:
+    """A row per value, 0 but in its column, shape (values, columns): what `ratio_intervals` takes of a long table."""
+    spread = np.zeros((len(values), columns))
+    spread[np.arange(len(values)), column] = values
+    return spread
