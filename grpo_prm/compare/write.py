@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
+
 from ..analysis.write import output_folder
 from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
@@ -34,20 +36,20 @@ def write_comparison(
     formats = checked(formats)
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
-    drawn = run_comparison(comparison.training, unit=comparison.compared.unit, venue=venue)
+    labels = {run.name: run.label for run in comparison.compared.runs}
+    training = comparison.training.with_columns(pl.col("run").replace(labels))  # what the legend says
+    drawn = run_comparison(training, unit=comparison.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
         (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
         comparison.table.write_csv(folder / "comparison.csv")
         (folder / "comparison.tex").write_text(latex_table(comparison), encoding="utf-8")
         caption = _caption(comparison)
-        save_figure(
-            drawn, comparison.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption
-        )
+        save_figure(drawn, training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption)
 
 
 def _caption(comparison: Comparison) -> str:
     """One sentence: what is drawn, and the difference in reward."""
-    first, *others = (run.name for run in comparison.compared.runs)
+    first = comparison.compared.runs[0].name
     parts = [
         f"{row['run']} minus {first} {row['difference']:+.3g} "
         f"{span(row['difference_low'], row['difference_high'])}".rstrip()
@@ -55,9 +57,8 @@ def _caption(comparison: Comparison) -> str:
         if row["difference"] is not None
     ]
     rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
-    return printable(
-        f"{listed([first, *others])} over training, with 95 % intervals over the prompts of a step{rewards}."
-    )
+    runs = listed([run.label for run in comparison.compared.runs])
+    return printable(f"{runs} over training, with 95 % intervals over the prompts of a step{rewards}.")
 
 
 def comparison_text(comparison: Comparison) -> str:
