@@ -36,15 +36,23 @@ def write_comparison(
     formats = checked(formats)
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
-    labels = {run.name: run.label for run in comparison.compared.runs}
-    training = comparison.training.with_columns(pl.col("run").replace(labels))  # what the legend says
-    drawn = run_comparison(training, unit=comparison.compared.unit, venue=venue)
+    drawn = run_comparison(_by_method(comparison), unit=comparison.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
         (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
         comparison.table.write_csv(folder / "comparison.csv")
         (folder / "comparison.tex").write_text(latex_table(comparison), encoding="utf-8")
         caption = _caption(comparison)
-        save_figure(drawn, training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption)
+        save_figure(
+            drawn, comparison.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption
+        )
+
+
+def _by_method(comparison: Comparison) -> pl.DataFrame:
+    """What the figure draws: a run under its method, if methods tell all runs apart: a legend has no room for both."""
+    methods = {run.name: run.method for run in comparison.compared.runs}
+    if None in methods.values() or len(set(methods.values())) < len(methods):
+        return comparison.training
+    return comparison.training.with_columns(pl.col("run").replace(methods))
 
 
 def _caption(comparison: Comparison) -> str:

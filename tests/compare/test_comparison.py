@@ -279,7 +279,17 @@ def test_methods_stand_beside_the_names_where_folders_tell_them(tmp_path):
     assert [cells[0] for cells in reach_rows(found)] == ["a (GRPO)", "b (λ-GRPO, p = 1)", "c"]
     assert [run["method"] for run in as_json(found)["runs"]] == ["GRPO", "λ-GRPO, p = 1", None]
     assert r"method & GRPO & $\lambda$-GRPO, p = 1 &  & unknown & " in latex_table(found)
-    write_comparison(found, tmp_path / "out")
-    figures = tmp_path / "out" / "figures"
-    assert set(pl.read_csv(figures / "run_comparison.csv")["run"]) == {"a (GRPO)", "b (λ-GRPO, p = 1)", "c"}
     assert rows(compare([folders[2], folder(tmp_path / "d.prm", made)]))[0][0] != "method"
+
+
+def test_a_figure_names_methods_where_they_tell_the_runs_apart(tmp_path, monkeypatch):
+    made, drawn = log(range(3)), []
+    monkeypatch.setattr("grpo_prm.compare.write.run_comparison", lambda table, **more: drawn.append((table, more)))
+    monkeypatch.setattr("grpo_prm.compare.write.save_figure", lambda *_, caption, **__: drawn.append(caption))
+    known = {"a": "GRPO", "b": "λ-GRPO, p = 1", "c": "λ-GRPO, p = 1"}
+    folders = [folder(tmp_path / f"{n}.prm", made, methods={"run": method}) for n, method in known.items()]
+    for chosen, names in (("ab", {"GRPO", "λ-GRPO, p = 1"}), ("abc", set("abc"))):
+        write_comparison(compare(folders[: len(chosen)]), tmp_path / "out")
+        (table, _), caption = drawn[-2:]
+        assert set(table["run"]) == names
+        assert caption.startswith("a (GRPO)") and "b (λ-GRPO, p = 1)" in caption
