@@ -101,7 +101,7 @@ def _table(heads: list[str], rows: list[list[str]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     # Names of runs come from logs: what could command a terminal is written as an escape.
     for head in heads:
-        table.add_column(printable(head))
+        table.add_column(printable(head), overflow="fold")  # a long name is broken, not cut off
     for row in rows:
         table.add_row(*map(printable, row))
     return table

@@ -88,14 +88,16 @@ def _mean(interval: Interval) -> dict[str, float | int | None] | None:
 
 def _source(running: RunningSums, options: Options) -> dict[str, Any]:
     steps = sorted({step for _, step in running.steps if step is not None})
+    runs = sorted({run for run, _ in running.steps})
+    methods = {run: running.methods[run] for run in runs if run in running.methods}
     units = {UNITS[name] for name in running.tokens_from}
     return {
         "files": list(running.files),
         "format": ", ".join(running.formats),
         "unit": units.pop() if len(units) == 1 else "mixed",
         "tokens_from": ", ".join(sorted(running.tokens_from)),
-        "runs": sorted({run for run, _ in running.steps}),
-        **({"methods": dict(sorted(running.methods.items()))} if running.methods else {}),
+        "runs": runs,
+        **({"methods": methods} if methods else {}),  # absent in a log of others, whose summary stays as it was
         "steps": {"first": steps[0] if steps else None, "last": steps[-1] if steps else None, "count": len(steps)},
         "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **running.options},
         "notes": list(running.notes),

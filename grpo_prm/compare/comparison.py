@@ -133,6 +133,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "runs": [
             {
                 "name": run.name,
+                "method": run.method,
                 "folder": str(run.folder),
                 "steps": {"first": run.steps[0], "last": run.steps[-1], "count": len(run.steps)} if run.steps else None,
                 "groups": len(run.groups),

@@ -28,6 +28,7 @@ class Run:
 
     Attributes:
         name: Unique among the runs compared.
+        method: What it was trained with, None where its folder does not say so.
         folder: Where it comes from.
         source: `source` of its summary.json.
         k: Modal group size.
@@ -39,12 +40,18 @@ class Run:
     """
 
     name: str
+    method: str | None
     folder: Path
     source: dict[str, Any]
     k: int
     others: int
     prompts: bool
     groups: pl.DataFrame
+
+    @property
+    def label(self) -> str:
+        """Its name and, where it is known, its method."""
+        return f"{self.name} ({self.method})" if self.method else self.name
 
     @property
     def steps(self) -> list[int]:
@@ -118,7 +125,9 @@ def _run(name: str, folder: Tables, run: str) -> Run:
     groups = every.filter(k=k)
     # Without a prompt the key stands in for it (measure), so then the two columns are equal.
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
-    return Run(name, folder.path or Path(), folder.summary["source"], k, len(every) - len(groups), prompts, groups)
+    source = folder.summary["source"]
+    method = source.get("methods", {}).get(run)
+    return Run(name, method, folder.path or Path(), source, k, len(every) - len(groups), prompts, groups)
 
 
 def _names(chosen: Sequence[tuple[Tables, str]]) -> list[str]:

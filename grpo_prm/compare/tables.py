@@ -18,11 +18,15 @@ def heads(comparison: Comparison) -> list[str]:
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """One row for each figure that any run has: its label, and the cells of every run.
+    """Methods, where any is known; then a row for each figure that any run has: its label, and the cells of every run.
 
     Shares are in percent and their differences in points. A difference whose interval leaves 0 outside has a star.
     """
     made = []
+    runs = comparison.compared.runs
+    if any(run.method for run in runs):
+        first, *others = (run.method or "unknown" for run in runs)
+        made.append(["method", first, *(cell for method in others for cell in (method, ""))])
     for name in COMPARED:
         of_runs = comparison.table.filter(statistic=name)
         # No run has it, as accuracy where rewards are graded: a row of dashes would say nothing.
@@ -33,7 +37,7 @@ def rows(comparison: Comparison) -> list[list[str]]:
         cells = [title.replace("@m", f"@{comparison.compared.m}")]
         for row in of_runs.iter_rows(named=True):
             cells.append(_value(row["mean"], share))
-            if row["run"] != comparison.compared.runs[0].name:
+            if row["run"] != runs[0].name:
                 cells.append(row["note"] or _difference(row, share))
         made.append(cells)
     return made
@@ -41,6 +45,7 @@ def rows(comparison: Comparison) -> list[list[str]]:
 
 def reach_rows(comparison: Comparison) -> list[list[str]]:
     """When each run reaches the level: name, step, and from the first to the sure step by the 95 % interval."""
+    labels = {run.name: run.label for run in comparison.compared.runs}
     made = []
     for one in comparison.reach.runs:
         step = f"not by step {one.last:,}" if one.step is None else f"step {one.step:,}"
@@ -48,7 +53,7 @@ def reach_rows(comparison: Comparison) -> list[list[str]]:
         if one.known:
             ends = (f"after {one.last:,}" if end is None else f"{end:,}" for end in (one.earliest, one.surely))
             span = f"[{', '.join(ends)}]"
-        made.append([one.run, step, span])
+        made.append([labels[one.run], step, span])
     return made
 
 

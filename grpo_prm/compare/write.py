@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
+
 from ..analysis.write import output_folder
 from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
@@ -35,7 +37,7 @@ def write_comparison(
     # Both kinds of folder have `figures`, and writing replaces it whole.
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
-    drawn = run_comparison(comparison.training, unit=comparison.compared.unit, venue=venue)
+    drawn = run_comparison(_by_method(comparison), unit=comparison.compared.unit, venue=venue)
     with output_folder(out, OURS) as folder:
         (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
         comparison.table.write_csv(folder / "comparison.csv")
@@ -46,9 +48,17 @@ def write_comparison(
         )
 
 
+def _by_method(comparison: Comparison) -> pl.DataFrame:
+    """What the figure draws: a run under its method, if methods tell all runs apart: a legend has no room for both."""
+    methods = {run.name: run.method for run in comparison.compared.runs}
+    if None in methods.values() or len(set(methods.values())) < len(methods):
+        return comparison.training
+    return comparison.training.with_columns(pl.col("run").replace(methods))
+
+
 def _caption(comparison: Comparison) -> str:
     """One sentence: what is drawn, and the difference in reward."""
-    first, *others = (run.name for run in comparison.compared.runs)
+    first = comparison.compared.runs[0].name
     parts = [
         f"{row['run']} minus {first} {row['difference']:+.3g} "
         f"{span(row['difference_low'], row['difference_high'])}".rstrip()
@@ -56,9 +66,8 @@ def _caption(comparison: Comparison) -> str:
         if row["difference"] is not None
     ]
     rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
-    return printable(
-        f"{listed([first, *others])} over training, with 95 % intervals over the prompts of a step{rewards}."
-    )
+    runs = listed([run.label for run in comparison.compared.runs])
+    return printable(f"{runs} over training, with 95 % intervals over the prompts of a step{rewards}.")
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -11,6 +11,7 @@ from .amounts import MISSING, amount, interval, number, percent
 from .cells import BESIDE, against_null, beside, entry, in_summary
 
 PAPER = {"non_trivial": "99.8 %"}
+GRPO = "GRPO"  # as a method of `source.methods`
 MADE = {
     "log": "token ids as logged",
     "tokenizer": "token ids made again from text with the tokenizer",
@@ -45,7 +46,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
         ("Do completions overlap?", list(_overlap(summary))),
         ("Do the branches say anything?", list(_branches(summary))),
         ("Where does it hurt?", list(_defects(summary))),
-        ("What would λ-GRPO change here?", list(_change(summary))),
+        (_change_title(summary["source"]), list(_change(summary))),
     ]
 
 
@@ -56,6 +57,8 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     log = f"{source['format']} log" if source["format"] else "rollouts"
     groups = amount(counts["groups"], "group")
     yield f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}."
+    if "methods" in source:
+        yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
     yield f"Unit: {unit}; {counts['tokens']:,} {source['unit']}s in the loss."
     left = [f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected"]
@@ -72,6 +75,15 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     if counts["advantage_mismatch"]:
         yield mismatch(summary)
     yield from source["notes"]
+
+
+def trained_with(source: dict[str, Any]) -> str:
+    """What runs were trained with, where their folders say so: by name, where there is more than one run."""
+    methods = source["methods"]
+    if len(source["runs"]) == 1:
+        (method,) = methods.values()
+        return f"Trained with {method}."
+    return f"Trained with: {'; '.join(f'{run}: {method}' for run, method in methods.items())}."
 
 
 def mismatch(summary: dict[str, Any]) -> str:
@@ -164,19 +176,37 @@ def _definitions(summary: dict[str, Any], section: Section) -> Iterator[str]:
             yield f"{one.title}: {one.definition}{why}."
 
 
+def _other_methods(source: dict[str, Any]) -> list[str]:
+    """What runs are known to be trained with other than GRPO, each once."""
+    return sorted({method for method in source.get("methods", {}).values() if method != GRPO})
+
+
+def _change_title(source: dict[str, Any]) -> str:
+    if _other_methods(source):  # no `would`: the change has been made
+        return "How far is λ-GRPO from GRPO here?"
+    return "What would λ-GRPO change here?"
+
+
 def _change(summary: dict[str, Any]) -> Iterator[str | Rows]:
-    norm, cosine = (entry(summary, STATISTICS[name]) for name in ("update_norm_1", "update_cosine_1"))
+    source, others = summary["source"], _other_methods(summary["source"])
+    # the power that the runs were trained with, where it is one of those that are measured
+    power = "0.5" if others == ["λ-GRPO, p = 0.5"] else "1"
+    norm, cosine = (entry(summary, STATISTICS[f"{name}_{power}"]) for name in ("update_norm", "update_cosine"))
+    if others:
+        which, whose = ("This run was", "its") if len(source["runs"]) == 1 else ("Some of these runs were", "their")
+        yield f"{which} trained with {'; '.join(others)}. λ-GRPO is compared with GRPO on {whose} completions."
     if norm is None or cosine is None:
         yield f"No answer: {summary['notes']['update_norm']}."
     else:
         # Rounding may leave a cosine above 1, which has no angle.
         degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
-        yield (
-            f"λ-GRPO (p = 1) would multiply the length of the update by {number(norm['mean'])} and turn it by "
-            f"{degrees:.3g} degrees (tokens counted as independent directions)."
-        )
+        changes = "multiplies the length of GRPO's update by {} and turns it by {}"
+        would = "would multiply the length of the update by {} and turn it by {}"
+        change = (changes if others else would).format(number(norm["mean"]), f"{degrees:.3g} degrees")
+        yield f"λ-GRPO (p = {power}) {change} (tokens counted as independent directions)."
         if abs(norm["mean"] - 1) < 0.05 and degrees < 10:
-            yield "That is close to no change: whatever it gained here would be a change of learning rate."
+            gain = "gains over GRPO is" if others else "gained here would be"
+            yield f"That is close to no change: whatever it {gain} a change of learning rate."
     families: dict[str, list[Statistic]] = {}
     for one in in_summary():
         if one.power is not None:

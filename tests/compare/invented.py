@@ -29,9 +29,9 @@ def log(
     return made
 
 
-def folder(path: Path, made: Log, prompts: bool = True, **options) -> Path:
+def folder(path: Path, made: Log, prompts: bool = True, methods=None, **options) -> Path:
     """What `analyze` writes of a log, without figures; with a prompt for each key, unless it has none."""
-    batch = batch_of(made)
+    batch = batch_of(made)._replace(methods=methods or {})
     if prompts:
         batch = batch._replace(table=batch.table.with_columns(prompt="What is " + pl.col("group_key") + "?"))
     analysis = analyze([batch], **options)

@@ -17,6 +17,8 @@ from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED
 from grpo_prm.compare.runs import pass_at
+from grpo_prm.compare.tables import heads, latex_table, reach_rows, rows
+from grpo_prm.compare.write import write_comparison
 from grpo_prm.errors import InputError, UsageError
 
 
@@ -261,3 +263,33 @@ def test_groups_table_is_not_changed(tmp_path):
     found = compare([a, b])
     own = pl.read_parquet(a / "groups.parquet")["path_depth"].mean()
     assert row(found, "path_depth", "a")["mean"] == pytest.approx(own)
+
+
+def test_methods_stand_beside_the_names_where_folders_tell_them(tmp_path):
+    """Both runs are called alike, so their names come from the folders; the methods go by the logged name."""
+    made = log()
+    folders = [
+        folder(tmp_path / "a.prm", made, methods={"run": "GRPO"}),
+        folder(tmp_path / "b.prm", made, methods={"run": "λ-GRPO, p = 1"}),
+        folder(tmp_path / "c.prm", made),
+    ]
+    found = compare(folders)
+    assert rows(found)[0] == ["method", "GRPO", "λ-GRPO, p = 1", "", "unknown", ""]
+    assert all(len(cells) == len(heads(found)) for cells in rows(found))
+    assert [cells[0] for cells in reach_rows(found)] == ["a (GRPO)", "b (λ-GRPO, p = 1)", "c"]
+    assert [run["method"] for run in as_json(found)["runs"]] == ["GRPO", "λ-GRPO, p = 1", None]
+    assert r"method & GRPO & $\lambda$-GRPO, p = 1 &  & unknown & " in latex_table(found)
+    assert rows(compare([folders[2], folder(tmp_path / "d.prm", made)]))[0][0] != "method"
+
+
+def test_a_figure_names_methods_where_they_tell_the_runs_apart(tmp_path, monkeypatch):
+    made, drawn = log(range(3)), []
+    monkeypatch.setattr("grpo_prm.compare.write.run_comparison", lambda table, **more: drawn.append((table, more)))
+    monkeypatch.setattr("grpo_prm.compare.write.save_figure", lambda *_, caption, **__: drawn.append(caption))
+    known = {"a": "GRPO", "b": "λ-GRPO, p = 1", "c": "λ-GRPO, p = 1"}
+    folders = [folder(tmp_path / f"{n}.prm", made, methods={"run": method}) for n, method in known.items()]
+    for chosen, names in (("ab", {"GRPO", "λ-GRPO, p = 1"}), ("abc", set("abc"))):
+        write_comparison(compare(folders[: len(chosen)]), tmp_path / "out")
+        (table, _), caption = drawn[-2:]
+        assert set(table["run"]) == names
+        assert caption.startswith("a (GRPO)") and "b (λ-GRPO, p = 1)" in caption

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -325,3 +326,13 @@ def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
     ).drop("row")
     page = report(replace(folder, groups=pl.concat([folder.groups, many])))
     assert 2_000_000 < len(page.encode()) < 5_000_000
+
+
+def test_the_page_says_what_the_run_was_trained_with(tmp_path):
+    run = tmp_path / "a.run"
+    (run / "rollouts").mkdir(parents=True)
+    shutil.copy(EXAMPLE, run / "rollouts")
+    unknown = text_of(page_of(folder_of(run, tmp_path / "a.prm")))
+    (run / "method.txt").write_text("λ-GRPO, p = 1 <b>", encoding="utf-8")
+    known = text_of(page_of(folder_of(run, tmp_path / "b.prm")))
+    assert "<dt>trained with</dt><dd>λ-GRPO, p = 1 &lt;b&gt;</dd>" in known and "trained with" not in unknown

@@ -67,6 +67,40 @@ def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine
     assert ("close to no change" in page["What would λ-GRPO change here?"]) == close
 
 
+@pytest.mark.parametrize(
+    ("methods", "read", "title", "change"),
+    [
+        (None, "", "What would λ-GRPO change here?", "λ-GRPO (p = 1) would multiply"),
+        ({"chain": "GRPO"}, "Trained with GRPO.", "What would λ-GRPO change here?", "λ-GRPO (p = 1) would multiply"),
+        (
+            {"chain": "λ-GRPO, p = 1"},
+            "Trained with λ-GRPO, p = 1.",
+            "How far is λ-GRPO from GRPO here?",
+            "This run was trained with λ-GRPO, p = 1. λ-GRPO is compared with GRPO on its completions."
+            " λ-GRPO (p = 1) multiplies the length of GRPO's update by",
+        ),
+        (
+            {"chain": "λ-GRPO, p = 0.5"},
+            "Trained with λ-GRPO, p = 0.5.",
+            "How far is λ-GRPO from GRPO here?",
+            "on its completions. λ-GRPO (p = 0.5) multiplies",
+        ),
+        (
+            {"a": "GRPO", "b": "λ-GRPO, p = 0.5", "c": "λ-GRPO, p = 2"},
+            "Trained with: a: GRPO; b: λ-GRPO, p = 0.5; c: λ-GRPO, p = 2.",
+            "How far is λ-GRPO from GRPO here?",
+            "Some of these runs were trained with λ-GRPO, p = 0.5; λ-GRPO, p = 2. λ-GRPO is compared with GRPO on their"
+            " completions. λ-GRPO (p = 1) multiplies",
+        ),
+    ],
+)
+def test_a_run_is_not_asked_what_its_own_method_would_change(summary, methods, read, title, change):
+    source = summary["source"] | ({"runs": list(methods), "methods": methods} if methods else {})
+    page = told(summary, source=source)
+    assert list(page)[-1] == title and change in page[title]
+    assert read in page["What was read"] and (methods is not None) == ("Trained with" in page["What was read"])
+
+
 def test_tables_have_a_cell_for_each_head(summary):
     tables = [part for _, body in sections(summary) for part in body if isinstance(part, Rows)]
     assert len(tables) == 4 and all(len(row) == len(table.columns) for table in tables for row in table.rows)

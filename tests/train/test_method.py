@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from grpo_prm.analysis.analyze import analyze
-from grpo_prm.logs import collect
+from grpo_prm.logs import ReadOptions, collect
 from grpo_prm.train.config import make_config
 from grpo_prm.train.loop import open_folder
 from grpo_prm.train.method import method_of
@@ -65,6 +65,8 @@ def test_the_run_folder_tells_analyze_its_method(tmp_path):
     for paths in ([half, grpo], [half / "rollouts", grpo], [*(half / "rollouts").iterdir(), grpo]):
         assert analyze(paths).summary["source"]["methods"] == both
     assert collect([half, grpo]).methods == both
+    # --run reads both folders as one log, but rows that name their own run keep it, and so does its method
+    assert collect([half, grpo], ReadOptions(run="one")).methods == both
     assert analyze([collect([half, grpo])]).summary["source"]["methods"] == both
     (half / "method.txt").unlink()
     assert analyze([half, grpo]).summary["source"]["methods"] == {"grpo": "GRPO"}
