@@ -4,7 +4,10 @@ PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 OUT ?= demo.prm
 
-.PHONY: demo test lint bench results gallery clean
+# What needs no extra: the rest of the tests trains, or shows what training makes.
+CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
+
+.PHONY: demo check test lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -14,11 +17,17 @@ demo: $(VENV)/.core
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto -q
 
+check: lint
+	$(VENV)/bin/python -m pytest -n auto -q -m "not slow"
+
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ty check grpo_prm cli --python $(VENV)
+
+lowest: $(VENV)/.lowest
+	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/run.py
@@ -40,6 +49,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.core
+
+# The core alone on the lowest versions that pyproject.toml promises, in an environment of its own.
+$(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo.prm build dist *.egg-info

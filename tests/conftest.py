@@ -1,10 +1,24 @@
 """Settings of all tests."""
 
 import os
+from importlib.util import find_spec
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker each: threads of several processes wait for one another
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+MISSING = [name for name in ("torch", "transformers", "textual", "playwright") if find_spec(name) is None]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Where only the core is installed, a module of tests that imports more is skipped; with `.[dev]` none can be."""
+    report = yield
+    for name in MISSING:
+        if report.failed and f"No module named '{name}'" in str(report.longrepr):
+            report.outcome, report.longrepr = "skipped", (str(collector.path), 1, f"{name} is not installed")
+    return report

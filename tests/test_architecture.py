@@ -16,6 +16,14 @@ def test_every_folder_with_code_is_packaged():
     assert set(packages) == {".".join(folder.parts).replace("cli", "grpo_prm_cli") for folder in folders}
 
 
+def test_the_lowest_versions_that_are_tested_are_those_that_are_promised():
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    floors = dict(line.lower().split(">=") for line in promised)
+    pins = (ROOT / "constraints-lowest.txt").read_text().lower().splitlines()
+    tested = dict(line.split("==") for line in pins if not line.startswith("#"))
+    assert [name for name, floor in floors.items() if tested[name] not in (floor, f"{floor}.0")] == []
+
+
 def test_no_file_is_longer_than_400_lines_nor_empty():
     long = {path.name: lines for path in SOURCES if not 1 <= (lines := len(path.read_text().splitlines())) <= 400}
     assert long == {}

@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_the_commands_print(folder):
     analyze, tree = re.findall(r"`(grpo-prm (?:analyze examples|tree chain)[^`]*)`", README)
     assert shown(analyze) == printed(analyze, folder)

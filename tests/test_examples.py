@@ -144,6 +144,7 @@ def test_the_checker(completion, answer, steps, task):
     assert task.reward_steps("3+4*2=", completion) == pytest.approx(steps)
 
 
+@pytest.mark.slow
 def test_in_python_prints_and_draws(tmp_path):
     done = run("in_python", LOG, tmp_path / "figures", cwd=tmp_path)
     assert "path_depth {'mean': " in done.stdout
@@ -151,6 +152,7 @@ def test_in_python_prints_and_draws(tmp_path):
     assert len((EXAMPLES / "in_python.py").read_text().splitlines()) <= 25
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="training needs torch")
 def test_training_gives_the_same_bytes_whatever_the_threads_outside(tmp_path, monkeypatch):
     few = ("--warm-steps", 4, "--steps", 3, "--every", 2)

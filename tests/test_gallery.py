@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from grpo_prm.figures import FIGURES
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_command_writes(tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "make_gallery.py"), str(tmp_path)]
     subprocess.run(command, check=True, cwd=tmp_path)

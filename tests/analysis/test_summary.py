@@ -46,6 +46,7 @@ def same(found, expected, path=""):
         assert found == expected, path
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(logs())
 @example([("a", 0, "p", [Row([], reward=1.0), Row([], reward=0.0)])])  # nothing but empty completions
@@ -146,6 +147,7 @@ def test_the_null_is_over_the_tokens_that_the_figure_is_over():
     assert draws.mean() == pytest.approx(found.summary["informativeness"]["null_mean"]) and draws.std() > 0
 
 
+@pytest.mark.slow
 def test_the_example_log_through_the_command(tmp_path):
     """What `analyze --json` prints for the example, overlap, step rewards and defects, is what the definitions say."""
     path = Path(__file__).parents[2] / "examples" / "chain.jsonl"

@@ -43,6 +43,7 @@ def run(*arguments, cwd, **more):
     return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment, **more)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_folder(log, tmp_path):
     done = run("analyze", log.name, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -188,6 +189,7 @@ def test_what_a_log_is_called_cannot_command_the_terminal(tmp_path):
     assert done.returncode == 3 and "\x1b" not in done.stderr and r"no\x1b[2Jwhere.jsonl" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_older_analysis_is_replaced_and_files_of_others_are_kept(log, tmp_path):
     run("analyze", log, cwd=tmp_path)
     (tmp_path / "log.prm" / "mine.txt").write_text("mine")

@@ -47,6 +47,7 @@ def test_the_page_and_the_folder(two):
     assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\")} == {3}
 
 
+@pytest.mark.slow
 def test_json_and_a_second_time(two):
     (two / "x").mkdir()
     (two / "x" / "mine.txt").write_text("mine")
@@ -58,6 +59,7 @@ def test_json_and_a_second_time(two):
     assert (two / "x" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_what_is_no_folder_is_said(two):
     done = run("compare", "a.prm", "none", cwd=two)
     assert done.returncode == 3 and "none: not a folder of grpo-prm analyze" in done.stderr and done.stdout == ""

@@ -10,6 +10,8 @@ import pytest
 
 from grpo_prm.figures import FIGURES
 
+pytestmark = pytest.mark.slow
+
 CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 
 

@@ -63,6 +63,7 @@ def test_help_names_every_setting_without_torch(process):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
+@pytest.mark.slow
 def test_a_run_in_a_pipe(process, command, tmp_path):
     done = process(*SMALL, "--lambda", "0.5", "--out", "a.run")
     assert done.returncode == 0, done.stderr
@@ -77,6 +78,7 @@ def test_a_run_in_a_pipe(process, command, tmp_path):
     assert command(*SMALL, "--out", "a.run").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_rehearsal_writes_nothing(command, tmp_path):
     done = command(*SMALL, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -89,6 +91,7 @@ def test_wrong_settings_are_one_message(command):
     assert done.returncode == 2 and done.stderr == "error: --lambda is -1.0, but must be 0 or more. Change it.\n"
 
 
+@pytest.mark.slow
 def test_a_model_folder_with_prompts_and_a_reward_function(command, tmp_path):
     """What the docs promise: a saved model, JSON lines, a Python function."""
     from train_models import tiny

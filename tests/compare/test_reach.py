@@ -78,6 +78,7 @@ def test_the_range_is_where_the_interval_of_the_mean_comes_up_to_the_level(tmp_p
     assert told.surely == pytest.approx(31 + 60 * half, abs=8) and told.earliest <= told.step <= told.surely
 
 
+@pytest.mark.slow
 def test_a_range_covers_the_true_crossing(tmp_path):
     """Rewards rise through .5 at step 20 whatever the draw; the window looks one step back."""
     hits = 0

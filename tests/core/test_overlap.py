@@ -41,16 +41,16 @@ def test_six_completions_by_hand():
     each, found = overlap(rows(SIX))
     assert each.path_depth.tolist() == [2, 2, 2, 1, 1, 1]
     assert each.intermediate.tolist() == each.shared.tolist() == [2, 2, 2, 1, 2, 2]
-    assert of_group(found, 0) == pytest.approx((
-        9 / 6,
-        (2 / 3 + 2 / 4 + 1 + 1 / 2 + 1 + 1) / 6,
-        (2 / 3 + 2 / 4 + 1 + 1 / 2 + 1 + 1) / 6,
-        3,  # 1, 12, 67
-        6,  # and 3, 44, 5
-        4 + 3 + 2 + 1 + 1 + 1,
-        4 + 3 + 2 * 2,
-        2 * 2,  # 67, twice
-    ))  # fmt: skip
+    assert of_group(found, 0)._asdict() == pytest.approx({
+        "path_depth": 9 / 6,
+        "intermediate_proportion": (2 / 3 + 2 / 4 + 1 + 1 / 2 + 1 + 1) / 6,
+        "shared_proportion": (2 / 3 + 2 / 4 + 1 + 1 / 2 + 1 + 1) / 6,
+        "intermediate_steps": 3,  # 1, 12, 67
+        "process_steps": 6,  # and 3, 44, 5
+        "step_size": 4 + 3 + 2 + 1 + 1 + 1,
+        "intermediate_tokens": 4 + 3 + 2 * 2,
+        "identical_tokens": 2 * 2,  # 67, twice
+    })  # fmt: skip
 
 
 def test_what_all_share_is_not_intermediate():
@@ -58,16 +58,16 @@ def test_what_all_share_is_not_intermediate():
     each, found = overlap(rows([[0, *ids] for ids in SIX]))
     assert each.path_depth.tolist() == [2, 2, 2, 1, 1, 1]
     assert each.intermediate.tolist() == [2, 2, 2, 1, 2, 2] and each.shared.tolist() == [3, 3, 3, 2, 3, 3]
-    assert of_group(found, 0) == pytest.approx((
-        9 / 6,
-        (2 / 4 + 2 / 5 + 2 / 3 + 1 / 3 + 2 / 3 + 2 / 3) / 6,
-        (3 / 4 + 3 / 5 + 1 + 2 / 3 + 1 + 1) / 6,
-        3,
-        7,
-        6 + 4 + 3 + 2 + 1 + 1 + 1,
-        11,
-        4,
-    ))  # fmt: skip
+    assert of_group(found, 0)._asdict() == pytest.approx({
+        "path_depth": 9 / 6,
+        "intermediate_proportion": (2 / 4 + 2 / 5 + 2 / 3 + 1 / 3 + 2 / 3 + 2 / 3) / 6,
+        "shared_proportion": (3 / 4 + 3 / 5 + 1 + 2 / 3 + 1 + 1) / 6,
+        "intermediate_steps": 3,
+        "process_steps": 7,
+        "step_size": 6 + 4 + 3 + 2 + 1 + 1 + 1,
+        "intermediate_tokens": 11,
+        "identical_tokens": 4,
+    })  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,16 @@ def test_masked_tokens_are_compared_but_not_counted():
     each, found = overlap(group)
     assert each.path_depth.tolist() == [1, 1, 0, 0]
     assert each.intermediate.tolist() == each.shared.tolist() == [1, 0, 0, 0]
-    assert of_group(found, 0) == pytest.approx((2 / 4, 1 / 3, 1 / 3, 1, 3, 2 + 1 + 1, 1, 0))  # 12, 4 and 5
+    assert of_group(found, 0)._asdict() == pytest.approx({
+        "path_depth": 2 / 4,
+        "intermediate_proportion": 1 / 3,
+        "shared_proportion": 1 / 3,
+        "intermediate_steps": 1,
+        "process_steps": 3,  # 12, 4 and 5
+        "step_size": 2 + 1 + 1,
+        "intermediate_tokens": 1,
+        "identical_tokens": 0,
+    })  # fmt: skip
 
 
 def test_without_loss_tokens_there_is_no_proportion():
@@ -147,10 +156,8 @@ def test_every_group_has_what_the_definitions_give(batch):
         for name in ("intermediate_proportion", "shared_proportion"):
             mean = oracle.mean_over(group, getattr(oracle, name))
             assert getattr(one, name) == pytest.approx(np.nan if mean is None else mean, nan_ok=True)
-        assert one[3:] == (
-            sum(1 < len(members) < k for members in counted),
-            len(counted),
-            sum(len(members) for members in counted),
-            len(between),
-            sum(oracle.identical(group, members) for _, _, members in between),
-        )
+        assert one.intermediate_steps == sum(1 < len(members) < k for members in counted)
+        assert one.process_steps == len(counted)
+        assert one.step_size == sum(len(members) for members in counted)
+        assert one.intermediate_tokens == len(between)
+        assert one.identical_tokens == sum(oracle.identical(group, members) for _, _, members in between)

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="training needs transformers")
 
 
+@pytest.mark.slow
 def test_it_trains_and_ranks(tmp_path):
     log = load(EXAMPLES / "chain.jsonl").filter(pl.col("group") < 24)
     save(log, tmp_path / "few.jsonl")

@@ -27,6 +27,7 @@ def tables():
     return figure_tables(log(groups=40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [*FORMATS[:3], pytest.param("pgf", marks=needs_tex)])
 @pytest.mark.parametrize("venue", ["column", "icml"])
 def test_equal_tables_give_equal_bytes(tables, tmp_path, suffix, venue):
@@ -42,6 +43,7 @@ def test_equal_tables_give_equal_bytes(tables, tmp_path, suffix, venue):
         assert b"20" + b"26-" not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_files_hold_the_data_and_text_that_can_be_read(tables, tmp_path):
     written = save(tables, tmp_path, captions=dict.fromkeys(tables, "What λ shows."))
     assert len(written) == 4 * len(FIGURES)

@@ -37,6 +37,7 @@ def depth_of(steps, step):
     return 0 if above is None else 1 + depth_of(steps, above)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(logs(max_groups=3))
 @example([("a", 0, "p", TWO_BRANCHES)])
@@ -59,6 +60,7 @@ def test_parts_of_a_size_are_counted_token_by_token(log):
         assert (table["first"] == table["last"]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(logs(max_groups=3, mask="none"))
 def test_sizes_add_up_to_the_summary(log):
@@ -91,6 +93,7 @@ def test_many_sizes_are_pooled_between_powers_of_two(k):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(logs(max_groups=4, min_k=3), st.data())
 @example([("a", 0, "p", TWO_BRANCHES)], None)

@@ -67,6 +67,7 @@ def test_no_data_is_said():
     assert all("no " in axes.texts[0].get_text() for axes in training_curves(table(steps=[], evaluations=())))
 
 
+@pytest.mark.slow
 def test_equal_tables_give_equal_files_with_their_data(tmp_path):
     made = table()
     written = save({"training_curves": made}, tmp_path / "one")

@@ -62,6 +62,7 @@ def tables(draw):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 @given(made=tables())
 def test_a_table_comes_back_as_it_was(tmp_path_factory, suffix, made):

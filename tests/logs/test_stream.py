@@ -68,6 +68,7 @@ LOGS = st.lists(st.one_of(GOOD_ROWS, GOOD_ROWS, ROWS, BROKEN), min_size=1, max_s
 SURE = [row(step=1, group="sure", tokens=[9], reward=0.5)] * 2
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(log=LOGS, end=st.sampled_from(["\n", ""]))
 def test_nothing_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, log, end):

@@ -10,6 +10,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 WANTED = "no Chromium on this machine: apt-get install chromium (or install Google Chrome)"
 
 
+def pytest_collection_modifyitems(items):
+    """What opens the page in a browser is slow."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def browser():
     found = next(filter(None, map(shutil.which, NAMES)), None)

@@ -19,6 +19,7 @@ def run(*arguments, cwd):
     )
 
 
+@pytest.mark.slow
 def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
     folder = chain.parent
     wanted = chain.read_bytes()

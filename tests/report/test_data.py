@@ -197,6 +197,7 @@ def test_samples_of_another_analysis_are_refused(folder):
         trees(replace(folder, samples=other))
 
 
+@pytest.mark.slow
 def test_trees_beyond_the_room_are_left_out_and_said(folder, monkeypatch, tmp_path):
     monkeypatch.setattr("grpo_prm.report.trees.STEPS", 40)
     found = trees(folder)
@@ -287,11 +288,13 @@ def test_rejected_rows_are_told_with_their_reasons(tmp_path):
     assert first.details[1].startswith("1 row: completion: ") and "&lt;i&gt;" not in first.details[0]
 
 
+@pytest.mark.slow
 def test_the_same_folder_gives_the_same_bytes(chain):
     assert page_of(chain.parent).read_text(encoding="utf-8") == text_of(chain)
     assert (EXAMPLE.stat().st_size, len(text_of(chain))) > (0, 100_000)
 
 
+@pytest.mark.slow
 def test_figures_have_their_captions_and_those_without_room_say_so(folder, tmp_path, monkeypatch):
     beside = tmp_path / "figures"
     beside.mkdir()
@@ -312,6 +315,7 @@ def test_figures_have_their_captions_and_those_without_room_say_so(folder, tmp_p
     assert report(folder).count("Too large for this page.") == len(sources) - 1
 
 
+@pytest.mark.slow
 def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
     """The groups table of 12,500 groups of 8, with a long key and prompt each, beside the texts of the example."""
     many = pl.concat([folder.groups] * 79).head(12_500).with_row_index("row")

@@ -38,9 +38,9 @@ def of_trainer(first, second, rewards, common, power, kind):
     """Ascent of the logit of the common token behind the good and the bad prefix; the loss is a plain sum."""
     k = len(first)
     ids = torch.tensor([[g, 2 + c] for g, c in zip(first, second, strict=True)])
-    factor = token_factors(process_set_sizes(ids, torch.ones_like(ids), k), k, power, kind)[:, 1]
+    factor = token_factors(process_set_sizes(ids, torch.ones_like(ids), k), k, power, kind)[:, 1].double()
     a = torch.from_numpy(group_advantages(np.array(rewards, float), np.zeros(k, int)))
-    logits = torch.tensor([[np.log(1 - common), np.log(common)]] * 2, requires_grad=True)
+    logits = torch.tensor([[np.log(1 - common), np.log(common)]] * 2, dtype=torch.float64, requires_grad=True)
     logprobs = logits.log_softmax(-1)[1 - torch.tensor(first), torch.tensor(second)]
     terms = unit_terms(torch.arange(k), k, a, torch.ones(k, dtype=torch.float64), factor)
     policy_loss(logprobs, logprobs.detach(), terms).backward()

@@ -13,6 +13,8 @@ from grpo_prm.reproduce.gpt_trees import MODELS, log_odds, tiny_gpt2, train_gpt_
 from grpo_prm.reproduce.methods import METHODS
 from grpo_prm.reproduce.tabular import paper_tree
 
+pytestmark = pytest.mark.slow
+
 RATES = {"adam": [0.003, 0.001], "sgd": [0.1, 0.03]}
 
 

@@ -23,6 +23,8 @@ from grpo_prm.reproduce.jobs import Job
 from grpo_prm.reproduce.results import write_results
 from grpo_prm.reproduce.run import CLAIMS, Budget, Options, get_claim, reproduce
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
 

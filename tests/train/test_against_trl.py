@@ -7,12 +7,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from rounding import of_model
 from train_models import tiny
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import completion_weights, group_advantages
 from grpo_prm.core.weights import lambda_weights
 from grpo_prm.train.packing import padded_layout, token_logprobs, tree_layout
+
+pytestmark = pytest.mark.slow
 
 trl = pytest.importorskip("trl")
 K, LIMIT, PAD = 4, 9, 0
@@ -145,6 +148,7 @@ def test_loss_and_gradient_are_those_of_trl(folder, tmp_path, aggregation, beta,
         temperature=0.7,
     )
     model = made.model
+    tokens = sum(len(prompt) * K for prompt in PROMPTS) + sum(map(len, COMPLETIONS))
     for off_policy in (False, True):
         old = noisy(model, 0.3, 1) if off_policy else None
         given = batch(old, noisy(model, 0.2, 2) if beta else None)
@@ -170,9 +174,11 @@ def test_loss_and_gradient_are_those_of_trl(folder, tmp_path, aggregation, beta,
                     model, layout, given, aggregation, power, clip_low=0.2, clip_high=0.28, beta=beta, ratio_in_kl=bias
                 )
                 if power == 0:
-                    assert found == pytest.approx(loss.item(), abs=1e-5)
+                    assert found == pytest.approx(loss.item(), rel=of_model(model, tokens), abs=of_model(model, tokens))
+                near = of_model(model, tokens, backward=True) * largest
+                assert near < 1e-2
                 for name, slope in slopes.items():
-                    assert (slope - expected[name]).abs().max().item() <= 1e-5 * max(1.0, largest), (name, power)
+                    assert (slope - expected[name]).abs().max().item() <= near, (name, power)
         made._get_per_token_logps_and_entropies = hooked
 
 

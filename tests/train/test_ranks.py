@@ -17,6 +17,8 @@ from train.rank_cases import CASES, GROUPS, RUN, run
 from grpo_prm.train.config import make_config
 from grpo_prm.train.loop import train
 
+pytestmark = pytest.mark.slow
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 

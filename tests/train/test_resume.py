@@ -15,6 +15,8 @@ from grpo_prm.errors import UsageError
 from grpo_prm.train.config import make_config
 from grpo_prm.train.loop import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 REWARD = """
 import random

@@ -216,6 +216,7 @@ def test_hostile_text_is_shown_as_text(size):
     assert picture.replace("\n", "").isprintable() and "\x1b" not in pane
 
 
+@pytest.mark.slow
 def test_a_lone_surrogate_and_a_megabyte_do_not_stop_it():
     tree = group(BAD, [1, 0, 0, 1], ["abx", "aby", "abz", "ac"], prompt="q" * MOST)
     tree["steps"][1]["text"] = "\ud800" + "x y\n" * 250_000 + "the end"

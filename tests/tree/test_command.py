@@ -74,6 +74,7 @@ def test_help_imports_nothing_heavy():
     assert not {"torch", "polars", "numpy", "matplotlib"} & set(loaded)
 
 
+@pytest.mark.slow
 def test_a_folder_is_shown_as_it_was_analysed(log, tmp_path):
     out = tmp_path / "log.prm"
     command = [
