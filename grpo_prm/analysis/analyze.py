@@ -1,4 +1,4 @@
-"""From rollouts to every number: batches are measured one by one, added up, and summed up (DESIGN: The one idea)."""
+"""From rollouts to every number: batches are measured one by one, added up, and summed up."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _permutations_table(groups: pl.DataFrame, running: RunningSums) -> pl.DataFr
 def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
     """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student.
 
-    With two rewards and five completions or fewer no interval is that narrow: null (SPEC: Certain share).
+    With two rewards and five completions or fewer no interval is that narrow: null (definitions: Certain share).
     """
     certain = pl.col("certain_wilson" if binary else "certain_student")
     if binary and (groups["k"] <= NEVER_CERTAIN).all():

@@ -1,4 +1,4 @@
-"""Cross-prompt pseudo-groups of a log that comes batch by batch (SPEC: Cross-prompt baseline)."""
+"""Cross-prompt pseudo-groups of a log that comes batch by batch (definitions: Cross-prompt baseline)."""
 
 from __future__ import annotations
 

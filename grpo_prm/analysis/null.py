@@ -1,4 +1,4 @@
-"""The permutation null of the statistics that have one: the same ratios, of sums with permuted rewards (SPEC)."""
+"""The permutation null of the statistics that have one: the same ratios, of permuted sums (definitions: How sure)."""
 
 from __future__ import annotations
 

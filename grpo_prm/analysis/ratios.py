@@ -1,4 +1,4 @@
-"""Every statistic of a log as a function of sums over its groups, so that one bootstrap serves them all (SPEC)."""
+"""Every statistic as a function of sums over groups, so that one bootstrap serves all (definitions: Intervals)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""summary.json: what a log says, every mean with its interval, every gap with its reason (DESIGN: summary.json)."""
+"""summary.json: what a log says, every mean with its interval, every gap with its reason (docs/output.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of an analysis: written whole beside its place, then put there (DESIGN: What the user sees)."""
+"""The folder of an analysis: written whole beside its place, then put there (docs/output.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much overlap is boilerplate: trees of completions of different prompts (SPEC: Cross-prompt baseline).
+"""How much overlap is boilerplate: trees of completions of different prompts (definitions: Cross-prompt baseline).
 
 The completions of a step are put into pseudo-groups in which no two answer the same prompt. What still overlaps there
 ("Okay, so I need to...") earns no credit by its branch.

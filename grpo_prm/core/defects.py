@@ -1,4 +1,4 @@
-"""Where counting a shared step |λ| times hurts, as sums per group (SPEC: The defect, as diagnostics).
+"""Where counting a shared step |λ| times hurts, as sums per group (definitions: The defect, as diagnostics).
 
 A figure of a whole log is a ratio of these sums, so that batches add up and a bootstrap resamples them.
 """

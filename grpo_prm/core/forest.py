@@ -22,7 +22,7 @@ BLOCK = 1 << 20  # tokens compared in one call, which bounds the temporary memor
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The process steps of a batch of groups (SPEC: Group, prefix, process set).
+    """The process steps of a batch of groups (definitions: Group, prefix, process set).
 
     Step n covers the token positions [`start[n]`, `end[n]`) of the completions `order[first[n] : first[n] + size[n]]`.
     Steps stand in tree order (group by group, parents before children), so the root of a group opens its steps.
@@ -310,7 +310,7 @@ def shared_tokens(forest: Forest) -> tuple[Ints, Ints, Ints]:
 
 
 class Visits(NamedTuple):
-    """Loss tokens of a forest (SPEC: Masks), one entry per pair of a step and a member of its process set.
+    """Loss tokens of a forest (definitions: Masks), one entry per pair of a step and a member of its process set.
 
     Attributes:
         step: Step of each pair, ascending, shape (pairs,).

@@ -69,7 +69,7 @@ class Groups:
             tokens: Completion token ids without the prompt, each in [0, 2**31): a list with one list or array a
                 completion, or a padded array or tensor of shape (completions, T), padding on the right.
             rewards: Outcome reward of each completion, shape (completions,). One that is not finite gives advantage 0
-                and is left out of its group's mean (SPEC: The implicit process reward model). None with `advantages`.
+                and is left out of its group's mean. None: only `advantages` are known.
             groups: The group of each completion: numbers or names, shape (completions,); or k, where the k completions
                 of a group are next to each other.
             mask: True where a token is in the loss, in the form of `tokens`; tokens out of it (tool output) still part
@@ -140,7 +140,7 @@ class Groups:
 
     @cached_property
     def tolerance(self) -> Floats:
-        """Bound of each group within which an advantage counts as 0 (SPEC: Tolerance), shape (groups,)."""
+        """Bound of each group within which an advantage counts as 0 (definitions: Tolerance), shape (groups,)."""
         return zero_tolerance(self._centred, self.groups, logged=self.logged)
 
     @cached_property
@@ -181,7 +181,7 @@ class Groups:
         return self.shape(expand(self.forest, self.set_advantages))
 
     def lambda_weights(self, p: float = 1.0, kind: Literal["process-set", "parent"] = "process-set") -> Any:
-        """Factor of each token's whole loss term under λ-GRPO (SPEC: λ-GRPO, parent weights).
+        """Factor of each token's whole loss term under λ-GRPO (definitions: λ-GRPO; parent weights).
 
         Args:
             p: At least 0; 0 is GRPO, 1 the paper's λ-GRPO.

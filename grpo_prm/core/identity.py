@@ -37,7 +37,7 @@ class LogprobCheck(NamedTuple):
 def logprob_check(
     forest: Forest, advantages: Floats, logprobs: Floats, groups: Ints, number: int, mask: Bools | None = None
 ) -> LogprobCheck:
-    """Identity gap and log-probability spread of logged rollouts (SPEC: implicit PRM; identity gap, spread).
+    """Identity gap and log-probability spread of logged rollouts (definitions: identity gap; log-probability spread).
 
     P = exp(x - mean of x over the set at t), with x the logged log-probability, so P = 1 wherever the members agree.
     Tokens out of the loss and tokens without a finite log-probability take no part.

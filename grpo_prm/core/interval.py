@@ -1,4 +1,4 @@
-"""How sure: resamples of clusters, Wilson and Student intervals (SPEC: How sure)."""
+"""How sure: resamples of clusters, Wilson and Student intervals (definitions: How sure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy loss over units: a unit is a token of a padded batch, or a unique token of the tree (SPEC: λ-GRPO).
+"""The policy loss over units: a unit is a token of a padded batch, or a unique token of the tree (definitions: λ-GRPO).
 
     L = -Σ_u f_u (min(P, 1 + ε_hi) S⁺ + max(P, 1 - ε_lo) S⁻ - β W D P^b)
 
@@ -60,7 +60,7 @@ def policy_loss(
     reference: Tensor | None = None,
     ratio_in_kl: bool = True,
 ) -> Tensor:
-    """Clipped surrogate with sign-split sums, and the k3 estimate of the KL divergence (SPEC: Clipping; λ-GRPO).
+    """Clipped surrogate with sign-split sums, and the k3 estimate of the KL divergence (definitions: Clipping; λ-GRPO).
 
     Args:
         logprobs: Log-probability of each unit under the policy, shape (units,).

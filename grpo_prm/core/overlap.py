@@ -1,4 +1,4 @@
-"""Overlap: how much of its path a completion shares with others of its group (SPEC: Overlap statistics)."""
+"""Overlap: how much of its path a completion shares with others of its group (definitions: Overlap statistics)."""
 
 from __future__ import annotations
 

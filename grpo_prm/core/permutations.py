@@ -1,4 +1,4 @@
-"""The permutation null: every figure that depends on rewards, with the rewards of each group permuted (SPEC: How sure).
+"""The permutation null: what depends on rewards, with those of each group permuted (definitions: How sure).
 
 A tree can be non-trivial in shape and say nothing. Under a permutation inside the group the shape stays and the tie
 between branch and reward is cut.

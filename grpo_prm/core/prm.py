@@ -1,6 +1,6 @@
 """The process reward model that GRPO implies: group advantages, and their means over every process set.
 
-Every function is one formula of SPEC ("The implicit process reward model"; Sullivan and Koller, Theorem 1).
+Every function is one formula of (definitions: The implicit process reward model); Sullivan and Koller, Theorem 1.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def zero_variance(values: Floats, groups: Ints) -> Bools:
 
 
 def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False) -> Floats:
-    """Bound of each group within which an advantage counts as 0 (SPEC: Tolerance), shape (groups,).
+    """Bound of each group within which an advantage counts as 0 (definitions: Tolerance), shape (groups,).
 
     1e-12 max|a| of the group; for logged (float32) advantages 1e-6 max(1, max|a|).
     """
@@ -142,7 +142,7 @@ def completion_weights(aggregation: Aggregation, loss_tokens: Ints, token_limit:
 
 
 class SignSplit(NamedTuple):
-    """The two numbers that a token carries under clipping, and the total weight (SPEC: Clipping); all of one shape."""
+    """The two numbers of a token under clipping, and the total weight, of one shape (definitions: Clipping)."""
 
     plus: Floats
     minus: Floats

@@ -21,7 +21,7 @@ class Subsampled(NamedTuple):
     Attributes:
         group: Dense group, int64.
         size: Completions of a subset, int64.
-        path_depth, intermediate_proportion, shared_proportion: Expectation of the group's mean (SPEC: Overlap
+        path_depth, intermediate_proportion, shared_proportion: Expectation of the group's mean (definitions: Overlap
             statistics), NaN where no completion has a loss token. At size k they are the group's own.
     """
 

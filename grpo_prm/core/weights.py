@@ -1,6 +1,6 @@
 """λ-GRPO weights of a padded batch in torch: how many completions share each token, and the factor of its loss term.
 
-The same sizes as `grpo_prm.core.forest` gives, on the device where the batch lies (SPEC: process set; λ-GRPO).
+The same sizes as `grpo_prm.core.forest` gives, on the device where the batch lies (definitions: process set; λ-GRPO).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BLOCK = 1 << 24  # tokens compared at a time, which bounds the temporary memory
 
 
 def process_set_sizes(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
-    """|λ(i,t)| of every token of a padded batch (SPEC: Group, prefix, process set).
+    """|λ(i,t)| of every token of a padded batch (definitions: Group, prefix, process set).
 
     Args:
         ids: Completion token ids, shape (groups * k, T), the k completions of a group next to each other.
@@ -68,7 +68,7 @@ def token_factors(
     kind: Kind = "process-set",
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Factor of each token's whole loss term, policy and KL part alike (SPEC: λ-GRPO, parent weights, controls).
+    """Factor of each token's whole loss term, policy and KL part alike (definitions: λ-GRPO; parent weights; controls).
 
     Args:
         sizes: `process_set_sizes`, shape (groups * k, T).

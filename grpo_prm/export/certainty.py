@@ -17,8 +17,8 @@ class Certainty(NamedTuple):
     """Of every step, shape (steps,) each.
 
     Attributes:
-        low, high: 95 % interval of R(λ) as in `process_steps.parquet` (SPEC: Certain share): Wilson if the log has
-            exactly two rewards, else Student with the deviation of the group; in the unit of the reward.
+        low, high: 95 % interval of R(λ) as in `process_steps.parquet` (definitions: Certain share): Wilson if the log
+            has exactly two rewards, else Student with the deviation of the group; in the unit of the reward.
         certainty: The highest level, in [0, 1], at which that interval leaves mean(r) outside; one minus the two-sided
             p-value of R(λ) = mean(r). 0 where R(λ) is the mean, so at every root and in groups of zero variance.
     """

@@ -18,8 +18,8 @@ class ExportOptions:
 
     Attributes:
         labels: `mean`: R(λ) itself, in the unit of the reward. `sign`: whether A(λ) is positive; a step whose A(λ) is 0
-            (SPEC: Tolerance), the root among them, has no sign. `threshold`: whether R(λ) is at least `threshold`.
-            None: `threshold` if one is given, else the first that the format holds.
+            (definitions: Tolerance), the root among them, has no sign. `threshold`: whether R(λ) is at least
+            `threshold`. None: `threshold` if one is given, else the first that the format holds.
         threshold: T of `threshold`, in the unit of the reward.
         min_members: Least |λ| of a labelled step; 1 labels terminal steps, which say no more than the outcome.
         min_certainty: Least certainty of a labelled step (`certainty.Certainty`), in [0, 1]; None: any.

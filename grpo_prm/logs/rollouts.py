@@ -1,4 +1,4 @@
-"""Canonical rollouts: one table with one row per completion, whatever framework logged it (DESIGN: canonical table)."""
+"""Canonical rollouts: one table with one row per completion, whatever framework logged it (docs/logs.md)."""
 
 from __future__ import annotations
 

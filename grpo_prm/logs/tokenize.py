@@ -1,4 +1,4 @@
-"""Text to units: tokens of a given tokenizer, or pieces of the GPT-2 pre-tokenisation (SPEC: Unit).
+"""Text to units: tokens of a given tokenizer, or pieces of the GPT-2 pre-tokenisation (definitions: Unit).
 
 Pieces are fast because a log repeats its words: polars cuts the text where the pattern must cut, every distinct word
 is pre-tokenised once by `tokenizers`, and the pieces of a text are those of its words put together with array indexing.

@@ -117,7 +117,7 @@ def _tree(
 def _opposed(table: pl.DataFrame, steps: pl.DataFrame, seen: Visits) -> list[int]:
     """Members of each step whose advantage has the other sign than the step's, with a token of it in the loss.
 
-    Both are 0 where they are within the tolerance (SPEC: Tolerance). Of a step with A < 0 these members hold its
+    Both are 0 where they are within the tolerance (definitions: Tolerance). Of a step with A < 0 these members hold its
     suppressed-good tokens, of one with A > 0 its boosted-bad ones.
     """
     own, step = (frame.fill_null(0.0).to_numpy() for frame in (table["used"], steps["advantage"]))

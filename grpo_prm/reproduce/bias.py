@@ -1,4 +1,4 @@
-"""A decision that the reward does not depend on: which weights leave it alone (SPEC: parent weights).
+"""A decision that the reward does not depend on: which weights leave it alone (definitions: parent weights).
 
 The first token is good or bad, and the reward 1 or 0 with a probability that depends on it alone. The second token,
 behind either, is the common alternative or the rare one and changes nothing, so its expected gradient should be 0. A

@@ -1,4 +1,4 @@
-"""How far the outcome form and the step form of GRPO's loss and gradient are apart, in float64 (SPEC: Theorem 1).
+"""How far the outcome form and the step form of GRPO's loss and gradient are apart, float64 (definitions: Theorem 1).
 
 The outcome form is `identity_outcome`. The step form comes from what the package trains and analyses with: the forest,
 step means, sign-split sums and the loss over units.

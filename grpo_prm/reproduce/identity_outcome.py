@@ -1,4 +1,4 @@
-"""The outcome form of GRPO's loss token by token, with its derivative by hand (SPEC: Theorem 1)."""
+"""The outcome form of GRPO's loss token by token, with its derivative by hand (definitions: Theorem 1)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rollouts(NamedTuple):
         return group_advantages(self.rewards, self.groups)
 
     def weights(self, aggregation: Aggregation) -> Floats:
-        """w_i m_i, written out (SPEC: Every aggregation), shape (completions,)."""
+        """w_i m_i, written out (definitions: Every aggregation), shape (completions,)."""
         rows, inside = len(self.lengths), np.where(self.kept, self.lengths, 0)
         if aggregation in ("dapo", "bnpo"):
             normaliser = np.full(rows, inside.sum())

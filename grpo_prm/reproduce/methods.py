@@ -1,4 +1,4 @@
-"""The methods that the claims compare: GRPO, λ-GRPO, and the controls that a gain must survive (SPEC: Controls)."""
+"""The methods that the claims compare: GRPO, λ-GRPO, and the controls of a gain (definitions: Controls)."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _other_growth(records: Sequence[pl.DataFrame]) -> dict[str, tuple[list[float
 
 
 def of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
-    """The same of one log, with percentile intervals over its clusters (SPEC: Intervals).
+    """The same of one log, with percentile intervals over its clusters (definitions: Intervals).
 
     Args:
         name: The part.

@@ -1,4 +1,4 @@
-"""The paper's synthetic tree with a softmax at every node, for many runs at once (SPEC: Results of the paper).
+"""The paper's synthetic tree with a softmax at every node, for many runs at once (definitions: Results of the paper).
 
 A leaf of the binary tree is a completion of `depth` tokens. Completions on one leaf are identical, so a group is how
 often it holds each leaf, and everything that GRPO and its λ weights do follows from these counts.
@@ -64,7 +64,7 @@ def leaf_advantages(counts: NDArray, rewards: Floats) -> Floats:
     centred = rewards - (counts * rewards).sum(-1, keepdims=True) / k
     variance = (counts * centred**2).sum(-1, keepdims=True) / (k - 1)
     present = np.where(counts > 0, rewards, np.nan)
-    # A zero-variance group (SPEC: zero-variance): rewards are at most 1 here, so the bound is not scaled.
+    # A zero-variance group (definitions: zero-variance): rewards are at most 1 here, so the bound is not scaled.
     flat = np.nanmax(present, -1, keepdims=True) - np.nanmin(present, -1, keepdims=True) <= 1e-6
     return np.where(flat, 0.0, centred / (np.sqrt(variance) + EPS))
 

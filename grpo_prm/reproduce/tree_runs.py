@@ -92,7 +92,7 @@ def _matched(method: Method, counts: np.ndarray, rewards: Floats, logits: list[F
 
 
 def _scale(counts: np.ndarray, rewards: Floats, power: float) -> Floats:
-    """s_a(p) of every group: mean of |λ|^-p over its tokens, weighted by |a|; 1 without advantages (SPEC: Controls)."""
+    """s_a(p) of every group: mean of |λ|^-p over tokens, weighted by |a|; 1 without (definitions: Controls)."""
     size, pull = levels(counts)[1:], levels(counts * np.abs(leaf_advantages(counts, rewards)))[1:]
     shrunk = sum((np.maximum(n, 1.0) ** -power * a).sum(-1) for n, a in zip(size, pull, strict=True))
     whole = sum(a.sum(-1) for a in pull)

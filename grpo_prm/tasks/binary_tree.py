@@ -1,7 +1,7 @@
 """The paper's synthetic tree: four binary decisions, 16 leaves, one of them the target.
 
 A leaf that shares at least its first `SHARED` tokens with the target and is not the target gets `BAD` (our reading of
-the paper's n, SPEC: Results of the paper), every other leaf 0.7. The warm start shows all leaves equally often.
+the paper's n, definitions: Results of the paper), every other leaf 0.7. The warm start shows all leaves equally often.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A compact λ-GRPO trainer: exact, and short enough to read in one sitting (SPEC: λ-GRPO)."""
+"""A compact λ-GRPO trainer: exact, and short enough to read in one sitting (definitions: λ-GRPO)."""

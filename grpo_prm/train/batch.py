@@ -1,4 +1,4 @@
-"""The rollouts of one step, and what the loss says of each of their tokens (SPEC: Every aggregation; Controls)."""
+"""The rollouts of one step, and what the loss says of each token (definitions: Every aggregation; Controls)."""
 
 from __future__ import annotations
 

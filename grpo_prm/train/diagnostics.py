@@ -14,7 +14,7 @@ NAMES = tuple(name for name in OF_GROUPS if name not in ("certain_share", "rewar
 
 
 def step_figures(groups: Groups) -> dict[str, float | None]:
-    """Figures over the groups of a step, every token in the loss (SPEC: Overlap statistics; The defect).
+    """Figures over the groups of a step, every token in the loss (definitions: Overlap statistics; The defect).
 
     Args:
         groups: Of the step (`update.Batch.measured`).

@@ -1,4 +1,4 @@
-"""Theorem 1 on the trainer's own gradients: those with outcome advantages beside those with step advantages (SPEC)."""
+"""The trainer's own gradients with outcome and with step advantages, compared (definitions: Theorem 1)."""
 
 from __future__ import annotations
 

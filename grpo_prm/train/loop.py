@@ -1,4 +1,4 @@
-"""The run: sample, reward, update, measure, record, step by step (SPEC: λ-GRPO)."""
+"""The run: sample, reward, update, measure, record, step by step (definitions: λ-GRPO)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How completions are laid out for the model: one row each, or each prompt and tree token once (SPEC: tree-packed)."""
+"""How completions are laid out for the model: one row each, or each tree token once (definitions: tree-packed)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Policy(NamedTuple):
 def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
     """Make a model ready: device, no dropout, adapter, checkpointing, frozen reference.
 
-    Dropout is random per completion, and log-probabilities that differ for one prefix break Theorem 1 (SPEC).
+    Dropout is random per completion, and unequal log-probabilities of one prefix break it (definitions: Theorem 1).
     """
     model = model.to(device_of(config))
     # of our own, read by `computing`: transformers' dtype would change the weights too

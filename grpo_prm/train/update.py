@@ -1,4 +1,4 @@
-"""One batch of rollouts to one or several optimizer steps (SPEC: λ-GRPO; Controls)."""
+"""One batch of rollouts to one or several optimizer steps (definitions: λ-GRPO; Controls)."""
 
 from __future__ import annotations
 

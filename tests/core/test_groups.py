@@ -1,4 +1,4 @@
-"""Groups of one's own completions, in every form, against the definitions written out over sets (SPEC)."""
+"""Groups of one's own completions, in every form, against the definitions written out over sets."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_advantages_may_be_given_and_std_may_change_on_the_same_trees():
 
 
 def test_the_root_has_advantage_exactly_0():
-    """Rounding must not make it a sign (SPEC: Tolerance)."""
+    """Rounding must not make it a sign (definitions: Tolerance)."""
     rng = np.random.default_rng(0)
     found = Groups.of([[1, n] for n in range(7)] * 300, rng.normal(size=2100), 7)
     root = found.forest.parent < 0

@@ -1,4 +1,4 @@
-"""What λ weights do to a decision that does not matter for the reward (SPEC: parent weights).
+"""What λ weights do to a decision that does not matter for the reward (definitions: parent weights).
 
 The first token decides the reward. The second, behind the good first one, is drawn 0.8 to 0.2 and changes nothing, so
 its expected gradient is 0 for GRPO. |λ|^-1 counts each of the two alternatives once, however often it was drawn, and

@@ -125,7 +125,7 @@ def test_a_small_plan(tmp_path):
     assert verdict.word == REPRODUCED, verdict.why
     assert CLAIM.cost(plan) > 0 and CLAIM.always
     by_k = {(f.setting, f.what): f.mean for f in evidence.findings}
-    assert by_k["k = 8, below good prefixes", "p = 1"] == pytest.approx(-30, abs=1.5)  # (SPEC: parent weights)
+    assert by_k["k = 8, below good prefixes", "p = 1"] == pytest.approx(-30, abs=1.5)  # (definitions: parent weights)
     for row in evidence.tables["bias_by_k"].iter_rows(named=True):
         assert (row["high"] - row["bias"]) / row["error"] == pytest.approx(1.96)
         assert (row["bias"] - row["low"]) / row["error"] == pytest.approx(1.96)

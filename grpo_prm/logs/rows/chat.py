@@ -1,4 +1,4 @@
-"""Chats to text, the same text for the same conversation however it was logged (SPEC: Chat to text).
+"""Chats to text, the same text for the same conversation however it was logged (definitions: Chat to text).
 
 Ids of tool calls, timestamps and fields that a parquet writer filled with nulls differ between completions that say the
 same, so only these are kept: role, reasoning, content, and tool calls as name and sorted arguments.
