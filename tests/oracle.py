@@ -360,6 +360,7 @@ def counts(log: Log, groups: Sequence[Analysed]) -> dict:
     """Reading: groups, completions, tokens (in the loss), duplicates and sizes are of the analysed groups, k >= 2."""
     sizes = [len(g.rows) for g in groups]
     most = max(Counter(sizes).values(), default=0)
+    tied = [k for k in sizes if sizes.count(k) == most]  # the smallest that divides the largest of them (docs/logs.md)
     return {
         "completions": sum(sizes),
         "tokens": sum(len(loss_tokens(g.rows)) for g in groups),
@@ -370,7 +371,7 @@ def counts(log: Log, groups: Sequence[Analysed]) -> dict:
         "duplicates": sum(duplicates(g.rows) for g in groups),
         "group_size": {
             "min": min(sizes, default=None),
-            "mode": min((k for k in sizes if sizes.count(k) == most), default=None),  # Reading: of a tie the smallest
+            "mode": min((k for k in tied if max(tied) % k == 0), default=None),
             "max": max(sizes, default=None),
         },
     }
