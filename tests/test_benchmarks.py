@@ -107,6 +107,7 @@ def test_a_process_is_measured_and_its_failure_said():
 
 def test_a_step_of_the_trainer_is_timed(monkeypatch):
     """On the smallest model: what is called there changes with the trainer."""
+    pytest.importorskip("transformers")
     import train_times
 
     monkeypatch.setattr(train_times, "NAMED", train_times.Setting(1, 64, 50, 4, groups=8))
@@ -116,6 +117,7 @@ def test_a_step_of_the_trainer_is_timed(monkeypatch):
 
 
 def test_an_unknown_benchmark_is_named(monkeypatch, capsys):
+    pytest.importorskip("torch")
     import run
 
     monkeypatch.setattr("sys.argv", ["run.py", "forrest"])
