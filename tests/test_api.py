@@ -221,6 +221,7 @@ def test_figures_that_cannot_be_had(chain, arguments, said, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_page_without_a_folder(chain, saved, tmp_path):
     page = chain.report(tmp_path / "page.html").read_text()
     assert "not saved" in page and str(tmp_path) not in page
@@ -237,6 +238,7 @@ def test_the_page_says_what_was_rejected(tmp_path):
     assert "first: rows in memory, line 10" in page
 
 
+@pytest.mark.slow
 def test_a_folder_is_that_of_the_command(tmp_path):
     rows, path = rows_of(), tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no JSON\n")

@@ -47,6 +47,7 @@ def python_of(page):
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     code, *more = python_of(ROOT / "README.md")

@@ -93,6 +93,7 @@ def test_the_pseudo_groups_are_those_of_the_definition(log, seed):
     check(log, pool.add(table_of(log)), pool.pooled, seed)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(steps(), st.data())
 @example([(run, n, key, [Row([7]), Row([n])]) for n, key in enumerate("pqrs") for run in "ab"], None)

@@ -26,6 +26,7 @@ def steps_of(rewards, **options):
     return analyze([batch_of([("a", 0, "p", rows)])], **options).process_steps.collect()
 
 
+@pytest.mark.slow
 @given(worse=st.floats(-5, 5), gap=st.floats(0.01, 9), better=st.lists(st.booleans(), min_size=3, max_size=9))
 def test_two_rewards(worse, gap, better):
     better[0], better[1] = True, False

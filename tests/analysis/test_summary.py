@@ -72,6 +72,7 @@ def test_logged_advantages_match_the_definitions(log):
     assert found["counts"]["advantage_mismatch"] == oracle.mismatches([e for e in log if len(e[3]) > 1], "sample")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", ["population", "none", "batch"])
 @settings(max_examples=25)
 @given(log=logs())
@@ -82,6 +83,7 @@ def test_other_divisors_match_the_definitions(std, log):
         same(found[section], oracle.summary(log, std=std)[section], section)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(logs(max_groups=6))
 def test_batches_may_be_cut_anywhere_between_steps(log):

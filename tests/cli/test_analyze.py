@@ -104,6 +104,7 @@ def test_a_worst_group_that_is_named_by_a_hash_shows_its_prompt(tmp_path):
     assert f"good tokens pushed down; prompt: {start}… grpo-prm tree log.prm --group 1:" in hashed
 
 
+@pytest.mark.slow
 def test_an_analysis_is_no_log_and_says_where_it_comes_from(log, tmp_path):
     run("analyze", log.name, "--no-figures", cwd=tmp_path)
     for command in (["inspect", "log.prm"], ["analyze", "log.prm"], ["convert", "log.prm", "out.parquet"]):
@@ -152,6 +153,7 @@ def test_rejected_rows_are_listed_and_strict_says_so(log, tmp_path):
     assert (reject["file"], reject["line"], reject["field"]) == (str(log), 13, "reward")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

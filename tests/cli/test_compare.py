@@ -23,6 +23,7 @@ def two(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_and_the_folder(two):
     done = run("compare", "a.prm", "b.prm", cwd=two)
     assert (done.returncode, done.stderr) == (0, "")

@@ -34,6 +34,7 @@ def test_json_from_standard_input(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "stdin.tokens.parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

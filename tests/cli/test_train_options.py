@@ -58,6 +58,7 @@ def trained(monkeypatch, tmp_path):
     return command
 
 
+@pytest.mark.slow
 def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path):
     assert trained() == (0, make_config(), False)
     out, err = capsys.readouterr()
@@ -175,6 +176,7 @@ def test_help_names_every_option_and_imports_no_torch():
     assert "|λ|^-p" in done.stdout and "(default: process-set)" in done.stdout and "[" not in done.stdout.split("╭")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "transformers", "yaml"])
 def test_a_missing_extra_is_said_in_one_line(name, tmp_path):
     (tmp_path / "run.yaml").write_text("seed: 1\n")

@@ -43,6 +43,7 @@ def test_the_commonest_size_by_its_definition(sizes):
     assert modal_size(sizes[::-1]) == modal_size(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "expected"), [([4, 6, 4, 6, 1, 1, 1], 6), ([3, 6, 6, 3], 3)])
 def test_inspect_and_the_summary_name_one_group_size(tmp_path, sizes, expected):
     log = tmp_path / "log.jsonl"

@@ -80,6 +80,7 @@ def folder(tmp_path_factory):
 TWO = [Row([0, 0], reward=1.0), Row([0, 1], reward=0.0), Row([0, 1], reward=0.0)]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(logs(rewards=None).filter(usable), options)
 @example([("a", 0, "p", TWO), ("a", 1, "q", [Row([1], reward=0.5), Row([1], reward=0.0)])], {"labels": "mean"})
@@ -126,6 +127,7 @@ def check_counts(counts, log, chosen):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(logs(rewards=None).filter(usable), options)
 def test_tokens(folder, log, chosen):
@@ -168,6 +170,7 @@ def solved(log, chosen, neutral=False):
     return [(log[group][2], log[group][0], texts, labels) for group, texts, labels in found]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(logs(rewards=None).filter(usable), options, st.sampled_from(["stepwise", "math-shepherd", "prm800k"]))
 def test_formats_of_text(folder, log, chosen, to):

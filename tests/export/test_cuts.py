@@ -100,6 +100,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cuts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["units", "decoded"])
 @settings(max_examples=60)
 @given(texts())
@@ -110,6 +111,7 @@ def test_a_step_ends_with_the_character_that_its_last_byte_is_in(folder, bpe, ho
     check_bytes(folder, bpe, how, completions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["units", "decoded"])
 @settings(max_examples=60)
 @given(texts().map(lambda made: [text.replace("\ufffd", "x") for text in made]))  # what a broken byte looks like
@@ -138,6 +140,7 @@ def check_bytes(folder, made, how, completions):
     assert counts["boundaries_inside"] == inside
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(texts())
 @example(["a😀b", "a😁b", "a😀b", "a😁"])
@@ -167,6 +170,7 @@ def test_of_steps_that_end_at_one_character_the_last_gives_the_label(folder, bpe
     assert rows == due and counts["steps_joined"] == joined
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(0, 260), max_size=8), min_size=2, max_size=4).filter(any))
 @example([[0xF0, 0x9F, 0x98, 0x80], [0xF0, 0x9F, 0x98], [0xF0, 0x9F, 0x98, 0x81], [0xFF, 0x80, 0x80]])
@@ -226,6 +230,7 @@ def test_all_members_share_it_and_not_the_first_and_the_last_alone(folder):
     assert [row["text"] for row in rows] == ["x", "aa", "x", "b", "x", "ab"]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(texts())
 def test_pieces_are_cut_where_they_end(folder, completions):

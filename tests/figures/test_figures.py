@@ -81,12 +81,14 @@ def assert_legible(figure, least=6.0):
     return boxes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LOGS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_cut_off_and_no_label_lies_on_another(case, name):
     assert len(assert_legible(draw(name, tables(case)[name]))) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_venue_is_legible(venue, name):
@@ -236,6 +238,7 @@ def test_nothing_to_draw_is_said_in_the_axis(name):
         assert all(axes.texts and not axes.lines for axes in figure.axes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_name_the_unit_and_can_be_the_callers(name):
     table = tables("usual")[name]

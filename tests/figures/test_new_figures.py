@@ -125,6 +125,7 @@ def comparison(statistics, runs=("a", "b"), steps=30):
 ALL = ("reward", "accuracy", "path_depth", "intermediate_proportion", "suppressed_good", "boosted_bad", "amplification")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 7])
 @pytest.mark.parametrize("runs", [("a", "b"), tuple("abcdefghij")])
 @pytest.mark.parametrize("steps", [1, 30, 100])
@@ -200,6 +201,7 @@ def test_hostile_text_is_cut_to_its_box_and_read_as_text():
     assert_legible(axes.figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 16, 30, 100])
 @pytest.mark.parametrize("venue", ["column", "neurips"])
 def test_a_tree_of_any_size_is_legible(k, venue):
@@ -221,6 +223,7 @@ def test_a_tree_of_any_size_is_legible(k, venue):
         assert not bars
 
 
+@pytest.mark.slow
 def test_a_tree_without_rewards_text_or_advantages():
     tokens, texts = ((1, 2), (1, 3), (4,), (5,)), ["ab", "ac", "d", "e"]
     for reward in ([None] * 4, [0.5] * 4, [-1.0, -2.0, 0.0, 1.0]):

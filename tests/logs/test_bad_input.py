@@ -349,6 +349,7 @@ def test_a_long_line_does_no_harm(tmp_path):
     assert [r[0] for r in reasons(got)] == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("size", [100, 1 << 10, 5000])
 @pytest.mark.parametrize("at", [0, 2, 4])

@@ -14,6 +14,7 @@ CHAT = [{"role": "user", "content": "1 + 1?"}]
 ANSWER = [{"role": "assistant", "content": "It is 2."}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["completion_ids", "response_ids", "response_tokens", "token_ids", "output_ids", "tokens"]
 )

@@ -24,6 +24,7 @@ def with_advantages(rows, std=False):
     return [{**x, "advantage": float(np.float32(v))} for x, v in zip(rows, a, strict=True)]
 
 
+@pytest.mark.slow
 @given(st.permutations([(g, n) for g in "abc" for n in range(4)]))
 def test_rows_of_a_group_need_not_be_neighbours(tmp_path_factory, order):
     rows = [row(group=g, tokens=[n]) for g, n in order]

@@ -77,6 +77,7 @@ def test_what_read_gives_can_be_saved(tmp_path):
     assert load(tmp_path / "t.parquet").equals(TWO)
 
 
+@pytest.mark.slow
 @given(tables())
 def test_flat_arrays_hold_every_token_once_in_order(made):
     flat = flatten(made)

@@ -105,6 +105,7 @@ TYPES = {"step": pl.Int64, "group": pl.String, "tokens": pl.List(pl.Int64), "rew
 TYPES |= {"advantage": pl.Float64, "logprobs": pl.List(pl.Float64)}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=FRAMES)
 def test_nothing_of_a_parquet_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, rows):

@@ -32,6 +32,7 @@ def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
     chain.write_bytes(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

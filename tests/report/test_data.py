@@ -332,6 +332,7 @@ def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
     assert 2_000_000 < len(page.encode()) < 5_000_000
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_run_was_trained_with(tmp_path):
     run = tmp_path / "a.run"
     (run / "rollouts").mkdir(parents=True)

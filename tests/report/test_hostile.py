@@ -77,6 +77,7 @@ def test_nothing_of_a_hostile_log_is_run_and_all_of_it_is_shown(hostile, visit):
     assert unhurt(page)
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_text_made_printable(hostile):
     """Read back from the page's data: control and format characters are escapes, everything else is as in the log."""
     texts = json.dumps(data_of(hostile), ensure_ascii=False)

@@ -120,6 +120,7 @@ def test_policies_that_differ_make_it_partly():
     assert word(planted({}), top).word == "not reproduced"
 
 
+@pytest.mark.slow
 def test_a_small_run_reports_fresh_seeds_at_the_rates_chosen(tmp_path):
     plan = Plan(choosing=3, seeds=4, networks=1, hardest=3, elsewhere=2, steps=6)
     evidence = CLAIM.run(plan, 1, at_once(tmp_path))

@@ -72,6 +72,7 @@ def test_the_rule(plain, ours, word):
     assert CLAIM.decide(planted(plain, ours)).word == word
 
 
+@pytest.mark.slow
 def test_a_small_run_is_whole(tmp_path):
     evidence = CLAIM.run(Plan(4_000), 0, at_once(tmp_path))
     assert {f.setting for f in evidence.findings} == {"depth 2", "depth 3", "depth 4", "depth 4, first decision"}

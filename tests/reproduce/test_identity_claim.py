@@ -202,6 +202,7 @@ def test_a_wrong_step_form_is_seen(monkeypatch):
         assert max(gap.gradient for gap in gaps_of(3) if gap.form not in CONTROLS) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_small_plan(monkeypatch, tmp_path):
     monkeypatch.setattr(identity_rollouts, "WARM_STEPS", 30)
     evidence = CLAIM.run(Plan(12, 1), 0, at_once(tmp_path))
@@ -219,6 +220,7 @@ def test_blocks_of_trees_change_nothing():
     assert not whole.equals(tree_record(0, 4, 8))
 
 
+@pytest.mark.slow
 def test_a_model_whose_rollouts_test_something(monkeypatch):
     monkeypatch.setattr(identity_rollouts, "WARM_STEPS", 40)
     trained = identity_rollouts.train(1)

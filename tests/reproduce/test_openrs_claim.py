@@ -70,6 +70,7 @@ def test_a_model_of_ones_own_gets_the_whole_experiment():
     assert "tiny" in CLAIM.plans["full"].lacks
 
 
+@pytest.mark.slow
 def test_the_same_code_runs_a_model_and_files_that_are_given(tmp_path, monkeypatch):
     model, data, benchmarks = _tiny(tmp_path / "made", 0)
     monkeypatch.setattr(openrs, "PAPER", openrs.TINY)
@@ -81,6 +82,7 @@ def test_the_same_code_runs_a_model_and_files_that_are_given(tmp_path, monkeypat
     assert model in evidence.notes[0] and data in evidence.notes[0]
 
 
+@pytest.mark.slow
 def test_a_tiny_model_goes_the_whole_way(tmp_path):
     plan = Plan(None, None, (), 1, ("p = 0", "p = 1"), (0.04,), 5)
     evidence = CLAIM.run(plan, 0, at_once(tmp_path))

@@ -102,6 +102,7 @@ def test_one_run_says_nothing_sure():
     assert verdict(one=GROWS[:1], two=GROWS[:1]).word == "not testable here"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logs", [(), ("examples/chain.jsonl",)])
 def test_a_small_run_is_whole(tmp_path, monkeypatch, logs):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -150,6 +150,7 @@ def test_steps_to_the_peak_of_grpo():
     assert plain >= 19 and 11 <= steps["p = 1"] <= 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choosing", [0, 1])
 def test_a_small_run_is_whole_and_paired(tmp_path, monkeypatch, choosing):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

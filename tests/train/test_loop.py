@@ -60,6 +60,7 @@ def run(tmp_path_factory, cache):
     return folder, result, events
 
 
+@pytest.mark.slow
 def test_a_run_leaves_metrics_rollouts_and_checkpoints(run):
     folder, result, events = run
     lines = [line for line in metrics(folder) if "held_out" not in line]
@@ -101,6 +102,7 @@ def test_the_rollouts_go_into_analyze_unchanged(run):
     assert spread is not None and spread["max"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 2, 3, 5])
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(run, tmp_path, at):
     folder = tmp_path / "whole.run"
@@ -149,6 +151,7 @@ def test_a_folder_with_a_run_is_not_overwritten(run):
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_does_not(run, tmp_path):
     train(settings(tmp_path / "whole.run"))
     assert without_clock(tmp_path / "whole.run") == without_clock(run[0])

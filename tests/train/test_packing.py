@@ -128,6 +128,7 @@ def uncompiled(module, query, key, value, mask, scaling, **_):
     return flex_attention(query, key, value, block_mask=mask, scale=scaling, enable_gqa=True).transpose(1, 2), None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_the_block_mask_of_a_gpu_is_the_same_attention(model, monkeypatch):
     """Forward only: torch's FlexAttention has no backward pass on a CPU."""

@@ -68,6 +68,7 @@ def same(sampled, rows):
     assert sampled.truncated.tolist() == [cut for _, _, cut in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
 @pytest.mark.parametrize(
     "cut", [{}, {"temperature": 0.6}, {"temperature": 0}, {"top_p": 0.7, "top_k": 5, "temperature": 1.3}]

@@ -30,6 +30,7 @@ def test_text_goes_there_and_back(name):
         assert ids[-1] == tokenizer.eos_token_id == 0
 
 
+@pytest.mark.slow
 def test_a_seed_makes_a_model_and_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -48,6 +49,7 @@ def test_the_warm_start_teaches_leaves_and_nothing_else():
     assert zero + one > 0.97 and abs(zero - one) < 0.2
 
 
+@pytest.mark.slow
 def test_a_model_is_kept_and_made_again_when_it_was_tampered_with(tmp_path):
     calls: list[int] = []
 

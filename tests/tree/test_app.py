@@ -141,6 +141,7 @@ def test_enter_closes_a_step_and_opens_it():
     assert len(walk([tree], "down", "enter", "enter", look=labels)[0]) == 6
 
 
+@pytest.mark.slow
 def test_n_and_p_go_round_the_groups_and_start_at_the_root():
     trees = [group(BAD, [1, 0, 0, 1], group_key=key) for key in ("first", "second")] + [group([[9], [8]], [1, 0])]
     assert "group first: 4 completions" in walk(trees)[0] and "(group 1 of 3)" in walk(trees)[0]
@@ -169,6 +170,7 @@ def test_a_cursor_that_moved_just_before_the_group_changed_shows_the_new_group()
     assert alone(go()).startswith("root: 2 of 2")
 
 
+@pytest.mark.slow
 def test_the_keys_stand_in_the_footer_and_those_for_groups_only_where_there_are_some():
     trees = [group(BAD, [1, 0, 0, 1])]
     many, one = walk(trees * 2)[0].splitlines()[-1], walk(trees)[0].splitlines()[-1]
@@ -184,6 +186,7 @@ def test_q_quits_without_an_error():
     assert app.return_code == 0
 
 
+@pytest.mark.slow
 def test_tab_leads_to_the_pane_which_then_scrolls():
     tree = group(BAD, [1, 0, 0, 1], ["\n" * 300 + a + "\n" * 300 + b for a, b in ("ax", "ay", "az", "bc")])
 
@@ -196,6 +199,7 @@ def test_tab_leads_to_the_pane_which_then_scrolls():
     assert walk([tree], "tab", "pagedown", "tab", "down", look=place)[0] == ("steps", 0)  # another step from its top
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(140, 60), (70, 80)])
 def test_hostile_text_is_shown_as_text(size):
     shown = ("\\x1b[2J\\x07", "a\\u202eb\\u2028c\\rd")

@@ -45,6 +45,7 @@ def test_no_such_group_and_both_ways_to_choose_are_wrong_usage(log):
     assert run(log, "--group", "3:p7", "--worst", 1).returncode == 2
 
 
+@pytest.mark.slow
 def test_the_worst_group_is_the_default_and_none_is_said(log, tmp_path):
     assert run(log).stdout == run(log, "--worst", 1).stdout
     flat = tmp_path / "flat.jsonl"

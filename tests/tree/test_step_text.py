@@ -105,6 +105,7 @@ def check(log, tokenizer, completions, text_from):
     return tree
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(texts())
 @example(["a😀b", "a😁b", "a😀", "é", "e\u0301"])
@@ -116,6 +117,7 @@ def test_text_that_is_tokenised_again(folder, tokenizer, completions):
     check(log_of(folder, completions), tokenizer[1], completions, "units")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(texts())
 @example(["中😀b", "中😁b", "中😀", "é", "e\u0301"])
@@ -126,6 +128,7 @@ def test_ids_that_are_decoded(folder, tokenizer, completions):
     check(log_of(folder, completions, ids, with_text=False), tokenizer[1], decoded, "decoded")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 261), max_size=8), min_size=2, max_size=4).filter(any))
 @example([[0xF0, 0x9F, 0x98, 0x80], [0xF0, 0x9F, 0x98], [0xF0, 0x9F, 0x98, 0x81], [0xFF, 0x80, 0x80]])
