@@ -20,9 +20,9 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, int], None]]:
 
         def move(done: int, total: int, rows: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            said = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
-            said = said if rows else "steps out of order: first of two passes"
-            bar.update(task, completed=done, total=total or None, rate=said)
+            rate = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+            rate = rate if rows else "steps out of order: first of two passes"
+            bar.update(task, completed=done, total=total or None, rate=rate)
 
         yield move
 
@@ -55,8 +55,8 @@ def cost_bar() -> Generator[Callable[[str, float, float], None]]:
 
     console = Console(stderr=True)
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-    said = TextColumn("{task.description}", markup=False)
-    with Progress(*columns, said, console=console, transient=True, disable=not console.is_terminal) as bar:
+    description = TextColumn("{task.description}", markup=False)
+    with Progress(*columns, description, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def move(what: str, done: float, total: float) -> None:

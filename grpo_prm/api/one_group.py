@@ -40,20 +40,20 @@ def rollouts_of(tables: Tables, name: str, log: Any, reading: ReadOptions | None
         raise UsageError(f"A group is called by a text, not by a {type(name).__name__}. Write [RUN:]STEP:KEY.")
     # The groups table has the columns by which groups are found, so every group is known, kept or not.
     wanted = {group["group"].item(): group for group in find_groups([Rollouts(tables.groups)], [name])}
-    found = _by_group(tables.samples.drop("kind"), wanted)
-    if missing := wanted.keys() - found.keys():
+    kept = _by_group(tables.samples.drop("kind"), wanted)
+    if missing := wanted.keys() - kept.keys():
         if log is None:
             log, reading = _files(tables, name)
         try:
-            found |= fold_input(log, reading, lambda batches, _: _collected(batches, missing))
+            kept |= fold_input(log, reading, lambda batches, _: _collected(batches, missing))
         except GrpoPrmError as error:
             raise UsageError(f"{printable(name)}: its rollouts were not kept. {error} {_kept(tables)}") from None
     for group, row in wanted.items():
-        if group not in found or not _same(found[group], row):
+        if group not in kept or not _same(kept[group], row):
             raise UsageError(f"{printable(name)}: the log has changed since it was analysed. Analyse it again.")
     if tables.summary["source"]["options"]["std"] == "batch":
-        return [_with_advantages(tables, group, found[group]) for group in wanted]
-    return [found[group] for group in wanted]
+        return [_with_advantages(tables, group, kept[group]) for group in wanted]
+    return [kept[group] for group in wanted]
 
 
 def _by_group(table: pl.DataFrame, groups: Iterable[int]) -> dict[int, pl.DataFrame]:
@@ -63,10 +63,10 @@ def _by_group(table: pl.DataFrame, groups: Iterable[int]) -> dict[int, pl.DataFr
 
 def _collected(batches: Iterable[Rollouts], groups: Iterable[int]) -> dict[int, pl.DataFrame]:
     """The groups out of a log. It is read to its end: only then is it known that no step came back."""
-    found: dict[int, pl.DataFrame] = {}
+    kept: dict[int, pl.DataFrame] = {}
     for batch in batches:
-        found |= _by_group(batch.table, groups)
-    return found
+        kept |= _by_group(batch.table, groups)
+    return kept
 
 
 def _files(tables: Tables, name: str) -> tuple[list[str], ReadOptions]:

@@ -86,6 +86,7 @@ def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Fo
     first = np.flatnonzero(np.diff(groups[order], prepend=groups[order[:1]] - 1))
     offsets = np.cumsum(lengths) - lengths
 
+    # Level by level for all trees at once: numpy pays per call, so few calls on many sets beat a walk down each tree.
     level = _Level(first, np.diff(first, append=len(order)), np.zeros_like(first), np.full_like(first, -1))
     levels, steps = [np.empty((5, 0), np.int64)], 0
     while len(level.first):
@@ -108,12 +109,14 @@ class _Level(NamedTuple):
 def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level: _Level) -> Ints:
     """Position at which the members of each set part: a different token, or the end of one of them."""
     at, opens = ranges(level.first, level.size)
+    # A step cannot go on past the end of its shortest member; one that stands alone runs to its own end unread.
     limit = np.minimum.reduceat(lengths[order[at]], opens)
     end = np.where(level.size > 1, level.start, limit)
     alive, window = np.flatnonzero(end < limit), WINDOW
     while len(alive):
         width = np.minimum(limit[alive] - end[alive], window)
         others, opens = ranges(level.first[alive] + 1, level.size[alive] - 1)
+        # Each member is compared with the first of its set: equality is transitive, so k - 1 comparisons are enough.
         leader = np.repeat(level.first[alive], level.size[alive] - 1)
         depth = np.repeat(end[alive], level.size[alive] - 1)
         equal = _alike(tokens, offsets[order[leader]] + depth, offsets[order[others]] + depth, window)
@@ -127,6 +130,7 @@ def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level
 def _alike(tokens: NDArray, one: Ints, other: Ints, window: int) -> Ints:
     """Number of equal tokens that follow positions `one` and `other`, at most `window`."""
     window = min(window, len(tokens))
+    # A strided view makes rows of windows without copying the tokens (one row at each position).
     alike = np.empty(len(one), np.int64)
     view = np.ndarray((len(tokens) - window + 1, window), tokens.dtype, tokens, strides=2 * tokens.strides)
     for begin in range(0, len(one), max(1, BLOCK // window)):
@@ -169,6 +173,7 @@ def _children(
 def _in_tree_order(order: Ints, groups: Ints, steps: Ints) -> Forest:
     """Number the steps of all levels anew: parents before children, siblings by position in `order`."""
     first, size, start, parent, end = steps
+    # By first member and then larger before smaller: a parent opens where its first child does, and is larger.
     to_new = np.lexsort((-size, first))
     new = np.empty_like(to_new)
     new[to_new] = np.arange(len(to_new))
@@ -338,6 +343,7 @@ def visits(forest: Forest, mask: NDArray[np.bool_] | None = None) -> Visits:
     length = completion_lengths(forest)
     if mask is None:
         return Visits(step, row, forest.length[step], forest.length, length)
+    # Loss tokens of any span as a difference of running counts, so no token is visited once for each step.
     before = np.concatenate([[0], np.cumsum(mask)])
     opens = np.cumsum(length) - length
     tokens = before[opens[row] + forest.end[step]] - before[opens[row] + forest.start[step]]

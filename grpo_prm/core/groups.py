@@ -80,7 +80,7 @@ class Groups:
             std: Divisor of the advantage: `sample`, `population`, `none` (Dr. GRPO), or `batch`.
 
         Returns:
-            The groups. What is said of each token (`sizes`, `step_rewards`, `step_advantages`, `lambda_weights`) has
+            The groups. Per-token values (`sizes`, `step_rewards`, `step_advantages`, `lambda_weights`) have
             the form of `tokens`: a list of arrays, a padded array, or a padded tensor on the same device; 0 on padding.
 
         Raises:

@@ -63,6 +63,7 @@ def logprob_check(
     step = add_up(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)
     absolute = add_up(groups[row], np.abs(ratio * a), number)
 
+    # Tokens with |λ| = 1 need no expansion: their ratio is 1 and their step advantage is a itself.
     length = completion_lengths(forest)
     through = np.concatenate([[0], np.cumsum(used)])
     end = np.cumsum(length)

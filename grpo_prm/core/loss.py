@@ -76,6 +76,7 @@ def policy_loss(
         The loss, a scalar.
     """
     ratio = (logprobs - old).exp()
+    # min over the clipped and the plain ratio splits by the sign of a: only gains are capped, only losses are floored.
     gain = ratio.clamp(max=1 + clip_high) * terms.plus + ratio.clamp(min=1 - clip_low) * terms.minus
     if beta:
         gain = gain - beta * terms.weight * kl_estimate(logprobs, reference) * (ratio if ratio_in_kl else 1.0)

@@ -57,6 +57,7 @@ def identical(forest: Forest) -> np.ndarray:
 def completion_overlap(forest: Forest, seen: Visits) -> CompletionOverlap:
     """Path depth and shared tokens of every completion."""
     rows = len(forest.order)
+    # A set without a loss token says nothing about training, so it adds nothing to the depth.
     counted = forest.intermediate & (seen.unique > 0)
     depth = np.bincount(seen.row, counted[seen.step], rows).astype(np.int64)
     depth[seen.completion == 0] = 0

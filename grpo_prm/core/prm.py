@@ -40,6 +40,7 @@ def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: fl
     finite = np.isfinite(rewards)
     kept = np.where(finite, rewards, 0.0)
     number = np.bincount(groups)
+    # A group without a finite reward divides by 1 instead of 0: its centred rewards are 0 anyway.
     count = np.maximum(np.bincount(groups, finite, len(number)), 1)
     mean = np.bincount(groups, kept, len(number)) / count
     centred = np.where(finite, kept - mean[groups], 0.0)

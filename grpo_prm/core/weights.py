@@ -54,10 +54,12 @@ def _by_pairs(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
     step = max(1, BLOCK // max(1, group_size * length))
     for begin in range(0, len(rows), step):
         some = rows[begin : begin + step]
+        # One completion after another against its whole group: (groups, k, T) at a time, never (groups, k, k, T).
         for other in some.unbind(1):
             differ = some != other[:, None]
             first = torch.where(differ.any(-1), differ.to(torch.uint8).argmax(-1), length)
             parted[begin : begin + step].scatter_add_(2, first[..., None], torch.ones_like(first)[..., None])
+    # Parted by position t or before: what is left of the group shares the token at t.
     return (group_size - parted[..., :length].cumsum(-1)).flatten(0, 1) * attended
 
 
