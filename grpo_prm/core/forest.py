@@ -130,8 +130,8 @@ def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level
 def _alike(tokens: NDArray, one: Ints, other: Ints, window: int) -> Ints:
     """Number of equal tokens that follow positions `one` and `other`, at most `window`."""
     window = min(window, len(tokens))
-    # A strided view makes rows of windows without copying the tokens (one row at each position).
     alike = np.empty(len(one), np.int64)
+    # A strided view makes rows of windows without copying the tokens (one row at each position).
     view = np.ndarray((len(tokens) - window + 1, window), tokens.dtype, tokens, strides=2 * tokens.strides)
     for begin in range(0, len(one), max(1, BLOCK // window)):
         rows = slice(begin, begin + max(1, BLOCK // window))
