@@ -53,17 +53,17 @@ def analyze(
     from grpo_prm.analysis.write import output_folder, summary_text, write_tables
     from grpo_prm.errors import RejectedError
 
-    from .page import show_summary
     from .progress import progress_bar, working
+    from .screen import show_summary
 
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
-    with output_folder(out) as folder, TemporaryDirectory(dir=folder) as parts:
+    with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         with progress_bar("reading") as progress:
             reading = reader_options(
                 format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
             )
-            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=Path(parts))
+            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=Path(spill_folder))
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:

@@ -74,7 +74,7 @@ def _show(comparison: Comparison, out: Path) -> None:
     from grpo_prm.text.amounts import number
     from grpo_prm.text.printable import printable
 
-    from .page import trimmed
+    from .screen import trimmed
 
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):

@@ -74,7 +74,7 @@ def show(inspection: Inspection) -> None:
 
     from grpo_prm.text.printable import printable
 
-    from .page import trimmed
+    from .screen import trimmed
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)

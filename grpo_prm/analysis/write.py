@@ -12,8 +12,9 @@ from ..files import atomic_folder
 from .tables import TABLES, Tables
 
 OURS = {
-    *(f"{name}.parquet" for name in (*TABLES, "chance")),
-    "rejects.jsonl",  # chance: an older name
+    *(f"{name}.parquet" for name in TABLES),
+    "chance.parquet",  # what permutations.parquet was called before
+    "rejects.jsonl",
     "summary.json",
     "figures",
     "report.html",

@@ -230,10 +230,10 @@ def _flattened(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDArr
 
     if mask is None:
         return flat, sizes, None, shape
-    parts = [_numpy(row).astype(bool) for row in mask]
-    if [part.shape for part in parts] != [row.shape for row in rows]:
+    inside = [_numpy(row).astype(bool) for row in mask]
+    if [row.shape for row in inside] != [row.shape for row in rows]:
         raise ValueError("mask has other lengths than tokens: give one value for each token of each completion.")
-    return flat, sizes, np.concatenate(parts) if parts else np.zeros(0, bool), shape
+    return flat, sizes, np.concatenate(inside) if inside else np.zeros(0, bool), shape
 
 
 def _ids(row: Any, n: int) -> NDArray:

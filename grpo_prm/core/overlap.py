@@ -81,10 +81,10 @@ def group_overlap(forest: Forest, seen: Visits, each: CompletionOverlap, groups:
     loss = np.maximum(seen.completion, 1)
 
     def mean(values: Floats, over: Ints) -> Floats:
-        total = np.bincount(groups, values, number)
-        return np.divide(total, over, out=np.full(number, np.nan), where=over > 0)
+        sums = np.bincount(groups, values, number)
+        return np.divide(sums, over, out=np.full(number, np.nan), where=over > 0)
 
-    def total(values: np.ndarray) -> Ints:
+    def over_steps(values: np.ndarray) -> Ints:
         return np.bincount(forest.group, values, number).astype(np.int64)
 
     with_loss = np.bincount(groups, some, number).astype(np.int64)
@@ -94,9 +94,9 @@ def group_overlap(forest: Forest, seen: Visits, each: CompletionOverlap, groups:
         mean(each.path_depth.astype(float), count),
         mean(np.where(some, each.intermediate / loss, 0.0), with_loss),
         mean(np.where(some, each.shared / loss, 0.0), with_loss),
-        total(counted & forest.intermediate),
-        total(counted),
-        total(counted * forest.size),
-        total(tokens * forest.intermediate),
-        total(tokens * identical(forest)),
+        over_steps(counted & forest.intermediate),
+        over_steps(counted),
+        over_steps(counted * forest.size),
+        over_steps(tokens * forest.intermediate),
+        over_steps(tokens * identical(forest)),
     )

@@ -183,7 +183,17 @@ def _permuted(seeds: NDArray[np.uint64], columns: tuple[Floats, ...], permutatio
 
 
 class _Between(NamedTuple):
-    """The intermediate steps of a forest, and for each pair of one and a member the member's loss tokens in it."""
+    """The intermediate steps of a forest, and for each pair of one and a member the member's loss tokens in it.
+
+    Attributes:
+        step: Their index in the forest, shape (steps,); group, first and size are those of the forest.
+        tokens: Loss tokens of all members, shape (steps,).
+        informative: The same, 0 where the members are identical to the end, shape (steps,).
+        each: Loss tokens of each pair, shape (pairs,).
+        opens: The first pair of each step, shape (steps,).
+        most: The most loss tokens that a member has in the step, shape (steps,).
+        differ: True where members differ in that, because of their masks, shape (steps,).
+    """
 
     step: Ints
     group: Ints

@@ -122,7 +122,10 @@ def pick(findings: Sequence[Finding], what: str, **where: str) -> list[Finding]:
 
 
 def of_most(parts: Mapping[str, Word]) -> Word:
-    """Word of a claim from those of its parts: reproduced by most, partly by some, not by all, else it is open."""
+    """Word of a claim from those of its settings.
+
+    Reproduced if more than half of them are; partly if any is; not reproduced if none of them is; else it is open.
+    """
     words = list(parts.values())
     if 2 * words.count(REPRODUCED) > len(words):
         return REPRODUCED

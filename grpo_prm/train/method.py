@@ -1,4 +1,4 @@
-"""What a run trains with, in words; they name the run folder where no name is given, and stand in it for others."""
+"""The method of a run in words: for the name of its folder, and for `method.txt`, which tells `analyze` and others."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Problem(NamedTuple):
         held_out: Prompts to evaluate on; none of a data set without evaluation data.
         score: Rewards of completions, one a row of prompts: `reward` is what is trained on, other names its parts.
         right: 1 for a completion that is right, 0 for one that is not, NaN where that cannot be said, shape (rows,).
-        tells: Rightness is more than a reward of 1, and costs nothing to look at in every step.
+        tells: Whether `right` says more than a reward of 1 does, so that it is worth recording at every step.
         plain: Special tokens are no part of the text that is judged.
     """
 

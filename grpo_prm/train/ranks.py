@@ -1,7 +1,7 @@
 """More than one process: each takes whole groups, and accelerate adds up what they find (start them with torchrun).
 
 Every process holds the same model and, once it is sampled, the whole batch; weights and normalisers are those of the
-whole, so the sum of the gradients is the gradient of one process. Alone, everything here is what it was given.
+whole, so the sum of the gradients is the gradient of one process. Alone, every function returns what it was given.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import polars as pl
 import pytest
-from grpo_prm_cli.page import _starts
+from grpo_prm_cli.screen import _starts
 
 from grpo_prm.files import UMASK
 

@@ -32,11 +32,11 @@ function chart(one) {
   const first = Math.min(...steps), last = Math.max(...steps);
   const x = (step) => CHART.left + ((step - first) / (last - first || 1)) * (CHART.width - CHART.left - CHART.right);
   const y = (value) => CHART.height - CHART.bottom - ((value - low) / span) * (CHART.height - CHART.top - CHART.bottom);
-  const said = one.share ? percent : number;
-  const picture = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": course(one, said) });
+  const format = one.share ? percent : number;
+  const picture = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": course(one, format) });
   for (const value of [low, high]) {
     picture.append(draw("line", { class: "axis", x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value) }),
-      draw("text", { x: CHART.left - 5, y: y(value) + 4, "text-anchor": "end" }, said(value).replace(" %", "%")));
+      draw("text", { x: CHART.left - 5, y: y(value) + 4, "text-anchor": "end" }, format(value).replace(" %", "%")));
   }
   picture.append(draw("text", { x: CHART.left, y: CHART.height - 5 }, `step ${first}`),
     draw("text", { x: CHART.width - CHART.right, y: CHART.height - 5, "text-anchor": "end" }, String(last)));
@@ -56,7 +56,7 @@ function chart(one) {
     const inside = chosen.step !== null && chosen.step >= first && chosen.step <= last;
     here.setAttribute("visibility", inside ? "visible" : "hidden");
     if (inside) for (const end of ["x1", "x2"]) here.setAttribute(end, x(chosen.step));
-    says.textContent = chosen.step === null ? course(one, said) : atStep(one, said);
+    says.textContent = chosen.step === null ? course(one, format) : atStep(one, format);
   };
   show();
   listeners.push((changed) => changed.includes("step") && show());
@@ -81,31 +81,31 @@ function stroke(steps, mean, low, high, x, y, look, bandLook) {
 }
 
 function pieces(steps, values) {
-  const found = [];
+  const segments = [];
   let current = [];
   steps.forEach((_, row) => {
     if (values[row] !== null) current.push(row);
-    else if (current.length) { found.push(current); current = []; }
+    else if (current.length) { segments.push(current); current = []; }
   });
-  return current.length ? [...found, current] : found;
+  return current.length ? [...segments, current] : segments;
 }
 
 // In words: from the first value to the last.
-function course(one, said) {
+function course(one, format) {
   const words = one.series.slice(0, 3).map((s) => {
     const known = s.mean.filter((value) => value !== null);
-    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${said(known[0])} → ${said(known.at(-1))}`;
+    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${format(known[0])} → ${format(known.at(-1))}`;
   });
   return `${words.join("; ")}${one.series.length > 3 ? "; …" : ""}`;
 }
 
-function atStep(one, said) {
+function atStep(one, format) {
   const words = one.series.slice(0, 3).map((s) => {
     const row = s.step.indexOf(chosen.step);
     if (row < 0 || s.mean[row] === null) return `${RUNS.length > 1 ? `${s.run}: ` : ""}no value`;
-    const range = s.low[row] === null ? "" : ` [${said(s.low[row])}, ${said(s.high[row])}]`;
+    const range = s.low[row] === null ? "" : ` [${format(s.low[row])}, ${format(s.high[row])}]`;
     const other = s.besideMean?.[row] ?? null;
-    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${said(s.mean[row])}${range}${other === null ? "" : `; ${one.beside} ${said(other)}`}`;
+    return `${RUNS.length > 1 ? `${s.run}: ` : ""}${format(s.mean[row])}${range}${other === null ? "" : `; ${one.beside} ${format(other)}`}`;
   });
   return words.join("; ");
 }
