@@ -211,7 +211,10 @@ def _decoded(cuts: Cuts, groups: Groups, along: Paths, rows: Ints, encoder: Toke
 
 
 def _where(begun: str, text: str) -> tuple[int, bool]:
-    """Where the text decoded up to a step's end ends in the whole text; the character that it breaks off is taken."""
+    """Where the text decoded up to a step's end ends in the whole text; the character that it breaks off is taken.
+
+    A U+FFFD of the text itself decodes to the same as half of it does: the cut is right, and counts as whole.
+    """
     if text.startswith(begun):
         return len(begun), False
     shared = common(begun, text)

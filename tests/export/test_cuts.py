@@ -108,6 +108,8 @@ def folder(tmp_path_factory):
 @example(["😀", "😀", "😁"])
 @example(["", "a"])
 def test_a_step_ends_with_the_character_that_its_last_byte_is_in(folder, bpe, how, completions):
+    if how == "decoded":  # half of a sampled U+FFFD decodes to U+FFFD: cut alike, but not counted as broken
+        completions = [text.replace("\ufffd", "x") for text in completions]
     check_bytes(folder, bpe, how, completions)
 
 
