@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ Shape = Callable[[NDArray], Any]  # one value a token, completion after completi
 ID_LIMIT = 1 << 31  # the forest sorts by (step, token id) in one integer of 64 bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """Whole groups with everything that their tokens and rewards determine; each part is made when first asked for.
 
@@ -38,6 +38,7 @@ class Groups:
         given: Advantages to take instead of computing them, shape (completions,), float64; None: compute.
         logged: Whether these come from a log, in float32, which sets the tolerance (`prm.zero_tolerance`).
         shape: Gives per-token values the form in which the completions came.
+        names: The caller's own name of each group, as text; None where groups have none.
     """
 
     forest: Forest
@@ -50,6 +51,7 @@ class Groups:
     given: Floats | None = None
     logged: bool = False
     shape: Shape = np.asarray
+    names: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -69,14 +71,16 @@ class Groups:
             tokens: Completion token ids without the prompt, each in [0, 2**31): a list with one list or array a
                 completion, or a padded array or tensor of shape (completions, T), padding on the right.
             rewards: Outcome reward of each completion, shape (completions,). One that is not finite gives advantage 0
-                and is left out of its group's mean. None: only `advantages` are known.
+                and is left out of its group's mean; R(λ) of a set with such a member is NaN. None: only `advantages`
+                are known.
             groups: The group of each completion: numbers or names, shape (completions,); or k, where the k completions
                 of a group are next to each other.
-            mask: True where a token is in the loss, in the form of `tokens`; tokens out of it (tool output) still part
-                completions. None: all real tokens are. Of a padded array a completion ends with its last True, unless
-                `lengths` are given.
+            mask: True or 1 where a token is in the loss, in the form of `tokens`; tokens out of it (tool output) still
+                part completions. None: all real tokens are. Of a padded array a completion ends with its last True,
+                unless `lengths` are given, which a completion wholly out of the loss needs: it stays a member.
             lengths: Real tokens of each completion of a padded array, shape (completions,).
-            advantages: Take these, shape (completions,), instead of computing them from the rewards.
+            advantages: Take these, shape (completions,), instead of computing them from the rewards; one that is not
+                finite counts as 0.
             std: Divisor of the advantage: `sample`, `population`, `none` (Dr. GRPO), or `batch`.
 
         Returns:
@@ -84,8 +88,9 @@ class Groups:
             the form of `tokens`: a list of arrays, a padded array, or a padded tensor on the same device; 0 on padding.
 
         Raises:
-            ValueError: Shapes do not fit, an id is negative or too large, a padded array comes without `mask` and
-                `lengths`, or neither rewards nor advantages are given. The message names the argument.
+            ValueError: Shapes or kinds of values do not fit, an id is negative or too large, it cannot be told which
+                tokens of a padded array are real, a group has no name, or neither rewards nor advantages are given.
+                The message names the argument.
         """
         flat, sizes, in_loss, shape = _flattened(tokens, mask, lengths)
         number = len(sizes)
@@ -96,7 +101,9 @@ class Groups:
             )
         if rewards is None and advantages is None:
             raise ValueError("neither rewards nor advantages are given, so no step has a value: give one of them.")
-        dense = _dense_groups(groups, number)
+        if std not in get_args(Std):
+            raise ValueError(f"std is {std!r}, but the divisor is one of {', '.join(get_args(Std))}.")
+        dense, names = _dense_groups(groups, number)
         return cls(
             forest=build_forest(flat, sizes, dense),
             tokens=flat,
@@ -107,6 +114,7 @@ class Groups:
             std=std,
             given=None if advantages is None else _column(advantages, number, "advantages"),
             shape=shape,
+            names=names,
         )
 
     def __repr__(self) -> str:
@@ -134,7 +142,7 @@ class Groups:
     def _centred(self) -> Floats:
         """Advantages before rounding is taken off, exactly 0 in zero-variance groups."""
         if self.given is not None:
-            return np.where(self.zero[self.groups], 0.0, self.given)
+            return np.where(self.zero[self.groups] | ~np.isfinite(self.given), 0.0, self.given)
         assert self.rewards is not None
         return group_advantages(self.rewards, self.groups, self.std)
 
@@ -194,7 +202,7 @@ class Groups:
         Raises:
             ValueError: p is negative, or the kind is unknown.
         """
-        if p < 0:
+        if not 0 <= p < np.inf:
             raise ValueError(f"p is {p}, but a process set must not count for more than its members: give 0 or more.")
         if kind not in ("process-set", "parent"):
             raise ValueError(f"unknown kind of weights {kind!r}: one of process-set, parent.")
@@ -230,7 +238,7 @@ def _flattened(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDArr
 
     if mask is None:
         return flat, sizes, None, shape
-    inside = [_numpy(row).astype(bool) for row in mask]
+    inside = [_flags(row) for row in mask]
     if [row.shape for row in inside] != [row.shape for row in rows]:
         raise ValueError("mask has other lengths than tokens: give one value for each token of each completion.")
     return flat, sizes, np.concatenate(inside) if inside else np.zeros(0, bool), shape
@@ -249,27 +257,30 @@ def _from_padded(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDA
     ids = _numpy(tokens)
     if not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"tokens are {ids.dtype}, but token ids are integers.")
-    in_loss = None if mask is None else _numpy(mask).astype(bool)
+    in_loss = None if mask is None else _flags(mask)
     if in_loss is not None and in_loss.shape != ids.shape:
         raise ValueError(f"mask has shape {in_loss.shape}, but tokens have {ids.shape}.")
     if lengths is not None:
-        sizes = _column(lengths, len(ids), "lengths").astype(np.int64)
-        if ((sizes < 0) | (sizes > ids.shape[1])).any():
-            raise ValueError(f"lengths lie outside 0 to {ids.shape[1]}, the width of tokens.")
+        given = _column(lengths, len(ids), "lengths")
+        sizes = np.nan_to_num(given).astype(np.int64)
+        if ((sizes < 0) | (sizes > ids.shape[1]) | (sizes != given)).any():
+            raise ValueError(f"lengths are whole numbers from 0 to {ids.shape[1]}, the width of tokens.")
+        if in_loss is not None and (in_loss & (np.arange(ids.shape[1]) >= sizes[:, None])).any():
+            raise ValueError("mask is True behind the length of a completion: mask and lengths do not fit.")
     elif in_loss is None:
         raise ValueError(
             "tokens are a padded array, so it must be known which of them are real: give mask (True on the tokens in "
             "the loss) or lengths."
         )
     else:
-        some = in_loss.any(axis=1)
-        if (wrong := np.flatnonzero(some & ~in_loss[:, :1].any(axis=1))).size:
-            # Padding on the left, or a completion that opens with tool output: two readings with other trees.
+        if (wrong := np.flatnonzero(~in_loss[:, :1].any(axis=1))).size:
+            # Padding on the left, a completion that opens with tool output, one that is out of the loss as a whole but
+            # still a member of its sets, or an empty one: readings with other trees.
             raise ValueError(
-                f"mask is False at the first token of row {wrong[0]}: padding must be on the right. If this token is "
-                "real but out of the loss, give lengths too."
+                f"mask is False at the first token of row {wrong[0]}: padding must be on the right. If the row is "
+                "empty, opens with real tokens out of the loss, or is out of it as a whole, give lengths too."
             )
-        sizes = np.where(some, ids.shape[1] - in_loss[:, ::-1].argmax(axis=1), 0) if ids.shape[1] else some.astype(int)
+        sizes = ids.shape[1] - in_loss[:, ::-1].argmax(axis=1) if ids.shape[1] else np.zeros(len(ids), np.int64)
     real = np.arange(ids.shape[1]) < sizes[:, None]
 
     def shape(values: NDArray) -> Any:
@@ -282,7 +293,21 @@ def _from_padded(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDA
 
 def _numpy(values: Any) -> NDArray:
     """A list, an array or a tensor as numpy; torch itself is not needed for that."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
+        return np.array([_numpy(value) for value in values])
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    # numpy has no bfloat16; float32 holds all its values.
+    return values.float().numpy() if "bfloat16" in str(values.dtype) else values.numpy()
+
+
+def _flags(mask: Any) -> Bools:
+    """A mask of 0 and 1 or False and True; labels with -100 are none, and would count padding as tokens."""
+    flags = _numpy(mask)
+    if flags.dtype != bool and not np.isin(flags, (0, 1)).all():
+        raise ValueError("mask holds other values than 0 and 1: give True where a token is in the loss.")
+    return flags.astype(bool)
 
 
 def _tensor_like(tensor: Any, values: NDArray) -> Any:
@@ -293,22 +318,32 @@ def _tensor_like(tensor: Any, values: NDArray) -> Any:
 
 
 def _column(values: ArrayLike, number: int, name: str) -> Floats:
-    column = _numpy(values).astype(np.float64)
+    column = _numpy(values)
+    if column.size and column.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds other values than numbers ({column.dtype}).")
+    column = column.astype(np.float64)
     if column.shape != (number,):
         raise ValueError(f"{name} has shape {column.shape}, but there are {number} completions.")
     return column
 
 
-def _dense_groups(groups: Any, number: int) -> Ints:
-    """Groups numbered from 0 in the order in which they come."""
-    if isinstance(groups, int | np.integer):
+def _dense_groups(groups: Any, number: int) -> tuple[Ints, tuple[str, ...] | None]:
+    """Groups numbered from 0 in the order in which they come, and their names."""
+    if isinstance(groups, int | np.integer) and not isinstance(groups, bool):
         if groups < 1 or number % groups:
             raise ValueError(f"groups = {groups}: {number} completions are not groups of that many.")
-        return np.arange(number) // int(groups)
-    names = _numpy(groups)
-    if names.shape != (number,):
-        raise ValueError(f"groups has shape {names.shape}, but there are {number} completions.")
-    _, first, place = np.unique(names, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place]
+        return np.arange(number) // int(groups), None
+    # Through Python values: one numpy array of mixed names would make 1 and "1" the same.
+    values = groups if isinstance(groups, list | tuple) else _numpy(groups).tolist()
+    if not isinstance(values, list | tuple) or len(values) != number:
+        count = len(values) if isinstance(values, list | tuple) else repr(groups)
+        raise ValueError(f"groups are {count}, but there are {number} completions.")
+    values = [value.item() if hasattr(value, "item") else value for value in values]
+    if (missing := next((n for n, value in enumerate(values) if value is None or value != value), None)) is not None:
+        raise ValueError(f"groups[{missing}] is {values[missing]}: the group of each completion must be known.")
+    place: dict[Any, int] = {}
+    try:
+        dense = [place.setdefault(value, len(place)) for value in values]
+    except TypeError:
+        raise ValueError("groups hold values that are no names: give numbers or texts.") from None
+    return np.array(dense, np.int64), tuple(map(str, place))

@@ -74,20 +74,24 @@ def padded(rows, width=5, fill=0):
 @pytest.mark.parametrize("form", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 def test_a_padded_batch_gives_what_its_rows_give_and_0_on_padding(form, fill):
     ids, mask = padded(SIX, fill=fill)
-    rows, batch = Groups.of(SIX, REWARDS, 6), Groups.of(form(ids), form(np.array(REWARDS)), 6, form(mask))
+    lengths = list(map(len, SIX))  # the last one is empty, so the mask alone does not tell
+    rows = Groups.of(SIX, REWARDS, 6)
+    batch = Groups.of(form(ids), form(np.array(REWARDS)), 6, form(mask), lengths=lengths)
     for name in ("sizes", "step_rewards", "step_advantages"):
         one, other = getattr(rows, name), getattr(batch, name)
         assert isinstance(other, type(form(ids))) and tuple(other.shape) == ids.shape
         values = np.asarray(other)
         assert [values[n, : len(row)].tolist() for n, row in enumerate(SIX)] == [row.tolist() for row in one]
         assert not values[~mask].any()
-    by_length = Groups.of(form(ids), REWARDS, 6, lengths=list(map(len, SIX)))
+    by_length = Groups.of(form(ids), REWARDS, 6, lengths=lengths)
+    by_mask = Groups.of(form(ids[:5]), REWARDS[:5], 5, form(mask[:5]))
     assert np.array_equal(by_length.sizes, batch.sizes)
+    assert np.array_equal(by_mask.sizes, Groups.of(form(ids[:5]), REWARDS[:5], 5, lengths=lengths[:5]).sizes)
 
 
 def test_a_tensor_gets_tensors_of_the_usual_types():
-    ids, mask = (torch.from_numpy(array) for array in padded(SIX))
-    found = Groups.of(ids, torch.tensor(REWARDS), torch.zeros(6, dtype=torch.int64), mask)
+    ids, mask = (torch.from_numpy(array) for array in padded(SIX[:5]))
+    found = Groups.of(ids, torch.tensor(REWARDS[:5], dtype=torch.bfloat16), torch.zeros(5, dtype=torch.int64), mask)
     assert found.sizes.dtype == torch.int64 and found.lambda_weights().dtype == torch.float32
     assert found.step_rewards.dtype == found.step_advantages.dtype == torch.float64
 
@@ -153,12 +157,34 @@ def test_advantages_of_equal_rewards_and_rounding_are_exactly_0():
         ({"tokens": [[1.5]], "rewards": [0.0], "groups": 1}, r"tokens\[0\] is float64"),
         ({"tokens": np.array([[1, 2]]), "rewards": [0.0], "groups": 1}, "padded array"),
         ({"tokens": [[1], [2]], "rewards": [0.0], "groups": 2}, r"rewards has shape \(1,\)"),
-        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": [1]}, r"groups has shape \(1,\)"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": [1]}, "groups are 1, but there are 2"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": [1, None]}, r"groups\[1\] is None"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": np.array([np.nan, 1])}, r"groups\[0\] is nan"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": True}, "groups are True"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": [[1], [2]]}, "no names"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, None], "groups": 2}, "rewards holds other values than numbers"),
+        ({"tokens": [[1], [2]], "rewards": [0.0, 1.0], "groups": 2, "std": "bogus"}, "one of sample, population"),
+        ({"tokens": [[1], [2]], "rewards": [0, 1], "groups": 2, "mask": [[1], [-100]]}, "other values than 0 and 1"),
+        ({"tokens": np.ones((1, 2), int), "rewards": [0], "groups": 1, "lengths": [1.5]}, "whole numbers from 0 to 2"),
+        (
+            {
+                "tokens": np.ones((1, 2), int),
+                "rewards": [0],
+                "groups": 1,
+                "lengths": [1],
+                "mask": np.ones((1, 2), bool),
+            },
+            "do not fit",
+        ),
+        (
+            {"tokens": np.ones((2, 2), int), "rewards": [0, 1], "groups": 2, "mask": np.array([[1, 1], [0, 0]])},
+            "first token of row 1",
+        ),
         ({"tokens": [[1], [2], [3]], "rewards": [0.0, 1.0, 2.0], "groups": 2}, "not groups of that many"),
         ({"tokens": [[1], [2]], "rewards": None, "groups": 2}, "neither rewards nor advantages"),
         ({"tokens": [[1], [2]], "rewards": [0, 1], "groups": 2, "mask": [[True], [True, True]]}, "other lengths"),
         ({"tokens": [[1], [2]], "rewards": [0, 1], "groups": 2, "lengths": [1, 1]}, "lengths belong to a padded array"),
-        ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "lengths": [3]}, "outside 0 to 2"),
+        ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "lengths": [3]}, "whole numbers from 0 to 2"),
         ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "mask": np.array([[False, True]])}, "first token"),
         ({"tokens": np.array([[1, 2]]), "rewards": [0], "groups": 1, "mask": np.array([[True]])}, "mask has shape"),
     ],
@@ -172,10 +198,38 @@ def test_groups_are_numbered_in_the_order_in_which_they_come():
     assert Groups.of([[1]] * 5, [0] * 5, ["z", "a", "z", "m", "a"]).groups.tolist() == [0, 1, 0, 2, 1]
 
 
+def test_a_completion_out_of_the_loss_stays_a_member():
+    """As TRL's mask_truncated_completions makes them: all of a row masked."""
+    ids, mask = padded([[1, 2, 3], [1, 2, 4], [1, 5], [1, 5]])
+    mask[1] = False
+    found = Groups.of(ids, [1, 0, 1, 0], 4, mask, lengths=[3, 3, 2, 2])
+    assert found.sizes[:, :3].tolist() == [[4, 2, 1], [4, 2, 1], [4, 2, 0], [4, 2, 0]]
+    assert found.seen.completion.tolist() == [3, 0, 2, 2]
+
+
+def test_names_of_groups_are_kept_apart_and_known():
+    found = Groups.of([[1]] * 6, [0] * 6, [1, "1", 2**63 + 1, 2**63 + 2, -5, 1])
+    assert found.groups.tolist() == [0, 1, 2, 3, 4, 0] and found.names == (
+        "1",
+        "1",
+        str(2**63 + 1),
+        str(2**63 + 2),
+        "-5",
+    )
+    assert Groups.of([[1], [1]], [torch.tensor(1.0, requires_grad=True), 0.0], 2).names is None
+
+
+def test_an_advantage_that_is_not_finite_counts_as_0():
+    found = Groups.of([[1], [1], [2], [2]], None, 4, advantages=[1, -1, np.nan, 1])
+    assert found.advantages.tolist() == [1, -1, 0, 1]
+
+
 def test_odd_weights_are_refused():
     found = Groups.of([[1], [1]], [0, 1], 2)
     with pytest.raises(ValueError, match="give 0 or more"):
         found.lambda_weights(-1)
+    with pytest.raises(ValueError, match="give 0 or more"):
+        found.lambda_weights(float("nan"))
     with pytest.raises(ValueError, match="one of process-set, parent"):
         found.lambda_weights(1, "position")  # ty: ignore[invalid-argument-type]
     assert repr(found) == "Groups(2 completions in 1 groups, 2 tokens)"
