@@ -293,10 +293,11 @@ def _from_padded(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDA
 
 def _numpy(values: Any) -> NDArray:
     """A list, an array or a tensor as numpy; torch itself is not needed for that."""
-    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
-        return np.array([_numpy(value) for value in values])
     if not hasattr(values, "detach"):
-        return np.asarray(values)
+        try:
+            return np.asarray(values)
+        except (TypeError, RuntimeError):  # a list of tensors with a gradient, or of bfloat16
+            return np.array([_numpy(value) for value in values])
     values = values.detach().cpu()
     # numpy has no bfloat16; float32 holds all its values.
     return values.float().numpy() if "bfloat16" in str(values.dtype) else values.numpy()
