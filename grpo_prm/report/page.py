@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .. import __version__
 from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.wording import MADE, Rows, sections
+from ..version import __version__
 from .cautions import cautions
 from .embed import embed, shown
 from .groups import group_columns

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from .. import __version__
 from ..errors import UsageError
 from ..files import atomic
+from ..version import __version__
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
 KEY = "grpo_prm_job"

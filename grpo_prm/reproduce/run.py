@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from .. import __version__
 from ..errors import UsageError
 from ..files import atomic
 from ..logs.sources import find_sources
+from ..version import __version__
 from .claims import Claim, Evidence, Verdict
 from .jobs import OnDone, processes, run_jobs
 from .paired import with_holm
