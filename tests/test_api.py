@@ -72,6 +72,29 @@ def test_a_log_without_anything_to_compare_shows_itself():
     assert re.search("path depth +0 +cross-prompt -\n", repr(alone)) and "<table" in alone._repr_html_()
 
 
+def test_what_is_in_doubt_has_a_line_in_a_shell():
+    """Rejected rows, groups of several prompts, advantages that are not those of the rewards, what was inferred."""
+    rows = [row | {"question": row["uid"], "advantage": row["reward"] - 1} for row in rows_of(6)]
+    rows[0]["question"] = "another"
+    rows[3] |= {"reward": None}
+    summary = grpo_prm.analyze(rows).summary
+    lines, differ = repr(grpo_prm.analyze(rows)).splitlines(), summary["counts"]["advantage_mismatch"]
+    assert len(lines) == 10 + 3 + len(summary["source"]["notes"]) and summary["source"]["notes"]
+    assert lines[1:4] == [
+        "  1 of 18 rows rejected (.rejected says why)",
+        "  1 group with completions of different prompts",
+        f"  {differ} groups with logged advantages that the rewards do not give (std sample)",
+    ]
+    assert differ > 1
+    assert lines[4].strip() == summary["source"]["notes"][0]
+
+
+def test_what_came_from_memory_has_no_name_in_a_shell():
+    tokens, rewards = [[7, 1], [7, 2], [5], [5, 1]], [1.0, 0.0, 1.0, 0.0]
+    analysis = grpo_prm.analyze(grpo_prm.Groups.of(tokens, rewards, 2))
+    assert repr(analysis).startswith("Analysis of rollouts, no steps logged: 4 completions in 2 groups of 2.")
+
+
 def test_the_summary_as_html(chain):
     page = chain._repr_html_()
     assert len(page) < 12_000
@@ -132,6 +155,18 @@ def test_a_group_that_was_not_kept_is_read_again(kind, tmp_path):
     (tree,) = analysis.tree(name).groups
     assert (tree["group_key"], tree["k"]) == (name[2:], 3)
     assert tree["reward_mean"] == (int(name[3:]) + 1) / 3
+
+
+def test_runs_of_a_folder_keep_their_names_after_opening(tmp_path):
+    """The summary names the files alone, and a file is a run called like itself and not like its folder."""
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        lines = [json.dumps(row) + "\n" for row in rows_of()]
+        (tmp_path / run / f"log-{run}.jsonl").write_text("".join(lines[3:] if run == "two" else lines))
+    analysis = grpo_prm.analyze([tmp_path / "one", tmp_path / "two"])
+    name = not_kept(analysis)
+    opened = grpo_prm.open(analysis.save(tmp_path / "log.prm", figures=False))
+    assert [group["run"] for group in opened.tree(name).groups] == ["one", "two"]
 
 
 def test_batches_that_came_one_by_one_are_gone(tmp_path):

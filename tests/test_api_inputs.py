@@ -108,6 +108,16 @@ def test_what_pandas_calls_nan_is_missing(tmp_path):
     assert_same(mine, grpo_prm.analyze(written(rows, tmp_path), reading=READING))
 
 
+def test_a_subclass_of_a_pandas_frame_is_one(tmp_path):
+    class Frame(pytest.importorskip("pandas").DataFrame):
+        """Of another library, as a GeoDataFrame is."""
+
+    rows = text_rows()
+    assert_same(
+        grpo_prm.analyze(Frame(rows), reading=READING), grpo_prm.analyze(written(rows, tmp_path), reading=READING)
+    )
+
+
 @pytest.mark.parametrize("form", ["list", "polars", "lazy"])
 def test_a_canonical_table_is_one(form, tmp_path):
     table = table_of(LOG)
@@ -115,6 +125,26 @@ def test_a_canonical_table_is_one(form, tmp_path):
     mine = grpo_prm.analyze(FORMS[form](table.to_dicts()) if form == "list" else FORMS[form](table))
     assert mine.summary["source"]["format"] == "canonical" and mine.summary["source"]["runs"] == ["a"]
     assert_same(mine, grpo_prm.analyze(tmp_path / "rows.jsonl"))
+
+
+@pytest.mark.parametrize("kind", ["rows", "jsonl", "parquet"])
+def test_a_canonical_table_may_name_its_groups(kind, tmp_path):
+    """Once all groups of a step whose `group` was text were one, and its rows duplicates."""
+    table = table_of([(run, step, f"p{n}", rows) for run, step, _, rows in LOG for n in range(3)])
+    named = table.with_columns(group=pl.concat_str(pl.lit("g"), "group"))
+    theirs = grpo_prm.analyze(table)
+    named.write_ndjson(tmp_path / "t.jsonl")
+    named.write_parquet(tmp_path / "t.parquet")
+    mine = grpo_prm.analyze(named if kind == "rows" else tmp_path / f"t.{kind}")
+    assert theirs.summary["counts"]["groups"] == 6
+    assert but_for_files(mine)[1] == but_for_files(theirs)[1]
+
+
+def test_a_canonical_row_without_a_group_is_rejected():
+    rows = table_of(LOG).to_dicts()
+    rows[0]["group"] = None
+    rejected = grpo_prm.analyze(rows).rejected.collect()
+    assert rejected.select("line", "field", "reason").rows() == [(1, "group", "null")]
 
 
 def test_a_row_may_hold_a_group(tmp_path):
@@ -259,7 +289,8 @@ def test_a_pandas_frame_with_one_name_twice():
     [
         ({"options": "sample"}, "options is a str"),
         ({"options": grpo_prm.Options(std="samples")}, "std is 'samples'"),
-        ({"options": grpo_prm.Options(advantage=None)}, "advantage is None"),
+        ({"options": grpo_prm.Options(advantage="given")}, "advantage is 'given'"),
+        ({"options": grpo_prm.Options(seed=1.0)}, "seed is 1.0"),
         ({"options": grpo_prm.Options(seed=-1)}, "seed is -1"),
         ({"reading": grpo_prm.Options()}, "reading is a Options"),
         ({"reading": grpo_prm.ReadOptions(group_size=3)}, "Rollouts are canonical already"),
@@ -277,17 +308,17 @@ def test_groups_are_their_tokens_rewards_and_groups(masked, tmp_path):
     names, mask = ["b", "a", "b", "a", "a", "b"], [[1, 0], [1], [1, 1, 1], [0, 1], [], [1, 1, 0]]
     groups = grpo_prm.Groups.of(tokens, rewards, names, mask if masked else None)
     rows = [
-        {"uid": "ba".index(name), "completion_ids": ids, "reward": reward} | ({"mask": loss} if masked else {})
+        {"uid": name, "completion_ids": ids, "reward": reward} | ({"mask": loss} if masked else {})
         for name, ids, reward, loss in zip(names, tokens, rewards, mask, strict=True)
     ]
-    rows.sort(key=lambda row: row["uid"])
+    rows.sort(key=lambda row: row["uid"], reverse=True)
     mine, theirs = grpo_prm.analyze(groups), grpo_prm.analyze(written(rows, tmp_path))
     for section in ("counts", "overlap", "prm", "baseline"):
         assert mine.summary[section] == theirs.summary[section]
-    assert mine.groups["group_key"].to_list() == ["0", "1"] and mine.summary["source"]["tokens_from"] == "log"
+    assert mine.groups["group_key"].to_list() == ["b", "a"] and mine.summary["source"]["tokens_from"] == "log"
     columns = ["sample", "length", "loss_tokens", "reward", "advantage"]
     assert_frame_equal(mine.completions.select(columns).collect(), theirs.completions.select(columns).collect())
-    assert [end["sample"] for step in mine.tree("-:1").groups[0]["steps"] for end in step["ends"]]
+    assert [end["sample"] for step in mine.tree("-:a").groups[0]["steps"] for end in step["ends"]]
 
 
 def test_padded_tensors_and_groups_of_one_length():
@@ -306,12 +337,98 @@ def test_groups_bring_their_divisor_and_their_advantages():
     found = grpo_prm.analyze(groups)
     assert found.completions.collect()["advantage"].to_list() == groups.advantages.tolist() == [0.5, -0.5, 0.0]
     assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0}
-    used = grpo_prm.analyze(groups, grpo_prm.Options()).completions.collect()["advantage"][0]
+    seeded = grpo_prm.analyze(groups, grpo_prm.Options(seed=np.int64(3))).summary["source"]["options"]
+    assert json.dumps(seeded) == '{"std": "none", "advantage": "computed", "seed": 3}'  # a seed is only a seed
+    used = grpo_prm.analyze(groups, grpo_prm.Options(std="sample")).completions.collect()["advantage"][0]
     assert used == pytest.approx(0.5 / (0.5 + 1e-4))
     given = grpo_prm.Groups.of(tokens, None, 3, advantages=[2.0, -1.0, -1.0])
-    assert grpo_prm.analyze(given).completions.collect()["advantage"].to_list() == [2.0, -1.0, -1.0]
+    for options in (None, grpo_prm.Options(seed=1)):
+        found = grpo_prm.analyze(given, options)
+        assert found.completions.collect()["advantage"].to_list() == [2.0, -1.0, -1.0]
+    both = grpo_prm.Groups.of(tokens, rewards, 3, advantages=[2.0, -1.0, -1.0])
+    found = grpo_prm.analyze(both, grpo_prm.Options(advantage="computed")).completions.collect()
+    assert found["advantage"][0] == pytest.approx(0.5 / (0.5 + 1e-4))
 
 
-def test_groups_with_a_reward_that_is_no_number():
-    with pytest.raises(InputError, match="reward is not finite"):
-        grpo_prm.analyze(grpo_prm.Groups.of([[1], [2]], [1.0, float("nan")], 2))
+def test_a_completion_whose_reward_is_no_number_is_rejected(tmp_path):
+    """As a row of a file is; groups of sizes 3, 3 and 2 are left, of which one is uneven."""
+    rewards = [1.0, 0.0, 0.5, 1.0, 0.0, 1.0, float("inf"), 0.0, 1.0, float("nan")]
+    names = [3, 3, 3, 2, 2, 2, 1, 1, 1, 3]
+    tokens = [[7, n % 3] for n in range(10)]
+    mine = grpo_prm.analyze(grpo_prm.Groups.of(tokens, rewards, names))
+    rows = [
+        {"uid": name, "completion_ids": ids, "reward": reward}
+        for name, ids, reward in zip(names, tokens, rewards, strict=True)
+    ]
+    theirs = grpo_prm.analyze(written(rows, tmp_path))
+    for section in ("counts", "overlap", "prm", "baseline", "defects"):
+        expected = theirs.summary[section]
+        if section == "defects":
+            expected = expected | {"worst_groups": [g | {"run": "groups"} for g in expected["worst_groups"]]}
+        assert mine.summary[section] == expected
+    assert mine.summary["counts"]["groups_uneven"] == 1
+    assert_frame_equal(*(a.rejected.select("line", "field", "reason").collect() for a in (mine, theirs)))
+    assert mine.rejected.collect().rows()[0] == (
+        "groups in memory", 7, "reward", "expected a finite number, got inf", ""
+    )  # fmt: skip
+
+
+def test_groups_without_a_usable_completion():
+    nothing = grpo_prm.Groups.of([[1], [2]], [float("inf"), float("nan")], 2)
+    with pytest.raises(InputError, match=r"No completion can be used\. Give Groups with finite rewards"):
+        grpo_prm.analyze(nothing)
+    alone = grpo_prm.Groups.of([[1], [2]], [1.0, 0.0], ["a", "b"])
+    with pytest.raises(InputError, match=r"each alone in its group\)\. Give .* groups of Groups\.of"):
+        grpo_prm.analyze(alone)
+
+
+def test_groups_are_called_as_their_maker_calls_them():
+    """Once a group had the number of its place, so that the tree of group 2 was that of another."""
+    tokens, rewards = [[7, 1], [7, 2], [5], [5, 1], [9], [9, 1]], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    mine = grpo_prm.analyze(grpo_prm.Groups.of(tokens, rewards, [3, 3, 2, 2, 1, 1]))
+    assert mine.groups["group_key"].to_list() == ["3", "2", "1"]
+    assert mine.tree("-:2").groups[0]["group_key"] == "2"
+    assert mine.samples.filter(group_key="2")["tokens"].to_list() == [[5], [5, 1]]
+    placed = grpo_prm.analyze(grpo_prm.Groups.of(tokens, rewards, 2))
+    assert placed.groups["group_key"].to_list() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"columns": ["reward=reward"]}, r"columns is \['reward=reward'\]\. Give a dict"),
+        ({"columns": {"reward": 1}}, r"columns is \{'reward': 1\}\. Give a dict"),
+        ({"group_size": "4"}, "group_size is '4'. Give a whole number"),
+        ({"group_size": 0}, "group_size is 0. Give a whole number"),
+        ({"group_size": 4.0}, "group_size is 4.0. Give a whole number"),
+        ({"group_size": True}, "group_size is True. Give a whole number"),
+        ({"keep": "data_source"}, "keep is 'data_source'. Give a tuple"),
+        ({"reward": 1}, "reward is 1. Give a text"),
+    ],
+)
+def test_wrong_reading_options_are_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        grpo_prm.ReadOptions(**options)
+
+
+def test_reading_options_of_numpy_and_of_paths():
+    given = grpo_prm.ReadOptions(group_size=np.int32(4), tokenizer=Path("tokenizer.json"))
+    assert json.dumps([given.group_size, given.tokenizer]) == '[4, "tokenizer.json"]'
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"uid": 0, "reward": 1.0}], r'Name it with ReadOptions\(columns=\{"completion": "NAME"\}\)'),
+        ([{"uid": 0, "completion": "a"}], r"a weighted sum with ReadOptions\(reward=\.\.\.\)"),
+        (
+            [{"uid": n, "completion": "a", "reward": 1.0} for n in range(2)],
+            r'ReadOptions\(columns=\{"group": "NAME"\}\)',
+        ),
+        ([{"uid": 0, "completion": "a", "reward": None}], r"say with ReadOptions\(columns=\.\.\.\) where"),
+    ],
+)
+def test_messages_on_rows_in_memory_speak_python(rows, said):
+    with pytest.raises((InputError, UsageError), match=said) as error:
+        grpo_prm.analyze(rows)
+    assert "--" not in str(error.value)

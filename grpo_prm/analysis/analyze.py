@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -45,7 +46,7 @@ def analyze(
         log: Files and folders; rows in memory, whose columns are found as those of a file: a polars or pandas
             DataFrame, a datasets.Dataset, dicts; `Groups`; or canonical tables (docs/logs.md) as `Rollouts`, with whole
             groups and each training step in one.
-        options: What changes the numbers. None: the usual ones; of `Groups` their divisor and their advantages.
+        options: What changes the numbers. None: the usual ones.
         reading: How to read files and rows.
         spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
 
@@ -66,18 +67,23 @@ def analyze(
 
 
 def _checked(options: Options | None, log: Any) -> Options:
-    """The options, refused where one is nothing that there is; without any those of the groups, or the usual ones."""
-    if options is None and isinstance(log, Groups):
-        options = Options(std=log.std, advantage="computed" if log.given is None else "logged")
+    """The options, refused where one is nothing that there is; what is None is that of the groups, or the usual."""
     options = Options() if options is None else options
     if not isinstance(options, Options):
         raise UsageError(f"options is a {type(options).__name__}, not Options. Give grpo_prm.Options(...).")
+    # Each by itself, so that a seed does not change the divisor of the groups.
+    std, advantage = options.std, options.advantage
+    if std is None:
+        std = log.std if isinstance(log, Groups) else "sample"
+    if advantage is None:
+        advantage = "logged" if isinstance(log, Groups) and log.given is not None else "computed"
+    options = replace(options, std=std, advantage=advantage)
     for name, choices in (("std", get_args(Std)), ("advantage", ("computed", "logged"))):
         if getattr(options, name) not in choices:
             raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(choices)}.")
-    if not isinstance(options.seed, int) or options.seed < 0:
+    if not isinstance(options.seed, int | np.integer) or options.seed < 0:
         raise UsageError(f"seed is {options.seed!r}. Give a whole number from 0 on.")
-    return options
+    return replace(options, seed=int(options.seed))  # summary.json has no place for numbers of numpy
 
 
 def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
@@ -123,11 +129,12 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
 
 
 def _no_group(running: RunningSums) -> str:
+    # A file or rows without groups are refused while they are read: this is about Groups and Rollouts.
     if not running.counts["completions_read"]:
-        return "No completion could be read. See what was rejected and why with grpo-prm inspect."
+        return "No completion can be used. Give Groups with finite rewards, or Rollouts with rows."
     return (
         f"No group has two completions or more ({running.counts['completions_read']} completions, each alone in its "
-        "group). Name the column that groups them with --columns group=COLUMN."
+        "group). Give the completions of one prompt one group: groups of Groups.of, or the column group of Rollouts."
     )
 
 

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
+from ..core.group_size import modal_size
 from ..core.groups import Groups
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
 from ..logs.memory import rows_as_source
-from ..logs.rollouts import SCHEMA, Rollouts, validate
+from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, validate
 
 T = TypeVar("T")
 TAKEN = (
@@ -23,6 +24,7 @@ TAKEN = (
     "Groups; or Rollouts."
 )
 GROUPS_RUN = "groups"  # name of the run that `Groups` make
+GROUPS_NAME = "groups in memory"  # what stands for a file where a completion of theirs is rejected
 KINDS: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("paths", (str, Path)),
     ("Rollouts", Rollouts),
@@ -95,10 +97,11 @@ def _table(log: Any) -> Any:
     """The rows of a table of polars, pandas or datasets; None for anything else."""
     if isinstance(log, pl.DataFrame | pl.LazyFrame):
         return log
-    library = type(log).__module__.partition(".")[0]  # neither is imported here: who has a table has its library
-    if library == "datasets" and hasattr(log, "to_polars"):
+    # Neither library is imported here: who has a table has its library. A subclass may come from a third one.
+    kinds = {(base.__module__.partition(".")[0], base.__name__) for base in type(log).__mro__}
+    if ("datasets", "Dataset") in kinds:
         return log.to_polars()
-    if library == "pandas" and type(log).__name__ == "DataFrame":
+    if ("pandas", "DataFrame") in kinds:
         if not log.columns.is_unique:
             raise InputError("The DataFrame has two columns of one name. Rename one of them.")
         return log.astype(object).where(log.notna(), None).to_dict("records")  # NaN is what pandas has for missing
@@ -106,21 +109,30 @@ def _table(log: Any) -> Any:
 
 
 def _rollouts(groups: Groups) -> Rollouts:
-    """Groups as a canonical table: one run without steps or texts, the groups named by their numbers from 0."""
+    """Groups as a canonical table: one run without steps or texts, the groups named as the user did, else from 0.
+
+    A completion whose reward or given advantage is not finite is rejected, as a row of a file is.
+    """
+    given = {"reward": groups.rewards, "advantage": groups.given}
+    fields = {name: values for name, values in given.items() if values is not None}
+    wrong = {name: ~np.isfinite(values) for name, values in fields.items()}
+    usable = ~np.any(list(wrong.values()), axis=0)
     order = np.argsort(groups.groups, kind="stable")  # the rows of a group become neighbours
+    order = order[usable[order]]
     dense = groups.groups[order]
     opens = np.flatnonzero(np.diff(dense, prepend=-1))
+    k = np.diff(opens, append=len(order))
     ends = np.cumsum(groups.lengths)[:-1]
 
     def lists(values: np.ndarray) -> list[np.ndarray]:
-        rows = np.split(values, ends) if len(order) else []
+        rows = np.split(values, ends)
         return [rows[at] for at in order]
 
     columns = {
         "run": [GROUPS_RUN] * len(order),
         "group": dense,
-        "group_key": list(map(str, dense.tolist())),
-        "sample": np.arange(len(order)) - np.repeat(opens, np.diff(opens, append=len(order))),
+        "group_key": [str(g) if groups.names is None else groups.names[g] for g in dense.tolist()],
+        "sample": np.arange(len(order)) - np.repeat(opens, k),
         "tokens": lists(groups.tokens),
         "mask": None if groups.mask is None else lists(groups.mask),
         "reward": None if groups.rewards is None else groups.rewards[order],
@@ -132,7 +144,13 @@ def _rollouts(groups: Groups) -> Rollouts:
         pl.Series(name, nothing if columns.get(name) is None else columns[name]).cast(dtype)
         for name, dtype in SCHEMA.items()
     ]
-    return Rollouts(pl.DataFrame(series), counts=Counter(rows_read=len(order)))
+    rejected = []
+    for row in np.flatnonzero(~usable).tolist():
+        name = next(name for name, flags in wrong.items() if flags[row])
+        rejected.append((GROUPS_NAME, row + 1, name, f"expected a finite number, got {fields[name][row]}", ""))
+    uneven = int(((k > 1) & (k != modal_size(k.tolist()))).sum())
+    counts = Counter(rows_read=len(usable), groups_uneven=uneven)
+    return Rollouts(pl.DataFrame(series), pl.DataFrame(rejected, REJECTED, orient="row"), counts)
 
 
 def _kind(item: Any) -> str | None:

@@ -13,11 +13,12 @@ class Options:
     """What changes the numbers of an analysis.
 
     Attributes:
-        std: Divisor of the group advantage (`prm.group_advantages`).
-        advantage: `computed` from the rewards, or as `logged`.
+        std: Divisor of the group advantage (`prm.group_advantages`). None: that of `Groups`, `sample` for other logs.
+        advantage: `computed` from the rewards, or as `logged`. None: `logged` for `Groups` that were given advantages,
+            else `computed`.
         seed: Of bootstrap, permutations and pseudo-groups.
     """
 
-    std: Std = "sample"
-    advantage: Literal["computed", "logged"] = "computed"
+    std: Std | None = None
+    advantage: Literal["computed", "logged"] | None = None
     seed: int = 0

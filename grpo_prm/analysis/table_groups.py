@@ -33,13 +33,15 @@ def advantages_of(table: pl.DataFrame, options: Options) -> Advantages:
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
+    assert options.std is not None  # `analyze` puts in what is not given
     computed = None if table["reward"].null_count() else _computed(table, options.std)
     if computed is not None and options.advantage == "computed":
         return Advantages(computed, computed, False)
     if table["advantage"].null_count():
         raise UsageError(
-            "The log has no advantage for some completions. Leave out --advantage logged to compute them from the "
-            "rewards, or name the column with --columns advantage=COLUMN."
+            "The log has no advantage for some completions. Leave out --advantage logged (in Python: "
+            'advantage="logged") to compute them from the rewards, or name the column with --columns '
+            "advantage=COLUMN (in Python: ReadOptions)."
         )
     return Advantages(table["advantage"].to_numpy(), computed, True)
 

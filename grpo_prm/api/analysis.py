@@ -132,7 +132,10 @@ class Analysis(Tables):
         """Write the folder that `grpo-prm analyze` writes: every command reads it, and so does `grpo_prm.open`.
 
         Args:
-            path: The folder; an analysis in it is replaced, other files in it are kept.
+            path: The folder. What has a name of ours in it is replaced, or removed if it is not written now, whoever
+                made it: `summary.json`, `rejects.jsonl`, `report.html`, the folder `figures` with all that is in it,
+                the tables (`groups.parquet`, ..., see docs/output.md; `chance.parquet` of older versions too). All
+                other files are kept.
             figures: Draw the figures into it, too.
 
         Returns:
@@ -168,7 +171,7 @@ def analyze(
             a polars or pandas DataFrame, a datasets.Dataset; `Groups` of one's own tensors; or canonical tables
             (docs/logs.md) as `Rollouts`, with whole groups and each training step in one. The analysis keeps what it
             was given, for `Analysis.tree`.
-        options: What changes the numbers. None: the usual ones; of `Groups` their divisor and their advantages.
+        options: What changes the numbers. Of `Groups` the divisor and the advantages hold unless others are named here.
         reading: How to read files and rows.
         spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
 

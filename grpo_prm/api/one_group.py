@@ -51,6 +51,8 @@ def rollouts_of(tables: Tables, name: str, log: Any, reading: ReadOptions | None
     for group, row in wanted.items():
         if group not in kept or not _same(kept[group], row):
             raise UsageError(f"{printable(name)}: the log has changed since it was analysed. Analyse it again.")
+        # Files that were found in a folder are read one by one here, and then name their runs otherwise.
+        kept[group] = kept[group].with_columns(run=pl.lit(row["run"].item()))
     if tables.summary["source"]["options"]["std"] == "batch":
         return [_with_advantages(tables, group, kept[group]) for group in wanted]
     return [kept[group] for group in wanted]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ..text.amounts import MISSING, interval
+from ..text.amounts import MISSING, amount, interval
 from ..text.cells import BESIDE, beside, entry, in_summary
 from ..text.printable import printable
 from ..text.wording import Rows, sections
@@ -54,11 +54,16 @@ class Trees:
 def as_text(summary: dict[str, Any]) -> str:
     """The summary in ten lines: what was read, the numbers that have a comparison, the worst group, what can be done.
 
+    What speaks against the numbers has a line more each: rejected rows, groups of several prompts, advantages that are
+    not those of the rewards, and what was inferred.
+
     Args:
         summary: The content of summary.json.
     """
     (_, read), *_ = sections(summary)
-    lines = [printable(f"Analysis of {_files(summary)}: {read[0]}")]
+    # Of what was given from memory there is no name, and `read` says what it was.
+    name = f"{_files(summary)}: " if summary["source"]["files"] else ""
+    lines = [printable(f"Analysis of {name}{read[0]}"), *(f"  {printable(line)}" for line in _doubts(summary))]
     # A number with nothing beside it to compare with says least; in a shell it is left out.
     rows = [
         (one.title, interval(entry(summary, one), share=one.share), BESIDE[one.null], beside(summary, one, MISSING))
@@ -70,6 +75,19 @@ def as_text(summary: dict[str, Any]) -> str:
         lines.append(f"  {title:<{width[0]}}  {value:<{width[1]}}  {name} {null}")
     worst = next(_worst(summary), ".tree(NAME)")
     return "\n".join([*lines, f"{worst}; {METHODS}"])
+
+
+def _doubts(summary: dict[str, Any]) -> Iterator[str]:
+    """What may be wrong with the log or with how it was understood, each in a line."""
+    counts, source = summary["counts"], summary["source"]
+    if counts["rejected"]:
+        yield f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (.rejected says why)"
+    if counts.get("groups_prompts_differ"):  # not in folders of older versions
+        yield f"{amount(counts['groups_prompts_differ'], 'group')} with completions of different prompts"
+    if counts["advantage_mismatch"]:
+        groups = amount(counts["advantage_mismatch"], "group")
+        yield f"{groups} with logged advantages that the rewards do not give (std {source['options']['std']})"
+    yield from source["notes"]
 
 
 def as_html(summary: dict[str, Any]) -> str:

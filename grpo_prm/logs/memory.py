@@ -18,6 +18,18 @@ NAME = "rows in memory"  # what messages and `source.files` call them
 RUN = "rows"
 
 
+def columns_option(name: str, columns: Mapping[str, str]) -> str:
+    """How a user names columns: on the command line, or in Python where rows in memory are read.
+
+    Args:
+        name: The file, as messages call it.
+        columns: Canonical column to column of the log.
+    """
+    if name == NAME:
+        return f"ReadOptions(columns={json.dumps(columns)})"
+    return "--columns " + ",".join(f"{column}={path}" for column, path in columns.items())
+
+
 @contextmanager
 def rows_as_source(
     rows: pl.DataFrame | pl.LazyFrame | Iterable[Mapping[str, Any]], run: str | None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
+from os import PathLike, fspath
+from typing import Any
+
+from ..errors import UsageError
 
 Progress = Callable[[int, int, int], None]
 
@@ -39,3 +44,31 @@ class ReadOptions:
     progress: Progress | None = None
     spare_text: bool = False
     ordered: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what is of no use before a log is read; the command line checks its own options.
+
+        Raises:
+            UsageError: An attribute is of another kind.
+        """
+        if not isinstance(self.columns, Mapping) or not _texts([*self.columns, *self.columns.values()]):
+            raise UsageError(
+                f'columns is {self.columns!r}. Give a dict of canonical column to column of the log: {{"reward": "r"}}.'
+            )
+        if isinstance(self.tokenizer, PathLike):
+            object.__setattr__(self, "tokenizer", fspath(self.tokenizer))
+        for name in ("format", "reward", "tokenizer", "run"):
+            if not isinstance(getattr(self, name), str | None):
+                raise UsageError(f"{name} is {getattr(self, name)!r}. Give a text, or leave it out.")
+        if isinstance(self.keep, str) or not _texts(self.keep):
+            raise UsageError(f"keep is {self.keep!r}. Give a tuple of columns of the log.")
+        if self.group_size is None:
+            return
+        # Integral and not int: a size that is computed is often a number of numpy, which JSON does not know.
+        if isinstance(self.group_size, bool) or not isinstance(self.group_size, Integral) or self.group_size < 1:
+            raise UsageError(f"group_size is {self.group_size!r}. Give a whole number from 1 on.")
+        object.__setattr__(self, "group_size", int(self.group_size))
+
+
+def _texts(values: Any) -> bool:
+    return isinstance(values, Collection) and all(isinstance(value, str) for value in values)

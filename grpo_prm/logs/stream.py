@@ -19,6 +19,7 @@ from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
 from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order, last_batches
+from .memory import NAME, columns_option
 from .options import ReadOptions
 from .rollouts import REJECTED, SCHEMA, Rollouts, location
 from .rows.records import RowBatch
@@ -212,12 +213,14 @@ class _Usable:
             field = f": {self.reject['field']}" if self.reject["field"] else ""
             raise InputError(
                 f"{where}{field}: {self.reject['reason']}; none of the {self.rows} rows can be used."
-                " Mend the log, or say with --columns where its columns are."
+                f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
+                " columns are."
             )
         if not self.used:
             raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
         if self.largest < 2:
             raise InputError(
                 f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared."
-                " If the grouping is wrong, name the column of the group with --columns group=NAME."
+                " If the grouping is wrong, name the column of the group with"
+                f" {columns_option(names[0], {'group': 'NAME'})}."
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..analysis.statistics import STATISTICS, Section, Statistic
+from ..logs.memory import NAME
 from .amounts import MISSING, amount, interval, number, percent
 from .cells import BESIDE, against_null, beside, entry, in_summary
 
@@ -88,10 +89,13 @@ def trained_with(source: dict[str, Any]) -> str:
 
 def mismatch(summary: dict[str, Any]) -> str:
     """The sentence on groups whose logged advantages are not the computed ones."""
-    groups = amount(summary["counts"]["advantage_mismatch"], "group")
+    source, groups = summary["source"], amount(summary["counts"]["advantage_mismatch"], "group")
+    see = "--std, --reward and --advantage logged"
+    if not source["files"] or source["files"] == [NAME]:  # Groups, Rollouts or rows came from Python
+        see = 'Options(std=...), ReadOptions(reward=...) and Options(advantage="logged")'
     return (
         f"In {groups} the logged advantages differ from those that the rewards give (std "
-        f"{summary['source']['options']['std']}): see --std, --reward and --advantage logged."
+        f"{source['options']['std']}): see {see}."
     )
 
 

@@ -1,6 +1,7 @@
 """The sentences of a summary: verdicts at their borders, gaps with their reasons."""
 
 import json
+import re
 from copy import deepcopy
 
 import pytest
@@ -112,3 +113,15 @@ def test_numbers():
     )  # fmt: skip
     assert interval({"mean": 0.108, "low": 0.085, "high": 0.132}, share=True) == "10.8 % [8.5, 13.2]"
     assert interval({"mean": 2.0, "low": None, "high": None}) == "2" and interval(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("files", "see"), [(["log.jsonl"], "see --std"), ([], "see Options("), (["rows in memory"], "see Options(")]
+)
+def test_advantages_that_do_not_fit_are_told_in_the_words_of_the_caller(summary, files, see):
+    """Groups, Rollouts and rows come from Python, where there is no --std."""
+    changed = deepcopy(summary)
+    changed["source"]["files"], changed["counts"]["advantage_mismatch"] = files, 2
+    read = " ".join(map(str, sections(changed)[0][1]))
+    (sentence,) = re.findall("In 2 groups .*", read)
+    assert see in sentence and ("--" in sentence) == (see == "see --std")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ..memory import NAME, columns_option
 from .first_rows import MISSING, Rows, at, kind_of, listed, names_of
 from .plan import NAMES
 
@@ -40,12 +41,12 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
         problem = "neither a group key nor a prompt tells the groups apart"
     guessed = any(guesses.values())
     how = "Perhaps it is" if guessed else "Name it with" if len(guesses) == 1 else "Name them with"
-    option = "--columns " + ",".join(f"{column}={path or 'NAME'}" for column, path in guesses.items())
+    option = columns_option(name, {column: path or "NAME" for column, path in guesses.items()})
     more = ""
     if "completion" in guesses:
         more = "; ids are tokens=NAME" if guessed else ", or tokens=NAME for ids"
     elif "reward" in guesses:
-        more = ", or a weighted sum with --reward"
+        more = f", or a weighted sum with {'ReadOptions(reward=...)' if name == NAME else '--reward'}"
     return f"{name}: {problem}; there are {listed(rows)}. {how} {option}{more}."
 
 

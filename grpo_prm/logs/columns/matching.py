@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UsageError
+from ..memory import columns_option
 from ..options import ReadOptions
 from .first_rows import Rows, at, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
@@ -42,7 +43,7 @@ def make_plan(
     for canonical, path in options.columns.items():
         if canonical not in NAMES:
             raise UsageError(f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}.")
-        check_present(rows, path, name, f"--columns {canonical}={path}")
+        check_present(rows, path, name, columns_option(name, {canonical: path}))
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.

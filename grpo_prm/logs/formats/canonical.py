@@ -30,7 +30,9 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
 
 def _as_it_stands(plan: Plan) -> Plan:
-    return replace(plan, by=("group",), per_draw=True, optional=("step", "reward", "prompt"), notes=())
+    # A group may be numbered or named: as text either tells the groups apart, and numbers are given anew later.
+    kinds = {**plan.kinds, "group": "text"}
+    return replace(plan, kinds=kinds, by=("group",), per_draw=True, optional=("step", "reward", "prompt"), notes=())
 
 
 FORMAT = Format("canonical", _detect, _open)

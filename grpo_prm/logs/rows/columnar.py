@@ -49,6 +49,9 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
     """Type of each column of the log as it is written, or None if only `records` can read this log."""
     if plan.grouped or plan.from_text or plan.refused or plan.labels:
         return None
+    # Of a canonical log `group` tells the groups apart and `group_key` names them: here only one of them is read.
+    if "group" in plan.by:
+        return None
     wire: dict[str, Any] = {}
     for column, path in plan.columns.items():
         kinds = _WIRE.get(column) or (

@@ -211,6 +211,8 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         row["truncated"] = truncated_of(values["truncated"])
     for name in plan.keep:
         row[name] = kept_of(values[f"\0{name}"], plan.kinds.get(name, ""))
+    if "group" in plan.by and row["group"] is None:  # of a canonical log; all such rows would be one group
+        raise Bad("group", "missing" if values["\0group"] is MISSING else "null")
     return row
 
 
