@@ -11,7 +11,7 @@ import pytest
 from kills import kill_at
 
 from grpo_prm.errors import UsageError
-from grpo_prm.files import UMASK, atomic, atomic_folder, clear_away
+from grpo_prm.files import NEW, OLD, UMASK, _beside, atomic, atomic_folder, clear_away, unfinished
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -112,8 +112,97 @@ def test_killed_at_any_change_of_names_the_folder_comes_back_whole(tmp_path, mom
 
     write("old")
     kill_at(moment, lambda: write("new"))
-    (tmp_path / ".model.old.empty").mkdir()  # of one that was killed before it moved anything
+    assert unfinished(tmp_path) == ({place} if moment < 3 else set())
+    _beside(place, OLD)  # of one that was killed before it moved anything
     (tmp_path / ".mine").mkdir()
-    clear_away(tmp_path)
+    clear_away(place, alone=True)
     assert (place / "weights").read_text() == ("old" if moment < 2 else "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mine", "model"]
+
+
+@pytest.mark.parametrize("moment", range(7))
+def test_killed_at_any_change_of_names_the_files_of_others_come_back(tmp_path, moment):
+    """Each entry of others is in the folder once, after the next writer at the latest, and what is ours is whole."""
+    place = tmp_path / "log.prm"
+
+    def write(content):
+        clear_away(place, ["ours", "ours too"])
+        with atomic_folder(place, ["ours", "ours too"]) as new:
+            (new / "ours").write_text(content)
+
+    write("old")
+    (place / "ours too").write_text("old")
+    (place / "notes.md").write_text("mine")
+    (place / "folder").mkdir()
+    (place / "folder" / "more").write_text("mine")
+    kill_at(moment, lambda: write("new"))
+    clear_away(place, ["ours", "ours too"])
+    assert (place / "ours").read_text() == ("old" if moment < 2 else "new")
+    assert (place / "ours too").exists() == (moment < 2)
+    for _ in range(2):
+        assert [path.read_text() for path in tmp_path.rglob("notes.md")] == ["mine"]
+        assert (place / "notes.md").exists() and (place / "folder" / "more").read_text() == "mine"
+        write("newer")
+    assert (place / "ours").read_text() == "newer"
+    assert not [path for path in tmp_path.iterdir() if f"-{OLD}-" in path.name]
+
+
+def test_a_file_made_since_is_not_overwritten_by_one_that_comes_back(tmp_path):
+    place = tmp_path / "log.prm"
+    old = _beside(place, OLD)
+    place.mkdir()
+    for folder, text in ((old, "before"), (place, "since")):
+        (folder / "notes.md").write_text(text)
+    clear_away(place, ["ours"])
+    assert (place / "notes.md").read_text() == "since" and (old / "notes.md").read_text() == "before"
+
+
+def test_what_a_live_process_writes_stays_and_what_a_dead_one_left_goes(tmp_path, monkeypatch):
+    place = tmp_path / "log.prm"
+    alive = _beside(place, NEW)
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: done.pid)
+        _beside(place, NEW)
+        patch.setattr("grpo_prm.files.MACHINE", "0" * 8)
+        elsewhere = _beside(place, NEW)
+    clear_away(place)
+    assert set(tmp_path.iterdir()) == {alive, elsewhere}
+    clear_away(place, alone=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_files_and_folders_of_others_stay(tmp_path):
+    place, mine = tmp_path / "model", [".x.new.y", ".model.old.abcdefgh", ".model.grpo-prm-new-notes"]
+    for name in mine:
+        (tmp_path / name).mkdir()
+    (tmp_path / "._notes.old.txt").write_text("mine")
+    made = _beside(place, OLD)
+    made.rmdir()
+    made.write_text("a file of that name")
+    other = _beside(tmp_path / "other", NEW)  # of another folder
+    clear_away(place, alone=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "._notes.old.txt", made.name, other.name}
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    disk, link = tmp_path / "disk" / "model", tmp_path / "run" / "model"
+    disk.mkdir(parents=True)
+    link.parent.mkdir()
+    link.symlink_to(disk)
+    with atomic_folder(link) as new:
+        (new / "weights").write_text("new")
+    assert link.is_symlink() and [path.name for path in disk.iterdir()] == ["weights"]
+    assert list(disk.parent.iterdir()) == [disk] and list(link.parent.iterdir()) == [link]
+
+
+def test_what_is_replaced_hands_on_its_mode(tmp_path):
+    file, folder = tmp_path / "private.json", tmp_path / "private"
+    file.write_text("old")
+    folder.mkdir()
+    file.chmod(0o600)
+    folder.chmod(0o700)
+    with atomic(file) as part, atomic_folder(folder):
+        part.write_text("new")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file, folder)] == [0o600, 0o700]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.permutations import PermutedSums, zero_sums
-from ..logs.rollouts import Rollouts, group_opens
+from ..logs.rollouts import Rollouts, group_opens, merged_methods
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
@@ -23,7 +23,7 @@ class RunningSums:
         notes: Sentences for the user.
         files: Files read.
         formats: Formats found.
-        methods: What runs were trained with, where their folders say so.
+        methods: `Rollouts.methods`.
         tokens_from: Where units came from, with the number of completions.
         rewards: The first distinct rewards of groups of two or more.
         steps: (run, step) of every group, step None where none was logged.
@@ -35,7 +35,7 @@ class RunningSums:
     notes: dict[str, None] = field(default_factory=dict)
     files: dict[str, None] = field(default_factory=dict)
     formats: dict[str, None] = field(default_factory=dict)
-    methods: dict[str, str] = field(default_factory=dict)
+    methods: dict[str, frozenset[str | None]] = field(default_factory=dict)
     tokens_from: Counter[str] = field(default_factory=Counter)
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
@@ -48,7 +48,7 @@ class RunningSums:
         self.notes |= dict.fromkeys(batch.notes)
         self.files |= dict.fromkeys(batch.files)
         self.formats |= dict.fromkeys([batch.format] if batch.format else [])
-        self.methods |= batch.methods
+        self.methods = merged_methods([self.methods, batch.methods])
         table = batch.table
         self.counts["completions_read"] += len(table)
         self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))

@@ -101,7 +101,7 @@ _ENTRIES = (
         "path_depth", "path depth", "path_depth", "groups", "overlap", null="cross-prompt", kind="overlap",
         headline=True,
         definition="the number of intermediate process sets (more than one completion, fewer than all of the group) "
-        "on the path of a completion; 0 means that the tree is flat",
+        "on the path of a completion, a mean over completions; 0 where no tree branches",
     ),
     Statistic(
         "intermediate_proportion", "intermediate proportion", "intermediate_proportion", "groups", "overlap",
@@ -144,8 +144,8 @@ _ENTRIES = (
     Statistic(
         "contest", "contest", "contest_sum", "contest_tokens", "prm",
         reason_when_null="no intermediate token in a group of mixed reward",
-        definition="how far the completions in an intermediate step disagree: 0 where all push it the same way, 1 "
-        "where they cancel",
+        definition="how far the completions in an intermediate step disagree, a mean over intermediate tokens: 0 where "
+        "all push it the same way, 1 where they cancel",
     ),
     # Where it hurts: sums over tokens of all groups.
     Statistic(

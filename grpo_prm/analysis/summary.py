@@ -89,7 +89,9 @@ def _mean(interval: Interval) -> dict[str, float | int | None] | None:
 def _source(running: RunningSums, options: Options) -> dict[str, Any]:
     steps = sorted({step for _, step in running.steps if step is not None})
     runs = sorted({run for run, _ in running.steps})
-    methods = {run: running.methods[run] for run in runs if run in running.methods}
+    # a run read from folders that differ was trained with no one method
+    named = {run: running.methods.get(run, frozenset([None])) for run in runs}
+    methods = {run: next(iter(names)) for run, names in named.items() if len(names) == 1 and None not in names}
     units = {UNITS[name] for name in running.tokens_from}
     return {
         "files": list(running.files),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UsageError
-from ..files import atomic_folder
+from ..files import atomic_folder, clear_away
 from .tables import TABLES, Tables
 
 OURS = {
@@ -39,6 +39,7 @@ def output_folder(out: Path, ours: Collection[str] = OURS) -> Generator[Path]:
         raise UsageError(f"{out}: is a file. Give --out the name of a folder.")
     if out.is_mount() or Path.cwd().is_relative_to(out):
         raise UsageError(f"{out}: is the working directory or a mount point. Give --out the name of a folder in it.")
+    clear_away(out, ours)  # of an earlier process that was killed here
     with atomic_folder(out, ours) as staging:
         yield staging
 

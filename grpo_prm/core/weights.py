@@ -47,7 +47,11 @@ def _by_forest(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
 
 
 def _by_pairs(ids: Tensor, attended: Tensor, group_size: int) -> Tensor:
-    """Where each pair of completions parts; for an accelerator: few steps, none of which waits for the data."""
+    """Where each pair of completions parts; for an accelerator: few steps, none of which waits for the data.
+
+    Reached by `lambda_weights` and `process_set_sizes` of a padded batch that lies on one, in a trainer of one's own;
+    the trainer here expands the forest on the CPU instead.
+    """
     rows = torch.where(attended, ids, -1).unflatten(0, (-1, group_size))  # (groups, k, T)
     length = ids.shape[1]
     parted = torch.zeros(*rows.shape[:2], length + 1, dtype=torch.int64, device=ids.device)

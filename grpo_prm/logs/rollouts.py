@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +53,8 @@ class Rollouts(NamedTuple):
         notes: Sentences for the user about what was inferred, each once.
         format: Format of the log, as the readers are named.
         files: Files that the rows came from.
-        methods: What runs were trained with, by their names; only where their folders say so.
+        methods: What runs were trained with, by their names, as the folders of their files say; None in the set where
+            one says nothing. More than one: they do not agree.
     """
 
     table: pl.DataFrame
@@ -62,7 +63,16 @@ class Rollouts(NamedTuple):
     notes: tuple[str, ...] = ()
     format: str = ""
     files: tuple[str, ...] = ()
-    methods: Mapping[str, str] = {}
+    methods: Mapping[str, frozenset[str | None]] = {}
+
+
+def merged_methods(every: Iterable[Mapping[str, frozenset[str | None]]]) -> dict[str, frozenset[str | None]]:
+    """The methods of each run over all batches."""
+    merged: dict[str, frozenset[str | None]] = {}
+    for methods in every:
+        for run, of_run in methods.items():
+            merged[run] = merged.get(run, frozenset()) | of_run
+    return merged
 
 
 def location(file: str, line: int | None) -> str:

@@ -22,6 +22,11 @@ SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv
 PACKED = (".gz", ".zst")
 INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
 METHOD = "method.txt"  # beside such a subfolder: one line that says what the run was trained with
+# The texts of `train.method.method_of`; any other file of that name is not of a trainer and says nothing.
+METHODS = re.compile(
+    r"GRPO|λ-GRPO, p = {p}|GRPO with (parent|position) weights, p = {p}"
+    r"|GRPO, (loss as small|gradient as long) as that of λ-GRPO with p = {p}".replace("{p}", r"\d[\d.]*(e[+-]\d+)?")
+)
 
 
 class Source(NamedTuple):
@@ -147,11 +152,15 @@ def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
 def _method(folder: Path) -> str | None:
     """What a run folder says it was trained with, for the subfolder that holds its rollouts."""
     folder = folder.resolve()
+    path = folder.parent / METHOD
     try:
-        lines = (folder.parent / METHOD).read_text("utf-8").splitlines() if folder.name in INNER else []
+        if folder.name not in INNER or not path.is_file():  # a pipe would be waited for
+            return None
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(201).strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return lines[0].strip() or None if lines else None
+    return line if len(line) <= 200 and METHODS.fullmatch(line) else None
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:

@@ -21,7 +21,7 @@ from .grouping.groups import into_groups
 from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order, last_batches
 from .memory import NAME, columns_option
 from .options import ReadOptions
-from .rollouts import REJECTED, SCHEMA, Rollouts, location
+from .rollouts import REJECTED, SCHEMA, Rollouts, location, merged_methods
 from .rows.records import RowBatch
 from .sources import Source, find_sources
 
@@ -91,7 +91,7 @@ def merge(batches: Iterable[Rollouts]) -> Rollouts:
         tuple(dict.fromkeys(note for b in every for note in b.notes)),
         ", ".join(dict.fromkeys(b.format for b in every)),
         tuple(dict.fromkeys(name for b in every for name in b.files)),
-        {run: method for b in every for run, method in b.methods.items()},
+        merged_methods(b.methods for b in every),
     )
 
 
@@ -177,7 +177,7 @@ def _named(batch: Rollouts, log: Log, origins: Iterable[tuple[int, str]]) -> Rol
     """
     came = [(log.sources[index], run) for index, run in origins]
     names = {source.name for source, _ in came} | set(batch.rejected["file"])
-    methods = {run: source.method for source, run in came if source.method}
+    methods = merged_methods({run: frozenset([source.method])} for source, run in came)
     files = tuple(s.name for s in log.sources if s.name in names)
     return batch._replace(format=log.format, files=files, methods=methods)
 

@@ -15,7 +15,7 @@ from ..core.forest import build_forest, expand
 
 KS = (6, 36)
 WORDS, FORK = 150_000, 0.02  # token ids; probability to leave the completion before at each token
-NUMPY, TORCH, REFERENCE = "analyze (numpy)", "train (torch)", "recursion"
+NUMPY, TORCH, REFERENCE = "analyze (numpy)", "padded batch (torch)", "recursion"
 PROMPTS, PROMPT, K, NEW, VOCABULARY = 8, 128, 8, 64, 2_000  # the trainer's named setting
 STEP = "a training step"
 
@@ -102,13 +102,14 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
 
 
 def time_step(steps: int) -> dict[str, float]:
-    """Least seconds of a step of the trainer (Qwen2, 4 layers of 128, random weights), its weights and its figures."""
+    """Least seconds of a step of the trainer (Qwen2, 4 layers of 128, random weights), and of what in it is λ-GRPO's.
+
+    Weights and figures are those of a batch that nothing has been asked of: it keeps its forest once it is built.
+    """
     import torch
-    from torch.nn.utils.rnn import pad_sequence
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from ..core.weights import lambda_weights
-    from ..train.batch import Batch
+    from ..train.batch import Batch, batch_tokens
     from ..train.config import TrainConfig
     from ..train.diagnostics import step_figures
     from ..train.sample import sample
@@ -137,13 +138,17 @@ def time_step(steps: int) -> dict[str, float]:
         return batch
 
     batch = step()  # warms up: the first step allocates, and the optimizer makes its moments
-    ids = pad_sequence([torch.tensor(row) for row in batch.completions], batch_first=True)
-    attended = torch.arange(ids.shape[1]) < torch.from_numpy(batch.lengths)[:, None]
+
+    def weights() -> Batch:
+        new = Batch(batch.prompts, batch.completions, K, batch.rewards, batch.truncated)
+        batch_tokens(new, config)
+        return new
+
     return _least(
         {
             "step": step,
-            "weights": lambda: lambda_weights(ids, attended, K),
-            "step figures": lambda: step_figures(batch.measured(config.std)),
+            "weights": weights,
+            "weights and figures": lambda: step_figures(weights().measured(config.std)),
         },
         steps,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..analysis.statistics import STATISTICS, Section, Statistic
+from ..core.defects import POWERS
 from ..logs.memory import NAME
 from .amounts import MISSING, amount, interval, number, percent
 from .cells import BESIDE, against_null, beside, entry, in_summary
@@ -193,15 +194,17 @@ def _change_title(source: dict[str, Any]) -> str:
 
 def _change(summary: dict[str, Any]) -> Iterator[str | Rows]:
     source, others = summary["source"], _other_methods(summary["source"])
-    # the power that the runs were trained with, where it is one of those that are measured
-    power = "0.5" if others == ["λ-GRPO, p = 0.5"] else "1"
+    measured = {f"λ-GRPO, p = {power:g}": f"{power:g}" for power in POWERS}
+    power = measured.get(others[0], "1") if others else "1"
     norm, cosine = (entry(summary, STATISTICS[f"{name}_{power}"]) for name in ("update_norm", "update_cosine"))
     if others:
         which, whose = ("This run was", "its") if len(source["runs"]) == 1 else ("Some of these runs were", "their")
+        if len(source["runs"]) > 1 and all(source["methods"].get(run, GRPO) != GRPO for run in source["runs"]):
+            which = "These runs were"
         yield f"{which} trained with {'; '.join(others)}. λ-GRPO is compared with GRPO on {whose} completions."
     if norm is None or cosine is None:
         yield f"No answer: {summary['notes']['update_norm']}."
-    else:
+    elif not others or (len(others) == 1 and others[0] in measured):  # else it would read as a verdict on these runs
         # Rounding may leave a cosine above 1, which has no angle.
         degrees = math.degrees(math.acos(min(1.0, cosine["mean"])))
         changes = "multiplies the length of GRPO's update by {} and turns it by {}"

@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..errors import InputError
-from ..files import atomic_folder, clear_away
+from ..files import atomic_folder, clear_away, unfinished
 from . import ranks
 
-FOLDER, BEST = "checkpoints", "best"
+FOLDER, BEST, MODEL = "checkpoints", "best", "model"
 WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.pt", "state.json"
 
 
@@ -143,8 +143,9 @@ def _reason(error: Exception) -> str:
 
 def clear_folders(folder: Path) -> None:
     """Remove checkpoints and models of a run that were never finished; what stood in the place of one comes back."""
-    for parent in (folder, folder / FOLDER):
-        clear_away(parent)
+    # the links to other disks too, beside whose targets was written
+    for place in {folder / MODEL, folder / FOLDER / BEST, *unfinished(folder / FOLDER)}:
+        clear_away(place, alone=True)
 
 
 def seed_everything(seed: int) -> None:

@@ -19,6 +19,7 @@ from ..logs.sources import METHOD
 from . import ranks
 from .batch import Batch, batch_advantages
 from .checkpoint import (
+    MODEL,
     Training,
     clear_folders,
     has_checkpoint,
@@ -35,7 +36,7 @@ from .diagnostics import step_figures
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
-from .method import method_of
+from .method import method_of, run_folder
 from .policy import Policy
 from .problem import Problem, open_problem
 from .record import append_metrics, cut_back, rollouts_table, write_rollouts
@@ -43,7 +44,7 @@ from .sample import Sampled, sample
 from .tracker import Tracker, open_tracker
 from .update import update
 
-CONFIG, MODEL = "config.yaml", "model"
+CONFIG = "config.yaml"
 
 
 class Result(NamedTuple):
@@ -90,6 +91,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
             no completion of the first step got a reward.
         InputError: Model, data or checkpoint cannot be used.
     """
+    config = replace(config, out=config.out or run_folder(config))  # "" would be the working directory
     ranks.join(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -21,7 +21,7 @@ class Method(NamedTuple):
 
 
 def method_of(config: TrainConfig) -> Method:
-    """The method of a run; whatever comes to the same as GRPO is called so."""
+    """The method of a run; whatever comes to the same as GRPO is called so. `logs.sources.METHODS` knows every name."""
     p, kind = f"{config.power:g}", config.weights
     if not config.power or kind == "none":  # every weight is 1, a matched scale and norm too
         return Method("GRPO", "grpo")

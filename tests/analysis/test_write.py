@@ -18,7 +18,7 @@ from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.analysis.write import OURS, output_folder, summary_text, write_tables
 from grpo_prm.errors import UsageError
-from grpo_prm.files import UMASK
+from grpo_prm.files import OLD, UMASK, _beside
 
 
 def files(folder):
@@ -201,3 +201,13 @@ def test_nan_has_no_place_in_a_summary():
     analysis.summary["overlap"]["path_depth"] = float("nan")
     with pytest.raises(ValueError, match="JSON"):
         summary_text(analysis)
+
+
+def test_what_an_earlier_process_was_killed_over_comes_back_with_the_next(tmp_path):
+    out = filled(tmp_path / "log.prm")
+    old = _beside(out, OLD)  # killed before it had moved the files of others
+    mine = of_others(old)
+    (old / "summary.json").write_text("older")
+    with output_folder(out) as folder:
+        (folder / "summary.json").write_text("new")
+    assert files(tmp_path) == {f"log.prm/{name}": text for name, text in {"summary.json": "new", **mine}.items()}

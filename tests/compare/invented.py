@@ -31,7 +31,8 @@ def log(
 
 def folder(path: Path, made: Log, prompts: bool = True, methods=None, **options) -> Path:
     """What `analyze` writes of a log, without figures; with a prompt for each key, unless it has none."""
-    batch = batch_of(made)._replace(methods=methods or {})
+    named = {run: frozenset([method]) for run, method in (methods or {}).items()}
+    batch = batch_of(made)._replace(methods=named)
     if prompts:
         batch = batch._replace(table=batch.table.with_columns(prompt="What is " + pl.col("group_key") + "?"))
     analysis = analyze([batch], **options)

@@ -14,10 +14,20 @@ from oracle_sets import Row, process_set
 from reproduce.at_once import at_once
 from strategies import token_lists
 
+from grpo_prm.core import groups as groups_module
 from grpo_prm.reproduce import overhead_times
 from grpo_prm.reproduce.claims import NOT_REPRODUCED, REPRODUCED
 from grpo_prm.reproduce.overhead import CLAIM, Plan, decide, evidence_of
-from grpo_prm.reproduce.overhead_times import NUMPY, REFERENCE, STEP, TORCH, invented, recursive_weights, time_weights
+from grpo_prm.reproduce.overhead_times import (
+    NUMPY,
+    REFERENCE,
+    STEP,
+    TORCH,
+    invented,
+    recursive_weights,
+    time_step,
+    time_weights,
+)
 
 PLAN = Plan(rounds=2, length=40, completions=36, steps=1)
 
@@ -46,12 +56,22 @@ def test_ways_that_disagree_are_not_timed(monkeypatch):
         time_weights(tokens, 1)
 
 
+def test_a_batch_that_is_timed_is_new_each_time(monkeypatch):
+    """The forest of a batch is kept, so that a second call would time nothing."""
+    for name, value in {"PROMPT": 6, "NEW": 4, "PROMPTS": 2, "K": 4}.items():
+        monkeypatch.setattr(overhead_times, name, value)
+    built, build = [], groups_module.build_forest
+    monkeypatch.setattr(groups_module, "build_forest", lambda *given: built.append(1) or build(*given))
+    assert set(time_step(3)) == {"step", "weights", "weights and figures"}
+    assert len(built) == 1 + 3 * 3  # the step that warms up; each of the three, three times
+
+
 def seconds(**changed):
     """Times that fulfil the rule, some to the last bit."""
     times = {
         ("k = 6", NUMPY): 1e-8, ("k = 6", TORCH): 5e-8, ("k = 6", REFERENCE): 5e-8,
         ("k = 36", NUMPY): 1e-8, ("k = 36", TORCH): 4e-8, ("k = 36", REFERENCE): 5e-8,
-        (STEP, "step"): 1.0, (STEP, "weights"): 0.01, (STEP, "step figures"): 0.5,
+        (STEP, "step"): 1.0, (STEP, "weights"): 0.01, (STEP, "weights and figures"): 0.51,
     }  # fmt: skip
     return times | changed.get("to", {})
 

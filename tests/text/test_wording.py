@@ -91,7 +91,14 @@ def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine
             "Trained with: a: GRPO; b: λ-GRPO, p = 0.5; c: λ-GRPO, p = 2.",
             "How far is λ-GRPO from GRPO here?",
             "Some of these runs were trained with λ-GRPO, p = 0.5; λ-GRPO, p = 2. λ-GRPO is compared with GRPO on their"
-            " completions. λ-GRPO (p = 1) multiplies",
+            " completions.",
+        ),
+        (
+            {"a": "λ-GRPO, p = 0.5", "b": "λ-GRPO, p = 0.5"},
+            "Trained with: a: λ-GRPO, p = 0.5; b: λ-GRPO, p = 0.5.",
+            "How far is λ-GRPO from GRPO here?",
+            "These runs were trained with λ-GRPO, p = 0.5. λ-GRPO is compared with GRPO on their completions."
+            " λ-GRPO (p = 0.5) multiplies",
         ),
     ],
 )
@@ -100,6 +107,25 @@ def test_a_run_is_not_asked_what_its_own_method_would_change(summary, methods, r
     page = told(summary, source=source)
     assert list(page)[-1] == title and change in page[title]
     assert read in page["What was read"] and (methods is not None) == ("Trained with" in page["What was read"])
+
+
+def test_some_runs_are_some_where_another_is_unknown(summary):
+    source = summary["source"] | {"runs": ["a", "b"], "methods": {"a": "λ-GRPO, p = 1"}}
+    assert "Some of these runs were" in told(summary, source=source)["How far is λ-GRPO from GRPO here?"]
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"a": "λ-GRPO, p = 2"},
+        {"a": "GRPO with parent weights, p = 1"},
+        {"a": "λ-GRPO, p = 1", "b": "λ-GRPO, p = 0.5"},
+    ],
+)
+def test_no_verdict_on_a_run_whose_power_is_not_measured(summary, methods):
+    source = summary["source"] | {"runs": list(methods), "methods": methods}
+    page = told(summary, source=source)["How far is λ-GRPO from GRPO here?"]
+    assert "trained with" in page and "multipl" not in page and "close to no change" not in page
 
 
 def test_tables_have_a_cell_for_each_head(summary):

@@ -13,7 +13,7 @@ from torch import nn
 from train_models import tiny
 
 from grpo_prm.errors import InputError
-from grpo_prm.files import UMASK
+from grpo_prm.files import NEW, UMASK, _beside
 from grpo_prm.train.checkpoint import (
     Training,
     clear_folders,
@@ -136,7 +136,7 @@ def test_none_yet(tmp_path):
 
 def test_what_a_killed_process_left_is_gone_with_the_next(tmp_path):
     save(tmp_path, 1, made(), {}, keep=1)
-    (tmp_path / "checkpoints" / ".step_000002.new.abc").mkdir(parents=True)
+    _beside(tmp_path / "checkpoints" / "step_000002", NEW)
     restore(tmp_path, made())
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000001"]
 
@@ -238,6 +238,11 @@ def test_killed_at_any_change_of_the_folder_a_whole_one_is_left(tmp_path, moment
 def test_clearing_leaves_others_files_alone(tmp_path):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".notes.txt").write_text("mine")
-    (tmp_path / ".model.new.abc").mkdir()
+    (tmp_path / ".x.old.notes").mkdir()
+    (tmp_path / "._notes.old.txt").write_text("mine")
+    before = set(tmp_path.iterdir())
+    for place in (tmp_path / "model", tmp_path / "checkpoints" / "step_000001"):
+        place.parent.mkdir(exist_ok=True)
+        _beside(place, NEW)
     clear_folders(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {".git", ".notes.txt"}
+    assert set(tmp_path.rglob("*")) == {*before, tmp_path / "checkpoints"}

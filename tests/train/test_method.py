@@ -1,10 +1,13 @@
 """What a run trains with, in words: they name its folder, and `analyze` reads them there."""
 
+import os
+
 import polars as pl
 import pytest
 
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.logs import ReadOptions, collect
+from grpo_prm.logs.sources import METHODS
 from grpo_prm.train.config import make_config
 from grpo_prm.train.loop import open_folder
 from grpo_prm.train.method import method_of
@@ -47,14 +50,16 @@ def test_a_model_in_the_working_directory_gives_its_name(tmp_path, monkeypatch):
     assert make_config({**OWN, "model": "."}).out == "lambda1-mine.run"
 
 
-def run_folder(out, run, **flags):
+def run_folder(out, run, step=0, **flags):
     """A run folder with two groups of invented rollouts."""
     folder = open_folder(make_config(flags | {"out": str(out)}), resume=False)
     rows = [
-        (run, 0, group, f"{group}", sample, [1, group, sample], float(sample)) for group in (0, 1) for sample in (0, 1)
+        (run, step, group, f"{group}", sample, [1, group, sample], float(sample))
+        for group in (0, 1)
+        for sample in (0, 1)
     ]
     names = ["run", "step", "group", "group_key", "sample", "tokens", "reward"]
-    write_rollouts(folder, 0, pl.DataFrame(rows, names, orient="row").with_columns(tokens_from=pl.lit("log")))
+    write_rollouts(folder, step, pl.DataFrame(rows, names, orient="row").with_columns(tokens_from=pl.lit("log")))
     return folder
 
 
@@ -64,20 +69,52 @@ def test_the_run_folder_tells_analyze_its_method(tmp_path):
     both = {"grpo": "GRPO", "half": "λ-GRPO, p = 0.5"}
     for paths in ([half, grpo], [half / "rollouts", grpo], [*(half / "rollouts").iterdir(), grpo]):
         assert analyze(paths).summary["source"]["methods"] == both
-    assert collect([half, grpo]).methods == both
+    each = {run: frozenset([method]) for run, method in both.items()}
+    assert collect([half, grpo]).methods == each
     # --run reads both folders as one log, but rows that name their own run keep it, and so does its method
-    assert collect([half, grpo], ReadOptions(run="one")).methods == both
+    assert collect([half, grpo], ReadOptions(run="one")).methods == each
     assert analyze([collect([half, grpo])]).summary["source"]["methods"] == both
     (half / "method.txt").unlink()
     assert analyze([half, grpo]).summary["source"]["methods"] == {"grpo": "GRPO"}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n\nGRPO", b"\xff\xfe"])
+@pytest.mark.parametrize("other", ["λ-GRPO, p = 1", None])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_from_folders_that_differ_has_no_one_method(tmp_path, other, again):
+    """`--run NAME` over several folders, or rows that name one run: nothing is said, in whatever order they come."""
+    folders = [run_folder(tmp_path / "a", "one", power=0), run_folder(tmp_path / "b", "one", 1, power=1)]
+    if other is None:
+        (folders[1] / "method.txt").unlink()
+    paths = folders[::-1] if again else folders
+    assert "methods" not in analyze(paths).summary["source"]
+    assert "methods" not in analyze([collect(paths)]).summary["source"]
+    assert "methods" not in analyze(paths, reading=ReadOptions(run="one")).summary["source"]
+
+
+@pytest.mark.parametrize("power", [1e-5, 0.5, 1, 12.25, 1e20])
+@pytest.mark.parametrize(
+    "flags", [{}, {"weights": "parent"}, {"weights": "position"}, {"match_scale": True}, {"match_norm": True}]
+)
+def test_every_method_is_known_again(flags, power):
+    assert METHODS.fullmatch(method_of(make_config(flags | {"power": power})).name)
+
+
+NOT_OURS = ["Notes on this run", "GRPO, which I like", "x" * 200_000, "λ-GRPO, p = " + "1" * 300, "λ-GRPO, p = 1 <b>"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n\nGRPO", b"\xff\xfe", *map(str.encode, NOT_OURS)])
 def test_where_the_folder_says_nothing_nothing_is_said(tmp_path, content):
     folder = run_folder(tmp_path / "a", "a")
     (folder / "method.txt").unlink()
     if content is not None:
         (folder / "method.txt").write_bytes(content)
+    assert "methods" not in analyze(folder).summary["source"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    folder = run_folder(tmp_path / "a", "a")
+    (folder / "method.txt").unlink()
+    os.mkfifo(folder / "method.txt")
     assert "methods" not in analyze(folder).summary["source"]
 
 

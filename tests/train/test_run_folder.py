@@ -1,12 +1,15 @@
 """What a run may do with its folder: begin anew before its first checkpoint, move, go on longer, leave a model."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from train.test_resume import contents, cut_off, place, same, settings, whole  # noqa: F401 - fixtures
 
 from grpo_prm.errors import UsageError
+from grpo_prm.files import NEW, _beside
 from grpo_prm.train.loop import train
 
 
@@ -22,9 +25,9 @@ def one_thread(monkeypatch, place):  # noqa: F811
 def test_cut_off_before_the_first_checkpoint(place, whole, tmp_path, moment):  # noqa: F811
     config = settings(place, tmp_path / "a.run")
     cut_off(config, *moment)
-    half = tmp_path / "a.run" / "checkpoints" / ".step_000002.new.x" / "model.safetensors"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"half")
+    checkpoints = tmp_path / "a.run" / "checkpoints"
+    checkpoints.mkdir()
+    (_beside(checkpoints / "step_000002", NEW) / "model.safetensors").write_bytes(b"half")
     train(config, resume=True)
     same(contents(tmp_path / "a.run"), whole)
 
@@ -76,3 +79,13 @@ def test_the_trained_model_is_left_for_transformers(place, tmp_path):  # noqa: F
     assert any(not torch.equal(now, then) for now, then in pairs)
     assert AutoTokenizer.from_pretrained(tmp_path / "a.run" / "model").eos_token_id == 1
     assert not (tmp_path / "a.run" / "checkpoints" / "best").exists()
+
+
+def test_without_a_name_the_run_folder_gets_the_default_one(place, tmp_path, monkeypatch):  # noqa: F811
+    """Settings made in Python have no name; the working directory is nobody's run folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".mine").mkdir()
+    given = replace(settings(place, "a.run", eval_data=None, eval_every=0, steps=2), out="")
+    assert train(given).folder == Path("lambda1-model.run")
+    assert {path.name for path in tmp_path.iterdir()} == {".mine", "lambda1-model.run"}
+    assert "out: lambda1-model.run" in (tmp_path / "lambda1-model.run" / "config.yaml").read_text()
