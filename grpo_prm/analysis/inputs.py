@@ -78,7 +78,9 @@ def _classified(log: Any) -> tuple[str, Any]:
     if isinstance(log, str | Path | Rollouts):  # a Rollouts is a tuple: it must not be taken for a list of its fields
         log = [log]
     if isinstance(log, Mapping):
-        raise UsageError(f"{_called(log)} is no log. Give its rows as a list of dicts, or one of its splits.")
+        raise UsageError(
+            f"{_called(log)} is no log. Give its rows as a list of dicts: [row]; of columns polars.DataFrame(columns)."
+        )
     if isinstance(log, bytes | bytearray) or not isinstance(log, Iterable):
         raise UsageError(f"{_called(log)} is no log. {TAKEN}")
     items = iter(log)

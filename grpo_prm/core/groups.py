@@ -68,8 +68,8 @@ class Groups:
         """Build groups from one's own completions: lists, numpy arrays or torch tensors.
 
         Args:
-            tokens: Completion token ids without the prompt, each in [0, 2**31): a list with one list or array a
-                completion, or a padded array or tensor of shape (completions, T), padding on the right.
+            tokens: Completion token ids without the prompt, each in [0, 2**31): a list with the real tokens of each
+                completion (list or array), or a padded array or tensor of shape (completions, T), padded on the right.
             rewards: Outcome reward of each completion, shape (completions,). One that is not finite gives advantage 0
                 and is left out of its group's mean; R(λ) of a set with such a member is NaN. None: only `advantages`
                 are known.
@@ -119,7 +119,8 @@ class Groups:
 
     def __repr__(self) -> str:
         """`Groups(64 completions in 8 groups, 32,768 tokens)`."""
-        return f"Groups({len(self.lengths):,} completions in {self.number:,} groups, {len(self.tokens):,} tokens)"
+        groups = "1 group" if self.number == 1 else f"{self.number:,} groups"
+        return f"Groups({len(self.lengths):,} completions in {groups}, {len(self.tokens):,} tokens)"
 
     @cached_property
     def number(self) -> int:

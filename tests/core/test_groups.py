@@ -232,4 +232,4 @@ def test_odd_weights_are_refused():
         found.lambda_weights(float("nan"))
     with pytest.raises(ValueError, match="one of process-set, parent"):
         found.lambda_weights(1, "position")  # ty: ignore[invalid-argument-type]
-    assert repr(found) == "Groups(2 completions in 1 groups, 2 tokens)"
+    assert repr(found) == "Groups(2 completions in 1 group, 2 tokens)"
