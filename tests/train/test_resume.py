@@ -1,6 +1,7 @@
 """A run that is cut off goes on to the bytes of one that was not: weights, optimizer, rollouts, metrics but `time`."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -140,7 +141,8 @@ def test_killed_for_good(place, whole, tmp_path, monkeypatch):
     from grpo_prm.train.config import to_yaml
 
     (tmp_path / "a.yaml").write_text(to_yaml(config))
-    environment = {"PATH": "", "PYTHONPATH": f"{place}:{Path(__file__).parents[2]}", "OMP_NUM_THREADS": "1"}
+    # The settings of the arithmetic kernels (threads, BLAS) must be this process's: the files are compared byte by byte.
+    environment = {**os.environ, "PYTHONPATH": f"{place}:{Path(__file__).parents[2]}"}
     command = [sys.executable, "-m", "grpo_prm", "train", *said]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path)
