@@ -11,11 +11,11 @@ from typing import Literal
 
 from ..core.defects import POWERS
 
-Section = Literal["overlap", "informativeness", "prm", "defects", "training", "comparison"]
+Section = Literal["overlap", "informativeness", "credit", "prm", "defects", "training", "comparison"]
 Null = Literal["none", "permutation", "cross-prompt"]
 Kind = Literal["reward", "length", "overlap", "tree"]
 
-SUMMARY: tuple[Section, ...] = ("overlap", "prm", "defects", "informativeness")  # sections of summary.json
+SUMMARY: tuple[Section, ...] = ("overlap", "credit", "prm", "defects", "informativeness")  # sections of summary.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,12 @@ _ENTRIES = (
         "rewards and sets of identical completions",
     ),
     Statistic(
+        "inherited", "inherited", "inherited_tokens", "informative_tokens", "credit", share=True, null="permutation",
+        reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
+        definition="of the intermediate tokens, the share in steps that GRPO pushes down though they were better than "
+        "the step before, or raises though they were worse: A has the other sign than its change from the step before",
+    ),
+    Statistic(
         "mean_step_size", "mean step size", "step_size", "process_steps", "prm", over_training=False,
         definition="the mean number of completions |λ| in a process step",
     ),
@@ -163,6 +169,12 @@ _ENTRIES = (
         reason_when_null="all step advantages are 0",
         definition="how many times GRPO counts one unit of step advantage: Σ |A| over all tokens, divided by Σ |A| "
         "over the tokens of the trees, each once",
+    ),
+    Statistic(
+        "raised_share", "raised share", "lifted_raised", "lifted", "defects", share=True, over_training=False,
+        reason_when_null="all step advantages of shared steps are 0",
+        definition="of the weight (|λ| - 1) |A| that λ-GRPO (p = 1) takes off the tokens of shared steps, the share "
+        "that it takes off steps with A > 0; the rest is taken off steps that are pushed down",
     ),
     *(
         Statistic(
