@@ -11,11 +11,11 @@ from typing import Literal
 
 from ..core.defects import POWERS
 
-Section = Literal["overlap", "informativeness", "prm", "defects", "training", "comparison"]
+Section = Literal["overlap", "informativeness", "prm", "defects", "credit", "training", "comparison"]
 Null = Literal["none", "permutation", "cross-prompt"]
 Kind = Literal["reward", "length", "overlap", "tree"]
 
-SUMMARY: tuple[Section, ...] = ("overlap", "prm", "defects", "informativeness")  # sections of summary.json
+SUMMARY: tuple[Section, ...] = ("overlap", "prm", "defects", "informativeness", "credit")  # sections of summary.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,14 @@ _ENTRIES = (
         reason_when_null="no intermediate token in a group of mixed reward",
         definition="how far the completions in an intermediate step disagree, a mean over intermediate tokens: 0 where "
         "all push it the same way, 1 where they cancel",
+    ),
+    # Are the step rewards values of the policy.
+    Statistic(
+        "reliability", "reliability", "reliable_sum", "squared_sum", "credit",
+        reason_when_null="no intermediate step of a group of mixed reward has an advantage other than 0",
+        definition="how much of the squared step advantages of intermediate steps is left when the noise of so few "
+        "completions is taken off: near 1 A is this policy's value of the step, at 0 or below it is the luck of the "
+        "draw",
     ),
     # Where it hurts: sums over tokens of all groups.
     Statistic(

@@ -59,6 +59,7 @@ def summarize(
             **_logprobs(groups, notes),
         },
         "defects": {**_section("defects", intervals, null), "worst_groups": _worst(groups)},
+        "credit": _section("credit", intervals, null),
         "notes": notes,
     }
     _note_copies(summary["counts"], notes)
