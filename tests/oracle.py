@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import variance
 from typing import NamedTuple
 
 import numpy as np
@@ -342,6 +343,28 @@ def informativeness(groups: Sequence[Analysed]) -> float | None:
     )
 
 
+def step_noise(a: Sequence[float], members: Members) -> float:
+    """(1 - n/k)² (s²_in / n + s²_out / (k - n)), s_in for s_out where one completion is outside."""
+    inside = [a[j] for j in sorted(members)]
+    outside = [a[j] for j in range(len(a)) if j not in members]
+    s_in = variance(inside)
+    s_out = variance(outside) if len(outside) > 1 else s_in
+    return (len(outside) / len(a)) ** 2 * (s_in / len(inside) + s_out / len(outside))
+
+
+def reliability_sums(g: Analysed) -> tuple[float, float]:
+    """Σ T A² and Σ T (A² - noise) over the intermediate tokens, each completion's own; 0 in a zero-variance group."""
+    sets = [] if g.zero else [members for _, _, members in intermediate_tokens(g.rows)]
+    squares = [g.step_advantage(members) ** 2 for members in sets]
+    noise = [step_noise(g.a, members) for members in sets]
+    return math.fsum(squares), math.fsum(squares) - math.fsum(noise)
+
+
+def reliability(groups: Sequence[Analysed]) -> float | None:
+    pairs = [reliability_sums(g) for g in groups]
+    return ratio(math.fsum(reliable for _, reliable in pairs), math.fsum(squared for squared, _ in pairs))
+
+
 # ---------------------------------------------------------------- a whole log
 
 
@@ -398,4 +421,5 @@ def summary(
         "informativeness": {"observed": informativeness(groups)},
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
+        "credit": {"reliability": reliability(groups)},
     }

@@ -132,6 +132,19 @@ _ENTRIES = (
         "rewards and sets of identical completions",
     ),
     Statistic(
+        "reliability", "reliability", "reliable_sum", "squared_sum", "credit",
+        reason_when_null="no intermediate step of a group of mixed reward has an advantage other than 0",
+        definition="how much of the squared step advantages of intermediate steps is left when the noise of so few "
+        "completions is taken off: near 1 A is this policy's value of the step, at 0 or below it is the luck of the "
+        "draw",
+    ),
+    Statistic(
+        "leave_pair_out_auc", "order of unseen pairs", "pairs_right", "pairs", "credit", share=True, null="permutation",
+        reason_when_null="no pair of unequal reward has a shared step with other completions",
+        definition="of the pairs of distinct completions of a group with unequal rewards, the share that the step "
+        "rewards without the two put in the right order (leave-pair-out AUC); 50 % knows nothing beyond whole texts",
+    ),
+    Statistic(
         "inherited", "inherited", "inherited_tokens", "informative_tokens", "credit", share=True, null="permutation",
         reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
         definition="of the intermediate tokens, the share in steps that GRPO pushes down though they were better than "
@@ -153,6 +166,7 @@ _ENTRIES = (
         definition="how far the completions in an intermediate step disagree, a mean over intermediate tokens: 0 where "
         "all push it the same way, 1 where they cancel",
     ),
+    # Are the step rewards values of the policy.
     # Where it hurts: sums over tokens of all groups.
     Statistic(
         "suppressed_good", "suppressed-good", "suppressed_good_tokens", "good_tokens", "defects", share=True,

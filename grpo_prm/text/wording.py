@@ -163,6 +163,7 @@ def _branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
             f"permuted it is {interval(value, null=True)}. p = {value['p_value']:.3g}, {verdict}."
         )
     yield from _definitions(summary, "informativeness")
+    yield from _beside_permutations(summary, "credit")
     yield from _beside_permutations(summary, "prm")
     spread = summary["prm"]["logprob_spread"]
     if spread is not None:
