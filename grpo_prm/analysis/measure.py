@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..core.credit import credit_sums
 from ..core.defects import defect_sums
 from ..core.exchange import exchangeable
 from ..core.forest import Floats, Ints, depths
@@ -22,7 +23,6 @@ from ..core.identity import logprob_check
 from ..core.overlap import CompletionOverlap, completion_overlap, group_overlap
 from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import sign_split_sums
-from ..core.reliability import reliability_sums
 from ..core.seeds import group_seed
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
@@ -166,7 +166,7 @@ def _groups_table(
         "certain_student": None if bounds is None else _certain(groups, bounds.student),
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
-        **reliability_sums(groups),
+        **credit_sums(groups),
         **_logprob_columns(table, groups),
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
