@@ -11,14 +11,15 @@ from ..core.group_size import modal_size
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
+from .decided_steps import decided_steps
 from .null import null_of_log
 from .options import Options
 from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
+from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 1
-WORST = 10
 COPIES = 0.05  # share of completions from which copies are worth a note
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 
@@ -58,7 +59,8 @@ def summarize(
             **_section("prm", intervals, null),
             **_logprobs(groups, notes),
         },
-        "defects": {**_section("defects", intervals, null), "worst_groups": _worst(groups)},
+        "defects": {**_section("defects", intervals, null), "worst_groups": worst_groups(groups)},
+        "credit": decided_steps(running.decisions),
         "notes": notes,
     }
     _note_copies(summary["counts"], notes)
@@ -172,14 +174,6 @@ def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
         "identity_gap": gap if absolute else None,
         "logprob_spread": {"mean": spread / shared, "max": some["logprob_largest"].max()} if shared else None,
     }
-
-
-def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
-    # Ties stay in the order of the log, so that the list does not depend on how polars sorts.
-    worst = groups.filter(pl.col("suppressed_good_tokens") > 0).sort(
-        "suppressed_good_tokens", descending=True, maintain_order=True
-    )
-    return worst.head(WORST).select("run", "step", "group_key", "suppressed_good_tokens", "good_tokens").to_dicts()
 
 
 def _note_copies(counts: dict[str, Any], notes: dict[str, str]) -> None:
