@@ -119,7 +119,7 @@ def _drawn(piece: str | Rows) -> RenderableType:
 
 
 def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
-    worst = summary["defects"]["worst_groups"]
+    worst = summary["defects"]["worst_groups"]["examples"]
     if not worst:
         yield "No group has a suppressed-good token."
     runs = len(summary["source"]["runs"]) > 1
