@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from ..core.defects import defect_sums
 from ..core.forest import Floats, Ints, depths
 from ..core.groups import Groups
-from ..core.identity import logprob_check
 from ..core.overlap import CompletionOverlap, completion_overlap, group_overlap
 from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import sign_split_sums
 from ..core.seeds import group_seed
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
+from .logprob_columns import logprob_columns
 from .options import Options
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
 
@@ -160,15 +160,17 @@ def _groups_table(
         "certain_student": None if bounds is None else _certain(groups, bounds.student),
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
-        **_logprob_columns(table, groups),
+        **logprob_columns(table, groups),
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
     named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
     return named.hstack([_column(name, values, number) for name, values in columns.items()])
 
 
-def _column(name: str, values: np.ndarray | None, number: int) -> pl.Series:
+def _column(name: str, values: np.ndarray | pl.Series | None, number: int) -> pl.Series:
     """A column of the groups or of the process steps; NaN is null, and so is all of it where there are no values."""
+    if isinstance(values, pl.Series):
+        return values.alias(name)
     dtype = pl.Int64 if name in COUNTS else pl.Float64
     if values is None:
         return pl.Series(name, [None] * number, dtype)
@@ -197,21 +199,14 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
     return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
 
 
-def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> np.ndarray | None:
-    """True for groups whose logged advantages are not the computed ones to 1e-3; None where either is missing."""
-    if computed is None or table["advantage"].null_count():
-        return None
-    off = np.abs(table["advantage"].to_numpy() - computed) > 1e-3
-    return np.bincount(groups.groups, off, groups.number) > 0
-
-
-def _logprob_columns(table: pl.DataFrame, groups: Groups) -> dict[str, np.ndarray | None]:
-    names = ("with_outcome", "with_step", "absolute", "spread", "shared", "largest")
-    if table["logprobs"].null_count():
-        return {f"logprob_{name}": None for name in names}
-    logprobs = table["logprobs"].explode(empty_as_null=False).to_numpy().astype(np.float64)
-    check = logprob_check(groups.forest, groups.advantages, logprobs, groups.groups, groups.number, groups.mask)
-    return {f"logprob_{name}": values for name, values in check._asdict().items()}
+def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of either is missing."""
+    if computed is None:
+        return pl.Series([None] * groups.number, dtype=pl.Boolean)
+    logged = table["advantage"].to_numpy()  # NaN where none was logged
+    off = np.bincount(groups.groups, np.abs(logged - computed) > 1e-3, groups.number) > 0
+    whole = np.bincount(groups.groups, np.isnan(logged), groups.number) == 0
+    return pl.Series(off).set(pl.Series(~whole), None)
 
 
 def _completions_table(table: pl.DataFrame, groups: Groups, each: CompletionOverlap) -> pl.DataFrame:
