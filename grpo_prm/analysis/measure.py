@@ -21,11 +21,14 @@ from ..core.overlap import CompletionOverlap, completion_overlap, group_overlap
 from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import sign_split_sums
 from ..core.seeds import group_seed
+from ..core.sharing import sharing
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
 from .logprob_columns import logprob_columns
 from .options import Options
+from .prompts import PromptLengths
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
+from .teaching import phantom_columns
 
 COUNTS = (
     *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
@@ -39,6 +42,7 @@ class Measured(NamedTuple):
     Attributes:
         groups, completions, process_steps: One row per group, completion, process step.
         subsamples: One row per group and size of subset.
+        gaps: Sampler and trainer, one row per bin of process-set sizes (`logprob_columns`).
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -47,16 +51,18 @@ class Measured(NamedTuple):
     completions: pl.DataFrame
     process_steps: pl.DataFrame
     subsamples: pl.DataFrame
+    gaps: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
 
-def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
+def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None = None) -> Iterator[Measured]:
     """Measure whole groups, and whole steps if `std` is `batch`.
 
     Args:
         table: Canonical rollouts, rows of a group next to each other; groups of one are left out.
         options: What to compute.
+        prompts: Counts the tokens of prompts; None: without a tokenizer.
 
     Yields:
         The tables of some millions of tokens at a time.
@@ -70,21 +76,30 @@ def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
     for begin, end in slices(table, SLICE):
         computed = None if advantages.computed is None else advantages.computed[begin:end]
         mine = Advantages(advantages.used[begin:end], computed, advantages.logged)
-        yield _measure(table[begin:end], mine, options.seed, draws)
+        yield _measure(table[begin:end], mine, options, prompts or PromptLengths(), draws)
 
 
-def _measure(table: pl.DataFrame, given: Advantages, seed: int, draws: Counter[tuple]) -> Measured:
+def _measure(
+    table: pl.DataFrame, given: Advantages, options: Options, prompts: PromptLengths, draws: Counter[tuple]
+) -> Measured:
     groups = table_groups(table, given)
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt"]]
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt", "tokens_from"]]
+    of_logprobs, gaps = logprob_columns(table, groups)
+    added = {
+        **sharing(groups.forest, groups.number, prompts.of(names["prompt"], names["tokens_from"]))._asdict(),
+        **phantom_columns(table, groups, options.outcome),
+        **of_logprobs,
+    }
     return Measured(
-        _groups_table(table, names, groups, overlap, bounds, given.computed),
+        _groups_table(table, names, groups, overlap, bounds, given.computed, added),
         _completions_table(table, groups, overlap),
         _steps_table(names, groups, bounds),
         _subsamples_table(names, groups),
-        *_permuted(names, groups, bounds, _seeds(names, seed, draws)),
+        gaps,
+        *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
     )
 
 
@@ -142,6 +157,7 @@ def _groups_table(
     each: CompletionOverlap,
     bounds: Bounds | None,
     computed: Floats | None,
+    added: dict[str, Floats],
 ) -> pl.DataFrame:
     forest, seen, of_row, number = groups.forest, groups.seen, groups.groups, groups.number
     overlap = group_overlap(forest, seen, each, of_row, number)
@@ -160,7 +176,7 @@ def _groups_table(
         "certain_student": None if bounds is None else _certain(groups, bounds.student),
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
-        **logprob_columns(table, groups),
+        **added,
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
     named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
