@@ -24,6 +24,7 @@ from ..core.prm import sign_split_sums
 from ..core.seeds import group_seed
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
+from .decided_table import decided_table
 from .options import Options
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
 
@@ -39,6 +40,7 @@ class Measured(NamedTuple):
     Attributes:
         groups, completions, process_steps: One row per group, completion, process step.
         subsamples: One row per group and size of subset.
+        decided: One row per group, axis and point of the curve.
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -47,6 +49,7 @@ class Measured(NamedTuple):
     completions: pl.DataFrame
     process_steps: pl.DataFrame
     subsamples: pl.DataFrame
+    decided: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
@@ -84,6 +87,7 @@ def _measure(table: pl.DataFrame, given: Advantages, seed: int, draws: Counter[t
         _completions_table(table, groups, overlap),
         _steps_table(names, groups, bounds),
         _subsamples_table(names, groups),
+        decided_table(names, groups),
         *_permuted(names, groups, bounds, _seeds(names, seed, draws)),
     )
 
