@@ -93,12 +93,14 @@ def test_lines_and_bands_hold_the_table(case):
 
 def test_a_band_that_ends_early_is_explained():
     table = tables("usual")["decided"]
-    legends = [text.get_text() for legend in draw("decided", table).legends for text in legend.get_texts()]
-    assert legends == (["no band: < 20 prompts"] if table["low"].null_count() else [])
-    few = table.with_columns(pl.when(pl.col("point") < 0.3).then(c).alias(c) for c in ("low", "high"))
-    figure = draw("decided", few)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["no band: < 20 prompts"]
-    assert_legible(figure)
+
+    def legend(shown):
+        return [text.get_text() for legend in draw("decided", shown).legends for text in legend.get_texts()]
+
+    some = table.with_columns(pl.when(pl.col("point") < 0.3).then(c).alias(c) for c in ("low", "high"))
+    assert legend(some) == ["no band: < 20 prompts"]
+    assert legend(some.drop_nulls()) == legend(some.filter(pl.col("low").is_null())) == []
+    assert_legible(draw("decided", some))
 
 
 def test_one_point_is_drawn():
