@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from statistics import variance
 from typing import NamedTuple
@@ -529,27 +529,42 @@ def decision_tables(texts: Sequence[Sequence[int]], values: Sequence[float]) -> 
     return tables
 
 
+def arrangements(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """All orders of so many 0s, 1s, ...: each is as likely as any other when equal values are told apart."""
+    if not any(counts):
+        yield ()
+    for value, count in enumerate(counts):
+        if count:
+            rest = (*counts[:value], count - 1, *counts[value + 1 :])
+            yield from ((value, *more) for more in arrangements(rest))
+
+
 def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
     """p of a decision and the least p of its margins: all ways to give its values to its texts, each as likely."""
-    sizes, values = [len(child) for child in table], [value for child in table for value in child]
-    kinds = sorted(set(values))
-    ranks = [sum(other < v for other in values) + (sum(other == v for other in values) + 1) / 2 for v in values]
+    values = [value for child in table for value in child]
+    return _decision_p(tuple(map(len, table)), tuple(sorted(set(values)).index(value) for value in values))
 
-    def as_children(items: Sequence) -> list[list]:
-        return [list(items[sum(sizes[:c]) : sum(sizes[: c + 1])]) for c in range(len(sizes))]
 
-    def probability(arranged: Sequence[int]) -> Fraction:  # of the 2 x C table, given its margins
-        ways = [math.comb(len(child), child.count(1)) for child in as_children(arranged)]
-        return Fraction(math.prod(ways), math.comb(len(values), arranged.count(1)))
+@cache
+def _decision_p(sizes: tuple[int, ...], items: tuple[int, ...]) -> tuple[float, float]:
+    counts = tuple(items.count(value) for value in range(max(items) + 1))
+    twice_rank = [2 * sum(counts[:value]) + count + 1 for value, count in enumerate(counts)]
+    ends = list(itertools.accumulate(sizes, initial=0))
 
-    def kruskal(arranged: Sequence[int]) -> Fraction:  # more extreme is less
-        return -sum(Fraction(2 * sum(child)) ** 2 / len(child) for child in as_children(arranged))
+    def of_children(arranged: Sequence[int]) -> list[Sequence[int]]:
+        return [arranged[begin:end] for begin, end in itertools.pairwise(ends)]
 
-    items, extreme = ([kinds.index(v) for v in values], probability) if len(kinds) == 2 else (ranks, kruskal)
-    if len(kinds) == 1:
+    def probability(arranged: Sequence[int]) -> int:  # of the 2 x C table, times a constant
+        return math.prod(math.comb(len(child), sum(child)) for child in of_children(arranged))
+
+    def kruskal(arranged: Sequence[int]) -> int:  # times a constant; more extreme is less
+        whole = math.lcm(*sizes)
+        return -sum(sum(twice_rank[v] for v in child) ** 2 * (whole // len(child)) for child in of_children(arranged))
+
+    if len(counts) == 1:
         return 1.0, 1.0
-    found = [extreme(arranged) for arranged in itertools.permutations(items)]
-    mine = extreme(items)
+    extreme = probability if len(counts) == 2 else kruskal
+    found, mine = [extreme(arranged) for arranged in arrangements(counts)], extreme(items)
     return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
 
 

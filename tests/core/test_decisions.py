@@ -74,6 +74,7 @@ def test_copies_that_differ_count_by_their_mean():
     assert one(texts, [0, 1, 0.5, 0, 0]) == pytest.approx((2 / 6, 2 / 6))
     third = [[1, 3]] * 3 + [[1, 4], [2, 3], [2, 4]]
     assert one(third, [0.1, 0.2, 0.3, 0.2, 0.7, 0.7]) == pytest.approx((2 / 6, 2 / 6))
+    assert one(third, [0.1, 0.5, 0.9, 0.7, 0.5, 0.7]) == pytest.approx((1, 2 / 6))  # their mean is .5 but for one bit
     assert one(third, [0.1, 0.1, 0.1, 0.1, 0.7, 0.7]) == pytest.approx((2 / 6, 2 / 6))
 
 
