@@ -39,6 +39,25 @@ def name_of(value: Any, field: str) -> str:
     return clean(value, field) if isinstance(value, str) else str(value)
 
 
+def label_of(value: Any) -> str | None:
+    """The name of a problem or a task as text; null where there is none, or no plain value."""
+    if value is None or value is MISSING or isinstance(value, list | dict):
+        return None
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def part_of(value: Any, field: str, from_text: bool, needed: bool) -> float | None:
+    """A part of the reward: null where it is, and if it is not needed also where it is no finite number."""
+    if value is None or value is MISSING:
+        return None
+    try:
+        return number_of(value, field, from_text)
+    except Bad:
+        if needed and value != "":
+            raise
+        return None
+
+
 def step_of(value: Any) -> int:
     """A training step: a whole number, as a number or as text."""
     if isinstance(value, str) and re.fullmatch(DIGITS, value):  # int() would take 1_000 and spaces as well
