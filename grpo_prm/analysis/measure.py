@@ -78,7 +78,7 @@ def _measure(table: pl.DataFrame, given: Advantages, seed: int, draws: Counter[t
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt"]]
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "problem", "prompt"]]
     return Measured(
         _groups_table(table, names, groups, overlap, bounds, given.computed),
         _completions_table(table, groups, overlap),
@@ -162,9 +162,18 @@ def _groups_table(
         **defect_sums(groups),
         **_logprob_columns(table, groups),
     }
-    prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
-    named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
+    named = _with_cluster(names)["run", "step", "group", "group_key", "prompt_key", "problem"]
     return named.hstack([_column(name, values, number) for name, values in columns.items()])
+
+
+def _with_cluster(names: pl.DataFrame) -> pl.DataFrame:
+    """The groups with what tells their clusters apart (definitions: Intervals): `prompt_key` and `problem` together.
+
+    Where the log's own key of the problem is coarser than the prompt, the prompt decides, and where it is finer, the
+    key. Where neither is known `prompt_key` is the key of the group; it is null where only the problem is.
+    """
+    key = pl.when(pl.col("problem").is_null()).then("group_key")
+    return names.with_columns(prompt_key=pl.coalesce("prompt", key))
 
 
 def _column(name: str, values: np.ndarray | None, number: int) -> pl.Series:
@@ -267,8 +276,8 @@ def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None) -> 
 def _subsamples_table(names: pl.DataFrame, groups: Groups) -> pl.DataFrame:
     expected = subsampled(groups.forest, groups.seen, groups.groups, groups.number)
     k = pl.Series(np.bincount(groups.groups, minlength=groups.number))
-    named = names.with_columns(prompt_key=pl.coalesce("prompt", "group_key"), k=k)
-    named = named[expected.group, ["run", "step", "group", "prompt_key", "k"]]
+    named = _with_cluster(names).with_columns(k=k)
+    named = named[expected.group, ["run", "step", "group", "prompt_key", "problem", "k"]]
     return named.hstack([pl.Series(name, getattr(expected, name), nan_to_null=True) for name in expected._fields[1:]])
 
 

@@ -67,7 +67,7 @@ def test_an_interval_over_steps_is_that_of_the_differences_by_step(tmp_path):
 def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
     made = log(steps=(1, 2), prompts=30, same=True)
     found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, -1.0))])
-    assert found.common.by == "prompt" and "30 prompts in common" in found.common.sentence
+    assert found.common.by == "prompt" and "30 problems in common" in found.common.sentence
     told = row(found, "reward", "other")
     assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
     assert told["n"] == 30
