@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from ..columns.first_rows import MISSING
-from .chat import messages_of, segments
+from .chat import attachments, messages_of, segments
 
 INT32 = 2**31
 _SCALAR: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}
@@ -70,14 +70,15 @@ def step_of(value: Any) -> int:
 
 
 def prompt_of(value: Any, needed: bool) -> str | None:
-    """The text of a prompt, None without one; of ids the JSON, by which equal prompts are known."""
+    """The text of a prompt, with a mark for each image, None without one; of ids the JSON: equal prompts are known."""
     if value in (None, MISSING):
         if needed:
             raise Bad("prompt", "missing" if value is MISSING else "null")
         return None
     if isinstance(value, list) and value and all(type(token) is int for token in value):
         return json.dumps(value)
-    return completion_of(value, "prompt")[0]
+    text, _ = completion_of(value, "prompt")
+    return "\n".join([text, *attachments(messages_of(value) or ())])
 
 
 def completion_of(value: Any, field: str = "completion") -> tuple[str, np.ndarray | None]:
