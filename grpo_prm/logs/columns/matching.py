@@ -10,7 +10,6 @@ from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
-from ..rows.values import json_list
 from .first_rows import MISSING, Rows, at, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .keys import with_key, with_sample
@@ -133,7 +132,7 @@ def _with_lists_that_fit(plan: Plan, rows: Rows, options: ReadOptions) -> Plan:
         return plan
     # An optional column that was recognised by its name must not cost rows: it is left out, or null where it misfits.
     plan = replace(plan, optional=(*plan.optional, "trainer_logprobs"))
-    pairs = ((json_list(at(row, path)), json_list(at(row, plan.paths["tokens"]))) for row in rows)
+    pairs = ((at(row, path), at(row, plan.paths["tokens"])) for row in rows)
     if all(_one_value_each(*pair, plan.grouped) for pair in pairs):
         return plan
     note = f"The column {path} does not hold one number for each token id, so it is not used."
@@ -142,8 +141,8 @@ def _with_lists_that_fit(plan: Plan, rows: Rows, options: ReadOptions) -> Plan:
 
 
 def _one_value_each(values: Any, ids: Any, grouped: bool) -> bool:
-    """Is a list as long as the ids, or null; of a group, are all of its lists?"""
-    if values in (None, MISSING) or not isinstance(ids, list):
+    """Is a list as long as the ids, or null; of a group, are all of its lists? Text (CSV) is judged row by row."""
+    if values in (None, MISSING) or isinstance(values, str) or not isinstance(ids, list):
         return True
     if not isinstance(values, list) or len(values) != len(ids):
         return False

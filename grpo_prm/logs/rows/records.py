@@ -164,7 +164,7 @@ def _completions(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
         yield Bad("completion", plan.refused)
     else:
         row = with_objects(row, plan.parts.values())
-        values = {c: at(row, path) for c, path in (plan.paths | plan.reward_columns).items()}
+        values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
         values |= {f"\0{name}": at(row, name) for name in plan.keep}  # a kept column may be called like one of ours
         yield from _members(values, plan) if plan.grouped else (values,)
 
@@ -185,7 +185,8 @@ def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any
     for name, value in values.items():
         value = json_list(value) if name in of_completions else value
         if name in plan.optional and isinstance(value, list) and len(value) != len(lists):
-            value = None
+            split[name] = [None] * len(lists)
+            continue
         one_per_member = isinstance(value, list) and (name in of_completions or len(value) == len(lists))
         if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
             one_per_member = False  # one chat of as many messages as there are completions
