@@ -69,6 +69,7 @@ def test_a_file_that_was_written_twice_is_rejected_row_by_row(tmp_path, number):
     assert groups_of(got) == [("k", [[7, 0], [7, 1], [7, 2]])] and balanced(got)
     assert [reason for _, _, reason in reasons(got)] == ["duplicate"] * 3
     assert all(name.endswith("rank1.parquet") for name in got.rejected["file"])
+    assert not any("Parts of one group" in note for note in got.notes)  # nothing was put together
 
 
 def test_a_sample_that_two_parts_share_is_kept_once(tmp_path):
@@ -117,6 +118,14 @@ def test_a_draw_that_is_written_twice_is_known_by_its_content_not_by_its_number(
     got = collect(tmp_path / "r")
     assert [ids for _, ids in groups_of(got)] == [[[7, 0], [7, 1], [7, 2]], [[7, 4], [7, 5], [7, 6]]]
     assert len(got.rejected) == 4 and balanced(got)
+
+
+def test_a_sample_that_agrees_says_more_than_a_number_that_does(tmp_path):
+    file(tmp_path / "r", 0, part("k", 0, (0, 1), 0) + part("k", 1, (5, 6), 4))
+    file(tmp_path / "r", 1, part("k", 0, (6, 7), 5))
+    got = collect(tmp_path / "r")
+    assert [ids for _, ids in groups_of(got)] == [[[7, 0], [7, 1]], [[7, 4], [7, 5], [7, 6]]]
+    assert len(got.rejected) == 1 and not any("put together by number" in note for note in got.notes)
 
 
 ROW = st.tuples(st.integers(0, 2), st.sampled_from("kl"), st.integers(0, 1), st.integers(0, 2), st.integers(0, 1))

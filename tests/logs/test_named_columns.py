@@ -9,6 +9,8 @@ from logs.log_files import balanced, read_log, reasons, row, write
 from grpo_prm.errors import UsageError
 from grpo_prm.logs import ReadOptions, collect, inspect
 from grpo_prm.logs.rollouts import SCHEMA, save
+from grpo_prm.logs.rows.columnar import wire_schema
+from grpo_prm.logs.stream import open_all
 
 
 @pytest.mark.parametrize("slow", [False, True])
@@ -22,6 +24,12 @@ def test_a_key_of_the_problem_is_kept_as_text_beside_the_group(tmp_path, name, v
     assert got.table["problem"].to_list() == [str(value)] * 3
     del rows[0]["group"], rows[1]["group"], rows[2]["group"]
     assert read_log(tmp_path, rows, keep=keep).table["problem"].to_list() == [str(value)] * 3  # and it is the key, too
+
+
+def test_a_column_of_two_meanings_is_still_read_column_by_column(tmp_path):
+    path = write(tmp_path / "log.jsonl", [{"task_id": 4, "tokens": [n], "reward": n, "acc": n} for n in range(3)])
+    (log,) = open_all(path, ReadOptions(columns={"reward/acc": "reward"})).logs
+    assert log.plan.paths["problem"] == log.plan.paths["group"] == "task_id" and wire_schema(log.plan) is not None
 
 
 @pytest.mark.parametrize("name", ["uid", "group_id", "group_index", "prompt_idx", "index", "idx", "id"])
