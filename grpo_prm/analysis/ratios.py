@@ -11,7 +11,8 @@ from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
 from .statistics import OF_GROUPS, STATISTICS
 
-CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
+PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
+CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
 
 
 class Sums:

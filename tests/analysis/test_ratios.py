@@ -36,7 +36,8 @@ def groups_table(rows, seed, nulls=0.2, prompts=None):
     columns |= {"norm_0": base, "norm_0.5": ours, "dot_0.5": 0.9 * np.sqrt(base * ours)}
     columns |= {"norm_1": ours / 2, "dot_1": 0.5 * np.sqrt(base * ours)}
     names = rng.integers(0, prompts or rows, rows)
-    return pl.DataFrame(columns | {"run": [f"run {n % 2}" for n in names], "prompt_key": [f"{n:04}" for n in names]})
+    clusters = {"run": [f"run {n % 2}" for n in names], "prompt_key": [f"{n:04}" for n in names]}
+    return pl.DataFrame(columns | clusters).with_columns(problem=pl.lit(None, pl.String))
 
 
 def figures(rows):

@@ -26,6 +26,7 @@ def record(first, last, cross, seed, *, flat=0.0, steps=9, groups=30):
         "step": step,
         "k": 8,
         "prompt_key": [str(n) for n in range(len(step))],
+        "problem": pl.Series([None] * len(step), dtype=pl.String),
         "tokens": 100,
         "path_depth": 10 * level,
         "non_trivial": rng.random(len(step)) >= flat,
