@@ -18,9 +18,7 @@ Null = Literal["none", "permutation", "cross-prompt"]
 Kind = Literal["reward", "length", "overlap", "tree"]
 
 # Sections of summary.json.
-SUMMARY: tuple[Section, ...] = (
-    *("overlap", "prm", "defects", "informativeness", "sharing", "teaching", "logprobs"),
-)
+SUMMARY: tuple[Section, ...] = (*("overlap", "prm", "defects", "informativeness", "sharing", "teaching", "logprobs"),)
 
 
 @dataclass(frozen=True, slots=True)
