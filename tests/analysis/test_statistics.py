@@ -32,23 +32,27 @@ ROOT = Path(__file__).parents[2]
 SUMMARISED = [one for section in SUMMARY for one in in_section(section)]
 
 
-@pytest.fixture(scope="module")
-def analysis():
-    """Groups of 8 with two rewards, log-probabilities, an outcome and prompts of ids: every statistic can be had."""
-    made, rng = log(k=8, prompts=3, steps=range(8)), np.random.default_rng(0)
-    traced = [
+def traced(made):
+    """The log with log-probabilities and an outcome that never changes."""
+    rng = np.random.default_rng(0)
+    return [
         (run, step, key, [replace(row, logprobs=(-rng.random(5)).tolist(), parts={"right": 0.0}) for row in rows])
         for run, step, key, rows in made
     ]
-    batch = batch_of(traced)
-    table = batch.table.with_columns(prompt=pl.lit("[1, 2, 3]"))
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    """Groups of 8 with two rewards, log-probabilities, an outcome and prompts of ids: every statistic can be had."""
+    batch = batch_of(traced(log(k=8, prompts=3, steps=range(8))))
+    table = batch.table.with_columns(prompt="[" + pl.col("group").cast(pl.String) + ", 3]")
     return analyze([batch._replace(table=table)], Options(outcome="right"))
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    return compare([folder(path / f"{n}.prm", log(k=8, run=n, seed=ord(n))) for n in "ab"])
+    return compare([folder(path / f"{n}.prm", traced(log(k=8, run=n, seed=ord(n)))) for n in "ab"])
 
 
 @pytest.mark.parametrize("one", STATISTICS.values(), ids=list(STATISTICS))
