@@ -13,7 +13,6 @@ import numpy as np
 from .forest import Floats, Forest, Ints, add_up, completion_lengths, shared_tokens
 from .prm import Bools
 
-
 SENTINEL = -9999.0  # no sampled token is as improbable: trainers write it, or -inf, where they have no value
 LARGEST = 300.0  # of a difference inside exp: its square stays finite, and one such token outweighs all others anyway
 
@@ -24,7 +23,7 @@ def usable(logprobs: Floats) -> Bools:
 
 
 def likelihood_ratio(difference: Floats) -> Floats:
-    """exp of a difference of log-probabilities, one beyond 300 taken as 300, so that sums of it are finite."""
+    """Exp of a difference of log-probabilities, one beyond 300 taken as 300, so that sums of it are finite."""
     return np.exp(np.clip(difference, -LARGEST, LARGEST))
 
 

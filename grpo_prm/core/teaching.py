@@ -31,7 +31,8 @@ def all_of(reward_mean: Floats, k: Ints, low: float, high: float) -> tuple[Bools
     Args:
         reward_mean: Mean reward of each group; NaN without rewards.
         k: Completions of each group.
-        low, high: The two rewards.
+        low: The lower of the two rewards.
+        high: The higher one.
     """
     # The mean of equal floats need not equal them, but the number of the higher ones is whole.
     higher = np.rint((reward_mean - low) / (high - low) * k)

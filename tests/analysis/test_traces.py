@@ -37,7 +37,7 @@ def by_name(section):
 
 @st.composite
 def traced(draw):
-    """Logs of which some, none or all completions have log-probabilities of two kinds, with sentinels, and an outcome."""
+    """Logs in which some, none or all have log-probabilities of two kinds, with sentinels, and an outcome."""
     log = draw(logs())
     rates = [draw(st.sampled_from([0, 1, 1, 3])) for _ in range(3)]
 
@@ -130,8 +130,8 @@ def many(groups=40, seed=0):
     rng = np.random.default_rng(seed)
     return [
         ("a", n, f"p{n}", [
-            traced_row(rng.integers(0, 2, 6).tolist(), (-rng.random(6)).tolist(), (-rng.random(6)).tolist(), rng.integers(0, 2))
-            for _ in range(6)
+            traced_row(rng.integers(0, 2, 6).tolist(), x, y, rng.integers(0, 2))
+            for x, y in (-rng.random((6, 2, 6))).tolist()
         ])
         for n in range(groups)
     ]  # fmt: skip
