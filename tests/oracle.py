@@ -16,6 +16,7 @@ from statistics import variance
 from typing import NamedTuple
 
 import numpy as np
+import oracle_traces as traces
 from oracle_sets import (
     Group,
     Members,
@@ -238,6 +239,12 @@ def has_logprobs(group: Group) -> bool:
     return all(row.logprobs is not None or not row.tokens for row in group)
 
 
+def usable_logprobs(group: Group, having: Iterable[int], t: int) -> dict[int, float]:
+    """Log-probabilities of the members at t. Reading: one that is not finite or at most -9999 is none."""
+    values = {j: traces.usable(group[j].logprobs, t) for j in having}
+    return {j: x for j, x in values.items() if x is not None}
+
+
 def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | None:
     """|Σ P a - Σ P A| / Σ |P a| over loss tokens of groups with log-probabilities, P = exp(x - mean x over the set).
 
@@ -249,11 +256,11 @@ def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | Non
         if not has_logprobs(g.rows):
             continue
         for (members, t), having in unique_loss_tokens(g.rows).items():
-            x = {j: g.rows[j].logprobs[t] for j in having}
-            centre = math.fsum(x.values()) / len(having)
-            of_set = step_mean(members if plain else frozenset(having), g.a)
-            for j in having:
-                p = math.exp(x[j] - centre)
+            x = usable_logprobs(g.rows, having, t)
+            centre = mean(x.values())
+            of_set = step_mean(members if plain else frozenset(x), g.a) if x else 0.0
+            for j in x:
+                p = math.exp(min(max(x[j] - centre, -300.0), 300.0))
                 left.append(p * g.a[j])
                 right.append(p * of_set)
                 total.append(abs(p * g.a[j]))
@@ -267,8 +274,8 @@ def logprob_spread(groups: Sequence[Analysed]) -> dict[str, float | None]:
         if has_logprobs(g.rows):
             for (members, t), having in unique_loss_tokens(g.rows).items():
                 if len(members) > 1:
-                    x = [g.rows[j].logprobs[t] for j in having]
-                    spreads.append(max(x) - min(x))
+                    x = usable_logprobs(g.rows, having, t).values()
+                    spreads += [max(x) - min(x)] if x else []
     return {"mean": mean(spreads), "max": max(spreads, default=None)}
 
 
@@ -628,11 +635,14 @@ def summary(
     advantage: str = "computed",
     log_is_binary: bool | None = None,
     pseudo: Sequence[Group] | None = None,
+    outcome: str | None = None,
+    prompts: Sequence[int | None] | None = None,
 ) -> dict:
     """The sections of summary.json that need no resampling: means only, None for 0/0.
 
     `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules
-    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
+    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline;
+    `outcome` names the outcome part of the reward; `prompts` are tokens of the prompt of each analysed group.
     """
     groups = analysed(log, std, advantage)
     rows = [g.rows for g in groups]
@@ -644,4 +654,10 @@ def summary(
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
         "credit": credit(groups),
+        "sharing": {
+            "tokens_per_unique": traces.tokens_per_unique(rows),
+            "tokens_per_unique_with_prompt": traces.tokens_per_unique_with_prompt(rows, prompts or [None] * len(rows)),
+        },
+        "teaching": traces.teaching(groups, outcome),
+        "logprobs": traces.logprobs(groups),
     }

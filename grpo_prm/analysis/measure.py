@@ -251,7 +251,7 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
 
 
 def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
-    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of either is missing."""
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one is missing."""
     if computed is None:
         return pl.Series([None] * groups.number, dtype=pl.Boolean)
     logged = table["advantage"].to_numpy()  # NaN where none was logged
