@@ -38,6 +38,12 @@ def test_two_good_completions_held_back_by_three():
     assert clarity_of([held(2, 3, shared=200), held(3, 0)]).tolist() == [0, 0]
 
 
+def test_a_completion_that_is_out_of_the_loss_there_is_not_held_back():
+    rows = held(2, 3)
+    masked = Row(rows[0].tokens, [False] * 4 + [True], 1.0)
+    assert clarity_of([rows])[0] > 0 and clarity_of([[masked, *rows[1:]]]) == 0
+
+
 @given(forests(max_k=6))
 @example([held(2, 3), held(2, 4)])
 @example(
