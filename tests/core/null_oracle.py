@@ -33,7 +33,8 @@ def classes(group: Group) -> list[list[int]]:
 
 
 def rewards_of(group: Group) -> list[Fraction]:
-    return [Fraction(row.reward) for row in group]
+    """The fractions that the rewards stand for: a float of 1/3 is 1/3."""
+    return [Fraction(row.reward).limit_denominator(10**6) for row in group]
 
 
 def mean(values: Sequence[Fraction]) -> Fraction:
