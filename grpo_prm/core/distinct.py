@@ -1,4 +1,4 @@
-"""Distinct completions: which completions of a group are copies, that is have equal token ids (definitions: How sure)."""
+"""Distinct completions: which completions of a group are copies, with equal token ids (definitions: How sure)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The permutation null: what depends on rewards, with those of each group permuted (definitions: How sure).
+"""The permutation null: what depends on rewards, with those of each group permuted (definitions: permutation null).
 
 A tree can be non-trivial in shape and say nothing. Under a permutation inside the group the shape stays and the tie
-between branch and reward is cut.
+between branch and reward is cut. What may trade places is in `exchange`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .exchange import classes_of, permuted_values
 from .forest import Floats, Forest, Ints, Visits, ranges
 from .interval import student_half_width, wilson_bound
 from .overlap import identical
-from .prm import zero_variance
+from .prm import beyond, zero_variance
 
 PERMUTATIONS = 199
 BLOCK = 1 << 18  # permuted values held at a time: they stay in the cache
@@ -69,6 +70,7 @@ class PermutedSums(NamedTuple):
     suppressed_good_tokens: Floats
     bad_tokens: Floats
     boosted_bad_tokens: Floats
+    inherited_tokens: Floats
     certain_wilson: Floats
     certain_student: Floats
 
@@ -126,28 +128,29 @@ def permuted_sums(
     if not len(root):
         return sums
     between = _between(forest, seen)
-    some = np.maximum.reduceat(np.abs(advantages[forest.order]), forest.first[root]) > 0
-    if rewards is not None:
-        most, least = (f.reduceat(rewards[forest.order], forest.first[root]) for f in (np.maximum, np.minimum))
-        some |= most > least
+    values = advantages[None] if rewards is None else np.stack([advantages, rewards])
+    classes = classes_of(forest, values[:, forest.order])
+    most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
+    # With advantages of a log a group may have none of them and rewards that differ, or all of them alike.
+    some = (most > least).any(axis=0) | (most[0] != 0)
     opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
     for roots in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
         groups, first, k = forest.group[roots], forest.first[roots], int(forest.size[roots[0]])
         # Views: what is added to the sums of a bin is added to the result.
         here = PermutedSums(*(column[bins[groups[0]]] for column in sums))
-        rows = forest.order[first[:, None] + np.arange(k)]
-        columns = (advantages[rows],) if rewards is None else (advantages[rows], rewards[rows])
+        rows = first[:, None] + np.arange(k)
         # (groups, k, permutations): good and bad completions move with their advantages, the tree stays.
-        permuted = _permuted(seeds[groups], columns, permutations)
+        permuted = permuted_values(seeds[groups], classes, rows, permutations)
         zero = tolerance[groups]
         good, bad = permuted[0] > zero[:, None, None], permuted[0] < -zero[:, None, None]
-        loss = seen.completion[rows].ravel().astype(np.float64)
+        loss = seen.completion[forest.order[rows]].ravel().astype(np.float64)
         here.good_tokens[:] += loss @ good.reshape(-1, permutations)
         here.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
         # Loss tokens that each completion has in the root, whose mean no permutation moves.
         shared = seen.tokens[opens[groups][:, None] + np.arange(k)]
-        _add_roots(here, columns[0].mean(axis=1), shared, (good, bad), zero)
-        _add_steps(here, between, groups, first, permuted, (good, bad), zero, bounds)
+        mean = beyond(zero, classes.rows[0][rows].mean(axis=1))
+        _add_roots(here, mean, shared, (good, bad))
+        _add_steps(here, between, groups, first, permuted, (good, bad), zero, mean, bounds)
     return sums
 
 
@@ -162,31 +165,12 @@ def _blocks(roots: Ints, sizes: Ints, bins: Ints, permutations: int) -> Iterator
             yield roots[same[begin : begin + block]]
 
 
-def _permuted(seeds: NDArray[np.uint64], columns: tuple[Floats, ...], permutations: int) -> list[Floats]:
-    """Permute values of groups of one size, shape (groups, k) each, all in the same order.
-
-    Returns:
-        The permuted values, shape (groups, k, permutations) each.
-    """
-    groups, k = columns[0].shape
-    stream = np.random.Philox(key=0)  # a counter-based stream for each group: to set its key is ten times cheaper
-    rng, state = np.random.Generator(stream), stream.state
-    places = np.repeat(np.arange(k), permutations).reshape(k, permutations)
-    values = [np.empty((groups, k, permutations)) for _ in columns]
-    for g, seed in enumerate(seeds):
-        state["state"]["key"][0] = seed
-        stream.state = state
-        order = rng.permuted(places, axis=0)
-        for column, permuted in zip(columns, values, strict=True):
-            column[g].take(order, out=permuted[g], mode="clip")
-    return values
-
-
 class _Between(NamedTuple):
     """The intermediate steps of a forest, and for each pair of one and a member the member's loss tokens in it.
 
     Attributes:
-        step: Their index in the forest, shape (steps,); group, first and size are those of the forest.
+        step: Their index in the forest, ascending, shape (steps,); group, first and size are those of the forest.
+        parent: Which of these steps is the parent, -1 where that is the root, shape (steps,).
         tokens: Loss tokens of all members, shape (steps,).
         informative: The same, 0 where the members are identical to the end, shape (steps,).
         each: Loss tokens of each pair, shape (pairs,).
@@ -196,6 +180,7 @@ class _Between(NamedTuple):
     """
 
     step: Ints
+    parent: Ints
     group: Ints
     first: Ints
     size: Ints
@@ -213,15 +198,18 @@ def _between(forest: Forest, seen: Visits) -> _Between:
     each = seen.tokens[pair]
     tokens, most, least = (f.reduceat(each, opens) if len(step) else step for f in (np.add, np.maximum, np.minimum))
     informative = tokens * ~identical(forest)[step]
-    columns = (forest.group[step], forest.first[step], forest.size[step])
+    # The parent of an intermediate step has more members: it is intermediate as well, or the root.
+    place = np.full(len(forest.size), -1)
+    place[step] = np.arange(len(step))
+    columns = (place[forest.parent[step]], forest.group[step], forest.first[step], forest.size[step])
     return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
 
 
-def _add_roots(sums: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray], zero: Floats) -> None:
+def _add_roots(sums: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray]) -> None:
     """Add the tokens of the roots, whose mean no permutation moves; only advantages as logged are not centred."""
     for to, chosen, far in (
-        (sums.suppressed_good_tokens, sign[0], mean < -zero),
-        (sums.boosted_bad_tokens, sign[1], mean > zero),
+        (sums.suppressed_good_tokens, sign[0], mean < 0),
+        (sums.boosted_bad_tokens, sign[1], mean > 0),
     ):
         if far.any():
             to[:] += np.einsum("gk,gkp->p", tokens[far], chosen[far])
@@ -235,9 +223,13 @@ def _add_steps(
     permuted: list[Floats],
     sign: tuple[NDArray, NDArray],
     zero: Floats,
+    root: Floats,
     bounds: Bounds | None,
 ) -> None:
-    """Add what the intermediate steps of groups of one size, which open at `first`, give to `sums`."""
+    """Add what the intermediate steps of groups of one size, which open at `first`, give to `sums`.
+
+    `zero` and `root` are the tolerance and the mean of each group.
+    """
     at, tree = _steps_in(between, groups)
     if not len(at):
         return
@@ -249,6 +241,13 @@ def _add_steps(
     good, bad = (_tokens_of(chosen, between, at, tree, begin) for chosen in sign)
     sums.suppressed_good_tokens[:] += np.einsum("sp,sp->p", good, mean < -zero)
     sums.boosted_bad_tokens[:] += np.einsum("sp,sp->p", bad, mean > zero)
+
+    # The steps of a group are among `at` with all that lie between them and the root.
+    above = mean[np.searchsorted(at, between.parent[at])]
+    above = np.where((between.parent[at] < 0)[:, None], root[tree][:, None], above)
+    local = mean - above
+    against = ((mean > zero) & (local < -zero)) | ((mean < -zero) & (local > zero))
+    sums.inherited_tokens[:] += between.informative[at] @ against
 
     if bounds is not None:
         if len(permuted) == 2:

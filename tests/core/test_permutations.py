@@ -10,11 +10,12 @@ import oracle
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, process_set
+from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, parent, process_set, process_sets
 from scipy.stats import chisquare
 from strategies import column, flatten, forests
 
 from grpo_prm.core import permutations as module
+from grpo_prm.core.exchange import exchangeable
 from grpo_prm.core.forest import build_forest, visits
 from grpo_prm.core.permutations import (
     PERMUTATIONS,
@@ -59,17 +60,29 @@ class Case:
 
 
 def permuted(case, n, values, permutations=FEW):
-    """The values of group n in the orders of its own stream: a list per permutation, in the order of its rows."""
-    k = len(case.batch[n])
-    opens = sum(len(group) for group in case.batch[:n])
+    """The values of group n in the orders of its own stream: a list per permutation, in the order of its rows.
+
+    Copies are one class; the class means are exchanged among the classes of one size, sizes ascending, classes in tree
+    order, and every row keeps its difference to the mean of its class.
+    """
+    group = case.batch[n]
+    opens = sum(len(one) for one in case.batch[:n])
     rng = np.random.Generator(np.random.Philox(key=np.array([case.seeds[n], 0], np.uint64)))
-    places = rng.permuted(np.tile(np.arange(k)[:, None], permutations), axis=0)
-    order = [row - opens for row in case.forest.order[opens : opens + k].tolist()]
-    own = values[opens : opens + k].tolist()
-    lists = []
-    for permutation in range(permutations):
-        values = dict(zip(order, (own[order[place]] for place in places[:, permutation]), strict=True))
-        lists.append([values[i] for i in range(k)])
+    own = values[opens : opens + len(group)].tolist()
+    copies: dict[tuple, list[int]] = {}
+    for row in case.forest.order[opens : opens + len(group)].tolist():
+        copies.setdefault(tuple(group[row - opens].tokens), []).append(row - opens)
+    classes = list(copies.values())
+    mean = [sum(own[i] for i in one) / len(one) for one in classes]
+    lists = [own[:] for _ in range(permutations)]
+    for size in sorted({len(one) for one in classes}):
+        same = [c for c, one in enumerate(classes) if len(one) == size]
+        if len(same) == 1:
+            continue
+        places = rng.permuted(np.tile(np.array(same)[:, None], permutations), axis=0)
+        for p, c, gives in ((p, c, places[at, p]) for p in range(permutations) for at, c in enumerate(same)):
+            for i in classes[c]:
+                lists[p][i] = mean[gives] + own[i] - mean[c]
     return lists
 
 
@@ -79,7 +92,7 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
     pay = permuted(case, n, case.advantages if rewards is None else rewards, permutations)
     found = []
     for a, r in zip(permuted(case, n, case.advantages, permutations), pay, strict=True):
-        sums = Counter(dict.fromkeys(PermutedSums._fields, 0.0))
+        sums, sets = Counter(dict.fromkeys(PermutedSums._fields, 0.0)), process_sets(group)
         for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
             step, far = oracle.step_mean(members, a), 0.0
             sums["good_tokens"] += a[i] > tolerance
@@ -88,7 +101,12 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
             sums["boosted_bad_tokens"] += a[i] < -tolerance and step > tolerance
             if not 1 < len(members) < len(group):
                 continue
-            sums["informative_sum"] += abs(step) * (not identical(group, members))
+            if not identical(group, members):
+                sums["informative_sum"] += abs(step)
+                above = parent(sets, next(one for one in sets if one.members == members))
+                local = step - oracle.step_mean(above.members, a)
+                sums["inherited_tokens"] += step > tolerance and local < -tolerance
+                sums["inherited_tokens"] += step < -tolerance and local > tolerance
             if bounds is not None:
                 far, at = abs(oracle.step_mean(members, r) - sum(r) / len(r)), case.node(n, members)
                 sums["certain_wilson"] += far > bounds.wilson[at]
@@ -104,6 +122,12 @@ def same(found, expected):
         np.testing.assert_allclose(values, sums, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+DEEP = [Row([1, 2, n], reward=r) for n, r in enumerate((1, 0, 0))] + [
+    Row([1, n], reward=r) for n, r in ((3, 1), (4, 1))
+]
+DEEP += [Row([5], reward=0.0), Row([6], reward=0.0)]  # a step with a step inside that goes the other way
+COPIES = [Row([1, 1], reward=1.0)] * 2 + [Row([1, 2], reward=0.0)] * 2 + [Row([1, 3], reward=r) for r in (0.5, 0.0)]
+COPIES += [Row([2], reward=1.0), Row([1, 4], reward=0.25), Row([1, 4, 4], reward=0.75)]
 TREE = [Row([7, 8], reward=1.0), Row([7, 9], reward=0.0), Row([5, 5], reward=0.25), Row([7], reward=1.0)]
 TWINS = [Row([4, 4], reward=1.0), Row([4, 4], reward=0.0), Row([3], reward=1.0)]
 
@@ -114,6 +138,7 @@ TWINS = [Row([4, 4], reward=1.0), Row([4, 4], reward=0.0), Row([3], reward=1.0)]
 @settings(max_examples=60)
 @given(forests(), st.integers(0, 2**64 - 20))
 @example([], 0)
+@example([DEEP, COPIES], 4)
 @example([TREE, TWINS, [Row([1], reward=2.0)], [Row([], reward=1.0), Row([], reward=0.0)]], 2**64 - 20)
 @example([[Row([7, 7, 1], [False, True, True], 1.0), Row([7, 7, 2], [True, True, True], 0.0), Row([5], None, 0.5)]], 3)
 def test_the_sums_are_those_of_dictionaries_permuted_alike(batch, seed):
@@ -125,7 +150,7 @@ def test_the_sums_are_those_of_dictionaries_permuted_alike(batch, seed):
     same(PermutedSums(*(values[0] for values in found)), [by_definition(case, n, bounds) for n in range(len(batch))])
     plain = case.sums()
     assert not plain.certain_wilson.any() and not plain.certain_student.any()
-    for one, other in list(zip(plain, found, strict=True))[:5]:
+    for one, other in list(zip(plain, found, strict=True))[:6]:
         np.testing.assert_array_equal(one, other)
 
 
@@ -149,10 +174,10 @@ def test_one_permutation_by_hand(monkeypatch):
     case = Case([[Row([7, 1], reward=0), Row([7, 2, 2], reward=0), Row([5, 5], reward=1)]])
     case.advantages, case.tolerance = np.array([2.0, -1.0, -1.0]), np.array([1e-9])
     values = np.array([-1.0, 2.0, -1.0])
-    monkeypatch.setattr(module, "_permuted", lambda *_: [values[case.forest.order][None, :, None]])
+    monkeypatch.setattr(module, "permuted_values", lambda *_: [values[case.forest.order][None, :, None]])
     bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
     found = case.sums(bounds=bounds, permutations=1)
-    expected = PermutedSums(1.0, 3, 0, 4, 1, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
+    expected = PermutedSums(1.0, 3, 0, 4, 1, 0, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
     assert [values.item() for values in found] == list(expected)
 
 
@@ -259,21 +284,69 @@ def test_blocks_of_any_size_give_the_same(block, monkeypatch):
 # ---------------------------------------------------------------- the permutations themselves
 
 
-def test_the_mean_over_permutations_is_the_exact_one():
-    case = Case([TREE], [group_seed(0, "a group")])
-    a = case.advantages.tolist()
-    exact = {"informative_sum": [], "suppressed_good_tokens": [], "boosted_bad_tokens": []}
-    for order in orders(a):
-        steps = {members: oracle.step_mean(members, order) for _, _, members in intermediate_tokens(TREE)}
-        tokens = [(order[i], steps[members]) for i, _, members in intermediate_tokens(TREE)]
-        exact["informative_sum"].append(sum(abs(step) for _, step in tokens))
-        exact["suppressed_good_tokens"].append(sum(own > 1e-9 and step < -1e-9 for own, step in tokens))
-        exact["boosted_bad_tokens"].append(sum(own < -1e-9 and step > 1e-9 for own, step in tokens))
+def exact_sums(group, a):
+    """Every sum under each of the equally likely orders of the classes of one size."""
+    copies: dict[tuple, list[int]] = {}
+    for i, row in enumerate(group):
+        copies.setdefault(tuple(row.tokens), []).append(i)
+    classes = list(copies.values())
+    mean = [sum(a[i] for i in one) / len(one) for one in classes]
+    # All orders of all classes, of which those stay that give no class the value of another size.
+    kept = [o for o in orders(range(len(classes))) if all(len(classes[x]) == len(classes[y]) for x, y in enumerate(o))]
+    found = {"informative_sum": [], "suppressed_good_tokens": [], "boosted_bad_tokens": []}
+    for order in kept:
+        new = {i: mean[order[c]] + a[i] - mean[c] for c, one in enumerate(classes) for i in one}
+        steps = {members: oracle.step_mean(members, new) for _, _, members in intermediate_tokens(group)}
+        tokens = [(new[i], steps[members], members) for i, _, members in intermediate_tokens(group)]
+        found["informative_sum"].append(sum(abs(step) for _, step, s in tokens if not identical(group, s)))
+        found["suppressed_good_tokens"].append(sum(own > 1e-9 and step < -1e-9 for own, step, _ in tokens))
+        found["boosted_bad_tokens"].append(sum(own < -1e-9 and step > 1e-9 for own, step, _ in tokens))
+    return found
+
+
+@pytest.mark.parametrize("group", [TREE, COPIES])
+def test_the_mean_over_permutations_is_the_exact_one(group):
+    case = Case([group], [group_seed(0, "a group")])
     number = 20000
     found = case.sums(permutations=number)._asdict()
-    for name, values in exact.items():
+    for name, values in exact_sums(group, case.advantages.tolist()).items():
         error = np.std(values) / number**0.5
         assert error > 0 and abs(found[name].mean() - np.mean(values)) < 4 * error, name
+
+
+def test_copies_move_together_and_only_to_classes_of_their_size():
+    """Of four texts one comes three times: its rows never lose their reward, and the others exchange theirs."""
+    group = [*[Row([9, 9], reward=1.0)] * 3, Row([9, 8], reward=1.0), Row([5], reward=0.0), Row([6], reward=0.0)]
+    case = Case([group])
+    found = case.sums(permutations=300)
+    # 9 leads to four rows, three of them always good; the single one is good in one of three orders.
+    assert set(found.good_tokens[0]) == {8.0, 7.0} and 60 < (found.good_tokens[0] == 8).sum() < 140
+
+
+def test_nothing_changes_where_nothing_can_be_exchanged():
+    """One text twice, another once: there is no second class of either size."""
+    case = Case(
+        [[Row([9, 9], reward=1.0), Row([9, 9], reward=0.5), Row([9, 8], reward=0.0), Row([5, 5, 5], reward=0.0)]]
+    )
+    assert exchangeable(case.forest, case.rewards).tolist() == [False]
+    found = case.sums(permutations=50)
+    for values in found:
+        assert len(set(values[0].tolist())) == 1
+    assert found.informative_sum.any()
+
+
+@settings(max_examples=60)
+@given(forests(min_k=1))
+@example([TREE, TWINS, COPIES, [Row([1])], [Row([1], reward=1.0), Row([2], reward=1.0), Row([3, 3], reward=1.0)]])
+@example([[Row([1], reward=1.0), Row([2], reward=0.0)], [Row([1], reward=1.0), Row([1], reward=0.0)]])
+def test_a_group_is_exchangeable_if_two_classes_of_one_size_differ(batch):
+    case = Case(batch)
+    for group, found in zip(batch, exchangeable(case.forest, case.rewards).tolist(), strict=True):
+        copies: dict[tuple, list[float]] = {}
+        for row in group:
+            copies.setdefault(tuple(row.tokens), []).append(row.reward)
+        means = {(len(one), max(one) if max(one) == min(one) else sum(one) / len(one)) for one in copies.values()}
+        assert found == (len({size for size, _ in means}) < len(means))
 
 
 def test_every_order_is_equally_likely():
