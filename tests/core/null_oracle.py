@@ -172,17 +172,22 @@ def _deepest(sets: list[Members], one: int, others: set[int]) -> set[int]:
 # ---------------------------------------------------------------- exact null distributions
 
 
-def null_distribution(
-    group: Group, name: str, binary: tuple[float, float] | None = None
-) -> dict[tuple[float, float], float]:
-    """Numerator and denominator of a statistic of one group under every permutation, with their probabilities."""
-    found = Counter(_rounded(sums(group, permuted, binary)[name]) for permuted in permuted_rewards(group))
-    total = sum(found.values())
-    return {value: count / total for value, count in found.items()}
+Distribution = dict[tuple[float, float], float]  # numerator and denominator, with their probability
+
+
+def null_distributions(group: Group, binary: tuple[float, float] | None = None) -> dict[str, Distribution]:
+    """Every statistic of one group under every permutation."""
+    every = [sums(group, permuted, binary) for permuted in permuted_rewards(group)]
+    counts = {name: Counter(_rounded(one[name]) for one in every) for name in STATISTICS}
+    return {name: {pair: n / len(every) for pair, n in found.items()} for name, found in counts.items()}
 
 
 def _rounded(pair: tuple[float, float]) -> tuple[float, float]:
     return round(float(pair[0]), 9), float(pair[1])
+
+
+def null_distribution(group: Group, name: str, binary: tuple[float, float] | None = None) -> Distribution:
+    return null_distributions(group, binary)[name]
 
 
 def null_mean(group: Group, name: str, binary: tuple[float, float] | None = None) -> tuple[float, float]:

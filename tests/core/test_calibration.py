@@ -5,13 +5,23 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import polars as pl
 import pytest
 from calibration import KINDS, LEVELS, calibration, faults, noise, one_by_one, p_values
+from canonical import table_of
 from core import null_oracle
 from core.reference_null import figures_of, group_sums, permuted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import groups as made_groups
+
+from grpo_prm.analysis.analyze import _with_certain
+from grpo_prm.analysis.measure import measure
+from grpo_prm.analysis.null import null_of_log
+from grpo_prm.analysis.options import Options
+from grpo_prm.analysis.ratios import point_estimates
+from grpo_prm.analysis.running_sums import RunningSums
+from grpo_prm.analysis.statistics import OF_GROUPS, PERMUTED
 
 LOGS = 500
 NAMES = null_oracle.STATISTICS
@@ -106,3 +116,49 @@ def test_the_harness_sees_what_the_definition_avoids():
     sizes = of_reference("frequent", "classes", 200, permutations=49)
     assert "boosted_bad: P" in "".join(faults(sizes)) and "certain_share: not uniform" in "".join(faults(sizes))
     assert set(LEVELS) == set(sizes["certain_share"].share)
+
+
+# ---------------------------------------------------------------- the null of the analysis
+
+
+def of_analysis(logs):
+    """Every statistic of the registry that has a permutation null: each log is a training step of one table."""
+    table = table_of([("log", n, f"group {g}", group) for n, log in enumerate(logs) for g, group in enumerate(log)])
+    tables, running = [], {n: RunningSums(rewards={0.0, 1.0}) for n in range(len(logs))}
+    for measured in measure(table, Options("sample", "computed", 3)):
+        tables.append(measured.groups)
+        for place, (run, step) in enumerate(measured.steps):
+            sums = type(measured.permuted)(*(values[place : place + 1] for values in measured.permuted))
+            running[step].add_permuted([(run, step)], sums)
+    groups = _with_certain(pl.concat(tables), True)
+    observed = {name: [] for name in PERMUTED}
+    null = {name: [] for name in PERMUTED}
+    for (step,), of_log in groups.group_by("step", maintain_order=True):
+        numeric = {name: of_log[name].cast(float).fill_null(np.nan).to_numpy() for name in of_log.columns
+                   if of_log[name].dtype.is_numeric() or of_log[name].dtype == pl.Boolean}  # fmt: skip
+        values, ranges = point_estimates(numeric, PERMUTED), null_of_log(of_log, running[step])
+        for name in PERMUTED:
+            observed[name].append(np.nan if values[name] is None else values[name])
+            null[name].append(ranges[name])
+    return {name: (np.array(observed[name]), np.array(null[name])) for name in PERMUTED}
+
+
+def test_the_registry_has_the_statistics_of_the_oracle():
+    assert set(PERMUTED) <= set(OF_GROUPS) and set(PERMUTED) <= set(NAMES)
+
+
+def test_the_observed_ones_are_those_of_the_reference():
+    logs = noise("copies", 5)
+    found = of_analysis(logs)
+    for n, log in enumerate(logs):
+        for name, (observed, _) in figures_of(log, permutations=1).items():
+            if name in PERMUTED:
+                assert found[name][0][n] == pytest.approx(observed, abs=1e-9), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_p_values_of_noise_are_as_often_small_as_they_say(kind):
+    found = calibration(of_analysis(noise(kind, LOGS, seed=1)))
+    assert faults(found) == []
+    assert set(found) == set(PERMUTED) and min(one.logs for one in found.values()) > 0.9 * LOGS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import oracle
 import pytest
 from core.null_oracle import (
     STATISTICS,
     classes,
     exact_p,
-    null_distribution,
+    null_distributions,
     null_mean,
     permuted_rewards,
     rewards_of,
@@ -19,7 +20,13 @@ from core.null_oracle import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_sets import Row, mean
-from strategies import groups
+from scipy.stats import chisquare
+from strategies import flatten, groups
+
+from grpo_prm.core.forest import build_forest, visits
+from grpo_prm.core.permutations import certainty_bounds, permuted_sums
+from grpo_prm.core.prm import group_advantages, zero_tolerance
+from grpo_prm.core.seeds import group_seed
 
 
 def rows(*texts):
@@ -128,9 +135,9 @@ def test_the_null_does_not_depend_on_which_permutation_was_observed(group, rando
     other = random.choice(every)
     again = [Row(row.tokens, row.mask, float(r)) for row, r in zip(group, other, strict=True)]
     exact = all(Fraction(row.reward) == r for row, r in zip(again, other, strict=True))
+    one, two = null_distributions(group), null_distributions(again)
     for name in STATISTICS if exact else ():
-        one, two = null_distribution(group, name), null_distribution(again, name)
-        assert one.keys() == two.keys() and all(one[key] == pytest.approx(two[key]) for key in one), name
+        assert one[name] == pytest.approx(two[name]), name
 
 
 @settings(max_examples=30, deadline=None)
@@ -144,3 +151,57 @@ def test_leave_pair_out_is_centred_on_one_half_where_all_texts_differ(group):
 def test_means_by_hand():
     values = [sums(FORKS, r)["informativeness"][0] for r in permuted_rewards(FORKS)]
     assert null_mean(FORKS, "informativeness")[0] == pytest.approx(mean(values))
+
+
+# ---------------------------------------------------------------- the null of the core
+
+
+SIZES = [*rows(("10", 1.0), ("10", 0.0), ("11", 1.0), ("11", 1.0), ("20", 0.2), ("211", 0.9), ("212", 0.1), ("3", 0.7))]
+DEEP = rows(("1100", 1.0), ("1101", 0.0), ("10", 0.8), ("12", 0.1), ("3", 0.0), ("30", 0.4))
+LARGE = rows(*((text, r) for text, r in (("10", 1.0), ("11", 1.0), ("20", 0.0), ("21", 0.0)) for _ in range(3)))
+TOPS = {
+    "informativeness": ("informative_sum",),
+    "suppressed_good": ("suppressed_good_tokens", "good_tokens"),
+    "boosted_bad": ("boosted_bad_tokens", "bad_tokens"),
+    "certain_share": ("certain_student",),
+    "inherited": ("inherited_tokens",),
+}
+
+
+GROUPS = {"forks": FORKS, "pairs": PAIRS, "torn": TORN, "sizes": SIZES, "deep": DEEP, "large": LARGE}
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return {label: null_distributions(group) for label, group in GROUPS.items()}
+
+
+@pytest.mark.parametrize("label", GROUPS)
+def test_the_null_of_the_core_is_the_exact_one(label, exact):
+    """Every value is drawn as often as its share of all permutations says, and no other."""
+    group, number = GROUPS[label], 3000
+    tokens, lengths, numbers, _ = flatten([group])
+    forest = build_forest(tokens, lengths, numbers)
+    rewards = np.array([row.reward for row in group])
+    advantages = group_advantages(rewards, numbers)
+    drawn = permuted_sums(
+        forest, visits(forest), advantages, zero_tolerance(advantages, numbers),
+        np.array([group_seed(5, label)], np.uint64), certainty_bounds(forest, rewards, numbers), rewards,
+        permutations=number,
+    )  # fmt: skip
+    for name, columns in TOPS.items():
+        found = np.stack([getattr(drawn, column)[0] for column in columns])
+        shares: dict[tuple[float, ...], float] = {}
+        for pair, share in exact[label][name].items():
+            key = tuple(round(x, 6) for x in pair[: len(columns)])
+            shares[key] = shares.get(key, 0.0) + share
+        times = [int(np.isclose(found, np.array(key)[:, None], atol=1e-5).all(axis=0).sum()) for key in shares]
+        assert sum(times) == number, name
+        if len(shares) > 1:
+            assert chisquare(times, [number * share for share in shares.values()]).pvalue > 1e-3, name
+
+
+def test_groups_of_the_exact_null_move_every_statistic(exact):
+    """So that the test above compares more than constants."""
+    for name in TOPS:
+        assert any(len(of_group[name]) > 1 for of_group in exact.values()), name
