@@ -14,6 +14,10 @@ Examples:
 
     grpo-prm analyze rollouts.jsonl
 
+    grpo-prm analyze rollouts.jsonl --full
+
+    grpo-prm analyze rollouts.jsonl --fail-on teaches_nothing,copies     # exit code 6 in a pipeline
+
     grpo-prm analyze out/completions --reward "short+0.5*has_e"
 
     grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
@@ -33,6 +37,11 @@ def analyze(
     seed: Annotated[int, typer.Option(help="Of bootstrap, permutations and pseudo-groups.", min=0)] = 0,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a row was rejected.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print every number, not the three answers alone.")] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Exit with 6 if the log has one of these findings. May be given again.", metavar="CODE,..."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else on stdout.")] = False,
     format: Format = None,
     columns: Columns = None,
@@ -51,11 +60,12 @@ def analyze(
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
     from grpo_prm.analysis.write import output_folder, summary_text, write_tables
-    from grpo_prm.errors import RejectedError
+    from grpo_prm.errors import FindingError, RejectedError
 
     from .progress import progress_bar, working
-    from .screen import show_summary
+    from .screen import show_doubts, show_summary, show_verdict
 
+    failing = _codes(fail_on)
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
@@ -74,10 +84,28 @@ def analyze(
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
-        show_summary(analysis.summary, str(out), prompts_behind(analysis.samples), figures=figures)
+        show_doubts(analysis.summary)
+        show_verdict(analysis.summary, str(out))
+        if full:
+            show_summary(analysis.summary, str(out), prompts_behind(analysis.samples), figures=figures)
     if strict and (rejected := analysis.summary["counts"]["rejected"]):
         rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
         raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")
+    if found := [finding["code"] for finding in analysis.summary["verdict"]["findings"] if finding["code"] in failing]:
+        raise FindingError(
+            f"The log has {', '.join(found)}, which --fail-on names. {out}/summary.json has the numbers."
+        )
+
+
+def _codes(given: list[str] | None) -> set[str]:
+    """The codes of --fail-on, checked before anything is read."""
+    from grpo_prm.analysis.verdict import CODES
+    from grpo_prm.errors import UsageError
+
+    codes = {code.strip() for part in given or () for code in part.split(",")}
+    if unknown := sorted(codes.difference(CODES)):
+        raise UsageError(f"--fail-on: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
+    return codes
 
 
 def default_folder(logs: list[str]) -> Path:

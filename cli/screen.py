@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -13,10 +14,52 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from grpo_prm.text.amounts import amount
 from grpo_prm.text.printable import printable
-from grpo_prm.text.wording import Rows, sections
+from grpo_prm.text.verdict import changes, findings, knows
+from grpo_prm.text.wording import Rows, doubts, read_in_short, sections
 
+LINES = 12  # of the first screen
+NARROW = 80  # columns for which that holds
+LABEL = 8  # columns of a label
 PROMPT = 60  # characters of a prompt
+
+
+def show_verdict(summary: dict[str, Any], folder: str) -> None:
+    """Print what was read, the three answers and what to do on stdout, in at most `LINES` lines of 80 columns."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    width = max(console.width, NARROW)
+    lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
+    for label, answer in (("Knows", knows(summary)), ("λ-GRPO", changes(summary))):
+        lines += _labelled(label, answer, width)
+    last = f"More: --full for every number, grpo-prm report {shlex.quote(folder)} for a page."
+    todo = findings(summary, shlex.quote(folder))
+    if not todo:
+        lines += _labelled("To do", "Nothing to worry about.", width)
+    for n, found in enumerate(todo):
+        new = _labelled("" if n else "To do", found.sentence, width)
+        new.append(Text(f"{'':<{LABEL}}{printable(found.command)}"))
+        # The last line names what is left out, so that no finding is lost.
+        if len(lines) + len(new) >= LINES:
+            last = f"{amount(len(todo) - n, 'more finding')}. {last}"
+            break
+        lines += new
+    for line in [*lines, Text(last)]:
+        console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
+
+
+def _labelled(label: str, sentence: str, width: int) -> list[Text]:
+    """A label in bold and a sentence beside it, wrapped."""
+    first, *more = wrap(printable(sentence), width - LABEL) or [""]
+    head = Text(f"{label:<{LABEL}}", style="bold")
+    return [head + Text(first, style="not bold"), *(Text(f"{'':<{LABEL}}{line}") for line in more)]
+
+
+def show_doubts(summary: dict[str, Any]) -> None:
+    """Print on stderr what may be wrong with the log, or with how it was read."""
+    console = Console(markup=False, highlight=False, emoji=False, stderr=True)
+    for doubt in doubts(summary):
+        console.print(Text(f"Note: {printable(doubt)}"))
 
 
 def show_summary(
@@ -26,7 +69,7 @@ def show_summary(
     *,
     figures: bool = True,
 ) -> None:
-    """Print the page on stdout.
+    """Print every number on stdout.
 
     Args:
         summary: The content of summary.json.
@@ -41,13 +84,13 @@ def show_summary(
             ("Worst groups", _worst(summary, shlex.quote(folder), prompts or {})),
             ("Next", _next(summary, folder, figures=figures)),
         ):
+            console.print()
             console.print(Text(title, style="bold"))
             for piece in body:
                 if isinstance(piece, Command):
                     console.print(Text(f"    {printable(piece)}"), soft_wrap=True)  # whole, so that it can be copied
                 else:
                     console.print(Padding(_drawn(piece), (0, 0, 0, 2)))
-            console.print()
 
 
 @contextmanager

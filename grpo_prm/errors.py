@@ -23,3 +23,9 @@ class RejectedError(GrpoPrmError):
     """Rows were rejected and `strict` was asked for."""
 
     exit_code = 4
+
+
+class FindingError(GrpoPrmError):
+    """The log has a finding that the caller named: for pipelines that must stop then."""
+
+    exit_code = 6

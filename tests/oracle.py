@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import combinations
+from statistics import variance
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from oracle_sets import (
     identical_share,
     in_loss,
     intermediate_tokens,
+    kind,
     loss_tokens,
     mean,
     present,
@@ -342,6 +345,75 @@ def informativeness(groups: Sequence[Analysed]) -> float | None:
     )
 
 
+def step_noise(a: Sequence[float], members: Members) -> float:
+    """(1 - n/k)² (s²_in / n + s²_out / (k - n)), s_in for s_out where one completion is outside."""
+    inside = [a[j] for j in sorted(members)]
+    outside = [a[j] for j in range(len(a)) if j not in members]
+    s_in = variance(inside)
+    s_out = variance(outside) if len(outside) > 1 else s_in
+    return (len(outside) / len(a)) ** 2 * (s_in / len(inside) + s_out / len(outside))
+
+
+def reliability_sums(g: Analysed) -> tuple[float, float]:
+    """Σ T A² and Σ T (A² - noise) over the intermediate tokens, each completion's own; 0 in a zero-variance group."""
+    sets = [] if g.zero else [members for _, _, members in intermediate_tokens(g.rows)]
+    squares = [g.step_advantage(members) ** 2 for members in sets]
+    noise = [step_noise(g.a, members) for members in sets]
+    return math.fsum(squares), math.fsum(squares) - math.fsum(noise)
+
+
+def reliability(groups: Sequence[Analysed]) -> float | None:
+    pairs = [reliability_sums(g) for g in groups]
+    return ratio(math.fsum(reliable for _, reliable in pairs), math.fsum(squared for squared, _ in pairs))
+
+
+# ---------------------------------------------------------------- leave-pair-out AUC
+
+
+def copies(group: Group, i: int) -> Members:
+    return frozenset(j for j, row in enumerate(group) if row.tokens == group[i].tokens)
+
+
+def pair_score(group: Group, values: Sequence[float], i: int, pair: Members) -> tuple[float | None, bool]:
+    """Score of completion i, and whether a set gives it; `pair`: both completions with all their copies.
+
+    Reading: a set counts if any member has a loss token in it; a score of no rows at all is None.
+    """
+    sets = [s for s in counted_sets(group) if kind(s, len(group)) == "intermediate" and i in s and s - pair]
+    chosen = min(sets, key=len, default=frozenset(range(len(group))))
+    return mean(values[j] for j in chosen - pair), bool(sets)
+
+
+def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float, int]:
+    """Pairs of one group in the right order, ties one half, and pairs that count.
+
+    Reading: values are unequal beyond `tol`; differences of scores are rounded to 1e-9 in the unit of the values.
+    """
+    right, counted = 0.0, 0
+    for i, j in combinations(range(len(group)), 2):
+        if group[i].tokens == group[j].tokens or abs(values[i] - values[j]) <= tol:
+            continue
+        pair = copies(group, i) | copies(group, j)
+        (one, has_one), (other, has_other) = (pair_score(group, values, x, pair) for x in (i, j))
+        if has_one or has_other:
+            difference = round(one - other, 9) * (1 if values[i] > values[j] else -1)
+            counted += 1
+            right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
+    return right, counted
+
+
+def leave_pair_out_auc(groups: Sequence[Analysed]) -> float | None:
+    """Pooled over the groups that are not zero-variance. Reading: without rewards the advantages are ordered."""
+    pairs = [
+        pair_order(g.rows, g.rewards, tolerance(g.rewards))
+        if len(finite(g.rewards)) == len(g.rows)
+        else pair_order(g.rows, g.a, g.tol)
+        for g in groups
+        if not g.zero
+    ]
+    return ratio(math.fsum(right for right, _ in pairs), sum(counted for _, counted in pairs))
+
+
 # ---------------------------------------------------------------- a whole log
 
 
@@ -398,4 +470,5 @@ def summary(
         "informativeness": {"observed": informativeness(groups)},
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
+        "credit": {"reliability": reliability(groups)},
     }

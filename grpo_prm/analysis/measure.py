@@ -14,7 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..core.credit import credit_sums
 from ..core.defects import defect_sums
+from ..core.exchange import exchangeable
 from ..core.forest import Floats, Ints, depths
 from ..core.groups import Groups
 from ..core.identity import logprob_check
@@ -26,6 +28,7 @@ from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
 from .options import Options
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
+from .tool_output import unmasked_tool_output
 
 COUNTS = (
     *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
@@ -152,19 +155,40 @@ def _groups_table(
         "reward_mean": None if groups.rewards is None else _means(groups, groups.rewards),
         "reward_std": None if groups.rewards is None else _std(groups, groups.rewards, k),
         "zero_variance": groups.zero,
+        "exchangeable": _exchangeable(groups),
         "non_trivial": overlap.intermediate_steps > 0,
         **overlap._asdict(),
         "duplicates": _duplicates(groups),
+        "prompts_differ": _prompts_differ(table),
+        "tool_output": unmasked_tool_output(table),
         "completions_with_loss": np.bincount(of_row, seen.completion > 0).astype(np.int64),
         "certain_wilson": None if bounds is None else _certain(groups, bounds.wilson),
         "certain_student": None if bounds is None else _certain(groups, bounds.student),
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
+        **credit_sums(groups),
         **_logprob_columns(table, groups),
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
     named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
     return named.hstack([_column(name, values, number) for name, values in columns.items()])
+
+
+def _prompts_differ(table: pl.DataFrame) -> NDArray[np.bool_]:
+    """True for groups whose completions are of different prompts."""
+    opens = group_opens(table)
+    # Each row beside the one before: a prompt that is missing beside one that is there differs, too.
+    differ = table["prompt"].ne_missing(table["prompt"].shift(1)).to_numpy().copy()
+    differ[opens] = False
+    return np.logical_or.reduceat(differ, opens)
+
+
+def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
+    """Groups of mixed reward, or with logged advantages, in which a permutation changes something."""
+    changes = exchangeable(groups.forest, groups.advantages)
+    if groups.logged and groups.rewards is not None:
+        changes |= exchangeable(groups.forest, groups.rewards)
+    return changes
 
 
 def _column(name: str, values: np.ndarray | None, number: int) -> pl.Series:

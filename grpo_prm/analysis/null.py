@@ -14,8 +14,8 @@ from .running_sums import RunningSums
 from .statistics import PERMUTED
 
 _MOVED = {*PermutedSums._fields, "certain_tokens"}
-# Sums of the groups table that no permutation changes: they depend on the trees alone.
-FIXED = tuple(sorted({column for name in PERMUTED for column in columns_of(name)} - _MOVED))
+# Sums of the groups table that no permutation changes (they depend on the trees alone), and the groups with a null.
+FIXED = (*sorted({column for name in PERMUTED for column in columns_of(name)} - _MOVED), "exchangeable")
 
 
 def null_distributions(permuted: PermutedSums, fixed: Mapping[str, float], *, binary: bool) -> dict[str, Floats]:
@@ -27,8 +27,10 @@ def null_distributions(permuted: PermutedSums, fixed: Mapping[str, float], *, bi
         binary: Whether the log has exactly two rewards, so that the interval of certain share is Wilson's.
 
     Returns:
-        Each of `PERMUTED`, shape (permutations,), NaN for 0/0.
+        Each of `PERMUTED`, shape (permutations,), NaN for 0/0, and everywhere where nothing can be exchanged.
     """
+    if not fixed["exchangeable"]:  # every permutation would be the log itself, which no number can be judged by
+        return dict.fromkeys(PERMUTED, np.full(permuted.certain_student.shape, np.nan))
     certain = permuted.certain_wilson if binary else permuted.certain_student
     sums = {**fixed, **permuted._asdict(), "certain_tokens": certain}
     # (3, names, permutations): numerators, denominators, second denominators (the first again where there is one).

@@ -11,11 +11,11 @@ from typing import Literal
 
 from ..core.defects import POWERS
 
-Section = Literal["overlap", "informativeness", "prm", "defects", "training", "comparison"]
+Section = Literal["overlap", "informativeness", "credit", "prm", "defects", "training", "comparison"]
 Null = Literal["none", "permutation", "cross-prompt"]
 Kind = Literal["reward", "length", "overlap", "tree"]
 
-SUMMARY: tuple[Section, ...] = ("overlap", "prm", "defects", "informativeness")  # sections of summary.json
+SUMMARY: tuple[Section, ...] = ("overlap", "credit", "prm", "defects", "informativeness")  # sections of summary.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,25 @@ _ENTRIES = (
         "rewards and sets of identical completions",
     ),
     Statistic(
+        "reliability", "reliability", "reliable_sum", "squared_sum", "credit",
+        reason_when_null="no intermediate step of a group of mixed reward has an advantage other than 0",
+        definition="how much of the squared step advantages of intermediate steps is left when the noise of so few "
+        "completions is taken off: near 1 A is this policy's value of the step, at 0 or below it is the luck of the "
+        "draw",
+    ),
+    Statistic(
+        "leave_pair_out_auc", "order of unseen pairs", "pairs_right", "pairs", "credit", share=True, null="permutation",
+        reason_when_null="no pair of unequal reward has a shared step with other completions",
+        definition="of the pairs of distinct completions of a group with unequal rewards, the share that the step "
+        "rewards without the two put in the right order (leave-pair-out AUC); 50 % knows nothing beyond whole texts",
+    ),
+    Statistic(
+        "inherited", "inherited", "inherited_tokens", "informative_tokens", "credit", share=True, null="permutation",
+        reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
+        definition="of the intermediate tokens, the share in steps that GRPO pushes down though they were better than "
+        "the step before, or raises though they were worse: A has the other sign than its change from the step before",
+    ),
+    Statistic(
         "mean_step_size", "mean step size", "step_size", "process_steps", "prm", over_training=False,
         definition="the mean number of completions |λ| in a process step",
     ),
@@ -147,6 +166,7 @@ _ENTRIES = (
         definition="how far the completions in an intermediate step disagree, a mean over intermediate tokens: 0 where "
         "all push it the same way, 1 where they cancel",
     ),
+    # Are the step rewards values of the policy.
     # Where it hurts: sums over tokens of all groups.
     Statistic(
         "suppressed_good", "suppressed-good", "suppressed_good_tokens", "good_tokens", "defects", share=True,
@@ -163,6 +183,12 @@ _ENTRIES = (
         reason_when_null="all step advantages are 0",
         definition="how many times GRPO counts one unit of step advantage: Σ |A| over all tokens, divided by Σ |A| "
         "over the tokens of the trees, each once",
+    ),
+    Statistic(
+        "raised_share", "raised share", "lifted_raised", "lifted", "defects", share=True, over_training=False,
+        reason_when_null="all step advantages of shared steps are 0",
+        definition="of the weight (|λ| - 1) |A| that λ-GRPO (p = 1) takes off the tokens of shared steps, the share "
+        "that it takes off steps with A > 0; the rest is taken off steps that are pushed down",
     ),
     *(
         Statistic(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..core.forest import Floats
@@ -16,10 +17,10 @@ from .options import Options
 from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
+from .verdict import verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WORST = 10
-COPIES = 0.05  # share of completions from which copies are worth a note
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 
 
@@ -52,6 +53,7 @@ def summarize(
         "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline, pooled, options.seed, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
+        "credit": _section("credit", intervals, null),
         "prm": {
             "process_steps": int(groups["process_steps"].sum()),
             "intermediate_steps": int(groups["intermediate_steps"].sum()),
@@ -61,10 +63,14 @@ def summarize(
         "defects": {**_section("defects", intervals, null), "worst_groups": _worst(groups)},
         "notes": notes,
     }
-    _note_copies(summary["counts"], notes)
+    if not groups["exchangeable"].any():
+        notes["null"] = (
+            "nothing can be permuted: no group of mixed reward has two distinct completions that come equally often "
+            "and differ in reward"
+        )
     _note_nulls(summary, notes)
     _note_intervals(intervals["path_depth"].n, notes)
-    return summary
+    return summary | {"verdict": verdict(summary, groups)}
 
 
 def _section(section: Section, intervals: dict[str, Interval], null: dict[str, Floats]) -> dict[str, Any]:
@@ -79,7 +85,19 @@ def _section(section: Section, intervals: dict[str, Interval], null: dict[str, F
             content[one.name] = mean
         else:
             content[one.name] = mean | null_range(null[one.name])._asdict()
+            if section == "credit":
+                content[one.name]["p_value"] = _p_value(mean["mean"], null[one.name])
     return content
+
+
+def _p_value(observed: float | None, null: Floats) -> float | None:
+    """One-sided p: the share of permutations that reach the observed value; None where there is no null."""
+    null = null[np.isfinite(null)]
+    if observed is None or not len(null):
+        return None
+    reached = int((null >= observed - 1e-12 * abs(observed)).sum())  # the same counts may differ in rounding
+    # The observed order is one of the permutations, so p is never 0.
+    return (1 + reached) / (1 + len(null))
 
 
 def _mean(interval: Interval) -> dict[str, float | int | None] | None:
@@ -149,9 +167,7 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
     """Mean abs(A) beside its permutation null, with its one-sided p."""
     if observed is None:
         return None
-    reached = int((null >= observed * (1 - 1e-12)).sum())  # a permutation that gives the same counts, to rounding
-    # The observed order is one of the permutations, so p is never 0.
-    return {"observed": observed, **null_range(null)._asdict(), "p_value": (1 + reached) / (1 + len(null))}
+    return {"observed": observed, **null_range(null)._asdict(), "p_value": _p_value(observed, null)}
 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
@@ -180,18 +196,6 @@ def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
         "suppressed_good_tokens", descending=True, maintain_order=True
     )
     return worst.head(WORST).select("run", "step", "group_key", "suppressed_good_tokens", "good_tokens").to_dicts()
-
-
-def _note_copies(counts: dict[str, Any], notes: dict[str, str]) -> None:
-    """Say where the permutation null is biased: it gives copies of one text different rewards."""
-    # With few copies the bias is far smaller than the range of the null, and the note would only distract.
-    copies, completions = counts["duplicates"], counts["completions"]
-    if copies >= COPIES * completions:
-        notes["null"] = (
-            f"{copies:,} of {completions:,} completions are copies of an earlier one of their group. A permutation can "
-            "give two copies different rewards, though a reward that depends on the text alone is the same for both. "
-            "So the permuted numbers are too high for suppressed-good and boosted-bad, and too low for certain share"
-        )
 
 
 def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:

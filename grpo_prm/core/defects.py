@@ -39,6 +39,8 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
         informative_sum, informative_tokens: Σ abs(A) over intermediate tokens, zero-variance groups and identical sets
         left out, and their number.
         contest_sum, contest_tokens: Σ contest over intermediate tokens, and how many have one.
+        lifted, lifted_raised: over unique tree tokens Σ (size - 1) abs(A), the weight that λ-GRPO with p = 1 takes
+        off; of it what lies on A > 0.
         scale_P: Σ size^-p over tokens. norm_0, norm_P, dot_P: over unique tree tokens, Σ of (size A)^2, of
         (size^(1-p) A)^2, and of their product.
     """
@@ -64,6 +66,8 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
         "abs_unique": over_steps(absolute * seen.unique),
         "informative_sum": over_steps(absolute * tokens * branching),
         "informative_tokens": over_steps(tokens * branching),
+        "lifted_raised": over_steps(seen.unique * (forest.size - 1) * absolute * (advantage > 0)),
+        "lifted": over_steps(seen.unique * (forest.size - 1) * absolute),
         "norm_0": over_steps(seen.unique * (forest.size * advantage) ** 2),
     }
     sums["contest_sum"], sums["contest_tokens"] = _contest_sums(groups)

@@ -16,7 +16,8 @@ from .exchange import classes_of, permuted_values
 from .forest import Floats, Forest, Ints, Visits, ranges
 from .interval import student_half_width, wilson_bound
 from .overlap import identical
-from .prm import beyond, zero_variance
+from .pair_order import pair_order
+from .prm import ROUNDING, beyond, zero_variance
 
 PERMUTATIONS = 199
 BLOCK = 1 << 18  # permuted values held at a time: they stay in the cache
@@ -61,6 +62,7 @@ class PermutedSums(NamedTuple):
 
     `permuted_sums` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
 
+    `pairs_right` and `pairs` are those of `pair_order`, of rewards where they are given.
     `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
     outside, by either interval; which one holds is known once the whole log is read.
     """
@@ -73,6 +75,8 @@ class PermutedSums(NamedTuple):
     inherited_tokens: Floats
     certain_wilson: Floats
     certain_student: Floats
+    pairs_right: Floats
+    pairs: Floats
 
 
 def zero_sums(*bins: int, permutations: int = PERMUTATIONS) -> PermutedSums:
@@ -133,6 +137,8 @@ def permuted_sums(
     most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
     # With advantages of a log a group may have none of them and rewards that differ, or all of them alike.
     some = (most > least).any(axis=0) | (most[0] != 0)
+    # Rewards are ordered as they are where they are not what the advantages were made of.
+    equal = tolerance if rewards is None else ROUNDING * np.maximum(most, -least)[1]
     opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
     for roots in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
         groups, first, k = forest.group[roots], forest.first[roots], int(forest.size[roots[0]])
@@ -149,6 +155,9 @@ def permuted_sums(
         # Loss tokens that each completion has in the root, whose mean no permutation moves.
         shared = seen.tokens[opens[groups][:, None] + np.arange(k)]
         mean = beyond(zero, classes.rows[0][rows].mean(axis=1))
+        order = pair_order(forest, seen, classes.of_row, roots, permuted[-1], equal[groups])
+        here.pairs_right[:] += order.right.sum(axis=0)
+        here.pairs[:] += order.counted.sum(axis=0)
         _add_roots(here, mean, shared, (good, bad))
         _add_steps(here, between, groups, first, permuted, (good, bad), zero, mean, bounds)
     return sums

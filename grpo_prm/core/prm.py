@@ -17,6 +17,7 @@ Std = Literal["sample", "population", "none", "batch"]
 Aggregation = Literal["dapo", "bnpo", "grpo", "dr_grpo"]
 
 EPS = 1e-4  # added to the standard deviation, as the authors' code and TRL do
+ROUNDING = 1e-12  # of the largest value of a group: what is smaller is rounding
 FLAT = 1e-6  # rewards closer than this (relative to 1 and to their size) are equal
 
 
@@ -75,7 +76,7 @@ def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False) ->
     """
     largest = np.zeros(int(groups.max(initial=-1)) + 1)
     np.maximum.at(largest, groups, np.abs(advantages))
-    return 1e-6 * np.maximum(1.0, largest) if logged else 1e-12 * largest
+    return 1e-6 * np.maximum(1.0, largest) if logged else ROUNDING * largest
 
 
 def beyond(tolerance: Floats, values: Floats) -> Floats:

@@ -52,13 +52,35 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
     ]
 
 
-def _read(summary: dict[str, Any]) -> Iterator[str]:
+def read_in_short(summary: dict[str, Any]) -> str:
+    """What was read, in one line."""
+    source, counts = summary["source"], summary["counts"]
+    rejected = f"; {amount(counts['rejected'], 'row')} rejected" if counts["rejected"] else ""
+    return f"{_log_and_groups(summary)}, {counts['tokens']:,} {source['unit']}s{rejected}."
+
+
+def _log_and_groups(summary: dict[str, Any]) -> str:
     source, counts, k = summary["source"], summary["counts"], summary["counts"]["group_size"]
     # All groups of one size is the common case: a range would read like a warning.
     size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']} (mostly {k['mode']})"
     log = f"{source['format']} log" if source["format"] else "rollouts"
     groups = amount(counts["groups"], "group")
-    yield f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}."
+    return f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}"
+
+
+def doubts(summary: dict[str, Any]) -> Iterator[str]:
+    """What may be wrong with the log or with how it was understood, each in a sentence."""
+    counts = summary["counts"]
+    if counts["groups_prompts_differ"]:
+        yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
+    if counts["advantage_mismatch"]:
+        yield mismatch(summary)
+    yield from summary["source"]["notes"]
+
+
+def _read(summary: dict[str, Any]) -> Iterator[str]:
+    source, counts = summary["source"], summary["counts"]
+    yield f"{_log_and_groups(summary)}."
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
@@ -72,11 +94,7 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
         f"{amount(counts['groups_zero_variance'], 'group')} ({share} %) of equal rewards, which teach nothing; "
         f"{amount(counts['duplicates'], 'completion')} equal to an earlier one of the group."
     )
-    if counts.get("groups_prompts_differ"):
-        yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
-    if counts["advantage_mismatch"]:
-        yield mismatch(summary)
-    yield from source["notes"]
+    yield from doubts(summary)
 
 
 def trained_with(source: dict[str, Any]) -> str:
@@ -145,6 +163,7 @@ def _branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
             f"permuted it is {interval(value, null=True)}. p = {value['p_value']:.3g}, {verdict}."
         )
     yield from _definitions(summary, "informativeness")
+    yield from _beside_permutations(summary, "credit")
     yield from _beside_permutations(summary, "prm")
     spread = summary["prm"]["logprob_spread"]
     if spread is not None:

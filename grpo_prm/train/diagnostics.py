@@ -6,6 +6,7 @@ import numpy as np
 
 from ..analysis.ratios import point_estimates
 from ..analysis.statistics import OF_GROUPS
+from ..core.credit import credit_sums
 from ..core.defects import defect_sums
 from ..core.groups import Groups
 from ..core.overlap import completion_overlap, group_overlap
@@ -27,6 +28,7 @@ def step_figures(groups: Groups) -> dict[str, float | None]:
     columns = {
         **of_groups._asdict(),
         **defect_sums(groups),
+        **credit_sums(groups),
         "tokens": np.bincount(groups.groups, groups.seen.completion, groups.number),
         "non_trivial": of_groups.intermediate_steps > 0,
         "zero_variance": groups.zero,

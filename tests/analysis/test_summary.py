@@ -21,7 +21,7 @@ from strategies import logs
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 
-SECTIONS = ("overlap", "prm", "defects")
+SECTIONS = ("overlap", "prm", "defects", "credit")
 
 
 def means(value):

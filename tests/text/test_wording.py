@@ -130,7 +130,7 @@ def test_no_verdict_on_a_run_whose_power_is_not_measured(summary, methods):
 
 def test_tables_have_a_cell_for_each_head(summary):
     tables = [part for _, body in sections(summary) for part in body if isinstance(part, Rows)]
-    assert len(tables) == 4 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    assert len(tables) == 5 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
 def test_numbers():

@@ -1,0 +1,31 @@
+"""What the hidden PRM knows, as sums per group: signal in its step rewards, and the order of unseen completions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .distinct import distinct
+from .forest import Floats
+from .groups import Groups
+from .pair_order import observed_order
+from .prm import ROUNDING
+from .reliability import reliability_sums
+
+
+def credit_sums(groups: Groups) -> dict[str, Floats]:
+    """The sums behind reliability and leave-pair-out AUC (definitions: Reliability; Leave-pair-out AUC).
+
+    Args:
+        groups: Groups with advantages, numbered from 0.
+
+    Returns:
+        Those of `reliability_sums`, and pairs_right and pairs of `pair_order` over the rewards (without rewards over the
+        advantages), 0 in zero-variance groups; shape (groups,) each.
+    """
+    if groups.rewards is None:
+        values, equal = groups.advantages, groups.tolerance
+    else:
+        values, equal = groups.rewards, np.zeros(groups.number)
+        np.maximum.at(equal, groups.groups, ROUNDING * np.abs(values))
+    order = observed_order(groups.forest, groups.seen, distinct(groups.forest), values, equal, ~groups.zero)
+    return {**reliability_sums(groups), "pairs_right": order.right, "pairs": order.counted}

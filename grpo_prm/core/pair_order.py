@@ -1,0 +1,205 @@
+"""Leave-pair-out AUC: does the tree order two completions that it has not seen (definitions: Leave-pair-out AUC)?
+
+The score of a completion of a pair is the mean of a process set without both, so it is linear in the values of the
+group. Which set that is depends on the tree alone: it is found once and serves every permutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .forest import Floats, Forest, Ints, Visits, ranges
+
+TIE = 0.5e-9  # score differences up to this are 0 once they are rounded to 1e-9
+BLOCK = 1 << 18  # weights held at a time
+CHUNK = 127  # pairs evaluated at a time: signs of so many add up in int8, and their scores stay in the cache
+
+
+class PairOrder(NamedTuple):
+    """Pairs of each group, shape (groups, permutations) each, float64; the AUC is Σ right / Σ counted.
+
+    Attributes:
+        right: Pairs whose scores have the order of their values; a tie counts one half.
+        counted: Pairs with unequal values of which at least one completion has a set without both.
+    """
+
+    right: Floats
+    counted: Floats
+
+
+def pair_order(
+    forest: Forest, seen: Visits, classes: Ints, roots: Ints, values: Floats, tolerance: Floats
+) -> PairOrder:
+    """Order the pairs of groups of one size by the mean of the deepest set without them.
+
+    Args:
+        forest: The process steps.
+        seen: `visits` of the forest: only sets with a loss token score.
+        classes: `distinct` of the forest: copies are no pair, and count in no score of theirs.
+        roots: Root step of each group, shape (groups,).
+        values: Rewards or advantages of the rows of each group in tree order, shape (groups, k, permutations).
+        tolerance: Difference up to which values of a group are equal, in their unit, shape (groups,).
+    """
+    groups, k, permutations = values.shape
+    order = PairOrder(*np.zeros((2, groups, permutations)))
+    block = max(1, BLOCK // (k * k * k))
+    for begin in range(0, groups, block):
+        pairs = _pairs(forest, seen, classes, roots[begin : begin + block], k)
+        for first, last in _chunks(pairs.group):
+            g = begin + pairs.group[first]
+            score = _sign(pairs.weights[first:last] @ values[g], TIE)
+            value = _sign(values[g, pairs.one[first:last]] - values[g, pairs.other[first:last]], tolerance[g])
+            counted = np.einsum("pn,pn->n", value, value).astype(np.float64)
+            order.counted[g] += counted
+            # A pair adds +1, 0 for a tie or -1 to the sum of products: (1 + that) / 2 is its share of right.
+            order.right[g] += (counted + np.einsum("pn,pn->n", score, value)) / 2
+    return order
+
+
+def observed_order(
+    forest: Forest, seen: Visits, classes: Ints, values: Floats, tolerance: Floats, kept: NDArray[np.bool_]
+) -> PairOrder:
+    """`pair_order` of values as they are.
+
+    Args:
+        forest: The process steps; its groups are dense, 0 to groups - 1.
+        seen: `visits` of the forest.
+        classes: `distinct` of the forest.
+        values: Rewards or advantages, shape (completions,).
+        tolerance: As of `pair_order`, of all groups, shape (groups,).
+        kept: Groups to order, shape (groups,); the others have no pairs.
+
+    Returns:
+        Of all groups, shape (groups,) each.
+    """
+    root, in_order = np.flatnonzero(forest.parent < 0), values[forest.order]
+    order = PairOrder(*np.zeros((2, len(root))))
+    for k in np.unique(forest.size[root[kept]]):
+        chosen = np.flatnonzero(kept & (forest.size[root] == k))
+        own = in_order[forest.first[root[chosen], None] + np.arange(k)]
+        of_size = pair_order(forest, seen, classes, root[chosen], own[:, :, None], tolerance[chosen])
+        order.right[chosen], order.counted[chosen] = of_size.right[:, 0], of_size.counted[:, 0]
+    return order
+
+
+def _sign(differences: Floats, zero: float) -> NDArray[np.int8]:
+    """1, 0 or -1; 0 within `zero`."""
+    return np.subtract((differences > zero).view(np.int8), (differences < -zero).view(np.int8))
+
+
+class _Pairs(NamedTuple):
+    """Pairs that count where their values differ, group by group.
+
+    Attributes:
+        group: Of each pair, ascending, shape (pairs,).
+        one, other: Its rows, places in the tree order of their group, shape (pairs,).
+        weights: Of the rows of the group in score of one minus score of the other, shape (pairs, k).
+    """
+
+    group: Ints
+    one: Ints
+    other: Ints
+    weights: Floats
+
+
+def _chunks(group: Ints) -> Iterator[tuple[int, int]]:
+    """Pairs [first, last) of one group, at most `CHUNK` at a time."""
+    opens = np.flatnonzero(np.diff(group, prepend=-1))
+    for first, last in pairwise([*opens.tolist(), len(group)]):
+        for begin in range(first, last, CHUNK):
+            yield begin, min(begin + CHUNK, last)
+
+
+class _Range(NamedTuple):
+    """Places of a class or a process set in the tree order of its group: [begin, end), empty where there is none."""
+
+    begin: Ints
+    end: Ints
+
+    @property
+    def size(self) -> Ints:
+        return self.end - self.begin
+
+    def at(self, *where: NDArray) -> _Range:
+        return _Range(self.begin[where], self.end[where])
+
+    def holds(self, place: Ints) -> NDArray[np.bool_]:
+        return (self.begin <= place) & (place < self.end)
+
+
+def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> _Pairs:
+    own = _copies(classes[forest.first[roots, None] + np.arange(k)])
+    sets = _two_deepest(forest, seen, roots, own)
+    group, pair = np.indices((len(roots), k * (k - 1) // 2)).reshape(2, -1)
+    one, other = (places[pair] for places in np.triu_indices(k, 1))
+    sides = [_scored_by(sets, own, k, group, *rows) for rows in ((one, other), (other, one))]
+    counts = (sides[0][1] | sides[1][1]) & ~own.at(group, one).holds(other)
+    group, one, other = group[counts], one[counts], other[counts]
+    left_out = own.at(group, one), own.at(group, other)
+    first, second = (_mean_without(of.at(counts), left_out, k) for of, _ in sides)
+    return _Pairs(group, one, other, np.subtract(first, second, out=first))
+
+
+def _copies(classes: Ints) -> _Range:
+    """The copies of each row, shape (groups, k); a class is a run of rows."""
+    place, k = np.arange(classes.shape[1]), classes.shape[1]
+    parts = np.ones((len(classes), k + 1), bool)
+    parts[:, 1:-1] = classes[:, 1:] != classes[:, :-1]
+    begin = np.maximum.accumulate(np.where(parts[:, :-1], place, 0), axis=1)
+    end = np.minimum.accumulate(np.where(parts[:, 1:], place + 1, k)[:, ::-1], axis=1)[:, ::-1]
+    return _Range(begin, end)
+
+
+def _two_deepest(forest: Forest, seen: Visits, roots: Ints, own: _Range) -> tuple[_Range, _Range]:
+    """The deepest intermediate set of each row with a loss token and a member that is no copy, and the next above.
+
+    A third is never needed: the deepest lacks members other than a pair only if it is that pair and their copies, and
+    the next above is larger.
+    """
+    groups, k = own.begin.shape
+    all_roots = np.flatnonzero(forest.parent < 0)
+    steps = np.diff(all_roots, append=len(forest.parent))[np.searchsorted(all_roots, roots)]
+    step, _ = ranges(roots, steps)
+    group = np.repeat(np.arange(groups), steps)
+    size = forest.size[step]
+    counts = (size > 1) & (size < k) & (seen.unique[step] > 0)
+    step, group, size = step[counts], group[counts], size[counts]
+    row, _ = ranges(forest.first[step] - forest.first[roots[group]] + k * group, size)
+    step, size = np.repeat(step, size), np.repeat(size, size)
+    others = size > own.size.ravel()[row]
+    step, row = step[others], row[others]
+    deepest = np.full((2, groups * k), -1)
+    np.maximum.at(deepest[0], row, step)  # steps ascend from parent to child
+    above = step < deepest[0, row]
+    np.maximum.at(deepest[1], row[above], step[above])
+    opens = np.repeat(forest.first[roots], k)
+    begin = np.where(deepest < 0, 0, forest.first[deepest] - opens).reshape(2, groups, k)
+    end = begin + np.where(deepest < 0, 0, forest.size[deepest]).reshape(2, groups, k)
+    return _Range(begin[0], end[0]), _Range(begin[1], end[1])
+
+
+def _scored_by(
+    sets: tuple[_Range, _Range], own: _Range, k: int, group: Ints, row: Ints, other: Ints
+) -> tuple[_Range, NDArray[np.bool_]]:
+    """The set whose mean without both is the score of each `row`, or the whole group; and whether it is a set."""
+    copies = own.size[group, row], own.size[group, other]
+    begin, end, has = np.zeros_like(row), np.full_like(row, k), np.zeros(len(row), bool)
+    for of_rows in sets[::-1]:
+        one = of_rows.at(group, row)
+        some = one.size > copies[0] + copies[1] * one.holds(other)
+        begin[some], end[some] = one.begin[some], one.end[some]
+        has |= some
+    return _Range(begin, end), has
+
+
+def _mean_without(of: _Range, left_out: tuple[_Range, _Range], k: int) -> Floats:
+    """Weights of the rows of a group in the mean of a set without two classes, shape (pairs, k)."""
+    below = np.tri(k + 1, k, -1, bool)  # rows of a table are copied faster than each place is compared
+    inside, *classes = (below[end] ^ below[begin] for begin, end in (of, *left_out))
+    inside &= ~(classes[0] | classes[1])
+    return inside / inside.sum(axis=1, keepdims=True)
