@@ -38,7 +38,7 @@ def show_verdict(summary: dict[str, Any], folder: str) -> None:
         lines += _labelled("To do", "Nothing to worry about.", width)
     for n, found in enumerate(todo):
         new = _labelled("" if n else "To do", found.sentence, width)
-        new.append(Text(f"{'':<{LABEL}}{printable(found.command)}"))
+        new.append(Text(f"{'':<{LABEL}}{printable(found.command)}   ({found.source})"))
         # The last line names what is left out, so that no finding is lost.
         if len(lines) + len(new) >= LINES:
             last = f"{amount(len(todo) - n, 'more finding')}. {last}"
@@ -119,7 +119,7 @@ def _drawn(piece: str | Rows) -> RenderableType:
 
 
 def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
-    worst = summary["defects"]["worst_groups"]
+    worst = summary["defects"]["worst_groups"]["examples"]
     if not worst:
         yield "No group has a suppressed-good token."
     runs = len(summary["source"]["runs"]) > 1

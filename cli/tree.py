@@ -35,7 +35,7 @@ def tree(
         list[str] | None, typer.Option(help="A group by its name, \\[RUN:]STEP:KEY; STEP is - where the log has none.")
     ] = None,
     worst: Annotated[
-        int | None, typer.Option(help="The groups with the most suppressed-good tokens. (default: 1)", min=1)
+        int | None, typer.Option(help="The groups that show their suppressed-good tokens best. (default: 1)", min=1)
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of groups and nothing else.")] = False,

@@ -6,9 +6,11 @@ Comments that open with "Reading:" mark what the definitions leave open and what
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from itertools import combinations
 from statistics import variance
 from typing import NamedTuple
@@ -412,6 +414,58 @@ def leave_pair_out_auc(groups: Sequence[Analysed]) -> float | None:
         if not g.zero
     ]
     return ratio(math.fsum(right for right, _ in pairs), sum(counted for _, counted in pairs))
+
+
+# ---------------------------------------------------------------- decisions
+
+
+def decision_tables(texts: Sequence[Sequence[int]], values: Sequence[float]) -> dict[Members, list[list[float]]]:
+    """Every process set with two or more children, and the values of the distinct texts of each child.
+
+    Completions that end there are one child together. Copies count once, by the mean of their values. Values that
+    differ by less than 1e-9 are one.
+    """
+    if zero_variance(values):
+        return {}
+    texts = [tuple(text) for text in texts]
+    value = {
+        t: round(math.fsum(copies := [v for u, v in zip(texts, values, strict=True) if u == t]) / len(copies), 9)
+        for t in texts
+    }
+    tables = {}
+    for length in range(max(map(len, texts)) + 1):
+        for prefix in {text[:length] for text in texts if len(text) >= length}:
+            members = frozenset(j for j, text in enumerate(texts) if text[:length] == prefix)
+            children: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+            for j in members:
+                children.setdefault(texts[j][length : length + 1], set()).add(texts[j])  # () is: ends here
+            if len(children) > 1:
+                tables[members] = [[value[text] for text in child] for child in children.values()]
+    return tables
+
+
+def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """p of a decision and the least p of its margins: all ways to give its values to its texts, each as likely."""
+    sizes, values = [len(child) for child in table], [value for child in table for value in child]
+    kinds = sorted(set(values))
+    ranks = [sum(other < v for other in values) + (sum(other == v for other in values) + 1) / 2 for v in values]
+
+    def as_children(items: Sequence) -> list[list]:
+        return [list(items[sum(sizes[:c]) : sum(sizes[: c + 1])]) for c in range(len(sizes))]
+
+    def probability(arranged: Sequence[int]) -> Fraction:  # of the 2 x C table, given its margins
+        ways = [math.comb(len(child), child.count(1)) for child in as_children(arranged)]
+        return Fraction(math.prod(ways), math.comb(len(values), arranged.count(1)))
+
+    def kruskal(arranged: Sequence[int]) -> Fraction:  # more extreme is less
+        return -sum(Fraction(2 * sum(child)) ** 2 / len(child) for child in as_children(arranged))
+
+    items, extreme = ([kinds.index(v) for v in values], probability) if len(kinds) == 2 else (ranks, kruskal)
+    if len(kinds) == 1:
+        return 1.0, 1.0
+    found = [extreme(arranged) for arranged in itertools.permutations(items)]
+    mine = extreme(items)
+    return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
 
 
 # ---------------------------------------------------------------- a whole log

@@ -106,6 +106,7 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
             large["completions"].add(measured.completions)
             large["process_steps"].add(measured.process_steps)
             running.add_permuted(measured.steps, measured.permuted)
+            running.decisions.append(measured.decisions)
             samples.add(batch.table, measured.groups)
         baseline.append(pseudo_groups.add(batch.table))
     if not groups:

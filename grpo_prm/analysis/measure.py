@@ -15,7 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..core.credit import credit_sums
-from ..core.defects import defect_sums
+from ..core.decisions import Decisions, decisions
+from ..core.defects import defect_sums, local_advantages
+from ..core.examples import clarity
 from ..core.exchange import exchangeable
 from ..core.forest import Floats, Ints, depths
 from ..core.groups import Groups
@@ -32,7 +34,7 @@ from .tool_output import unmasked_tool_output
 
 COUNTS = (
     *("good_tokens", "suppressed_good_tokens", "bad_tokens", "boosted_bad_tokens", "informative_tokens"),
-    *("contest_tokens", "certain_wilson", "certain_student"),
+    *("inherited_tokens", "contest_tokens", "certain_wilson", "certain_student"),
 )
 
 
@@ -42,6 +44,7 @@ class Measured(NamedTuple):
     Attributes:
         groups, completions, process_steps: One row per group, completion, process step.
         subsamples: One row per group and size of subset.
+        decisions: p and least attainable p of every decision, shape (2, decisions).
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -50,6 +53,7 @@ class Measured(NamedTuple):
     completions: pl.DataFrame
     process_steps: pl.DataFrame
     subsamples: pl.DataFrame
+    decisions: Floats
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
@@ -82,11 +86,13 @@ def _measure(table: pl.DataFrame, given: Advantages, seed: int, draws: Counter[t
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
     names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt"]]
+    decided = decisions(groups, seed)
     return Measured(
         _groups_table(table, names, groups, overlap, bounds, given.computed),
         _completions_table(table, groups, overlap),
-        _steps_table(names, groups, bounds),
+        _steps_table(names, groups, bounds, decided),
         _subsamples_table(names, groups),
+        np.stack([decided.p, decided.least]),
         *_permuted(names, groups, bounds, _seeds(names, seed, draws)),
     )
 
@@ -167,6 +173,7 @@ def _groups_table(
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
         **credit_sums(groups),
+        "clarity": clarity(groups),
         **_logprob_columns(table, groups),
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
@@ -260,7 +267,7 @@ def _completions_table(table: pl.DataFrame, groups: Groups, each: CompletionOver
     return named.hstack([_column(name, values, len(loss)) for name, values in columns.items()])
 
 
-def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None) -> pl.DataFrame:
+def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None, decided: Decisions) -> pl.DataFrame:
     forest, seen = groups.forest, groups.seen
     root = np.flatnonzero(forest.parent < 0)
     # In the table a step's parent and first member are counted from the start of its own group.
@@ -278,6 +285,9 @@ def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None) -> 
         "unique": seen.unique,
         "reward": None if groups.rewards is None else groups.set_rewards,
         "advantage": groups.set_advantages,
+        "local_advantage": local_advantages(groups),
+        "decision_p": _of_decisions(decided.p, decided, len(forest.size)),
+        "decision_least_p": _of_decisions(decided.least, decided, len(forest.size)),
         "s_plus": plus,
         "s_minus": minus,
         # Infinite bounds are those of groups of equal rewards, whose interval has no width.
@@ -286,6 +296,13 @@ def _steps_table(names: pl.DataFrame, groups: Groups, bounds: Bounds | None) -> 
     }
     named = names[forest.group, ["run", "step", "group", "group_key"]]
     return named.hstack([_column(name, values, len(forest.size)) for name, values in columns.items()])
+
+
+def _of_decisions(values: Floats, decided: Decisions, steps: int) -> Floats:
+    """A value of the decisions as one of all steps, NaN where the step is none."""
+    column = np.full(steps, np.nan)
+    column[decided.step] = values
+    return column
 
 
 def _subsamples_table(names: pl.DataFrame, groups: Groups) -> pl.DataFrame:

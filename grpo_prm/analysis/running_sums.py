@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..core.forest import Floats
 from ..core.permutations import PermutedSums, zero_sums
 from ..logs.rollouts import Rollouts, group_opens, merged_methods
 
@@ -29,6 +30,7 @@ class RunningSums:
         steps: (run, step) of every group, step None where none was logged.
         options: What of the reading changed numbers.
         permuted: Sums of the permutations over the groups of each (run, step).
+        decisions: p and least attainable p of the decisions of each slice, shape (2, decisions) each.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -41,6 +43,7 @@ class RunningSums:
     steps: set[tuple[str, int | None]] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
     permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
+    decisions: list[Floats] = field(default_factory=list)
 
     def add(self, batch: Rollouts) -> None:
         """Add a batch: its counts and notes, and what is counted in its table."""

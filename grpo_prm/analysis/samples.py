@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seed
 from ..logs.grouping.groups import hashed
+from .worst_groups import CLEAREST
 
 EACH = 10  # groups of each kind
 
@@ -16,8 +19,9 @@ EACH = 10  # groups of each kind
 class Samples:
     """Keeps the rollouts of `EACH` groups of each kind while the batches of a log come by.
 
-    `worst` have the most suppressed-good tokens, `best` the highest mean reward among groups of mixed reward, `random`
-    the lowest seeds. A group may be of several kinds. Batching changes nothing: every choice is a lowest rank.
+    `worst` are those with suppressed-good tokens that show them best (`worst_groups.CLEAREST`), `best` those of the
+    highest mean reward among groups of mixed reward, `random` those of the lowest seeds. A group may be of several
+    kinds. Batching changes nothing: every choice is a lowest rank.
 
     Args:
         seed: Of the random choice.
@@ -25,7 +29,7 @@ class Samples:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._lowest: dict[str, list[tuple[float, int]]] = {"best": [], "random": [], "worst": []}
+        self._lowest: dict[str, list[tuple[float, ...]]] = {"best": [], "random": [], "worst": []}
         self._rows: dict[int, pl.DataFrame] = {}
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
@@ -33,12 +37,12 @@ class Samples:
         names = groups[["run", "step", "group_key"]].iter_rows()
         # A rank by a seed of its own picks at random, and the same groups however the log is cut into batches.
         seeds = np.array([group_seed(self._seed, "sample", *name) / 2**64 for name in names])
-        suppressed, reward = groups["suppressed_good_tokens"].to_numpy(), groups["reward_mean"].to_numpy()
+        clearest, reward = [-groups[name].to_numpy() for name in CLEAREST], groups["reward_mean"].to_numpy()
         number = groups["group"].to_numpy()
-        self._rank("worst", -suppressed, number, suppressed > 0)
-        self._rank("best", -reward, number, ~(np.isnan(reward) | groups["zero_variance"].to_numpy()))
-        self._rank("random", seeds, number, np.isfinite(seeds))
-        chosen = {group for lowest in self._lowest.values() for _, group in lowest}
+        self._rank("worst", clearest, number, clearest[-1] < 0)
+        self._rank("best", [-reward], number, ~(np.isnan(reward) | groups["zero_variance"].to_numpy()))
+        self._rank("random", [seeds], number, np.isfinite(seeds))
+        chosen = {int(rank[-1]) for lowest in self._lowest.values() for rank in lowest}
         group_of_row = table["group"].to_numpy()
         for group in chosen.intersection(number.tolist()).difference(self._rows):
             self._rows[group] = table[
@@ -47,15 +51,15 @@ class Samples:
         # A group that was among the lowest may have been overtaken: its rows are no longer needed.
         self._rows = {group: rows for group, rows in self._rows.items() if group in chosen}
 
-    def _rank(self, kind: str, rank: Floats, groups: Ints, some: NDArray[np.bool_]) -> None:
-        """Keep the `EACH` lowest ranks of a kind, of those before and of `some` groups now."""
-        fresh = zip(rank[some].tolist(), groups[some].tolist(), strict=True)
+    def _rank(self, kind: str, ranks: Sequence[Floats], groups: Ints, some: NDArray[np.bool_]) -> None:
+        """Keep the `EACH` lowest ranks of a kind, of those before and of `some` groups now; the group breaks ties."""
+        fresh = zip(*(rank[some].tolist() for rank in (*ranks, groups)), strict=True)
         self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[:EACH]
 
     def table(self) -> pl.DataFrame:
         """Canonical rollouts of the groups kept, with `kind`, a list of worst, best, random."""
         kinds = {
-            group: [kind for kind, lowest in self._lowest.items() if any(group == chosen for _, chosen in lowest)]
+            group: [kind for kind, lowest in self._lowest.items() if any(group == rank[-1] for rank in lowest)]
             for group in sorted(self._rows)
         }
         table = pl.concat([self._rows[group] for group in kinds], how="diagonal")

@@ -12,15 +12,16 @@ from ..core.group_size import modal_size
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
+from .decided_steps import decided_steps
 from .null import null_of_log
 from .options import Options
 from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
 from .verdict import verdict
+from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
-WORST = 10
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 
 
@@ -53,14 +54,14 @@ def summarize(
         "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline, pooled, options.seed, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
-        "credit": _section("credit", intervals, null),
+        "credit": {**_section("credit", intervals, null), **decided_steps(running.decisions)},
         "prm": {
             "process_steps": int(groups["process_steps"].sum()),
             "intermediate_steps": int(groups["intermediate_steps"].sum()),
             **_section("prm", intervals, null),
             **_logprobs(groups, notes),
         },
-        "defects": {**_section("defects", intervals, null), "worst_groups": _worst(groups)},
+        "defects": {**_section("defects", intervals, null), "worst_groups": worst_groups(groups)},
         "notes": notes,
     }
     if not groups["exchangeable"].any():
@@ -188,14 +189,6 @@ def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
         "identity_gap": gap if absolute else None,
         "logprob_spread": {"mean": spread / shared, "max": some["logprob_largest"].max()} if shared else None,
     }
-
-
-def _worst(groups: pl.DataFrame) -> list[dict[str, Any]]:
-    # Ties stay in the order of the log, so that the list does not depend on how polars sorts.
-    worst = groups.filter(pl.col("suppressed_good_tokens") > 0).sort(
-        "suppressed_good_tokens", descending=True, maintain_order=True
-    )
-    return worst.head(WORST).select("run", "step", "group_key", "suppressed_good_tokens", "good_tokens").to_dicts()
 
 
 def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from ..text.printable import printable
 from ..text.wording import Rows, sections
 from ..tree.printed import render
 
-NAMED = 3  # worst groups that are named
+NAMED = 3  # groups that are named
 WIDTH = 100  # characters of a line of a tree in a notebook
 CELL = "text-align: left; padding: 0 1.5em 0 0"
 METHODS = ".summary, .groups, .plot(NAME), .report(PATH), .save(PATH)"
@@ -117,8 +117,8 @@ def _files(summary: dict[str, Any]) -> str:
 
 
 def _worst(summary: dict[str, Any]) -> Iterator[str]:
-    """The groups with the most suppressed-good tokens, as the calls that show them."""
-    for group in summary["defects"]["worst_groups"][:NAMED]:
+    """The groups that show their suppressed-good tokens best, as the calls that draw them."""
+    for group in summary["defects"]["worst_groups"]["examples"][:NAMED]:
         step = "-" if group["step"] is None else group["step"]
         run = f"{group['run']}:" if len(summary["source"]["runs"]) > 1 else ""
         share = f"{group['suppressed_good_tokens']:,} of {group['good_tokens']:,} good tokens pushed down"

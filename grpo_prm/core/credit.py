@@ -19,8 +19,8 @@ def credit_sums(groups: Groups) -> dict[str, Floats]:
         groups: Groups with advantages, numbered from 0.
 
     Returns:
-        Those of `reliability_sums`, and pairs_right and pairs of `pair_order` over the rewards (without rewards over the
-        advantages), 0 in zero-variance groups; shape (groups,) each.
+        Those of `reliability_sums`, and pairs_right and pairs of `pair_order` over the rewards (without rewards over
+        the advantages), 0 in zero-variance groups; shape (groups,) each.
     """
     if groups.rewards is None:
         values, equal = groups.advantages, groups.tolerance

@@ -10,7 +10,7 @@ import numpy as np
 from .forest import Floats, add_up
 from .groups import Groups
 from .overlap import identical
-from .prm import Bools, contest, sign_split_sums
+from .prm import Bools, beyond, contest, sign_split_sums
 
 POWERS = (0.5, 1.0)  # the p of λ-GRPO for which a log says what would change
 
@@ -23,6 +23,17 @@ def suppressed_good(groups: Groups) -> Bools:
 def boosted_bad(groups: Groups) -> Bools:
     """True where a completion with a < 0 goes through a step with A > 0: for each pair of `seen`, shape (pairs,)."""
     return groups.sign.bad[groups.seen.row] & groups.sign.raised[groups.seen.step]
+
+
+def local_advantages(groups: Groups) -> Floats:
+    """What each step itself added: A(λ) - A(parent of λ) (definitions: Local advantage).
+
+    Returns:
+        Shape (steps,), float64; exactly 0 within the tolerance, NaN at roots, which follow no step.
+    """
+    forest, advantage = groups.forest, groups.set_advantages
+    local = beyond(groups.tolerance[forest.group], advantage - advantage[forest.parent])
+    return np.where(forest.parent < 0, np.nan, local)
 
 
 def defect_sums(groups: Groups) -> dict[str, Floats]:
@@ -38,6 +49,7 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
         abs_tokens, abs_unique: Σ abs(A) over all tokens, and over unique tree tokens.
         informative_sum, informative_tokens: Σ abs(A) over intermediate tokens, zero-variance groups and identical sets
         left out, and their number.
+        inherited_tokens: those of them whose A and local advantage have opposite signs.
         contest_sum, contest_tokens: Σ contest over intermediate tokens, and how many have one.
         lifted, lifted_raised: over unique tree tokens Σ (size - 1) abs(A), the weight that λ-GRPO with p = 1 takes
         off; of it what lies on A > 0.
@@ -50,6 +62,7 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
     absolute = np.abs(advantage)
     # Where all members go on alike to the end, A says how often a text came, not which branch is good.
     branching = forest.intermediate & ~identical(forest) & ~groups.zero[group]
+    inherited = np.sign(advantage) * np.sign(local_advantages(groups)) < 0
 
     def over_steps(values: Floats) -> Floats:
         return add_up(group, values, number)
@@ -68,6 +81,7 @@ def defect_sums(groups: Groups) -> dict[str, Floats]:
         "informative_tokens": over_steps(tokens * branching),
         "lifted_raised": over_steps(seen.unique * (forest.size - 1) * absolute * (advantage > 0)),
         "lifted": over_steps(seen.unique * (forest.size - 1) * absolute),
+        "inherited_tokens": over_steps(tokens * (branching & inherited)),
         "norm_0": over_steps(seen.unique * (forest.size * advantage) ** 2),
     }
     sums["contest_sum"], sums["contest_tokens"] = _contest_sums(groups)

@@ -161,7 +161,7 @@ def _named(samples: pl.DataFrame, group: str) -> pl.DataFrame:
 
 
 def _worst_or_first(samples: pl.DataFrame, summary: Mapping[str, Any]) -> pl.DataFrame:
-    worst = summary["defects"]["worst_groups"][:1]
+    worst = summary["defects"]["worst_groups"]["examples"][:1]
     same = [pl.col(key).eq_missing(pl.lit(group[key])) for group in worst for key in ("run", "step", "group_key")]
     matching = samples.filter(*same)  # without a worst group all of them
     rows = matching if len(matching) else samples

@@ -11,6 +11,7 @@ import polars as pl
 
 from ..analysis.table_groups import table_groups
 from ..analysis.tables import Tables
+from ..analysis.worst_groups import CLEAREST
 from ..core.forest import Visits
 from ..errors import InputError
 from ..logs.rollouts import REWARD_PART
@@ -27,7 +28,7 @@ _VALUES = ("reward", "low", "high", "advantage")
 
 
 def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
-    """Trees of the groups with samples, those with the most suppressed-good tokens first.
+    """Trees of the groups with samples, those that show the suppressed-good tokens best first.
 
     Args:
         folder: Of the analysis.
@@ -70,9 +71,7 @@ def _by_group(table: pl.DataFrame) -> dict[int, pl.DataFrame]:
 
 def _ranked(folder: Tables) -> list[int]:
     sampled = folder.groups.filter(pl.col("group").is_in(folder.samples["group"].unique().implode()))
-    return sampled.sort("suppressed_good_tokens", descending=True, maintain_order=True, nulls_last=True)[
-        "group"
-    ].to_list()
+    return sampled.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
 
 
 def _tree(

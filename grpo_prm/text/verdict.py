@@ -9,28 +9,29 @@ from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
 KNOWS = {
-    "steps": "So it knows which steps are good, also for completions that it has not seen.",
-    "whole_texts": "So it knows which whole texts are good here, and nothing beyond them.",
-    "order_only": "So it knows something of unseen completions, but most of a step reward is luck.",
-    "nothing": "So there is no sign that it knows anything.",
-    "cannot_say": "So this log cannot say what it knows.",
+    "steps": "it knows which steps are good, also for completions that it has not seen",
+    "whole_texts": "it knows which whole texts are good, and nothing beyond them",
+    "order_only": "it knows something of unseen completions, but a step reward is mostly luck",
+    "nothing": "no sign that it knows anything",
+    "cannot_say": "this log cannot say what it knows",
 }
 CHANGES = {
-    "next_to_nothing": "That is next to nothing: a gain would be a change of learning rate.",
-    "length": "A change of length alone is a change of learning rate.",
-    "direction": "That is another direction, not another learning rate.",
+    "next_to_nothing": "next to nothing; a gain would be a change of learning rate",
+    "length": "another length, which is another learning rate",
+    "direction": "another direction, not another learning rate",
 }
 RISK = {
-    "exploration": "toward exploration: frequent good steps are raised less",
-    "exploitation": "toward exploitation: frequent bad steps are pushed down less",
+    "exploration": "toward exploration",
+    "exploitation": "toward exploitation",
     "even": "both ways alike",
 }
 
 
 class Finding(NamedTuple):
-    """What to do about a log, in one sentence with its number and source, and the command that shows it."""
+    """What to do about a log: a sentence with its number, where to read why, and the command that shows it."""
 
     sentence: str
+    source: str
     command: str
 
 
@@ -43,14 +44,14 @@ def knows(summary: dict[str, Any]) -> str:
         _order(answer["leave_pair_out_auc"], summary["notes"]),
         f"{sure:,} of {amount(decidable, 'decision')} {'is' if sure == 1 else 'are'} sure",
     )
-    return f"{'; '.join(parts)}. {KNOWS[answer['code']]}"
+    return f"{'; '.join(parts)}: {KNOWS[answer['code']]}."
 
 
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
         return f"reliability is not known: {notes['reliability']}"
     ends = span(reliability["low"], reliability["high"]) or f"(no interval below {FEW_CLUSTERS} problems)"
-    return f"{number(reliability['mean'])} {ends} of the spread of step rewards is signal, the rest luck"
+    return f"{number(reliability['mean'])} {ends} of the spread of step rewards is signal, not luck"
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str]) -> str:
@@ -58,7 +59,7 @@ def _order(auc: dict[str, Any] | None, notes: dict[str, str]) -> str:
         return f"the order of unseen completions is not known: {notes['leave_pair_out_auc']}"
     low, high = auc["null_low"], auc["null_high"]
     chance = "no null" if low is None else f"chance {percent(low)} to {percent(high)}"
-    return f"{percent(auc['mean'])} % of unseen pairs are put in the right order ({chance})"
+    return f"{percent(auc['mean'])} % of unseen pairs are ordered rightly ({chance})"
 
 
 def changes(summary: dict[str, Any]) -> str:
@@ -67,13 +68,13 @@ def changes(summary: dict[str, Any]) -> str:
     if answer["code"] == "cannot_say":
         return f"No answer: {summary['notes']['update_norm']}."
     sentence = (
-        f"{number(answer['norm']['mean'])} times as long and turned by {answer['degrees']:.3g} degrees: the update under "
-        f"λ-GRPO (p = {answer['power']:g}). {CHANGES[answer['code']]}"
+        f"{number(answer['norm']['mean'])} times as long and turned by {answer['degrees']:.3g} degrees is the update at "
+        f"p = {answer['power']:g}: {CHANGES[answer['code']]}"
     )
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
-        return sentence
+        return f"{sentence}."
     share = interval(answer["raised_share"], share=True)
-    return f"{sentence} {share} of what it takes off lies on raised steps: {RISK[answer['risk']]}."
+    return f"{sentence}. {share} of what it takes off lies on raised steps: {RISK[answer['risk']]}."
 
 
 def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
@@ -83,44 +84,34 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         summary: The content of summary.json.
         folder: The folder of the analysis as it is typed, for the commands.
     """
-    size = summary["counts"]["group_size"]["mode"]
-    return [
-        Finding(
-            FINDINGS[found.get("measure") or found["code"]].format(
-                percent=percent(found["value"]),
-                number=number(found["value"]),
-                groups=amount(found["groups"], "group"),
-                size=size,
-                larger=_larger(found.get("k")),
-            ),
-            found["command"].replace(FOLDER, folder),
-        )
-        for found in summary["verdict"]["findings"]
-    ]
+    found = summary["verdict"]["findings"]
+    return [Finding(*_worded(one, summary), one["command"].replace(FOLDER, folder)) for one in found]
 
 
-def _larger(k: int | None) -> str:
-    return "No k can be named: there is no signal yet" if k is None else f"The same steps would reach 0.5 at k = {k:,}"
+def _worded(found: dict[str, Any], summary: dict[str, Any]) -> tuple[str, str]:
+    """Sentence and source of a finding."""
+    sentence, source = FINDINGS[found.get("measure") or found["code"]]
+    larger = "no k can be named yet" if found.get("k") is None else f"these steps would reach 0.5 at k = {found['k']:,}"
+    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger}
+    values |= {"groups": amount(found["groups"], "group"), "size": summary["counts"]["group_size"]["mode"]}
+    return sentence.format(**values), source
 
 
-# By code or, where a code has two, by what was measured: number, reason, what to do, source.
+# By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
 FINDINGS = {
-    "mixed_prompts": "{groups} hold completions of different prompts, so their trees mean nothing: group the rows by "
-    "prompt (docs/logs.md).",
-    "unmasked_tool_output": "{percent} % of the completions have tool output in the loss, which the policy did not "
-    "write: mask it (arXiv 2503.09516).",
-    "effective_sample_size": "{percent} % effective sample size: sampler and trainer are apart. Sample from newer "
-    "weights, or in the trainer's precision (arXiv 2510.26788).",
-    "logprob_spread": "{number} nats lie between log-probabilities of one token after one prefix: several policies, "
-    "or numerics that differ by row (arXiv 2510.26788).",
-    "phantom_advantage": "{percent} % of the advantage lies in groups of one outcome, where other reward parts make "
-    "it: filter groups by outcome (arXiv 2503.14476).",
-    "teaches_nothing": "{percent} % of the groups ({groups}) have equal rewards and teach nothing: filter or resample "
-    "prompts (arXiv 2503.14476).",
-    "copies": "{percent} % of the completions are copies of another in their group: raise the temperature, or lower k "
-    "(docs/definitions.md).",
-    "boilerplate": "{percent} % of the overlap is there between different prompts, too: it is boilerplate, not credit "
-    "(docs/definitions.md).",
-    "low_reliability": "{number} is too low a reliability for credit by step at k = {size}. {larger} "
-    "(docs/definitions.md).",
+    "mixed_prompts": ("{groups} with several prompts have no tree: group rows by prompt", "docs/logs.md"),
+    "unmasked_tool_output": ("{percent} % of completions have tool output in the loss: mask it", "arXiv 2503.09516"),
+    "effective_sample_size": (
+        "{percent} % effective sample size, sampler and trainer are apart: sample afresh",
+        "arXiv 2510.26788",
+    ),
+    "logprob_spread": ("{number} nats apart on one token and prefix: several policies sampled", "arXiv 2510.26788"),
+    "phantom_advantage": (
+        "{percent} % of the advantage is without a difference in outcome: filter groups",
+        "arXiv 2503.14476",
+    ),
+    "teaches_nothing": ("{percent} % of groups teach nothing (equal rewards): filter or resample", "arXiv 2503.14476"),
+    "copies": ("{percent} % of completions are copies in their group: raise temperature", "docs/definitions.md"),
+    "boilerplate": ("{percent} % of the overlap is there between prompts, too: boilerplate", "docs/definitions.md"),
+    "low_reliability": ("{number} is too unreliable for credit by step; {larger}", "docs/definitions.md"),
 }

@@ -54,9 +54,8 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
 
 def read_in_short(summary: dict[str, Any]) -> str:
     """What was read, in one line."""
-    source, counts = summary["source"], summary["counts"]
-    rejected = f"; {amount(counts['rejected'], 'row')} rejected" if counts["rejected"] else ""
-    return f"{_log_and_groups(summary)}, {counts['tokens']:,} {source['unit']}s{rejected}."
+    rejected = summary["counts"]["rejected"]
+    return _log_and_groups(summary) + (f"; {amount(rejected, 'row')} rejected." if rejected else ".")
 
 
 def _log_and_groups(summary: dict[str, Any]) -> str:

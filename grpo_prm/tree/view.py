@@ -12,6 +12,7 @@ import polars as pl
 from ..analysis.options import Options
 from ..analysis.table_groups import advantages_of, table_groups
 from ..core.defects import boosted_bad, suppressed_good
+from ..core.examples import clarity
 from ..core.forest import Forest, Ints, add_up, depths, members
 from ..core.groups import Groups
 from ..core.prm import Std
@@ -138,11 +139,12 @@ def worst_groups(
     std: Std = "sample",
     advantage: Literal["computed", "logged"] = "computed",
 ) -> list[pl.DataFrame]:
-    """Collect the `count` groups with the most suppressed-good tokens, the worst first, in memory that follows a step.
+    """Collect the `count` groups that show their suppressed-good tokens best, in memory that follows a step.
 
-    Groups without such tokens are not among them.
+    The clearest comes first (`clarity`), among equals the one with more such tokens, then the first of the log. Groups
+    without such tokens are not among them.
     """
-    worst: list[tuple[int, int, pl.DataFrame]] = []
+    worst: list[tuple[float, int, int, pl.DataFrame]] = []
     order = 0
     for batch in batches:
         table = batch.table.filter(pl.len().over("group") > 1)
@@ -151,12 +153,13 @@ def worst_groups(
         groups = _measured(table, std, advantage)
         if groups.given is None:
             continue
-        for suppressed, group in zip(_suppressed(groups)[0].tolist(), table.partition_by("group"), strict=True):
-            order += 1  # of two groups with as many tokens the first of the log
+        found = zip(clarity(groups).tolist(), _suppressed(groups)[0].tolist(), table.partition_by("group"), strict=True)
+        for clear, suppressed, group in found:
+            order += 1
             if suppressed > 0:
-                worst.append((-suppressed, order, group))
-        worst = sorted(worst, key=lambda entry: entry[:2])[:count]
-    return [group for _, _, group in worst]
+                worst.append((-clear, -suppressed, order, group))
+        worst = sorted(worst, key=lambda entry: entry[:3])[:count]
+    return [group for *_, group in worst]
 
 
 def _measured(table: pl.DataFrame, std: Std, advantage: Literal["computed", "logged"]) -> Groups:

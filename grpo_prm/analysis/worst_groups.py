@@ -1,0 +1,45 @@
+"""The worst groups, named: by number and by share of their tokens, and those that show the defect best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+EACH = 10
+OF = {"suppressed_good": "good_tokens", "boosted_bad": "bad_tokens"}
+CLEAREST = ("clarity", "suppressed_good_tokens")  # largest first: the order of what is shown to a reader
+
+
+def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
+    """Ten groups at most of each kind; ties stay in the order of the log.
+
+    Args:
+        groups: The groups table.
+
+    Returns:
+        `examples`, groups with suppressed-good tokens, the clearest first; and for `suppressed_good` and `boosted_bad`
+        the lists `by_count` and `by_share`. An entry is run, step, group_key, the tokens of the defect, the tokens of
+        which they are, and the share.
+    """
+    return {
+        "examples": _first(groups, "suppressed_good", CLEAREST),
+        **{
+            defect: {
+                "by_count": _first(groups, defect, [f"{defect}_tokens"]),
+                "by_share": _first(groups, defect, ["share"]),
+            }
+            for defect in OF
+        },
+    }
+
+
+def _first(groups: pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
+    some, of = f"{defect}_tokens", OF[defect]
+    # A stable sort, so that the list does not depend on how polars sorts.
+    chosen = (
+        groups.filter(pl.col(some) > 0)
+        .with_columns(share=pl.col(some) / pl.col(of))
+        .sort(order, descending=True, maintain_order=True)
+    )
+    return chosen.head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
