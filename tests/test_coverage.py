@@ -55,7 +55,7 @@ def test_each_log_has_all_groups_of_its_problems_and_nothing_else():
 
     table, logs, clusters = invented(), 12, 25
     true, rng = truth(table, NAMES), np.random.default_rng([4, clusters])
-    held = {name: 0 for name in NAMES}
+    held = dict.fromkeys(NAMES, 0)
     for number in range(logs):
         drawn = [f"p{n:04}" for n in rng.choice(400, clusters, replace=False)]
         log = table.filter(pl.col("prompt_key").is_in(drawn))

@@ -204,7 +204,8 @@ def _with_tool(seed: int, groups: int, k: int, masked: bool) -> Log:
         [" ".join([*(f"t{t}" for t in row[:3]), *words, *(f"t{t}" for t in row[6:])]) for row in group]
         for group in tokens.tolist()
     ]
-    columns = {"completion": np.array(text)}
-    if masked:
-        columns["mask"] = np.broadcast_to((np.arange(tokens.shape[2]) < 3) | (np.arange(tokens.shape[2]) >= 6), tokens.shape)
-    return log_of(tokens, _right(rng, choices), **columns)
+    if not masked:
+        return log_of(tokens, _right(rng, choices), completion=np.array(text))
+    mask = np.ones(tokens.shape, bool)
+    mask[..., 3:6] = False
+    return log_of(tokens, _right(rng, choices), completion=np.array(text), mask=mask)

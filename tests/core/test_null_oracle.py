@@ -165,6 +165,7 @@ TOPS = {
     "boosted_bad": ("boosted_bad_tokens", "bad_tokens"),
     "certain_share": ("certain_student",),
     "inherited": ("inherited_tokens",),
+    "leave_pair_out_auc": ("pairs_right", "pairs"),
 }
 
 
