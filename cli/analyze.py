@@ -35,6 +35,14 @@ def analyze(
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",
     seed: Annotated[int, typer.Option(help="Of bootstrap, permutations and pseudo-groups.", min=0)] = 0,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Part of the reward that says whether a completion is right: how much of the advantage lies in groups "
+            "that are alike in it?",
+        ),
+    ] = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a row was rejected.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Print every number, not the three answers alone.")] = False,
@@ -73,7 +81,7 @@ def analyze(
             reading = reader_options(
                 format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
             )
-            analysis = measure(logs, Options(std, advantage, seed), reading=reading, spill=Path(spill_folder))
+            analysis = measure(logs, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:

@@ -75,10 +75,23 @@ def group_advantages(
     return [(x - centre) / divisor if x is not None and math.isfinite(x) else 0.0 for x in rewards]
 
 
-def tolerance(advantages: Sequence[float], logged: bool = False) -> float:
-    """Only beyond this a value of the group counts as positive or negative."""
+def tolerance(advantages: Sequence[float], logged: bool = False, rewards: Sequence[float] | None = None) -> float:
+    """Only beyond this a value of the group counts as positive or negative.
+
+    Reading: of logged advantages with rewards it is (k + 7) / 2 float32 roundings of max|r|, over the divisor that the
+    largest advantage shows; it holds where it explains the mean of the group, else the rule without rewards does.
+    """
     most = max((abs(a) for a in advantages), default=0.0)
-    return 1e-6 * max(1.0, most) if logged else 1e-12 * most
+    if not logged:
+        return 1e-12 * most
+    plain = 1e-6 * max(1.0, most)
+    if rewards is None:
+        return plain
+    centre = math.fsum(rewards) / len(rewards)
+    spread = max(abs(r - centre) for r in rewards)
+    noise = (len(rewards) + 7) / 2 * 2.0**-23 * max(abs(r) for r in rewards)
+    bound = most * noise / (spread - noise) if spread > 2 * noise else most
+    return bound if abs(math.fsum(advantages) / len(advantages)) <= bound else plain
 
 
 def step_mean(members: Members, values: Sequence[float]) -> float:
@@ -146,12 +159,15 @@ class Analysed(NamedTuple):
     a: list[float]
     tol: float
     zero: bool
+    centred: bool = True
 
     @property
     def rewards(self) -> list[float]:
         return [row.reward for row in self.rows]
 
     def step_advantage(self, members: Members) -> float:
+        if self.centred and len(members) == len(self.rows):
+            return 0.0
         value = step_mean(members, self.a)
         return value if abs(value) > self.tol else 0.0
 
@@ -171,8 +187,10 @@ def analysed(log: Log, std: str = "sample", advantage: str = "computed") -> list
             a = [0.0] * len(a) if zero else a
         else:
             a, zero = group_advantages(rewards, std, batch), zero_variance(rewards)
-        tol = tolerance(a, advantage == "logged")
-        groups.append(Analysed(run, step, key, rows, [x if abs(x) > tol else 0.0 for x in a], tol, zero))
+        known = len(finite(rewards)) == len(rows)
+        tol = tolerance(a, advantage == "logged", rewards if known else None)
+        centred = abs(math.fsum(a) / len(a)) <= tol
+        groups.append(Analysed(run, step, key, rows, [x if abs(x) > tol else 0.0 for x in a], tol, zero, centred))
     return groups
 
 

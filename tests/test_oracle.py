@@ -279,3 +279,10 @@ def test_a_gap_needs_a_spread_and_shares_are_shares(log):
         assert prm["identity_gap"] in (None, pytest.approx(0, abs=1e-12))
     for value in [*list(overlap.values())[1:], prm["contest"], prm["certain_share"]]:
         assert value is None or -1e-12 <= value <= 1 + 1e-12
+
+
+def test_the_tolerance_of_logged_advantages_by_hand():
+    noise = 4.5 * 2.0**-23
+    assert oracle.tolerance([-1.0, 1.0], True, [0.0, 1.0]) == pytest.approx(noise / (0.5 - noise))
+    assert oracle.tolerance([-1.0, 1.0], True, [1e3, 1e3 + 1e-3]) == 1.0
+    assert oracle.tolerance([-2.0, 1.0], True, [0.0, 1.0]) == 2e-6  # not centred

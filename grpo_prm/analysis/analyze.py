@@ -24,11 +24,13 @@ from .measure import measure
 from .null import null_of_log
 from .options import Options
 from .over_training import training_table
+from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
 from .tables import Tables
+from .teaching import check_outcome
 
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
 
@@ -83,6 +85,8 @@ def _checked(options: Options | None, log: Any) -> Options:
             raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(choices)}.")
     if not isinstance(options.seed, int | np.integer) or options.seed < 0:
         raise UsageError(f"seed is {options.seed!r}. Give a whole number from 0 on.")
+    if not isinstance(options.outcome, str | None):
+        raise UsageError(f"outcome is {options.outcome!r}. Give the name of a part of the reward.")
     return replace(options, seed=int(options.seed))  # summary.json has no place for numbers of numpy
 
 
@@ -95,14 +99,16 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
 def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Tables:
     running = RunningSums(options=reading)
     large = {name: Spill(name, spill) for name in ("completions", "process_steps", "rejected")}
-    groups, baseline, subsamples = [], [], []
+    groups, baseline, subsamples, gaps = [], [], [], []
+    prompts = PromptLengths(reading.get("tokenizer"))
     samples, pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
     for batch in prefetch(batches):  # the next batch is read while this one is measured
         running.add(batch)
         large["rejected"].add(batch.rejected)
-        for measured in measure(batch.table, options):
+        for measured in measure(batch.table, options, prompts):
             groups.append(measured.groups)
             subsamples.append(measured.subsamples)
+            gaps.append(measured.gaps)
             large["completions"].add(measured.completions)
             large["process_steps"].add(measured.process_steps)
             running.add_permuted(measured.steps, measured.permuted)
@@ -111,11 +117,14 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         baseline.append(pseudo_groups.add(batch.table))
     if not groups:
         raise InputError(_no_group(running))
+    check_outcome(options, running)
     # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
     table = _with_certain(pl.concat(groups, how="vertical_relaxed"), running.binary)
     pseudo = pl.concat(baseline)
     return Tables(
-        summary=summarize(table, pseudo, running, pseudo_groups.pooled, large["rejected"].rows, options),
+        summary=summarize(
+            table, pseudo, pl.concat(gaps), running, pseudo_groups.pooled, large["rejected"].rows, options
+        ),
         groups=table,
         training=training_table(table, pseudo, running, options.seed),
         baseline=pseudo,

@@ -7,7 +7,7 @@ between groups.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,15 +21,18 @@ from ..core.examples import clarity
 from ..core.exchange import exchangeable
 from ..core.forest import Floats, Ints, depths
 from ..core.groups import Groups
-from ..core.identity import logprob_check
 from ..core.overlap import CompletionOverlap, completion_overlap, group_overlap
 from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import sign_split_sums
 from ..core.seeds import group_seed
+from ..core.sharing import sharing
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
+from .logprob_columns import logprob_columns
 from .options import Options
+from .prompts import PromptLengths
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
+from .teaching import phantom_columns
 from .tool_output import unmasked_tool_output
 
 COUNTS = (
@@ -45,6 +48,7 @@ class Measured(NamedTuple):
         groups, completions, process_steps: One row per group, completion, process step.
         subsamples: One row per group and size of subset.
         decisions: p and least attainable p of every decision, shape (2, decisions).
+        gaps: Sampler and trainer, one row per bin of process-set sizes (`logprob_columns`).
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -54,16 +58,18 @@ class Measured(NamedTuple):
     process_steps: pl.DataFrame
     subsamples: pl.DataFrame
     decisions: Floats
+    gaps: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
 
-def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
+def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None = None) -> Iterator[Measured]:
     """Measure whole groups, and whole steps if `std` is `batch`.
 
     Args:
         table: Canonical rollouts, rows of a group next to each other; groups of one are left out.
         options: What to compute.
+        prompts: Counts the tokens of prompts; None: without a tokenizer.
 
     Yields:
         The tables of some millions of tokens at a time.
@@ -77,23 +83,32 @@ def measure(table: pl.DataFrame, options: Options) -> Iterator[Measured]:
     for begin, end in slices(table, SLICE):
         computed = None if advantages.computed is None else advantages.computed[begin:end]
         mine = Advantages(advantages.used[begin:end], computed, advantages.logged)
-        yield _measure(table[begin:end], mine, options.seed, draws)
+        yield _measure(table[begin:end], mine, options, prompts or PromptLengths(), draws)
 
 
-def _measure(table: pl.DataFrame, given: Advantages, seed: int, draws: Counter[tuple]) -> Measured:
+def _measure(
+    table: pl.DataFrame, given: Advantages, options: Options, prompts: PromptLengths, draws: Counter[tuple]
+) -> Measured:
     groups = table_groups(table, given)
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt"]]
-    decided = decisions(groups, seed)
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt", "tokens_from"]]
+    decided = decisions(groups, options.seed)
+    of_logprobs, gaps = logprob_columns(table, groups)
+    added = {
+        **sharing(groups.forest, groups.number, prompts.of(names["prompt"], names["tokens_from"]))._asdict(),
+        **phantom_columns(table, groups, options.outcome),
+        **of_logprobs,
+    }
     return Measured(
-        _groups_table(table, names, groups, overlap, bounds, given.computed),
+        _groups_table(table, names, groups, overlap, bounds, given.computed, added),
         _completions_table(table, groups, overlap),
         _steps_table(names, groups, bounds, decided),
         _subsamples_table(names, groups),
         np.stack([decided.p, decided.least]),
-        *_permuted(names, groups, bounds, _seeds(names, seed, draws)),
+        gaps,
+        *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
     )
 
 
@@ -151,6 +166,7 @@ def _groups_table(
     each: CompletionOverlap,
     bounds: Bounds | None,
     computed: Floats | None,
+    added: Mapping[str, np.ndarray | pl.Series | None],
 ) -> pl.DataFrame:
     forest, seen, of_row, number = groups.forest, groups.seen, groups.groups, groups.number
     overlap = group_overlap(forest, seen, each, of_row, number)
@@ -174,7 +190,7 @@ def _groups_table(
         **defect_sums(groups),
         **credit_sums(groups),
         "clarity": clarity(groups),
-        **_logprob_columns(table, groups),
+        **added,
     }
     prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
     named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
@@ -198,8 +214,10 @@ def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
     return changes
 
 
-def _column(name: str, values: np.ndarray | None, number: int) -> pl.Series:
+def _column(name: str, values: np.ndarray | pl.Series | None, number: int) -> pl.Series:
     """A column of the groups or of the process steps; NaN is null, and so is all of it where there are no values."""
+    if isinstance(values, pl.Series):
+        return values.alias(name)
     dtype = pl.Int64 if name in COUNTS else pl.Float64
     if values is None:
         return pl.Series(name, [None] * number, dtype)
@@ -228,21 +246,14 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
     return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
 
 
-def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> np.ndarray | None:
-    """True for groups whose logged advantages are not the computed ones to 1e-3; None where either is missing."""
-    if computed is None or table["advantage"].null_count():
-        return None
-    off = np.abs(table["advantage"].to_numpy() - computed) > 1e-3
-    return np.bincount(groups.groups, off, groups.number) > 0
-
-
-def _logprob_columns(table: pl.DataFrame, groups: Groups) -> dict[str, np.ndarray | None]:
-    names = ("with_outcome", "with_step", "absolute", "spread", "shared", "largest")
-    if table["logprobs"].null_count():
-        return {f"logprob_{name}": None for name in names}
-    logprobs = table["logprobs"].explode(empty_as_null=False).to_numpy().astype(np.float64)
-    check = logprob_check(groups.forest, groups.advantages, logprobs, groups.groups, groups.number, groups.mask)
-    return {f"logprob_{name}": values for name, values in check._asdict().items()}
+def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of either is missing."""
+    if computed is None:
+        return pl.Series([None] * groups.number, dtype=pl.Boolean)
+    logged = table["advantage"].to_numpy()  # NaN where none was logged
+    off = np.bincount(groups.groups, np.abs(logged - computed) > 1e-3, groups.number) > 0
+    whole = np.bincount(groups.groups, np.isnan(logged), groups.number) == 0
+    return pl.Series(off).set(pl.Series(~whole), None)
 
 
 def _completions_table(table: pl.DataFrame, groups: Groups, each: CompletionOverlap) -> pl.DataFrame:

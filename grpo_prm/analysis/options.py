@@ -17,8 +17,11 @@ class Options:
         advantage: `computed` from the rewards, or as `logged`. None: `logged` for `Groups` that were given advantages,
             else `computed`.
         seed: Of bootstrap, permutations and pseudo-groups.
+        outcome: Name of the part of the reward that says whether a completion is right (`reward/NAME` of the canonical
+            table), for phantom advantages. None: not named.
     """
 
     std: Std | None = None
     advantage: Literal["computed", "logged"] | None = None
     seed: int = 0
+    outcome: str | None = None

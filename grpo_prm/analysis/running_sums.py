@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.forest import Floats
 from ..core.permutations import PermutedSums, zero_sums
-from ..logs.rollouts import Rollouts, group_opens, merged_methods
+from ..logs.rollouts import REWARD_PART, Rollouts, group_opens, merged_methods
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
@@ -28,6 +28,7 @@ class RunningSums:
         tokens_from: Where units came from, with the number of completions.
         rewards: The first distinct rewards of groups of two or more.
         steps: (run, step) of every group, step None where none was logged.
+        parts: Named parts of the reward.
         options: What of the reading changed numbers.
         permuted: Sums of the permutations over the groups of each (run, step).
         decisions: p and least attainable p of the decisions of each slice, shape (2, decisions) each.
@@ -41,6 +42,7 @@ class RunningSums:
     tokens_from: Counter[str] = field(default_factory=Counter)
     rewards: set[float] = field(default_factory=set)
     steps: set[tuple[str, int | None]] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
     permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
     decisions: list[Floats] = field(default_factory=list)
@@ -55,6 +57,7 @@ class RunningSums:
         table = batch.table
         self.counts["completions_read"] += len(table)
         self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))
+        self.parts.update(name.removeprefix(REWARD_PART) for name in table.columns if name.startswith(REWARD_PART))
         opens = group_opens(table)
         self.steps.update(table[opens, ["run", "step"]].iter_rows())
         sizes = np.diff(opens, append=len(table))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seed
 from ..logs.grouping.groups import hashed
+from .verdict import EXAMPLES
 from .worst_groups import CLEAREST
 
 EACH = 10  # groups of each kind
@@ -20,8 +21,9 @@ class Samples:
     """Keeps the rollouts of `EACH` groups of each kind while the batches of a log come by.
 
     `worst` are those with suppressed-good tokens that show them best (`worst_groups.CLEAREST`), `best` those of the
-    highest mean reward among groups of mixed reward, `random` those of the lowest seeds. A group may be of several
-    kinds. Batching changes nothing: every choice is a lowest rank.
+    highest mean reward among groups of mixed reward, `random` those of the lowest seeds, `finding` the group that has
+    most of each finding of the verdict. A group may be of several kinds. Batching changes nothing: every choice is a
+    lowest rank.
 
     Args:
         seed: Of the random choice.
@@ -29,7 +31,8 @@ class Samples:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._lowest: dict[str, list[tuple[float, ...]]] = {"best": [], "random": [], "worst": []}
+        kinds = ("best", "random", "worst", *EXAMPLES)
+        self._lowest: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in kinds}
         self._rows: dict[int, pl.DataFrame] = {}
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
@@ -42,6 +45,9 @@ class Samples:
         self._rank("worst", clearest, number, clearest[-1] < 0)
         self._rank("best", [-reward], number, ~(np.isnan(reward) | groups["zero_variance"].to_numpy()))
         self._rank("random", [seeds], number, np.isfinite(seeds))
+        for code, column in EXAMPLES.items():
+            most = groups[column].cast(pl.Float64).fill_null(0.0).to_numpy()
+            self._rank(code, [-most], number, most > 0)
         chosen = {int(rank[-1]) for lowest in self._lowest.values() for rank in lowest}
         group_of_row = table["group"].to_numpy()
         for group in chosen.intersection(number.tolist()).difference(self._rows):
@@ -54,14 +60,15 @@ class Samples:
     def _rank(self, kind: str, ranks: Sequence[Floats], groups: Ints, some: NDArray[np.bool_]) -> None:
         """Keep the `EACH` lowest ranks of a kind, of those before and of `some` groups now; the group breaks ties."""
         fresh = zip(*(rank[some].tolist() for rank in (*ranks, groups)), strict=True)
-        self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[:EACH]
+        self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[: 1 if kind in EXAMPLES else EACH]
 
     def table(self) -> pl.DataFrame:
-        """Canonical rollouts of the groups kept, with `kind`, a list of worst, best, random."""
-        kinds = {
-            group: [kind for kind, lowest in self._lowest.items() if any(group == rank[-1] for rank in lowest)]
-            for group in sorted(self._rows)
-        }
+        """Canonical rollouts of the groups kept, with `kind`, a list of best, random, worst, finding."""
+        kinds: dict[int, list[str]] = {group: [] for group in sorted(self._rows)}
+        for kind, lowest in self._lowest.items():
+            for *_, group in lowest:
+                shown = "finding" if kind in EXAMPLES else kind
+                kinds[int(group)] += [shown] if shown not in kinds[int(group)] else []
         table = pl.concat([self._rows[group] for group in kinds], how="diagonal")
         named = pl.DataFrame({"group": list(kinds), "kind": list(kinds.values())})
         return table.join(named, on="group").sort("group", "sample")

@@ -11,11 +11,25 @@ from typing import Literal
 
 from ..core.defects import POWERS
 
-Section = Literal["overlap", "informativeness", "credit", "prm", "defects", "training", "comparison"]
+Section = Literal[
+    "overlap",
+    "informativeness",
+    "credit",
+    "prm",
+    "defects",
+    "sharing",
+    "teaching",
+    "logprobs",
+    "training",
+    "comparison",
+]
 Null = Literal["none", "permutation", "cross-prompt"]
 Kind = Literal["reward", "length", "overlap", "tree"]
 
-SUMMARY: tuple[Section, ...] = ("overlap", "credit", "prm", "defects", "informativeness")  # sections of summary.json
+# Sections of summary.json.
+SUMMARY: tuple[Section, ...] = (
+    *("overlap", "credit", "prm", "defects", "informativeness", "sharing", "teaching", "logprobs"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +229,40 @@ _ENTRIES = (
             "direction",
         )
         for p in POWERS
+    ),
+    # What tree-packed training or a prefix cache saves.
+    Statistic(
+        "tokens_per_unique", "tokens per unique token", "all_tokens", "tree_tokens", "sharing",
+        reason_when_null="no completion has a token",
+        definition="how many tokens the completions have for each token of their trees, masked ones too, without the "
+        "prompt: what tree-packed training or a prefix cache saves",
+    ),
+    Statistic(
+        "tokens_per_unique_with_prompt", "tokens per unique token, with prompt", "all_with_prompt",
+        "tree_with_prompt", "sharing", over_training=False,
+        reason_when_null="the length of the prompts is not known in the unit of the completions (it is where prompts "
+        "are logged as ids, where the unit is the piece, or with a tokenizer)",
+        definition="the same with the prompt in front of each completion, and once in its tree",
+    ),
+    # Groups that teach nothing, or something else than the outcome.
+    Statistic(
+        "phantom_advantage", "phantom advantage", "phantom_advantage", "abs_advantage", "teaching", share=True,
+        kind=None,
+        reason_when_null="no part of the reward is named as the outcome (option outcome), or all advantages are 0",
+        definition="the share of Σ |a| that lies in groups whose outcomes are all equal, so that other parts of the "
+        "reward make their advantages",
+    ),
+    # What the logged log-probabilities say.
+    Statistic(
+        "surprisal_at_decisions", "surprisal at decisions", "decision_surprisal", "decision_tokens", "logprobs",
+        kind="length", reason_when_null="the log has no log-probabilities, or no tree branches",
+        definition="the mean -log π of the first token after a decision, that is after a process set that parts",
+    ),
+    Statistic(
+        "surprisal_elsewhere", "surprisal elsewhere", "elsewhere_surprisal", "elsewhere_tokens", "logprobs",
+        kind="length", reason_when_null="the log has no log-probabilities, or no token is shared",
+        definition="the mean -log π of the other tokens before which two completions or more agree, where a fork could "
+        "have shown",
     ),
 )  # fmt: skip
 STATISTICS: dict[str, Statistic] = {statistic.name: statistic for statistic in _ENTRIES}

@@ -13,11 +13,13 @@ from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .decided_steps import decided_steps
+from .logprob_section import logprob_section
 from .null import null_of_log
 from .options import Options
 from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
+from .teaching import teaching_section
 from .verdict import verdict
 from .worst_groups import worst_groups
 
@@ -26,13 +28,20 @@ UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 
 
 def summarize(
-    groups: pl.DataFrame, baseline: pl.DataFrame, running: RunningSums, pooled: int, rejected: int, options: Options
+    groups: pl.DataFrame,
+    baseline: pl.DataFrame,
+    gaps: pl.DataFrame,
+    running: RunningSums,
+    pooled: int,
+    rejected: int,
+    options: Options,
 ) -> dict[str, Any]:
     """Sum an analysis up.
 
     Args:
         groups: The groups table.
         baseline: The pseudo-groups.
+        gaps: Sampler and trainer by process-set size (`logprob_columns`).
         running: What was added up on the way.
         pooled: How often several steps were put together for pseudo-groups.
         rejected: Rows of the log that were left out.
@@ -62,6 +71,9 @@ def summarize(
             **_logprobs(groups, notes),
         },
         "defects": {**_section("defects", intervals, null), "worst_groups": worst_groups(groups)},
+        "sharing": _section("sharing", intervals, null),
+        "teaching": {**teaching_section(groups, running.rewards, notes), **_section("teaching", intervals, null)},
+        "logprobs": {**_section("logprobs", intervals, null), **logprob_section(groups, gaps, options.seed, notes)},
         "notes": notes,
     }
     if not groups["exchangeable"].any():
@@ -120,7 +132,13 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
         "runs": runs,
         **({"methods": methods} if methods else {}),  # absent in a log of others, whose summary stays as it was
         "steps": {"first": steps[0] if steps else None, "last": steps[-1] if steps else None, "count": len(steps)},
-        "options": {"std": options.std, "advantage": options.advantage, "seed": options.seed, **running.options},
+        "options": {
+            "std": options.std,
+            "advantage": options.advantage,
+            "seed": options.seed,
+            "outcome": options.outcome,
+            **running.options,
+        },
         "notes": list(running.notes),
     }
 

@@ -36,7 +36,7 @@ FOLDER = "DIR"  # stands in commands for the folder of the analysis
 EXAMPLES = {
     "mixed_prompts": "prompts_differ",
     "unmasked_tool_output": "tool_output",
-    "phantom_advantage": "phantom_sum",
+    "phantom_advantage": "phantom_advantage",
     "teaches_nothing": "zero_variance",
     "copies": "duplicates",
 }
@@ -108,12 +108,12 @@ def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[st
         yield of_groups("mixed_prompts", differ / number)
     if (share := groups["tool_output"].sum() / counts["completions"]) >= TOOL_OUTPUT:
         yield of_groups("unmasked_tool_output", share)
-    size, spread = summary.get("logprobs", {}).get("effective_sample_size"), summary["prm"]["logprob_spread"]
+    size, spread = summary["logprobs"]["effective_sample_size"], summary["prm"]["logprob_spread"]
     if size is not None and size["mean"] < SAMPLE_SIZE:
         yield of_log("sampler_gap", size["mean"], measure="effective_sample_size")
     elif spread is not None and spread["mean"] >= SPREAD:
         yield of_log("sampler_gap", spread["mean"], measure="logprob_spread")
-    phantom = summary.get("teaching", {}).get("phantom_advantage")
+    phantom = summary["teaching"]["phantom_advantage"]
     if phantom is not None and phantom["mean"] >= PHANTOM:
         yield of_groups("phantom_advantage", phantom["mean"])
     if (share := counts["groups_zero_variance"] / number) >= NO_VARIANCE:

@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .forest import Floats, Forest, Ints, Visits, build_forest, expand, visits
-from .prm import Bools, Signs, Std, beyond, group_advantages, signs, step_means, zero_tolerance, zero_variance
+from .prm import (
+    Bools,
+    Signs,
+    Std,
+    beyond,
+    group_advantages,
+    group_means,
+    signs,
+    step_means,
+    zero_tolerance,
+    zero_variance,
+)
 
 Shape = Callable[[NDArray], Any]  # one value a token, completion after completion, to the form of the input
 ID_LIMIT = 1 << 31  # the forest sorts by (step, token id) in one integer of 64 bits
@@ -140,7 +151,7 @@ class Groups:
         return zero_variance(values, self.groups)
 
     @cached_property
-    def _centred(self) -> Floats:
+    def _unrounded(self) -> Floats:
         """Advantages before rounding is taken off, exactly 0 in zero-variance groups."""
         if self.given is not None:
             return np.where(self.zero[self.groups] | ~np.isfinite(self.given), 0.0, self.given)
@@ -150,12 +161,20 @@ class Groups:
     @cached_property
     def tolerance(self) -> Floats:
         """Bound of each group within which an advantage counts as 0 (definitions: Tolerance), shape (groups,)."""
-        return zero_tolerance(self._centred, self.groups, logged=self.logged)
+        return zero_tolerance(self._unrounded, self.groups, logged=self.logged, rewards=self.rewards)
+
+    @cached_property
+    def centred(self) -> Bools:
+        """True for groups whose advantages have mean 0 but for rounding: A of their root is 0, shape (groups,).
+
+        Given or logged ones need not: a KL term or the baseline of a whole batch leaves a mean, which the root keeps.
+        """
+        return np.abs(group_means(self._unrounded, self.groups, self.number)) <= self.tolerance
 
     @cached_property
     def advantages(self) -> Floats:
         """A of each completion, exactly 0 within the tolerance, shape (completions,), float64."""
-        return beyond(self.tolerance[self.groups], self._centred)
+        return beyond(self.tolerance[self.groups], self._unrounded)
 
     @cached_property
     def set_rewards(self) -> Floats:
@@ -166,8 +185,11 @@ class Groups:
 
     @cached_property
     def set_advantages(self) -> Floats:
-        """A(λ) of each process step, exactly 0 within the tolerance, shape (steps,), float64."""
-        return beyond(self.tolerance[self.forest.group], step_means(self.forest, self.advantages))
+        """A(λ) of each process step, exactly 0 within the tolerance and at a centred root, shape (steps,), float64."""
+        means = beyond(self.tolerance[self.forest.group], step_means(self.forest, self.advantages))
+        # Advantages that were set to 0 leave the others with a mean of their own, which may pass the tolerance.
+        means[(self.forest.parent < 0) & self.centred[self.forest.group]] = 0.0
+        return means
 
     @cached_property
     def sign(self) -> Signs:

@@ -69,14 +69,65 @@ def zero_variance(values: Floats, groups: Ints) -> Bools:
     return gap <= FLAT * np.maximum(1.0, largest)
 
 
-def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False) -> Floats:
-    """Bound of each group within which an advantage counts as 0 (definitions: Tolerance), shape (groups,).
+def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False, rewards: Floats | None = None) -> Floats:
+    """Bound of each group within which an advantage, a or A, counts as 0 (definitions: Tolerance).
 
-    1e-12 max|a| of the group; for logged (float32) advantages 1e-6 max(1, max|a|).
+    Args:
+        advantages: a, shape (completions,).
+        groups: Dense group of each completion, shape (completions,), int64 from 0.
+        logged: They come from a log, computed in float32 by whatever trainer.
+        rewards: r that logged advantages were made of, shape (completions,); None: not known.
+
+    Returns:
+        Shape (groups,), float64, in the unit of the advantages: 1e-12 max|a|; of logged ones what rounding explains
+        (`float32_bound`) where that explains the mean of the group too, else 1e-6 max(1, max|a|).
     """
     largest = np.zeros(int(groups.max(initial=-1)) + 1)
     np.maximum.at(largest, groups, np.abs(advantages))
-    return 1e-6 * np.maximum(1.0, largest) if logged else ROUNDING * largest
+    if not logged:
+        return ROUNDING * largest
+    plain = 1e-6 * np.maximum(1.0, largest)
+    if rewards is None:
+        return plain
+    # Advantages that rounding cannot make of centred rewards hold something else (a KL term, the baseline of a batch),
+    # so their rewards say nothing about their divisor.
+    bound = float32_bound(rewards, groups, largest)
+    return np.where(np.abs(group_means(advantages, groups)) <= bound, bound, plain)
+
+
+# Float32 rounds by at most u = eps / 2 of a value. Let R = max|r| of a group of k. Rounding r costs u R, and so the mean of
+# the rounded ones; adding k numbers in any order (k - 1) u R of the mean, dividing by k another u R; the difference
+# r - mean, at most 2 R, is rounded once and its quotient by d once more: 4 u R; products of these, one more u R. So d a
+# lies within (k + 7) u R of r - mean(r), and with every a every mean A of them: N = C eps R, C = (k + 7) / 2.
+# What d was (std + eps of the group or of the batch, or 1) is seen in the log: S = max|r - mean(r)| is known, and
+# d max|a| >= S - N, so N / d <= N max|a| / (S - N). With N >= S / 2 that is max|a| or more: nothing can be told.
+def float32_bound(rewards: Floats, groups: Ints, largest: Floats) -> Floats:
+    """How far from 0 rounding may put a centred advantage whose value is 0, computed in float32, by any divisor.
+
+    C eps max|r| / d for d the divisor, C = (k + 7) / 2 and eps = 2^-23; d is what the log shows of it (derived above).
+
+    Args:
+        rewards: r, shape (completions,), any unit; those that are not finite are left out.
+        groups: Dense group of each completion, shape (completions,).
+        largest: max|a| of each group, shape (groups,).
+
+    Returns:
+        Shape (groups,), float64, in the unit of the advantages; at most max|a|.
+    """
+    finite = np.isfinite(rewards)
+    kept, at, number = rewards[finite], groups[finite], len(largest)
+    size, spread = np.zeros(number), np.zeros(number)
+    np.maximum.at(size, at, np.abs(kept))
+    np.maximum.at(spread, at, np.abs(kept - group_means(kept, at, number)[at]))
+    noise = (np.bincount(at, minlength=number) + 7) / 2 * np.finfo(np.float32).eps * size
+    share = np.divide(noise, spread - noise, out=np.ones(number), where=spread > 2 * noise)
+    return largest * share
+
+
+def group_means(values: Floats, groups: Ints, number: int | None = None) -> Floats:
+    """Mean over the completions of each group, 0 for one without any, shape (groups,)."""
+    count = np.bincount(groups, minlength=number or 0)
+    return np.bincount(groups, values, number or 0) / np.maximum(count, 1)
 
 
 def beyond(tolerance: Floats, values: Floats) -> Floats:

@@ -68,8 +68,8 @@ def changes(summary: dict[str, Any]) -> str:
     if answer["code"] == "cannot_say":
         return f"No answer: {summary['notes']['update_norm']}."
     sentence = (
-        f"{number(answer['norm']['mean'])} times as long and turned by {answer['degrees']:.3g} degrees is the update at "
-        f"p = {answer['power']:g}: {CHANGES[answer['code']]}"
+        f"{number(answer['norm']['mean'])} times as long and turned by {answer['degrees']:.3g} degrees is the update "
+        f"at p = {answer['power']:g}: {CHANGES[answer['code']]}"
     )
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
         return f"{sentence}."

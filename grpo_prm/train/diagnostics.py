@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..analysis.ratios import point_estimates
-from ..analysis.statistics import OF_GROUPS
+from ..analysis.statistics import OF_GROUPS, STATISTICS
 from ..core.credit import credit_sums
 from ..core.defects import defect_sums
 from ..core.groups import Groups
 from ..core.overlap import completion_overlap, group_overlap
 
-NAMES = tuple(name for name in OF_GROUPS if name not in ("certain_share", "reward"))  # what needs more than one step
+# What needs more than one step, or more than tokens and rewards, is left to `analyze`.
+_OTHERS = ("certain_share", "reward")
+_LOGGED = ("sharing", "teaching", "logprobs")
+NAMES = tuple(name for name in OF_GROUPS if name not in _OTHERS and STATISTICS[name].section not in _LOGGED)
 
 
 def step_figures(groups: Groups) -> dict[str, float | None]:
