@@ -13,15 +13,18 @@ import numpy as np
 import polars as pl
 from tables import measured_with
 
+from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.ratios import CLUSTER, Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, STATISTICS
 from grpo_prm.core.interval import Interval
+from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 from grpo_prm.selftest.synthetic import log_of
 
 CLUSTERS = (20, 32, 64, 100, 256)
 PAGE = """# How often the 95 % intervals hold the true value
 
-Measured, not promised: {logs:,} simulated logs for each number of clusters (problems), {kinds}.
+{logs:,} simulated logs for each number of clusters (problems), {kinds}.
 
 {tables}
 
@@ -29,13 +32,14 @@ Measured, not promised: {logs:,} simulated logs for each number of clusters (pro
 
     nice python benchmarks/coverage.py > docs/coverage.md
 
-Each population has {problems:,} problems with one to three groups of 8 completions. Problems differ in difficulty, in the
-shape of their trees (one of ten has flat ones), in length and in how many copies they give; groups of one problem are alike. All groups are measured by
-`grpo-prm` itself, so the true value of each statistic is its value over the whole population. A simulated log is some of the
-problems, drawn without replacement, with all their groups. Its intervals are those of `summary.json`: 2,000 resamples of
-problems, 2.5 and 97.5 percentiles (of non-trivial trees Wilson's). The table gives the share of logs whose interval holds the
-true value; its standard error is {error:.1f} points where the coverage is 95 %. A dash: no log had an interval. Every statistic
-in the registry that has an interval is measured, whoever added it. {machine}
+Each population has {problems:,} problems with one to three groups of 8 completions. Problems differ in difficulty, in
+the shape of their trees (one of ten has flat ones), in length and in how many copies they give; groups of one problem
+are alike. All groups are measured by `grpo-prm` itself, so the true value of each statistic is its value over the whole
+population. A simulated log is some of the problems, drawn without replacement, with all their groups. Its intervals are
+those of `summary.json`: 2,000 resamples of problems, 2.5 and 97.5 percentiles (of non-trivial trees Wilson's). The
+tables give the share of logs whose interval holds the true value; its standard error is {error:.1f} points where the
+coverage is 95 %. Fewer logs are named where not all had an interval: below 20 problems that have the statistic there is
+none. Every statistic of the registry that has an interval is measured, whoever added it. {machine}
 """
 
 
@@ -73,14 +77,11 @@ def population(rewards: str, problems: int, seed: int = 0) -> pl.DataFrame:
         trainer_logprobs=logprobs + rng.normal(0, 0.1, logprobs.shape), reward__outcome=outcome, reward__form=form,
     )  # fmt: skip
     prompt = pl.Series("prompt", [f"problem {n}" for n in np.repeat(of_group, k)])
-    return groups_table(log.rows.with_columns(prompt))
-
-
-def groups_table(rows: pl.DataFrame) -> pl.DataFrame:
-    """The groups table of rollouts in memory, as `grpo-prm analyze` writes it."""
-    import grpo_prm
-
-    return grpo_prm.analyze(rows).groups
+    # As canonical tables: what a reader would leave behind is measured, too.
+    columns = {name: dtype for name, dtype in SCHEMA.items() if name not in log.rows.columns}
+    rows = log.rows.with_columns(prompt, *(pl.lit(None, dtype).alias(name) for name, dtype in columns.items()))
+    rows = rows.cast({**SCHEMA, "trainer_logprobs": pl.List(pl.Float32)})
+    return analyze([Rollouts(rows)], Options(outcome="outcome")).groups
 
 
 def truth(table: pl.DataFrame, names: Sequence[str]) -> dict[str, float | None]:

@@ -132,7 +132,7 @@ def masked_tool_output(seed: int = 0, groups: int = 128, k: int = 8) -> Log:
 
 
 def healthy(seed: int = 0, groups: int = 128, k: int = 8) -> Log:
-    """Nothing to worry about: prompts of different difficulty, beginnings that matter, a trainer close to the sampler."""
+    """Nothing to worry about: beginnings that matter, no copies, one policy, a trainer that agrees with the sampler."""
     rng = np.random.default_rng([seed, 12])
     choices = paths(rng, groups, k, TREE)
     logprobs = _with_tail(np.full(choices.shape, np.log(0.5)))

@@ -17,7 +17,7 @@ FINDINGS = (
 )
 MUST, MUST_NOT, MAY = "+", ".", "?"
 
-# Of each log: what the hidden PRM knows, and + for findings that must be there, . for those that must not, ? for others.
+# Of each log: what the hidden PRM knows; + for findings that must be there, . for those that must not, ? for others.
 MATRIX: dict[str, tuple[str, str]] = {
     #                                      teaches  copies  boiler- low reli- phantom sampler mixed   tool
     #                                      nothing          plate   ability   adv.    gap     prompts output

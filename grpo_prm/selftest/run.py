@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..analysis.options import Options
+from ..api.analysis import analyze
 from .logs import LOGS
 from .matrix import COUNTS, MAY, MUST, MUST_NOT, NUMBERS, Number, expected
 from .synthetic import Log
@@ -66,9 +68,7 @@ def selftest(summary_of: Callable[[Log], Summary] | None = None) -> Iterator[Res
 
 def analysed(log: Log) -> Summary:
     """The summary of a log, read from rows in memory as a user's would be."""
-    from ..api.analysis import analyze
-
-    return analyze(log.rows).summary
+    return analyze(log.rows, Options(outcome=log.outcome)).summary
 
 
 def compared(name: str, summary: Summary, truth: Mapping[str, float]) -> Result:

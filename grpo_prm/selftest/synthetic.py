@@ -94,7 +94,7 @@ def log_of(
         "group_key": [f"problem {n}" for n in number],
         "sample": np.tile(np.arange(k), groups),
         "prompt": [f"What is the answer to problem {n}?" for n in number],
-        "completion": [" ".join(f"t{t}" for t in row[:n]) for row, n in zip(tokens.reshape(-1, positions), cut)],
+        "completion": [" ".join(f"t{t}" for t in row) for row in _lists(tokens, cut)],
         "tokens": _lists(tokens, cut),
         "reward": rewards.ravel().astype(np.float64),
         "tokens_from": ["log"] * (groups * k),
