@@ -159,6 +159,8 @@ def test_means_by_hand():
 SIZES = [*rows(("10", 1.0), ("10", 0.0), ("11", 1.0), ("11", 1.0), ("20", 0.2), ("211", 0.9), ("212", 0.1), ("3", 0.7))]
 DEEP = rows(("1100", 1.0), ("1101", 0.0), ("10", 0.8), ("12", 0.1), ("3", 0.0), ("30", 0.4))
 LARGE = rows(*((text, r) for text, r in (("10", 1.0), ("11", 1.0), ("20", 0.0), ("21", 0.0)) for _ in range(3)))
+TILTED = rows(*((text, r) for text, own in (("10", (1.0, 1.0, 0.1)), ("11", (0.4, 0.4, 0.4)), ("2", (0.0, 0.0, 0.3)))
+                for r in own), ("3", 0.5))  # fmt: skip
 TOPS = {
     "informativeness": ("informative_sum",),
     "suppressed_good": ("suppressed_good_tokens", "good_tokens"),
@@ -169,7 +171,7 @@ TOPS = {
 }
 
 
-GROUPS = {"forks": FORKS, "pairs": PAIRS, "torn": TORN, "sizes": SIZES, "deep": DEEP, "large": LARGE}
+GROUPS = {"forks": FORKS, "pairs": PAIRS, "torn": TORN, "sizes": SIZES, "deep": DEEP, "large": LARGE, "tilted": TILTED}
 
 
 @pytest.fixture(scope="module")
