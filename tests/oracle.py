@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
 from statistics import variance
@@ -29,7 +29,9 @@ from oracle_sets import (
     kind,
     loss_tokens,
     mean,
+    parent,
     present,
+    process_sets,
     ratio,
     unique_loss_tokens,
 )
@@ -331,15 +333,72 @@ def update_cosine(groups: Sequence[Analysed], p: float) -> float | None:
     return ratio(math.fsum(x * y for x, y in zip(grpo, ours, strict=True)), norm(grpo) * norm(ours))
 
 
-def worst_groups(groups: Sequence[Analysed]) -> list[dict]:
+def clarity(g: Analysed) -> float:
+    """|A| times share: the largest |A| of the lowered intermediate steps that two good completions or more go through.
+
+    Only steps that end within the first 200 tokens. Reading: a completion goes through a step with a loss token there.
+    """
+    largest = 0.0
+    for members, _, end in process_sets(g.rows):
+        through = {i for i, _, own in loss_tokens(g.rows) if own == members and g.a[i] > 0}
+        value = g.step_advantage(members)
+        if kind(members, len(g.rows)) == "intermediate" and value < 0 and len(through) >= 2 and end <= 200:
+            largest = max(largest, -value)
+    suppressed, good = opposed_tokens(g, +1)
+    return round(largest * suppressed / good, 9) if good else 0.0
+
+
+def named_groups(groups: Sequence[Analysed], defect: str, order: Callable[[dict], tuple]) -> list[dict]:
     """Reading: only groups with such tokens; ties in the order of the log."""
+    sign, of = {"suppressed_good": (+1, "good_tokens"), "boosted_bad": (-1, "bad_tokens")}[defect]
     rows = []
     for g in groups:
-        suppressed, good = opposed_tokens(g, +1)
-        names = {"run": g.run, "step": g.step, "group_key": g.key}
-        rows.append({**names, "suppressed_good_tokens": suppressed, "good_tokens": good})
-    rows = [row for row in rows if row["suppressed_good_tokens"]]
-    return sorted(rows, key=lambda row: -row["suppressed_good_tokens"])[:10]
+        some, tokens = opposed_tokens(g, sign)
+        if some:
+            names = {"run": g.run, "step": g.step, "group_key": g.key}
+            row = {**names, f"{defect}_tokens": some, of: tokens, "share": some / tokens}
+            rows.append((order({"tokens": some, "share": some / tokens, "clarity": clarity(g)}), row))
+    return [row for _, row in sorted(rows, key=lambda entry: [-x for x in entry[0]])[:10]]
+
+
+def worst_groups(groups: Sequence[Analysed]) -> dict:
+    by_count, by_share = (lambda x: (x["tokens"],)), (lambda x: (x["share"],))
+    return {
+        "examples": named_groups(groups, "suppressed_good", lambda x: (x["clarity"], x["tokens"])),
+        **{
+            defect: {
+                "by_count": named_groups(groups, defect, by_count),
+                "by_share": named_groups(groups, defect, by_share),
+            }
+            for defect in ("suppressed_good", "boosted_bad")
+        },
+    }
+
+
+def local_advantage(g: Analysed, members: Members) -> float:
+    """A of the set less A of the smallest set above it, 0 within the tolerance."""
+    steps = process_sets(g.rows)
+    above = parent(steps, next(step for step in steps if step.members == members))
+    value = g.step_advantage(members) - g.step_advantage(above.members)
+    return value if abs(value) > g.tol else 0.0
+
+
+def inherited_tokens(g: Analysed) -> int:
+    """Intermediate tokens, those of identical sets left out, whose A and local advantage have opposite signs."""
+    if g.zero:
+        return 0
+    own = [members for _, _, members in intermediate_tokens(g.rows) if not identical(g.rows, members)]
+    return sum(g.step_advantage(members) * local_advantage(g, members) < 0 for members in own)
+
+
+def raised_share(groups: Sequence[Analysed]) -> float | None:
+    """Of the weight (|λ| - 1) |A| over unique loss tokens, what lies on A > 0."""
+    weights = [
+        ((len(members) - 1) * abs(g.step_advantage(members)), g.step_advantage(members))
+        for g in groups
+        for members, _ in unique_loss_tokens(g.rows)
+    ]
+    return ratio(math.fsum(w for w, step in weights if step > 0), math.fsum(w for w, _ in weights))
 
 
 def defects(groups: Sequence[Analysed]) -> dict:
@@ -347,6 +406,7 @@ def defects(groups: Sequence[Analysed]) -> dict:
         "suppressed_good": opposed_share(groups, +1),
         "boosted_bad": opposed_share(groups, -1),
         "amplification": amplification(groups),
+        "raised_share": raised_share(groups),
         "update_scale": {name: update_scale(groups, p) for name, p in POWERS.items()},
         "update_norm": {name: update_norm(groups, p) for name, p in POWERS.items()},
         "update_cosine": {name: update_cosine(groups, p) for name, p in POWERS.items()},
@@ -486,6 +546,25 @@ def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
     return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
 
 
+def credit(groups: Sequence[Analysed]) -> dict:
+    """Sure: the largest r of which r decisions that could be sure have p <= .05 r / number of those that could be."""
+    tests = []
+    for g in groups:
+        if not g.zero:
+            values = g.rewards if len(finite(g.rewards)) == len(g.rows) else g.a
+            tests += [decision_p(table) for table in decision_tables([row.tokens for row in g.rows], values).values()]
+    could = sorted(p for p, least in tests if least <= 0.05 + 1e-12)
+    reached = [r for r in range(1, len(could) + 1) if could[r - 1] <= 0.05 * r / len(could) + 1e-12]
+    return {
+        "reliability": reliability(groups),
+        "leave_pair_out_auc": leave_pair_out_auc(groups),
+        "inherited": inherited(groups),
+        "decisions": len(tests),
+        "decidable": len(could),
+        "sure_decisions": max(reached, default=0),
+    }
+
+
 # ---------------------------------------------------------------- a whole log
 
 
@@ -542,5 +621,5 @@ def summary(
         "informativeness": {"observed": informativeness(groups)},
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
-        "credit": {"reliability": reliability(groups)},
+        "credit": credit(groups),
     }

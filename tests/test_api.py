@@ -61,7 +61,7 @@ def test_ten_lines_in_a_shell(chain):
     assert "1,280 completions in 160 groups of 8" in lines[0] and str(CHAIN) in lines[0]
     mean = chain.summary["overlap"]["path_depth"]["mean"]
     assert re.search(rf"path depth +{mean:.3g} \[.*cross-prompt", lines[1])
-    worst = chain.summary["defects"]["worst_groups"][0]
+    worst = chain.summary["defects"]["worst_groups"]["examples"][0]
     assert lines[-1].startswith(f".tree('{worst['step']}:{worst['group_key']}'): {worst['suppressed_good_tokens']} of ")
 
 

@@ -93,6 +93,9 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
     found = []
     for a, r in zip(permuted(case, n, case.advantages, permutations), pay, strict=True):
         sums, sets = Counter(dict.fromkeys(PermutedSums._fields, 0.0)), process_sets(group)
+        if max(a) > min(a) or max(r) > min(r):
+            equal = tolerance if rewards is None else oracle.tolerance(r)
+            sums["pairs_right"], sums["pairs"] = oracle.pair_order(group, r, equal)
         for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
             step, far = oracle.step_mean(members, a), 0.0
             sums["good_tokens"] += a[i] > tolerance
@@ -177,7 +180,7 @@ def test_one_permutation_by_hand(monkeypatch):
     monkeypatch.setattr(module, "permuted_values", lambda *_: [values[case.forest.order][None, :, None]])
     bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
     found = case.sums(bounds=bounds, permutations=1)
-    expected = PermutedSums(1.0, 3, 0, 4, 1, 0, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
+    expected = PermutedSums(1.0, 3, 0, 4, 1, 0, 2, 0, 0.5, 1)  # two intermediate tokens, each with abs(A) = 1/2
     assert [values.item() for values in found] == list(expected)
 
 

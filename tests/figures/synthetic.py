@@ -33,7 +33,7 @@ def cleared(**options) -> SimpleNamespace:
     """An analysis without a row in any table."""
     tables = analysis_tables(**options)
     summary = tables["summary"] | {"informativeness": None}
-    summary["defects"] = summary["defects"] | {"worst_groups": []}
+    summary["defects"] = summary["defects"] | {"worst_groups": {"examples": []}}
     return SimpleNamespace(**{n: t.clear() for n, t in tables.items() if n != "summary"}, summary=summary)
 
 
@@ -124,7 +124,7 @@ def summary(runs: tuple[str, ...], steps: tuple[int | None, ...], intervals: boo
             "update_scale": powers,
             "update_norm": powers,
             "update_cosine": powers,
-            "worst_groups": [{"run": runs[0], "step": steps[0], "group_key": "p0"}],
+            "worst_groups": {"examples": [{"run": runs[0], "step": steps[0], "group_key": "p0"}]},
         },
     }
 

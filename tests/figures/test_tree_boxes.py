@@ -82,9 +82,9 @@ def test_the_worst_group_is_drawn_else_the_first_or_the_one_asked_for():
     analysis.samples = pl.concat([other, analysis.samples])
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p0"
     assert figure_tables(analysis, group="7:p9")["group_tree"]["group_key"][0] == "p9"
-    analysis.summary["defects"]["worst_groups"] = []
+    analysis.summary["defects"]["worst_groups"] = {"examples": []}
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p9"
-    analysis.summary["defects"]["worst_groups"] = [{"run": "gone", "step": 1, "group_key": "p"}]
+    analysis.summary["defects"]["worst_groups"] = {"examples": [{"run": "gone", "step": 1, "group_key": "p"}]}
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p9"
     with pytest.raises(UsageError, match=r"No group with text is called 8:p9.*7:p9"):
         figure_tables(analysis, group="8:p9")
