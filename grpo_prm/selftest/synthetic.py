@@ -94,7 +94,7 @@ def log_of(
         "group_key": [f"problem {n}" for n in number],
         "sample": np.tile(np.arange(k), groups),
         "prompt": [f"What is the answer to problem {n}?" for n in number],
-        "completion": [" ".join(f"t{t}" for t in row) for row in _lists(tokens, cut)],
+        "completion": _lists(tokens, cut).list.eval("t" + pl.element().cast(pl.String)).list.join(" "),
         "tokens": _lists(tokens, cut),
         "reward": rewards.ravel().astype(np.float64),
         "tokens_from": ["log"] * (groups * k),
@@ -112,8 +112,14 @@ def log_of(
     return Log(pl.DataFrame(rows), counted | (truth or {}), outcome)
 
 
-def _lists(values: NDArray, lengths: Ints) -> list[list]:
-    return [row[:n].tolist() for row, n in zip(values.reshape(len(lengths), -1), lengths, strict=True)]
+def _lists(values: NDArray, lengths: Ints) -> pl.Series:
+    """The first values of each row, as many as it has tokens, at least one."""
+    by_row = values.reshape(len(lengths), -1)
+    flat = {
+        "row": np.repeat(np.arange(len(lengths)), lengths),
+        "value": by_row[np.arange(by_row.shape[1]) < lengths[:, None]],
+    }
+    return pl.DataFrame(flat).group_by("row", maintain_order=True).agg("value")["value"]
 
 
 def _duplicates(tokens: Ints, lengths: Ints) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial, wraps
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,15 @@ def test_every_log_is_made_analysed_and_compared(monkeypatch):
 def test_the_analysis_says_what_is_known():
     failed = {result.log: result.failed for result in selftest() if result.failed}
     assert failed == {}
+
+
+def test_the_page_has_the_matrix():
+    """docs/selftest.md says of each log what the table in the code says."""
+    page = (Path(__file__).parents[2] / "docs" / "selftest.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    found = {name: (knows, findings) for name, _, knows, findings in cells[2:]}
+    musts = {name: [code for code, sign in expected(name)[1].items() if sign == MUST] for name in MATRIX}
+    assert {name: knows for name, (knows, _) in found.items()} == {name: MATRIX[name][0] for name in MATRIX}
+    assert {name: sorted(codes.split(", ")) if codes else [] for name, (_, codes) in found.items()} == {
+        name: sorted(codes) for name, codes in musts.items()
+    }
