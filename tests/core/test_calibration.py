@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 from calibration import KINDS, LEVELS, calibration, faults, noise, one_by_one, p_values
-from canonical import table_of
+from canonical import batch_of, table_of
 from core import null_oracle
 from core.reference_null import figures_of, group_sums, permuted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import groups as made_groups
 
-from grpo_prm.analysis.analyze import _with_certain
+from grpo_prm.analysis.analyze import _with_certain, analyze
 from grpo_prm.analysis.measure import measure
 from grpo_prm.analysis.null import null_of_log
 from grpo_prm.analysis.options import Options
@@ -155,6 +155,17 @@ def test_the_observed_ones_are_those_of_the_reference():
         for name, (observed, _) in figures_of(log, permutations=1).items():
             if name in PERMUTED:
                 assert found[name][0][n] == pytest.approx(observed, abs=1e-9), name
+
+
+def test_the_p_of_a_summary_is_that_of_the_harness():
+    for seed in range(3):
+        (log,) = noise("copies", 1, seed=seed)
+        batch = batch_of([("log", 0, f"group {g}", group) for g, group in enumerate(log)])
+        summary = analyze([batch], Options("sample", "computed", 3)).summary
+        figures = of_analysis([log])
+        for name, of in (("informativeness", summary), ("leave_pair_out_auc", summary["credit"])):
+            p, _ = p_values(*figures[name], np.random.default_rng(0))
+            assert of[name]["p_value"] == pytest.approx(p[0]), name
 
 
 @pytest.mark.slow
