@@ -14,10 +14,12 @@ import polars as pl
 from tables import measured_with
 
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.logprob_section import logprob_section
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.ratios import CLUSTER, Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, STATISTICS
 from grpo_prm.core.interval import Interval
+from grpo_prm.core.sampler_gap import GapSums
 from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 from grpo_prm.selftest.synthetic import log_of
 
@@ -30,7 +32,7 @@ PAGE = """# How often the 95 % intervals hold the true value
 
 ## How it was measured
 
-    nice python benchmarks/coverage.py > docs/coverage.md
+    nice python benchmarks/coverage.py > docs/coverage.md     # a minute or two of one core
 
 Each population has {problems:,} problems with one to three groups of 8 completions. Problems differ in difficulty, in
 the shape of their trees (one of ten has flat ones), in length and in how many copies they give; groups of one problem
@@ -39,7 +41,8 @@ population. A simulated log is some of the problems, drawn without replacement, 
 those of `summary.json`: 2,000 resamples of problems, 2.5 and 97.5 percentiles (of non-trivial trees Wilson's). The
 tables give the share of logs whose interval holds the true value; its standard error is {error:.1f} points where the
 coverage is 95 %. Fewer logs are named where not all had an interval: below 20 problems that have the statistic there is
-none. Every statistic of the registry that has an interval is measured, whoever added it. {machine}
+none. Every statistic of the registry that has an interval is measured, whoever added it (one that the population
+cannot have is left out), and then those of the log-probabilities that are no ratios of two sums. {machine}
 """
 
 
@@ -85,9 +88,19 @@ def population(rewards: str, problems: int, seed: int = 0) -> pl.DataFrame:
 
 
 def truth(table: pl.DataFrame, names: Sequence[str]) -> dict[str, float | None]:
-    """The statistics of the whole population."""
+    """The statistics of the whole population, those of `section_intervals` included."""
     values = Sums(table, CLUSTER, names).resamples(0)[0]
-    return {name: float(value) if np.isfinite(value) else None for name, value in zip(names, values, strict=True)}
+    of_registry = {name: float(v) if np.isfinite(v) else None for name, v in zip(names, values, strict=True)}
+    return of_registry | {name: one.mean for name, one in section_intervals(table, 0).items()}
+
+
+def section_intervals(groups: pl.DataFrame, seed: int) -> dict[str, Interval]:
+    """The intervals of the section `logprobs` of summary.json that are no ratios of sums; none without its columns."""
+    if "gap_tokens" not in groups.columns:
+        return {}
+    by_size = pl.DataFrame(schema={"bin": pl.Int64, **dict.fromkeys(GapSums._fields, pl.Float64)})
+    section = logprob_section(groups, by_size, seed, {})
+    return {name: Interval(**one) for name, one in section.items() if isinstance(one, dict) and "low" in one}
 
 
 def coverage(
@@ -97,7 +110,7 @@ def coverage(
 
     Args:
         table: Groups table of the population.
-        names: Statistics.
+        names: Statistics of the registry.
         clusters: Problems of each log.
         logs: How many logs.
         seed: Of the draws; that of each log's resamples differs from log to log.
@@ -111,11 +124,12 @@ def coverage(
     order = np.argsort(problem, kind="stable")
     opens = np.searchsorted(problem[order], np.arange(problem.max() + 2))
     sums, rng = Sums(table, CLUSTER, names), np.random.default_rng([seed, clusters])
-    held: dict[str, list[bool]] = {name: [] for name in names}
+    held: dict[str, list[bool]] = {name: [] for name in true}
     for number in range(logs):
         drawn = rng.choice(len(opens) - 1, clusters, replace=False)
         rows = np.concatenate([order[opens[n] : opens[n + 1]] for n in drawn])
-        for name, interval in sums.intervals(number % 8, rows).items():
+        intervals = sums.intervals(number % 8, rows) | section_intervals(table[rows], number % 8)
+        for name, interval in intervals.items():
             if (holds := _holds(interval, true[name])) is not None:
                 held[name].append(holds)
     return {name: (float(np.mean(of)) if of else None, len(of)) for name, of in held.items()}
@@ -127,22 +141,23 @@ def _holds(interval: Interval, true: float | None) -> bool | None:
     return interval.low <= true <= interval.high
 
 
-def with_interval(table: pl.DataFrame) -> tuple[str, ...]:
-    """The statistics of the registry that come from the groups table, and that this one can have."""
-    return tuple(name for name, value in truth(table, OF_GROUPS).items() if value is not None)
+def with_interval(table: pl.DataFrame) -> dict[str, float]:
+    """The statistics that come from the groups table and that this one can have, with their true values."""
+    return {name: value for name, value in truth(table, OF_GROUPS).items() if value is not None}
 
 
 def table_of(title: str, table: pl.DataFrame, logs: int, clusters: Sequence[int] = CLUSTERS) -> str:
     """The coverage of every statistic as a Markdown table."""
-    names = with_interval(table)
-    true = truth(table, names)
-    found = [coverage(table, names, n, logs) for n in clusters]
+    true = with_interval(table)
+    found = [coverage(table, [name for name in true if name in STATISTICS], n, logs) for n in clusters]
     head = ["statistic", "true value", *(f"{n} clusters" for n in clusters)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for name in names:
+    for name, value in true.items():
         cells = [_cell(*one[name], logs) for one in found]
-        lines.append([STATISTICS[name].title, f"{true[name]:.3g}", *cells])
-    every = [[one[name][0] for name in names if one[name][0] is not None] for one in found]
+        title = STATISTICS[name].title if name in STATISTICS else name.replace("_", " ")
+        title = title.replace("|", "\\|")  # a bar would end the cell
+        lines.append([title, f"{value:.3g}", *cells])
+    every = [[one[name][0] for name in true if one[name][0] is not None] for one in found]
     lines.append(["**least**", "", *(f"{min(values):.3f}" if values else "-" for values in every)])
     lines.append(["**mean**", "", *(f"{np.mean(values):.3f}" if values else "-" for values in every)])
     return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -157,11 +172,14 @@ def _cell(share: float | None, number: int, logs: int) -> str:
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--logs", type=int, default=500, help="simulated logs of each size")
-    parser.add_argument("--problems", type=int, default=5000, help="of each population")
+    parser.add_argument("--logs", type=int, default=1000, help="simulated logs of each size")
+    parser.add_argument("--problems", type=int, default=10000, help="of each population")
     given = parser.parse_args()
     titles = {"binary": "Rewards 0 and 1", "graded": "Graded rewards"}
-    tables = [table_of(title, population(kind, given.problems), given.logs) for kind, title in titles.items()]
+    tables = [
+        table_of(title, population(kind, given.problems, seed), given.logs)
+        for seed, (kind, title) in enumerate(titles.items())
+    ]
     print(
         PAGE.format(
             logs=given.logs, problems=given.problems, tables="\n\n".join(tables), machine=measured_with(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,5 +101,9 @@ def test_the_page_has_every_statistic_that_the_population_has(rewards):
     assert missing == ["tokens_per_unique_with_prompt"]
     assert truth(table, OF_GROUPS)["reward"] == pytest.approx(table["reward_mean"].mean())
     page = table_of("Title", table, 2, (20,))
-    for name in with_interval(table):
-        assert f"| {STATISTICS[name].title} |" in page
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in page.splitlines()[2:]} == {4}
+    assert {"covariance", "effective_sample_size"} <= set(with_interval(table))
+    assert "\n| effective sample size | " in page
+    for name in set(with_interval(table)) & set(OF_GROUPS):
+        title = STATISTICS[name].title.replace("|", r"\|")
+        assert f"\n| {title} | " in page
