@@ -391,6 +391,13 @@ def inherited_tokens(g: Analysed) -> int:
     return sum(g.step_advantage(members) * local_advantage(g, members) < 0 for members in own)
 
 
+def inherited(groups: Sequence[Analysed]) -> float | None:
+    """Pooled, of the same tokens as mean |A|."""
+    sets = [(g, members) for g in groups if not g.zero for _, _, members in intermediate_tokens(g.rows)]
+    tokens = sum(not identical(g.rows, members) for g, members in sets)
+    return ratio(sum(inherited_tokens(g) for g in groups), tokens)
+
+
 def raised_share(groups: Sequence[Analysed]) -> float | None:
     """Of the weight (|λ| - 1) |A| over unique loss tokens, what lies on A > 0."""
     weights = [

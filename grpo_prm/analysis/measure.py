@@ -28,6 +28,7 @@ from ..core.seeds import group_seed
 from ..core.sharing import sharing
 from ..core.subsample import subsampled
 from ..logs.rollouts import group_opens
+from .decided_table import decided_table
 from .logprob_columns import logprob_columns
 from .options import Options
 from .prompts import PromptLengths
@@ -49,6 +50,7 @@ class Measured(NamedTuple):
         subsamples: One row per group and size of subset.
         decisions: p and least attainable p of every decision, shape (2, decisions).
         gaps: Sampler and trainer, one row per bin of process-set sizes (`logprob_columns`).
+        decided: One row per group, axis and point of the curve.
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -59,6 +61,7 @@ class Measured(NamedTuple):
     subsamples: pl.DataFrame
     decisions: Floats
     gaps: pl.DataFrame
+    decided: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
@@ -108,6 +111,7 @@ def _measure(
         _subsamples_table(names, groups),
         np.stack([decided.p, decided.least]),
         gaps,
+        decided_table(names, groups),
         *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
     )
 

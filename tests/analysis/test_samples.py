@@ -38,6 +38,10 @@ def tables(figures):
         step=pl.Series([entry[1] for entry in log], dtype=pl.Int64),
         group=pl.int_range(pl.len(), dtype=pl.Int64),
         group_key=pl.Series([entry[2] for entry in log]),
+        prompts_differ=pl.lit(False),
+        tool_output=pl.lit(0),
+        phantom_advantage=pl.lit(None, pl.Float64),
+        duplicates=pl.lit(0),
     )
     return table_of(log), groups
 

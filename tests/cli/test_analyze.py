@@ -65,6 +65,7 @@ def test_the_page_and_the_folder(log, tmp_path):
                 "samples",
                 "permutations",
                 "subsamples",
+                "decided",
             ),
         )
     }

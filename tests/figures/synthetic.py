@@ -89,6 +89,7 @@ def analysis_tables(
         "baseline": overlap(1.2, 0.12),
         "process_steps": process_steps(run, long, rng),
         "subsamples": subsamples(held, rng),
+        "decided": decided(held),
         "permutations": pl.DataFrame({"permutation": range(199), "informativeness": rng.normal(0.3, 0.01, 199)}),
         "samples": rollouts(runs[0], steps[0]),
         "completions": pl.DataFrame({"group": [0] * 4, "sample": range(4), "advantage": [1.0, -1.0, 0.0, 0.0]}),
@@ -166,6 +167,18 @@ def subsamples(groups: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return rows.explode("size", empty_as_null=True).with_columns(
         pl.col("path_depth", "intermediate_proportion") * share, k=pl.lit(K, pl.Int64)
     )
+
+
+def decided(groups: pl.DataFrame) -> pl.DataFrame:
+    """Both curves of each group; fewer groups reach a point, the farther on it is."""
+    axes = {"share": [n / 20 for n in range(16)], "tokens": [0.0, *(2.0**n for n in range(10))]}
+    points = pl.DataFrame([(axis, n, p) for axis, own in axes.items() for n, p in enumerate(own)], orient="row",
+                          schema={"axis": pl.String, "n": pl.Int64, "point": pl.Float64})  # fmt: skip
+    rows = groups.select("run", "step", "group").join(points, how="cross", maintain_order="left_right")
+    rows = rows.filter((pl.col("group") * 7 % 31) >= 2 * pl.col("n"))
+    pairs = 1 + pl.col("group") % 4
+    above = pairs * (pl.col("n") / 20 + (pl.col("group") * 13 % 17 - 8) / 10)
+    return rows.select("run", "step", "group", "axis", "point", sum=above - 0.1, expected=pl.lit(-0.1), pairs=pairs)
 
 
 def rollouts(run: str, step: int | None, tokens: tuple[tuple[int, ...], ...] | None = None, **columns) -> pl.DataFrame:
