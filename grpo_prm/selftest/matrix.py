@@ -87,8 +87,13 @@ NUMBERS: dict[str, tuple[Number, ...]] = {
         Number(f"{_AUC}.p_value", "above", 0.05),
         Number("credit.reliability.low", "above", 0.0),
     ),
-    # Reliability is the lower of the two, by .11 on average at k = 8 (definitions: Reliability).
-    "deciding": (*_SIGNAL, Number("credit.reliability.mean", "near", "truth.slope", 0.15)),
+    # Reliability is the lower of the two: sets that two or more of so few completions reached are likelier in the log
+    # than under the policy (measured here over seven seeds: lower by .11 to .20 at k = 8).
+    "deciding": (
+        *_SIGNAL,
+        Number("credit.reliability.mean", "near", "truth.slope", 0.2),
+        Number("credit.reliability.mean", "below", "truth.slope"),
+    ),
     "boilerplate": (*_NOISE, Number("baseline.path_depth.mean", "near", "overlap.path_depth.mean", 0.1)),
     "length": _NOISE,
     "two_policies": (*_SIGNAL, Number("prm.logprob_spread.max", "near", "truth.largest_spread", 1e-6)),
