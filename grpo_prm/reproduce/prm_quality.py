@@ -73,7 +73,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     findings, slopes, curves = [], [], []
     for name, record in records.items():
         findings += _of_policy(name, record, plan)
-        for k in record["k"].unique().sort().to_list():
+        for k, _ in _sizes(plan):
             cell = of_cell(name, k, record.filter(k=k), seed)
             slopes.append(_slope_row(name, k, cell))
             findings += cell
@@ -88,7 +88,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
 def _of_policy(name: str, record: pl.DataFrame, plan: Plan) -> list[Finding]:
     """How good a policy is, and how much of it was sampled."""
     sampled = {"prompts": plan.prompts, "continuations": plan.continuations}
-    accuracy = float(record.filter(k=max(plan.ks))["accuracy"][0]) if len(record) else None
+    accuracy = float(record["accuracy"][0]) if len(record) else None  # of the first size; the others' differ by chance
     return [Finding(name, "", "accuracy", accuracy), *(Finding(name, "", n, float(v)) for n, v in sampled.items())]
 
 
@@ -137,12 +137,16 @@ def _job(name: str, plan: Plan, seed: int) -> Job:
         "threads": 1,
         **({"steps": policy.steps} if policy.steps else {}),
     }
-    sizes = [[k, plan.prompts] for k in plan.ks] + ([[64, plan.large]] if plan.large else [])
     arguments = {
-        "settings": settings, "trained": policy.steps > 0, "prompts": plan.prompts, "sizes": sizes,
+        "settings": settings, "trained": policy.steps > 0, "prompts": plan.prompts, "sizes": _sizes(plan),
         "continuations": plan.continuations,
     }  # fmt: skip
     return Job(f"prm-quality/{name.replace(', ', '-')}", policy_record, arguments, _seconds(name, plan), works_in=True)
+
+
+def _sizes(plan: Plan) -> list[list[int]]:
+    """Group sizes, each with its number of prompts."""
+    return [[k, plan.prompts] for k in plan.ks] + ([[64, plan.large]] if plan.large else [])
 
 
 def decide(findings: Sequence[Finding]) -> Verdict:

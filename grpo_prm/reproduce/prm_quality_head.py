@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .prm_quality_policies import Sampler
 
 FOLDS = 5
-WIDTH, STEPS, BATCH, RATE = 64, 300, 1_024, 3e-3
+WIDTH, STEPS, BATCH, RATE = 64, 200, 512, 3e-3
 Predict = Any  # hidden states, shape (tokens, units), to values, shape (tokens,)
 
 
@@ -34,6 +34,8 @@ def learnt_values(sampler: Sampler, rollouts: pl.DataFrame, steps: pl.DataFrame,
         steps: `prompt`, `row`, `start`, `end` of each.
         folder: Where the export is made.
     """
+    if not len(steps):  # where no group branches the export has nothing to say
+        return np.zeros(0)
     taught = exported(rollouts, folder)
     opens = np.cumsum([0, *rollouts["tokens"].list.len().to_list()])
     hidden = hidden_states(sampler, rollouts)

@@ -141,14 +141,14 @@ def by_position(steps: pl.DataFrame) -> Floats:
     """Mean R of the steps of other prompts that begin at the same position; where none does, of all other prompts."""
     start, prompt = steps["start"].to_numpy(), steps["prompt"].to_numpy()
     reward = column(steps, "reward")
-    _, place = np.unique(np.stack([prompt, start]), axis=1, return_inverse=True)
+    place = prompt * (start.max(initial=0) + 1) + start
 
     def others(of: np.ndarray, mine: np.ndarray) -> tuple[Floats, Floats]:
         total, own = (np.bincount(by, reward)[by] for by in (of, mine))
         number, number_own = (np.bincount(by)[by] for by in (of, mine))
         return total - own, (number - number_own).astype(float)
 
-    at_same, here = others(start, place.ravel())
+    at_same, here = others(start, place)
     at_all, anywhere = others(np.zeros(len(start), np.int64), prompt)
     everywhere = np.divide(at_all, anywhere, out=np.zeros(len(start)), where=anywhere > 0)
     return np.divide(at_same, here, out=everywhere, where=here > 0)
@@ -183,4 +183,5 @@ def calibration(steps: pl.DataFrame, seed: int) -> pl.DataFrame:
         found = measured("", "", "", (value[here], np.ones(here.sum())), steps["prompt"].to_numpy()[here], ratio, seed)
         if found.low is not None:  # a bin of few prompts says nothing
             rows.append((float(reward[here].mean()), found.mean, found.low, found.high, int(here.sum())))
-    return pl.DataFrame(rows, schema=["reward", "mean", "low", "high", "steps"], orient="row")
+    schema = {**dict.fromkeys(("reward", "mean", "low", "high"), pl.Float64), "steps": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
