@@ -120,6 +120,13 @@ def test_a_correlation_that_cannot_be_had():
     assert correlation(np.stack(moments(np.arange(3.0), np.arange(3.0)), axis=1).sum(axis=0)) == pytest.approx(1)
 
 
+def test_a_correlation_of_sums_that_are_not_centred():
+    """As those of a resample are not."""
+    x, y = np.array([3.0, 4.0, 7.0, 5.0]), np.array([1.0, 5.0, 6.0, 2.0])
+    sums = np.array([4, x.sum(), y.sum(), x @ x, y @ y, x @ y])
+    assert correlation(sums) == pytest.approx(np.corrcoef(x, y)[0, 1])
+
+
 def test_few_prompts_have_no_interval_and_no_steps_no_figure():
     ones = np.ones(19)
     few = measured("", "", "", (ones, 2 * ones), np.arange(19), ratio, 0)

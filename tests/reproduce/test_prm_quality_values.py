@@ -88,7 +88,7 @@ def test_values_are_those_of_all_continuations():
 
 
 class Counting:
-    """A policy whose every continuation is worth a given number; it counts what it is asked for."""
+    """A policy that goes on with one token, 8 more than the number of the prompt; it counts what it is asked for."""
 
     def __init__(self):
         self.task, self.ends, self.asked = SimpleNamespace(limit=6), frozenset([0]), []
@@ -96,10 +96,10 @@ class Counting:
     def draw(self, prompts, prefixes, k, step):
         assert len({len(prefix) for prefix in prefixes}) == 1
         self.asked += [(n, tuple(prefix), k, step) for n, prefix in zip(prompts, prefixes, strict=True)]
-        return [[9] for _ in prompts for _ in range(k)]
+        return [[8 + n] for n in prompts for _ in range(k)]
 
     def reward(self, n, tokens):
-        return 100 * n + 10 * len(tokens) + (tokens[0] if tokens else 0)
+        return 100 * n + 10 * len(tokens) + tokens[-1]
 
 
 def test_the_values_of_a_step_are_those_of_its_prefixes():
@@ -107,20 +107,20 @@ def test_the_values_of_a_step_are_those_of_its_prefixes():
     steps = pl.DataFrame({"prompt": [0, 1], "row": [0, 1], "start": [0, 1], "end": [2, 4]})
     completions = [[1, 2, 3], [4, 5, 6, 0]]
     found = with_values(steps, completions, policy, 3, {})
-    # A continuation is one token of 9: 100 n + 10 (length + 1) + first token; at the end 0 it is the reward itself.
-    assert found["value"].to_list() == [(21 + 31) / 2, (134 + 144) / 2]
-    assert found["value_before"].to_list() == [19, 124] and found["value_prompt"].to_list() == [19, 119]
+    # 100 n + 10 (length + 1) + the token that follows; of what has ended 100 n + 10 length + its last token.
+    assert found["value"].to_list() == [(28 + 38) / 2, (139 + 140) / 2]
+    assert found["value_before"].to_list() == [18, 129] and found["value_prompt"].to_list() == [18, 119]
     assert {(n, prefix): k for n, prefix, k, _ in policy.asked} == {
         (0, ()): 12, (1, ()): 12, (0, (1,)): 3, (0, (1, 2)): 3, (1, (4,)): 3, (1, (4, 5)): 3,
     }  # fmt: skip
-    assert len({(len(prefix), step) for _, prefix, _, step in policy.asked}) == 3  # other draws at every length
+    assert len({step for *_, step in policy.asked}) == 3  # other draws at every length
 
 
 def test_values_that_are_known_are_not_drawn_again():
     policy, known = Counting(), {(0, (1,)): 0.25}
     add_values([(0, (1,)), (0, (2,)), (0, (3, 0)), (0, (1,) * 6)], policy, 3, known)
     assert [asked[1] for asked in policy.asked] == [(2,)] and known[0, (1,)] == 0.25
-    assert known[0, (3, 0)] == 23 and known[0, (1,) * 6] == 61
+    assert known[0, (3, 0)] == 20 and known[0, (1,) * 6] == 61
 
 
 def table_of(policy, k=4):
