@@ -87,6 +87,12 @@ def test_values_are_those_of_all_continuations():
         assert known[n, prefix] == pytest.approx(exact, abs=1e-12 if ended else 0.025), (n, prefix)
 
 
+def test_two_prompts_with_one_text_have_draws_of_their_own():
+    policy = sampler(limit=6)._replace(ids=[[1], [1]])
+    one, other = (policy.draw([n], [(2,)], 40, 0) for n in range(2))
+    assert one == policy.draw([0], [(2,)], 40, 0) != other
+
+
 class Counting:
     """A policy that goes on with one token, 8 more than the number of the prompt; it counts what it is asked for."""
 
