@@ -203,7 +203,7 @@ def _notes(plan: Plan) -> list[str]:
         "step by its tokens, the others count each step once. Squared errors hold the noise of V itself, the same for "
         f"all. Signs: of the steps with |V - V0| > {CLEAR} (local: |V - value before the step|).",
         "R shrunk by c: (|λ| R + c m) / (|λ| + c). The small PRM: a network on the policy's last hidden states, "
-        "trained on `export --to tokens` of the same groups, asked about prompts it was not trained on. Position: mean "
+        "trained on `export --to tokens` of the same groups, and of the groups of other prompts. Position: mean "
         "R of the steps of other prompts that begin at the same token.",
     ]
     if plan.warm_steps:

@@ -1,13 +1,14 @@
 """A small PRM that learns from the export of the rollouts: a value head on the policy's own hidden states.
 
-It is asked about prompts that it was not taught: the folds are of prompts, so it knows no reward of the groups that it
+It is asked twice: about the groups that it was taught, as one that is trained on a run's own export and used in that
+run, and about prompts that it was not taught (the folds are of prompts), where it knows no reward of the groups that it
 judges, while the hidden PRM knows nothing else.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,8 +26,20 @@ WIDTH, STEPS, BATCH, RATE = 64, 200, 512, 3e-3
 Predict = Any  # hidden states, shape (tokens, units), to values, shape (tokens,)
 
 
-def learnt_values(sampler: Sampler, rollouts: pl.DataFrame, steps: pl.DataFrame, folder: Path) -> Floats:
-    """What the small PRM says of each step: mid of its values at the first token and at the last, shape (steps,).
+class Learnt(NamedTuple):
+    """What the small PRM says of each step, mid of its values at the first token and at the last, shape (steps,) each.
+
+    Attributes:
+        same: Taught all prompts.
+        others: Taught other prompts than that of the step.
+    """
+
+    same: Floats
+    others: Floats
+
+
+def learnt_values(sampler: Sampler, rollouts: pl.DataFrame, steps: pl.DataFrame, folder: Path) -> Learnt:
+    """Teach the small PRM and ask it about steps.
 
     Args:
         sampler: The policy.
@@ -35,7 +48,7 @@ def learnt_values(sampler: Sampler, rollouts: pl.DataFrame, steps: pl.DataFrame,
         folder: Where the export is made.
     """
     if not len(steps):  # where no group branches the export has nothing to say
-        return np.zeros(0)
+        return Learnt(np.zeros(0), np.zeros(0))
     taught = exported(rollouts, folder)
     opens = np.cumsum([0, *rollouts["tokens"].list.len().to_list()])
     hidden = hidden_states(sampler, rollouts)
@@ -47,13 +60,15 @@ def learnt_values(sampler: Sampler, rollouts: pl.DataFrame, steps: pl.DataFrame,
     prompt = np.repeat(rollouts["group"].to_numpy(), np.diff(opens))
     row = opens[steps["row"].to_numpy()]
     first, last = row + steps["start"].to_numpy(), row + steps["end"].to_numpy() - 1
-    values, own = np.zeros(len(steps)), steps["prompt"].to_numpy() % FOLDS
-    for fold in range(FOLDS):
-        learn = np.flatnonzero((prompt % FOLDS != fold) & ~np.isnan(label))
+
+    def taught_with(chosen: NDArray[np.bool_]) -> Floats:
+        learn = chosen & ~np.isnan(label)
         predict = fit(hidden[learn], label[learn], sampler.seed)
-        at = np.flatnonzero(own == fold)
-        values[at] = (predict(hidden[first[at]]) + predict(hidden[last[at]])) / 2
-    return values
+        return (predict(hidden[first]) + predict(hidden[last])) / 2
+
+    by_fold = np.stack([taught_with(prompt % FOLDS != fold) for fold in range(FOLDS)])
+    others = by_fold[steps["prompt"].to_numpy() % FOLDS, np.arange(len(steps))]
+    return Learnt(taught_with(np.ones(len(label), bool)), others)
 
 
 def exported(rollouts: pl.DataFrame, folder: Path) -> pl.DataFrame:

@@ -133,7 +133,11 @@ def predictions(steps: pl.DataFrame) -> Mapping[str, Floats]:
     """What is held against V: R, the group's mean, means between the two, the parent's R, the small PRM, position."""
     reward, mean, size = (column(steps, name) for name in ("reward", "mean", "size"))
     shrunk = {f"R shrunk by {c}": (size * reward + c * mean) / (size + c) for c in SHRUNK}
-    others = {"R of the parent": column(steps, "of_parent"), "the small PRM": column(steps, "learnt")}
+    others = {
+        "R of the parent": column(steps, "of_parent"),
+        "the small PRM (same prompts)": column(steps, "learnt_same"),
+        "the small PRM (other prompts)": column(steps, "learnt_others"),
+    }
     return {"R": reward, **shrunk, "the group mean": mean, **others, "position": by_position(steps)}
 
 

@@ -95,7 +95,7 @@ def policy_record(
 
     Returns:
         A row for each intermediate step of a group of mixed reward, as `steps_table` and `with_values` give them, with
-        `learnt`, what the small PRM says; and `k`.
+        `learnt_same` and `learnt_others`, what the small PRM says (`Learnt`); `k`; and `accuracy` of all completions.
     """
     from ..train.quiet import quiet_libraries
     from .prm_quality_head import learnt_values
@@ -110,7 +110,8 @@ def policy_record(
         groups = Groups.of(completions, rewards, k)
         table = with_values(steps_table(groups), completions, sampler, continuations, known)
         learnt = learnt_values(sampler, rollouts(sampler, completions, rewards, k), table, folder)
-        tables.append(table.with_columns(learnt=learnt, k=pl.lit(k), accuracy=pl.lit(float(rewards.mean()))))
+        said = {f"learnt_{name}": values for name, values in learnt._asdict().items()}
+        tables.append(table.with_columns(**said, k=pl.lit(k), accuracy=pl.lit(float(rewards.mean()))))
     return pl.concat(tables)
 
 

@@ -148,8 +148,8 @@ def test_hidden_states_are_those_of_each_completion_alone():
     assert at == len(found)
 
 
-def test_the_small_prm_learns_from_the_export_of_other_prompts_alone(tmp_path, monkeypatch):
-    """It says the mean label that it was taught: the tokens of two members or more of the other folds."""
+def test_the_small_prm_learns_from_the_export(tmp_path, monkeypatch):
+    """Here it says the mean label that it was taught: tokens of two members or more, of the other folds or of all."""
     policy = sampler(limit=4, prompts=7)
     completions, rewards, table = table_of(policy)
     steps = steps_table(Groups.of(completions, rewards, 4))
@@ -172,8 +172,10 @@ def test_the_small_prm_learns_from_the_export_of_other_prompts_alone(tmp_path, m
     for fold in range(FOLDS):
         expected = [x for n in range(7) if n % FOLDS != fold for x in labels[n]]
         assert sorted(taught[fold]) == pytest.approx(sorted(expected), abs=1e-6)
+    assert len(taught[FOLDS]) == sum(map(len, labels.values()))
     expected = [np.mean(taught[n % FOLDS]) for n in steps["prompt"].to_list()]
-    assert found.tolist() == pytest.approx(expected) and len(steps)
+    assert found.others.tolist() == pytest.approx(expected) and len(steps)
+    assert found.same.tolist() == pytest.approx([np.mean(taught[FOLDS])] * len(steps))
 
 
 def test_the_small_prm_can_learn():
