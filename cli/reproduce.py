@@ -29,7 +29,8 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CLAIM",
-        help="Any of identity, overlap, defect, binary-tree, training, bias, overhead, openrs. (default: all)",
+        help="Any of identity, overlap, defect, binary-tree, training, bias, prm-quality, overhead, openrs. "
+        "(default: all)",
         show_default=False,
     ),
 ]

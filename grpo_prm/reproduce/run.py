@@ -28,6 +28,7 @@ CLAIMS = {
     "binary-tree": "binary_tree",
     "training": "training",
     "bias": "bias",
+    "prm-quality": "prm_quality",
     "overhead": "overhead",
     "openrs": "openrs",
 }

@@ -64,7 +64,7 @@ def test_what_is_not_reproduced_stands_where_we_say_what_we_could_not_confirm():
     confirm = text.split("## What we could not confirm")[1].split("\n## ")[0]
     assert "**training**, partly" in confirm and "bias" not in confirm and "one | two: not reproduced" in confirm
     assert "Nothing among" in page({"bias": claim("reproduced")}, SAID, MACHINE)
-    assert "`grpo-prm reproduce --budget quick --seed 7`, 2 of 8 claims" in text and "2026-01-02" in text
+    assert "`grpo-prm reproduce --budget quick --seed 7`, 2 of 9 claims" in text and "2026-01-02" in text
     assert "2 minutes, 1 worker on 4 cores" in text and "*A caption.*" in text
 
 
