@@ -27,6 +27,7 @@ METHOD_COLOURS = {
     "norm-matched": PALETTE[3],
     "position": PALETTE[6],
     "groups": PALETTE[0],
+    "λ-GRPO": PALETTE[1],
 }
 STATISTICS = {  # short enough for an axis
     "intermediate_proportion": "intermediate",
