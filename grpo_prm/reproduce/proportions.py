@@ -39,11 +39,13 @@ def _root(squares: Floats) -> float:
 
 
 def exact_p(pair: Pair) -> float:
-    """Two-sided p-value of equal proportions, Fisher's exact test."""
-    from scipy.stats import fisher_exact  # slow to import
-
+    """Two-sided p-value of equal proportions, Fisher's exact test: all splits that are no likelier than this one."""
     one, other, n = pair
-    return float(fisher_exact([[one, n - one], [other, n - other]]).pvalue)
+    right = one + other
+    # Ways to split the right answers, in whole numbers: equally likely splits are equal, whatever rounding does.
+    ways = [math.comb(n, x) * math.comb(n, right - x) for x in range(max(0, right - n), min(n, right) + 1)]
+    seen = math.comb(n, one) * math.comb(n, other)
+    return sum(way for way in ways if way <= seen) / math.comb(2 * n, right)
 
 
 def sign_test(up: int, down: int) -> float:

@@ -24,6 +24,7 @@ from .paired import with_holm
 CLAIMS = {
     "identity": "identity",
     "overlap": "overlap",
+    "overlap-growth": "overlap_growth",
     "defect": "defect",
     "binary-tree": "binary_tree",
     "training": "training",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reproduce.at_once import at_once
+from scipy.stats import fisher_exact
 
 from grpo_prm.reproduce.claims import Finding, pick
 from grpo_prm.reproduce.openrs import (
@@ -56,22 +56,17 @@ def test_the_cells_in_order():
     assert table[15] == Cell("Llama-3.2-1B, β = 0.04", "AIME24", 30, 0, 0, 1)
 
 
-def fisher(one, other, n):
-    """Sum of the probabilities of all tables with these margins that are no likelier than this one, in fractions."""
-    right = one + other
-    ways = {
-        x: Fraction(math.comb(n, x) * math.comb(n, right - x), math.comb(2 * n, right))
-        for x in range(max(0, right - n), min(n, right) + 1)
-    }
-    return float(sum(p for p in ways.values() if p <= ways[one]))
-
-
 @example(0, 0, 30)
 @example(0, 30, 30)
 @example(0, 1, 30)
 @given(st.integers(0, 30), st.integers(0, 30), st.just(30))
 def test_exact_p(one, other, n):
-    assert exact_p((one, other, n)) == pytest.approx(fisher(one, other, n), rel=1e-9)
+    assert exact_p((one, other, n)) == pytest.approx(fisher_exact([[one, n - one], [other, n - other]]).pvalue)
+
+
+def test_exact_p_of_a_tiny_table():
+    """2 of 2 right against 0 of 2: of the 6 ways to place two right answers, two are as lopsided."""
+    assert exact_p((2, 0, 2)) == 2 / 6 and exact_p((1, 1, 2)) == 1
 
 
 def wilson_ends(right, n):
