@@ -153,7 +153,8 @@ def test_words():
     assert word([80] + [-5] * 4).word == "partly"  # one difference alone
     assert word([5] * 5).word == "not reproduced"  # 5 of 5 are p = .06
     assert word([-5] * 8).word == "not reproduced"  # a sign test the other way
-    assert word([80] * 7 + [-80]).word == "not reproduced"  # a loss that is sure
+    assert word([80] * 7 + [-80]).word == "not reproduced"  # a loss that is sure, and a sign test of p = .07
+    assert word([80] * 11 + [-80]).word == "not reproduced"  # a loss that is sure, and a sign test of p = .006
     assert word([-80] * 8).word == "not reproduced"
     assert word([0] * 8).word == "not reproduced"
     assert "in 0 of the 8 GRPO fell below" in word([80] * 8).why
