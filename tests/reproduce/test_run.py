@@ -278,6 +278,13 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
         reproduce(Options(("defect",), out=file), lambda *_: None, lambda _: None)
 
 
+def test_the_help_names_every_claim_in_their_order():
+    """It is written out: the command's help must not import what the claims do."""
+    from grpo_prm_cli.reproduce import Names
+
+    assert f"Any of {', '.join(CLAIMS)}. " in get_args(Names)[1].help
+
+
 @pytest.mark.parametrize("name", CLAIMS)
 def test_every_claim_says_what_it_is(name):
     claim = get_claim(name)
