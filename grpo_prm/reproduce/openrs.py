@@ -99,10 +99,10 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     # Where GRPO fell below the model that it began with, a gain over it is not one over what was there.
     fell = [f for f in above if (pick(findings, BASE_OVER, part=f.part, setting=f.setting)[0].mean or 0.0) > 0]
     named = "".join(f"; {f.part}, {f.setting} {f.mean:+.3f} [{f.low:+.3f}, {f.high:+.3f}]" for f in above)
+    base = f" (in {len(fell)} of these {len(above)} GRPO is below the base model)" if above else ""
     why = (
-        f"{len(above)} of {len(gains)} differences are above 0 after Holm and {len(below)} below{named}; in "
-        f"{len(fell)} of the {len(above)} GRPO fell below the base model; {up} cells up, {down} down, {equal} equal: "
-        f"sign test p = {signs_p:.3f}"
+        f"{len(above)} of {len(gains)} differences are above 0 after Holm and {len(below)} below{named}{base}; {up} cells "
+        f"up, {down} down, {equal} equal: sign test p = {signs_p:.3f}"
     )
     return Verdict(word, why)
 

@@ -131,7 +131,7 @@ def test_what_the_table_gives(evidence):
     assert pick(findings, SIGNS)[0].mean == pytest.approx(0.0192108154296875) and pick(findings, SIGNS)[0].n == 19
     verdict = CLAIM.decide(findings)
     assert verdict.word == "partly"
-    assert "2 of 20 differences" in verdict.why and "in 2 of the 2 GRPO fell below" in verdict.why
+    assert "2 of 20 differences" in verdict.why and "(in 2 of these 2 GRPO is below the base model)" in verdict.why
     assert "15 cells up, 4 down, 1 equal: sign test p = 0.019" in verdict.why
 
 
@@ -157,7 +157,7 @@ def test_words():
     assert word([80] * 11 + [-80]).word == "not reproduced"  # a loss that is sure, and a sign test of p = .006
     assert word([-80] * 8).word == "not reproduced"
     assert word([0] * 8).word == "not reproduced"
-    assert "in 0 of the 8 GRPO fell below" in word([80] * 8).why
+    assert "in 0 of these 8 GRPO is below" in word([80] * 8).why and "base model" not in word([5] * 8).why
 
 
 def test_signs_count_what_differs():
