@@ -101,8 +101,8 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     named = "".join(f"; {f.part}, {f.setting} {f.mean:+.3f} [{f.low:+.3f}, {f.high:+.3f}]" for f in above)
     base = f" (in {len(fell)} of these {len(above)} GRPO is below the base model)" if above else ""
     why = (
-        f"{len(above)} of {len(gains)} differences are above 0 after Holm and {len(below)} below{named}{base}; {up} cells "
-        f"up, {down} down, {equal} equal: sign test p = {signs_p:.3f}"
+        f"{len(above)} of {len(gains)} differences are above 0 after Holm and {len(below)} below{named}{base}; "
+        f"{up} cells up, {down} down, {equal} equal: sign test p = {signs_p:.3f}"
     )
     return Verdict(word, why)
 
