@@ -172,8 +172,8 @@ def _cell(share: float | None, number: int, logs: int) -> str:
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--logs", type=int, default=400, help="simulated logs of each size")
-    parser.add_argument("--problems", type=int, default=8000, help="of each population")
+    parser.add_argument("--logs", type=int, default=1000, help="simulated logs of each size")
+    parser.add_argument("--problems", type=int, default=10000, help="of each population")
     given = parser.parse_args()
     titles = {"binary": "Rewards 0 and 1", "graded": "Graded rewards"}
     tables = [
