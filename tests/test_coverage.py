@@ -101,6 +101,7 @@ def test_the_page_has_every_statistic_that_the_population_has(rewards):
     assert missing == ["tokens_per_unique_with_prompt"]
     assert truth(table, OF_GROUPS)["reward"] == pytest.approx(table["reward_mean"].mean())
     page = table_of("Title", table, 2, (20,))
+    assert page.startswith("## Title\n\n| statistic | true value | 20 clusters |\n")
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in page.splitlines()[2:]} == {4}
     assert {"covariance", "effective_sample_size"} <= set(with_interval(table))
     assert "\n| effective sample size | " in page
