@@ -38,7 +38,8 @@ Each population has {problems:,} problems with one to three groups of 8 completi
 the shape of their trees (one of ten has flat ones), in length and in how many copies they give; groups of one problem
 are alike. All groups are measured by `grpo-prm` itself, so the true value of each statistic is its value over the whole
 population. A simulated log is some of the problems, drawn without replacement, with all their groups. Its intervals are
-those of `summary.json`: 2,000 resamples of problems, 2.5 and 97.5 percentiles (of non-trivial trees Wilson's). The
+those of `summary.json`: 2,000 resamples of problems, 2.5 and 97.5 percentiles. (That of non-trivial trees is Wilson's,
+which takes groups for independent: where a problem has several groups that are alike, as here, it is too narrow.) The
 tables give the share of logs whose interval holds the true value; its standard error is {error:.1f} points where the
 coverage is 95 %. Fewer logs are named where not all had an interval: below 20 problems that have the statistic there is
 none. Every statistic of the registry that has an interval is measured, whoever added it (one that the population
@@ -154,9 +155,9 @@ def table_of(title: str, table: pl.DataFrame, logs: int, clusters: Sequence[int]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, value in true.items():
         cells = [_cell(*one[name], logs) for one in found]
-        title = STATISTICS[name].title if name in STATISTICS else name.replace("_", " ")
-        title = title.replace("|", "\\|")  # a bar would end the cell
-        lines.append([title, f"{value:.3g}", *cells])
+        label = STATISTICS[name].title if name in STATISTICS else name.replace("_", " ")
+        label = label.replace("|", "\\|")  # a bar would end the cell
+        lines.append([label, f"{value:.3g}", *cells])
     every = [[one[name][0] for name in true if one[name][0] is not None] for one in found]
     lines.append(["**least**", "", *(f"{min(values):.3f}" if values else "-" for values in every)])
     lines.append(["**mean**", "", *(f"{np.mean(values):.3f}" if values else "-" for values in every)])
@@ -172,8 +173,8 @@ def _cell(share: float | None, number: int, logs: int) -> str:
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--logs", type=int, default=400, help="simulated logs of each size")
-    parser.add_argument("--problems", type=int, default=8000, help="of each population")
+    parser.add_argument("--logs", type=int, default=1000, help="simulated logs of each size")
+    parser.add_argument("--problems", type=int, default=10000, help="of each population")
     given = parser.parse_args()
     titles = {"binary": "Rewards 0 and 1", "graded": "Graded rewards"}
     tables = [

@@ -32,7 +32,7 @@ def invented(problems=400, seed=0):
     return pl.DataFrame(
         {
             "run": ["a"] * len(problem),
-            "prompt_key": [f"p{n:04}" for n in problem],
+            **{name: [f"p{n:04}" for n in problem] for name in CLUSTER if name != "run"},
             "reward_mean": rng.normal(size=problems)[problem] + 0.3 * rng.normal(size=len(problem)),
             "identical_tokens": rng.binomial(tokens, 0.4).astype(float),
             "intermediate_tokens": tokens.astype(float),
@@ -59,7 +59,7 @@ def test_each_log_has_all_groups_of_its_problems_and_nothing_else():
     held = dict.fromkeys(NAMES, 0)
     for number in range(logs):
         drawn = [f"p{n:04}" for n in rng.choice(400, clusters, replace=False)]
-        log = table.filter(pl.col("prompt_key").is_in(drawn))
+        log = table.filter(pl.col(CLUSTER[-1]).is_in(drawn))
         assert len(log) == 2 * clusters
         for name, one in Sums(log, CLUSTER, NAMES).intervals(number % 8).items():
             held[name] += one.low <= true[name] <= one.high
@@ -101,6 +101,7 @@ def test_the_page_has_every_statistic_that_the_population_has(rewards):
     assert missing == ["tokens_per_unique_with_prompt"]
     assert truth(table, OF_GROUPS)["reward"] == pytest.approx(table["reward_mean"].mean())
     page = table_of("Title", table, 2, (20,))
+    assert page.startswith("## Title\n\n| statistic | true value | 20 clusters |\n")
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in page.splitlines()[2:]} == {4}
     assert {"covariance", "effective_sample_size"} <= set(with_interval(table))
     assert "\n| effective sample size | " in page
