@@ -96,7 +96,7 @@ def _pooled(records: dict[str, pl.DataFrame], findings: Sequence[Finding], seed:
     """What the rule reads over several policies."""
     cells = {what: _judged(findings, what) for what in (RELIABILITY, SLOPE)}
     gaps = [
-        abs(estimate.mean - slope.mean)
+        estimate.mean - slope.mean
         for estimate, slope in zip(cells[RELIABILITY], cells[SLOPE], strict=True)
         if estimate.mean is not None and slope.mean is not None
     ]
@@ -108,7 +108,8 @@ def _pooled(records: dict[str, pl.DataFrame], findings: Sequence[Finding], seed:
     prompts = steps["prompt"].to_numpy() if strong else np.zeros(0, np.int64)
     of_signs = signs(steps)[SIGN] if strong else ()
     return [
-        Finding("", SIX, GAP, float(np.mean(gaps)) if gaps else None, n=len(gaps)),
+        Finding("", SIX, GAP, float(np.mean(np.abs(gaps))) if gaps else None, n=len(gaps)),
+        Finding("", SIX, "reliability below the true slope", float(sum(gap < 0 for gap in gaps)), n=len(gaps)),
         measured("", POOLED, SIGN, of_signs, prompts, ratio, seed),
     ]
 
@@ -175,9 +176,11 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     }
     word = REPRODUCED if set(parts.values()) == {REPRODUCED} else NOT_REPRODUCED if honest == NOT_REPRODUCED else PARTLY
     order = "lower for the weak policy than for both others" if in_order else "not lower for the weak policy throughout"
+    below = pick(findings, "reliability below the true slope")[0].mean or 0.0
     said = "; ".join(f"{name} {_with_interval(slopes[name])}" for name in POLICIES)
     why = (
-        f"(ours) reliability is off the true slope by {_number(gap.mean)} on average, and {order}; true slope at "
+        f"(ours) reliability is off the true slope by {gap.mean:.3f} on average (too low in {below:.0f} of {gap.n} "
+        f"cells), and {order}; true slope at "
         f"k = {SHOWN}: {said}; sign of A right where it matters: {_with_interval(sign)}"
     )
     return Verdict(word, why, parts)
