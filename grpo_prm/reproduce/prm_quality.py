@@ -198,7 +198,7 @@ def _notes(plan: Plan) -> list[str]:
     large = f", and of {plan.large} prompts a group of 64" if plan.large else ""
     notes = [
         "Policies: GPT-2s of 2 layers and 64 units. warm: the warm start of the task; w250: a warm start of 250 steps "
-        "and 25 steps of GRPO, which is diverse and mostly wrong.",
+        "and 25 steps of GRPO, whose groups hold many different texts.",
         f"{plan.prompts} prompts, groups of k = {', '.join(map(str, plan.ks))}{large}. V: mid of the values of the "
         f"prefix after the step's first token and at its end, each the mean reward of {plan.continuations} "
         f"continuations (V0: four times as many), drawn apart from the groups. m: mean reward of the group.",
@@ -246,7 +246,7 @@ def draw_calibration(table: pl.DataFrame) -> Figure:
 CLAIM = Claim(
     name="prm-quality",
     says="Ours: the reliability that a log shows is an honest estimate of how far the hidden PRM gives the policy's "
-    "true values; they are good where the policy is, and nearly noise where it is not.",
+    "true values: far for two small policies, and not for one whose warm start was cut short.",
     paper="Not in the paper; ours.",
     rule="true slope: Σ T (R - m)(V - V0) / Σ T (R - m)². honesty: over the six cells of three policies and k = 8 and "
     f"16 the mean |reliability - true slope| is at most {NEAR}, and every reliability of w250 lies below every other: "
