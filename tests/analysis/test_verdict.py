@@ -171,6 +171,12 @@ def test_a_finding_about_groups_names_them_and_shows_the_one_that_has_most(code,
     assert EXAMPLES[code] == column
 
 
+def test_the_group_that_has_most_is_shown_and_the_first_of_equals():
+    made = summary(counts__duplicates=30)
+    (one,) = verdict(made, GROUPS.with_columns(duplicates=pl.Series([1, 7, 0, 7])))["findings"]
+    assert (one["groups"], one["command"]) == (3, "grpo-prm tree DIR --group 0:q")
+
+
 SIZE, SPREAD, PHANTOM = "logprobs__effective_sample_size", "prm__logprob_spread", "teaching__phantom_advantage"
 OTHER, RELIABILITY = "baseline__intermediate_proportion", "credit__reliability"
 
