@@ -16,7 +16,7 @@ from rich.text import Text
 
 from grpo_prm.text.amounts import amount
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import changes, findings, knows
+from grpo_prm.text.verdict import Finding, changes, findings, knows
 from grpo_prm.text.wording import Rows, doubts, read_in_short, sections
 
 LINES = 12  # of the first screen
@@ -25,32 +25,70 @@ LABEL = 8  # columns of a label
 PROMPT = 60  # characters of a prompt
 
 
-def show_verdict(summary: dict[str, Any], folder: str) -> None:
-    """Print what was read, the three answers and what to do on stdout, in at most `LINES` lines of 80 columns."""
+def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -> None:
+    """Print what was read, the three answers and what to do on stdout.
+
+    Args:
+        summary: The content of summary.json.
+        folder: The folder of the analysis, for commands.
+        whole: Every finding with its command, however many; else `LINES` lines of 80 columns at most.
+    """
     console = Console(markup=False, highlight=False, emoji=False)
     width = max(console.width, NARROW)
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
     for label, answer in (("Knows", knows(summary)), ("λ-GRPO", changes(summary))):
         lines += _labelled(label, answer, width)
-    last = f"More: --full for every number, grpo-prm report {shlex.quote(folder)} for a page."
     todo = findings(summary, shlex.quote(folder))
     if not todo:
         lines += _labelled("To do", "Nothing to worry about.", width)
-    for n, found in enumerate(todo):
-        new = _labelled("" if n else "To do", found.sentence, width)
-        new.append(Text(f"{'':<{LABEL}}{printable(found.command)}   ({found.source})"))
-        # The last line names what is left out, so that no finding is lost.
-        if len(lines) + len(new) >= LINES:
-            last = f"{amount(len(todo) - n, 'more finding')}. {last}"
-            break
-        lines += new
-    for line in [*lines, Text(last)]:
+    report = f"grpo-prm report {shlex.quote(folder)}"
+    if whole:
+        lines += [line for one in _written(todo, width) for line in one]
+    else:
+        lines += _to_do(_written(todo, width), report, width, LINES - _rows(lines, width))
+    for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
+
+
+def _written(todo: list[Finding], width: int) -> list[list[Text]]:
+    """The lines of each finding, the command last; the source where it takes no line of its own, if it can."""
+    written = []
+    for n, (sentence, source, command) in enumerate(todo):
+        source, command = f"({source})", f"{'':<{LABEL}}{printable(command)}"
+        beside = len(sentence) + 1 + len(source) > width - LABEL and len(command) + 3 + len(source) <= width
+        sentence, command = (sentence, f"{command}   {source}") if beside else (f"{sentence} {source}", command)
+        written.append([*_labelled("" if n else "To do", sentence, width), Text(command)])
+    return written
+
+
+def _to_do(todo: list[list[Text]], report: str, width: int, room: int) -> list[Text]:
+    """As many findings as there is room for, with their commands as far as there is room, and where the rest is."""
+
+    def last(count: int) -> Text:
+        rest = len(todo) - count
+        more = f"{amount(rest, 'more finding')}: --full" if rest else "More: --full for every number"
+        return Text(printable(f"{more}, {report} for a page."))
+
+    def lines(count: int, commands: set[int]) -> list[Text]:
+        some = ([*words, command] if n in commands else words for n, (*words, command) in enumerate(todo[:count]))
+        return [*(line for one in some for line in one), last(count)]
+
+    # One at least, with its command. Others do without before one is left out.
+    count = next((n for n in range(len(todo), 1, -1) if _rows(lines(n, {0}), width) <= room), min(1, len(todo)))
+    commands = {0}
+    for n in range(1, count):
+        commands |= {n} if _rows(lines(count, {*commands, n}), width) <= room else set()
+    return lines(count, commands)
+
+
+def _rows(lines: list[Text], width: int) -> int:
+    """Rows that lines take on a terminal, which breaks those that are longer than it is wide."""
+    return sum(max(1, -(-line.cell_len // width)) for line in lines)
 
 
 def _labelled(label: str, sentence: str, width: int) -> list[Text]:
     """A label in bold and a sentence beside it, wrapped."""
-    first, *more = wrap(printable(sentence), width - LABEL) or [""]
+    first, *more = wrap(printable(sentence), width - LABEL, break_on_hyphens=False) or [""]
     head = Text(f"{label:<{LABEL}}", style="bold")
     return [head + Text(first, style="not bold"), *(Text(f"{'':<{LABEL}}{line}") for line in more)]
 
