@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from grpo_prm.text.amounts import amount
+from grpo_prm.text.cells import Rows
 from grpo_prm.text.printable import printable
 from grpo_prm.text.verdict import Finding, changes, findings, knows
-from grpo_prm.text.wording import Rows, doubts, read_in_short, sections
+from grpo_prm.text.wording import doubts, read_in_short, sections
 
 LINES = 12  # of the first screen
 NARROW = 80  # columns for which that holds
@@ -128,7 +129,7 @@ def show_summary(
                 if isinstance(piece, Command):
                     console.print(Text(f"    {printable(piece)}"), soft_wrap=True)  # whole, so that it can be copied
                 else:
-                    console.print(Padding(_drawn(piece), (0, 0, 0, 2)))
+                    console.print(Padding(_drawn(piece, console.width), (0, 0, 0, 2)))
 
 
 @contextmanager
@@ -145,12 +146,13 @@ class Command(str):
     __slots__ = ()
 
 
-def _drawn(piece: str | Rows) -> RenderableType:
+def _drawn(piece: str | Rows, width: int) -> RenderableType:
     if isinstance(piece, str):
         return Text(printable(piece))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in piece.columns:
-        table.add_column(column)
+    for n, column in enumerate(piece.columns):
+        # Names and words are wrapped, numbers stay whole, unless that would cut them off.
+        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3)
     for row in piece.rows:
         table.add_row(*row)
     return table

@@ -21,7 +21,8 @@ import grpo_prm
 from grpo_prm.analysis.samples import EACH
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.errors import InputError, UsageError
-from grpo_prm.text.wording import Rows, sections
+from grpo_prm.text.cells import Rows
+from grpo_prm.text.wording import sections
 
 ROOT = Path(__file__).parents[1]
 CHAIN = ROOT / "examples" / "chain.jsonl"

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from ..text.amounts import MISSING, amount, interval
-from ..text.cells import BESIDE, beside, entry, in_summary
+from ..text.cells import BESIDE, Rows, beside, entry, in_summary
 from ..text.printable import printable
-from ..text.wording import Rows, sections
+from ..text.wording import sections
 from ..tree.printed import render
 
 NAMED = 3  # groups that are named

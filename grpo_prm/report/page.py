@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from ..analysis.tables import Tables
 from ..text.amounts import amount
-from ..text.wording import MADE, Rows, sections
+from ..text.cells import Rows
+from ..text.wording import MADE, sections
 from ..version import __version__
 from .cautions import cautions
 from .embed import embed, shown

@@ -92,10 +92,10 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         folder: The folder of the analysis as it is typed, for the commands.
     """
     found = summary["verdict"]["findings"]
-    return [Finding(*_worded(one, summary), one["command"].replace(FOLDER, folder)) for one in found]
+    return [Finding(*_worded(one), one["command"].replace(FOLDER, folder)) for one in found]
 
 
-def _worded(found: dict[str, Any], summary: dict[str, Any]) -> tuple[str, str]:
+def _worded(found: dict[str, Any]) -> tuple[str, str]:
     """Sentence and source of a finding."""
     sentence, source = FINDINGS[found.get("measure") or found["code"]]
     k = found.get("k")

@@ -7,8 +7,8 @@ from copy import deepcopy
 import pytest
 
 from grpo_prm.text.amounts import interval, number, percent
-from grpo_prm.text.cells import against_null
-from grpo_prm.text.wording import Rows, sections
+from grpo_prm.text.cells import Rows, against_null
+from grpo_prm.text.wording import sections
 
 
 @pytest.fixture(scope="module")
