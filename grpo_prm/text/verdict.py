@@ -92,7 +92,7 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         folder: The folder of the analysis as it is typed, for the commands.
     """
     found = summary["verdict"]["findings"]
-    return [Finding(*_worded(one), one["command"].replace(FOLDER, folder)) for one in found]
+    return [Finding(*_worded(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
 
 
 def _worded(found: dict[str, Any]) -> tuple[str, str]:
