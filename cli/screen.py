@@ -43,26 +43,28 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     if not todo:
         lines += _labelled("To do", "Nothing to worry about.", width)
     report = f"grpo-prm report {shlex.quote(folder)}"
+    written = [_written(one, "" if n else "To do", width, whole=whole) for n, one in enumerate(todo)]
     if whole:
-        lines += [line for one in _written(todo, width) for line in one]
+        lines += [line for one in written for line in one]
     else:
-        lines += _to_do(_written(todo, width), report, width, LINES - _rows(lines, width))
+        lines += _to_do(written, report, LINES - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
 
 
-def _written(todo: list[Finding], width: int) -> list[list[Text]]:
-    """The lines of each finding, the command last; the source where it takes no line of its own, if it can."""
-    written = []
-    for n, (sentence, source, command) in enumerate(todo):
-        source, command = f"({source})", f"{'':<{LABEL}}{printable(command)}"
-        beside = len(sentence) + 1 + len(source) > width - LABEL and len(command) + 3 + len(source) <= width
-        sentence, command = (sentence, f"{command}   {source}") if beside else (f"{sentence} {source}", command)
-        written.append([*_labelled("" if n else "To do", sentence, width), Text(command)])
-    return written
+def _written(found: Finding, label: str, width: int, *, whole: bool) -> list[Text]:
+    """The lines of a finding, the command last; its source where it takes no line of its own, or all is told."""
+    sentence, source, command = found.sentence, f"({found.source})", f"{'':<{LABEL}}{printable(found.command)}"
+    if len(sentence) + 1 + len(source) <= width - LABEL:
+        sentence = f"{sentence} {source}"
+    elif len(command) + 3 + len(source) <= width:
+        command = f"{command}   {source}"
+    elif whole:
+        sentence = f"{sentence} {source}"
+    return [*_labelled(label, sentence, width), Text(command)]
 
 
-def _to_do(todo: list[list[Text]], report: str, width: int, room: int) -> list[Text]:
+def _to_do(todo: list[list[Text]], report: str, room: int) -> list[Text]:
     """As many findings as there is room for, with their commands as far as there is room, and where the rest is."""
 
     def last(count: int) -> Text:
@@ -74,17 +76,16 @@ def _to_do(todo: list[list[Text]], report: str, width: int, room: int) -> list[T
         some = ([*words, command] if n in commands else words for n, (*words, command) in enumerate(todo[:count]))
         return [*(line for one in some for line in one), last(count)]
 
-    # One at least, with its command. Others do without before one is left out.
-    count = next((n for n in range(len(todo), 1, -1) if _rows(lines(n, {0}), width) <= room), min(1, len(todo)))
-    commands = {0}
+    def fits(count: int, commands: set[int]) -> bool:
+        return len(lines(count, commands)) <= room
+
+    # One at least. The first has its command if it can; others do without before one is left out.
+    first = {0} if fits(1, {0}) else set()
+    count = next((n for n in range(len(todo), 1, -1) if fits(n, first)), min(1, len(todo)))
+    commands = first
     for n in range(1, count):
-        commands |= {n} if _rows(lines(count, {*commands, n}), width) <= room else set()
+        commands = commands | {n} if fits(count, commands | {n}) else commands
     return lines(count, commands)
-
-
-def _rows(lines: list[Text], width: int) -> int:
-    """Rows that lines take on a terminal, which breaks those that are longer than it is wide."""
-    return sum(max(1, -(-line.cell_len // width)) for line in lines)
 
 
 def _labelled(label: str, sentence: str, width: int) -> list[Text]:

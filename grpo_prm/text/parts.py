@@ -59,8 +59,8 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
         sure, decidable = (credit[name] for name in ("sure_decisions", "decidable"))
         yield (
             f"{amount(credit['decisions'], 'decision')}, places where completions of a group part. {decidable:,} could "
-            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that a completion "
-            "went is related to its reward, p ≤ .05 after Benjamini-Hochberg."
+            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that completions "
+            "went is related to their rewards, p ≤ .05 after Benjamini-Hochberg."
         )
     gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
     if gap is not None and gap > ROUNDING:

@@ -38,11 +38,11 @@ class Finding(NamedTuple):
 def knows(summary: dict[str, Any]) -> str:
     """What the hidden step rewards know: reliability, leave-pair-out AUC beside its null, sure decisions."""
     answer, notes = summary["verdict"]["knows"], summary["notes"]
-    parts = (
-        _signal(answer["reliability"], notes),
-        _order(answer["leave_pair_out_auc"], notes),
-        _decisions(answer["sure_decisions"], answer["decidable"]),
-    )
+    reliability, order = answer["reliability"], answer["leave_pair_out_auc"]
+    parts = [_signal(reliability, notes), _order(order, notes)]
+    if reliability is None and order is None:  # one reason: a screen has no room for two
+        parts = [f"reliability and order of unseen pairs: not known ({notes['reliability']})"]
+    parts.append(_decisions(answer["sure_decisions"], answer["decidable"]))
     return f"{'; '.join(parts)}: {KNOWS[answer['code']]}."
 
 
@@ -99,27 +99,27 @@ def _worded(found: dict[str, Any]) -> tuple[str, str]:
     """Sentence and source of a finding."""
     sentence, source = FINDINGS[found.get("measure") or found["code"]]
     k = found.get("k")
-    larger = "no group size would do" if k is None else f"0.5 would take groups of {k:,}"
-    hold = "holds" if found["groups"] == 1 else "hold"
-    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "hold": hold}
+    larger = "no group size would do" if k is None else f"0.5 takes groups of {k:,}"
+    mix = "mixes" if found["groups"] == 1 else "mix"
+    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "mix": mix}
     return sentence.format(**values, groups=amount(found["groups"], "group")), source
 
 
 DEFINITIONS = "docs/definitions.md"
 # By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
 FINDINGS = {
-    "mixed_prompts": ("{groups} {hold} completions of several prompts: group the rows by prompt", "docs/logs.md"),
+    "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
     "unmasked_tool_output": ("{percent} % of completions have tool output in the loss: mask it", "arXiv 2503.09516"),
     "effective_sample_size": (
-        "{percent} % effective sample size, as sampler and trainer differ: sample afresh",
+        "{percent} % effective sample size, sampler and trainer differ: sample afresh",
         "arXiv 2510.26788",
     ),
     "logprob_spread": (
-        "{number} nats between log-probabilities that should be equal: several policies sampled a group",
+        "{number} nats apart on one prefix and token: several policies sampled",
         "arXiv 2510.26788",
     ),
     "phantom_advantage": (
-        "{percent} % of the advantage is in groups of one outcome: leave these groups out",
+        "{percent} % of the advantage lies in groups of one outcome: filter groups",
         "arXiv 2503.14476",
     ),
     "teaches_nothing": ("{percent} % of groups teach nothing (equal rewards): filter or resample", "arXiv 2503.14476"),

@@ -49,6 +49,8 @@ def test_what_is_missing_is_named_with_its_reason():
     assert knows(known(reliability=bare)).startswith("0.351 (no interval below 20 prompts) of the spread")
     assert knows(known(reliability=None)).startswith("reliability of the hidden step rewards: not known (reason one);")
     assert "order of unseen pairs: not known (reason two);" in knows(known(auc=None))
+    both = knows(known(reliability=None, auc=None))
+    assert both.startswith("reliability and order of unseen pairs: not known (reason one); 7 of 94")
     no_null = AUC | {"null_low": None, "null_high": None, "p_value": None}
     assert "62.8 % of unseen pairs are in the right order (chance not known);" in knows(known(auc=no_null))
     assert "; no decision has enough completions to be sure: " in knows(known(sure=0, decidable=0))
@@ -76,17 +78,19 @@ def test_a_change_that_cannot_be_told_has_its_reason():
 
 
 SENTENCES = {
-    ("mixed_prompts", None, 3.0): "3 groups hold completions of several prompts: group the rows by prompt",
+    ("mixed_prompts", None, 3.0): "3 groups mix several prompts: group rows by prompt",
     ("unmasked_tool_output", None, 0.9033): "90.3 % of completions have tool output in the loss: mask it",
-    ("sampler_gap", "effective_sample_size", 0.8): "80 % effective sample size, as sampler and trainer differ: sample afresh",
-    ("sampler_gap", "logprob_spread", 0.25): (
-        "0.25 nats between log-probabilities that should be equal: several policies sampled a group"
+    ("sampler_gap", "effective_sample_size", 0.8): (
+        "80 % effective sample size, sampler and trainer differ: sample afresh"
     ),
-    ("phantom_advantage", None, 0.12): "12 % of the advantage is in groups of one outcome: leave these groups out",
+    ("sampler_gap", "logprob_spread", 0.25): (
+        "0.25 nats apart on one prefix and token: several policies sampled"
+    ),
+    ("phantom_advantage", None, 0.12): "12 % of the advantage lies in groups of one outcome: filter groups",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
     ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
     ("boilerplate", None, 0.532): "53.2 % of the overlap is there between prompts, too: it is boilerplate",
-    ("low_reliability", None, 0.35): "0.35 is too unreliable for credit by step: 0.5 would take groups of 1,067",
+    ("low_reliability", None, 0.35): "0.35 is too unreliable for credit by step: 0.5 takes groups of 1,067",
 }  # fmt: skip
 
 
@@ -109,7 +113,7 @@ def test_one_group_and_no_size_that_would_do():
     mixed = {"code": "mixed_prompts", "value": 1.0, "groups": 1, "command": "grpo-prm tree DIR"}
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
-    assert one.sentence.startswith("1 group holds completions")
+    assert one.sentence.startswith("1 group mixes several prompts")
     assert other.sentence == "-0.1 is too unreliable for credit by step: no group size would do"
     assert findings({"verdict": {"findings": []}}, "x") == []
 
