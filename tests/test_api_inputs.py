@@ -336,9 +336,11 @@ def test_groups_bring_their_divisor_and_their_advantages():
     groups = grpo_prm.Groups.of(tokens, rewards, 3, std="none")
     found = grpo_prm.analyze(groups)
     assert found.completions.collect()["advantage"].to_list() == groups.advantages.tolist() == [0.5, -0.5, 0.0]
-    assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0}
+    assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0, "outcome": None}
     seeded = grpo_prm.analyze(groups, grpo_prm.Options(seed=np.int64(3))).summary["source"]["options"]
-    assert json.dumps(seeded) == '{"std": "none", "advantage": "computed", "seed": 3}'  # a seed is only a seed
+    assert (
+        json.dumps(seeded) == '{"std": "none", "advantage": "computed", "seed": 3, "outcome": null}'
+    )  # a seed is only a seed
     used = grpo_prm.analyze(groups, grpo_prm.Options(std="sample")).completions.collect()["advantage"][0]
     assert used == pytest.approx(0.5 / (0.5 + 1e-4))
     given = grpo_prm.Groups.of(tokens, None, 3, advantages=[2.0, -1.0, -1.0])
@@ -348,6 +350,13 @@ def test_groups_bring_their_divisor_and_their_advantages():
     both = grpo_prm.Groups.of(tokens, rewards, 3, advantages=[2.0, -1.0, -1.0])
     found = grpo_prm.analyze(both, grpo_prm.Options(advantage="computed")).completions.collect()
     assert found["advantage"][0] == pytest.approx(0.5 / (0.5 + 1e-4))
+
+
+def _of_run(worst, run):
+    """The worst groups of a summary as those of another run."""
+    if isinstance(worst, dict):
+        return {name: _of_run(part, run) for name, part in worst.items()}
+    return [group | {"run": run} for group in worst]
 
 
 def test_a_completion_whose_reward_is_no_number_is_rejected(tmp_path):
@@ -364,7 +373,7 @@ def test_a_completion_whose_reward_is_no_number_is_rejected(tmp_path):
     for section in ("counts", "overlap", "prm", "baseline", "defects"):
         expected = theirs.summary[section]
         if section == "defects":
-            expected = expected | {"worst_groups": [g | {"run": "groups"} for g in expected["worst_groups"]]}
+            expected = expected | {"worst_groups": _of_run(expected["worst_groups"], "groups")}
         assert mine.summary[section] == expected
     assert mine.summary["counts"]["groups_uneven"] == 1
     assert_frame_equal(*(a.rejected.select("line", "field", "reason").collect() for a in (mine, theirs)))

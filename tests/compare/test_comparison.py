@@ -170,7 +170,10 @@ def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_
     assert row(found, "path_depth", "b")["mean"] == pytest.approx(fmean(own))
     for name in COMPARED:
         told = row(found, name, "b")
-        assert (told["difference"] is None) == (STATISTICS[name].kind == "tree") == (told["note"] == "other k")
+        no_logprobs = name in ("surprisal_at_decisions", "surprisal_elsewhere")
+        assert (told["mean"] is None) == no_logprobs
+        assert (told["note"] == "other k") == (STATISTICS[name].kind == "tree")
+        assert (told["difference"] is None) == (STATISTICS[name].kind == "tree" or no_logprobs)
     assert any("run 6, b 4" in note for note in found.notes)
 
 
