@@ -33,8 +33,9 @@ def answers(folder: Tables, trees: list[dict[str, Any]]) -> dict[str, Any]:
     summary, examples, in_page = folder.summary, example_groups(folder), {tree["group"] for tree in trees}
     codes = [one["code"] for one in summary["verdict"]["findings"]]
     groups = [group if (group := examples.get(code)) in in_page else None for code in codes]
-    # An analysis that was not saved has no folder to name: the placeholder tells where a name would stand.
-    worded = findings(summary, "FOLDER" if folder.path is None else quote(str(folder.path)))
+    worded = findings(summary, quote(str(folder.path)))
+    if folder.path is None:  # nothing that a command could read
+        worded = [finding._replace(command="") for finding in worded]
     return {
         "knows": knows(summary),
         "changes": changes(summary),

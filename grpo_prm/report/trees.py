@@ -36,7 +36,7 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
-        For each group: `group`, `kinds` (worst, best, random, finding), `command` (shows it whole),
+        For each group: `group`, `kinds` (worst, best, random, finding, or example: of a finding that the log does not have), `command` (shows it whole),
         `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order), `steps` (columns, parents before
         children),
         `texts` and `ids` (one for each step, None where not known). Texts are whole yet: `fitted` cuts them.
@@ -51,6 +51,7 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
     steps_of, completions_of = (_by_group(table) for table in (steps, completions))
     made, cutter, room, ranked = [], Cutter(tokenizer), STEPS, _ranked(folder)
     # What a finding at the top of the page leads to has the first claim to the room.
+    findings = set(example_groups(folder).values())
     wanted = [group for group in example_groups(folder).values() if group in steps_of]
     chosen: set[int] = set()
     for group in dict.fromkeys([*wanted, *ranked]):
@@ -60,7 +61,10 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
         chosen.add(group)
     for group in (group for group in ranked if group in chosen):
         table = folder.samples.filter(pl.col("group") == group)
-        made.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
+        tree = _tree(folder, table, completions_of[group], steps_of[group], cutter)
+        # Groups are kept before it is known which findings the log has.
+        kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
+        made.append(tree | {"kinds": kinds})
     return made
 
 
