@@ -36,10 +36,10 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
-        For each group: `group`, `kinds` (worst, best, random, finding, or example: of a finding that the log does not have), `command` (shows it whole),
-        `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order), `steps` (columns, parents before
-        children),
-        `texts` and `ids` (one for each step, None where not known). Texts are whole yet: `fitted` cuts them.
+        For each group: `group`, `kinds` (worst, best, random, finding; example: of a finding that the log does not
+        have), `command` (shows it whole), `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order),
+        `steps` (columns, parents before children), `texts` and `ids` (one for each step, None where not known). Texts
+        are whole yet: `fitted` cuts them.
 
     Raises:
         InputError: The samples are not those of the process steps.
