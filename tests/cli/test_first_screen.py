@@ -102,6 +102,19 @@ def test_with_full_every_finding_has_its_command(capsys):
     assert all(f"({source})" in unwrapped(lines) for _, source in FINDINGS.values())
 
 
+def test_a_source_that_would_take_a_line_of_its_own_is_told_with_full_alone(capsys):
+    long = {
+        "code": "phantom_advantage",
+        "value": 0.123,
+        "groups": 3,
+        "command": f"grpo-prm tree DIR --group {'p' * 60}",
+    }
+    sentence = "12.3 % of the advantage lies in groups of one outcome: filter groups"
+    brief, full = (screen(capsys, usual(summary_of(todo=[long])), whole=whole) for whole in (False, True))
+    assert f"To do   {sentence}" in brief and "arXiv" not in unwrapped(brief)
+    assert f"{sentence} (arXiv 2503.14476) grpo-prm tree" in unwrapped(full)
+
+
 def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
     some = usual(summary_of("nothing", "next_to_nothing", ALL[:2], risk=None))
     assert screen(capsys, some) == [
