@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from statistics import variance
 from typing import NamedTuple
 
 import numpy as np
+import oracle_traces as traces
 from oracle_sets import (
     Group,
     Members,
@@ -29,7 +30,9 @@ from oracle_sets import (
     kind,
     loss_tokens,
     mean,
+    parent,
     present,
+    process_sets,
     ratio,
     unique_loss_tokens,
 )
@@ -236,6 +239,12 @@ def has_logprobs(group: Group) -> bool:
     return all(row.logprobs is not None or not row.tokens for row in group)
 
 
+def usable_logprobs(group: Group, having: Iterable[int], t: int) -> dict[int, float]:
+    """Log-probabilities of the members at t. Reading: one that is not finite or at most -9999 is none."""
+    values = {j: traces.usable(group[j].logprobs, t) for j in having}
+    return {j: x for j, x in values.items() if x is not None}
+
+
 def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | None:
     """|Σ P a - Σ P A| / Σ |P a| over loss tokens of groups with log-probabilities, P = exp(x - mean x over the set).
 
@@ -247,11 +256,11 @@ def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | Non
         if not has_logprobs(g.rows):
             continue
         for (members, t), having in unique_loss_tokens(g.rows).items():
-            x = {j: g.rows[j].logprobs[t] for j in having}
-            centre = math.fsum(x.values()) / len(having)
-            of_set = step_mean(members if plain else frozenset(having), g.a)
-            for j in having:
-                p = math.exp(x[j] - centre)
+            x = usable_logprobs(g.rows, having, t)
+            centre = mean(x.values())
+            of_set = step_mean(members if plain else frozenset(x), g.a) if x else 0.0
+            for j in x:
+                p = math.exp(min(max(x[j] - centre, -300.0), 300.0))
                 left.append(p * g.a[j])
                 right.append(p * of_set)
                 total.append(abs(p * g.a[j]))
@@ -265,8 +274,8 @@ def logprob_spread(groups: Sequence[Analysed]) -> dict[str, float | None]:
         if has_logprobs(g.rows):
             for (members, t), having in unique_loss_tokens(g.rows).items():
                 if len(members) > 1:
-                    x = [g.rows[j].logprobs[t] for j in having]
-                    spreads.append(max(x) - min(x))
+                    x = usable_logprobs(g.rows, having, t).values()
+                    spreads += [max(x) - min(x)] if x else []
     return {"mean": mean(spreads), "max": max(spreads, default=None)}
 
 
@@ -331,15 +340,79 @@ def update_cosine(groups: Sequence[Analysed], p: float) -> float | None:
     return ratio(math.fsum(x * y for x, y in zip(grpo, ours, strict=True)), norm(grpo) * norm(ours))
 
 
-def worst_groups(groups: Sequence[Analysed]) -> list[dict]:
+def clarity(g: Analysed) -> float:
+    """|A| times share: the largest |A| of the lowered intermediate steps that two good completions or more go through.
+
+    Only steps that end within the first 200 tokens. Reading: a completion goes through a step with a loss token there.
+    """
+    largest = 0.0
+    for members, _, end in process_sets(g.rows):
+        through = {i for i, _, own in loss_tokens(g.rows) if own == members and g.a[i] > 0}
+        value = g.step_advantage(members)
+        if kind(members, len(g.rows)) == "intermediate" and value < 0 and len(through) >= 2 and end <= 200:
+            largest = max(largest, -value)
+    suppressed, good = opposed_tokens(g, +1)
+    return round(largest * suppressed / good, 9) if good else 0.0
+
+
+def named_groups(groups: Sequence[Analysed], defect: str, order: Callable[[dict], tuple]) -> list[dict]:
     """Reading: only groups with such tokens; ties in the order of the log."""
+    sign, of = {"suppressed_good": (+1, "good_tokens"), "boosted_bad": (-1, "bad_tokens")}[defect]
     rows = []
     for g in groups:
-        suppressed, good = opposed_tokens(g, +1)
-        names = {"run": g.run, "step": g.step, "group_key": g.key}
-        rows.append({**names, "suppressed_good_tokens": suppressed, "good_tokens": good})
-    rows = [row for row in rows if row["suppressed_good_tokens"]]
-    return sorted(rows, key=lambda row: -row["suppressed_good_tokens"])[:10]
+        some, tokens = opposed_tokens(g, sign)
+        if some:
+            names = {"run": g.run, "step": g.step, "group_key": g.key}
+            row = {**names, f"{defect}_tokens": some, of: tokens, "share": some / tokens}
+            rows.append((order({"tokens": some, "share": some / tokens, "clarity": clarity(g)}), row))
+    return [row for _, row in sorted(rows, key=lambda entry: [-x for x in entry[0]])[:10]]
+
+
+def worst_groups(groups: Sequence[Analysed]) -> dict:
+    by_count, by_share = (lambda x: (x["tokens"],)), (lambda x: (x["share"],))
+    return {
+        "examples": named_groups(groups, "suppressed_good", lambda x: (x["clarity"], x["tokens"])),
+        **{
+            defect: {
+                "by_count": named_groups(groups, defect, by_count),
+                "by_share": named_groups(groups, defect, by_share),
+            }
+            for defect in ("suppressed_good", "boosted_bad")
+        },
+    }
+
+
+def local_advantage(g: Analysed, members: Members) -> float:
+    """A of the set less A of the smallest set above it, 0 within the tolerance."""
+    steps = process_sets(g.rows)
+    above = parent(steps, next(step for step in steps if step.members == members))
+    value = g.step_advantage(members) - g.step_advantage(above.members)
+    return value if abs(value) > g.tol else 0.0
+
+
+def inherited_tokens(g: Analysed) -> int:
+    """Intermediate tokens, those of identical sets left out, whose A and local advantage have opposite signs."""
+    if g.zero:
+        return 0
+    own = [members for _, _, members in intermediate_tokens(g.rows) if not identical(g.rows, members)]
+    return sum(g.step_advantage(members) * local_advantage(g, members) < 0 for members in own)
+
+
+def inherited(groups: Sequence[Analysed]) -> float | None:
+    """Pooled, of the same tokens as mean |A|."""
+    sets = [(g, members) for g in groups if not g.zero for _, _, members in intermediate_tokens(g.rows)]
+    tokens = sum(not identical(g.rows, members) for g, members in sets)
+    return ratio(sum(inherited_tokens(g) for g in groups), tokens)
+
+
+def raised_share(groups: Sequence[Analysed]) -> float | None:
+    """Of the weight (|λ| - 1) |A| over unique loss tokens, what lies on A > 0."""
+    weights = [
+        ((len(members) - 1) * abs(g.step_advantage(members)), g.step_advantage(members))
+        for g in groups
+        for members, _ in unique_loss_tokens(g.rows)
+    ]
+    return ratio(math.fsum(w for w, step in weights if step > 0), math.fsum(w for w, _ in weights))
 
 
 def defects(groups: Sequence[Analysed]) -> dict:
@@ -347,6 +420,7 @@ def defects(groups: Sequence[Analysed]) -> dict:
         "suppressed_good": opposed_share(groups, +1),
         "boosted_bad": opposed_share(groups, -1),
         "amplification": amplification(groups),
+        "raised_share": raised_share(groups),
         "update_scale": {name: update_scale(groups, p) for name, p in POWERS.items()},
         "update_norm": {name: update_norm(groups, p) for name, p in POWERS.items()},
         "update_cosine": {name: update_cosine(groups, p) for name, p in POWERS.items()},
@@ -462,28 +536,62 @@ def decision_tables(texts: Sequence[Sequence[int]], values: Sequence[float]) -> 
     return tables
 
 
+def arrangements(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """All orders of so many 0s, 1s, ...: each is as likely as any other when equal values are told apart."""
+    if not any(counts):
+        yield ()
+    for value, count in enumerate(counts):
+        if count:
+            rest = (*counts[:value], count - 1, *counts[value + 1 :])
+            yield from ((value, *more) for more in arrangements(rest))
+
+
 def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
     """p of a decision and the least p of its margins: all ways to give its values to its texts, each as likely."""
-    sizes, values = [len(child) for child in table], [value for child in table for value in child]
-    kinds = sorted(set(values))
-    ranks = [sum(other < v for other in values) + (sum(other == v for other in values) + 1) / 2 for v in values]
+    values = [value for child in table for value in child]
+    return _decision_p(tuple(map(len, table)), tuple(sorted(set(values)).index(value) for value in values))
 
-    def as_children(items: Sequence) -> list[list]:
-        return [list(items[sum(sizes[:c]) : sum(sizes[: c + 1])]) for c in range(len(sizes))]
 
-    def probability(arranged: Sequence[int]) -> Fraction:  # of the 2 x C table, given its margins
-        ways = [math.comb(len(child), child.count(1)) for child in as_children(arranged)]
-        return Fraction(math.prod(ways), math.comb(len(values), arranged.count(1)))
+@cache
+def _decision_p(sizes: tuple[int, ...], items: tuple[int, ...]) -> tuple[float, float]:
+    counts = tuple(items.count(value) for value in range(max(items) + 1))
+    twice_rank = [2 * sum(counts[:value]) + count + 1 for value, count in enumerate(counts)]
+    ends = list(itertools.accumulate(sizes, initial=0))
 
-    def kruskal(arranged: Sequence[int]) -> Fraction:  # more extreme is less
-        return -sum(Fraction(2 * sum(child)) ** 2 / len(child) for child in as_children(arranged))
+    def of_children(arranged: Sequence[int]) -> list[Sequence[int]]:
+        return [arranged[begin:end] for begin, end in itertools.pairwise(ends)]
 
-    items, extreme = ([kinds.index(v) for v in values], probability) if len(kinds) == 2 else (ranks, kruskal)
-    if len(kinds) == 1:
+    def probability(arranged: Sequence[int]) -> int:  # of the 2 x C table, times a constant
+        return math.prod(math.comb(len(child), sum(child)) for child in of_children(arranged))
+
+    def kruskal(arranged: Sequence[int]) -> int:  # times a constant; more extreme is less
+        whole = math.lcm(*sizes)
+        return -sum(sum(twice_rank[v] for v in child) ** 2 * (whole // len(child)) for child in of_children(arranged))
+
+    if len(counts) == 1:
         return 1.0, 1.0
-    found = [extreme(arranged) for arranged in itertools.permutations(items)]
-    mine = extreme(items)
+    extreme = probability if len(counts) == 2 else kruskal
+    found, mine = [extreme(arranged) for arranged in arrangements(counts)], extreme(items)
     return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
+
+
+def credit(groups: Sequence[Analysed]) -> dict:
+    """Sure: the largest r of which r decisions that could be sure have p <= .05 r / number of those that could be."""
+    tests = []
+    for g in groups:
+        if not g.zero:
+            values = g.rewards if len(finite(g.rewards)) == len(g.rows) else g.a
+            tests += [decision_p(table) for table in decision_tables([row.tokens for row in g.rows], values).values()]
+    could = sorted(p for p, least in tests if least <= 0.05 + 1e-12)
+    reached = [r for r in range(1, len(could) + 1) if could[r - 1] <= 0.05 * r / len(could) + 1e-12]
+    return {
+        "reliability": reliability(groups),
+        "leave_pair_out_auc": leave_pair_out_auc(groups),
+        "inherited": inherited(groups),
+        "decisions": len(tests),
+        "decidable": len(could),
+        "sure_decisions": max(reached, default=0),
+    }
 
 
 # ---------------------------------------------------------------- a whole log
@@ -527,11 +635,14 @@ def summary(
     advantage: str = "computed",
     log_is_binary: bool | None = None,
     pseudo: Sequence[Group] | None = None,
+    outcome: str | None = None,
+    prompts: Sequence[int | None] | None = None,
 ) -> dict:
     """The sections of summary.json that need no resampling: means only, None for 0/0.
 
     `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules
-    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
+    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline;
+    `outcome` names the outcome part of the reward; `prompts` are tokens of the prompt of each analysed group.
     """
     groups = analysed(log, std, advantage)
     rows = [g.rows for g in groups]
@@ -542,5 +653,11 @@ def summary(
         "informativeness": {"observed": informativeness(groups)},
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
-        "credit": {"reliability": reliability(groups)},
+        "credit": credit(groups),
+        "sharing": {
+            "tokens_per_unique": traces.tokens_per_unique(rows),
+            "tokens_per_unique_with_prompt": traces.tokens_per_unique_with_prompt(rows, prompts or [None] * len(rows)),
+        },
+        "teaching": traces.teaching(groups, outcome),
+        "logprobs": traces.logprobs(groups),
     }

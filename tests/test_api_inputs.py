@@ -352,11 +352,11 @@ def test_groups_bring_their_divisor_and_their_advantages():
     assert found["advantage"][0] == pytest.approx(0.5 / (0.5 + 1e-4))
 
 
-def _of_run(worst, run):
-    """The worst groups of a summary as those of another run."""
-    if isinstance(worst, dict):
-        return {name: _of_run(part, run) for name, part in worst.items()}
-    return [group | {"run": run} for group in worst]
+def _renamed(worst):
+    """The lists of groups, with the run's name that groups from memory have."""
+    if isinstance(worst, list):
+        return [group | {"run": "groups"} for group in worst]
+    return {name: _renamed(part) for name, part in worst.items()}
 
 
 def test_a_completion_whose_reward_is_no_number_is_rejected(tmp_path):
@@ -373,7 +373,7 @@ def test_a_completion_whose_reward_is_no_number_is_rejected(tmp_path):
     for section in ("counts", "overlap", "prm", "baseline", "defects"):
         expected = theirs.summary[section]
         if section == "defects":
-            expected = expected | {"worst_groups": _of_run(expected["worst_groups"], "groups")}
+            expected = expected | {"worst_groups": _renamed(expected["worst_groups"])}
         assert mine.summary[section] == expected
     assert mine.summary["counts"]["groups_uneven"] == 1
     assert_frame_equal(*(a.rejected.select("line", "field", "reason").collect() for a in (mine, theirs)))

@@ -76,7 +76,10 @@ def test_defects_by_hand():
     # |λ|A is (1, 0, 1, 1, 1) A in GRPO, (1/3, 0, 1, 1, 1) A with p = 1
     assert defects["update_norm"]["1"] == pytest.approx(math.sqrt(1 / 9 + 3) / 2)
     assert defects["update_cosine"]["1"] == pytest.approx((1 / 3 + 3) / (2 * math.sqrt(1 / 9 + 3)))
-    assert defects["worst_groups"] == []
+    nothing = {"by_count": [], "by_share": []}
+    assert defects["worst_groups"]["suppressed_good"] == nothing and defects["worst_groups"]["examples"] == []
+    named = {"run": "run", "step": 0, "group_key": "g0", "boosted_bad_tokens": 1, "bad_tokens": 4, "share": 1 / 4}
+    assert defects["worst_groups"]["boosted_bad"] == {"by_count": [named], "by_share": [named]}
     assert summary(log_of(HAND))["informativeness"]["observed"] == pytest.approx(3 * (A / 3) / 5)
 
 
@@ -84,9 +87,9 @@ def test_the_mirror_image_swaps_good_and_bad():
     mirror = rows([row.tokens for row in HAND], [0, 1, 0, 1])
     defects = summary(log_of(mirror, HAND))["defects"]
     assert defects["suppressed_good"] == 1 / 8
-    assert defects["worst_groups"] == [
-        {"run": "run", "step": 0, "group_key": "g0", "suppressed_good_tokens": 1, "good_tokens": 4}
-    ]
+    named = {"run": "run", "step": 0, "group_key": "g0", "suppressed_good_tokens": 1, "good_tokens": 4, "share": 1 / 4}
+    worst = defects["worst_groups"]
+    assert worst["suppressed_good"] == {"by_count": [named], "by_share": [named]} and worst["examples"] == [named]
 
 
 def test_counts_by_hand():
@@ -179,7 +182,7 @@ def test_logged_advantages_are_used_as_they_are_and_checked_otherwise():
     group = [Row(row.tokens, None, row.reward, a) for row, a in zip(HAND, [1.0, -3.0, 1.0, 1.0], strict=True)]
     defects = summary(log_of(group), advantage="logged")["defects"]
     assert defects["suppressed_good"] == 3 / 5  # {0,1,2} has -1/3, {0,1} has -1; {2} and {3} have 1
-    assert defects["worst_groups"][0]["suppressed_good_tokens"] == 3
+    assert defects["worst_groups"]["examples"][0]["suppressed_good_tokens"] == 3
     assert oracle.mismatches(log_of(group), "sample") == 1
     right = [Row(row.tokens, None, row.reward, a) for row, a in zip(HAND, [A, -A, A, -A + 9e-4], strict=True)]
     assert oracle.mismatches(log_of(right), "sample") == 0

@@ -19,6 +19,7 @@ from ..logs import ReadOptions
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import REJECTED, Rollouts
 from .cross_prompt import PseudoGroups
+from .decided_table import SCHEMA as DECIDED
 from .inputs import fold_input
 from .measure import measure
 from .null import null_of_log
@@ -29,7 +30,7 @@ from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
-from .tables import Tables
+from .tables import LARGE, Tables
 from .teaching import check_outcome
 
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
@@ -98,7 +99,7 @@ def _numbers_of(reading: ReadOptions) -> dict[str, Any]:
 
 def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, reading: dict[str, Any]) -> Tables:
     running = RunningSums(options=reading)
-    large = {name: Spill(name, spill) for name in ("completions", "process_steps", "rejected")}
+    large = {name: Spill(name, spill) for name in (*LARGE, "rejected")}
     groups, baseline, subsamples, gaps = [], [], [], []
     prompts = PromptLengths(reading.get("tokenizer"))
     samples, pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
@@ -109,8 +110,8 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
             groups.append(measured.groups)
             subsamples.append(measured.subsamples)
             gaps.append(measured.gaps)
-            large["completions"].add(measured.completions)
-            large["process_steps"].add(measured.process_steps)
+            for name in LARGE:
+                large[name].add(getattr(measured, name))
             running.add_permuted(measured.steps, measured.permuted)
             running.decisions.append(measured.decisions)
             samples.add(batch.table, measured.groups)
@@ -133,7 +134,8 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
         process_steps=_with_intervals(large["process_steps"].table(), running),
         permutations=_permutations_table(table, running),
         subsamples=pl.concat(subsamples, how="vertical_relaxed"),
-        # A log without rejected rows has the columns, too.
+        # A log without such rows has the columns, too.
+        decided=pl.concat([pl.LazyFrame(schema=DECIDED), large["decided"].table()], how="diagonal"),
         rejected=pl.concat([pl.LazyFrame(schema=REJECTED), large["rejected"].table()], how="diagonal"),
     )
 

@@ -11,7 +11,7 @@ import polars as pl
 from ..errors import InputError
 from ..logs.rollouts import REJECTED
 from .summary import SCHEMA_VERSION
-from .tables import TABLES, Tables
+from .tables import LARGE, TABLES, Tables
 
 
 def read_folder(path: str | Path) -> Tables:
@@ -33,19 +33,25 @@ def read_folder(path: str | Path) -> Tables:
     try:
         frames = {name: pl.scan_parquet(path / f"{name}.parquet") for name in TABLES}
         columns = frames["process_steps"].collect_schema().names()
-        held = {name: frames[name].collect() for name in TABLES if name not in ("completions", "process_steps")}
+        held = {name: frames[name].collect() for name in TABLES if name not in LARGE}
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
-    if summary["schema_version"] != SCHEMA_VERSION or "unique" not in columns:
+    if summary["schema_version"] != SCHEMA_VERSION or not _of_this_version(held["groups"], columns):
         raise InputError(f"{path}: written by another version of grpo-prm. Write it again with grpo-prm analyze.")
     return Tables(
         summary=summary,
         path=path,
         completions=frames["completions"],
         process_steps=frames["process_steps"],
+        decided=frames["decided"],
         rejected=_rejected(path / "rejects.jsonl"),
         **held,
     )
+
+
+def _of_this_version(groups: pl.DataFrame, process_steps: list[str]) -> bool:
+    """Whether the tables have the columns that tables of older versions lack."""
+    return "problem" in groups.columns and "unique" in process_steps
 
 
 def _rejected(file: Path) -> pl.LazyFrame:

@@ -27,7 +27,8 @@ from ..core.prm import sign_split_sums
 from ..core.seeds import group_seed
 from ..core.sharing import sharing
 from ..core.subsample import subsampled
-from ..logs.rollouts import group_opens
+from ..logs.rollouts import group_opens, groups_of_several_prompts
+from .decided_table import decided_table
 from .logprob_columns import logprob_columns
 from .options import Options
 from .prompts import PromptLengths
@@ -49,6 +50,7 @@ class Measured(NamedTuple):
         subsamples: One row per group and size of subset.
         decisions: p and least attainable p of every decision, shape (2, decisions).
         gaps: Sampler and trainer, one row per bin of process-set sizes (`logprob_columns`).
+        decided: One row per group, axis and point of the curve.
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
     """
@@ -59,6 +61,7 @@ class Measured(NamedTuple):
     subsamples: pl.DataFrame
     decisions: Floats
     gaps: pl.DataFrame
+    decided: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
 
@@ -93,7 +96,7 @@ def _measure(
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt", "tokens_from"]]
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
     decided = decisions(groups, options.seed)
     of_logprobs, gaps = logprob_columns(table, groups)
     added = {
@@ -108,6 +111,7 @@ def _measure(
         _subsamples_table(names, groups),
         np.stack([decided.p, decided.least]),
         gaps,
+        decided_table(names, groups),
         *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
     )
 
@@ -181,7 +185,7 @@ def _groups_table(
         "non_trivial": overlap.intermediate_steps > 0,
         **overlap._asdict(),
         "duplicates": _duplicates(groups),
-        "prompts_differ": _prompts_differ(table),
+        "prompts_differ": groups_of_several_prompts(table),
         "tool_output": unmasked_tool_output(table),
         "completions_with_loss": np.bincount(of_row, seen.completion > 0).astype(np.int64),
         "certain_wilson": None if bounds is None else _certain(groups, bounds.wilson),
@@ -192,18 +196,8 @@ def _groups_table(
         "clarity": clarity(groups),
         **added,
     }
-    prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
-    named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
+    named = _with_cluster(names)["run", "step", "group", "group_key", "prompt_key", "problem"]
     return named.hstack([_column(name, values, number) for name, values in columns.items()])
-
-
-def _prompts_differ(table: pl.DataFrame) -> NDArray[np.bool_]:
-    """True for groups whose completions are of different prompts."""
-    opens = group_opens(table)
-    # Each row beside the one before: a prompt that is missing beside one that is there differs, too.
-    differ = table["prompt"].ne_missing(table["prompt"].shift(1)).to_numpy().copy()
-    differ[opens] = False
-    return np.logical_or.reduceat(differ, opens)
 
 
 def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
@@ -212,6 +206,16 @@ def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
     if groups.logged and groups.rewards is not None:
         changes |= exchangeable(groups.forest, groups.rewards)
     return changes
+
+
+def _with_cluster(names: pl.DataFrame) -> pl.DataFrame:
+    """The groups with what tells their clusters apart (definitions: Intervals): `prompt_key` and `problem` together.
+
+    Where the log's own key of the problem is coarser than the prompt, the prompt decides, and where it is finer, the
+    key. Where neither is known `prompt_key` is the key of the group; it is null where only the problem is.
+    """
+    key = pl.when(pl.col("problem").is_null()).then("group_key")
+    return names.with_columns(prompt_key=pl.coalesce("prompt", key))
 
 
 def _column(name: str, values: np.ndarray | pl.Series | None, number: int) -> pl.Series:
@@ -247,7 +251,7 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
 
 
 def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
-    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of either is missing."""
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one is missing."""
     if computed is None:
         return pl.Series([None] * groups.number, dtype=pl.Boolean)
     logged = table["advantage"].to_numpy()  # NaN where none was logged
@@ -319,8 +323,8 @@ def _of_decisions(values: Floats, decided: Decisions, steps: int) -> Floats:
 def _subsamples_table(names: pl.DataFrame, groups: Groups) -> pl.DataFrame:
     expected = subsampled(groups.forest, groups.seen, groups.groups, groups.number)
     k = pl.Series(np.bincount(groups.groups, minlength=groups.number))
-    named = names.with_columns(prompt_key=pl.coalesce("prompt", "group_key"), k=k)
-    named = named[expected.group, ["run", "step", "group", "prompt_key", "k"]]
+    named = _with_cluster(names).with_columns(k=k)
+    named = named[expected.group, ["run", "step", "group", "prompt_key", "problem", "k"]]
     return named.hstack([pl.Series(name, getattr(expected, name), nan_to_null=True) for name in expected._fields[1:]])
 
 

@@ -9,7 +9,11 @@ from typing import Any
 import polars as pl
 
 # Written to a folder under these names, in this order; `rejected` is JSON lines, for people to read.
-TABLES = ("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples")
+TABLES = (
+    *("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples"),
+    "decided",
+)
+LARGE = ("completions", "process_steps", "decided")  # of a long log: lazy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +30,7 @@ class Tables:
         process_steps: One row per process step: span, size, reward, advantage, interval; lazy.
         permutations: One row per permutation: what the log gives with its rewards permuted.
         subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
+        decided: One row per group, axis and point of the curve of where the outcome is decided; lazy.
         rejected: One row per row of the log that was left out; lazy.
         path: The folder that it was read from; None of a log just measured.
     """
@@ -39,5 +44,6 @@ class Tables:
     process_steps: pl.LazyFrame
     permutations: pl.DataFrame
     subsamples: pl.DataFrame
+    decided: pl.LazyFrame
     rejected: pl.LazyFrame
     path: Path | None = None

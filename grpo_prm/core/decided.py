@@ -1,4 +1,4 @@
-"""Do completions that share more of their path have the same fate (definitions: Where the outcome is decided)?
+"""Do completions that share more of their path have the same fate (definitions: How sure)?
 
 The mean of a_i a_j over pairs that share more than so much, less its mean under the permutation null. That mean needs
 no permutations: classes of one size are exchanged among themselves, so expected products are exact.
@@ -15,6 +15,7 @@ from .forest import Floats, Forest, Ints, Visits, ranges
 
 SHARES = 20  # points 0, .05, ..., .95 of the path
 BLOCK = 1 << 17  # pairs held at a time
+ROUNDING = 1e-12  # of the largest product of a group, for each pair
 
 
 class Curve(NamedTuple):
@@ -75,9 +76,14 @@ def decided(forest: Forest, seen: Visits, classes: Ints, advantages: Floats, kep
             groups = of_size[begin : begin + block]
             pairs = _pairs(forest, rows, forest.first[root[groups]], k)
             # At how many points, which ascend, a pair shares more; in whole numbers, so that no share is rounded.
-            places = np.minimum(-(-SHARES * pairs.shared // pairs.shorter), SHARES), points.searchsorted(pairs.shared)
+            places = -(-SHARES * pairs.shared // pairs.shorter), points.searchsorted(pairs.shared)
             for curve, place in zip(curves, places, strict=True):
                 _add(curve, groups, pairs, place)
+    largest = np.maximum.reduceat(np.abs(rows.advantage), forest.first[root]) if len(root) else np.zeros(0)
+    for curve in curves:
+        # Where all pairs share more, no permutation moves the sum: what is left of the difference is rounding.
+        same = np.abs(curve.sums - curve.expected) <= ROUNDING * curve.pairs * largest[:, None] ** 2
+        curve.expected[same] = curve.sums[same]
     return curves
 
 

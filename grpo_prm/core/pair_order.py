@@ -1,4 +1,4 @@
-"""Leave-pair-out AUC: does the tree order two completions that it has not seen (definitions: Leave-pair-out AUC)?
+"""Leave-pair-out AUC: does the tree order two completions that it has not seen (definitions: How sure)?
 
 The score of a completion of a pair is the mean of a process set without both, so it is linear in the values of the
 group. Which set that is depends on the tree alone: it is found once and serves every permutation.

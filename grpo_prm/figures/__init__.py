@@ -22,6 +22,8 @@ from .advantage_by_position import advantage_by_position as advantage_by_positio
 from .comparison import run_comparison as run_comparison
 from .contest_by_depth import FIGURE as CONTEST_BY_DEPTH
 from .contest_by_depth import contest_by_depth as contest_by_depth
+from .decided import FIGURE as DECIDED
+from .decided import decided as decided
 from .defects_over_training import FIGURE as DEFECTS_OVER_TRAINING
 from .defects_over_training import defects_over_training as defects_over_training
 from .figure import Captioned, Draw, LogFigure, Summaries
@@ -55,6 +57,7 @@ FIGURES: dict[str, LogFigure] = {
         ADVANTAGE_BY_POSITION,
         CONTEST_BY_DEPTH,
         INFORMATIVENESS,
+        DECIDED,
         DEFECTS_OVER_TRAINING,
         UPDATE_BY_SIZE,
         GROUP_TREE,

@@ -23,7 +23,7 @@ class Logs:
         summaries: Summary of each analysis by its name: its run's, or that given to the analysis.
         training, groups, baseline, subsamples: As in `analysis.tables.Tables`, one below the other.
         permutations: With `run`, the name of the analysis, before its columns.
-        process_steps: Lazy.
+        process_steps, decided: Lazy.
         samples, completions: Of the first analysis alone; completions are lazy.
         group: Name of the group asked for.
     """
@@ -35,6 +35,7 @@ class Logs:
     subsamples: pl.DataFrame
     permutations: pl.DataFrame
     process_steps: pl.LazyFrame
+    decided: pl.LazyFrame
     samples: pl.DataFrame
     completions: pl.LazyFrame
     group: str | None = None
@@ -94,11 +95,12 @@ def join_logs(analyses: Sequence[Tables], names: Iterable[str] = (), group: str 
         analysis.permutations.lazy().select(pl.lit(name).alias("run"), pl.all())
         for analysis, (name, _) in zip(analyses, renamed, strict=True)
     ]
-    in_memory = ("training", "groups", "baseline", "subsamples")  # process steps are many: they stay lazy
+    in_memory = ("training", "groups", "baseline", "subsamples")  # the others are large: they stay lazy
     return Logs(
         summaries={name: analysis.summary for analysis, (name, _) in zip(analyses, renamed, strict=True)},
         permutations=pl.concat(permutations, how="vertical_relaxed").collect(),
         process_steps=stacked("process_steps"),
+        decided=stacked("decided"),
         samples=analyses[0].samples.lazy().collect(),
         completions=analyses[0].completions.lazy(),
         group=group,

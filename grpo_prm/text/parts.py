@@ -59,8 +59,8 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
         sure, decidable = (credit[name] for name in ("sure_decisions", "decidable"))
         yield (
             f"{amount(credit['decisions'], 'decision')}, places where completions of a group part. {decidable:,} could "
-            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that completions "
-            "went is related to their rewards, p ≤ .05 after Benjamini-Hochberg."
+            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that "
+            "completions went is related to their rewards, p ≤ .05 after Benjamini-Hochberg."
         )
     gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
     if gap is not None and gap > ROUNDING:
@@ -125,8 +125,8 @@ def logprobs(summary: dict[str, Any]) -> Iterator[str | Rows]:
 OTHERS = {
     "covariance": (
         "covariance",
-        "that of log-probability and advantage over tokens; the more of it, the faster the entropy falls "
-        "(arXiv 2505.22617)",
+        "that of log π and the step advantage over tokens; where it is positive an update makes probable tokens more "
+        "probable, and entropy falls (arXiv 2505.22617)",
     ),
     "covariance_at_decisions": ("covariance at decisions", "the same over the first tokens after a decision"),
     "covariance_share_at_decisions": ("share at decisions", "the part of the sum behind it that these tokens hold"),
@@ -136,8 +136,8 @@ OTHERS = {
     ),
 }
 LEFT_OUT = {
-    "left_out": "left out: a log-probability above 0 or not finite",
-    "gap_left_out": "left out of the comparison of sampler and trainer",
+    "left_out": "left out: a log-probability that is not finite, or at most -9999, is none",
+    "gap_left_out": "left out of the comparison of sampler and trainer, for the same reason",
 }
 
 

@@ -43,9 +43,9 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
         summaries: Summary of each log by its name.
     """
     lines = [
-        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over prompts (of non-trivial trees:",
-        "% Wilson over groups). The null is mean and 95 % range with the rewards of distinct completions permuted in",
-        "% each group, p is one-sided; of overlap the null is that of groups put together from different prompts.",
+        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over problems. The null is",
+        "% mean and 95 % range with the rewards of distinct completions permuted in each group, p is one-sided; of",
+        "% overlap the null is that of groups put together from different prompts.",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
         r"metric & value & 95 \% interval & null \\",

@@ -49,7 +49,7 @@ def knows(summary: dict[str, Any]) -> str:
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
         return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
-    ends = span(reliability["low"], reliability["high"]) or f"(no interval below {FEW_CLUSTERS} prompts)"
+    ends = span(reliability["low"], reliability["high"]) or f"(no interval below {FEW_CLUSTERS} problems)"
     return f"{number(reliability['mean'])} {ends} of the spread of the hidden step rewards is signal, not luck"
 
 

@@ -58,6 +58,9 @@ def test_what_a_step_table_and_its_company_hold(written):
     assert steps["tokens"].to_list() == [3, 2, 1, 1, 1] and steps["unique"].to_list() == [1, 1, 1, 1, 1]
     assert len(folder.permutations) == 199 and folder.permutations.columns[0] == "permutation"
     assert folder.subsamples.select("prompt_key", "k", "size").rows() == [("a", 3, 2), ("a", 3, 3)]
+    shares = folder.decided.filter(pl.col("axis") == "share").collect()
+    # Two of three tokens are common to the first two, one to all: more than .65 of the path, and more than .3 or .45.
+    assert shares["pairs"].to_list() == [3] * 10 + [1] * 4 and shares.columns[:3] == ["run", "step", "group"]
     assert folder.subsamples["intermediate_proportion"].to_list()[-1] == pytest.approx((1 / 3 + 1 / 3) / 3)
 
 

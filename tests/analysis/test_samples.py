@@ -20,21 +20,28 @@ MOST = 3  # groups of each kind in these tests
 
 @st.composite
 def sums(draw, most=9):
-    """Suppressed-good tokens, mean reward (perhaps none) and zero variance of some groups."""
-    one = st.tuples(st.integers(0, 3), st.sampled_from([None, -1.0, 0.0, 0.5]), st.booleans())
+    """Suppressed-good tokens, mean reward (perhaps none), zero variance and clarity of some groups."""
+    one = st.tuples(
+        st.integers(0, 3), st.sampled_from([None, -1.0, 0.0, 0.5]), st.booleans(), st.sampled_from([0.0, 0.25, 1.5])
+    )
     return draw(st.lists(one, min_size=1, max_size=most))
 
 
 def tables(figures):
     """A log of two completions per group, and the columns of the groups table that are looked at."""
     log = [("a", n // 2, f"p{n}", [Row([n]), Row([n, 1])]) for n in range(len(figures))]
-    names = ("suppressed_good_tokens", "reward_mean", "zero_variance")
-    schema = dict(zip(names, (pl.Float64, pl.Float64, pl.Boolean), strict=True))
+    names = ("suppressed_good_tokens", "reward_mean", "zero_variance", "clarity")
+    schema = dict(zip(names, (pl.Int64, pl.Float64, pl.Boolean, pl.Float64), strict=True))
+    figures = [(*own, 0.0)[:4] for own in figures]
     groups = pl.DataFrame(figures, schema=schema, orient="row").with_columns(
         run=pl.lit("a"),
         step=pl.Series([entry[1] for entry in log], dtype=pl.Int64),
         group=pl.int_range(pl.len(), dtype=pl.Int64),
         group_key=pl.Series([entry[2] for entry in log]),
+        prompts_differ=pl.lit(False),
+        tool_output=pl.lit(0),
+        phantom_advantage=pl.lit(None, pl.Float64),
+        duplicates=pl.lit(0),
     )
     return table_of(log), groups
 
@@ -42,7 +49,7 @@ def tables(figures):
 def expected(figures, seed, most=MOST):
     """Group to kinds: the first of every order."""
     numbers = range(len(figures))
-    worst = sorted((n for n in numbers if figures[n][0] > 0), key=lambda n: -figures[n][0])
+    worst = sorted((n for n in numbers if figures[n][0] > 0), key=lambda n: (-(*figures[n], 0.0)[3], -figures[n][0]))
     mixed = [n for n in numbers if figures[n][1] is not None and not figures[n][2]]
     best = sorted(mixed, key=lambda n: -figures[n][1])
     seeds = sorted(numbers, key=lambda n: group_seed(seed, "sample", "a", n // 2, f"p{n}"))
@@ -55,6 +62,7 @@ def expected(figures, seed, most=MOST):
 
 @settings(max_examples=40)
 @given(sums(), st.integers(0, 5), st.data())
+@example([(3, 0.5, False, 0.0), (1, 0.5, False, 0.5), (2, 0.5, False, 0.5), (9, 0.5, False, 0.25)], 0, None)
 @example([(2, 0.5, False)] * 5, 0, None)  # ties: the first of the log
 @example([(0, None, False)] * 4, 0, None)  # neither suppressed tokens nor rewards: random ones alone
 @example([(1, 1.0, True)] * 4, 0, None)  # all rewards equal
@@ -71,8 +79,13 @@ def test_the_groups_kept_are_the_first_of_each_order(figures, seed, data):
             at = end
         found = samples.table()
     wanted = expected(figures, seed)
-    assert dict(found.select("group", "kind").unique(maintain_order=True).iter_rows()) == wanted
-    rows = table.filter(pl.col("group").is_in(list(wanted)))
+    kinds = dict(found.select("group", "kind").unique(maintain_order=True).iter_rows())
+    # The first group without variance is the example of that finding.
+    example = next((n for n, (_, _, zero, *_) in enumerate(figures) if zero), None)
+    assert {group for group, of_group in kinds.items() if "finding" in of_group} == ({example} - {None})
+    chosen = {group: [kind for kind in of_group if kind != "finding"] for group, of_group in kinds.items()}
+    assert {group: of_group for group, of_group in chosen.items() if of_group} == wanted
+    rows = table.filter(pl.col("group").is_in(list(kinds)))
     assert_frame_equal(found.drop("kind"), rows)
 
 

@@ -50,7 +50,7 @@ def run(*arguments, cwd, **more):
 @pytest.mark.slow
 def test_the_page_and_the_folder(log, tmp_path):
     done = run("analyze", log.name, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "Note: Columns: group = uid.\n")
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "grpo-prm tree" not in line)
     assert "\x1b" not in done.stdout and " \n" not in done.stdout
     assert " \n" not in run("inspect", log.name, cwd=tmp_path).stdout
@@ -69,6 +69,7 @@ def test_the_page_and_the_folder(log, tmp_path):
                 "samples",
                 "permutations",
                 "subsamples",
+                "decided",
             ),
         )
     }

@@ -9,10 +9,10 @@ import oracle
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, unique_loss_tokens
+from oracle_sets import Row, identical, intermediate_tokens, loss_tokens, process_sets, unique_loss_tokens
 from strategies import column, flatten, forests
 
-from grpo_prm.core.defects import POWERS, defect_sums
+from grpo_prm.core.defects import POWERS, defect_sums, local_advantages
 from grpo_prm.core.forest import build_forest
 from grpo_prm.core.groups import Groups
 from grpo_prm.core.prm import beyond, group_advantages, signs, zero_tolerance, zero_variance
@@ -29,8 +29,11 @@ BY_HAND = {
     "abs_unique": 1 / 2 + 0 + 3 + 2 * 2 + 2 + 2 * 1,
     "informative_sum": 4 / 2 + 0,  # 67 is identical to the end
     "informative_tokens": 4 + 3,
+    "inherited_tokens": 0,  # the root has A = 0, 12 has none
     "contest_sum": 4 * (1 - 2 / 8) + 3 * 1 + 4 * (1 - 2 / 6),
     "contest_tokens": 4 + 3 + 4,
+    "lifted_raised": 2 * 1 * 1,  # 67
+    "lifted": 3 / 2 + 0 + 2 * 1 * 1,
     "norm_0": 2**2 + 0 + 3**2 + 2 * 2**2 + 2**2 + 2 * 2**2,
     "scale_0.5": 4 / 2 + 3 / 3**0.5 + 1 + 2 + 1 + 4 / 2**0.5,
     "norm_0.5": 4 * 0.5**2 + 0 + 3**2 + 2 * 2**2 + 2**2 + 2 * 2,
@@ -74,7 +77,8 @@ def test_the_mirror_image_swaps_good_and_bad():
     names = ("good_tokens", "bad_tokens"), ("suppressed_good_tokens", "boosted_bad_tokens")
     swapped = {a: b for pair in names for a, b in (pair, pair[::-1])}
     found = one(SIX, [-a for a in GAINS])
-    assert found == pytest.approx({name: BY_HAND[swapped.get(name, name)] for name in BY_HAND})
+    expected = {name: BY_HAND[swapped.get(name, name)] for name in BY_HAND}
+    assert found == pytest.approx(expected | {"lifted_raised": BY_HAND["lifted"] - BY_HAND["lifted_raised"]})
 
 
 def test_of_a_zero_variance_group_only_sizes_are_left():
@@ -141,6 +145,7 @@ def test_where_all_members_have_advantage_0_there_is_no_contest():
 def by_definition(group, a, tolerance, zero):
     """All sums of one group, token by token."""
     found = dict.fromkeys(BY_HAND, 0.0)
+    sets = [s for s, _, _ in process_sets(group)]
     k, a = len(group), [x if abs(x) > tolerance else 0.0 for x in a]
 
     def step(members):
@@ -160,6 +165,8 @@ def by_definition(group, a, tolerance, zero):
         if not zero and not identical(group, members):
             found["informative_sum"] += abs(step(members))
             found["informative_tokens"] += 1
+            local = step(members) - step(min((s for s in sets if s > members), key=len))
+            found["inherited_tokens"] += abs(local) > tolerance and local * step(members) < 0
         contest = oracle.contest(group, members, t, a)
         if contest is not None:
             found["contest_sum"] += contest
@@ -167,6 +174,8 @@ def by_definition(group, a, tolerance, zero):
     for members, _ in unique_loss_tokens(group):
         size, value = len(members), step(members)
         found["abs_unique"] += abs(value)
+        found["lifted"] += (size - 1) * abs(value)
+        found["lifted_raised"] += (size - 1) * max(value, 0.0)
         found["norm_0"] += (size * value) ** 2
         for p in POWERS:
             found[f"norm_{p:g}"] += (size ** (1 - p) * value) ** 2
@@ -174,7 +183,45 @@ def by_definition(group, a, tolerance, zero):
     return found
 
 
+# 1 is bad (-1), what follows is less bad: 12 lies at -1/2 and adds 1/2; 13 ends at -5/3; 4 is better than all.
+LESS_BAD = [[1, 2, 5], [1, 2, 6], [1, 3, 5], [1, 3, 6], [1, 3, 7], [4, 4], [4, 5]]
+OF_LESS_BAD = [-3.0, 2.0, -1.0, -3.0, -1.0, 2.0, 4.0]
+
+
+def given_groups(batch, gains):
+    tokens, lengths, groups, mask = flatten(batch)
+    made = Groups(build_forest(tokens, lengths, groups), tokens, lengths, groups, None, mask, given=np.array(gains))
+    made.__dict__["zero"] = np.zeros(made.number, bool)
+    return made
+
+
+def test_local_advantage_is_what_the_step_itself_added():
+    groups = given_groups([[Row(ids) for ids in LESS_BAD]], OF_LESS_BAD)
+    a = {"1": -6 / 5, "12": -1 / 2, "13": -5 / 3, "4": 3.0}
+    steps = groups.forest
+    inner = {tuple(t): n for n, t in enumerate(zip(steps.start.tolist(), steps.size.tolist(), strict=True))}
+    found = local_advantages(groups)
+    assert np.isnan(found).tolist() == [True] + [False] * (len(found) - 1)
+    assert found[inner[1, 2]] == pytest.approx(a["12"] - a["1"]) and found[inner[1, 3]] == pytest.approx(
+        a["13"] - a["1"]
+    )
+    assert found[inner[0, 5]] == pytest.approx(a["1"]) and found[inner[0, 2]] == pytest.approx(a["4"])
+    assert one(LESS_BAD, OF_LESS_BAD)["inherited_tokens"] == 2  # 12 is pushed down though it is an improvement
+    assert one(LESS_BAD, [-x for x in OF_LESS_BAD])["inherited_tokens"] == 2
+
+
+def test_what_a_step_adds_within_the_tolerance_is_nothing():
+    assert one(LESS_BAD, OF_LESS_BAD, tolerance=[0.69])["inherited_tokens"] == 0  # A = -1/2 is 0
+    nearly = [-1.0, -1.0, -1.0, -1.2, -1.0, 2.0, 3.2]  # 12 adds .04
+    assert one(LESS_BAD, nearly)["inherited_tokens"] == 2
+    assert one(LESS_BAD, nearly, tolerance=[0.05])["inherited_tokens"] == 0
+    made = given_groups([[Row(ids) for ids in LESS_BAD]], nearly)
+    made.__dict__["tolerance"] = np.array([0.05])
+    assert 0.0 in local_advantages(made).tolist()
+
+
 @given(forests(), st.booleans())
+@example([[Row(ids, None, r) for ids, r in zip(LESS_BAD, OF_LESS_BAD, strict=True)]], False)
 @example([], False)
 @example([[Row(ids, None, r) for ids, r in zip(SIX, GAINS, strict=True)], [Row([1], None, 2.0)]], False)
 def test_every_group_has_what_the_definitions_give(batch, logged):

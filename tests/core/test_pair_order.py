@@ -101,19 +101,19 @@ def test_groups_of_more_pairs_than_are_evaluated_at_a_time(block, monkeypatch):
     assert_order(batch, rng.integers(0, 2, (39, 2)).astype(float))
 
 
-def test_more_than_a_hundred_right_pairs_add_up():
-    """Two branches of 20: the good ones share one, the bad ones the other, so every pair of both is in order."""
-    group = [Row([side, n], reward=float(side)) for side in (0, 1) for n in range(20)]
+def test_hundreds_of_right_pairs_add_up():
+    """Branches of two that fare alike: each tells where the other stands among the rest, so all pairs are in order."""
+    group = [Row([branch, n], reward=float(branch)) for branch in range(12) for n in range(2)]
     case = Case([group])
     found = observed_order(*case.arrays, column([group], "reward"), np.zeros(1), np.ones(1, bool))
-    assert (found.right.tolist(), found.counted.tolist()) == ([400.0], [400.0])
+    assert (found.right.tolist(), found.counted.tolist()) == ([264.0], [264.0])
 
 
 def test_the_deepest_set_of_others_decides():
     """0, 1 and 2 share the step 1 1, these with 3 and 4 the step 1; counted by hand.
 
-    0 beside 1 and beside 2: the third failed for both, ties. 0 beside 5: 0 against .5, wrong. 3 and 4 beside 1 and 2: 2/3
-    against .5, right four times; beside 5 both have the same four rows, ties.
+    0 beside 1 and beside 2: the third failed for both, ties. 0 beside 5: 0 against .5, wrong. 3 and 4 beside 1 and 2:
+    2/3 against .5, right four times; beside 5 both have the same four rows, ties.
     """
     rewards = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0]
     ids = [[1, 1, 1], [1, 1, 2], [1, 1, 3], [1, 4], [1, 5], [2]]

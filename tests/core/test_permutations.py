@@ -93,7 +93,10 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
     found = []
     for a, r in zip(permuted(case, n, case.advantages, permutations), pay, strict=True):
         sums, sets = Counter(dict.fromkeys(PermutedSums._fields, 0.0)), process_sets(group)
-        for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
+        if max(a) > min(a) or max(r) > min(r):
+            equal = tolerance if rewards is None else oracle.tolerance(r)
+            sums["pairs_right"], sums["pairs"] = oracle.pair_order(group, r, equal)
+        for i, _, members in loss_tokens(group) if max(a) > min(a) or max(r) > min(r) else ():
             step, far = oracle.step_mean(members, a), 0.0
             sums["good_tokens"] += a[i] > tolerance
             sums["bad_tokens"] += a[i] < -tolerance
@@ -169,6 +172,16 @@ def test_rewards_are_dealt_with_the_advantages(batch, seed):
     same(PermutedSums(*(values[0] for values in found)), expected)
 
 
+def test_pairs_are_those_of_rewards_that_differ_whatever_the_tolerance_of_advantages():
+    case = Case([DEEP])
+    case.tolerance = np.array([10.0])
+    rewards = 0.1 * case.rewards
+    found = case.sums(rewards=rewards)
+    assert found.pairs.all() and not found.good_tokens.any()
+    same(PermutedSums(*(values[0] for values in found)), [by_definition(case, 0, rewards=rewards)])
+    assert not case.sums().pairs.any()
+
+
 def test_one_permutation_by_hand(monkeypatch):
     """Rows 0 and 1 part after 7; 2 stands alone. Permuted to (-1, 2, -1): A = 1/2 there, so row 0 is boosted."""
     case = Case([[Row([7, 1], reward=0), Row([7, 2, 2], reward=0), Row([5, 5], reward=1)]])
@@ -177,7 +190,7 @@ def test_one_permutation_by_hand(monkeypatch):
     monkeypatch.setattr(module, "permuted_values", lambda *_: [values[case.forest.order][None, :, None]])
     bounds = Bounds(np.full(5, 0.49), np.full(5, 0.51))
     found = case.sums(bounds=bounds, permutations=1)
-    expected = PermutedSums(1.0, 3, 0, 4, 1, 0, 2, 0)  # two intermediate tokens, each with abs(A) = 1/2
+    expected = PermutedSums(1.0, 3, 0, 4, 1, 0, 2, 0, 0.5, 1)  # two intermediate tokens, each with abs(A) = 1/2
     assert [values.item() for values in found] == list(expected)
 
 

@@ -69,6 +69,7 @@ def analysis_tables(
                 "group": np.arange(len(run)),
                 "group_key": [f"p{n}" for n in range(len(run))],
                 "prompt_key": [f"p{n}" for n in range(len(run))],
+                "problem": pl.Series([None] * len(run), dtype=pl.String),
                 "path_depth": rng.poisson(depth * 6, len(run)) / 6,
                 "intermediate_proportion": rng.beta(2, 2 / share, len(run)),
                 "reward_mean": rng.integers(0, K + 1, len(run)) / K,
@@ -91,6 +92,7 @@ def analysis_tables(
         "baseline": overlap(1.2, 0.12),
         "process_steps": process_steps(run, long, rng),
         "subsamples": subsamples(held, rng),
+        "decided": decided(held),
         "permutations": pl.DataFrame(
             {
                 "permutation": range(199),
@@ -173,13 +175,25 @@ def process_steps(run: list[str], long: bool, rng: np.random.Generator) -> pl.Da
 def subsamples(groups: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     """A row for each group and size, growing with the size."""
     sizes = subset_sizes(K)
-    rows = groups.select("run", "step", "group", "prompt_key", "path_depth", "intermediate_proportion").with_columns(
-        size=pl.lit(sizes, pl.List(pl.Int64))
-    )
+    rows = groups.select(
+        "run", "step", "group", "prompt_key", "problem", "path_depth", "intermediate_proportion"
+    ).with_columns(size=pl.lit(sizes, pl.List(pl.Int64)))
     share = (pl.col("size") - 2) / (K - 2)
     return rows.explode("size", empty_as_null=True).with_columns(
         pl.col("path_depth", "intermediate_proportion") * share, k=pl.lit(K, pl.Int64)
     )
+
+
+def decided(groups: pl.DataFrame) -> pl.DataFrame:
+    """Both curves of each group; fewer groups reach a point, the farther on it is."""
+    axes = {"share": [n / 20 for n in range(16)], "tokens": [0.0, *(2.0**n for n in range(10))]}
+    points = pl.DataFrame([(axis, n, p) for axis, own in axes.items() for n, p in enumerate(own)], orient="row",
+                          schema={"axis": pl.String, "n": pl.Int64, "point": pl.Float64})  # fmt: skip
+    rows = groups.select("run", "step", "group").join(points, how="cross", maintain_order="left_right")
+    rows = rows.filter((pl.col("group") * 7 % 31) >= 2 * pl.col("n"))
+    pairs = 1 + pl.col("group") % 4
+    above = pairs * (pl.col("n") / 20 + (pl.col("group") * 13 % 17 - 8) / 10)
+    return rows.select("run", "step", "group", "axis", "point", sum=above - 0.1, expected=pl.lit(-0.1), pairs=pairs)
 
 
 def rollouts(run: str, step: int | None, tokens: tuple[tuple[int, ...], ...] | None = None, **columns) -> pl.DataFrame:

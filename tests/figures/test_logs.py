@@ -35,7 +35,7 @@ def test_groups_of_two_logs_are_not_one_group():
     """Both number their groups from 0."""
     one, two = log(groups=25), log(groups=25, seed=1)
     both = figure_tables(one, two, names=["x", "y"])
-    for name in ("contest_by_depth", "advantage_by_position", "overlap_by_k", "update_by_size"):
+    for name in ("contest_by_depth", "advantage_by_position", "overlap_by_k", "update_by_size", "decided"):
         alone = [figure_tables(analysis)[name].drop("run") for analysis in (one, two)]
         for run, expected in zip("xy", alone, strict=True):
             assert both[name].filter(run=run).drop("run").equals(expected), name

@@ -46,7 +46,7 @@ def test_every_answer_of_what_it_knows(code, words):
 
 def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
-    assert knows(known(reliability=bare)).startswith("0.351 (no interval below 20 prompts) of the spread")
+    assert knows(known(reliability=bare)).startswith("0.351 (no interval below 20 problems) of the spread")
     assert knows(known(reliability=None)).startswith("reliability of the hidden step rewards: not known (reason one);")
     assert "order of unseen pairs: not known (reason two);" in knows(known(auc=None))
     both = knows(known(reliability=None, auc=None))

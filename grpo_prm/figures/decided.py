@@ -1,0 +1,146 @@
+"""Where the outcome is decided: do completions fare more alike, the more of their path they share?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from ..analysis.decided_table import SHARE, TOKENS
+from ..analysis.ratios import CLUSTER
+from ..core.interval import FEW_CLUSTERS
+from ..text.amounts import amount, listed, percent
+from .figure import Captioned, LogFigure
+from .intervals import cluster_of, ratio_intervals
+from .logs import Logs
+from .phrases import band_note, by_run, known_interval
+from .style import BAND, REFERENCE, RUNS_BANDED, Entries, Unit, canvas, colours, markers, run_entries, sentence
+from .style import percent as percent_axis
+
+AXES = {
+    SHARE: "share of the path\ntwo completions\nhave in common",
+    TOKENS: "{unit}s\ntwo completions\nhave in common",
+}
+NAMED = (0.0, 0.5)  # points of a caption
+TICKS = 5  # most labelled numbers of tokens
+
+
+def make_table(logs: Logs) -> pl.DataFrame:
+    """Mean product of the advantages of two completions that share more than so much, less its mean under the null.
+
+    Args:
+        logs: The analyses.
+
+    Returns:
+        `run`, `axis` (share, tokens), `point`, `mean`, `low`, `high` (95 %, over prompts; null below 20 of them), `n`
+        (prompts), `pairs`; only points that a pair reaches.
+    """
+    rows: list[tuple] = []
+    for (run, axis), part in _by_cluster(logs).group_by("run", "axis", maintain_order=True):
+        points, column = np.unique(part["point"].to_numpy(), return_inverse=True)
+        cluster = cluster_of(part)
+        sums = np.zeros((2, cluster.max() + 1, len(points)))
+        sums[:, cluster, column] = part.select("above", "pairs").to_numpy().T
+        intervals = ratio_intervals(*sums, np.arange(sums.shape[1]), logs.seed)
+        pairs = sums[1].sum(axis=0).astype(int).tolist()
+        rows += [(run, axis, *row) for row in zip(points.tolist(), intervals, pairs, strict=True)]
+    floats = dict.fromkeys(("point", "mean", "low", "high"), pl.Float64)
+    schema = {"run": pl.String, "axis": pl.String, **floats, "n": pl.Int64, "pairs": pl.Int64}
+    return pl.DataFrame([(*r[:3], *r[3], r[4]) for r in rows], schema, orient="row")
+
+
+def _by_cluster(logs: Logs) -> pl.DataFrame:
+    """Products above their null mean and pairs of each prompt, axis and point: one row each."""
+    groups = logs.groups.lazy().select("run", "group", "prompt_key", "problem")
+    keys = ("axis", "point", *CLUSTER)
+    sums = logs.decided.join(groups, on=("run", "group")).group_by(keys)
+    above = (pl.col("sum") - pl.col("expected")).sum()
+    return sums.agg(above=above, pairs=pl.col("pairs").sum()).sort("run", *keys).collect()
+
+
+def decided(
+    table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
+) -> list[Axes]:
+    """Draw how much more alike two completions fare than by chance, against what they have in common of their path.
+
+    Where the curve rises the outcome is decided; below 0 completions that part so late fare less alike than any two, so
+    it is decided by what follows. Bands are 95 % intervals over prompts.
+
+    Args:
+        table: `figure_tables(...)["decided"]`: `run`, `axis`, `point`, `mean`, `low`, `high`.
+        ax: Two axes to draw on; None makes a figure.
+        unit: What a path is counted in.
+        venue: What a new figure is made for, of `venues.VENUES`.
+
+    Returns:
+        The axes.
+    """
+    runs = table["run"].unique().sort().to_list()
+    with canvas(ax, venue, (1, 2, 0.62), _entries(table, runs), sharey=True) as panels:
+        for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
+            part = table.filter(axis=axis)
+            if part.is_empty():
+                sentence(panel, f"no two completions of\na group of mixed reward\nshare a {unit} in the loss")
+                continue
+            for run in runs:
+                _draw(panel, part.filter(run=run).sort("point"), run, runs)
+            panel.axhline(0, color=REFERENCE, linewidth=0.5, linestyle=":", zorder=1)
+            panel.set_xlabel(label.format(unit=unit))
+            if axis == SHARE:
+                panel.set_ylabel("agreement above chance")
+                panel.set_xlim(-0.04, 1)
+                panel.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+                percent_axis(panel.xaxis)
+            else:
+                _set_tokens(panel, part["point"].unique().sort().to_list())
+    return panels
+
+
+def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
+    """The runs, if there are several, and why a band is missing in places, if it is."""
+    several = run_entries(runs) if len(runs) > 1 else []
+    gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
+    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")] if gaps else [])]
+
+
+def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
+    colour = colours(runs)[run]
+    point, mean, low, high = (table[c].to_numpy() for c in ("point", "mean", "low", "high"))
+    axes.plot(point, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
+    if len(runs) <= RUNS_BANDED:
+        axes.fill_between(point, low, high, color=colour, alpha=BAND, linewidth=0)
+
+
+def _set_tokens(axes: Axes, points: list[float]) -> None:
+    """An axis of 0 and powers of two, some of which are named."""
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xlim(-0.3, 1.2 * max(points[-1], 1))
+    axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // TICKS)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:.0f}"))
+
+
+def make_caption(shown: Captioned) -> str:
+    """The curve at the beginning and in the middle of the path."""
+
+    def value(row: dict[str, Any]) -> str:
+        share = f"more than {percent(row['point'])} %" if row["point"] else "any"
+        return f"{known_interval(row)} where they share {share} of it ({amount(row['pairs'], 'pair')})"
+
+    def values(part: pl.DataFrame) -> str:
+        rows = part.filter(pl.col("axis") == SHARE, pl.col("point").is_in(NAMED)).sort("point")
+        return listed([value(row) for row in rows.rows(named=True)])
+
+    return (
+        "Where the outcome is decided: mean product of the advantages of two different completions of a group that "
+        f"share more than so much of their path, in {shown.unit}s, less its mean with the rewards permuted (0: they "
+        f"fare alike no more than by chance); {by_run(shown.table, values)}; {band_note(shown.table)}"
+    )
+
+
+FIGURE = LogFigure("decided", make_table, decided, make_caption)
