@@ -144,7 +144,7 @@ LEFT_OUT = {
 def _tables(summary: dict[str, Any], *chosen: Section) -> Iterator[str | Rows]:
     """A table of the statistics that are not null, beside the same with permuted rewards, and what all of them are."""
     known = [(one, entry(summary, one)) for one in in_summary(*chosen) if one.power is None]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (one.title, interval(value, share=one.share), beside(summary, one), against_null(value))
         for one, value in known
         if value is not None
