@@ -17,7 +17,7 @@ from rich.text import Text
 from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import Finding, changes, findings, knows
+from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding
 from grpo_prm.text.wording import doubts, read_in_short, sections
 
 LINES = 12  # of the first screen
@@ -41,7 +41,7 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
         lines += _labelled(label, answer, width)
     todo = findings(summary, shlex.quote(folder))
     if not todo:
-        lines += _labelled("To do", "Nothing to worry about.", width)
+        lines += _labelled("To do", no_finding(summary), width)
     report = f"grpo-prm report {shlex.quote(folder)}"
     written = [_written(one, "" if n else "To do", width, whole=whole) for n, one in enumerate(todo)]
     if whole:

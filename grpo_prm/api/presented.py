@@ -14,7 +14,7 @@ from ..analysis.statistics import Statistic
 from ..text.amounts import MISSING, amount, interval, number
 from ..text.cells import BESIDE, Rows, beside, entry, in_summary
 from ..text.printable import printable
-from ..text.verdict import changes, findings, knows
+from ..text.verdict import changes, findings, knows, no_finding
 from ..text.wording import sections
 from ..tree.printed import render
 
@@ -102,7 +102,7 @@ def _doubts(summary: dict[str, Any]) -> Iterator[str]:
 def as_html(summary: dict[str, Any]) -> str:
     """The summary as a piece of HTML without script: the three answers, the sections of the page, the worst groups."""
     parts = [f"<p><b>Analysis of {_shown(_files(summary))}</b></p>"]
-    todo = [finding.sentence for finding in findings(summary, "")] or ["Nothing to worry about."]
+    todo = [finding.sentence for finding in findings(summary, "")] or [no_finding(summary)]
     answers = [("Knows", [knows(summary)]), ("λ-GRPO", [changes(summary)]), ("To do", todo)]
     for title, body in (*answers, *sections(summary), ("Worst groups", list(_worst(summary)))):
         parts.append(f"<p style='margin: 1em 0 0.2em'><b>{_shown(title)}</b></p>")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..analysis.tables import Tables
 from ..analysis.verdict import EXAMPLES, concerned_by
-from ..text.verdict import Finding, changes, findings, knows
+from ..text.verdict import Finding, changes, findings, knows, no_finding
 
 
 class Shown(NamedTuple):
@@ -39,5 +39,6 @@ def answers(folder: Tables, trees: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "knows": knows(summary),
         "changes": changes(summary),
+        "no_finding": no_finding(summary),
         "findings": [Shown(finding, group) for finding, group in zip(worded, groups, strict=True)],
     }

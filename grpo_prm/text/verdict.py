@@ -95,11 +95,19 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
     return [Finding(*_worded(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
 
 
+def no_finding(summary: dict[str, Any]) -> str:
+    """The sentence of a log without findings; few problems show few faults."""
+    problems = summary["overlap"]["path_depth"]["n"]
+    if problems < FEW_CLUSTERS:
+        return f"No finding, but {amount(problems, 'problem')} can show only gross faults."
+    return "Nothing to worry about."
+
+
 def _worded(found: dict[str, Any]) -> tuple[str, str]:
     """Sentence and source of a finding."""
     sentence, source = FINDINGS[found.get("measure") or found["code"]]
     k = found.get("k")
-    larger = "no group size would do" if k is None else f"0.5 takes groups of {k:,}"
+    larger = "what group size would do is not known" if k is None else f"0.5 takes groups of {k:,}"
     mix = "mixes" if found["groups"] == 1 else "mix"
     values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "mix": mix}
     return sentence.format(**values, groups=amount(found["groups"], "group")), source

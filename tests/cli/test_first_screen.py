@@ -50,6 +50,7 @@ def summary_of(knows="steps", changes="direction", todo=(), *, known=True, risk=
         "counts": {"groups": 123456, "completions": 12345678, "rejected": 4321}
         | {"group_size": dict(zip(("min", "mode", "max"), sizes, strict=True))}
         | {"groups_prompts_differ": 0, "advantage_mismatch": None},
+        "overlap": {"path_depth": {"n": 150}},
         "notes": WHY,
         "verdict": {"knows": answer, "changes": change | {"raised_share": share}, "findings": list(todo)},
     }  # fmt: skip

@@ -3,7 +3,7 @@
 import pytest
 
 from grpo_prm.analysis.verdict import CODES
-from grpo_prm.text.verdict import CHANGES, FINDINGS, KNOWS, RISK, changes, findings, knows
+from grpo_prm.text.verdict import CHANGES, FINDINGS, KNOWS, RISK, changes, findings, knows, no_finding
 
 RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
@@ -114,7 +114,7 @@ def test_one_group_and_no_size_that_would_do():
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
     assert one.sentence.startswith("1 group mixes several prompts")
-    assert other.sentence == "-0.1 is too unreliable for credit by step: no group size would do"
+    assert other.sentence == "-0.1 is too unreliable for credit by step: what group size would do is not known"
     assert findings({"verdict": {"findings": []}}, "x") == []
 
 
@@ -122,3 +122,15 @@ def test_a_group_called_like_the_placeholder_keeps_its_name():
     one = {"code": "copies", "value": 0.2, "groups": 1, "command": "grpo-prm tree DIR --group -:DIR"}
     (said,) = findings({"verdict": {"findings": [one]}}, "log.prm")
     assert said.command == "grpo-prm tree log.prm --group -:DIR"
+
+
+@pytest.mark.parametrize(
+    ("problems", "sentence"),
+    [
+        (20, "Nothing to worry about."),
+        (19, "No finding, but 19 problems can show only gross faults."),
+        (1, "No finding, but 1 problem can show only gross faults."),
+    ],
+)
+def test_few_problems_are_no_reason_not_to_worry(problems, sentence):
+    assert no_finding({"overlap": {"path_depth": {"n": problems}}}) == sentence
