@@ -179,7 +179,9 @@ def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, s
         pools = "1 pool of pseudo-groups spans" if pooled == 1 else f"{pooled} pools of pseudo-groups span"
         notes["baseline"] = f"{pools} several steps, each too small on its own"
     intervals = Sums(baseline, ("run", "step"), OVERLAP).intervals(seed)
-    return {name: _mean(interval) for name, interval in intervals.items()}
+    # Pseudo-groups of a step share prompts, so steps are the clusters: a few of them give no interval of any kind.
+    few = {name: one for name, one in intervals.items() if one.n < FEW_CLUSTERS}
+    return {name: _mean(one._replace(low=None, high=None) if name in few else one) for name, one in intervals.items()}
 
 
 def _informativeness(observed: float | None, null: Floats) -> dict[str, float | None] | None:
