@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .forest import Floats, Ints, add_up, expand
 from .groups import Groups
-from .surprisal import token_rows, usable
+from .surprisal import usable
 
 LARGEST = 300.0  # of a difference inside exp: its square stays finite, and one such token outweighs all others anyway
 
@@ -66,7 +66,7 @@ def gap_sums(groups: Groups, sampler: Floats, trainer: Floats, at: Ints, number:
 
 def groups_of_tokens(groups: Groups) -> Ints:
     """Group of each token, shape (tokens,)."""
-    return groups.groups[token_rows(groups)[0]]
+    return np.repeat(groups.groups, groups.lengths)
 
 
 def size_bins(groups: Groups) -> Ints:
