@@ -12,6 +12,7 @@ from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
 from .statistics import OF_GROUPS, STATISTICS
 
 CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
+NOTHING = "nothing"  # no column of this name
 
 
 class Sums:
@@ -33,6 +34,8 @@ class Sums:
             top, *bottoms = columns_of(name)
             null = groups[top].null_count() > 0
             keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
+            if groups[top].null_count() == len(groups):  # a log without log-probabilities has many sums that are 0
+                keys = (NOTHING,) * len(keys)
             exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
             for key, expr in zip(keys, exprs, strict=True):
                 if key not in columns:
