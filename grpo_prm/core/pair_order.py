@@ -18,6 +18,7 @@ TIE = 0.5e-9  # score differences up to this are 0 once they are rounded to 1e-9
 BLOCK = 1 << 18  # weights held at a time
 CHUNK = 127  # pairs of a group evaluated at a time: signs of so many add up in int8
 CACHE = 1 << 16  # scores evaluated at a time: they stay in the cache
+PRODUCT = 1 << 18  # multiplications of one matrix product: OpenBLAS gives larger ones to threads, which cost far more
 
 
 class PairOrder(NamedTuple):
@@ -50,7 +51,7 @@ def pair_order(
     block = max(1, BLOCK // (k * k * k))
     for begin in range(0, groups, block):
         pairs = _pairs(forest, seen, classes, roots[begin : begin + block], k)
-        for some, chunk in _chunks(pairs.counts, permutations):
+        for some, chunk in _chunks(pairs.counts, permutations, k):
             here = slice(begin + some.start, begin + some.stop)
             score = _sign(pairs.weights[some, chunk] @ values[here], TIE)
             value = values[here, pairs.one[chunk]] - values[here, pairs.other[chunk]]
@@ -109,15 +110,17 @@ class _Pairs(NamedTuple):
     weights: Floats
 
 
-def _chunks(counts: NDArray[np.bool_], permutations: int) -> Iterator[tuple[slice, slice | Ints]]:
-    """Groups, and pairs that count in one of them: about `CACHE` scores, and at most `CHUNK` pairs of a group."""
+def _chunks(counts: NDArray[np.bool_], permutations: int, k: int) -> Iterator[tuple[slice, slice | Ints]]:
+    """Groups, and pairs that count in one of them: about `CACHE` scores, at most `CHUNK` and `PRODUCT` of a group."""
     groups, pairs = counts.shape
+    most = max(1, min(CHUNK, PRODUCT // (k * permutations)))
     block = max(1, CACHE // (max(pairs, 1) * permutations))
     for begin in range(0, groups, block):
         some = slice(begin, min(begin + block, groups))
         count = np.flatnonzero(counts[some].any(axis=0))
-        for first in range(0, len(count), CHUNK):
-            yield some, slice(None) if len(count) == pairs <= CHUNK else count[first : first + CHUNK]
+        for first in range(0, len(count), most):
+            # All pairs as a slice: a view of the weights.
+            yield some, slice(None) if len(count) == pairs <= most else count[first : first + most]
 
 
 class _Range(NamedTuple):
