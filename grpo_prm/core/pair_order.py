@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .forest import Floats, Forest, Ints, Visits, ranges
+from .product import SMALL
 
 TIE = 0.5e-9  # score differences up to this are 0 once they are rounded to 1e-9
 BLOCK = 1 << 18  # weights held at a time
 CHUNK = 127  # pairs of a group evaluated at a time: signs of so many add up in int8
 CACHE = 1 << 16  # scores evaluated at a time: they stay in the cache
-PRODUCT = 1 << 18  # multiplications of one matrix product: OpenBLAS gives larger ones to threads, which cost far more
 
 
 class PairOrder(NamedTuple):
@@ -111,9 +111,9 @@ class _Pairs(NamedTuple):
 
 
 def _chunks(counts: NDArray[np.bool_], permutations: int, k: int) -> Iterator[tuple[slice, slice | Ints]]:
-    """Groups, and pairs that count in one of them: about `CACHE` scores, at most `CHUNK` and `PRODUCT` of a group."""
+    """Groups, and pairs that count in one of them: about `CACHE` scores, and a `SMALL` product for each group."""
     groups, pairs = counts.shape
-    most = max(1, min(CHUNK, PRODUCT // (k * permutations)))
+    most = max(1, min(CHUNK, SMALL // (k * permutations)))
     block = max(1, CACHE // (max(pairs, 1) * permutations))
     for begin in range(0, groups, block):
         some = slice(begin, min(begin + block, groups))
