@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from . import analyze, compare, convert, export, inspect, plot, report, reproduce, train, tree
+from . import analyze, compare, convert, export, inspect, plot, report, reproduce, selftest, train, tree
 
 INTERRUPTED = 130
 EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"), "train")
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, report, plot, compare, export, convert, train, reproduce):
+for module in (inspect, analyze, tree, report, plot, compare, export, convert, train, reproduce, selftest):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

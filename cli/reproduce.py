@@ -29,7 +29,8 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CLAIM",
-        help="Any of identity, overlap, defect, binary-tree, training, bias, overhead, openrs. (default: all)",
+        help="Any of identity, overlap, overlap-growth, defect, binary-tree, training, bias, prm-quality, overhead, "
+        "openrs, openrs-training. (default: all)",
         show_default=False,
     ),
 ]
@@ -43,12 +44,14 @@ Out = Annotated[Path, typer.Option(help="Folder of results and of the record of 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out: runs with a record are not run again.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Log = Annotated[
-    list[str] | None, typer.Option("--log", help="overlap: a log of yours beside our runs. May be given again.")
+    list[str] | None,
+    typer.Option("--log", help="overlap, overlap-growth: a log of yours beside our runs. May be given again."),
 ]
-Model = Annotated[str | None, typer.Option(help="openrs: folder or hub name of the model.")]
-Data = Annotated[str | None, typer.Option(help="openrs: prompts with answers; a file, or NAME of a hub set.")]
+Model = Annotated[str | None, typer.Option(help="openrs-training: folder or hub name of the model.")]
+Data = Annotated[str | None, typer.Option(help="openrs-training: prompts with answers; a file, or NAME of a hub set.")]
 EvalData = Annotated[
-    list[str] | None, typer.Option("--eval-data", help="openrs: a benchmark, given like --data. May be given again.")
+    list[str] | None,
+    typer.Option("--eval-data", help="openrs-training: a benchmark, given like --data. May be given again."),
 ]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import polars as pl
 from oracle import Log
 
-from grpo_prm.logs.rollouts import SCHEMA, Rollouts
+from grpo_prm.logs.rollouts import REWARD_PART, SCHEMA, Rollouts
 
 
 def table_of(log: Log) -> pl.DataFrame:
@@ -33,7 +33,14 @@ def table_of(log: Log) -> pl.DataFrame:
         for number, (run, step, key, group) in enumerate(log)
         for sample, row in enumerate(group)
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    every = [row for _, _, _, group in log for row in group]
+    more = {}
+    if any(row.trainer_logprobs is not None for row in every):
+        more["trainer_logprobs"] = pl.Series([row.trainer_logprobs for row in every], dtype=pl.List(pl.Float32))
+    for name in dict.fromkeys(name for row in every for name in row.parts or {}):
+        more[f"{REWARD_PART}{name}"] = pl.Series([(row.parts or {}).get(name) for row in every], dtype=pl.Float64)
+    return table.with_columns(**more)
 
 
 def batch_of(log: Log) -> Rollouts:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from statistics import variance
 from typing import NamedTuple
 
 import numpy as np
+import oracle_traces as traces
 from oracle_sets import (
     Group,
     Members,
@@ -238,6 +239,12 @@ def has_logprobs(group: Group) -> bool:
     return all(row.logprobs is not None or not row.tokens for row in group)
 
 
+def usable_logprobs(group: Group, having: Iterable[int], t: int) -> dict[int, float]:
+    """Log-probabilities of the members at t. Reading: one that is not finite or at most -9999 is none."""
+    values = {j: traces.usable(group[j].logprobs, t) for j in having}
+    return {j: x for j, x in values.items() if x is not None}
+
+
 def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | None:
     """|Σ P a - Σ P A| / Σ |P a| over loss tokens of groups with log-probabilities, P = exp(x - mean x over the set).
 
@@ -249,11 +256,11 @@ def identity_gap(groups: Sequence[Analysed], plain: bool = False) -> float | Non
         if not has_logprobs(g.rows):
             continue
         for (members, t), having in unique_loss_tokens(g.rows).items():
-            x = {j: g.rows[j].logprobs[t] for j in having}
-            centre = math.fsum(x.values()) / len(having)
-            of_set = step_mean(members if plain else frozenset(having), g.a)
-            for j in having:
-                p = math.exp(x[j] - centre)
+            x = usable_logprobs(g.rows, having, t)
+            centre = mean(x.values())
+            of_set = step_mean(members if plain else frozenset(x), g.a) if x else 0.0
+            for j in x:
+                p = math.exp(min(max(x[j] - centre, -300.0), 300.0))
                 left.append(p * g.a[j])
                 right.append(p * of_set)
                 total.append(abs(p * g.a[j]))
@@ -267,8 +274,8 @@ def logprob_spread(groups: Sequence[Analysed]) -> dict[str, float | None]:
         if has_logprobs(g.rows):
             for (members, t), having in unique_loss_tokens(g.rows).items():
                 if len(members) > 1:
-                    x = [g.rows[j].logprobs[t] for j in having]
-                    spreads.append(max(x) - min(x))
+                    x = usable_logprobs(g.rows, having, t).values()
+                    spreads += [max(x) - min(x)] if x else []
     return {"mean": mean(spreads), "max": max(spreads, default=None)}
 
 
@@ -529,27 +536,42 @@ def decision_tables(texts: Sequence[Sequence[int]], values: Sequence[float]) -> 
     return tables
 
 
+def arrangements(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """All orders of so many 0s, 1s, ...: each is as likely as any other when equal values are told apart."""
+    if not any(counts):
+        yield ()
+    for value, count in enumerate(counts):
+        if count:
+            rest = (*counts[:value], count - 1, *counts[value + 1 :])
+            yield from ((value, *more) for more in arrangements(rest))
+
+
 def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
     """p of a decision and the least p of its margins: all ways to give its values to its texts, each as likely."""
-    sizes, values = [len(child) for child in table], [value for child in table for value in child]
-    kinds = sorted(set(values))
-    ranks = [sum(other < v for other in values) + (sum(other == v for other in values) + 1) / 2 for v in values]
+    values = [value for child in table for value in child]
+    return _decision_p(tuple(map(len, table)), tuple(sorted(set(values)).index(value) for value in values))
 
-    def as_children(items: Sequence) -> list[list]:
-        return [list(items[sum(sizes[:c]) : sum(sizes[: c + 1])]) for c in range(len(sizes))]
 
-    def probability(arranged: Sequence[int]) -> Fraction:  # of the 2 x C table, given its margins
-        ways = [math.comb(len(child), child.count(1)) for child in as_children(arranged)]
-        return Fraction(math.prod(ways), math.comb(len(values), arranged.count(1)))
+@cache
+def _decision_p(sizes: tuple[int, ...], items: tuple[int, ...]) -> tuple[float, float]:
+    counts = tuple(items.count(value) for value in range(max(items) + 1))
+    twice_rank = [2 * sum(counts[:value]) + count + 1 for value, count in enumerate(counts)]
+    ends = list(itertools.accumulate(sizes, initial=0))
 
-    def kruskal(arranged: Sequence[int]) -> Fraction:  # more extreme is less
-        return -sum(Fraction(2 * sum(child)) ** 2 / len(child) for child in as_children(arranged))
+    def of_children(arranged: Sequence[int]) -> list[Sequence[int]]:
+        return [arranged[begin:end] for begin, end in itertools.pairwise(ends)]
 
-    items, extreme = ([kinds.index(v) for v in values], probability) if len(kinds) == 2 else (ranks, kruskal)
-    if len(kinds) == 1:
+    def probability(arranged: Sequence[int]) -> int:  # of the 2 x C table, times a constant
+        return math.prod(math.comb(len(child), sum(child)) for child in of_children(arranged))
+
+    def kruskal(arranged: Sequence[int]) -> int:  # times a constant; more extreme is less
+        whole = math.lcm(*sizes)
+        return -sum(sum(twice_rank[v] for v in child) ** 2 * (whole // len(child)) for child in of_children(arranged))
+
+    if len(counts) == 1:
         return 1.0, 1.0
-    found = [extreme(arranged) for arranged in itertools.permutations(items)]
-    mine = extreme(items)
+    extreme = probability if len(counts) == 2 else kruskal
+    found, mine = [extreme(arranged) for arranged in arrangements(counts)], extreme(items)
     return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
 
 
@@ -613,11 +635,14 @@ def summary(
     advantage: str = "computed",
     log_is_binary: bool | None = None,
     pseudo: Sequence[Group] | None = None,
+    outcome: str | None = None,
+    prompts: Sequence[int | None] | None = None,
 ) -> dict:
     """The sections of summary.json that need no resampling: means only, None for 0/0.
 
     `std` is "sample", "population", "none" or "batch", `advantage` "computed" or "logged"; `log_is_binary` overrules
-    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline.
+    which interval the certain share takes; `pseudo` are the pseudo-groups of the baseline, None: no baseline;
+    `outcome` names the outcome part of the reward; `prompts` are tokens of the prompt of each analysed group.
     """
     groups = analysed(log, std, advantage)
     rows = [g.rows for g in groups]
@@ -629,4 +654,10 @@ def summary(
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
         "credit": credit(groups),
+        "sharing": {
+            "tokens_per_unique": traces.tokens_per_unique(rows),
+            "tokens_per_unique_with_prompt": traces.tokens_per_unique_with_prompt(rows, prompts or [None] * len(rows)),
+        },
+        "teaching": traces.teaching(groups, outcome),
+        "logprobs": traces.logprobs(groups),
     }

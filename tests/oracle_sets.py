@@ -20,6 +20,8 @@ class Row:
     reward: float | None = None
     advantage: float | None = None
     logprobs: list[float] | None = None
+    trainer_logprobs: list[float] | None = None
+    parts: dict[str, float | None] | None = None  # of the reward, by name
 
 
 Group = Sequence[Row]

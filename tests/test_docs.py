@@ -104,5 +104,5 @@ def test_links_lead_somewhere(page):
 def test_the_readme_shows_the_verdicts_of_the_page_of_results():
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     rows = [line for line in README.splitlines() if "](docs/results.md#" in line and line.startswith("|")]
-    assert len(rows) == 8
-    assert all(row.replace("](docs/results.md#", "](#") in page.splitlines() for row in rows)
+    verdicts = [line for line in page.splitlines() if line.startswith("| [") and "](#" in line]
+    assert verdicts and [row.replace("](docs/results.md#", "](#") for row in rows] == verdicts

@@ -20,15 +20,15 @@ SCHEMA = {
     "step": pl.Int64(),
     **{name: pl.Boolean() if name == "non_trivial" else pl.Float64() for name in OVERLAP},
 }
-NEEDED = ("run", "step", "group", "group_key", "prompt", "tokens", "mask")
+NEEDED = ("run", "step", "group", "group_key", "problem", "prompt", "tokens", "mask")
 Step = tuple[str, int | None]
 
 
 class _Group(NamedTuple):
-    """A group that gives completions to pseudo-groups: its step, its prompt, and its rows [first, first + k)."""
+    """A group that gives completions to pseudo-groups: its step, its problem, and its rows [first, first + k)."""
 
     step: Step
-    prompt: str
+    problem: tuple[str | None, ...]
     first: int
     k: int
 
@@ -86,24 +86,28 @@ class PseudoGroups:
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     """The groups of two or more, in order."""
     opens = group_opens(table)
-    heads = table[opens, ["run", "step", "prompt", "group_key"]].iter_rows()
+    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]].iter_rows()
     steps: dict[Step, list[_Group]] = {}
-    for first, k, (run, step, prompt, key) in zip(opens, np.diff(opens, append=len(table)), heads, strict=True):
+    for first, k, (run, step, problem, prompt, key) in zip(
+        opens, np.diff(opens, append=len(table)), heads, strict=True
+    ):
         # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
-            group = _Group((run, step), key if prompt is None else prompt, int(first), int(k))
+            # As the clusters of intervals: one prompt text may be that of several problems.
+            name = (key,) if prompt is None and problem is None else (prompt, problem)
+            group = _Group((run, step), name, int(first), int(k))
             steps.setdefault(group.step, []).append(group)
     return steps
 
 
 def _one_group_a_prompt(groups: list[_Group]) -> tuple[list[_Group], int]:
-    """The first group of the modal size of every prompt, and that size."""
+    """The first group of the modal size of every problem, and that size."""
     # One size for all: overlap grows with the size, so pseudo-groups must be as large as most groups are.
     k = modal_size(group.k for group in groups)
-    first: dict[str, _Group] = {}
+    first: dict[tuple, _Group] = {}
     for group in groups:
         if group.k == k:
-            first.setdefault(group.prompt, group)
+            first.setdefault(group.problem, group)
     return list(first.values()), k
 
 

@@ -36,7 +36,7 @@ def read_folder(path: str | Path) -> Tables:
         held = {name: frames[name].collect() for name in TABLES if name not in LARGE}
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
-    if summary["schema_version"] != SCHEMA_VERSION or "unique" not in columns:
+    if summary["schema_version"] != SCHEMA_VERSION or not _of_this_version(held["groups"], columns):
         raise InputError(f"{path}: written by another version of grpo-prm. Write it again with grpo-prm analyze.")
     return Tables(
         summary=summary,
@@ -47,6 +47,11 @@ def read_folder(path: str | Path) -> Tables:
         rejected=_rejected(path / "rejects.jsonl"),
         **held,
     )
+
+
+def _of_this_version(groups: pl.DataFrame, process_steps: list[str]) -> bool:
+    """Whether the tables have the columns that tables of older versions lack."""
+    return "problem" in groups.columns and "unique" in process_steps
 
 
 def _rejected(file: Path) -> pl.LazyFrame:

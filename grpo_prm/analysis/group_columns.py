@@ -17,7 +17,7 @@ from ..core.groups import Groups
 from ..core.overlap import CompletionOverlap, group_overlap
 from ..core.permutations import Bounds
 from ..core.prm import group_means
-from ..logs.rollouts import group_opens
+from ..logs.rollouts import groups_of_several_prompts
 from .columns import column
 from .tool_output import unmasked_tool_output
 
@@ -35,7 +35,7 @@ def groups_table(
 
     Args:
         table: Canonical rollouts.
-        names: Columns of the groups by which they are known, `prompt` among them.
+        names: The groups with the columns by which they and their clusters are known.
         groups: The groups, in the order of the table.
         each: `completion_overlap` of their forest.
         bounds: `certainty_bounds` of their rewards; None without rewards.
@@ -55,7 +55,7 @@ def groups_table(
         "non_trivial": overlap.intermediate_steps > 0,
         **overlap._asdict(),
         "duplicates": _duplicates(groups),
-        "prompts_differ": _prompts_differ(table),
+        "prompts_differ": groups_of_several_prompts(table),
         "tool_output": unmasked_tool_output(table),
         "completions_with_loss": np.bincount(of_row, seen.completion > 0).astype(np.int64),
         "certain_wilson": None if bounds is None else _certain(groups, bounds.wilson),
@@ -66,18 +66,8 @@ def groups_table(
         "clarity": clarity(groups),
         **added,
     }
-    prompt = [key if prompt is None else prompt for key, prompt in names[["group_key", "prompt"]].iter_rows()]
-    named = names[["run", "step", "group", "group_key"]].hstack([pl.Series("prompt_key", prompt, pl.String)])
+    named = names["run", "step", "group", "group_key", "prompt_key", "problem"]
     return named.hstack([column(name, values, number) for name, values in columns.items()])
-
-
-def _prompts_differ(table: pl.DataFrame) -> NDArray[np.bool_]:
-    """True for groups whose completions are of different prompts."""
-    opens = group_opens(table)
-    # Each row beside the one before: a prompt that is missing beside one that is there differs, too.
-    differ = table["prompt"].ne_missing(table["prompt"].shift(1)).to_numpy().copy()
-    differ[opens] = False
-    return np.logical_or.reduceat(differ, opens)
 
 
 def _exchangeable(groups: Groups) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from ..core.groups import Groups
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
 from ..logs.memory import rows_as_source
-from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, validate
+from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
 
 T = TypeVar("T")
 TAKEN = (
@@ -174,11 +174,14 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
     for batch in batches:
         if not isinstance(batch.table, pl.DataFrame):
             raise UsageError(f"Rollouts hold {_called(batch.table)}. Give them a polars DataFrame (docs/logs.md).")
-        groups = set(validate(batch.table, "rollouts")["group"].unique())
+        table = validate(batch.table, "rollouts")
+        groups = set(table["group"].unique())
         if twice := seen & groups:
             raise InputError(f"rollouts: group {min(twice)} stands in two tables. Put each group whole into one.")
         seen |= groups
-        yield batch
+        # Who made the table may not have counted this; who did has counted the same.
+        counts = batch.counts | Counter(groups_prompts_differ=int(groups_of_several_prompts(table).sum()))
+        yield batch._replace(table=table, counts=counts)
 
 
 def _called(value: Any) -> str:

@@ -46,7 +46,7 @@ def _covariances(groups: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict
     found = dict(zip(WHY, values, strict=True))
     missing = {name for name, value in found.items() if value is None}
     notes.update({name: WHY[name] if len(known) else NO_LOGPROBS for name in sorted(missing)})
-    return found | {"left_out": int(known["left_out"].sum()) if len(known) else None}
+    return found | {"left_out": _left_out(known, "logprob_tokens", "left_out")}
 
 
 def _sampler_and_trainer(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict[str, Any]:
@@ -63,9 +63,15 @@ def _sampler_and_trainer(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, n
     return {
         "effective_sample_size": size,
         "largest_gap": None if size is None else known["largest_gap"].max(),
-        "gap_left_out": int(known["gap_left_out"].sum()) if len(known) else None,
+        "gap_left_out": _left_out(known, "gap_tokens", "gap_left_out"),
         "by_size": _by_size(sizes),
     }
+
+
+def _left_out(known: pl.DataFrame, used: str, left_out: str) -> int | None:
+    """How many loss tokens were left out, None where there was none to leave out."""
+    out = int(known[left_out].sum())
+    return out if out or known[used].sum() else None
 
 
 def _by_size(sizes: pl.DataFrame) -> list[dict[str, Any]]:

@@ -89,7 +89,8 @@ def _measure(
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "prompt", "tokens_from"]]
+    names = table[group_opens(table), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
+    names = _with_cluster(names)
     decided = decisions(groups, options.seed)
     of_logprobs, gaps = logprob_columns(table, groups)
     added = {
@@ -107,6 +108,16 @@ def _measure(
         decided_table(names, groups),
         *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
     )
+
+
+def _with_cluster(names: pl.DataFrame) -> pl.DataFrame:
+    """The groups with what tells their clusters apart (definitions: Intervals): `prompt_key` and `problem` together.
+
+    Where the log's own key of the problem is coarser than the prompt, the prompt decides, and where it is finer, the
+    key. Where neither is known `prompt_key` is the key of the group; it is null where only the problem is.
+    """
+    key = pl.when(pl.col("problem").is_null()).then("group_key")
+    return names.with_columns(prompt_key=pl.coalesce("prompt", key))
 
 
 def _seeds(names: pl.DataFrame, seed: int, draws: Counter[tuple]) -> NDArray[np.uint64]:

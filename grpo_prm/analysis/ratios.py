@@ -11,7 +11,8 @@ from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
 from .statistics import OF_GROUPS, STATISTICS
 
-CLUSTER = ("run", "prompt_key")  # groups of one prompt are resampled together
+PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
+CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
 NOTHING = "nothing"  # no column of this name
 
 
@@ -56,7 +57,7 @@ class Sums:
             rows: Which groups.
 
         Returns:
-            Name to interval; `non_trivial` is Wilson over groups, the others are percentiles over clusters.
+            Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
         """
         values = self._values[rows]
         mean, resampled, clusters = self.resamples(seed, rows)
@@ -68,10 +69,12 @@ class Sums:
             for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
         }
         if "non_trivial" in intervals and len(values):
-            # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial.
+            # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial. Groups of
+            # one problem are alike, so it is as wide as if each problem had one (measured: docs/coverage.md).
             at = self.names.index("non_trivial")
-            low, high = wilson(values[:, self._top[at]].sum(), len(values))
-            intervals["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), len(values))
+            number = int(clusters[at])
+            low, high = wilson(mean[at] * number, number)
+            intervals["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), number)
         return intervals
 
     def _with_width(self, ranges: Floats, mean: Floats, clusters: Ints) -> Floats:

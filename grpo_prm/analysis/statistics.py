@@ -239,7 +239,7 @@ _ENTRIES = (
     ),
     Statistic(
         "tokens_per_unique_with_prompt", "tokens per unique token, with prompt", "all_with_prompt",
-        "tree_with_prompt", "sharing", over_training=False,
+        "tree_with_prompt", "sharing", kind=None, over_training=False,
         reason_when_null="the length of the prompts is not known in the unit of the completions (it is where prompts "
         "are logged as ids, where the unit is the piece, or with a tokenizer)",
         definition="the same with the prompt in front of each completion, and once in its tree",

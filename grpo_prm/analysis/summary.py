@@ -222,8 +222,9 @@ def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:
 def _note_intervals(clusters: int, notes: dict[str, str]) -> None:
     """Say where intervals are missing or too narrow."""
     if clusters < FEW_CLUSTERS:
-        notes["intervals"] = f"{clusters} prompts are too few for intervals: {FEW_CLUSTERS} are needed"
+        some = "1 problem is" if clusters == 1 else f"{clusters} problems are"
+        notes["intervals"] = f"{some} too few for intervals: {FEW_CLUSTERS} are needed"
     elif clusters < MANY_CLUSTERS:
         notes["intervals"] = (
-            f"with {clusters} prompts the 95 % intervals cover less than 95 % (measured: 88 % at 32, 93 % at 256)"
+            f"with {clusters} problems the 95 % intervals cover less than 95 % (measured: 88 % at 32, 93 % at 256)"
         )

@@ -16,7 +16,7 @@ from .options import Options
 from .running_sums import RunningSums
 
 
-def phantom_columns(table: pl.DataFrame, groups: Groups, outcome: str | None) -> dict[str, Floats | None]:
+def phantom_columns(table: pl.DataFrame, groups: Groups, outcome: str | None) -> dict[str, Floats]:
     """Columns of the groups table: Σ |a| of groups of one outcome, and Σ |a|; the first is null where not known.
 
     Args:

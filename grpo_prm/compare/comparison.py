@@ -70,7 +70,7 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
 
 
 def _over_time(run: Run, seed: int) -> pl.DataFrame:
-    """Figures of each step of a run with their intervals over its prompts."""
+    """Figures of each step of a run with their intervals over its problems."""
     # All groups of the run, not the common part: the figure shows each run as it went.
     sums = Sums(run.groups, CLUSTER, OVER_TIME)
     rows = []

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import Sums, percentiles
+from ..analysis.ratios import PROBLEM, Sums, percentiles
 from ..analysis.statistics import STATISTICS, Kind
 from ..core.forest import Floats
 from ..core.interval import FEW_CLUSTERS
@@ -35,7 +35,8 @@ class Common:
     """What is compared of each run, and what is resampled.
 
     Attributes:
-        by: `step` or `prompt`: the same ones are drawn in every run. `none`: prompts of each run on their own.
+        by: `step` or `prompt` (problems): the same ones are drawn in every run. `none`: problems of each run on their
+            own.
         tables: Groups of each run, the rest left out.
         clusters: Columns that name what is drawn.
         steps: Training steps in common; None where steps are not logged, or none is common.
@@ -50,9 +51,9 @@ class Common:
 
 
 def common_part(runs: tuple[Run, ...]) -> Common:
-    """Find what the runs have in common: their training steps, else their prompts, else nothing.
+    """Find what the runs have in common: their training steps, else their problems, else nothing.
 
-    Twenty common steps or more are paired; else twenty common prompts, in the common steps if there are any.
+    Twenty common steps or more are paired; else twenty common problems, in the common steps if there are any.
     """
     # Steps first: their noise, such as the difficulty of a batch, is common to runs on the same data.
     steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
@@ -62,22 +63,34 @@ def common_part(runs: tuple[Run, ...]) -> Common:
     if len(steps) >= FEW_CLUSTERS:
         sentence = f"Compared on {span}. The 95 % intervals resample these steps, the same for every run."
         return Common("step", tables, ("step",), steps, sentence)
-    known = all(run.prompts for run in runs)  # keys such as 0, 1, 2 are no prompts in common
-    prompts = set.intersection(*(set(table["prompt_key"]) for table in tables)) if known else set()
-    # Prompts are paired inside the common steps only, else a longer run would count for more.
+    # By prompt alone where the runs number their problems in ways of their own. Keys such as 0, 1, 2 are no prompts.
+    known = all(run.prompts for run in runs)
+    ways = ((columns, _in_all(tables, columns)) for columns in (PROBLEM, PROBLEM[:1]) if known)
+    clusters, both = next((way for way in ways if len(way[1]) >= FEW_CLUSTERS), (PROBLEM, None))
+    # Problems are paired inside the common steps only, else a longer run would count for more.
     on = f"on {span}" if steps else "as a whole, since they have no training step in common"
-    if len(prompts) >= FEW_CLUSTERS:
-        tables = tuple(table.filter(pl.col("prompt_key").is_in(list(prompts))) for table in tables)
+    if both is not None:
+        tables = tuple(
+            table.join(both, on=clusters, how="semi", nulls_equal=True, maintain_order="left") for table in tables
+        )
         sentence = (
-            f"Compared {on}, on {len(prompts)} prompts in common. The 95 % intervals resample these, the same for "
+            f"Compared {on}, on {len(both)} problems in common. The 95 % intervals resample these, the same for "
             "every run."
         )
-        return Common("prompt", tables, ("prompt_key",), steps or None, sentence)
+        return Common("prompt", tables, clusters, steps or None, sentence)
     sentence = (
-        f"Compared {on}. The runs share fewer than {FEW_CLUSTERS} steps and prompts, so the 95 % intervals resample "
-        "the prompts of each run on its own: nothing is paired."
+        f"Compared {on}. The runs share fewer than {FEW_CLUSTERS} steps and problems, so the 95 % intervals resample "
+        "the problems of each run on its own: nothing is paired."
     )
-    return Common("none", tables, ("prompt_key",), steps or None, sentence)
+    return Common("none", tables, PROBLEM, steps or None, sentence)
+
+
+def _in_all(tables: tuple[pl.DataFrame, ...], columns: tuple[str, ...]) -> pl.DataFrame:
+    """The values of some columns that every table has, each once."""
+    first, *others = (table.select(columns).unique(maintain_order=True) for table in tables)
+    for other in others:
+        first = first.join(other, on=columns, how="semi", nulls_equal=True)
+    return first
 
 
 def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
@@ -96,7 +109,7 @@ def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
     runs = []
     for at, table in enumerate(common.tables):
         sums = Sums(table, common.clusters, COMPARED)
-        # Equal seeds draw the same steps or prompts in every run, which pairs them; others are drawn independently.
+        # Equal seeds draw the same steps or problems in every run, which pairs them; others are drawn independently.
         own = seed if common.by != "none" else seed + at
         runs.append((sums.intervals(own), *sums.resamples(own)))
     rows = []

@@ -8,14 +8,14 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import Sums
+from ..analysis.ratios import PROBLEM, Sums
 from ..core.forest import Floats
 from ..errors import UsageError
 from .runs import Run
 
 WINDOWS = 20  # of a run: the running mean goes over a twentieth of the shortest run's steps
 ON_THE_WAY = 0.9  # of the way from the start to the best that all reach, where no level is asked for
-CLUSTER = ("step", "prompt_key")
+CLUSTER = ("step", *PROBLEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Reached:
         step: First step at which the running mean is at the level, None if it never is.
         earliest: First step at which the 95 % interval of the running mean comes up to the level; None: never.
         surely: First step at which the whole interval is at the level or above; None: never.
-        known: Whether there are intervals: twenty prompts in every window.
+        known: Whether there are intervals: twenty problems in every window.
         last: Last step of the run.
     """
 
@@ -59,7 +59,7 @@ class Reach:
 def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None) -> Reach:
     """First step of each run at which its running mean reward reaches a level.
 
-    The mean goes over the groups of the last steps; its interval resamples their prompts (`ratios.Sums`). A noisy
+    The mean goes over the groups of the last steps; its interval resamples their problems (`ratios.Sums`). A noisy
     curve crosses a level early by nature, so all runs have windows of equal length.
 
     Args:

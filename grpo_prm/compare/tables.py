@@ -49,7 +49,7 @@ def reach_rows(comparison: Comparison) -> list[list[str]]:
     made = []
     for one in comparison.reach.runs:
         step = f"not by step {one.last:,}" if one.step is None else f"step {one.step:,}"
-        span = "too few prompts for a range"
+        span = "too few problems for a range"
         if one.known:
             ends = (f"after {one.last:,}" if end is None else f"{end:,}" for end in (one.earliest, one.surely))
             span = f"[{', '.join(ends)}]"

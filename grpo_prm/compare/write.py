@@ -67,7 +67,7 @@ def _caption(comparison: Comparison) -> str:
     ]
     rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
     runs = listed([run.label for run in comparison.compared.runs])
-    return printable(f"{runs} over training, with 95 % intervals over the prompts of a step{rewards}.")
+    return printable(f"{runs} over training, with 95 % intervals over the problems of a step{rewards}.")
 
 
 def comparison_text(comparison: Comparison) -> str:

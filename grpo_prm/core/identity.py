@@ -13,6 +13,19 @@ import numpy as np
 from .forest import Floats, Forest, Ints, add_up, completion_lengths, shared_tokens
 from .prm import Bools
 
+SENTINEL = -9999.0  # no sampled token is as improbable: trainers write it, or -inf, where they have no value
+LARGEST = 300.0  # of a difference inside exp: its square stays finite, and one such token outweighs all others anyway
+
+
+def usable(logprobs: Floats) -> Bools:
+    """True where a log-probability is one: finite and above the sentinel -9999, of the same shape."""
+    return np.isfinite(logprobs) & (logprobs > SENTINEL)
+
+
+def likelihood_ratio(difference: Floats) -> Floats:
+    """Exp of a difference of log-probabilities, one beyond 300 taken as 300, so that sums of it are finite."""
+    return np.exp(np.clip(difference, -LARGEST, LARGEST))
+
 
 class LogprobCheck(NamedTuple):
     """Per-group sums of `logprob_check`, shape (groups,) each, float64.
@@ -40,7 +53,7 @@ def logprob_check(
     """Identity gap and log-probability spread of logged rollouts (definitions: identity gap; log-probability spread).
 
     P = exp(x - mean of x over the set at t), with x the logged log-probability, so P = 1 wherever the members agree.
-    Tokens out of the loss and tokens without a finite log-probability take no part.
+    Tokens out of the loss and tokens without a `usable` log-probability take no part.
 
     Args:
         forest: The process steps.
@@ -50,7 +63,7 @@ def logprob_check(
         number: How many groups there are.
         mask: True where a token is in the loss, shape (tokens,).
     """
-    used = np.isfinite(logprobs) if mask is None else np.isfinite(logprobs) & mask
+    used = usable(logprobs) if mask is None else usable(logprobs) & mask
     token, at, row = shared_tokens(forest)
     kept = used[token]
     token, at, row = token[kept], at[kept], row[kept]
@@ -58,7 +71,7 @@ def logprob_check(
     unique = int(forest.length.sum())
     count = np.maximum(np.bincount(at, minlength=unique), 1)
     # Only differences inside a set matter, and the mean as reference keeps exp near 1.
-    ratio = np.exp(x - (np.bincount(at, x, unique) / count)[at])
+    ratio = likelihood_ratio(x - (np.bincount(at, x, unique) / count)[at])
     outcome = add_up(groups[row], ratio * a, number)
     step = add_up(groups[row], ratio * (np.bincount(at, a, unique) / count)[at], number)
     absolute = add_up(groups[row], np.abs(ratio * a), number)

@@ -95,10 +95,10 @@ def zero_tolerance(advantages: Floats, groups: Ints, *, logged: bool = False, re
     return np.where(np.abs(group_means(advantages, groups)) <= bound, bound, plain)
 
 
-# Float32 rounds by at most u = eps / 2 of a value. Let R = max|r| of a group of k. Rounding r costs u R, and so the mean of
-# the rounded ones; adding k numbers in any order (k - 1) u R of the mean, dividing by k another u R; the difference
-# r - mean, at most 2 R, is rounded once and its quotient by d once more: 4 u R; products of these, one more u R. So d a
-# lies within (k + 7) u R of r - mean(r), and with every a every mean A of them: N = C eps R, C = (k + 7) / 2.
+# Float32 rounds by at most u = eps / 2 of a value. Let R = max|r| of a group of k. Rounding r costs u R, and so does
+# the mean of the rounded ones; adding k numbers in any order (k - 1) u R of the mean, dividing by k another u R; the
+# difference r - mean, at most 2 R, is rounded once and its quotient by d once more: 4 u R; products of these, u R.
+# So d a lies within (k + 7) u R of r - mean(r), and with every a every mean A of them: N = C eps R, C = (k + 7) / 2.
 # What d was (std + eps of the group or of the batch, or 1) is seen in the log: S = max|r - mean(r)| is known, and
 # d max|a| >= S - N, so N / d <= N max|a| / (S - N). With N >= S / 2 that is max|a| or more: nothing can be told.
 def float32_bound(rewards: Floats, groups: Ints, largest: Floats) -> Floats:

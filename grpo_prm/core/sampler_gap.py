@@ -13,9 +13,7 @@ from numpy.typing import ArrayLike
 
 from .forest import Floats, Ints, add_up, expand
 from .groups import Groups
-from .surprisal import usable
-
-LARGEST = 300.0  # of a difference inside exp: its square stays finite, and one such token outweighs all others anyway
+from .identity import likelihood_ratio, usable
 
 
 class GapSums(NamedTuple):
@@ -52,7 +50,7 @@ def gap_sums(groups: Groups, sampler: Floats, trainer: Floats, at: Ints, number:
     in_loss = np.ones(len(at), bool) if groups.mask is None else groups.mask
     used = in_loss & usable(sampler) & usable(trainer)
     gap, bins = trainer[used] - sampler[used], at[used]
-    weight = np.exp(np.clip(gap, -LARGEST, LARGEST))
+    weight = likelihood_ratio(gap)
     largest = np.zeros(number)
     np.maximum.at(largest, bins, np.abs(gap))
     return GapSums(

@@ -11,9 +11,8 @@ import numpy as np
 
 from .forest import Floats, Ints, add_up, expand
 from .groups import Groups
+from .identity import usable
 from .prm import Bools
-
-SENTINEL = -9999.0  # no sampled token is as improbable: trainers write it, or -inf, where they have no value
 
 
 class SurprisalSums(NamedTuple):
@@ -41,11 +40,6 @@ class SurprisalSums(NamedTuple):
     decision_advantage: Floats
     decision_product: Floats
     left_out: Floats
-
-
-def usable(logprobs: Floats) -> Bools:
-    """True where a log-probability is one: finite and above the sentinel -9999, of the same shape."""
-    return np.isfinite(logprobs) & (logprobs > SENTINEL)
 
 
 def token_rows(groups: Groups) -> tuple[Ints, Ints]:

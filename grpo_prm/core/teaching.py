@@ -17,8 +17,8 @@ def phantom_sums(groups: Groups, outcome: Floats) -> tuple[Floats, Floats]:
         outcome: The outcome part of the reward of each completion, shape (completions,); NaN where not logged.
 
     Returns:
-        Σ |a| of each group if its outcome is constant, else 0, and Σ |a|, shape (groups,) each. NaN, in the first, for a
-        group that lacks an outcome.
+        Σ |a| of each group if its outcome is constant, else 0, and Σ |a|, shape (groups,) each. The first is NaN
+        for a group that lacks an outcome.
     """
     absolute = add_up(groups.groups, np.abs(groups.advantages), groups.number)
     known = add_up(groups.groups, ~np.isfinite(outcome), groups.number) == 0
@@ -31,7 +31,8 @@ def all_of(reward_mean: Floats, k: Ints, low: float, high: float) -> tuple[Bools
     Args:
         reward_mean: Mean reward of each group; NaN without rewards.
         k: Completions of each group.
-        low, high: The two rewards.
+        low: The lower of the two rewards.
+        high: The higher one.
     """
     # The mean of equal floats need not equal them, but the number of the higher ones is whole.
     higher = np.rint((reward_mean - low) / (high - low) * k)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.ratios import PROBLEM
 from ..analysis.statistics import STATISTICS
 from ..core.interval import FEW_CLUSTERS
 from ..core.prm import SignSplit, contest
@@ -35,7 +36,7 @@ from .style import (
 )
 
 SUMS = {"contest": ("contest_sum", "contest_tokens"), "certain_share": ("certain_tokens", "tokens")}
-DEEPEST = 16  # depths with a row of their own; deeper ones are pooled, and so are those with few prompts at the end
+DEEPEST = 16  # depths with a row of their own; deeper ones are pooled, and so are those with few problems at the end
 TITLES = {"contest": f"{STATISTICS['contest'].label} (1: a draw)", "certain_share": STATISTICS["certain_share"].label}
 EMPTY = {
     "contest": "no intermediate {unit}\nin a group of\nmixed reward",
@@ -49,14 +50,14 @@ def make_table(logs: Logs) -> pl.DataFrame:
     As in the summary both count the tokens of every completion. Contest is a mean over tokens of groups whose rewards
     differ: 1 - |S⁺ + S⁻| / (S⁺ - S⁻) of their step (with masks that differ between members, of the step's mean sums).
     Certain share is over all intermediate tokens; it is left out where the summary has none. Depths beyond `DEEPEST`,
-    and the last ones with fewer than 20 prompts, are one row.
+    and the last ones with fewer than 20 problems, are one row.
 
     Args:
         logs: The analyses.
 
     Returns:
         `run`, `statistic` (contest, certain_share), `depth`, `last` (deepest depth of a pooled row), `mean`, `low`,
-        `high` (95 %, over prompts; null below 20 of them), `n` (prompts), `tokens`.
+        `high` (95 %, over problems; null below 20 of them), `n` (problems), `tokens`.
     """
     sums = _sums(logs)
     rows: list[tuple] = []
@@ -78,13 +79,13 @@ def _sums(logs: Logs) -> pl.DataFrame:
     certain = outside & ~pl.col("zero_variance")
     # Whether certainty can be had is told by the whole log (two rewards or more): the summary decides for all steps.
     groups = logs.groups.lazy().select(
-        "run", "group", "prompt_key", "reward_mean", known=pl.col("certain_tokens").is_not_null()
+        "run", "group", *PROBLEM, "reward_mean", known=pl.col("certain_tokens").is_not_null()
     )
     return (
         logs.process_steps.filter(pl.col("size") > 1, pl.col("size") < pl.col("k"), tokens > 0)
         .with_columns(contest=pl.struct("s_plus", "s_minus").map_batches(_contest, pl.Float64, is_elementwise=True))
         .join(groups, on=("run", "group"))
-        .group_by("run", "group", "prompt_key", "depth")
+        .group_by("run", "group", *PROBLEM, "depth")
         .agg(
             tokens=tokens.sum(),
             contest_sum=(value * tokens).filter(has).sum(),
@@ -129,8 +130,8 @@ def _depths(sums: pl.DataFrame, top: str, bottom: str, seed: int) -> list[_Depth
 
 
 def _pooled_from(depth: np.ndarray, cluster: np.ndarray) -> int:
-    """Depth from which all are one row: the first of the tail in which every depth has few prompts, or `DEEPEST`."""
-    # A prompt counts once at a depth, however many of its groups and steps reach it.
+    """Depth from which all are one row: the first of the tail in which every depth has few problems, or `DEEPEST`."""
+    # A problem counts once at a depth, however many of its groups and steps reach it.
     pairs = np.unique(np.stack([depth, cluster]), axis=1)[0]
     enough = np.flatnonzero(np.bincount(pairs) >= FEW_CLUSTERS)
     return min(int(enough[-1]) + 1 if len(enough) else int(depth.max()), DEEPEST)
@@ -139,7 +140,7 @@ def _pooled_from(depth: np.ndarray, cluster: np.ndarray) -> int:
 def contest_by_depth(
     table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
 ) -> list[Axes]:
-    """Draw contest and certain share of intermediate steps by their depth; bands are 95 % intervals over prompts.
+    """Draw contest and certain share of intermediate steps by their depth; bands are 95 % intervals over problems.
 
     Args:
         table: `figure_tables(...)["contest_by_depth"]`: `run`, `statistic`, `depth`, `last`, `mean`, `low`, `high`; a
@@ -174,7 +175,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     """The runs, if there are several, and why a band is missing in places, if it is."""
     several = run_entries(runs) if len(runs) > 1 else []
     gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
-    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")] if gaps else [])]
+    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")] if gaps else [])]
 
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
@@ -206,7 +207,7 @@ def make_caption(shown: Captioned) -> str:
     """Both statistics at the least and at the greatest depth of each run."""
 
     def value(row: dict[str, Any], share: bool) -> str:
-        where = f"depth {value_range(row['depth'], row['last'])} ({amount(row['n'], 'prompt')})"
+        where = f"depth {value_range(row['depth'], row['last'])} ({amount(row['n'], 'problem')})"
         return f"{known_interval(row, share=share)} at {where}"
 
     values = by_run(shown.table, lambda part: by_statistic(part, "depth", value))

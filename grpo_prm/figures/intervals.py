@@ -40,7 +40,7 @@ def ratio_intervals(tops: Floats, bottoms: Floats, clusters: Ints, seed: int) ->
 
 
 def cluster_of(table: pl.DataFrame) -> Ints:
-    """Dense number of the (run, prompt) of each row, shape (rows,), from 0."""
+    """Dense number of the (run, problem) of each row, shape (rows,), from 0."""
     return table.select(pl.struct(CLUSTER).rank("dense")).to_series().to_numpy().astype(np.int64) - 1
 
 

@@ -19,7 +19,7 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
     """Statistics by run and step beside their reference.
 
     Of a run with more than `MANY_STEPS` steps a row is a window of consecutive steps: the statistic of all its groups,
-    with the interval of `ratios.Sums` over its prompts; `n` counts these. The null of a window is the mean over its
+    with the interval of `ratios.Sums` over its problems; `n` counts these. The null of a window is the mean over its
     steps, weighted by the denominators of the statistic, without a range.
 
     Args:

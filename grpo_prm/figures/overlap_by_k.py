@@ -49,8 +49,8 @@ def make_table(logs: Logs) -> pl.DataFrame:
         logs: The analyses.
 
     Returns:
-        `run`, `statistic` (path_depth, intermediate_proportion), `size`, `mean`, `low`, `high` (95 %, over prompts;
-        null below 20 of them), `n` (prompts), `groups`, `whole`.
+        `run`, `statistic` (path_depth, intermediate_proportion), `size`, `mean`, `low`, `high` (95 %, over problems;
+        null below 20 of them), `n` (problems), `groups`, `whole`.
     """
     rows: list[tuple] = []
     for (run,), part in logs.subsamples.group_by("run", maintain_order=True):
@@ -82,7 +82,7 @@ def overlap_by_k(
     """Draw path depth and intermediate proportion against the number of completions, on a logarithmic axis.
 
     Below the size of the groups a point is the mean over all subsets of each group; a ring marks groups as they are.
-    Bands are 95 % intervals over prompts.
+    Bands are 95 % intervals over problems.
 
     Args:
         table: `figure_tables(...)["overlap_by_k"]`: `run`, `statistic`, `size`, `mean`, `low`, `high`, `groups`,

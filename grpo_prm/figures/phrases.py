@@ -66,7 +66,7 @@ def band_note(table: pl.DataFrame) -> str:
     null = table.filter(series=NULL) if "series" in table.columns else table.clear()
     own = table.filter(pl.col("series") != NULL) if "series" in table.columns else table
     known = own["low"].count() > 0
-    intervals = "brackets and bands are 95 % intervals over prompts" if known else "too few prompts for intervals"
+    intervals = "brackets and bands are 95 % intervals over problems" if known else "too few problems for intervals"
     return intervals + (", the grey band 95 % of the permutations" if null["low"].count() else "")
 
 

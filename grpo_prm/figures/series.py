@@ -72,7 +72,7 @@ def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) 
 def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
     """Why the band of what was observed is missing in places, if it is."""
     has = table.filter(series=OBSERVED)["low"].is_not_null()
-    reason = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")]
+    reason = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")]
     return reason if has.any() and not has.all() else []
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from ..core.group_size import modal_size
 from .options import ReadOptions
-from .rollouts import REWARD_PART, SCHEMA, Rollouts
+from .rollouts import SCHEMA, Rollouts
 from .stream import fold, open_all
 
 # What a log may lack, and what cannot be had without it.
@@ -109,7 +109,7 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     tally = fold(paths, options, _tally)
     plan = logs[0].plan
     # Kept columns are left out, as they are called what they were. Of the canonical ones those that hold something.
-    columns = {**plan.paths, **{REWARD_PART + name: name for name in plan.reward_weights}}
+    columns = {**plan.paths, **plan.reward_columns}
     columns = {name: column for name, column in columns.items() if name not in SCHEMA or name in _logged(tally)}
     steps = sorted(tally.steps)
     return Inspection(

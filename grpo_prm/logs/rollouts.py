@@ -20,18 +20,22 @@ SCHEMA: dict[str, pl.DataType] = {
     "step": pl.Int64(),
     "group": pl.Int64(),
     "group_key": pl.String(),
+    "problem": pl.String(),
+    "task": pl.String(),
     "sample": pl.Int32(),
     "prompt": pl.String(),
     "completion": pl.String(),
     "tokens": pl.List(pl.Int32()),
     "mask": pl.List(pl.Boolean()),
     "logprobs": pl.List(pl.Float32()),
+    "trainer_logprobs": pl.List(pl.Float32()),
     "ref_logprobs": pl.List(pl.Float32()),
     "reward": pl.Float64(),
     "advantage": pl.Float64(),
     "truncated": pl.Boolean(),
     "tokens_from": pl.String(),
 }
+ADDED = ("problem", "task", "trainer_logprobs")  # tables of older versions lack them: they are null there
 REQUIRED = ("run", "group", "group_key", "sample", "tokens", "tokens_from")
 REJECTED: dict[str, pl.DataType] = {
     "file": pl.String(),
@@ -41,6 +45,7 @@ REJECTED: dict[str, pl.DataType] = {
     "raw": pl.String(),
 }
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
+PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged
 
 
 class Rollouts(NamedTuple):
@@ -110,6 +115,26 @@ def flatten(table: pl.DataFrame) -> Flat:
     return Flat(tokens, lengths, groups, mask)
 
 
+def groups_of_several_prompts(table: pl.DataFrame) -> NDArray[np.bool_]:
+    """True for groups whose members read different prompts, by text or by the ids before the first in the loss.
+
+    Args:
+        table: Columns `group`, and `prompt` and `PROMPT_HASH` where they are known; rows of a group are neighbours.
+            A null differs from nothing.
+
+    Returns:
+        Shape (groups,).
+    """
+    opens = group_opens(table)
+    # Each row is compared with the one before.
+    differ = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", PROMPT_HASH) if name in table.columns]
+    if not differ or table.is_empty():
+        return np.zeros(len(opens), bool)
+    flags = table.select(pl.any_horizontal(differ).fill_null(False)).to_series().to_numpy().copy()
+    flags[opens] = False
+    return np.logical_or.reduceat(flags, opens)
+
+
 def group_opens(table: pl.DataFrame) -> NDArray[np.int64]:
     """First row of each group of a canonical table, shape (groups,)."""
     return np.flatnonzero(np.diff(table["group"].to_numpy(), prepend=-1))
@@ -123,12 +148,15 @@ def validate(table: pl.DataFrame, name: str = "table") -> pl.DataFrame:
         name: What messages call it.
 
     Returns:
-        The table, unchanged.
+        The table; the columns of `ADDED` that it lacks are null.
 
     Raises:
         InputError: The first thing that is wrong: a missing column, a wrong type, a null, an id out of range, lists of
             unequal length, a number that is not finite, a group in two places, a (group, sample) that stands twice.
     """
+    if absent := [pl.lit(None, SCHEMA[c]).alias(c) for c in ADDED if c not in table.columns]:
+        ours = [c for c in SCHEMA if c in ADDED or c in table.columns]
+        table = table.with_columns(absent).select(*ours, *(c for c in table.columns if c not in SCHEMA))
     for column, dtype in SCHEMA.items():
         if column not in table.columns:
             raise InputError(f"{name}: the column {column} is missing. A canonical table has {', '.join(SCHEMA)}.")
@@ -144,7 +172,7 @@ def _faults(table: pl.DataFrame) -> Iterator[tuple[pl.Series, str]]:
     """What can be wrong with the rows of a table of the right types, one flag per row."""
     for column in REQUIRED:
         yield table[column].is_null(), f"{column} is null"
-    for column in ("tokens", "mask", "logprobs", "ref_logprobs"):
+    for column in ("tokens", "mask", "logprobs", "trainer_logprobs", "ref_logprobs"):
         null = table.select(pl.col(column).list.eval(pl.element().is_null()).list.any().fill_null(False)).to_series()
         yield null, f"{column} holds a null"
         if column != "tokens":

@@ -68,12 +68,14 @@ class Evidence(NamedTuple):
         tables: What the figures draw, by figure.
         notes: What a reader has to know of these runs.
         timings: What depends on the machine and the moment; kept apart from the findings.
+        overview: What the page shows first: our numbers beside the paper's, a row each, strings as they are to stand.
     """
 
     findings: list[Finding]
     tables: dict[str, pl.DataFrame]
     notes: Sequence[str] = ()
     timings: Mapping[str, Any] = MappingProxyType({})
+    overview: pl.DataFrame | None = None
 
 
 class Verdict(NamedTuple):

@@ -27,9 +27,13 @@ METHOD_COLOURS = {
     "norm-matched": PALETTE[3],
     "position": PALETTE[6],
     "groups": PALETTE[0],
+    "λ-GRPO": PALETTE[1],
+    "in time": PALETTE[0],
+    "sorted": PALETTE[1],
 }
 STATISTICS = {  # short enough for an axis
     "intermediate_proportion": "intermediate",
+    "path_depth": "path depth",
     "update_scale_1": "scale, p = 1",
     "update_cosine_1": "cosine, p = 1",
     "grad_norm": "grad norm",
@@ -192,11 +196,12 @@ def _lines(methods: Sequence[str]) -> list[tuple[Any, str]]:
     return [(Line2D([], [], color=colour(method)), method) for method in methods]
 
 
-def curve_grid(table: pl.DataFrame) -> Figure:
+def curve_grid(table: pl.DataFrame, x: str = "training step") -> Figure:
     """Mean curves with bands: a row for each statistic, a column for each part.
 
     Args:
         table: `panel`, `statistic`, `method`, `step`, `mean`, `low`, `high`.
+        x: Label of the axis of steps.
     """
     names, statistics, methods = (
         table[c].unique(maintain_order=True).to_list() for c in ("panel", "statistic", "method")
@@ -216,7 +221,7 @@ def curve_grid(table: pl.DataFrame) -> Figure:
             if at % len(names) == 0:
                 panel.set_ylabel(STATISTICS.get(statistic, statistic))
             if at >= len(axes) - len(names):
-                panel.set_xlabel("training step")
+                panel.set_xlabel(x)
         figure.align_ylabels()
     return figure
 

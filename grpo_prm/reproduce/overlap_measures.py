@@ -14,12 +14,13 @@ from .paired import band_table, difference, mean_finding
 
 COLUMNS = (*CLUSTER, "step", "k", "tokens", "path_depth", "non_trivial", "scale_1", "norm_0", "norm_1", "dot_1")
 OVERLAP = "intermediate_proportion"
-GROWTH, BEYOND = "last - first third", "intermediate - cross-prompt"
+GROWTH, BEYOND, DEPTH = "last - first third", "intermediate - cross-prompt", "path depth"
 LOG = "a log"  # the setting of what is no task of ours
+POINTS = 256  # most points of a curve of sorted values
 
 
-def of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
-    """What runs of a task show, with Student's intervals over the runs, and Wilson's for the non-trivial trees.
+def shape_of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
+    """Whether trees are there and more than boilerplate: Student's intervals over runs, Wilson's of trees.
 
     Args:
         task: The part.
@@ -30,31 +31,29 @@ def of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
         _non_trivial(task, pl.concat(records)),
         *(mean_finding(task, "", name, values) for name, values in means.items()),
         difference(task, "", BEYOND, means["intermediate"], means["cross-prompt"]),
-        difference(task, "", GROWTH, means["last third"], means["first third"]),
-        *(
-            difference(task, "", f"last - first third, {what}", *thirds, judged=False)
-            for what, thirds in _other_growth(records).items()
-        ),
         *(mean_finding(task, "", name, [update(real(r)) for r in records]) for name, update in UPDATES.items()),
     ]
 
 
-def _other_growth(records: Sequence[pl.DataFrame]) -> dict[str, tuple[list[float], list[float]]]:
-    """Last and first third of every run: of cross-prompt groups, and of path depth."""
-    cross = [pseudo(record) for record in records]
-    depth = [real(record).with_columns(pl.col("path_depth").alias(OVERLAP)) for record in records]
-    return {
-        what: ([_mean(_third(t, last=True)) for t in tables], [_mean(_third(t, last=False)) for t in tables])
-        for what, tables in (("cross-prompt", cross), ("path depth", depth))
-    }
+def growth_of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
+    """Last third of training minus the first, within each run; of cross-prompt groups it is shown, not judged."""
+    findings = []
+    for what, choose, column in (*GROWTHS, (f"{GROWTH}, cross-prompt", pseudo, OVERLAP)):
+        first, last = ([_mean(_third(choose(record), last=end), column) for record in records] for end in (False, True))
+        findings += [
+            mean_finding(task, "", what.replace(GROWTH, "first third"), first),
+            mean_finding(task, "", what.replace(GROWTH, "last third"), last),
+            difference(task, "", what, last, first, judged=choose is real),
+        ]
+    return findings
 
 
-def of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
-    """The same of one log, with percentile intervals over its clusters (definitions: Intervals).
+def shape_of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
+    """`shape_of_runs` of one log, with percentile intervals over its clusters (definitions: Intervals).
 
     Args:
         name: The part.
-        record: As for `of_runs`.
+        record: As for `shape_of_runs`.
         seed: Of the resamples.
     """
     clusters = {subset: _clusters(choose(record)) for subset, choose in SUBSETS.items()}
@@ -62,9 +61,19 @@ def of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
         _non_trivial(name, record),
         *(Finding(name, "", subset, _known(_mean(choose(record)))) for subset, choose in SUBSETS.items()),
         _resampled_difference(name, BEYOND, clusters["intermediate"], clusters["cross-prompt"], seed),
-        _resampled_difference(name, GROWTH, clusters["last third"], clusters["first third"], seed),
         *(Finding(name, "", what, _known(update(real(record)))) for what, update in UPDATES.items()),
     ]
+    return [finding._replace(setting=LOG) for finding in findings]
+
+
+def growth_of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
+    """`growth_of_runs` of one log, with percentile intervals over its clusters."""
+    findings = []
+    for what, choose, column in GROWTHS:
+        first, last = (_third(choose(record), last=end) for end in (False, True))
+        thirds = (("first third", first), ("last third", last))
+        findings += [Finding(name, "", what.replace(GROWTH, at), _known(_mean(t, column))) for at, t in thirds]
+        findings.append(_resampled_difference(name, what, _clusters(last, column), _clusters(first, column), seed))
     return [finding._replace(setting=LOG) for finding in findings]
 
 
@@ -92,9 +101,9 @@ def _third(groups: pl.DataFrame, last: bool) -> pl.DataFrame:
 SUBSETS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "intermediate": real,
     "cross-prompt": pseudo,
-    "first third": lambda record: _third(real(record), last=False),
-    "last third": lambda record: _third(real(record), last=True),
 }
+# What the claim about growth reads: both statistics of the paper's figure.
+GROWTHS = ((GROWTH, real, OVERLAP), (f"{GROWTH}, {DEPTH}", real, "path_depth"))
 # What p = 1 would change, pooled over groups; 1e-300 makes 0/0 a 0, as where no group gives a gradient.
 UPDATES: dict[str, Callable[[pl.DataFrame], float]] = {
     "update scale": lambda groups: _sum(groups, "scale_1") / max(_sum(groups, "tokens"), 1),
@@ -108,9 +117,9 @@ def _sum(groups: pl.DataFrame, column: str) -> float:
     return float(groups[column].to_numpy().sum())
 
 
-def _mean(groups: pl.DataFrame) -> float:
-    """Mean intermediate proportion over groups; NaN without any."""
-    values = groups[OVERLAP].drop_nulls().to_numpy()
+def _mean(groups: pl.DataFrame, column: str = OVERLAP) -> float:
+    """Mean over groups; NaN without any."""
+    values = groups[column].drop_nulls().to_numpy()
     return float(values.mean()) if len(values) else float("nan")
 
 
@@ -124,13 +133,13 @@ def _non_trivial(part: str, record: pl.DataFrame) -> Finding:
     return Finding(part, "", "non-trivial", float(bushy.mean()), float(low), float(high), len(bushy))
 
 
-def _clusters(groups: pl.DataFrame) -> np.ndarray:
+def _clusters(groups: pl.DataFrame, column: str = OVERLAP) -> np.ndarray:
     """Sum and number of the groups of every cluster, shape (clusters, 2).
 
     A cluster is a prompt of a run. A pseudo-group has no prompt of its own, so each is a cluster.
     """
-    known = groups.filter(pl.col(OVERLAP).is_not_null())  # a group without loss tokens has no proportion
-    values = np.stack([known[OVERLAP].to_numpy(), np.ones(len(known))], axis=1)
+    known = groups.filter(pl.col(column).is_not_null())  # a group without loss tokens has no proportion
+    values = np.stack([known[column].to_numpy().astype(np.float64), np.ones(len(known))], axis=1)
     if known["k"].is_null().any():
         return values
     return cluster_sums(values, known.select(pl.struct(CLUSTER).rank("dense")).to_series().to_numpy())
@@ -172,3 +181,33 @@ def step_curves(records: Sequence[pl.DataFrame]) -> pl.DataFrame:
             tables.append(band_table(units[:, None], [step]).with_columns(method=pl.lit(method)))
     columns = {"method": pl.String, "step": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     return pl.concat(tables).select(*columns) if tables else pl.DataFrame(schema=columns)
+
+
+def sorted_curves(records: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Overlap in time and the same values sorted, of both statistics, against the share of steps or of groups.
+
+    In time: mean over the groups of a step of all runs. Sorted: the values of single groups of all runs, smallest
+    first, which rise whatever overlap does in training.
+
+    Returns:
+        `statistic`, `method` (`in time`, `sorted`), `step` (0 to 1), `mean`, `low`, `high` (none).
+    """
+    groups = pl.concat([real(record) for record in records])
+    tables = []
+    for statistic in ("path_depth", OVERLAP):
+        known = groups.select("step", value=pl.col(statistic).cast(pl.Float64)).drop_nulls()
+        by_step = known.group_by("step").agg(pl.col("value").mean()).sort("step")["value"].to_numpy()
+        ordered = np.sort(known["value"].to_numpy())
+        # At most `POINTS` of the sorted values, the first and the last among them.
+        kept = np.unique(np.linspace(0, len(ordered) - 1, min(POINTS, len(ordered))).astype(np.int64))
+        for method, values, share in (
+            ("in time", by_step, np.linspace(0, 1, len(by_step))),
+            ("sorted", ordered[kept], kept / max(len(ordered) - 1, 1)),
+        ):
+            tables.append(_unbanded(share, values).with_columns(statistic=pl.lit(statistic), method=pl.lit(method)))
+    return pl.concat(tables)
+
+
+def _unbanded(share: np.ndarray, values: np.ndarray) -> pl.DataFrame:
+    unknown = np.full(len(values), np.nan)
+    return pl.DataFrame({"step": share, "mean": values, "low": unknown, "high": unknown})

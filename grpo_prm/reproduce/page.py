@@ -14,19 +14,20 @@ from .claims import REPRODUCED
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(claims: Mapping[str, Any], settings: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+def page(claims: Mapping[str, Any], settings: Mapping[str, Any], machine: Mapping[str, Any], known: int) -> str:
     """The page, from what claims.json and machine.json hold.
 
     Args:
         claims: Name to what claims.json has of a claim.
         settings: Version, budget and seed.
         machine: What machine.json has.
+        known: How many claims there are, run or not.
     """
     template = _environment().get_template("results.md")
     open_ones = {name: claim for name, claim in claims.items() if claim["verdict"] != REPRODUCED}
     seconds = sum(machine["claims"].get(name, {}).get("seconds", 0.0) for name in claims)
     return template.render(
-        claims=claims, settings=settings, machine=machine, unconfirmed=open_ones, minutes=seconds / 60
+        claims=claims, settings=settings, machine=machine, known=known, unconfirmed=open_ones, minutes=seconds / 60
     )
 
 

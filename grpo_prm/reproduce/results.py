@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from ..figures import save_figure
 from ..files import atomic
 from .claims import Claim
@@ -47,7 +49,7 @@ def write_results(outcomes: Sequence[Outcome], options: Options) -> None:
         if (table := outcome.evidence.tables.get(name)) is not None and len(table):
             save_figure(draw(table), table, out / "figures", name)
     _write(out / "claims.tex", latex_table(ordered))
-    _write(out / "results.md", page(ordered, options.settings, whole | {"claims": machine}))
+    _write(out / "results.md", page(ordered, options.settings, whole | {"claims": machine}, len(CLAIMS)))
 
 
 def _claim(outcome: Outcome) -> dict[str, Any]:
@@ -68,8 +70,14 @@ def _claim(outcome: Outcome) -> dict[str, Any]:
             "shown": sum(f.low is not None and f.low != f.high for f in evidence.findings),
         },
         "figures": {name: claim.captions[name] for name in claim.figures if len(evidence.tables.get(name, ()))},
+        "overview": _overview(evidence.overview),
         "findings": [finding._asdict() for finding in evidence.findings],
     }
+
+
+def _overview(table: pl.DataFrame | None) -> dict[str, Any] | None:
+    """Columns and rows of the table that the page shows first."""
+    return None if table is None else {"columns": table.columns, "rows": table.rows()}
 
 
 def _hash_of(claim: Claim) -> str:

@@ -24,12 +24,15 @@ from .paired import with_holm
 CLAIMS = {
     "identity": "identity",
     "overlap": "overlap",
+    "overlap-growth": "overlap_growth",
     "defect": "defect",
     "binary-tree": "binary_tree",
     "training": "training",
     "bias": "bias",
+    "prm-quality": "prm_quality",
     "overhead": "overhead",
     "openrs": "openrs",
+    "openrs-training": "openrs_training",
 }
 RECORDS = "runs"
 Budget = Literal["quick", "standard", "full"]
@@ -170,7 +173,7 @@ def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> N
             ours = ", ".join(claim.name for claim in claims)
             raise UsageError(f"--{option} has no place in {ours}. Leave it out, or name the claim that it is for.")
     if len({name in given for name in ("model", "data", "eval_data")} if "model" in fields else ()) > 1:
-        raise UsageError("openrs needs --model, --data and --eval-data together. Give all of them, or none.")
+        raise UsageError("openrs-training needs --model, --data and --eval-data together. Give all of them, or none.")
     if logs := given.get("logs"):
         if "-" in logs:
             raise UsageError("--log - is standard input, which several processes cannot read. Name a file.")

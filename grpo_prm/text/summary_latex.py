@@ -41,7 +41,7 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
         summaries: Summary of each log by its name.
     """
     lines = [
-        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over prompts (of non-trivial trees:",
+        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over problems (of non-trivial trees:",
         "% Wilson over groups). The null is mean and 95 % range with the rewards of each group permuted; of overlap it",
         "% is that of groups put together from different prompts.",
         r"\begin{tabular}{lrrr}",

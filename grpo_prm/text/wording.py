@@ -48,6 +48,9 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
         ("Do completions overlap?", list(_overlap(summary))),
         ("Do the branches say anything?", list(_branches(summary))),
         ("Where does it hurt?", list(_defects(summary))),
+        ("What do the groups teach?", list(_teaching(summary))),
+        ("How much is sampled twice?", list(_plain(summary, "sharing"))),
+        ("What do the log-probabilities say?", list(_logprobs(summary))),
         (_change_title(summary["source"]), list(_change(summary))),
     ]
 
@@ -176,6 +179,55 @@ def _defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
     yield from _beside_permutations(summary, "defects")
     if "null" in summary["notes"]:
         yield f"Permuted rewards and copies: {summary['notes']['null']}."
+
+
+def _teaching(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    of, groups = summary["teaching"], summary["counts"]["groups"]
+    equal = [] if of["all_right"] is None else [f"{of['all_right']:,} all right", f"{of['all_wrong']:,} all wrong"]
+    if of["all_right"] is None or of["equal"]:
+        equal.append(f"{of['equal']:,} of equal rewards")
+    yield f"Groups that teach nothing, of {groups:,}: {', '.join(equal)}."
+    yield from _plain(summary, "teaching")
+
+
+def _logprobs(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    yield from _plain(summary, "logprobs")
+    of = summary["logprobs"]
+    if of["covariance"] is not None:
+        yield (
+            f"{interval(of['covariance'])} is the covariance of log π and A over tokens; {_here(of)}. Where it is "
+            "positive an update makes probable tokens more probable: entropy falls (arXiv 2505.22617)."
+        )
+    if of["effective_sample_size"] is not None:
+        yield (
+            f"{interval(of['effective_sample_size'], share=True)} is the effective sample size of the sampler's tokens "
+            f"for the trainer; their log-probabilities differ by at most {number(of['largest_gap'])}."
+        )
+        table = Rows(("completions that share the token", "tokens", "effective sample size", "largest gap"), [])
+        for row in of["by_size"]:
+            size = f"{percent(row['effective_sample_size'])} %"
+            table.rows.append((row["size"], f"{row['tokens']:,}", size, number(row["largest_gap"])))
+        yield table
+    out = sum(of[name] or 0 for name in ("left_out", "gap_left_out"))
+    if out:
+        yield f"{amount(out, 'value')} left out: a log-probability that is not finite, or at most -9999, is none."
+
+
+def _here(of: dict[str, Any]) -> str:
+    """The covariance at decisions."""
+    if of["covariance_at_decisions"] is None:
+        return "no token follows a decision"
+    share = of["covariance_share_at_decisions"]
+    part = "" if share is None else f", {percent(share['mean'])} % of the sum" if share["mean"] >= 0 else ""
+    return f"{interval(of['covariance_at_decisions'])} over those after decisions{part}"
+
+
+def _plain(summary: dict[str, Any], section: Section) -> Iterator[str | Rows]:
+    """A table of the statistics of a section that are not null, and what all of them are."""
+    found = [(one, value) for one in in_summary(section) if (value := entry(summary, one)) is not None]
+    if found:
+        yield Rows(("", "this run [95 %]"), [(one.title, interval(value, share=one.share)) for one, value in found])
+    yield from _definitions(summary, section)
 
 
 def _beside_permutations(summary: dict[str, Any], section: Section) -> Iterator[str | Rows]:

@@ -36,7 +36,8 @@ def groups_table(rows, seed, nulls=0.2, prompts=None):
     columns |= {"norm_0": base, "norm_0.5": ours, "dot_0.5": 0.9 * np.sqrt(base * ours)}
     columns |= {"norm_1": ours / 2, "dot_1": 0.5 * np.sqrt(base * ours)}
     names = rng.integers(0, prompts or rows, rows)
-    return pl.DataFrame(columns | {"run": [f"run {n % 2}" for n in names], "prompt_key": [f"{n:04}" for n in names]})
+    clusters = {"run": [f"run {n % 2}" for n in names], "prompt_key": [f"{n:04}" for n in names]}
+    return pl.DataFrame(columns | clusters).with_columns(problem=pl.lit(None, pl.String))
 
 
 def figures(rows):
@@ -88,8 +89,7 @@ def test_means_are_ratios_of_sums(rows, seed, nulls):
     assert list(found) == list(OF_GROUPS)
     for name, value in found.items():
         assert close([value.mean], [expected[name]]), name
-        if name != "non_trivial" or not rows:
-            assert value.n == sum(any(has(row, name) for row in part) for part in by_cluster(table)), name
+        assert value.n == sum(any(has(row, name) for row in part) for part in by_cluster(table)), name
 
 
 def column_sums(rows):
@@ -129,8 +129,9 @@ def test_intervals_are_percentiles_over_resampled_clusters(rows, prompts, nulls)
     for name, value in found.items():
         few = [one[name] for one in resampled if one[name] is not None]
         if name == "non_trivial":
-            assert (value.low, value.high) == pytest.approx(wilson(sum(table[name]), rows), abs=1e-12)
-            assert value.n == rows
+            # As wide as if each problem had one group.
+            expected = wilson(sum(table[name]) / rows * len(parts), len(parts))
+            assert (value.low, value.high) == pytest.approx(expected, abs=1e-12) and value.n == len(parts)
         elif value.n < FEW_CLUSTERS:
             assert value.low is value.high is None
         else:
@@ -156,14 +157,28 @@ def test_the_same_seed_gives_the_same_intervals():
 
 @pytest.mark.parametrize("clusters", [FEW_CLUSTERS - 1, FEW_CLUSTERS])
 def test_fewer_than_twenty_clusters_have_no_interval(clusters):
-    """However many groups they have; only the Wilson interval, which is over groups, is there."""
+    """However many groups they have; only the Wilson interval is there."""
     table = pl.concat([groups_table(clusters, n, 0.0) for n in range(3)]).with_columns(
         prompt_key=pl.Series([f"{n}" for n in range(clusters)] * 3), run=pl.lit("a")
     )
     for name, value in Sums(table, CLUSTER).intervals(0).items():
-        assert value.mean is not None and value.n == (3 * clusters if name == "non_trivial" else clusters)
+        assert value.mean is not None and value.n == clusters
         there = clusters == FEW_CLUSTERS or name == "non_trivial"
         assert (value.low is not None) == (value.high is not None) == there, name
+
+
+@pytest.mark.parametrize(("ends", "expected"), [(0.0, (0.0, 1 - 0.025 ** (1 / 24))), (1.0, (0.025 ** (1 / 24), 1.0))])
+def test_a_share_that_is_0_or_1_in_every_cluster_has_the_width_of_so_many_in_a_row(ends, expected):
+    """No resample says otherwise; 24 clusters in a row show 0 in 2.5 % of cases if it is 1 - .025^(1/24)."""
+    table = groups_table(24, 4, 0.0, 10**6).with_columns(inherited_tokens=ends * pl.col("informative_tokens"))
+    value = Sums(table, CLUSTER).intervals(0)["inherited"]
+    assert (value.mean, value.n) == (ends, 24) and (value.low, value.high) == pytest.approx(expected)
+    # What is no share stays as it is: 0 in every cluster is 0, whatever it is a mean of.
+    zero = table.with_columns(tokens=pl.lit(0.0), step_size=pl.lit(0.0))
+    of_size = Sums(zero, CLUSTER).intervals(0)["mean_step_size"]
+    assert (of_size.low, of_size.high) == (0.0, 0.0)
+    few = Sums(table[:19], CLUSTER).intervals(0)["inherited"]
+    assert few.low is few.high is None
 
 
 def test_clusters_are_named_by_run_and_prompt():

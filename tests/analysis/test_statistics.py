@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import oracle
+import polars as pl
 import pytest
 from canonical import batch_of
 from compare.invented import folder, log
@@ -13,6 +16,7 @@ from grpo_prm_cli.live import SHOWN
 from oracle_sets import Row
 
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, PERMUTED, STATISTICS, SUMMARY, in_section
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED
@@ -28,17 +32,27 @@ ROOT = Path(__file__).parents[2]
 SUMMARISED = [one for section in SUMMARY for one in in_section(section)]
 
 
+def traced(made):
+    """The log with log-probabilities and an outcome that never changes."""
+    rng = np.random.default_rng(0)
+    return [
+        (run, step, key, [replace(row, logprobs=(-rng.random(5)).tolist(), parts={"right": 0.0}) for row in rows])
+        for run, step, key, rows in made
+    ]
+
+
 @pytest.fixture(scope="module")
 def analysis():
-    """Groups of 8 with two rewards: every statistic can be had."""
-    made = log(k=8, prompts=3, steps=range(8))
-    return analyze([batch_of(made)])
+    """Groups of 8 with two rewards, log-probabilities, an outcome and prompts of ids: every statistic can be had."""
+    batch = batch_of(traced(log(k=8, prompts=3, steps=range(8))))
+    table = batch.table.with_columns(prompt="[" + pl.col("group").cast(pl.String) + ", 3]")
+    return analyze([batch._replace(table=table)], Options(outcome="right"))
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    return compare([folder(path / f"{n}.prm", log(k=8, run=n, seed=ord(n))) for n in "ab"])
+    return compare([folder(path / f"{n}.prm", traced(log(k=8, run=n, seed=ord(n)))) for n in "ab"])
 
 
 @pytest.mark.parametrize("one", STATISTICS.values(), ids=list(STATISTICS))

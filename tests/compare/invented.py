@@ -29,11 +29,13 @@ def log(
     return made
 
 
-def folder(path: Path, made: Log, prompts: bool = True, methods=None, **options) -> Path:
-    """What `analyze` writes of a log, without figures; with a prompt for each key, unless it has none."""
+def folder(path: Path, made: Log, prompts: bool = True, methods=None, columns=None, **options) -> Path:
+    """What `analyze` writes of a log, without figures; with a prompt for each key, unless it has none or `columns`."""
     named = {run: frozenset([method]) for run, method in (methods or {}).items()}
     batch = batch_of(made)._replace(methods=named)
-    if prompts:
+    if columns:
+        batch = batch._replace(table=batch.table.with_columns(**columns))
+    elif prompts:
         batch = batch._replace(table=batch.table.with_columns(prompt="What is " + pl.col("group_key") + "?"))
     analysis = analyze([batch], **options)
     with output_folder(path) as staging:

@@ -67,7 +67,7 @@ def test_an_interval_over_steps_is_that_of_the_differences_by_step(tmp_path):
 def test_few_steps_of_the_same_prompts_are_paired_by_prompt(tmp_path):
     made = log(steps=(1, 2), prompts=30, same=True)
     found = compare([folder(tmp_path / "a.prm", made), folder(tmp_path / "b.prm", shifted(made, -1.0))])
-    assert found.common.by == "prompt" and "30 prompts in common" in found.common.sentence
+    assert found.common.by == "prompt" and "30 problems in common" in found.common.sentence
     told = row(found, "reward", "other")
     assert [told[c] for c in ("difference", "difference_low", "difference_high")] == pytest.approx([-1.0] * 3)
     assert told["n"] == 30
@@ -168,7 +168,7 @@ def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_
     assert row(found, "path_depth", "run")["mean"] == pytest.approx(fmean(expected))
     own = [fmean(oracle.path_depth(g, i) for i in range(4)) for *_, g in other]
     assert row(found, "path_depth", "b")["mean"] == pytest.approx(fmean(own))
-    for name in COMPARED:
+    for name in (name for name in COMPARED if STATISTICS[name].section != "logprobs"):  # the log has none
         told = row(found, name, "b")
         assert (told["difference"] is None) == (STATISTICS[name].kind == "tree") == (told["note"] == "other k")
     assert any("run 6, b 4" in note for note in found.notes)
@@ -293,3 +293,28 @@ def test_a_figure_names_methods_where_they_tell_the_runs_apart(tmp_path, monkeyp
         (table, _), caption = drawn[-2:]
         assert set(table["run"]) == names
         assert caption.startswith("a (GRPO)") and "b (λ-GRPO, p = 1)" in caption
+
+
+@pytest.mark.parametrize(("second", "paired"), [(0, 30), (5, 25), (None, 0), (100, 0)])
+def test_problems_of_one_prompt_text_are_paired_by_the_logs_own_key(tmp_path, second, paired):
+    """Games: one prompt for all. With keys of other problems, or without keys, the runs have one prompt in common."""
+    paths = []
+    for name, first in (("a", 0), ("b", second)):
+        made = log(steps=(1, 2), prompts=30, same=True, run=name)
+        number = pl.col("group_key").str.slice(1).cast(pl.Int64) + pl.lit(first, pl.Int64)
+        columns = {"prompt": pl.lit("Guess."), "problem": number.cast(pl.String)}
+        paths.append(folder(tmp_path / f"{name}.prm", made, columns=columns))
+    common = compare(paths).common
+    assert common.by == ("prompt" if paired else "none")
+    assert not paired or f"{paired} problems in common" in common.sentence
+    assert not paired or [table["problem"].n_unique() for table in common.tables] == [paired] * 2
+
+
+def test_the_prompt_pairs_runs_that_number_their_problems_in_ways_of_their_own(tmp_path):
+    paths = []
+    for name in "ab":
+        made = log(steps=(1, 2), prompts=30, same=True, run=name)
+        columns = {"prompt": "What is " + pl.col("group_key") + "?", "problem": name + pl.col("group_key")}
+        paths.append(folder(tmp_path / f"{name}.prm", made, columns=columns))
+    common = compare(paths).common
+    assert "30 problems in common" in common.sentence and common.clusters == ("prompt_key",)

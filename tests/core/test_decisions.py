@@ -74,6 +74,7 @@ def test_copies_that_differ_count_by_their_mean():
     assert one(texts, [0, 1, 0.5, 0, 0]) == pytest.approx((2 / 6, 2 / 6))
     third = [[1, 3]] * 3 + [[1, 4], [2, 3], [2, 4]]
     assert one(third, [0.1, 0.2, 0.3, 0.2, 0.7, 0.7]) == pytest.approx((2 / 6, 2 / 6))
+    assert one(third, [0.1, 0.5, 0.9, 0.5, 0.5, 0.7]) == pytest.approx((1, 1))  # their mean is .5 but for one bit
     assert one(third, [0.1, 0.1, 0.1, 0.1, 0.7, 0.7]) == pytest.approx((2 / 6, 2 / 6))
 
 
@@ -270,6 +271,7 @@ def benjamini_hochberg(p, least):
 @example([(20, 20)])  # exactly .05
 @example([(19, 19)])
 @example([(4, 1), (16, 4), (3, 300)])
+@example([(4, 4), (16, 16)])  # .01 and .04: both
 def test_sure_is_benjamini_hochberg(pairs):
     least = np.array([min(a, b) / 400 for a, b in pairs])
     p = np.array([max(a, b) / 400 for a, b in pairs])

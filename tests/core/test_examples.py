@@ -34,8 +34,14 @@ def test_two_good_completions_held_back_by_three():
     share = 2 * 4 / (2 * 5 + 3 * 2)  # of each two 1 1 1 2, of five; beside them three of two tokens
     assert clarity_of([held(2, 3)]) == pytest.approx(-a[:5].mean() * share, abs=1e-8)
     assert clarity_of([held(1, 3)]) == 0  # one alone
-    assert clarity_of([held(2, 3, shared=198)])[0] > 0  # ends at 199 + 1
-    assert clarity_of([held(2, 3, shared=199), held(3, 0)]).tolist() == [0, 0]
+    assert clarity_of([held(2, 3, shared=199)])[0] > 0
+    assert clarity_of([held(2, 3, shared=200), held(3, 0)]).tolist() == [0, 0]
+
+
+def test_a_completion_that_is_out_of_the_loss_there_is_not_held_back():
+    rows = held(2, 3)
+    masked = Row(rows[0].tokens, [False] * 4 + [True], 1.0)
+    assert clarity_of([rows])[0] > 0 and clarity_of([[masked, *rows[1:]]]) == 0
 
 
 @given(forests(max_k=6))

@@ -137,3 +137,14 @@ def test_the_gap_is_a_share_of_all_that_is_added_up():
     assert math.isnan(identity_gap(0.0, 0.0, 0.0))
     found = check([[Row([7]), Row([7])]], [1.0, -1.0], [-1.0, -2.0])
     assert identity_gap(found.with_outcome[0], found.with_step[0], found.absolute[0]) == pytest.approx(math.tanh(0.5))
+
+
+def test_sentinels_take_no_part_and_nothing_overflows():
+    """-inf and -9999 stand where a trainer has no value; two usable values may lie too far apart for exp."""
+    rows = [Row([7]), Row([7]), Row([7])]
+    for sentinel in (-math.inf, -9999.0, -1e30, NAN):
+        found = check([rows], [1.0, -1.0, 0.5], [-1.0, sentinel, -1.0])
+        assert [column[0] for column in found] == [1.5, 1.5, 1.5, 0, 1, 0]
+    far = check([rows[:2]], [1.0, -1.0], [-9998.0, -1.0])
+    assert all(np.isfinite(column).all() for column in far) and far.largest[0] == 9997.0
+    assert far.absolute[0] == pytest.approx(math.exp(300))

@@ -67,6 +67,7 @@ def analysis_tables(
                 "group": np.arange(len(run)),
                 "group_key": [f"p{n}" for n in range(len(run))],
                 "prompt_key": [f"p{n}" for n in range(len(run))],
+                "problem": pl.Series([None] * len(run), dtype=pl.String),
                 "path_depth": rng.poisson(depth * 6, len(run)) / 6,
                 "intermediate_proportion": rng.beta(2, 2 / share, len(run)),
                 "reward_mean": rng.integers(0, K + 1, len(run)) / K,
@@ -160,9 +161,9 @@ def process_steps(run: list[str], long: bool, rng: np.random.Generator) -> pl.Da
 def subsamples(groups: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     """A row for each group and size, growing with the size."""
     sizes = subset_sizes(K)
-    rows = groups.select("run", "step", "group", "prompt_key", "path_depth", "intermediate_proportion").with_columns(
-        size=pl.lit(sizes, pl.List(pl.Int64))
-    )
+    rows = groups.select(
+        "run", "step", "group", "prompt_key", "problem", "path_depth", "intermediate_proportion"
+    ).with_columns(size=pl.lit(sizes, pl.List(pl.Int64)))
     share = (pl.col("size") - 2) / (K - 2)
     return rows.explode("size", empty_as_null=True).with_columns(
         pl.col("path_depth", "intermediate_proportion") * share, k=pl.lit(K, pl.Int64)

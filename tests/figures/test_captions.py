@@ -75,7 +75,7 @@ def test_numbers_by_k_depth_size_and_position_are_those_of_the_table():
     assert texts["overlap_by_k"].index("k = 4") < texts["overlap_by_k"].index("k = 8")
     by_depth = tables["contest_by_depth"].filter(statistic="certain_share")
     for row in (by_depth.row(0, named=True), by_depth.row(-1, named=True)):
-        assert f"{interval(row, share=True)} at depth {row['depth']} ({row['n']} prompts)" in texts["contest_by_depth"]
+        assert f"{interval(row, share=True)} at depth {row['depth']} ({row['n']} problems)" in texts["contest_by_depth"]
     sizes = tables["update_by_size"]
     whole = sizes.filter(statistic="amplification", p=0.0)
     shared = whole.filter(pl.col("first") > 1)["value"].sum() / whole["value"].sum()

@@ -133,7 +133,7 @@ def test_gaps_in_a_band_are_explained(name, runs):
     def legend(table):
         return [t.get_text() for legend in draw(name, table).legends for t in legend.get_texts()]
 
-    assert legend(table.with_columns(none))[-1] == "no band: < 20 prompts"
+    assert legend(table.with_columns(none))[-1] == "no band: < 20 problems"
     assert not any("no band" in text for text in legend(table))
     bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
     assert not any("no band" in text for text in legend(bare))  # there is no band to have a gap

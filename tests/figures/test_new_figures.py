@@ -94,7 +94,7 @@ def test_a_pooled_depth_and_missing_bands_are_said():
     )
     figure = draw("contest_by_depth", pooled)
     assert all(axes.get_xticklabels()[-1].get_text() == "4+" for axes in figure.axes)
-    assert legend_of(figure) == ["no band: < 20 prompts"] and not legend_of(draw("contest_by_depth", table))
+    assert legend_of(figure) == ["no band: < 20 problems"] and not legend_of(draw("contest_by_depth", table))
     assert_legible(figure)
 
 

@@ -60,18 +60,18 @@ def test_intervals():
 
 def test_what_is_not_reproduced_stands_where_we_say_what_we_could_not_confirm():
     claims = {"bias": claim("reproduced"), "training": claim("partly", parts={"one | two": "not reproduced"})}
-    text = page(claims, SAID, MACHINE)
+    text = page(claims, SAID, MACHINE, 12)
     confirm = text.split("## What we could not confirm")[1].split("\n## ")[0]
     assert "**training**, partly" in confirm and "bias" not in confirm and "one | two: not reproduced" in confirm
-    assert "Nothing among" in page({"bias": claim("reproduced")}, SAID, MACHINE)
-    assert "`grpo-prm reproduce --budget quick --seed 7`, 2 of 8 claims" in text and "2026-01-02" in text
+    assert "Nothing among" in page({"bias": claim("reproduced")}, SAID, MACHINE, 12)
+    assert "`grpo-prm reproduce --budget quick --seed 7`, 2 of 12 claims" in text and "2026-01-02" in text
     assert "2 minutes, 1 worker on 4 cores" in text and "*A caption.*" in text
 
 
 def test_tables_keep_their_columns_whatever_is_in_a_cell():
     judged = [Finding("a|b", "n = 1", "p = 1 - p = 0", 0.1, 0.05, 0.15, 5, 0.01, 0.02, "edge")]
     shown = [Finding("", "|A|", "mean", 0.5, n=3)]
-    text = page({"bias": claim("partly", judged + shown)}, SAID, MACHINE)
+    text = page({"bias": claim("partly", judged + shown)}, SAID, MACHINE, 12)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     for row in rows:
         cells = re.split(r"(?<!\\)\|", row)
@@ -87,3 +87,11 @@ def test_latex_has_no_mark_of_its_own_left_in_a_text():
     assert not re.search(r"(?<!\\)[%#_]", body)
     for line in filter(None, map(str.strip, body.splitlines())):
         assert len(re.findall(r"(?<!\\)&", line)) == 2 and line.endswith(r"\\")
+
+
+def test_our_numbers_stand_beside_the_papers():
+    table = {"columns": ["setting", "a|b"], "rows": [["n = 1", "|λ|"], ["n = 2", "0.5"]]}
+    text = page({"bias": claim("partly") | {"overview": table}}, SAID, MACHINE, 12)
+    assert "\n\n| setting | a\\|b |\n|---|---|\n| n = 1 | \\|λ\\| |\n| n = 2 | 0.5 |\n\n<img" in text
+    assert "1 of 12 claims" in text
+    assert "| setting |" not in page({"bias": claim("partly") | {"overview": None}}, SAID, MACHINE, 12)

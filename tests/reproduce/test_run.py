@@ -120,6 +120,8 @@ def test_every_result_is_there(whole):
     page = (out / "results.md").read_text()
     assert "## What we could not confirm" in page and tree["why"].replace("|", "\\|") in page
     assert machine["date"] in page and "figures/binary_tree.png" in page
+    assert "| policy | setting | paper, GRPO |" in page and len(tree["overview"]["rows"]) == 18
+    assert written["claims"]["defect"]["overview"] is None and f"2 of {len(CLAIMS)} claims" in page
     latex = (out / "claims.tex").read_text()
     assert latex.count(r"\\") >= 4 and r"\toprule" in latex and "r\\_neg" in latex
 
@@ -184,8 +186,9 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
         (Options(("defekt",)), "No claim is called defekt.*Did you mean defect"),
         (Options(("defect",), claim_options=(("model", "m"),)), "--model has no place in defect"),
         (Options(("overlap",), claim_options=(("eval_data", ("m",)),)), "--eval-data has no place in overlap"),
-        (Options(("openrs",), claim_options=(("model", "m"),)), "--model, --data and --eval-data together"),
-        (Options(("openrs",), claim_options=(("eval_data", ("m",)),)), "--model, --data and --eval-data together"),
+        (Options(("openrs-training",), claim_options=(("model", "m"),)), "--model, --data and --eval-data together"),
+        (Options(("openrs-training",), claim_options=(("eval_data", ("m",)),)), "--model, --data and --eval-data to"),
+        (Options(("openrs",), claim_options=(("model", "m"),)), "--model has no place in openrs"),
         (Options(("overlap",), claim_options=(("logs", ("README.md", "./README.md")),)), "the same log twice"),
         (Options(("defect",), seed=-1), "--seed is -1"),
         (Options(("overlap",), claim_options=(("logs", ("/not/there.jsonl",)),)), "/not/there.jsonl"),
@@ -205,7 +208,7 @@ def test_wrong_usage(options, message, tmp_path):
     ("claims", "missing", "message"),
     [
         (["identity"], ["torch"], "identity needs torch. Install it: "),
-        (["defect", "openrs"], ["peft", "math_verify"], "openrs needs math_verify and peft. Install them: "),
+        (["defect", "openrs-training"], ["peft", "math_verify"], "openrs-training needs math_verify and peft. Inst"),
         (["overlap", "bias"], ["torch", "yaml"], "overlap needs torch and yaml. Install them: "),
         (["overlap", "training"], ["torch"], "overlap, training need torch. Install it: "),
     ],
@@ -218,7 +221,7 @@ def test_a_missing_extra_is_named_before_anything_runs(monkeypatch, tmp_path, cl
     assert str(error.value).startswith(message)
     assert "pip install 'grpo-prm[reproduce]' (in a checkout: pip install '.[reproduce]')" in str(error.value)
     assert str(error.value).endswith(
-        "grpo-prm reproduce defect binary-tree bias" if "torch" in missing else "training bias overhead"
+        "grpo-prm reproduce defect binary-tree bias openrs" if "torch" in missing else "training bias overhead openrs"
     )
     assert not (tmp_path / "new").exists()
 
@@ -228,7 +231,7 @@ def test_the_extra_brings_what_the_claims_need():
     assert extras["reproduce"] == ["grpo-prm[train]"]
     modules = {"pyyaml": "yaml", "math-verify": "math_verify"}
     names = [requirement.split(">=")[0] for requirement in extras["train"]]
-    openrs = get_claim("openrs")
+    openrs = get_claim("openrs-training")
     assert sorted(modules.get(name, name) for name in names) == sorted(openrs.needs(openrs.plans["quick"]))
     tree = get_claim("binary-tree")
     assert tree.needs(tree.plans["standard"]) and not tree.needs(tree.plans["quick"])
@@ -241,12 +244,13 @@ import sys
 from pathlib import Path
 for name in ("torch", "transformers", "accelerate", "safetensors", "yaml", "peft", "math_verify"):
     sys.modules[name] = None
-from grpo_prm.reproduce import bias, binary_tree_runs, defect, run
+from grpo_prm.reproduce import bias, binary_tree_runs, defect, openrs, run
 from reproduce.at_once import at_once
 plans = {
     "defect": defect.Plan(500),
     "binary-tree": binary_tree_runs.Plan(2, 3, steps=4),
     "bias": bias.Plan((4,), 500, 50),
+    "openrs": openrs.Plan(),
 }
 for name in run.CLAIMS:
     claim = run.get_claim(name)
@@ -272,6 +276,13 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(tmp_path):
     file.write_text("")
     with pytest.raises(UsageError, match="is a file"):
         reproduce(Options(("defect",), out=file), lambda *_: None, lambda _: None)
+
+
+def test_the_help_names_every_claim_in_their_order():
+    """It is written out: the command's help must not import what the claims do."""
+    from grpo_prm_cli.reproduce import Names
+
+    assert f"Any of {', '.join(CLAIMS)}. " in get_args(Names)[1].help
 
 
 @pytest.mark.parametrize("name", CLAIMS)

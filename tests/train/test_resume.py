@@ -141,7 +141,7 @@ def test_killed_for_good(place, whole, tmp_path, monkeypatch):
     from grpo_prm.train.config import to_yaml
 
     (tmp_path / "a.yaml").write_text(to_yaml(config))
-    # The settings of the arithmetic kernels (threads, BLAS) must be this process's: the files are compared byte by byte.
+    # The kernel settings (threads, BLAS) must be those of this process: the files are compared byte by byte.
     environment = {**os.environ, "PYTHONPATH": f"{place}:{Path(__file__).parents[2]}"}
     command = [sys.executable, "-m", "grpo_prm", "train", *said]
     with (tmp_path / "log").open("w") as log:

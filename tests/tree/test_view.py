@@ -255,3 +255,13 @@ def test_worst_groups_have_most_suppressed_good_tokens_in_the_order_of_the_log()
         assert [group_tree(t)["suppressed_good_tokens"] for t in found] == [5, 5, 3]
     assert [t["group_key"][0] for t in worst_groups(batches(*log), 9)] == ["b", "c", "d", "a"]
     assert worst_groups(batches(named("flat", 1, rewards=(0, 0))), 3) == []
+
+
+def test_the_group_that_explains_itself_best_comes_before_the_one_with_the_largest_number():
+    """Two good completions held back by three bad ones say more than one held back for a longer time."""
+    clear = table([[1, 2], [1, 3], [1, 4], [1, 5], [1, 6], [9]], [1.0, 1.0, 0.0, 0.0, 0.0, 1.0], group_key="clear")
+    shared = list(range(1, 9))
+    long = table([[*shared, 90], [*shared, 91], [*shared, 92], [99]], [1.0, 0.0, 0.0, 1.0], group_key="long")
+    assert [group_tree(t)["suppressed_good_tokens"] for t in (clear, long)] == [2, 8]
+    for order in ((clear, long), (long, clear)):
+        assert [t["group_key"][0] for t in worst_groups(batches(*order), 2)] == ["clear", "long"]

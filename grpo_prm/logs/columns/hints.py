@@ -14,6 +14,7 @@ from .plan import NAMES
 _TEXTS = ("text", "texts", "chat", "chats", "lists")
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
 _KEYS = ("int", "text")
+_MAY_BE_KEYS = ("group", "prompt", "problem", "task")  # columns whose names may be those of a group as well
 _LACKING = {"completion": "completions", "reward": "the reward", "group": "what tells the groups apart"}
 # Names of columns that label a row, of those that hold a reward, and how deep completions are looked for.
 _LABEL = re.compile(r"(^|[._])(u?u?id|hash|key|name|date|time|timestamp|path|file|url|model)s?$", re.IGNORECASE)
@@ -76,7 +77,7 @@ def perhaps_reward(rows: Rows, from_text: bool, completion: str) -> str | None:
 
 def perhaps_group(rows: Rows, from_text: bool, taken: Collection[str | None]) -> str | None:
     """Of the columns whose values come several times, one with the most values; not one that is something else."""
-    others = {name for column, names in NAMES.items() if column not in ("group", "prompt") for name in names}
+    others = {name for column, names in NAMES.items() if column not in _MAY_BE_KEYS for name in names}
     values_of: dict[str, int] = {}
     for path in names_of(rows):
         if path in taken or path in others or _GOOD.search(path) or kind_of(rows, path, from_text) not in _KEYS:

@@ -39,12 +39,24 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
         if not repeats and prompt and max(_buckets(rows, plan.paths.get("step"), prompt, None)[0].values()) > 1:
             notes.append(f"The column {key} is different in every row: rows are grouped by exact prompt instead.")
             continue
+        if key in NAMES["problem"] and contradicted and _prompts_repeat(rows, plan.paths.get("step"), key, prompt):
+            notes.append(f"The column {key} holds several prompts a step: rows are grouped by exact prompt instead.")
+            continue
         # A weak key may count within each of several data sets, so the prompt must agree as well.
         by = ("key", "prompt") if key in WEAK and prompt else ("key",)
         return replace(plan, paths={**plan.paths, "group": key}, by=by, per_draw=key in PER_DRAW)
     if prompt is None:
         return replace(plan, by=())
     return replace(plan, by=("prompt",), notes=(*plan.notes, *notes))
+
+
+def _prompts_repeat(rows: Rows, step: str | None, key: str, prompt: str | None) -> bool:
+    """Do most prompts under a key have several rows: is the key that of a data set, not of one problem?
+
+    Where the members of a group read prompts of their own, as in games, most prompts stand in one row.
+    """
+    sizes = Counter(tuple(_dump(at(row, path)) for path in (step, key, prompt) if path) for row in rows)
+    return 2 * sum(size > 1 for size in sizes.values()) > len(sizes)
 
 
 def _names(rows: Rows, path: str) -> bool:

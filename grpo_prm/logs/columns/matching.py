@@ -9,10 +9,12 @@ from typing import Any
 from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
-from .first_rows import Rows, at, check_present, kind_of
+from ..rollouts import REWARD_PART
+from .first_rows import MISSING, Rows, at, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .keys import with_key, with_sample
-from .plan import LISTS, NAMES, Plan
+from .parts import found_parts, named_parts
+from .plan import LABELS, LISTS, NAMES, Plan
 
 _IGNORED = -100  # the label that loss functions leave out
 
@@ -39,10 +41,13 @@ def make_plan(
     Raises:
         UsageError: A named column does not exist, or no column holds completions, rewards or groups.
     """
-    paths = {**_by_name(rows, from_text), **(defaults or {}), **options.columns}
-    for canonical, path in options.columns.items():
+    of_user = {ours: path for ours, path in options.columns.items() if not ours.startswith(REWARD_PART)}
+    paths = {**_by_name(rows, from_text), **(defaults or {}), **of_user}
+    for canonical, path in of_user.items():
         if canonical not in NAMES:
-            raise UsageError(f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}.")
+            raise UsageError(
+                f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}, reward/NAME."
+            )
         check_present(rows, path, name, columns_option(name, {canonical: path}))
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
@@ -52,16 +57,22 @@ def make_plan(
     plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
     _check_complete(plan, rows, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
+    plan = _with_parts(_with_lists_that_fit(plan, rows, options), rows, options, name)
     plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
     # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
         plan = replace(plan, paths=kept)
-    columns = {**plan.columns, **{name: name for name in plan.keep}}
-    plan = replace(plan, kinds={c: kind_of(rows, path, from_text) for c, path in columns.items()})
+    plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
     notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes)
     return replace(plan, notes=notes, refused=_cut_at_the_front(rows, plan))
+
+
+def with_kinds(plan: Plan, rows: Rows) -> Plan:
+    """Note what the first rows hold under each path of the plan."""
+    columns = {**plan.columns, **{name: name for name in plan.keep}}
+    return replace(plan, kinds={c: kind_of(rows, path, plan.from_text) for c, path in columns.items()})
 
 
 def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
@@ -71,6 +82,8 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
     for canonical, names in NAMES.items():
         if canonical == "group":  # `keys` weighs the names against each other
             continue
+        if canonical == "problem" and {"head_version", "tail_version"} <= present:
+            continue  # AReaL gives every draw a `task_id` of its own
         kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
         if not fitting and canonical in ("completion", "reward"):
@@ -84,6 +97,8 @@ def _fits(canonical: str, kind: str) -> bool:
     """Can a column of this kind be meant?"""
     if canonical in LISTS:
         return kind in ("ints", "bools", "floats", "lists", "empty", "mixed")
+    if canonical in LABELS:
+        return kind in ("int", "text")
     if canonical == "completion":
         return kind not in ("int", "float", "bool", "object", "objects")
     if canonical == "advantage":
@@ -108,6 +123,43 @@ def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Pla
     return plan
 
 
+def _with_lists_that_fit(plan: Plan, rows: Rows, options: ReadOptions) -> Plan:
+    """Leave out lists of one value a token where ids are not logged, and those of the trainer of another length."""
+    if "tokens" not in plan.paths:  # units that are made from text are others than those that were sampled
+        return replace(plan, paths={c: path for c, path in plan.paths.items() if c not in LISTS})
+    path = plan.paths.get("trainer_logprobs")
+    if path is None or "trainer_logprobs" in options.columns:
+        return plan
+    # An optional column that was recognised by its name must not cost rows: it is left out, or null where it misfits.
+    plan = replace(plan, optional=(*plan.optional, "trainer_logprobs"))
+    pairs = ((at(row, path), at(row, plan.paths["tokens"])) for row in rows)
+    if all(_one_value_each(*pair, plan.grouped) for pair in pairs):
+        return plan
+    note = f"The column {path} does not hold one number for each token id, so it is not used."
+    paths = {c: p for c, p in plan.paths.items() if c != "trainer_logprobs"}
+    return replace(plan, paths=paths, notes=(*plan.notes, note))
+
+
+def _one_value_each(values: Any, ids: Any, grouped: bool) -> bool:
+    """Is a list as long as the ids, or null; of a group, are all of its lists? Text (CSV) is judged row by row."""
+    if values in (None, MISSING) or isinstance(values, str) or not isinstance(ids, list):
+        return True
+    if not isinstance(values, list) or len(values) != len(ids):
+        return False
+    return not grouped or all(_one_value_each(*pair, False) for pair in zip(values, ids, strict=True))
+
+
+def _with_parts(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
+    """Note the parts of the reward: those that the user named, and those that the log holds in dicts."""
+    named = named_parts(options.columns, rows, name)
+    taken = {*plan.paths.values(), *plan.reward_weights}
+    found = {} if plan.from_text else found_parts(rows, taken, plan.grouped)
+    # Parts that are only found may be missing or odd in a row; one that the user names must hold a number or null.
+    parts = {part: path for part, path in {**found, **named}.items() if part not in plan.reward_weights}
+    optional = (REWARD_PART + part for part in parts if part not in named)
+    return replace(plan, parts=parts, optional=(*plan.optional, *optional))
+
+
 def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
     """Refuse a log without completions, rewards or groups, with all that it lacks."""
     guesses: dict[str, str | None] = {}
@@ -119,7 +171,7 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
-        taken = {*trial.paths.values(), *plan.reward_weights, *guesses.values()}
+        taken = {*(path for c, path in trial.paths.items() if c not in LABELS), *plan.reward_weights, *guesses.values()}
         guesses["group"] = perhaps_group(rows, plan.from_text, taken)
     if guesses:
         raise UsageError(refusal(rows, name, guesses))

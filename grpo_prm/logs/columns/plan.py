@@ -17,6 +17,13 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("group", "group_key", "uid", "group_id", "prompt_id", "prompt_idx", "problem_id", "example_id", "task_id"),
         *("group_index", "_ng_task_index", "index", "idx", "id"),
     ),
+    # Keys that name a problem wherever it is drawn; one of a single draw (PER_DRAW, a `prompt_idx` that starts anew in
+    # each step) would make a cluster of every group.
+    "problem": ("problem_id", "example_id", "task_id", "_ng_task_index"),
+    "task": (
+        *("task", "env", "env_name", "env_id", "environment", "data_source", "dataset", "env_class", "ability"),
+        *("task_name", "task_type"),
+    ),
     "sample": ("sample", "sample_id", "sample_index", "sample_idx", "request_id", "rollout_id"),
     "prompt": ("prompt", "input", "question", "problem", "query"),
     "completion": (
@@ -25,7 +32,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "tokens": ("completion_ids", "response_ids", "response_tokens", "token_ids", "output_ids", "tokens"),
     "mask": ("mask", "completion_mask", "response_mask", "loss_mask", "masks"),
-    "logprobs": ("logprobs", "completion_logprobs", "response_logprobs", "rollout_log_probs", "inference_logprobs"),
+    # Log-probabilities of the sampler, and of the trainer's own forward pass before the update.
+    "logprobs": (
+        *("logprobs", "completion_logprobs", "response_logprobs", "rollout_log_probs", "inference_logprobs"),
+        *("sampling_per_token_logps", "generation_logprobs", "rollout_logprobs", "sampler_logprobs"),
+    ),
+    "trainer_logprobs": (
+        *("trainer_logprobs", "trainer_log_probs", "old_log_probs", "old_logprobs", "old_per_token_logps"),
+        *("prev_logprobs", "prox_logp"),
+    ),
     "ref_logprobs": ("ref_logprobs",),
     "reward": ("reward", "score", "rewards", "scores"),
     "advantage": ("advantage", "advantages"),
@@ -33,7 +48,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew for every draw of a prompt
 WEAK = ("index", "idx", "id")  # a key only if its values repeat: it may number the rows instead
-LISTS = ("tokens", "mask", "logprobs", "ref_logprobs")
+LISTS = ("tokens", "mask", "logprobs", "trainer_logprobs", "ref_logprobs")
+LABELS = ("problem", "task")  # columns of names, null where a row has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,7 @@ class Plan:
         paths: Canonical column to dotted path in the log.
         kinds: What the first rows hold under each path: int, float, bool, text, ints, bools, ..., `mixed`.
         reward_weights: Column to its weight, where the reward is a weighted sum of columns.
+        parts: Name of a part of the reward to its dotted path, where parts are logged beside the reward.
         keep: Further columns, under their own names.
         by: Columns of the rows whose values, with run and step, put rows in one bucket: a group, or several draws of
             one prompt.
@@ -51,7 +68,7 @@ class Plan:
         grouped: A row of the log holds a whole group, in lists.
         from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
-        optional: Canonical columns that may be null in a row.
+        optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
         refused: Why no row can be used, else None.
         notes: What was inferred, as sentences.
     """
@@ -59,6 +76,7 @@ class Plan:
     paths: Mapping[str, str]
     kinds: Mapping[str, str]
     reward_weights: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     by: tuple[str, ...] = ("key",)
     per_draw: bool = False
@@ -78,7 +96,13 @@ class Plan:
     def columns(self) -> dict[str, str]:
         """Column of the rows (canonical, `reward/NAME`, kept) to path in the log."""
         kept = {name: name for name in self.keep if name not in self.paths}
-        return {**self.paths, **{REWARD_PART + name: name for name in self.reward_weights}, **kept}
+        return {**self.paths, **self.reward_columns, **kept}
+
+    @property
+    def reward_columns(self) -> dict[str, str]:
+        """`reward/NAME` to path in the log: the columns of a weighted sum, and the parts logged beside the reward."""
+        named = {**{name: name for name in self.reward_weights}, **self.parts}
+        return {REWARD_PART + name: path for name, path in named.items()}
 
     @property
     def chunk(self) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+import polars as pl
+
+from ..chunks import chunks
 from ..columns.plan import Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..rollouts import REQUIRED, REWARD_PART, SCHEMA
+from ..rollouts import PROMPT_HASH, REQUIRED, REWARD_PART, SCHEMA
+from ..rows.records import parse
 from ..sources import Source
 from . import generic
 
@@ -24,15 +28,46 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     """Open canonical tables; a reward, a step or a text may be null here."""
     names = dict.fromkeys(name for row in head.rows for name in row)
     paths = {c: c for c in SCHEMA if c in names and c not in _DERIVED} | {"group": "group_key"}
-    extra = tuple(n for n in names if n.startswith(REWARD_PART))
-    options = replace(options, keep=("group", "tokens_from", *extra, *(k for k in options.keep if k not in extra)))
-    return generic.open_log(sources, options, head, "canonical", paths, _as_it_stands)
+    # Files of one run may have other parts of the reward: each part is a column of all rows, null where it is not.
+    every = dict.fromkeys(name for names_of in (names, *_columns(sources, head)) for name in names_of)
+    parts = {name.removeprefix(REWARD_PART): name for name in every if name.startswith(REWARD_PART)}
+    beside = ("group", "tokens_from", *((PROMPT_HASH,) if PROMPT_HASH in names else ()))
+    kept = (name for name in options.keep if name not in (*beside, *parts.values()))
+    options = replace(options, keep=(*beside, *kept))
+
+    def as_it_stands(plan: Plan) -> Plan:
+        # A column that `convert` kept under its own name has no role here, whatever it is called.
+        own = {c: path for c, path in plan.paths.items() if c in paths or c in options.columns or c == "reward"}
+        named = {part: path for part, path in plan.parts.items() if REWARD_PART + part in options.columns}
+        others = {part: path for part, path in parts.items() if part not in plan.reward_weights}
+        # A group may be numbered or named: as text either tells draws apart, and numbers are given anew later.
+        return replace(
+            plan,
+            paths=own,
+            parts={**others, **named},
+            kinds={**plan.kinds, "group": "text"},
+            by=("key", "group"),
+            per_draw=True,
+            optional=("step", "reward", "prompt", *(REWARD_PART + part for part in others)),
+            notes=(),
+        )
+
+    return generic.open_log(sources, options, head, "canonical", paths, as_it_stands)
 
 
-def _as_it_stands(plan: Plan) -> Plan:
-    # A group may be numbered or named: as text either tells the groups apart, and numbers are given anew later.
-    kinds = {**plan.kinds, "group": "text"}
-    return replace(plan, kinds=kinds, by=("group",), per_draw=True, optional=("step", "reward", "prompt"), notes=())
+def _columns(sources: Sequence[Source], head: Head) -> Iterator[Collection[str]]:
+    """Columns of each file but the first; a file that cannot be read has none, and is refused when it is."""
+    for source in sources:
+        if source == head.source or source.repeats:
+            continue
+        try:
+            if head.container == "parquet":
+                yield pl.read_parquet_schema(source.path)
+            elif head.container == "jsonl":  # the first line names all, as `rollouts.save` writes nulls too
+                line = next(chunks(source.path, 1 << 16)).data.partition(b"\n")[0]
+                yield row if isinstance(row := parse(line), dict) else ()
+        except (pl.exceptions.PolarsError, OSError, StopIteration):
+            continue
 
 
 FORMAT = Format("canonical", _detect, _open)

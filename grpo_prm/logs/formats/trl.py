@@ -19,17 +19,16 @@ import polars as pl
 
 from ...core.group_size import modal_size
 from ...errors import InputError
-from ..columns.plan import Plan
+from ..columns.plan import LABELS, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..rewards import fit_weights, matching_scaling, parse_weights, write_weights
 from ..rollouts import REWARD_PART
-from ..rows.records import RowBatch
 from ..sources import Source
 from . import generic
 
 _OWN = ("step", "prompt", "completion", "advantage")
-_TAKEN = {*_OWN, "tokens"}  # a run may log `completion_ids` beside the text
+_TAKEN = {*_OWN, *LABELS, "tokens"}  # a run may log `completion_ids` beside the text
 
 
 class _File(NamedTuple):
@@ -66,26 +65,26 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     # A file may lack a column of the first one or have more; names that the first does not have cannot be mapped.
     functions = [name for name in floats if name != "advantage" and head.has(name)]
     weights, notes = _reward(files, functions, k, options)
-    # Without weights the columns are only taken along, and renamed to reward parts further down.
-    if weights is None:
-        options_for_rows = replace(options, keep=(*functions, *(c for c in options.keep if c not in functions)))
-    else:
-        options_for_rows = replace(options, reward=write_weights(weights))
+    reward = options.reward if weights is None else write_weights(weights)
 
     def change(plan: Plan) -> Plan:
+        # What each function gave is a part of the reward, also where the weights are not known or leave one out.
+        others = {name: name for name in functions if name not in plan.reward_weights} | dict(plan.parts)
         taken = {
             c: p for c, p in plan.paths.items() if c in _TAKEN | options.columns.keys() or (c == "reward" and weights)
         }
-        kinds = {**plan.kinds, **dict.fromkeys(functions, "float")}  # a function may give null in all first rows
+        # A function may give null in all first rows.
+        kinds = {**plan.kinds, **dict.fromkeys(map(REWARD_PART.__add__, functions), "float")}
+        optional = (
+            *plan.optional,
+            *(REWARD_PART + name for name in others if REWARD_PART + name not in options.columns),
+        )
         by = plan.by if "group" in options.columns else ("prompt",)
-        return replace(plan, paths=taken, kinds=kinds, by=by, notes=(*notes, *_overwritten(files)))
+        notes_of_log = (*notes, *_overwritten(files))
+        return replace(plan, paths=taken, parts=others, kinds=kinds, by=by, optional=optional, notes=notes_of_log)
 
-    log = generic.open_log(sources, options_for_rows, head, "trl", dict(zip(_OWN, _OWN, strict=True)), change)
-    if weights is not None:
-        return log
-    new_names = {name: REWARD_PART + name for name in functions}
-    plan = replace(log.plan, keep=options.keep)
-    return replace(log, plan=plan, row_batches=lambda: _renamed(log.row_batches(), new_names))
+    options_for_rows = replace(options, reward=reward)
+    return generic.open_log(sources, options_for_rows, head, "trl", dict(zip(_OWN, _OWN, strict=True)), change)
 
 
 def _read_file(source: Source) -> _File:
@@ -189,11 +188,6 @@ def _overwritten(files: Sequence[_File]) -> Iterator[str]:
             f"{file.source.name}{others} unlike the rest ({shape[0]} rows in groups of {shape[1]}, not {rows} in groups"
             f" of {k}): an evaluation at that step may have overwritten the training rows, or the log was cut there."
         )
-
-
-def _renamed(batches: Iterator[RowBatch], new_names: dict[str, str]) -> Iterator[RowBatch]:
-    for batch in batches:
-        yield batch._replace(rows=batch.rows.rename(new_names))
 
 
 FORMAT = Format("trl", _detect, _open)

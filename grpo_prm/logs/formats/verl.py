@@ -6,14 +6,17 @@ logs a `uid` of sample, rollout and output, of which the sample names the group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import polars as pl
 
-from ..columns.plan import Plan
+from ..columns.matching import with_kinds
+from ..columns.parts import columns_of_numbers
+from ..columns.plan import LABELS, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
+from ..rollouts import REWARD_PART
 from ..rows.records import RowBatch
 from ..sources import Source
 from . import generic
@@ -31,15 +34,16 @@ def _detect(head: Head) -> bool:
 
 
 def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
-    """Open a dump folder or one file of it. Anything that a reward function logs beside the score stays behind."""
+    """Open a dump folder or one file of it. Numbers that a reward function logs beside the score are its parts."""
     uid = head.has("uid") and "group" not in options.columns
     texts = [text for row in head.rows if isinstance(text := row.get("output"), str)]
     notes = (_UNMASKED,) if any(mark in text for text in texts for mark in _TOOLS) else ()
 
     def change(plan: Plan) -> Plan:
         # A reward function may log columns that are called like ours (`group`, `tokens`) and mean something else.
-        taken = {*_OWN, *options.columns} | ({"group", "sample"} if uid else {"sample"})
+        taken = {*_OWN, *LABELS, *options.columns} | ({"group", "sample"} if uid else {"sample"})
         paths = {c: path for c, path in plan.paths.items() if c in taken}
+        plan = _with_extras(plan, head, {*paths.values(), "gts", "uid", "request_id"})
         if uid:  # the whole uid tells rows apart, and its start tells groups apart
             paths |= {"group": "uid", "sample": "uid"}
             kinds = {**plan.kinds, "group": "text", "sample": "text"}
@@ -49,6 +53,14 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
     log = generic.open_log(sources, options, head, "verl", _OWN, change)
     return replace(log, row_batches=lambda: _by_sample(log.row_batches())) if uid else log
+
+
+def _with_extras(plan: Plan, head: Head, taken: Collection[str]) -> Plan:
+    """The plan with the extra numbers of the reward function (`acc`, ...) among the parts of the reward."""
+    extras = columns_of_numbers(head.rows, {*taken, *plan.reward_weights, *plan.keep})
+    optional = (REWARD_PART + name for name in extras if name not in plan.parts)
+    plan = replace(plan, parts={**extras, **plan.parts}, optional=(*plan.optional, *optional))
+    return with_kinds(plan, head.rows)
 
 
 def _by_sample(batches: Iterator[RowBatch]) -> Iterator[RowBatch]:

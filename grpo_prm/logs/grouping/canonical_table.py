@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ..columns.plan import Plan
-from ..rollouts import REWARD_PART, SCHEMA
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 
 if TYPE_CHECKING:
     from ..tokenize import Pieces, Tokens
@@ -32,6 +32,7 @@ def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces
         rows = rows.with_columns(pl.lit("log").alias("tokens_from"))
     absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
+    rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
     kept = [c for c in plan.keep if c not in (*SCHEMA, *rewards)]
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
 

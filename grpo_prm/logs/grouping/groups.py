@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..columns.plan import Plan
 from ..options import ReadOptions
-from ..rollouts import REJECTED
+from ..rollouts import REJECTED, groups_of_several_prompts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
+from .keyed_parts import with_draws
 from .repeats import index_comes_again, written_again
 
 Ints = NDArray[np.int64]
@@ -50,6 +51,10 @@ def into_groups(
         Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
     """
     rows, rejected = _without_copies(steps, sources)
+    notes: tuple[str, ...] = ()
+    if "group" in plan.by:  # a canonical log
+        rows, copies, notes = with_draws(rows, state.noted)
+        rejected.append(rejected_rows(copies, sources, "sample", "duplicate"))
     rows, bucket, place = _in_buckets(rows, plan)
     if "sample" in rows.columns and (again := index_comes_again(bucket, rows["sample"])).any():
         rejected.append(rejected_rows(rows.filter(again), sources, "sample", "duplicate"))
@@ -64,7 +69,7 @@ def into_groups(
     cut = cut_into_draws(buckets, _steps(heads), options.group_size, state)
     if plan.per_draw:
         cut.draws[:] = 1  # only the modal sizes are wanted then
-    notes = tuple(split_notes(buckets, cut, heads, keys, state))
+    notes += tuple(split_notes(buckets, cut, heads, keys, state))
     draw = draw_of_rows(buckets, cut)
     if cut.strided.any():  # draws that take turns: put the rows of each side by side
         order = np.lexsort((draw, bucket))
@@ -91,19 +96,9 @@ def into_groups(
     counts = Counter(
         groups_uneven=int(uneven.sum()),
         groups_split=int((cut.draws > 1).sum()),
-        groups_prompts_differ=_groups_of_several_prompts(rows),
+        groups_prompts_differ=int(groups_of_several_prompts(rows).sum()),
     )
     return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
-
-
-def _groups_of_several_prompts(rows: pl.DataFrame) -> int:
-    """Groups whose members read different prompts, by their text or by the ids before the first one in the loss."""
-    # Rows of a group are neighbours, so each is compared with the one before; a null prompt differs from nothing.
-    differ = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", "_prompt_hash") if name in rows.columns]
-    if not differ or rows.is_empty():
-        return 0
-    same = pl.col("group") == pl.col("group").shift(1)
-    return rows.filter(same & pl.any_horizontal(differ))["group"].n_unique()
 
 
 def _without_copies(

@@ -6,6 +6,7 @@ same, so only these are kept: role, reasoning, content, and tool calls as name a
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -48,6 +49,21 @@ def messages_of(value: Any) -> list[Any] | None:
     messages = [messages] if isinstance(messages, dict) else messages
     # Stricter than above: a completion may well be JSON of its own, and then it is text.
     return messages if messages and all(isinstance(m, dict) and "role" in m for m in messages) else None
+
+
+def attachments(messages: Iterable[Any]) -> Iterator[str]:
+    """A mark for each part of a chat that is no text (an image, say): its type, and a hash that tells it from others.
+
+    Prompts with the same question about two images are two prompts. A part of which only the type is left has no mark.
+    """
+    for message in messages:
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, list) else [content]:
+            if isinstance(part, Mapping) and part.get("text") in NULLS:
+                rest = {key: inner for key, inner in _without_nulls(part).items() if key not in ("type", "text")}
+                if rest:
+                    digest = hashlib.blake2b(json.dumps(rest, sort_keys=True, default=str).encode(), digest_size=6)
+                    yield f"[{part.get('type', 'part')} {digest.hexdigest()}]"
 
 
 def _segments(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:

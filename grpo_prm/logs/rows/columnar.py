@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..chunks import lines_of
-from ..columns.plan import Plan
+from ..columns.plan import LISTS, Plan
 from ..rollouts import REWARD_PART
 from .id_lists import read_with_ids
 from .records import KEPT, row_schema
@@ -30,17 +30,21 @@ _WIRE: dict[str, dict[str, Any]] = {
     "run": {"text": pl.String()},
     "step": {"int": pl.Int64(), "text": pl.String(), "none": pl.Int64()},
     "group": _NAME,
+    "problem": _NAME,
+    "task": _NAME,
     "sample": _NAME,
     "prompt": {"text": pl.String(), "none": pl.String()},
     "completion": {"text": pl.String(), "none": pl.String()},
     "tokens": {"ints": pl.List(pl.Int32()), "empty": pl.List(pl.Int32())},
     "mask": {"bools": pl.List(pl.Boolean()), "ints": pl.List(pl.Int64()), "none": pl.List(pl.Boolean())},
     "logprobs": _NUMBERS,
+    "trainer_logprobs": _NUMBERS,
     "ref_logprobs": _NUMBERS,
     "reward": _NUMBER | {"bool": pl.Boolean()},
     "advantage": _NUMBER,
     "truncated": {"bool": pl.Boolean(), "text": pl.String(), "none": pl.Boolean()},
 }
+_PART = _NUMBER | {"bool": pl.Boolean()}
 _KEPT_TEXT = KEPT | {"text": pl.String()}
 _NEEDED = ("run", "step", "group", "reward")
 
@@ -53,13 +57,14 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
     if "group" in plan.by:
         return None
     wire: dict[str, Any] = {}
+    parts = {REWARD_PART + name for name in plan.parts}
     for column, path in plan.columns.items():
         kinds = _WIRE.get(column) or (
-            _NUMBER if column.startswith(REWARD_PART) and column not in plan.keep else _KEPT_TEXT
+            _PART if column in parts else _NUMBER if column in plan.reward_columns else _KEPT_TEXT
         )
         dtype = kinds.get(plan.kinds[column])
-        # polars reads the top level only, and one column under one name.
-        if dtype is None or "." in path or path in wire:
+        # polars reads the top level only, and a column of two meanings as one type.
+        if dtype is None or "." in path or wire.get(path, dtype) != dtype:
             return None
         wire[path] = dtype
     return wire
@@ -140,7 +145,7 @@ def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
 
 def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.DataFrame | None:
     """The rows in the schema of the plan, or None if a check fails."""
-    read = read.rename({path: column for column, path in plan.columns.items()})
+    read = read.select(pl.col(path).alias(column) for column, path in plan.columns.items())
     if _may_be_wrong(read, plan):
         return None
     schema = row_schema(plan)
@@ -203,7 +208,7 @@ def _ids_may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
     lengths = ids.list.len()
     if "completion" in plan.paths and ((lengths == 0) & (read["completion"] != "")).any():
         return True
-    for name in ("mask", "logprobs", "ref_logprobs"):
+    for name in LISTS[1:]:
         if name in plan.paths:
             flat = read[name].drop_nulls().list.explode(empty_as_null=False)
             if (read[name].list.len() != lengths).any() or flat.null_count():

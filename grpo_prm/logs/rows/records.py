@@ -11,8 +11,9 @@ import orjson
 import polars as pl
 
 from ..columns.first_rows import MISSING, at
-from ..columns.plan import LISTS, Plan
-from ..rollouts import REWARD_PART, SCHEMA
+from ..columns.parts import with_objects
+from ..columns.plan import LABELS, LISTS, Plan
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 from .rejects import raw_start, reject_frame
 from .values import (
     Bad,
@@ -24,8 +25,10 @@ from .values import (
     ids_of,
     json_list,
     kept_of,
+    label_of,
     name_of,
     number_of,
+    part_of,
     prompt_of,
     step_of,
     truncated_of,
@@ -68,10 +71,10 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     if "completion" in plan.paths and "tokens" not in plan.paths:
         types["_segments"] = pl.List(pl.Int32())  # lengths of the segments of a chat (see `values.completion_of`)
     if plan.labels:
-        types["_prompt_hash"] = pl.Int64()  # of the ids before the first one in the loss
+        types[PROMPT_HASH] = pl.Int64()  # of the ids before the first one in the loss
     if plan.reward_weights:
         types["reward"] = pl.Float64()
-        types |= {REWARD_PART + name: pl.Float64() for name in plan.reward_weights}
+    types |= dict.fromkeys(plan.reward_columns, pl.Float64())
     return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.keep}
 
 
@@ -160,8 +163,8 @@ def _completions(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     elif plan.refused:
         yield Bad("completion", plan.refused)
     else:
-        values = {c: at(row, path) for c, path in plan.paths.items()}
-        values |= {REWARD_PART + name: at(row, name) for name in plan.reward_weights}
+        row = with_objects(row, plan.parts.values())
+        values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
         values |= {f"\0{name}": at(row, name) for name in plan.keep}  # a kept column may be called like one of ours
         yield from _members(values, plan) if plan.grouped else (values,)
 
@@ -181,6 +184,9 @@ def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any
     split = {}
     for name, value in values.items():
         value = json_list(value) if name in of_completions else value
+        if name in plan.optional and isinstance(value, list) and len(value) != len(lists):
+            split[name] = [None] * len(lists)
+            continue
         one_per_member = isinstance(value, list) and (name in of_completions or len(value) == len(lists))
         if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
             one_per_member = False  # one chat of as many messages as there are completions
@@ -203,6 +209,7 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         row["key"] = name_of(values["group"], "group")
     if "sample" in values and values["sample"] not in (None, MISSING):
         row["sample"] = name_of(values["sample"], "sample")
+    row |= {name: label_of(values[name]) for name in LABELS if name in values}
     if "prompt" in values:
         row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
     _add_units(values, row, plan)
@@ -226,24 +233,33 @@ def _add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> No
         row["completion"] = completion_of(values["completion"])[0]
         if not len(row["tokens"]) and row["completion"]:
             raise Bad("tokens", "no ids beside a completion that is not empty")
-    for name in ("mask", "logprobs", "ref_logprobs"):
+    for name in LISTS[1:]:
         value = json_list(values.get(name))
         if value is None or value is MISSING:
             continue
-        if not isinstance(value, list):
-            raise Bad(name, f"expected a list, got {described(value)}")
-        if len(value) != len(row["tokens"]):
-            raise Bad(name, f"{len(value)} values for {len(row['tokens'])} tokens")
-        row[name] = flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
+        try:
+            row[name] = _beside_tokens(value, name, len(row["tokens"]), plan)
+        except Bad:
+            if name not in plan.optional:
+                raise
     if plan.labels and "mask" in row:
         _without_prompt(row)
+
+
+def _beside_tokens(value: Any, name: str, tokens: int, plan: Plan) -> Any:
+    """The mask, or log-probabilities: one value for each token."""
+    if not isinstance(value, list):
+        raise Bad(name, f"expected a list, got {described(value)}")
+    if len(value) != tokens:
+        raise Bad(name, f"{len(value)} values for {tokens} tokens")
+    return flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
 
 
 def _without_prompt(row: dict[str, Any]) -> None:
     """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
     opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
     digest = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
-    row["_prompt_hash"] = int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
+    row[PROMPT_HASH] = int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
     row.update({name: row[name][opens:] for name in LISTS if name in row})
 
 
@@ -255,6 +271,9 @@ def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> 
             continue  # a reward function that does not apply; TRL adds it as 0
         row[REWARD_PART + name] = number = number_of(value, name, plan.from_text)
         row["reward"] = row.get("reward", 0.0) + weight * number
+    for name in plan.parts:
+        column = REWARD_PART + name
+        row[column] = part_of(values[column], column, plan.from_text, column not in plan.optional)
     if plan.reward_weights and "reward" not in row:
         raise Bad("reward", "all columns of its sum are missing")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):

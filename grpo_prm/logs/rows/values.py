@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from ..columns.first_rows import MISSING
-from .chat import messages_of, segments
+from .chat import attachments, messages_of, segments
 
 INT32 = 2**31
 _SCALAR: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool}
@@ -39,6 +39,25 @@ def name_of(value: Any, field: str) -> str:
     return clean(value, field) if isinstance(value, str) else str(value)
 
 
+def label_of(value: Any) -> str | None:
+    """The name of a problem or a task as text; null where there is none, or no plain value."""
+    if value is None or value is MISSING or isinstance(value, list | dict):
+        return None
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def part_of(value: Any, field: str, from_text: bool, needed: bool) -> float | None:
+    """A part of the reward: null where it is, and if it is not needed also where it is no finite number."""
+    if value is None or value is MISSING:
+        return None
+    try:
+        return number_of(value, field, from_text)
+    except Bad:
+        if needed and value != "":
+            raise
+        return None
+
+
 def step_of(value: Any) -> int:
     """A training step: a whole number, as a number or as text."""
     if isinstance(value, str) and re.fullmatch(DIGITS, value):  # int() would take 1_000 and spaces as well
@@ -51,14 +70,15 @@ def step_of(value: Any) -> int:
 
 
 def prompt_of(value: Any, needed: bool) -> str | None:
-    """The text of a prompt, None without one; of ids the JSON, by which equal prompts are known."""
+    """The text of a prompt, with a mark for each image, None without one; of ids the JSON: equal prompts are known."""
     if value in (None, MISSING):
         if needed:
             raise Bad("prompt", "missing" if value is MISSING else "null")
         return None
     if isinstance(value, list) and value and all(type(token) is int for token in value):
         return json.dumps(value)
-    return completion_of(value, "prompt")[0]
+    text, _ = completion_of(value, "prompt")
+    return "\n".join([text, *attachments(messages_of(value) or ())])
 
 
 def completion_of(value: Any, field: str = "completion") -> tuple[str, np.ndarray | None]:
