@@ -54,7 +54,7 @@ def _by_size(groups: Groups, sampler: Floats, trainer: Floats) -> pl.DataFrame:
     bins = size_bins(groups)
     sums = gap_sums(groups, sampler, trainer, bins, int(bins.max(initial=-1)) + 1)
     table = pl.DataFrame(sums._asdict()).with_row_index("bin")
-    return table.filter(pl.col("gap_tokens") > 0).select(BY_SIZE)
+    return table.filter(pl.col("gap_tokens") > 0).select(*BY_SIZE)
 
 
 def _whole(table: pl.DataFrame, groups: Groups, column: str) -> NDArray[np.bool_]:
