@@ -93,7 +93,7 @@ def analyze(
         typer.echo(summary_text(analysis), nl=False)
     else:
         show_doubts(analysis.summary)
-        show_verdict(analysis.summary, str(out))
+        show_verdict(analysis.summary, str(out), whole=full)
         if full:
             show_summary(analysis.summary, str(out), prompts_behind(analysis.samples), figures=figures)
     if strict and (rejected := analysis.summary["counts"]["rejected"]):

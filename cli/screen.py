@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from grpo_prm.text.amounts import amount
+from grpo_prm.text.cells import Rows
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import changes, findings, knows
-from grpo_prm.text.wording import Rows, doubts, read_in_short, sections
+from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding
+from grpo_prm.text.wording import doubts, read_in_short, sections
 
 LINES = 12  # of the first screen
 NARROW = 80  # columns for which that holds
@@ -25,32 +26,71 @@ LABEL = 8  # columns of a label
 PROMPT = 60  # characters of a prompt
 
 
-def show_verdict(summary: dict[str, Any], folder: str) -> None:
-    """Print what was read, the three answers and what to do on stdout, in at most `LINES` lines of 80 columns."""
+def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -> None:
+    """Print what was read, the three answers and what to do on stdout.
+
+    Args:
+        summary: The content of summary.json.
+        folder: The folder of the analysis, for commands.
+        whole: Every finding with its command, however many; else `LINES` lines of 80 columns at most.
+    """
     console = Console(markup=False, highlight=False, emoji=False)
     width = max(console.width, NARROW)
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
     for label, answer in (("Knows", knows(summary)), ("λ-GRPO", changes(summary))):
         lines += _labelled(label, answer, width)
-    last = f"More: --full for every number, grpo-prm report {shlex.quote(folder)} for a page."
     todo = findings(summary, shlex.quote(folder))
     if not todo:
-        lines += _labelled("To do", "Nothing to worry about.", width)
-    for n, found in enumerate(todo):
-        new = _labelled("" if n else "To do", found.sentence, width)
-        new.append(Text(f"{'':<{LABEL}}{printable(found.command)}   ({found.source})"))
-        # The last line names what is left out, so that no finding is lost.
-        if len(lines) + len(new) >= LINES:
-            last = f"{amount(len(todo) - n, 'more finding')}. {last}"
-            break
-        lines += new
-    for line in [*lines, Text(last)]:
+        lines += _labelled("To do", no_finding(summary), width)
+    report = f"grpo-prm report {shlex.quote(folder)}"
+    written = [_written(one, "" if n else "To do", width, whole=whole) for n, one in enumerate(todo)]
+    if whole:
+        lines += [line for one in written for line in one]
+    else:
+        lines += _to_do(written, report, LINES - len(lines))
+    for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
+
+
+def _written(found: Finding, label: str, width: int, *, whole: bool) -> list[Text]:
+    """The lines of a finding, the command last; its source where it takes no line of its own, or all is told."""
+    sentence, source, command = found.sentence, f"({found.source})", f"{'':<{LABEL}}{printable(found.command)}"
+    if len(sentence) + 1 + len(source) <= width - LABEL:
+        sentence = f"{sentence} {source}"
+    elif len(command) + 3 + len(source) <= width:
+        command = f"{command}   {source}"
+    elif whole:
+        sentence = f"{sentence} {source}"
+    return [*_labelled(label, sentence, width), Text(command)]
+
+
+def _to_do(todo: list[list[Text]], report: str, room: int) -> list[Text]:
+    """As many findings as there is room for, with their commands as far as there is room, and where the rest is."""
+
+    def last(count: int) -> Text:
+        rest = len(todo) - count
+        more = f"{amount(rest, 'more finding')}: --full" if rest else "More: --full for every number"
+        return Text(printable(f"{more}, {report} for a page."))
+
+    def lines(count: int, commands: set[int]) -> list[Text]:
+        some = ([*words, command] if n in commands else words for n, (*words, command) in enumerate(todo[:count]))
+        return [*(line for one in some for line in one), last(count)]
+
+    def fits(count: int, commands: set[int]) -> bool:
+        return len(lines(count, commands)) <= room
+
+    # One at least. The first has its command if it can; others do without before one is left out.
+    first = {0} if fits(1, {0}) else set()
+    count = next((n for n in range(len(todo), 1, -1) if fits(n, first)), min(1, len(todo)))
+    commands = first
+    for n in range(1, count):
+        commands = commands | {n} if fits(count, commands | {n}) else commands
+    return lines(count, commands)
 
 
 def _labelled(label: str, sentence: str, width: int) -> list[Text]:
     """A label in bold and a sentence beside it, wrapped."""
-    first, *more = wrap(printable(sentence), width - LABEL) or [""]
+    first, *more = wrap(printable(sentence), width - LABEL, break_on_hyphens=False) or [""]
     head = Text(f"{label:<{LABEL}}", style="bold")
     return [head + Text(first, style="not bold"), *(Text(f"{'':<{LABEL}}{line}") for line in more)]
 
@@ -90,7 +130,7 @@ def show_summary(
                 if isinstance(piece, Command):
                     console.print(Text(f"    {printable(piece)}"), soft_wrap=True)  # whole, so that it can be copied
                 else:
-                    console.print(Padding(_drawn(piece), (0, 0, 0, 2)))
+                    console.print(Padding(_drawn(piece, console.width), (0, 0, 0, 2)))
 
 
 @contextmanager
@@ -107,12 +147,13 @@ class Command(str):
     __slots__ = ()
 
 
-def _drawn(piece: str | Rows) -> RenderableType:
+def _drawn(piece: str | Rows, width: int) -> RenderableType:
     if isinstance(piece, str):
         return Text(printable(piece))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in piece.columns:
-        table.add_column(column)
+    for n, column in enumerate(piece.columns):
+        # Names and words are wrapped, numbers stay whole, unless that would cut them off.
+        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3)
     for row in piece.rows:
         table.add_row(*row)
     return table

@@ -61,7 +61,8 @@ def tree(
 ) -> None:
     """Show the process steps of a group: text, size |λ|, step reward R and step advantage A.
 
-    A folder that `analyze` wrote shows the groups that it kept: the worst, the best and some at random.
+    A folder that `analyze` wrote shows the groups that it kept: the worst, the best, some at random, and one for
+    each finding.
     """
     from json import dumps
 
@@ -96,7 +97,10 @@ def tree(
         except UsageError as error:
             if not done:
                 raise
-            kept = "A folder keeps the text of its worst, best and some random groups: for others name the log itself."
+            kept = (
+                "A folder keeps the text of its worst, best and some random groups, and of one for each finding: for "
+                "others name the log itself."
+            )
             raise UsageError(f"{error} {kept}") from None
 
     with progress_bar("reading") as progress:

@@ -1,4 +1,4 @@
-"""The page of figures, docs/gallery.md with its images, from the example log: `python make_gallery.py ../docs`."""
+"""The page of figures, docs/gallery.md with its images, from the example logs: `python make_gallery.py ../docs`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from grpo_prm.figures import FIGURES, captions, save, tables_of
 from grpo_prm.figures.logs import join_logs
 
 LOG = Path(__file__).with_name("chain.jsonl")
+OTHER = Path(__file__).with_name("smollm2.jsonl.gz")
+OF_BOTH = ("decided", "informativeness")  # where the two logs give different pictures
 HEAD = """# Gallery
 
 Every figure of the example log, `examples/chain.jsonl` (rollouts of a small model that learns sums), as `grpo-prm plot`
-draws it for a column of a paper; under each the caption that lies beside it. Made by `make gallery`.
+draws it for a column of a paper; under each the caption that lies beside it. Two are there again for answers of a
+pretrained model, `examples/smollm2.jsonl.gz`. Made by `make gallery`.
 
     grpo-prm analyze examples/chain.jsonl
     grpo-prm plot chain.prm --venue icml --format pdf,svg --select group_tree,update_by_size
@@ -41,20 +44,33 @@ drawn over each other: `grpo-prm plot grpo.prm lambda.prm`.
 
 def main(docs: Path) -> None:
     """Write gallery.md and figures/gallery/*.png."""
-    logs = join_logs([grpo_prm.analyze(LOG)])
-    tables = tables_of(logs)
-    sentences = captions(tables, logs.summaries, logs.unit)
     images = docs / "figures" / "gallery"
     images.mkdir(parents=True, exist_ok=True)
+    sentences = draw(LOG, images, list(FIGURES))
+    others = draw(OTHER, images, list(OF_BOTH), "_smollm2")
+    parts = [HEAD]
+    for name, sentence in sentences.items():
+        does = (FIGURES[name].draw.__doc__ or "").splitlines()[0]
+        parts.append(f"## {name}\n\n{does}\n\n{shown(name, sentence)}")
+        if name in others:
+            parts.append(shown(f"{name}_smollm2", others[name]))
+    (docs / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def shown(image: str, sentence: str) -> str:
+    """An image of the page, with the caption under it."""
+    return f"![{image}](figures/gallery/{image}.png)\n\n{sentence}\n"
+
+
+def draw(log: Path, images: Path, names: list[str], suffix: str = "") -> dict[str, str]:
+    """Write figures of a log as NAME + suffix + .png; give their captions by name."""
+    logs = join_logs([grpo_prm.analyze(log)])
+    tables = {name: table for name, table in tables_of(logs).items() if name in names}
     with TemporaryDirectory() as folder:  # the CSV files beside the images have no place in the docs
         for path in save(tables, folder, ["png"], unit=logs.unit, dpi=200):
             if path.suffix == ".png":
-                shutil.copy(path, images / path.name)
-    parts = [HEAD]
-    for name in tables:
-        does = (FIGURES[name].draw.__doc__ or "").splitlines()[0]
-        parts.append(f"## {name}\n\n{does}\n\n![{name}](figures/gallery/{name}.png)\n\n{sentences[name]}\n")
-    (docs / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
+                shutil.copy(path, images / f"{path.stem}{suffix}.png")
+    return captions(tables, logs.summaries, logs.unit)
 
 
 if __name__ == "__main__":

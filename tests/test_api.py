@@ -21,7 +21,8 @@ import grpo_prm
 from grpo_prm.analysis.samples import EACH
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.errors import InputError, UsageError
-from grpo_prm.text.wording import Rows, sections
+from grpo_prm.text.cells import Rows
+from grpo_prm.text.wording import sections
 
 ROOT = Path(__file__).parents[1]
 CHAIN = ROOT / "examples" / "chain.jsonl"
@@ -57,10 +58,17 @@ def saved(chain, tmp_path_factory):
 
 def test_ten_lines_in_a_shell(chain):
     lines = repr(chain).splitlines()
-    assert len(lines) == 10 and max(map(len, lines)) <= 120 + len(str(CHAIN))
+    todo = [finding["code"] for finding in chain.summary["verdict"]["findings"]]
+    assert todo == ["copies"] and len(lines) == 10 + 1 and max(map(len, lines)) <= 120 + len(str(CHAIN))
     assert "1,280 completions in 160 groups of 8" in lines[0] and str(CHAIN) in lines[0]
     mean = chain.summary["overlap"]["path_depth"]["mean"]
     assert re.search(rf"path depth +{mean:.3g} \[.*cross-prompt", lines[1])
+    auc = chain.summary["credit"]["leave_pair_out_auc"]
+    order = next(line for line in lines if line.startswith("  order of unseen pairs"))
+    assert (
+        order.endswith(f", p = {auc['p_value']:.3g}") and f"rewards permuted {100 * auc['null_mean']:.3g} % [" in order
+    )
+    assert lines[-2] == "  To do: 18 % of completions are copies in their group: raise the temperature"
     worst = chain.summary["defects"]["worst_groups"]["examples"][0]
     assert lines[-1].startswith(f".tree('{worst['step']}:{worst['group_key']}'): {worst['suppressed_good_tokens']} of ")
 
@@ -70,6 +78,7 @@ def test_a_log_without_anything_to_compare_shows_itself():
         {"uid": 0, "completion_ids": [8], "reward": 1.0}])  # fmt: skip
     assert "2 completions in 1 group of 2" in repr(alone) and ".tree(NAME)" in repr(alone)
     assert re.search("path depth +0 +cross-prompt -\n", repr(alone)) and "<table" in alone._repr_html_()
+    assert re.search(r"mean \|A\| +- +rewards permuted -\n", repr(alone))
 
 
 def test_what_is_in_doubt_has_a_line_in_a_shell():
@@ -79,7 +88,8 @@ def test_what_is_in_doubt_has_a_line_in_a_shell():
     rows[3] |= {"reward": None}
     summary = grpo_prm.analyze(rows).summary
     lines, differ = repr(grpo_prm.analyze(rows)).splitlines(), summary["counts"]["advantage_mismatch"]
-    assert len(lines) == 10 + 3 + len(summary["source"]["notes"]) and summary["source"]["notes"]
+    todo = len(summary["verdict"]["findings"])
+    assert len(lines) == 10 + 3 + len(summary["source"]["notes"]) + todo and summary["source"]["notes"]
     assert lines[1:4] == [
         "  1 of 18 rows rejected (.rejected says why)",
         "  1 group with completions of different prompts",
@@ -97,10 +107,19 @@ def test_what_came_from_memory_has_no_name_in_a_shell():
 
 def test_the_summary_as_html(chain):
     page = chain._repr_html_()
-    assert len(page) < 12_000
+    assert len(page) < 16_000
     tables = [part for _, body in sections(chain.summary) for part in body if isinstance(part, Rows)]
     assert page.count("<table") == page.count("</table>") == len(tables) >= 2
-    for said in ("What was read", "Do completions overlap?", "Where does it hurt?", "path depth", ".tree("):
+    for said in (
+        "signal, not luck",
+        "length of GRPO",
+        "raise the temperature",
+        "What was read",
+        "Do completions overlap?",
+        "Where does it hurt?",
+        "path depth",
+        ".tree(",
+    ):
         assert said in page
 
 

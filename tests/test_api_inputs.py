@@ -336,9 +336,11 @@ def test_groups_bring_their_divisor_and_their_advantages():
     groups = grpo_prm.Groups.of(tokens, rewards, 3, std="none")
     found = grpo_prm.analyze(groups)
     assert found.completions.collect()["advantage"].to_list() == groups.advantages.tolist() == [0.5, -0.5, 0.0]
-    assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0}
+    assert found.summary["source"]["options"] == {"std": "none", "advantage": "computed", "seed": 0, "outcome": None}
     seeded = grpo_prm.analyze(groups, grpo_prm.Options(seed=np.int64(3))).summary["source"]["options"]
-    assert json.dumps(seeded) == '{"std": "none", "advantage": "computed", "seed": 3}'  # a seed is only a seed
+    assert (
+        json.dumps(seeded) == '{"std": "none", "advantage": "computed", "seed": 3, "outcome": null}'
+    )  # a seed is only a seed
     used = grpo_prm.analyze(groups, grpo_prm.Options(std="sample")).completions.collect()["advantage"][0]
     assert used == pytest.approx(0.5 / (0.5 + 1e-4))
     given = grpo_prm.Groups.of(tokens, None, 3, advantages=[2.0, -1.0, -1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import grpo_prm
@@ -18,6 +20,7 @@ from grpo_prm.logs.rollouts import ADDED, load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LOG = EXAMPLES / "chain.jsonl"
+PRETRAINED = EXAMPLES / "smollm2.jsonl.gz"
 
 
 def script(name):
@@ -61,6 +64,51 @@ def test_the_log_is_a_canonical_table(rows):
     assert table.drop("tokens_from", *missing).columns == [name for name in rows[0] if name != "tokens_from"]
     assert table["tokens"].to_list() == [row["tokens"] for row in rows]
     assert table["reward"].to_list() == [row["reward"] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """The rows of the pretrained model."""
+    return [json.loads(line) for line in gzip.decompress(PRETRAINED.read_bytes()).splitlines()]
+
+
+def test_the_answers_of_the_pretrained_model_are_a_canonical_table(answers):
+    assert PRETRAINED.read_bytes()[4:8] == bytes(4)  # no time in the header: the same table gives the same bytes
+    assert list(grpo_prm.inspect(PRETRAINED).formats) == ["canonical"]
+    table = pl.concat([part.table for part in grpo_prm.read_rollouts(PRETRAINED)])
+    assert list(answers[0]) == [name for name in table.columns if name in answers[0]]
+    for name in ("task", "group_key", "sample", "tokens", "reward", "truncated"):
+        assert table[name].to_list() == [row[name] for row in answers]
+    for row in answers:
+        assert len(row["logprobs"]) == len(row["tokens"]) <= 64 and max(row["logprobs"]) <= 0
+        assert row["truncated"] <= (len(row["tokens"]) == 64)
+
+
+def test_readme_quotes_the_counts_of_the_pretrained_model(answers):
+    text = (EXAMPLES / "README.md").read_text()
+    for task in [*sorted({row["task"] for row in answers}), "all"]:
+        rows = [row for row in answers if task in ("all", row["task"])]
+        some = [list(group) for _, group in groupby(rows, key=lambda row: row["group_key"])]
+        assert {len(group) for group in some} == {16}
+        mixed = sum(len({row["reward"] for row in group}) > 1 for group in some)
+        copies = sum(16 - len({tuple(row["tokens"]) for row in group}) for group in some)
+        right, cut = statistics.fmean(row["reward"] for row in rows), sum(row["truncated"] for row in rows)
+        assert f"| {task} | {len(some)} | {mixed} | {right:.3f} | {copies} | {cut} |" in text
+
+
+@pytest.mark.slow
+def test_the_two_logs_are_answered_differently_as_the_readme_says(analysis):
+    text = " ".join((EXAMPLES / "README.md").read_text().split())
+    codes = []
+    for one in (analysis, grpo_prm.analyze(PRETRAINED)):
+        knows = one.summary["verdict"]["knows"]
+        codes.append(knows["code"])
+        auc, reliability = knows["leave_pair_out_auc"], knows["reliability"]
+        low, high = auc["null_low"], auc["null_high"]
+        order = f"in {100 * auc['mean']:.1f} % of cases"
+        assert order in text and f"{100 * low:.1f} to {100 * high:.1f} %, p = {auc['p_value']:g})" in text
+        assert f"{reliability['mean']:.3f} [{reliability['low']:.3f}, {reliability['high']:.3f}]" in text
+    assert codes == ["whole_texts", "steps"]
 
 
 def test_the_log_has_enough_prompts_for_baseline_and_intervals(groups, analysis):

@@ -97,7 +97,7 @@ def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[st
 
     def of_groups(code: str, value: float) -> dict[str, Any]:
         """A finding about some groups; its command shows the first of those that have most of it."""
-        concerned = groups.filter(pl.col(EXAMPLES[code]) > 0).sort(EXAMPLES[code], descending=True, maintain_order=True)
+        concerned = concerned_by(code, groups)
         shown = f"tree {FOLDER} --group {quote(group_name(source, concerned.row(0, named=True)))}"
         return {"code": code, "value": value, "groups": len(concerned), "command": f"grpo-prm {shown}"}
 
@@ -126,6 +126,12 @@ def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[st
     reliability = summary["credit"]["reliability"]
     if reliability is not None and reliability["high"] is not None and reliability["high"] < RELIABLE:
         yield of_log("low_reliability", reliability["mean"], k=_reliable_k(reliability["mean"], counts))
+
+
+def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups that a finding with an example (`EXAMPLES`) is about, those that have most of it first."""
+    column = EXAMPLES[code]
+    return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
 
 
 def _reliable_k(r: float, counts: dict[str, Any]) -> int | None:

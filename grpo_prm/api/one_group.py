@@ -83,7 +83,7 @@ def _files(tables: Tables, name: str) -> tuple[list[str], ReadOptions]:
     return files, ReadOptions(**{key: value for key, value in options.items() if key not in _OF_MEASURING}, run=run)
 
 
-_OF_MEASURING = ("std", "advantage", "seed")  # options of an analysis; all others are of reading
+_OF_MEASURING = ("std", "advantage", "seed", "outcome")  # options of an analysis; all others are of reading
 
 
 def _kept(tables: Tables) -> str:

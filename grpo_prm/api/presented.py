@@ -10,10 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from ..text.amounts import MISSING, amount, interval
-from ..text.cells import BESIDE, beside, entry, in_summary
+from ..analysis.statistics import Statistic
+from ..text.amounts import MISSING, amount, interval, number
+from ..text.cells import BESIDE, Rows, beside, entry, in_summary
 from ..text.printable import printable
-from ..text.wording import Rows, sections
+from ..text.verdict import changes, findings, knows, no_finding
+from ..text.wording import sections
 from ..tree.printed import render
 
 NAMED = 3  # groups that are named
@@ -55,7 +57,7 @@ def as_text(summary: dict[str, Any]) -> str:
     """The summary in ten lines: what was read, the numbers that have a comparison, the worst group, what can be done.
 
     What speaks against the numbers has a line more each: rejected rows, groups of several prompts, advantages that are
-    not those of the rewards, and what was inferred.
+    not those of the rewards, and what was inferred; and so has each finding of the verdict.
 
     Args:
         summary: The content of summary.json.
@@ -64,17 +66,24 @@ def as_text(summary: dict[str, Any]) -> str:
     # Of what was given from memory there is no name, and `read` says what it was.
     name = f"{_files(summary)}: " if summary["source"]["files"] else ""
     lines = [printable(f"Analysis of {name}{read[0]}"), *(f"  {printable(line)}" for line in _doubts(summary))]
-    # A number with nothing beside it to compare with says least; in a shell it is left out.
+    # A number with nothing beside it to compare with says least; in a shell it is left out. Of overlap two are enough.
     rows = [
-        (one.title, interval(entry(summary, one), share=one.share), BESIDE[one.null], beside(summary, one, MISSING))
+        (one.title, interval(entry(summary, one), share=one.share), BESIDE[one.null], _null(summary, one))
         for one in in_summary()
-        if one.null != "none"
+        if one.null == "permutation" or (one.null == "cross-prompt" and one.headline)
     ]
     width = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for title, value, name, null in rows:
         lines.append(f"  {title:<{width[0]}}  {value:<{width[1]}}  {name} {null}")
+    lines += [f"  To do: {printable(finding.sentence)}" for finding in findings(summary, "")]
     worst = next(_worst(summary), ".tree(NAME)")
     return "\n".join([*lines, f"{worst}; {METHODS}"])
+
+
+def _null(summary: dict[str, Any], one: Statistic) -> str:
+    """The null of a statistic, and its p where it has one."""
+    p = (entry(summary, one) or {}).get("p_value")
+    return beside(summary, one, MISSING) + ("" if p is None else f", p = {number(p)}")
 
 
 def _doubts(summary: dict[str, Any]) -> Iterator[str]:
@@ -91,9 +100,11 @@ def _doubts(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def as_html(summary: dict[str, Any]) -> str:
-    """The summary as a piece of HTML without script: the sections of the page on screen, and the worst groups."""
+    """The summary as a piece of HTML without script: the three answers, the sections of the page, the worst groups."""
     parts = [f"<p><b>Analysis of {_shown(_files(summary))}</b></p>"]
-    for title, body in (*sections(summary), ("Worst groups", list(_worst(summary)))):
+    todo = [finding.sentence for finding in findings(summary, "")] or [no_finding(summary)]
+    answers = [("Knows", [knows(summary)]), ("λ-GRPO", [changes(summary)]), ("To do", todo)]
+    for title, body in (*answers, *sections(summary), ("Worst groups", list(_worst(summary)))):
         parts.append(f"<p style='margin: 1em 0 0.2em'><b>{_shown(title)}</b></p>")
         parts += [_html_table(part) if isinstance(part, Rows) else f"<div>{_shown(part)}</div>" for part in body]
     return f"<div style='max-width: 60em'>{''.join(parts)}</div>"

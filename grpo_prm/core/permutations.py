@@ -117,7 +117,7 @@ def permuted_sums(
     Args:
         forest: The process steps; its groups are dense, 0 to groups - 1.
         seen: `visits` of the forest.
-        advantages: a, shape (completions,). Groups in which all are 0 (zero variance) add nothing.
+        advantages: a, shape (completions,). Groups in which all are equal (zero variance) add nothing.
         tolerance: `zero_tolerance` of each group, shape (groups,).
         seeds: `group_seed` of each group, shape (groups,).
         bounds: Distance of a step's mean from its group's mean beyond which it is certain; None: nothing is.
@@ -135,8 +135,7 @@ def permuted_sums(
     values = advantages[None] if rewards is None else np.stack([advantages, rewards])
     classes = classes_of(forest, values[:, forest.order])
     most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
-    # With advantages of a log a group may have none of them and rewards that differ, or all of them alike.
-    some = (most > least).any(axis=0) | (most[0] != 0)
+    some = (most > least).any(axis=0)  # with advantages of a log a group may have none and rewards that differ
     # Rewards are ordered as they are where they are not what the advantages were made of.
     equal = tolerance if rewards is None else ROUNDING * np.maximum(most, -least)[1]
     opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits

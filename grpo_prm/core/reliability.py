@@ -10,7 +10,7 @@ import numpy as np
 
 from .forest import Floats, add_up
 from .groups import Groups
-from .prm import step_means
+from .prm import ROUNDING, beyond, step_means
 
 
 def reliability_sums(groups: Groups) -> dict[str, Floats]:
@@ -32,10 +32,10 @@ def reliability_sums(groups: Groups) -> dict[str, Floats]:
     # A zero-variance group adds nothing: its advantages are exactly 0.
     tokens = np.bincount(seen.step, seen.tokens, len(forest.size)) * forest.intermediate
     squared = groups.set_advantages**2
-    return {
-        "squared_sum": add_up(forest.group, tokens * squared, groups.number),
-        "reliable_sum": add_up(forest.group, tokens * (squared - step_noise(groups)), groups.number),
-    }
+    total = add_up(forest.group, tokens * squared, groups.number)
+    reliable = add_up(forest.group, tokens * (squared - step_noise(groups)), groups.number)
+    # Noise that is all of A² but for rounding leaves 0.
+    return {"squared_sum": total, "reliable_sum": beyond(ROUNDING * total, reliable)}
 
 
 def step_noise(groups: Groups) -> Floats:

@@ -56,7 +56,7 @@ def make_table(logs: Logs) -> pl.DataFrame:
 
 def _by_cluster(logs: Logs) -> pl.DataFrame:
     """Products above their null mean and pairs of each prompt, axis and point: one row each."""
-    groups = logs.groups.lazy().select("run", "group", "prompt_key")
+    groups = logs.groups.lazy().select("run", "group", "prompt_key", "problem")
     keys = ("axis", "point", *CLUSTER)
     sums = logs.decided.join(groups, on=("run", "group")).group_by(keys)
     above = (pl.col("sum") - pl.col("expected")).sum()

@@ -25,6 +25,7 @@ SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
 LABEL = STATISTICS["informativeness"].label
 WHOLE_LOG = ("permutations", "value")  # series of the histogram
 BINS = 24  # of the permutations
+NO_NULL = "nothing to permute"
 DASHES = ("-", "--", "-.", ":")  # of the observed values of several runs
 
 
@@ -37,8 +38,8 @@ def make_table(logs: Logs) -> pl.DataFrame:
     Returns:
         `run`, `series`, `step`, `first`, `last`, `steps`, `mean`, `low`, `high`, `n`, `p_value`. Series `permutations`:
         bins from `low` to `high` that hold `n` of the permutations. `value`: what the log has as `mean`, with its
-        `p_value` by `n` permutations. `observed`, `null`, `each_step`: of `over_training`. A run of which
-        nothing is known is left out.
+        `p_value` by `n` permutations (0, and no p, where nothing can be permuted). `observed`, `null`, `each_step`: of
+        `over_training`. A run of which nothing is known is left out.
     """
     rows = [row for name, summary in logs.summaries.items() for row in _whole(name, summary, logs.permutations)]
     ints = dict.fromkeys(("step", "first", "last", "steps"), pl.Int64)
@@ -52,13 +53,15 @@ def _whole(name: str, summary: Mapping[str, Any], permutations: pl.DataFrame) ->
     """Histogram and value of one log; nothing where it has no mean |A|."""
     measured = summary["informativeness"]
     draws = permutations.filter(run=name)["informativeness"].drop_nulls().to_numpy()
-    if measured is None or not len(draws):
+    if measured is None:
         return []
+    no_step = (None, None, None, None)  # step, first, last, steps
+    value = (name, "value", *no_step, measured["observed"], None, None, len(draws), measured["p_value"])
+    if not len(draws):  # nothing could be permuted
+        return [value]
     alike = np.ptp(draws) <= 1e-9 * np.abs(draws).max()  # but for rounding: bins between would have no width
     counts, edges = np.histogram(draws, 1 if alike else BINS)
     bins = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-    no_step = (None, None, None, None)  # step, first, last, steps
-    value = (name, "value", *no_step, measured["observed"], None, None, len(draws), measured["p_value"])
     return [*((name, "permutations", *no_step, None, low, high, n, None) for low, high, n in bins), value]
 
 
@@ -95,11 +98,11 @@ def _draw_histograms(axes: Axes, table: pl.DataFrame, runs: list[str], unit: Uni
         return
     for n, run in enumerate(runs):
         bins = table.filter(run=run, series="permutations").sort("low")
-        if bins.is_empty():
-            continue
-        edges = np.append(bins["low"].to_numpy(), bins["high"][-1])
+        edges = np.append(bins["low"].to_numpy(), bins["high"].to_numpy()[-1:])
         colour = _colour(runs, run)
-        if edges[-1] > edges[0]:  # else all permutations give one value, and stairs without width draw nothing
+        if bins.is_empty():
+            pass  # nothing could be permuted: the value stands alone
+        elif edges[-1] > edges[0]:  # else all permutations give one value, and stairs without width draw nothing
             axes.stairs(bins["n"].to_numpy(), edges, color=colour, fill=True, alpha=2 * BAND, gid=f"{run}/permutations")
         else:
             axes.axvline(edges[0], color=colour, alpha=2 * BAND, linewidth=3, gid=f"{run}/permutations")
@@ -124,8 +127,9 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
         if len(value):
             line = Line2D([], [], color=colours(runs)[run], linestyle=DASHES[n % 4], linewidth=1.2)
             name = "observed" if len(runs) == 1 else plain(run)
-            entries.append((line, f"{name} (p = {value['p_value'][0]:.3g})"))
-    if entries:
+            p = value["p_value"][0]
+            entries.append((line, f"{name} ({NO_NULL if p is None else f'p = {p:.3g}'})"))
+    if not table.filter(series="permutations").is_empty():
         entries.append((Patch(facecolor=REFERENCE, alpha=2 * BAND), SERIES[NULL]))
     return entries
 
@@ -137,14 +141,20 @@ def make_caption(shown: Captioned) -> str:
         measured = summary["informativeness"]
         if measured is None:
             return NOTHING
-        observed, p = number(measured["observed"]), f"p = {measured['p_value']:.3g}"
+        observed = number(measured["observed"])
+        if measured["p_value"] is None:
+            return f"{observed} observed, {NO_NULL}"
+        p = f"p = {measured['p_value']:.3g}"
         null = f"{number(measured['null_mean'])} {span(measured['null_low'], measured['null_high'])}"
         return f"{observed} observed, {null} with the rewards permuted, {p}"
 
     course = shown.table.filter(series=OBSERVED)
     steps = f", and that {steps_covered(course)}" if course["step"].n_unique() > 1 else ""
     values = by_log(shown.summaries, value)
-    return f"Mean |A| of intermediate {shown.unit}s beside 199 permutations of the rewards{steps}; {values}"
+    return (
+        f"Mean |A| of intermediate {shown.unit}s beside 199 permutations of the rewards over the distinct completions "
+        f"of a group that come equally often{steps}; {values}"
+    )
 
 
 FIGURE = LogFigure("informativeness", make_table, informativeness, make_caption)

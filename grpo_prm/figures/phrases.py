@@ -67,7 +67,9 @@ def band_note(table: pl.DataFrame) -> str:
     own = table.filter(pl.col("series") != NULL) if "series" in table.columns else table
     known = own["low"].count() > 0
     intervals = "brackets and bands are 95 % intervals over problems" if known else "too few problems for intervals"
-    return intervals + (", the grey band 95 % of the permutations" if null["low"].count() else "")
+    return intervals + (
+        ", the grey band 95 % of 199 permutations over distinct completions" if null["low"].count() else ""
+    )
 
 
 def value_range(first: int, last: int) -> str:

@@ -12,8 +12,10 @@ from markupsafe import Markup
 
 from ..analysis.tables import Tables
 from ..text.amounts import amount
-from ..text.wording import MADE, Rows, sections
+from ..text.cells import Rows
+from ..text.wording import MADE, sections
 from ..version import __version__
+from .answers import answers
 from .cautions import cautions
 from .embed import embed, shown
 from .groups import group_columns
@@ -67,6 +69,7 @@ def _context(folder: Tables, sampled: list[dict[str, Any]]) -> dict[str, Any]:
         "summary": folder.summary,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
+        "answers": answers(folder, sampled),
         "cautions": cautions(folder),
         "pictures": pictures(folder),
         "trees": len(sampled),

@@ -16,6 +16,7 @@ from ..core.forest import Visits
 from ..errors import InputError
 from ..logs.rollouts import REWARD_PART
 from ..tree.step_text import Cutter, step_texts
+from .answers import example_groups
 from .cut import cut, fit
 from .embed import numbers
 
@@ -35,10 +36,10 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Returns:
-        For each group: `group`, `kinds` (worst, best, random), `command` (shows it whole),
-        `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order), `steps` (columns, parents before
-        children),
-        `texts` and `ids` (one for each step, None where not known). Texts are whole yet: `fitted` cuts them.
+        For each group: `group`, `kinds` (worst, best, random, finding; example: of a finding that the log does not
+        have), `command` (shows it whole), `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order),
+        `steps` (columns, parents before children), `texts` and `ids` (one for each step, None where not known). Texts
+        are whole yet: `fitted` cuts them.
 
     Raises:
         InputError: The samples are not those of the process steps.
@@ -48,13 +49,22 @@ def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
     steps = folder.process_steps.filter(pl.col("group").is_in(ids)).collect()
     completions = folder.completions.filter(pl.col("group").is_in(ids)).collect()
     steps_of, completions_of = (_by_group(table) for table in (steps, completions))
-    made, cutter, room = [], Cutter(tokenizer), STEPS
-    for group in _ranked(folder):
+    made, cutter, room, ranked = [], Cutter(tokenizer), STEPS, _ranked(folder)
+    # What a finding at the top of the page leads to has the first claim to the room.
+    findings = set(example_groups(folder).values())
+    wanted = [group for group in example_groups(folder).values() if group in steps_of]
+    chosen: set[int] = set()
+    for group in dict.fromkeys([*wanted, *ranked]):
         room -= len(steps_of[group])
-        if room < 0 and made:  # one tree at least, however large
+        if room < 0 and chosen:  # one tree at least, however large
             break
+        chosen.add(group)
+    for group in (group for group in ranked if group in chosen):
         table = folder.samples.filter(pl.col("group") == group)
-        made.append(_tree(folder, table, completions_of[group], steps_of[group], cutter))
+        tree = _tree(folder, table, completions_of[group], steps_of[group], cutter)
+        # Groups are kept before it is known which findings the log has.
+        kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
+        made.append(tree | {"kinds": kinds})
     return made
 
 

@@ -96,7 +96,7 @@ def _pooled(records: dict[str, pl.DataFrame], findings: Sequence[Finding], seed:
     """What the rule reads over several policies."""
     cells = {what: _judged(findings, what) for what in (RELIABILITY, SLOPE)}
     gaps = [
-        abs(estimate.mean - slope.mean)
+        estimate.mean - slope.mean
         for estimate, slope in zip(cells[RELIABILITY], cells[SLOPE], strict=True)
         if estimate.mean is not None and slope.mean is not None
     ]
@@ -108,7 +108,8 @@ def _pooled(records: dict[str, pl.DataFrame], findings: Sequence[Finding], seed:
     prompts = steps["prompt"].to_numpy() if strong else np.zeros(0, np.int64)
     of_signs = signs(steps)[SIGN] if strong else ()
     return [
-        Finding("", SIX, GAP, float(np.mean(gaps)) if gaps else None, n=len(gaps)),
+        Finding("", SIX, GAP, float(np.mean(np.abs(gaps))) if gaps else None, n=len(gaps)),
+        Finding("", SIX, "reliability below the true slope", float(sum(gap < 0 for gap in gaps)), n=len(gaps)),
         measured("", POOLED, SIGN, of_signs, prompts, ratio, seed),
     ]
 
@@ -175,9 +176,11 @@ def decide(findings: Sequence[Finding]) -> Verdict:
     }
     word = REPRODUCED if set(parts.values()) == {REPRODUCED} else NOT_REPRODUCED if honest == NOT_REPRODUCED else PARTLY
     order = "lower for the weak policy than for both others" if in_order else "not lower for the weak policy throughout"
+    below = pick(findings, "reliability below the true slope")[0].mean or 0.0
     said = "; ".join(f"{name} {_with_interval(slopes[name])}" for name in POLICIES)
     why = (
-        f"(ours) reliability is off the true slope by {_number(gap.mean)} on average, and {order}; true slope at "
+        f"(ours) reliability is off the true slope by {gap.mean:.3f} on average (too low in {below:.0f} of {gap.n} "
+        f"cells), and {order}; true slope at "
         f"k = {SHOWN}: {said}; sign of A right where it matters: {_with_interval(sign)}"
     )
     return Verdict(word, why, parts)
@@ -195,7 +198,7 @@ def _notes(plan: Plan) -> list[str]:
     large = f", and of {plan.large} prompts a group of 64" if plan.large else ""
     notes = [
         "Policies: GPT-2s of 2 layers and 64 units. warm: the warm start of the task; w250: a warm start of 250 steps "
-        "and 25 steps of GRPO, which is diverse and mostly wrong.",
+        "and 25 steps of GRPO, whose groups hold many different texts.",
         f"{plan.prompts} prompts, groups of k = {', '.join(map(str, plan.ks))}{large}. V: mid of the values of the "
         f"prefix after the step's first token and at its end, each the mean reward of {plan.continuations} "
         f"continuations (V0: four times as many), drawn apart from the groups. m: mean reward of the group.",
@@ -243,7 +246,7 @@ def draw_calibration(table: pl.DataFrame) -> Figure:
 CLAIM = Claim(
     name="prm-quality",
     says="Ours: the reliability that a log shows is an honest estimate of how far the hidden PRM gives the policy's "
-    "true values; they are good where the policy is, and nearly noise where it is not.",
+    "true values: far for two small policies, and not for one whose warm start was cut short.",
     paper="Not in the paper; ours.",
     rule="true slope: Σ T (R - m)(V - V0) / Σ T (R - m)². honesty: over the six cells of three policies and k = 8 and "
     f"16 the mean |reliability - true slope| is at most {NEAR}, and every reliability of w250 lies below every other: "

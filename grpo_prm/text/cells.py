@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..analysis.statistics import STATISTICS, SUMMARY, Section, Statistic
+from ..analysis.verdict import ALPHA
 from .amounts import interval
 
 BESIDE = {
     "permutation": "rewards permuted",
     "cross-prompt": "cross-prompt",
 }  # what a null is called, by `Statistic.null`
+
+
+class Rows(NamedTuple):
+    """A small table among sentences.
+
+    Attributes:
+        columns: Heads; the first, of the names of rows, is empty.
+        rows: One cell for each column.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
 
 
 def in_summary(*sections: Section) -> Iterator[Statistic]:
@@ -41,10 +54,12 @@ def beside(summary: Mapping[str, Any], one: Statistic, missing: str = "") -> str
 
 
 def against_null(value: Mapping[str, Any]) -> str:
-    """Where a statistic lies beside its permutation null, in words; nothing without a null."""
-    low, high = value.get("null_low"), value.get("null_high")
+    """Where a statistic lies beside its permutation null, in words; nothing without a null.
+
+    Its p decides where it has one, the same as in the verdict; else the 95 % range of the null.
+    """
+    low, high, p = value.get("null_low"), value.get("null_high"), value.get("p_value")
     if low is None or high is None:
         return ""
-    if low <= value["mean"] <= high:
-        return "no more than chance"
-    return "more than chance" if value["mean"] > high else "less than chance"
+    more = value["mean"] > high if p is None else p <= ALPHA
+    return "more than chance" if more else "less than chance" if value["mean"] < low else "no more than chance"

@@ -30,8 +30,10 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
         if (value := entry(summary, one)) is not None:
             mean = f"{percent(value['mean'])} %" if one.share else number(value["mean"])
             range95 = span(value["low"], value["high"], share=one.share)
-            p_value = f"p = {value['p_value']:.3g}" if "p_value" in value else ""
-            yield Row(one.title, mean, range95 or p_value, beside(summary, one))
+            null = beside(summary, one)
+            if value.get("p_value") is not None:
+                null = f"{null}, p = {number(value['p_value'])}"
+            yield Row(one.title, mean, range95, null)
 
 
 def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -41,9 +43,9 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
         summaries: Summary of each log by its name.
     """
     lines = [
-        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over problems (of non-trivial trees:",
-        "% Wilson over groups). The null is mean and 95 % range with the rewards of each group permuted; of overlap it",
-        "% is that of groups put together from different prompts.",
+        r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over problems. The null is",
+        "% mean and 95 % range with the rewards of distinct completions permuted in each group, p is one-sided; of",
+        "% overlap the null is that of groups put together from different prompts.",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
         r"metric & value & 95 \% interval & null \\",

@@ -9,11 +9,11 @@ from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
 KNOWS = {
-    "steps": "it knows which steps are good, also for completions that it has not seen",
-    "whole_texts": "it knows which whole texts are good, and nothing beyond them",
-    "order_only": "it knows something of unseen completions, but a step reward is mostly luck",
-    "nothing": "no sign that it knows anything",
-    "cannot_say": "this log cannot say what it knows",
+    "steps": "they know which steps are good, also for new completions",
+    "whole_texts": "they know which whole texts are good, and nothing beyond them",
+    "order_only": "they know something of new completions, but each of them may be luck",
+    "nothing": "no sign that they know anything",
+    "cannot_say": "this log cannot say what they know",
 }
 CHANGES = {
     "next_to_nothing": "next to nothing; a gain would be a change of learning rate",
@@ -36,30 +36,37 @@ class Finding(NamedTuple):
 
 
 def knows(summary: dict[str, Any]) -> str:
-    """What the hidden PRM knows: reliability, leave-pair-out AUC beside its null, sure decisions."""
-    answer = summary["verdict"]["knows"]
-    sure, decidable = answer["sure_decisions"], answer["decidable"]
-    parts = (
-        _signal(answer["reliability"], summary["notes"]),
-        _order(answer["leave_pair_out_auc"], summary["notes"]),
-        f"{sure:,} of {amount(decidable, 'decision')} {'is' if sure == 1 else 'are'} sure",
-    )
+    """What the hidden step rewards know: reliability, leave-pair-out AUC beside its null, sure decisions."""
+    answer, notes = summary["verdict"]["knows"], summary["notes"]
+    reliability, order = answer["reliability"], answer["leave_pair_out_auc"]
+    parts = [_signal(reliability, notes), _order(order, notes)]
+    if reliability is None and order is None:  # one reason: a screen has no room for two
+        parts = [f"reliability and order of unseen pairs: not known ({notes['reliability']})"]
+    parts.append(_decisions(answer["sure_decisions"], answer["decidable"]))
     return f"{'; '.join(parts)}: {KNOWS[answer['code']]}."
 
 
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
-        return f"reliability is not known: {notes['reliability']}"
+        return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
     ends = span(reliability["low"], reliability["high"]) or f"(no interval below {FEW_CLUSTERS} problems)"
-    return f"{number(reliability['mean'])} {ends} of the spread of step rewards is signal, not luck"
+    return f"{number(reliability['mean'])} {ends} of the spread of the hidden step rewards is signal, not luck"
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if auc is None:
-        return f"the order of unseen completions is not known: {notes['leave_pair_out_auc']}"
+        return f"order of unseen pairs: not known ({notes['leave_pair_out_auc']})"
     low, high = auc["null_low"], auc["null_high"]
-    chance = "no null" if low is None else f"chance {percent(low)} to {percent(high)}"
-    return f"{percent(auc['mean'])} % of unseen pairs are ordered rightly ({chance})"
+    # The range has two sides and p has one, so an order can be inside the range and yet be more than chance.
+    chance = f"chance: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}"
+    chance = "chance not known" if low is None else chance
+    return f"{percent(auc['mean'])} % of unseen pairs are in the right order ({chance})"
+
+
+def _decisions(sure: int, decidable: int) -> str:
+    if not decidable:
+        return "no decision has enough completions to be sure"
+    return f"{sure:,} of {amount(decidable, 'decision')} {'is' if decidable == 1 else 'are'} sure"
 
 
 def changes(summary: dict[str, Any]) -> str:
@@ -68,13 +75,13 @@ def changes(summary: dict[str, Any]) -> str:
     if answer["code"] == "cannot_say":
         return f"No answer: {summary['notes']['update_norm']}."
     sentence = (
-        f"{number(answer['norm']['mean'])} times as long and turned by {answer['degrees']:.3g} degrees is the update "
-        f"at p = {answer['power']:g}: {CHANGES[answer['code']]}"
+        f"{number(answer['norm']['mean'])} times the length of GRPO's update, turned by {answer['degrees']:.3g} "
+        f"degrees (p = {answer['power']:g}): {CHANGES[answer['code']]}"
     )
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
         return f"{sentence}."
     share = interval(answer["raised_share"], share=True)
-    return f"{sentence}. {share} of what it takes off lies on raised steps: {RISK[answer['risk']]}."
+    return f"{sentence}. {share} of the weight it takes off was on raised steps: {RISK[answer['risk']]}."
 
 
 def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
@@ -85,33 +92,46 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         folder: The folder of the analysis as it is typed, for the commands.
     """
     found = summary["verdict"]["findings"]
-    return [Finding(*_worded(one, summary), one["command"].replace(FOLDER, folder)) for one in found]
+    return [Finding(*_worded(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
 
 
-def _worded(found: dict[str, Any], summary: dict[str, Any]) -> tuple[str, str]:
+def no_finding(summary: dict[str, Any]) -> str:
+    """The sentence of a log without findings; few problems show few faults."""
+    problems = summary["overlap"]["path_depth"]["n"]
+    if problems < FEW_CLUSTERS:
+        return f"No finding, but {amount(problems, 'problem')} can show only gross faults."
+    return "Nothing to worry about."
+
+
+def _worded(found: dict[str, Any]) -> tuple[str, str]:
     """Sentence and source of a finding."""
     sentence, source = FINDINGS[found.get("measure") or found["code"]]
-    larger = "no k can be named yet" if found.get("k") is None else f"these steps would reach 0.5 at k = {found['k']:,}"
-    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger}
-    values |= {"groups": amount(found["groups"], "group"), "size": summary["counts"]["group_size"]["mode"]}
-    return sentence.format(**values), source
+    k = found.get("k")
+    larger = "what group size would do is not known" if k is None else f"0.5 takes groups of {k:,}"
+    mix = "mixes" if found["groups"] == 1 else "mix"
+    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "mix": mix}
+    return sentence.format(**values, groups=amount(found["groups"], "group")), source
 
 
+DEFINITIONS = "docs/definitions.md"
 # By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
 FINDINGS = {
-    "mixed_prompts": ("{groups} with several prompts have no tree: group rows by prompt", "docs/logs.md"),
+    "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
     "unmasked_tool_output": ("{percent} % of completions have tool output in the loss: mask it", "arXiv 2503.09516"),
     "effective_sample_size": (
-        "{percent} % effective sample size, sampler and trainer are apart: sample afresh",
+        "{percent} % effective sample size, sampler and trainer differ: sample afresh",
         "arXiv 2510.26788",
     ),
-    "logprob_spread": ("{number} nats apart on one token and prefix: several policies sampled", "arXiv 2510.26788"),
+    "logprob_spread": (
+        "{number} nats apart on one prefix and token: several policies sampled",
+        "arXiv 2510.26788",
+    ),
     "phantom_advantage": (
-        "{percent} % of the advantage is without a difference in outcome: filter groups",
+        "{percent} % of the advantage lies in groups of one outcome: filter groups",
         "arXiv 2503.14476",
     ),
     "teaches_nothing": ("{percent} % of groups teach nothing (equal rewards): filter or resample", "arXiv 2503.14476"),
-    "copies": ("{percent} % of completions are copies in their group: raise temperature", "docs/definitions.md"),
-    "boilerplate": ("{percent} % of the overlap is there between prompts, too: boilerplate", "docs/definitions.md"),
-    "low_reliability": ("{number} is too unreliable for credit by step; {larger}", "docs/definitions.md"),
+    "copies": ("{percent} % of completions are copies in their group: raise the temperature", DEFINITIONS),
+    "boilerplate": ("{percent} % of the overlap is there between prompts, too: it is boilerplate", DEFINITIONS),
+    "low_reliability": ("{number} is too unreliable for credit by step: {larger}", DEFINITIONS),
 }

@@ -13,7 +13,10 @@ from grpo_prm_cli.screen import _starts
 
 from grpo_prm.files import UMASK
 
-NUMBERS = ("source", "counts", "overlap", "baseline", "informativeness", "prm", "defects", "notes")
+NUMBERS = (
+    *("source", "counts", "overlap", "baseline", "informativeness", "credit", "prm", "defects", "sharing", "teaching"),
+    *("logprobs", "notes", "verdict"),
+)
 
 
 def rows(groups=3, k=4, reward=lambda p, i: i % 2):
@@ -47,11 +50,12 @@ def run(*arguments, cwd, **more):
 @pytest.mark.slow
 def test_the_page_and_the_folder(log, tmp_path):
     done = run("analyze", log.name, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "Note: Columns: group = uid.\n")
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "grpo-prm tree" not in line)
     assert "\x1b" not in done.stdout and " \n" not in done.stdout
     assert " \n" not in run("inspect", log.name, cwd=tmp_path).stdout
-    assert "12 completions in 3 groups of 4" in done.stdout and "0 of 12 rows rejected" in done.stdout
+    assert "12 completions in 3 groups of 4" in done.stdout and len(done.stdout.splitlines()) <= 12
+    assert "Where does it hurt?" not in done.stdout
     names = {path.name for path in (tmp_path / "log.prm").iterdir()}
     tables = {
         f"{name}.parquet"
@@ -87,8 +91,9 @@ def test_json_prints_the_summary_and_nothing_else(log, tmp_path):
 
 def test_the_commands_for_the_worst_groups_work(tmp_path):
     log = write(tmp_path / "log.jsonl", rows(reward=lambda p, i: int(i != 1)))
-    page = run("analyze", log.name, "--std", "none", "--no-figures", cwd=tmp_path).stdout
-    command = next(line for line in page.splitlines() if "grpo-prm tree" in line).split()[1:]
+    page = run("analyze", log.name, "--std", "none", "--no-figures", "--full", cwd=tmp_path).stdout
+    _, worst = page.split("Worst groups")
+    command = next(line for line in worst.splitlines() if "grpo-prm tree" in line).split()[1:]
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "◀ suppressed good" in done.stdout and "--std none" in page
@@ -97,10 +102,10 @@ def test_the_commands_for_the_worst_groups_work(tmp_path):
 def test_a_worst_group_that_is_named_by_a_hash_shows_its_prompt(tmp_path):
     some = [row | {"prompt": "What \n is\x1b[2J " + 20 * "the sum " + row["prompt"]} for row in rows(groups=1)]
     log = write(tmp_path / "log.jsonl", [row | {"reward": int(i != 1)} for i, row in enumerate(some)])
-    named = run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout
+    named = run("analyze", log.name, "--no-figures", "--full", cwd=tmp_path).stdout
     assert "good tokens pushed down:\n" in named and "What is" not in named
     write(log, [{k: v for k, v in json.loads(line).items() if k != "uid"} for line in log.read_text().splitlines()])
-    hashed = " ".join(run("analyze", log.name, "--no-figures", cwd=tmp_path).stdout.split())
+    hashed = " ".join(run("analyze", log.name, "--no-figures", "--full", cwd=tmp_path).stdout.split())
     start = ("What is\x1b[2J " + 20 * "the sum ")[:60].rstrip().replace("\x1b", r"\x1b")
     assert f"good tokens pushed down; prompt: {start}… grpo-prm tree log.prm --group 1:" in hashed
 
@@ -148,7 +153,8 @@ def test_rejected_rows_are_listed_and_strict_says_so(log, tmp_path):
     )
     assert run("analyze", log, "--no-figures", cwd=tmp_path).returncode == 0
     done = run("analyze", log, "--no-figures", "--strict", cwd=tmp_path)
-    assert done.returncode == 4 and done.stderr.startswith("error: 1 row was rejected.")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith("error: 1 row was rejected.")
     assert (tmp_path / "log.prm" / "summary.json").is_file()  # what could be read is there all the same
     reject = json.loads((tmp_path / "log.prm" / "rejects.jsonl").read_text())
     assert (reject["file"], reject["line"], reject["field"]) == (str(log), 13, "reward")

@@ -32,6 +32,8 @@ BY_HAND = {
     "inherited_tokens": 0,  # the root has A = 0, 12 has none
     "contest_sum": 4 * (1 - 2 / 8) + 3 * 1 + 4 * (1 - 2 / 6),
     "contest_tokens": 4 + 3 + 4,
+    "lifted_raised": 2 * 1 * 1,  # 67
+    "lifted": 3 / 2 + 0 + 2 * 1 * 1,
     "norm_0": 2**2 + 0 + 3**2 + 2 * 2**2 + 2**2 + 2 * 2**2,
     "scale_0.5": 4 / 2 + 3 / 3**0.5 + 1 + 2 + 1 + 4 / 2**0.5,
     "norm_0.5": 4 * 0.5**2 + 0 + 3**2 + 2 * 2**2 + 2**2 + 2 * 2,
@@ -75,7 +77,8 @@ def test_the_mirror_image_swaps_good_and_bad():
     names = ("good_tokens", "bad_tokens"), ("suppressed_good_tokens", "boosted_bad_tokens")
     swapped = {a: b for pair in names for a, b in (pair, pair[::-1])}
     found = one(SIX, [-a for a in GAINS])
-    assert found == pytest.approx({name: BY_HAND[swapped.get(name, name)] for name in BY_HAND})
+    expected = {name: BY_HAND[swapped.get(name, name)] for name in BY_HAND}
+    assert found == pytest.approx(expected | {"lifted_raised": BY_HAND["lifted"] - BY_HAND["lifted_raised"]})
 
 
 def test_of_a_zero_variance_group_only_sizes_are_left():
@@ -171,6 +174,8 @@ def by_definition(group, a, tolerance, zero):
     for members, _ in unique_loss_tokens(group):
         size, value = len(members), step(members)
         found["abs_unique"] += abs(value)
+        found["lifted"] += (size - 1) * abs(value)
+        found["lifted_raised"] += (size - 1) * max(value, 0.0)
         found["norm_0"] += (size * value) ** 2
         for p in POWERS:
             found[f"norm_{p:g}"] += (size ** (1 - p) * value) ** 2

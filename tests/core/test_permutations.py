@@ -96,7 +96,7 @@ def by_definition(case, n, bounds=None, rewards=None, permutations=FEW):
         if max(a) > min(a) or max(r) > min(r):
             equal = tolerance if rewards is None else oracle.tolerance(r)
             sums["pairs_right"], sums["pairs"] = oracle.pair_order(group, r, equal)
-        for i, _, members in loss_tokens(group) if any(a) or len(set(r)) > 1 else ():
+        for i, _, members in loss_tokens(group) if max(a) > min(a) or max(r) > min(r) else ():
             step, far = oracle.step_mean(members, a), 0.0
             sums["good_tokens"] += a[i] > tolerance
             sums["bad_tokens"] += a[i] < -tolerance
@@ -170,6 +170,16 @@ def test_rewards_are_dealt_with_the_advantages(batch, seed):
     found = case.sums(bounds=bounds, rewards=rewards)
     expected = [by_definition(case, n, bounds, rewards) for n in range(len(batch))]
     same(PermutedSums(*(values[0] for values in found)), expected)
+
+
+def test_pairs_are_those_of_rewards_that_differ_whatever_the_tolerance_of_advantages():
+    case = Case([DEEP])
+    case.tolerance = np.array([10.0])
+    rewards = 0.1 * case.rewards
+    found = case.sums(rewards=rewards)
+    assert found.pairs.all() and not found.good_tokens.any()
+    same(PermutedSums(*(values[0] for values in found)), [by_definition(case, 0, rewards=rewards)])
+    assert not case.sums().pairs.any()
 
 
 def test_one_permutation_by_hand(monkeypatch):

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 
+from grpo_prm.analysis.statistics import OVERLAP, SUMMARY
+from grpo_prm.analysis.statistics import STATISTICS as REGISTRY
 from grpo_prm.core.subsample import subset_sizes
 from grpo_prm.logs.rollouts import SCHEMA
 
@@ -33,7 +35,7 @@ def cleared(**options) -> SimpleNamespace:
     """An analysis without a row in any table."""
     tables = analysis_tables(**options)
     summary = tables["summary"] | {"informativeness": None}
-    summary["defects"] = summary["defects"] | {"worst_groups": {"examples": []}}
+    summary["defects"] = summary["defects"] | {"worst_groups": worst_groups()}
     return SimpleNamespace(**{n: t.clear() for n, t in tables.items() if n != "summary"}, summary=summary)
 
 
@@ -91,23 +93,46 @@ def analysis_tables(
         "process_steps": process_steps(run, long, rng),
         "subsamples": subsamples(held, rng),
         "decided": decided(held),
-        "permutations": pl.DataFrame({"permutation": range(199), "informativeness": rng.normal(0.3, 0.01, 199)}),
+        "permutations": pl.DataFrame(
+            {
+                "permutation": range(199),
+                "informativeness": rng.normal(0.3, 0.01, 199),
+                "leave_pair_out_auc": rng.normal(0.5, 0.02, 199),
+            }
+        ),
         "samples": rollouts(runs[0], steps[0]),
         "completions": pl.DataFrame({"group": [0] * 4, "sample": range(4), "advantage": [1.0, -1.0, 0.0, 0.0]}),
     }
 
 
+def worst_groups(*examples: dict) -> dict:
+    """The groups that summary.json names, all lists but `examples` empty."""
+    none = {"by_count": [], "by_share": []}
+    return {"examples": list(examples), "suppressed_good": none, "boosted_bad": none}
+
+
 def summary(runs: tuple[str, ...], steps: tuple[int | None, ...], intervals: bool) -> dict:
-    """The parts of summary.json that figures and captions look at."""
+    """The parts of summary.json that figures and captions look at: every statistic of the registry that it has."""
 
     def mean(value: float, **beside: float) -> dict:
         ends = {"low": value * 0.9, "high": value * 1.1} if intervals else {"low": None, "high": None}
         return {"mean": value, **ends, "n": 300, **beside}
 
     nulls = {"null_mean": 0.03, "null_low": 0.02, "null_high": 0.04}
-    powers = {"0.5": mean(0.7), "1": mean(0.6)}
-    overlap = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial", "identical_share")
-    return {
+    values = {"path_depth": 0.4, "suppressed_good": 0.02, "boosted_bad": 0.03, "update_cosine": 0.7}
+    made: dict = {section: {} for section in SUMMARY}
+    for one in REGISTRY.values():
+        if one.section not in SUMMARY or one.name == "informativeness":
+            continue
+        value = mean(values.get(one.key, 0.4), **(nulls if one.null == "permutation" else {}))
+        if one.power is not None:
+            made[one.section].setdefault(one.key, {})[f"{one.power:g}"] = value
+        else:
+            made[one.section][one.key] = value
+    for name in ("leave_pair_out_auc", "inherited"):
+        made["credit"][name]["p_value"] = 0.015
+    made["defects"]["worst_groups"] = worst_groups({"run": runs[0], "step": steps[0], "group_key": "p0"})
+    return made | {
         "source": {
             "runs": sorted(runs),
             "unit": "token",
@@ -115,19 +140,8 @@ def summary(runs: tuple[str, ...], steps: tuple[int | None, ...], intervals: boo
             "options": {"seed": 0, "std": "sample", "advantage": "computed", "tokenizer": None},
         },
         "counts": {"groups": 300, "group_size": {"min": K, "mode": K, "max": K}},
-        "overlap": {name: mean(0.4) for name in overlap},
-        "baseline": {name: mean(0.1) for name in overlap[:4]},
+        "baseline": {name: mean(0.1) for name in OVERLAP},
         "informativeness": {"observed": 0.34, "p_value": 0.005, **nulls},
-        "prm": {"mean_step_size": mean(2.5), "contest": mean(0.4), "certain_share": mean(0.02, **nulls)},
-        "defects": {
-            "suppressed_good": mean(0.02, **nulls),
-            "boosted_bad": mean(0.03, **nulls),
-            "amplification": mean(1.5),
-            "update_scale": powers,
-            "update_norm": powers,
-            "update_cosine": powers,
-            "worst_groups": {"examples": [{"run": runs[0], "step": steps[0], "group_key": "p0"}]},
-        },
     }
 
 

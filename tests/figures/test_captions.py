@@ -130,7 +130,9 @@ def test_the_table_has_the_numbers_of_the_summary():
     assert table["non-trivial trees"] == [r"99.8 \%", "[99, 100]", r"10 \% [9, 11]"]
     assert table["boosted-bad"] == [r"3 \%", "[2.7, 3.3]", r"3 \% [2, 4]"]
     assert table["update cosine, p = 0.5"] == ["0.7", "[0.63, 0.77]", ""]
-    assert table["mean $|$A$|$"] == ["0.34", "p = 0.005", "0.03 [0.02, 0.04]"]
+    assert table["order of unseen pairs"] == [r"40 \%", "[36, 44]", r"3 \% [2, 4], p = 0.015"]
+    assert table["mean $|$A$|$"] == ["0.34", "", "0.03 [0.02, 0.04], p = 0.005"]
+    assert "rewards of distinct completions permuted" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\midrule") == 1
     assert not re.search(r"nan|none|null", str(body), re.IGNORECASE)
 
@@ -142,9 +144,12 @@ def test_what_is_not_known_is_left_out():
     summary["baseline"] = dict.fromkeys(summary["baseline"])
     summary["defects"]["update_norm"] = {"0.5": None, "1": None}
     summary["overlap"]["path_depth"].update(low=None, high=None)
+    gone = {"null_mean": None, "null_low": None, "null_high": None}  # nothing could be permuted
+    summary["credit"]["leave_pair_out_auc"].update(**gone, p_value=None)
     left = list(rows(summary))
     assert len(left) == whole - 5
     assert left[0] == ("path depth", "0.4", "", "")
+    assert ("order of unseen pairs", "40 %", "[36, 44]", "") in left
 
 
 def test_several_logs_are_blocks_with_their_names():

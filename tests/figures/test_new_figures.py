@@ -8,8 +8,18 @@ from figures.test_figures import assert_legible, axes_of, draw, lines, tables
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle, StepPatch
 
-from grpo_prm.figures import FIGURES, VENUES, figure_tables, group_tree, overlap_by_k, run_comparison
+from grpo_prm.figures import (
+    FIGURES,
+    VENUES,
+    captions,
+    figure_tables,
+    group_tree,
+    overlap_by_k,
+    run_comparison,
+    tables_of,
+)
 from grpo_prm.figures.group_tree import LINE
+from grpo_prm.figures.logs import join_logs
 from grpo_prm.figures.style import MARKERS, PALETTE, colours, drawable, markers, plain, shortened, text_width
 
 RTL, BELL = "\u202e", "\a"
@@ -112,6 +122,21 @@ def test_permutations_are_a_histogram_with_the_value_in_it():
     part = table.filter(series="observed")
     np.testing.assert_array_equal(lines(course)["base/observed"].get_xydata(), part.select("step", "mean").to_numpy())
     assert len(axes_of(FIGURES["informativeness"].draw(tables("one step")["informativeness"]))) == 1
+
+
+def test_a_value_without_permutations_stands_alone_and_says_why():
+    analysis = log(null=False)
+    none = {"null_mean": None, "null_low": None, "null_high": None, "p_value": None}
+    analysis.summary["informativeness"].update(none)
+    analysis.permutations = analysis.permutations.with_columns(informativeness=pl.lit(None, pl.Float64))
+    logs = join_logs([analysis])
+    table = tables_of(logs, ["informativeness"])["informativeness"]
+    assert table.filter(series="value").select("mean", "n", "p_value").rows() == [(0.34, 0, None)]
+    histogram, _ = FIGURES["informativeness"].draw(table)
+    assert set(lines(histogram)["base/value"].get_xdata()) == {0.34} and not histogram.patches
+    assert legend_of(histogram.figure) == ["observed (nothing to permute)"]
+    caption = captions({"informativeness": table}, logs.summaries, logs.unit)["informativeness"]
+    assert "0.34 observed, nothing to permute;" in caption
 
 
 def comparison(statistics, runs=("a", "b"), steps=30):

@@ -8,7 +8,7 @@ import zlib
 import matplotlib as mpl
 import polars as pl
 import pytest
-from figures.synthetic import log, rollouts
+from figures.synthetic import log, rollouts, worst_groups
 from matplotlib.figure import Figure
 from polars.testing import assert_frame_equal
 
@@ -100,7 +100,7 @@ def test_text_for_tex_is_escaped_and_put_back():
 def test_pgf_of_a_hostile_log_compiles(tmp_path):
     analysis = log(runs=(HOSTILE, "b"), groups=30)
     analysis.samples = rollouts(HOSTILE, 0, completion=[f"{HOSTILE}1", f"{HOSTILE}2", HOSTILE, "%"], group_key=HOSTILE)
-    analysis.summary["defects"]["worst_groups"] = {"examples": []}
+    analysis.summary["defects"]["worst_groups"] = worst_groups()
     tables = figure_tables(analysis, select=["group_tree", "overlap_over_training", "contest_by_depth"])
     save(tables, tmp_path, ["pgf"])
     inputs = "\n\n".join(rf"\input{{{name}.pgf}}" for name in tables)

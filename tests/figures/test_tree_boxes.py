@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from canonical import table_of
-from figures.synthetic import cleared, log, rollouts
+from figures.synthetic import cleared, log, rollouts, worst_groups
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import Row
@@ -82,9 +82,10 @@ def test_the_worst_group_is_drawn_else_the_first_or_the_one_asked_for():
     analysis.samples = pl.concat([other, analysis.samples])
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p0"
     assert figure_tables(analysis, group="7:p9")["group_tree"]["group_key"][0] == "p9"
-    analysis.summary["defects"]["worst_groups"] = {"examples": []}
+    analysis.summary["defects"]["worst_groups"] = worst_groups()
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p9"
-    analysis.summary["defects"]["worst_groups"] = {"examples": [{"run": "gone", "step": 1, "group_key": "p"}]}
+    gone = {"run": "gone", "step": 1, "group_key": "p"}
+    analysis.summary["defects"]["worst_groups"] = worst_groups(gone)
     assert figure_tables(analysis)["group_tree"]["group_key"][0] == "p9"
     with pytest.raises(UsageError, match=r"No group with text is called 8:p9.*7:p9"):
         figure_tables(analysis, group="8:p9")

@@ -22,7 +22,8 @@ WARM, OTHER = "chain, warm", "countdown, warm"
 def made_up(gap=0.1, sign=(0.85, 0.95), weak=(0.1, 0.2), strong=(0.6, 0.8), slopes=None, prompts=100, m=64, cells=6):
     """Findings that fulfil the rule, unless they are changed; `weak` and `strong` are reliability at k = 8 and 16."""
     slopes = {WARM: (0.6, 0.9), WEAK: (-0.1, 0.3), OTHER: (0.55, 0.8)} | (slopes or {})
-    findings = [Finding("", SIX, GAP, gap, n=cells), Finding("", POOLED, "sign of A", np.mean(sign), *sign, 90)]
+    below = Finding("", SIX, "reliability below the true slope", 4.0, n=cells)
+    findings = [Finding("", SIX, GAP, gap, n=cells), below, Finding("", POOLED, "sign of A", np.mean(sign), *sign, 90)]
     for name in POLICIES:
         low, high = slopes[name]
         for n, k in enumerate((4, 8, 16)):
@@ -39,7 +40,7 @@ def made_up(gap=0.1, sign=(0.85, 0.95), weak=(0.1, 0.2), strong=(0.6, 0.8), slop
 def test_the_rule():
     verdict = decide(made_up())
     assert (verdict.word, set(verdict.parts.values())) == ("reproduced", {"reproduced"}), verdict.why
-    assert "off the true slope by 0.10 on average, and lower for the weak policy" in verdict.why
+    assert "off the true slope by 0.100 on average (too low in 4 of 6 cells), and lower for the weak" in verdict.why
     assert "countdown, warm 0.68 [0.55, 0.80]" in verdict.why
 
 
@@ -114,6 +115,7 @@ def test_a_small_run_is_whole(tmp_path, monkeypatch):
     ]
     gap = pick(findings, GAP)[0]
     assert gap.mean == pytest.approx(np.mean([abs(a - b) for a, b in cells])) and gap.n == 6
+    assert pick(findings, "reliability below the true slope")[0].mean == sum(a < b for a, b in cells)
     assert pick(findings, "sign of A", setting=POOLED)[0].n == 48  # prompts of the two warm policies
     # What the claim says of a log is what `analyze` says of it: the groups that the last small PRM learnt from.
     (log,) = (tmp_path / "prm-quality").glob("chain-warm.run/quality.parquet")

@@ -221,7 +221,9 @@ def test_a_missing_extra_is_named_before_anything_runs(monkeypatch, tmp_path, cl
     assert str(error.value).startswith(message)
     assert "pip install 'grpo-prm[reproduce]' (in a checkout: pip install '.[reproduce]')" in str(error.value)
     assert str(error.value).endswith(
-        "grpo-prm reproduce defect binary-tree bias openrs" if "torch" in missing else "training bias overhead openrs"
+        "grpo-prm reproduce defect binary-tree bias openrs"
+        if "torch" in missing
+        else "training bias prm-quality overhead openrs"
     )
     assert not (tmp_path / "new").exists()
 

@@ -7,8 +7,9 @@ from copy import deepcopy
 import pytest
 
 from grpo_prm.text.amounts import interval, number, percent
-from grpo_prm.text.cells import against_null
-from grpo_prm.text.wording import Rows, sections
+from grpo_prm.text.cells import Rows, against_null
+from grpo_prm.text.verdict import changes
+from grpo_prm.text.wording import sections
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,9 @@ def summary(tmp_path_factory):
     from report.pages import EXAMPLE, folder_of
 
     return json.loads((folder_of(EXAMPLE, tmp_path_factory.mktemp("w") / "w.prm") / "summary.json").read_text())
+
+
+MORE = "0.742 times the length of GRPO's update, turned by"  # of the example, at p = 1
 
 
 def told(summary, **changes):
@@ -30,10 +34,21 @@ def told(summary, **changes):
     }
 
 
-def test_more_than_chance_is_said_up_to_a_twentieth(summary):
+def table_of(summary, title):
+    """Name of a row to its other cells, of all tables of a section."""
+    body = dict(sections(summary))[title]
+    return {row[0]: row[1:] for part in body if isinstance(part, Rows) for row in part.rows}
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.05, "more than chance"), (0.055, "no more than chance")])
+def test_more_than_chance_is_said_up_to_a_twentieth(summary, p, words):
+    """Where there is a p it decides, wherever the number lies in the range, as it does for the verdict."""
     found = summary["informativeness"]
-    for p, words in ((0.05, "0.05, more than chance"), (0.055, "0.055, no more than chance")):
-        assert words in told(summary, informativeness=found | {"p_value": p})["Do the branches say anything?"]
+    assert found["null_low"] < found["observed"] < found["null_high"]
+    changed = deepcopy(summary)
+    changed["informativeness"]["p_value"] = p
+    assert table_of(changed, "Do the branches say anything?")["mean |A|"][-1] == words
+    assert f"p, one-sided, .005 at the least: mean |A| {p}, " in told(changed)["Do the branches say anything?"]
 
 
 @pytest.mark.parametrize(
@@ -50,41 +65,114 @@ def test_where_a_figure_lies_beside_chance(mean, words):
     assert against_null({"mean": mean, "null_low": None, "null_high": None}) == ""
 
 
-def test_what_cannot_be_said_has_its_reason(summary):
+def test_what_cannot_be_said_has_one_line_for_each_reason(summary):
     changed = deepcopy(summary)
-    changed["notes"] |= {"informativeness": "of a reason", "certain_share": "of another"}
-    page = told(changed, informativeness=None, certain_share=None)
-    branches = page["Do the branches say anything?"]
-    assert branches.startswith("mean |A|: ") and "identical completions; not known here: of a reason." in branches
-    assert "95 % interval; not known here: of another." in branches
+    changed["notes"] |= {"informativeness": "of a reason", "inherited": "of a reason", "certain_share": "of another"}
+    changed["credit"]["inherited"] = None
+    page = told(changed, informativeness=None, certain_share=None)["Do the branches say anything?"]
+    assert "mean |A| and inherited are not known here: of a reason." in page
+    assert "certain share is not known here: of another." in page
+    assert "mean |A|: " not in page and "('mean |A|'" not in page and "certain share: " not in page
 
 
-@pytest.mark.parametrize(("norm", "cosine", "close"), [(0.99, 0.99, True), (0.99, 0.98, False), (0.94, 0.99, False)])
-def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine, close):
-    """Cosines of .99 and .98 are angles of 8 and 11 degrees."""
-    bare = {"low": None, "high": None}
-    changes = {"update_norm": norm, "update_cosine": cosine}
-    page = told(summary, **{name: {p: bare | {"mean": value} for p in ("0.5", "1")} for name, value in changes.items()})
-    assert ("close to no change" in page["What would λ-GRPO change here?"]) == close
+def test_without_a_null_there_is_its_reason_and_no_column_for_it(summary):
+    changed = deepcopy(summary)
+    gone = {"null_mean": None, "null_low": None, "null_high": None}
+    values = [changed["informativeness"], *changed["credit"].values(), *changed["prm"].values()]
+    for value in (*values, *changed["defects"].values()):
+        if isinstance(value, dict) and "null_mean" in value:
+            value.update(gone | ({"p_value": None} if "p_value" in value else {}))
+    changed["notes"]["null"] = "nothing can be permuted"
+    page = told(changed)
+    assert page["Do the branches say anything?"].startswith("Rewards permuted: nothing can be permuted. [(")
+    for title in ("Do the branches say anything?", "Where does it hurt?"):
+        assert "chance" not in page[title] and "one-sided" not in page[title]
+        assert {len(cells) for cells in table_of(changed, title).values()} == {1}
+    assert "distinct completions that come equally often" in told(summary)["Do the branches say anything?"]
+
+
+def test_rows_of_zero_and_empty_sections_are_not_there(summary):
+    changed = deepcopy(summary)
+    changed["counts"] |= {"rejected": 0, "groups_of_one": 0, "duplicates": 0}
+    changed["teaching"] = {"all_right": 0, "all_wrong": 0, "equal": 0, "phantom_advantage": None}
+    changed["logprobs"] |= {name: None for name, value in changed["logprobs"].items() if isinstance(value, dict)}
+    changed["sharing"] = dict.fromkeys(changed["sharing"])
+    page = told(changed)
+    assert "reject" not in page["What was read"] and "left out" not in page["What was read"]
+    assert [title for title in told(summary) if title not in page] == [
+        "Do groups teach anything?",
+        "What would tree-packed training save?",
+        "What do the log-probabilities say?",
+    ]
+    changed["counts"] |= {"rejected": 3, "rows_read": 2000, "groups_of_one": 1, "duplicates": 2}
+    read = told(changed)["What was read"]
+    assert "3 of 2,000 rows rejected (rejects.jsonl says why)." in read
+    assert "1 group of one completion left out." in read and "2 completions equal to an earlier one" in read
+
+
+def test_groups_that_teach_nothing_are_counted_by_kind(summary):
+    changed = deepcopy(summary)
+    changed["counts"]["groups"] = 200
+    changed["teaching"] |= {"all_right": 3, "all_wrong": 20, "equal": 0}
+    said = "3 (1.5 %) all right and 20 (10 %) all wrong, of 200 groups: these teach nothing."
+    assert told(changed)["Do groups teach anything?"] == said
+    changed["teaching"] |= {"all_right": None, "all_wrong": None, "equal": 7}
+    changed["teaching"]["phantom_advantage"] = {"mean": 0.123, "low": 0.1, "high": 0.15, "n": 20}
+    page = told(changed)["Do groups teach anything?"]
+    assert page.startswith("7 (3.5 %) of equal rewards, of 200 groups: these teach nothing. [('phantom advantage', ")
+    assert "12.3 % [10, 15]" in page
+
+
+def test_decisions_are_counted_where_there_are_any(summary):
+    changed = deepcopy(summary)
+    changed["credit"] |= {"decisions": 2300, "decidable": 40, "sure_decisions": 1}
+    page = told(changed)["Do the branches say anything?"]
+    assert "2,300 decisions, places" in page and "40 could be sure with so many completions, 1 is. Sure:" in page
+    changed["credit"] |= {"decisions": 0, "decidable": 0, "sure_decisions": 0}
+    assert "Sure:" not in told(changed)["Do the branches say anything?"]
+
+
+def test_checks_of_logprobs_are_said_where_they_are_not_nothing(summary):
+    title = "Do the branches say anything?"
+    quiet = told(summary, identity_gap=1e-17, logprob_spread={"mean": 0.0, "max": 0.0})[title]
+    assert "Theorem 1" not in quiet and "nats" not in quiet
+    loud = told(summary, identity_gap=0.02, logprob_spread={"mean": 0.125, "max": 2.5})[title]
+    assert "0.02 is the gap of the paper's Theorem 1" in loud
+    assert "0.125 nats, at most 2.5, is the spread of log-probabilities inside a step" in loud
+
+
+def test_sampler_and_trainer_have_their_table(summary):
+    changed, number = deepcopy(summary), {"mean": 0.875, "low": 0.8, "high": 0.9, "n": 50}
+    by_size = [{"size": "3-4", "tokens": 1234, "effective_sample_size": 0.5, "largest_gap": 3.0}]
+    changed["logprobs"] |= {"effective_sample_size": number, "largest_gap": 4.5, "by_size": by_size, "left_out": 2}
+    page, table = told(changed), table_of(changed, title := "What do the log-probabilities say?")
+    assert table["effective sample size"] == ("0.875 [0.8, 0.9]",)
+    assert table["3-4"] == ("1,234", "0.5", "3")
+    assert "4.5 nats is the largest gap between sampler and trainer" in page[title]
+    assert "2 tokens left out: a log-probability" in page[title]
+
+
+def test_what_would_change_is_what_the_first_screen_says(summary):
+    page = told(summary)["What would λ-GRPO change here?"]
+    assert page.startswith(changes(summary)) and changes(summary).startswith("0.742 times the length")
 
 
 @pytest.mark.parametrize(
     ("methods", "read", "title", "change"),
     [
-        (None, "", "What would λ-GRPO change here?", "λ-GRPO (p = 1) would multiply"),
-        ({"chain": "GRPO"}, "Trained with GRPO.", "What would λ-GRPO change here?", "λ-GRPO (p = 1) would multiply"),
+        (None, "", "What would λ-GRPO change here?", MORE),
+        ({"chain": "GRPO"}, "Trained with GRPO.", "What would λ-GRPO change here?", MORE),
         (
             {"chain": "λ-GRPO, p = 1"},
             "Trained with λ-GRPO, p = 1.",
             "How far is λ-GRPO from GRPO here?",
-            "This run was trained with λ-GRPO, p = 1. λ-GRPO is compared with GRPO on its completions."
-            " λ-GRPO (p = 1) multiplies the length of GRPO's update by",
+            f"This run was trained with λ-GRPO, p = 1. λ-GRPO is compared with GRPO on its completions. {MORE}",
         ),
         (
             {"chain": "λ-GRPO, p = 0.5"},
             "Trained with λ-GRPO, p = 0.5.",
             "How far is λ-GRPO from GRPO here?",
-            "on its completions. λ-GRPO (p = 0.5) multiplies",
+            f"on its completions. {MORE}",
         ),
         (
             {"a": "GRPO", "b": "λ-GRPO, p = 0.5", "c": "λ-GRPO, p = 2"},
@@ -97,8 +185,7 @@ def test_close_to_no_change_is_said_by_length_and_by_angle(summary, norm, cosine
             {"a": "λ-GRPO, p = 0.5", "b": "λ-GRPO, p = 0.5"},
             "Trained with: a: λ-GRPO, p = 0.5; b: λ-GRPO, p = 0.5.",
             "How far is λ-GRPO from GRPO here?",
-            "These runs were trained with λ-GRPO, p = 0.5. λ-GRPO is compared with GRPO on their completions."
-            " λ-GRPO (p = 0.5) multiplies",
+            f"These runs were trained with λ-GRPO, p = 0.5. λ-GRPO is compared with GRPO on their completions. {MORE}",
         ),
     ],
 )
@@ -125,12 +212,12 @@ def test_some_runs_are_some_where_another_is_unknown(summary):
 def test_no_verdict_on_a_run_whose_power_is_not_measured(summary, methods):
     source = summary["source"] | {"runs": list(methods), "methods": methods}
     page = told(summary, source=source)["How far is λ-GRPO from GRPO here?"]
-    assert "trained with" in page and "multipl" not in page and "close to no change" not in page
+    assert "trained with" in page and MORE not in page and "learning rate" not in page
 
 
 def test_tables_have_a_cell_for_each_head(summary):
     tables = [part for _, body in sections(summary) for part in body if isinstance(part, Rows)]
-    assert len(tables) == 5 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    assert len(tables) == 6 and all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
 def test_numbers():

@@ -79,10 +79,10 @@ function groupFacts(tree) {
     [`boosted-bad ${UNIT}s`, of("boosted", "bad")],
     ["copies", OF.duplicates(row) ? number(OF.duplicates(row)) : null],
   ]);
-  const parts = [list];
+  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: "badge" }, kind)))] : [list];
   if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
   if (!tree) {
-    const words = "The text of this group is not in this page: the analysis keeps that of the worst, the best and some random groups. In the terminal: grpo-prm tree LOG --group ";
+    const words = "The text of this group is not in this page: the analysis keeps that of the worst, the best and some random groups, and one for each finding. In the terminal: grpo-prm tree LOG --group ";
     return [...parts, make("p", { class: "note" }, words, make("code", {}, nameOf(row)))];
   }
   if (tree.prompt !== null) {

@@ -24,9 +24,21 @@ const WHICH = {
   text: (row) => TREES.has(OF.group(row)),
   suppressed: (row) => OF.suppressed(row) > 0,
   mixed: (row) => !OF.zero(row),
+  finding: (row) => ofFinding(OF.group(row)),
 };
 
 const BINS = binned();
+
+// Whether a group was kept because a finding is about it.
+function ofFinding(group) {
+  return Boolean(TREES.get(group)?.kinds.includes("finding"));
+}
+
+function openGroup(group) {
+  choose({ group, process: null, completion: null });
+  byId("tree").scrollIntoView();
+  (drawn.boxes[chosen.process] ?? byId("tree")).focus({ preventScroll: true }); // arrows, n and p work at once
+}
 
 // Bins of the mean reward: each value if there are few, else 20 of one width. `of` gives the bin of a row, -1 without.
 function binned() {
@@ -68,6 +80,12 @@ function setUpGroups() {
   byId("search").addEventListener("input", (event) => refilter({ search: event.target.value.trim() }));
   byId("which").addEventListener("change", (event) => refilter({ which: event.target.value }));
   byId("clear").addEventListener("click", clearFilters);
+  for (const link of document.querySelectorAll("a[data-group]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      openGroup(Number(link.dataset.group));
+    });
+  }
   byId("before").addEventListener("click", () => refilter({ page: view.page - 1 }));
   byId("after").addEventListener("click", () => refilter({ page: view.page + 1 }));
   listeners.push((changed) => {
@@ -146,15 +164,10 @@ function showTable() {
 
 function tableRow(row) {
   const group = OF.group(row);
-  const open = () => {
-    choose({ group, process: null, completion: null });
-    byId("tree").scrollIntoView();
-    (drawn.boxes[chosen.process] ?? byId("tree")).focus({ preventScroll: true }); // arrows, n and p work at once
-  };
   const cells = TABLE.map((one) => {
     if (one.name !== "key") return make("td", { class: one.number ? "n" : null }, one.text(row));
-    const button = make("button", { type: "button", class: TREES.has(group) ? "has-text" : null, on: { click: open } }, OF.key(row) || "(no key)");
-    return make("th", { scope: "row", class: "name" }, button);
+    const button = make("button", { type: "button", class: TREES.has(group) ? "has-text" : null, on: { click: () => openGroup(group) } }, OF.key(row) || "(no key)");
+    return make("th", { scope: "row", class: "name" }, button, ofFinding(group) ? make("span", { class: "badge" }, "finding") : null);
   });
   return make("tr", { "aria-current": chosen.group === group ? "true" : null }, cells, make("td", { class: "name" }, promptOf(row)));
 }

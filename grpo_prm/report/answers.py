@@ -1,0 +1,44 @@
+"""The three answers at the top of the page: what the step rewards know, what λ-GRPO would change, what to do."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any, NamedTuple
+
+from ..analysis.tables import Tables
+from ..analysis.verdict import EXAMPLES, concerned_by
+from ..text.verdict import Finding, changes, findings, knows, no_finding
+
+
+class Shown(NamedTuple):
+    """A finding, and the group of the page that shows it; None without one."""
+
+    finding: Finding
+    group: int | None
+
+
+def example_groups(folder: Tables) -> dict[str, int]:
+    """Code of a finding to its group; of codes that are about groups."""
+    codes = [one["code"] for one in folder.summary["verdict"]["findings"] if one["code"] in EXAMPLES]
+    return {code: int(concerned_by(code, folder.groups)["group"][0]) for code in codes}
+
+
+def answers(folder: Tables, trees: list[dict[str, Any]]) -> dict[str, Any]:
+    """`knows` and `changes` as sentences, and `findings`.
+
+    Args:
+        folder: Of the analysis.
+        trees: Those of the page: only their groups can be shown.
+    """
+    summary, examples, in_page = folder.summary, example_groups(folder), {tree["group"] for tree in trees}
+    codes = [one["code"] for one in summary["verdict"]["findings"]]
+    groups = [group if (group := examples.get(code)) in in_page else None for code in codes]
+    worded = findings(summary, quote(str(folder.path)))
+    if folder.path is None:  # nothing that a command could read
+        worded = [finding._replace(command="") for finding in worded]
+    return {
+        "knows": knows(summary),
+        "changes": changes(summary),
+        "no_finding": no_finding(summary),
+        "findings": [Shown(finding, group) for finding, group in zip(worded, groups, strict=True)],
+    }

@@ -1,0 +1,168 @@
+"""The sections of a summary that are tables of the registry, each with what its statistics are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..analysis.statistics import Section
+from .amounts import MISSING, amount, interval, listed, number, percent
+from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
+
+PAPER = {"non_trivial": "99.8 %"}
+ROUNDING = 1e-9  # of an identity gap
+PERMUTED = "Rewards permuted"
+HOW = (
+    "in each group over its distinct completions that come equally often, 199 times; mean and 95 % range. A number "
+    "inside that range is no more than chance."
+)
+
+
+def overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """Overlap beside that of groups of different prompts."""
+    counts, notes = summary["counts"], summary["notes"]
+    table = Rows(("", "this run [95 %]", BESIDE["cross-prompt"], "the paper"), [])
+    for one in in_summary("overlap"):
+        # A dash only where the baseline could be had and was not: other statistics of overlap have none.
+        null = beside(summary, one, missing=MISSING if one.null == "cross-prompt" else "")
+        if entry(summary, one) is not None:
+            cells = (one.title, interval(entry(summary, one), share=one.share), null, PAPER.get(one.name, ""))
+            table.rows.append(cells)
+    yield table
+    yield from _definitions(summary, "overlap")
+    # Without this a log of pairs would look as if its policy never branched.
+    if counts["groups_k3"] < counts["groups"]:
+        yield (
+            f"{counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have three completions or more; smaller "
+            "ones cannot be non-trivial."
+        )
+    yield (
+        "Cross-prompt: the same numbers for groups put together from different prompts. Overlap above them is not "
+        "boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
+    )
+    if "baseline" in notes:
+        yield f"Cross-prompt numbers: {notes['baseline']}."
+    if "intervals" in notes:
+        yield f"Intervals: {notes['intervals']}."
+
+
+def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """What the hidden step rewards know, and how much of it is chance."""
+    credit, notes, three = summary["credit"], summary["notes"], ("credit", "informativeness", "prm")
+    yield f"{PERMUTED}: {notes['null']}." if "null" in notes else f"{PERMUTED}: {HOW}"
+    yield from _tables(summary, *three)
+    known = [(one.title, entry(summary, one) or {}) for one in in_summary(*three)]
+    p_values = [f"{title} {number(value['p_value'])}" for title, value in known if value.get("p_value") is not None]
+    if p_values:
+        yield f"p, one-sided, .005 at the least: {', '.join(p_values)}."
+    if credit["decisions"]:
+        sure, decidable = (credit[name] for name in ("sure_decisions", "decidable"))
+        yield (
+            f"{amount(credit['decisions'], 'decision')}, places where completions of a group part. {decidable:,} could "
+            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that "
+            "completions went is related to their rewards, p ≤ .05 after Benjamini-Hochberg."
+        )
+    gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
+    if gap is not None and gap > ROUNDING:
+        yield f"{number(gap)} is the gap of the paper's Theorem 1 on the logged log-probabilities; 0 where it holds."
+    if spread is not None and spread["max"] > 0:
+        yield (
+            f"{number(spread['mean'])} nats, at most {number(spread['max'])}, is the spread of log-probabilities "
+            "inside a step: 0 where one policy sampled all with the same numerics."
+        )
+
+
+def defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """Good pushed down and bad raised, beside the same by chance."""
+    yield from _tables(summary, "defects")
+
+
+def teaching(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """Groups of equal rewards, and advantages without a difference in outcome; nothing where there is neither."""
+    groups, section = summary["counts"]["groups"], summary["teaching"]
+    # All right and all wrong are known in logs of two rewards; `equal` has what is neither.
+    kinds = (("all_right", "all right"), ("all_wrong", "all wrong"), ("equal", "of equal rewards"))
+    parts = [
+        f"{section[name]:,} ({percent(section[name] / groups)} %) {words}" for name, words in kinds if section[name]
+    ]
+    if parts:
+        yield f"{listed(parts)}, of {amount(groups, 'group')}: these teach nothing."
+    if section["phantom_advantage"] is not None:
+        yield from _tables(summary, "teaching")
+
+
+def sharing(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """What tree-packed training would save."""
+    if any(entry(summary, one) is not None for one in in_summary("sharing")):
+        yield from _tables(summary, "sharing")
+
+
+def logprobs(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """What the logged log-probabilities say; nothing of a log without."""
+    section = summary["logprobs"]
+    table = Rows(("", "this run [95 %]"), [])
+    for one in in_summary("logprobs"):
+        if (value := entry(summary, one)) is not None:
+            table.rows.append((one.title, interval(value, share=one.share)))
+    table.rows.extend((label, interval(section[name])) for name, (label, _) in OTHERS.items() if section[name])
+    if not table.rows:
+        return
+    yield table
+    yield from _definitions(summary, "logprobs")
+    yield from (f"{label}: {definition}." for name, (label, definition) in OTHERS.items() if section[name])
+    if section["largest_gap"] is not None:
+        yield f"{number(section['largest_gap'])} nats is the largest gap between sampler and trainer at one token."
+    if section["by_size"]:
+        sizes = Rows(("completions in the process set", "tokens", "effective sample size", "largest gap"), [])
+        for one in section["by_size"]:
+            cells = (f"{one['tokens']:,}", number(one["effective_sample_size"]), number(one["largest_gap"]))
+            sizes.rows.append((str(one["size"]), *cells))
+        yield sizes
+    yield from (f"{amount(section[name], 'token')} {why}." for name, why in LEFT_OUT.items() if section[name])
+
+
+# Of the section `logprobs`, what is no entry of the registry: label and definition.
+OTHERS = {
+    "covariance": (
+        "covariance",
+        "that of log π and the step advantage over tokens; where it is positive an update makes probable tokens more "
+        "probable, and entropy falls (arXiv 2505.22617)",
+    ),
+    "covariance_at_decisions": ("covariance at decisions", "the same over the first tokens after a decision"),
+    "covariance_share_at_decisions": ("share at decisions", "the part of the sum behind it that these tokens hold"),
+    "effective_sample_size": (
+        "effective sample size",
+        "the share of the tokens that the sampler's are worth to the trainer: 1 where both have one policy",
+    ),
+}
+LEFT_OUT = {
+    "left_out": "left out: a log-probability that is not finite, or at most -9999, is none",
+    "gap_left_out": "left out of the comparison of sampler and trainer, for the same reason",
+}
+
+
+def _tables(summary: dict[str, Any], *chosen: Section) -> Iterator[str | Rows]:
+    """A table of the statistics that are not null, beside the same with permuted rewards, and what all of them are."""
+    known = [(one, entry(summary, one)) for one in in_summary(*chosen) if one.power is None]
+    rows: list[tuple[str, ...]] = [
+        (one.title, interval(value, share=one.share), beside(summary, one), against_null(value))
+        for one, value in known
+        if value is not None
+    ]
+    if any(null for *_, null, _ in rows):
+        yield Rows(("", "this run [95 %]", BESIDE["permutation"], ""), rows)
+    elif rows:  # nothing to read the numbers beside: no column for it
+        yield Rows(("", "this run [95 %]"), [row[:2] for row in rows])
+    yield from _definitions(summary, *chosen)
+
+
+def _definitions(summary: dict[str, Any], *chosen: Section) -> Iterator[str]:
+    """What each statistic is; those that are null in one line for each reason. Not those that differ in a power."""
+    missing: dict[str, list[str]] = {}
+    for one in in_summary(*chosen):
+        if one.power is None and entry(summary, one) is None:
+            missing.setdefault(summary["notes"][one.key], []).append(one.title)
+        elif one.power is None:
+            yield f"{one.title}: {one.definition}."
+    for reason, titles in missing.items():
+        yield f"{listed(titles)} {'is' if len(titles) == 1 else 'are'} not known here: {reason}."

@@ -1,0 +1,240 @@
+"""The first screen of `analyze`: a dozen lines at most, whatever a log says; every finding in it or counted by it."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+from grpo_prm_cli.screen import LINES, show_doubts, show_verdict
+
+from grpo_prm.analysis.verdict import CODES
+from grpo_prm.text.verdict import CHANGES, FINDINGS, KNOWS, findings
+
+AUC = {"mean": 0.5128, "low": 0.47, "high": 0.55, "null_low": 0.469, "null_high": 0.539, "p_value": 0.315}
+WHY = {
+    "reliability": "no intermediate step of a group of mixed reward has an advantage other than 0",
+    "leave_pair_out_auc": "no pair of unequal reward has a shared step with other completions",
+    "update_norm": "all step advantages are 0",
+}
+
+
+def finding(code, measure=None):
+    command = (
+        "grpo-prm report DIR"
+        if code in ("sampler_gap", "boilerplate", "low_reliability")
+        else "grpo-prm tree DIR --group 0:p1"
+    )
+    return {"code": code, "value": 0.9, "groups": 1234, "command": command} | ({"measure": measure} if measure else {})
+
+
+ALL = [finding(code, measure) for code, measure in
+       ((code, None) if code != "sampler_gap" else (code, "effective_sample_size") for code in CODES)]  # fmt: skip
+
+
+def summary_of(knows="steps", changes="direction", todo=(), *, known=True, risk="exploration", sizes=(2, 8, 64)):
+    reliability = {"mean": 0.497, "low": 0.392, "high": 0.585, "n": 150}
+    answer = {
+        "code": knows,
+        "reliability": reliability if known else None,
+        "leave_pair_out_auc": AUC if known else None,
+    }
+    answer |= {"decisions": 12345, "decidable": 2345, "sure_decisions": 1234}
+    share = {"mean": 0.741, "low": 0.704, "high": 0.778, "n": 150}
+    change = {"code": changes, "risk": risk, "power": 0.5, "norm": {"mean": 0.742}, "degrees": 26.76}
+    return {
+        "source": {"format": "canonical", "files": ["log.jsonl"], "options": {"std": "sample"}, "notes": ["one note"]}
+        | {"steps": {"first": 0, "last": 123456, "count": 12345}},
+        "counts": {"groups": 123456, "completions": 12345678, "rejected": 4321}
+        | {"group_size": dict(zip(("min", "mode", "max"), sizes, strict=True))}
+        | {"groups_prompts_differ": 0, "advantage_mismatch": None},
+        "overlap": {"path_depth": {"n": 150}},
+        "notes": WHY,
+        "verdict": {"knows": answer, "changes": change | {"raised_share": share}, "findings": list(todo)},
+    }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def eighty(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def unwrapped(lines):
+    return " ".join(line.strip() for line in lines)
+
+
+def screen(capsys, summary, folder="log.prm", **options):
+    show_verdict(summary, folder, **options)
+    out, err = capsys.readouterr()
+    assert not err
+    return out.splitlines()
+
+
+def usual(summary):
+    """A log of a usual size, whose first line is one line."""
+    summary["counts"] |= {"rejected": 0, "groups": 160, "completions": 1280}
+    summary["counts"]["group_size"] = {"min": 8, "mode": 8, "max": 8}
+    summary["source"]["steps"] = {"first": 0, "last": 56, "count": 8}
+    return summary
+
+
+@pytest.mark.parametrize("count", range(len(ALL) + 1))
+def test_a_dozen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
+    codes = product(KNOWS, [*CHANGES, "cannot_say"], (True, False), (True, False))
+    for knows, changes, known, large in codes:
+        said = summary_of(knows, changes, ALL[:count], known=known)
+        lines = screen(capsys, said if large else usual(said))
+        assert len(lines) <= LINES and all(len(line) <= 80 for line in lines), lines
+        shown = [one for one in findings(said, "log.prm") if one.sentence in unwrapped(lines)]
+        more = [int(n) for n in re.findall(r"^(\d+) more finding", lines[-1])]
+        assert len(shown) + sum(more) == count and (shown or not count)
+        assert ("Nothing to worry about." in " ".join(lines)) == (count == 0)
+        assert lines[-1].endswith("grpo-prm report log.prm for a page.")
+        # The first finding shows how to look at it, unless the log is too large for short answers.
+        assert large or not count or "        grpo-prm tree log.prm --group 0:p1" in [line[:42] for line in lines]
+
+
+def test_with_full_every_finding_has_its_command(capsys):
+    lines = screen(capsys, summary_of(todo=ALL), whole=True)
+    assert sum(line.startswith("        grpo-prm ") for line in lines) == len(ALL)
+    assert not any("more finding" in line or "--full" in line for line in lines)
+    assert all(f"({source})" in unwrapped(lines) for _, source in FINDINGS.values())
+
+
+def test_a_source_that_would_take_a_line_of_its_own_is_told_with_full_alone(capsys):
+    long = {
+        "code": "phantom_advantage",
+        "value": 0.123,
+        "groups": 3,
+        "command": f"grpo-prm tree DIR --group {'p' * 60}",
+    }
+    sentence = "12.3 % of the advantage lies in groups of one outcome: filter groups"
+    brief, full = (screen(capsys, usual(summary_of(todo=[long])), whole=whole) for whole in (False, True))
+    assert f"To do   {sentence}" in brief and "arXiv" not in unwrapped(brief)
+    assert f"{sentence} (arXiv 2503.14476) grpo-prm tree" in unwrapped(full)
+
+
+def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
+    some = usual(summary_of("nothing", "next_to_nothing", ALL[:2], risk=None))
+    assert screen(capsys, some) == [
+        "canonical log, 8 steps from 0 to 56: 1,280 completions in 160 groups of 8.",
+        "Knows   0.497 [0.392, 0.585] of the spread of the hidden step rewards is signal,",
+        "        not luck; 51.3 % of unseen pairs are in the right order (chance: 46.9 to",
+        "        53.9 %, p = 0.315); 1,234 of 2,345 decisions are sure: no sign that they",
+        "        know anything.",
+        "λ-GRPO  0.742 times the length of GRPO's update, turned by 26.8 degrees (p =",
+        "        0.5): next to nothing; a gain would be a change of learning rate.",
+        "To do   1,234 groups mix several prompts: group rows by prompt (docs/logs.md)",
+        "        grpo-prm tree log.prm --group 0:p1",
+        "        90 % of completions have tool output in the loss: mask it",
+        "        grpo-prm tree log.prm --group 0:p1   (arXiv 2503.09516)",
+        "More: --full for every number, grpo-prm report log.prm for a page.",
+    ]
+
+
+def test_a_command_stays_whole_however_long_it_is(capsys):
+    folder = f"runs of {'long ' * 20}.prm"
+    lines = screen(capsys, usual(summary_of(todo=ALL[:1])), folder)
+    assert f"        grpo-prm tree {shlex.quote(folder)} --group 0:p1" in lines and len(lines) <= LINES
+
+
+def test_what_a_log_is_called_commands_no_terminal(capsys):
+    some = summary_of(todo=[ALL[0] | {"command": "grpo-prm tree DIR --group '-:\x1b[2J'"}])
+    lines = screen(capsys, some, "a\x1b[31m.prm")
+    assert "\x1b" not in "".join(lines) and r"\x1b[2J" in "".join(lines)
+
+
+def test_doubts_are_notes_on_stderr(capsys):
+    some = summary_of()
+    some["counts"] |= {"groups_prompts_differ": 1, "advantage_mismatch": 3}
+    show_doubts(some)
+    out, err = capsys.readouterr()
+    assert not out and [line for line in err.splitlines() if line.startswith("Note: ")] == [
+        "Note: 1 group with completions of different prompts. The theory is about ",
+        "Note: In 3 groups the logged advantages differ from those that the rewards give ",
+        "Note: one note",
+    ]
+
+
+# ---------------------------------------------------------------- the command itself
+
+
+def run(*arguments, cwd):
+    command = [sys.executable, "-m", "grpo_prm", *map(str, arguments)]
+    environment = {"PATH": "", "COLUMNS": "80"}
+    return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment)
+
+
+def rows():
+    """Groups of copies, with a tool's output, of several prompts, of one outcome; two of equal rewards."""
+    for p in range(6):
+        for i in range(4):
+            answer = "the same" if p == 1 else f"so {p} is {i // 2} {i}"
+            text = f"<tool_response>{i}</tool_response> {answer}" if p == 2 else answer
+            right, style = float(p != 4 and i % 2), float(i == 3)
+            parts = {"right": 0.0, "style": 0.0} if p % 5 == 0 else {"right": right, "style": style}
+            prompt = f"{p}?" if p != 3 else f"{p}? {i}"
+            yield {"step": 1, "uid": f"p{p}", "prompt": prompt, "completion": text, **parts}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A log with every finding that has a group, analysed, and its folder."""
+    folder = tmp_path_factory.mktemp("findings")
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    options = ("--reward", "right+style", "--outcome", "right", "--columns", "group=uid", "--no-figures")
+    done = run("analyze", "log.jsonl", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, options, done
+
+
+def test_what_findings_of_groups_tell_to_type_works(found):
+    folder, _, done = found
+    summary = json.loads((folder / "log.prm" / "summary.json").read_text())
+    with_group = [one for one in summary["verdict"]["findings"] if " tree " in one["command"]]
+    assert {one["code"] for one in with_group} == {
+        *("mixed_prompts", "unmasked_tool_output", "phantom_advantage", "teaches_nothing", "copies"),
+    }
+    shows = {
+        "mixed_prompts": "group p3",
+        "unmasked_tool_output": "tool_response",
+        "phantom_advantage": "group p4",
+        "teaches_nothing": "group p0",
+        "copies": "the same",
+    }
+    (folder / "log.jsonl").rename(folder / "gone.jsonl")  # the folder has all that is needed
+    for one in with_group:
+        tree = run(*shlex.split(one["command"].replace("DIR", "log.prm"))[1:], cwd=folder)
+        assert tree.returncode == 0 and shows[one["code"]] in tree.stdout, (one, tree)
+    (folder / "gone.jsonl").rename(folder / "log.jsonl")
+    lines = done.stdout.splitlines()
+    assert len(lines) <= LINES
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "message"),
+    [
+        (["copies"], 6, "error: The log has copies, which --fail-on names."),
+        (["copies,teaches_nothing"], 6, "The log has teaches_nothing, copies, which"),
+        (["copies", "--fail-on", "teaches_nothing"], 6, "The log has teaches_nothing, copies, which"),
+        (["sampler_gap"], 0, ""),
+        (["copies,copy"], 2, "no finding is called 'copy'. Choose from mixed_prompts, "),
+    ],
+)
+def test_fail_on_names_findings(found, tmp_path, codes, code, message):
+    folder, options, _ = found
+    done = run("analyze", folder / "log.jsonl", *options, "--fail-on", *codes, cwd=tmp_path)
+    assert done.returncode == code and message in " ".join(done.stderr.split())
+    assert (tmp_path / "log.prm").exists() == (code != 2)  # a misspelt code is told before anything is read
+    assert ("Knows" in done.stdout) == (code != 2)
+
+
+def test_rejected_rows_under_strict_win_over_findings(found, tmp_path):
+    folder, options, _ = found
+    log = tmp_path / "log.jsonl"
+    log.write_text((folder / "log.jsonl").read_text() + '{"step": 1, "uid": "p0"}\n')
+    done = run("analyze", log, *options, "--fail-on", "copies", "--strict", cwd=tmp_path)
+    assert done.returncode == 4 and "1 row was rejected." in done.stderr
+    assert run("analyze", log, *options, "--fail-on", "copies", cwd=tmp_path).returncode == 6
