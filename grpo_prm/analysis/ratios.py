@@ -13,6 +13,7 @@ from .statistics import OF_GROUPS, STATISTICS
 
 PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
 CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
+NOTHING = "nothing"  # no column of this name
 
 
 class Sums:
@@ -34,6 +35,8 @@ class Sums:
             top, *bottoms = columns_of(name)
             null = groups[top].null_count() > 0
             keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
+            if groups[top].null_count() == len(groups):  # a log without log-probabilities has many sums that are 0
+                keys = (NOTHING,) * len(keys)
             exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
             for key, expr in zip(keys, exprs, strict=True):
                 if key not in columns:

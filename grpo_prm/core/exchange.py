@@ -6,6 +6,7 @@ a text comes says something about its reward, so classes of copies trade places 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,10 +71,13 @@ def permuted_values(seeds: NDArray[np.uint64], classes: Classes, rows: Ints, per
     of_row = classes.of_row[rows]
     begin, end = of_row[:, 0], of_row[:, -1] + 1
     copies, differ = end - begin < rows.shape[1], (classes.rest[:, rows] != 0).any(axis=(0, 2))
+    sizes = classes.size[of_row]
+    alike = (sizes == sizes[:, :1]).all(axis=1)
     for g, seed in enumerate(seeds):
         state["state"]["key"][0] = seed
         stream.state = state
-        order = _orders(rng, classes.size[begin[g] : end[g]], permutations)
+        places = _places(int(end[g] - begin[g]), permutations)
+        order = rng.permuted(places, axis=0) if alike[g] else _orders(rng, classes.size[begin[g] : end[g]], places)
         if copies[g]:
             order = order[of_row[g] - begin[g]]
         for mean, rest, permuted in zip(classes.mean, classes.rest, values, strict=True):
@@ -83,16 +87,19 @@ def permuted_values(seeds: NDArray[np.uint64], classes: Classes, rows: Ints, per
     return values
 
 
-def _orders(rng: np.random.Generator, sizes: Ints, permutations: int) -> Ints:
-    """Which class gives its value to each class of a group, shape (classes, permutations)."""
-    places = np.repeat(np.arange(len(sizes)), permutations).reshape(-1, permutations)
-    kinds = np.flatnonzero(np.bincount(sizes) > 1)
-    if len(kinds) == 1 and (sizes == kinds[0]).all():
-        return rng.permuted(places, axis=0)
-    for kind in kinds:
+@lru_cache(maxsize=64)
+def _places(number: int, permutations: int) -> Ints:
+    """0, 1, ... in each column, shape (number, permutations); not to be written to."""
+    return np.repeat(np.arange(number), permutations).reshape(-1, permutations)
+
+
+def _orders(rng: np.random.Generator, sizes: Ints, places: Ints) -> Ints:
+    """Which class gives its value to each class of a group of several sizes, shape (classes, permutations)."""
+    order = places.copy()
+    for kind in np.flatnonzero(np.bincount(sizes) > 1):
         same = np.flatnonzero(sizes == kind)
-        places[same] = rng.permuted(places[same], axis=0)
-    return places
+        order[same] = rng.permuted(places[same], axis=0)
+    return order
 
 
 def exchangeable(forest: Forest, values: Floats) -> NDArray[np.bool_]:

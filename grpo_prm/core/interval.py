@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .forest import Floats, Ints
+from .product import product
 
 RESAMPLES = 2000
 FEW_CLUSTERS = 20  # below: no interval at all
@@ -48,7 +49,7 @@ def resampled_sums(sums: Floats, seed: int) -> Floats:
     """
     clusters = len(sums)
     if clusters <= FEW_TO_KEEP:
-        return _kept_draws(clusters, seed) @ sums
+        return product(_kept_draws(clusters, seed), sums)
     return np.concatenate([draws @ sums for draws in _draws(clusters, seed)])
 
 

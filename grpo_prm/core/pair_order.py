@@ -7,17 +7,18 @@ group. Which set that is depends on the tree alone: it is found once and serves 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .forest import Floats, Forest, Ints, Visits, ranges
+from .product import SMALL
 
 TIE = 0.5e-9  # score differences up to this are 0 once they are rounded to 1e-9
 BLOCK = 1 << 18  # weights held at a time
-CHUNK = 127  # pairs evaluated at a time: signs of so many add up in int8, and their scores stay in the cache
+CHUNK = 127  # pairs of a group evaluated at a time: signs of so many add up in int8
+CACHE = 1 << 16  # scores evaluated at a time: they stay in the cache
 
 
 class PairOrder(NamedTuple):
@@ -50,14 +51,15 @@ def pair_order(
     block = max(1, BLOCK // (k * k * k))
     for begin in range(0, groups, block):
         pairs = _pairs(forest, seen, classes, roots[begin : begin + block], k)
-        for first, last in _chunks(pairs.group):
-            g = begin + pairs.group[first]
-            score = _sign(pairs.weights[first:last] @ values[g], TIE)
-            value = _sign(values[g, pairs.one[first:last]] - values[g, pairs.other[first:last]], tolerance[g])
-            counted = np.einsum("pn,pn->n", value, value).astype(np.float64)
-            order.counted[g] += counted
+        for some, chunk in _chunks(pairs.counts, permutations, k):
+            here = slice(begin + some.start, begin + some.stop)
+            score = _sign(pairs.weights[some, chunk] @ values[here], TIE)
+            value = values[here, pairs.one[chunk]] - values[here, pairs.other[chunk]]
+            value = _sign(value, tolerance[here, None, None]) * pairs.counts[some, chunk, None]
+            counted = np.einsum("gpn,gpn->gn", value, value).astype(np.float64)
+            order.counted[here] += counted
             # A pair adds +1, 0 for a tie or -1 to the sum of products: (1 + that) / 2 is its share of right.
-            order.right[g] += (counted + np.einsum("pn,pn->n", score, value)) / 2
+            order.right[here] += (counted + np.einsum("gpn,gpn->gn", score, value)) / 2
     return order
 
 
@@ -87,32 +89,38 @@ def observed_order(
     return order
 
 
-def _sign(differences: Floats, zero: float) -> NDArray[np.int8]:
+def _sign(differences: Floats, zero: float | Floats) -> NDArray[np.int8]:
     """1, 0 or -1; 0 within `zero`."""
     return np.subtract((differences > zero).view(np.int8), (differences < -zero).view(np.int8))
 
 
 class _Pairs(NamedTuple):
-    """Pairs that count where their values differ, group by group.
+    """All pairs of rows of some groups of k.
 
     Attributes:
-        group: Of each pair, ascending, shape (pairs,).
-        one, other: Its rows, places in the tree order of their group, shape (pairs,).
-        weights: Of the rows of the group in score of one minus score of the other, shape (pairs, k).
+        one, other: Their rows, places in the tree order of a group, shape (pairs,).
+        counts: True where a pair counts if its values differ, shape (groups, pairs).
+        weights: Of the rows of the group in score of one minus score of the other, 0 where the pair does not count,
+            shape (groups, pairs, k).
     """
 
-    group: Ints
     one: Ints
     other: Ints
+    counts: NDArray[np.bool_]
     weights: Floats
 
 
-def _chunks(group: Ints) -> Iterator[tuple[int, int]]:
-    """Pairs [first, last) of one group, at most `CHUNK` at a time."""
-    opens = np.flatnonzero(np.diff(group, prepend=-1))
-    for first, last in pairwise([*opens.tolist(), len(group)]):
-        for begin in range(first, last, CHUNK):
-            yield begin, min(begin + CHUNK, last)
+def _chunks(counts: NDArray[np.bool_], permutations: int, k: int) -> Iterator[tuple[slice, slice | Ints]]:
+    """Groups, and pairs that count in one of them: about `CACHE` scores, and a `SMALL` product for each group."""
+    groups, pairs = counts.shape
+    most = max(1, min(CHUNK, SMALL // (k * permutations)))
+    block = max(1, CACHE // (max(pairs, 1) * permutations))
+    for begin in range(0, groups, block):
+        some = slice(begin, min(begin + block, groups))
+        count = np.flatnonzero(counts[some].any(axis=0))
+        for first in range(0, len(count), most):
+            # All pairs as a slice: a view of the weights.
+            yield some, slice(None) if len(count) == pairs <= most else count[first : first + most]
 
 
 class _Range(NamedTuple):
@@ -135,14 +143,17 @@ class _Range(NamedTuple):
 def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> _Pairs:
     own = _copies(classes[forest.first[roots, None] + np.arange(k)])
     sets = _two_deepest(forest, seen, roots, own)
-    group, pair = np.indices((len(roots), k * (k - 1) // 2)).reshape(2, -1)
-    one, other = (places[pair] for places in np.triu_indices(k, 1))
+    rows = np.triu_indices(k, 1)
+    group, pair = np.indices((len(roots), len(rows[0]))).reshape(2, -1)
+    one, other = (places[pair] for places in rows)
     sides = [_scored_by(sets, own, k, group, *rows) for rows in ((one, other), (other, one))]
     counts = (sides[0][1] | sides[1][1]) & ~own.at(group, one).holds(other)
-    group, one, other = group[counts], one[counts], other[counts]
-    left_out = own.at(group, one), own.at(group, other)
+    left_out = own.at(group[counts], one[counts]), own.at(group[counts], other[counts])
     first, second = (_mean_without(of.at(counts), left_out, k) for of, _ in sides)
-    return _Pairs(group, one, other, np.subtract(first, second, out=first))
+    weights = np.zeros((len(group), k))
+    weights[counts] = np.subtract(first, second, out=first)
+    shape = len(roots), len(rows[0])
+    return _Pairs(*rows, counts.reshape(shape), weights.reshape(*shape, k))
 
 
 def _copies(classes: Ints) -> _Range:

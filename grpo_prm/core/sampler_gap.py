@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from .forest import Floats, Ints, add_up, expand
 from .groups import Groups
 from .identity import likelihood_ratio, usable
-from .surprisal import token_rows
 
 
 class GapSums(NamedTuple):
@@ -65,7 +64,7 @@ def gap_sums(groups: Groups, sampler: Floats, trainer: Floats, at: Ints, number:
 
 def groups_of_tokens(groups: Groups) -> Ints:
     """Group of each token, shape (tokens,)."""
-    return groups.groups[token_rows(groups)[0]]
+    return np.repeat(groups.groups, groups.lengths)
 
 
 def size_bins(groups: Groups) -> Ints:

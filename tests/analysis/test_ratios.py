@@ -232,3 +232,13 @@ def test_point_estimates_are_the_means_of_the_intervals(rows, seed, nulls):
     found, expected = point_estimates(columns, OF_GROUPS), figures(table.to_dicts())
     assert list(found) == list(OF_GROUPS)
     assert all(close([found[name]], [expected[name]]) for name in found)
+
+
+def test_a_statistic_that_a_log_lacks_changes_no_other_one():
+    table = groups_table(40, 3, nulls=0)
+    lacking = table.with_columns(pl.lit(None, pl.Float64).alias(RATIOS["surprisal_at_decisions"][0]))
+    whole, rest = (Sums(one, CLUSTER).intervals(0) for one in (table, lacking))
+    assert rest.pop("surprisal_at_decisions") == (None, None, None, 0)
+    assert whole.pop("surprisal_at_decisions").mean > 0
+    for name, one in rest.items():
+        assert one == pytest.approx(whole[name], rel=1e-12), name

@@ -93,9 +93,12 @@ def branching(rng, k, cut=3):
     return [Row(row, reward=float(rng.integers(0, 2))) for row in rows]
 
 
-@pytest.mark.parametrize("block", [1, module.BLOCK])
-def test_groups_of_more_pairs_than_are_evaluated_at_a_time(block, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", block)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BLOCK", 1), ("BLOCK", module.BLOCK), ("CACHE", 1), ("SMALL", 1), ("SMALL", 17 * 2 * 5), ("CHUNK", 7)],
+)
+def test_groups_of_more_pairs_than_are_evaluated_at_a_time(name, value, monkeypatch):
+    monkeypatch.setattr(module, name, value)
     rng = np.random.default_rng(0)
     batch = [branching(rng, k) for k in (17, 5, 17)]
     assert_order(batch, rng.integers(0, 2, (39, 2)).astype(float))

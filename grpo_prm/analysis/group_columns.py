@@ -1,0 +1,111 @@
+"""The groups table: sums of each group, of which every statistic is a ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..core.credit import credit_sums
+from ..core.defects import defect_sums
+from ..core.examples import clarity
+from ..core.exchange import exchangeable
+from ..core.forest import Floats, Ints
+from ..core.groups import Groups
+from ..core.overlap import CompletionOverlap, group_overlap
+from ..core.permutations import Bounds
+from ..core.prm import group_means
+from ..logs.rollouts import groups_of_several_prompts
+from .columns import column
+from .tool_output import unmasked_tool_output
+
+
+def groups_table(
+    table: pl.DataFrame,
+    names: pl.DataFrame,
+    groups: Groups,
+    each: CompletionOverlap,
+    bounds: Bounds | None,
+    computed: Floats | None,
+    added: Mapping[str, np.ndarray | pl.Series | None],
+) -> pl.DataFrame:
+    """One row per group.
+
+    Args:
+        table: Canonical rollouts.
+        names: The groups with the columns by which they and their clusters are known.
+        groups: The groups, in the order of the table.
+        each: `completion_overlap` of their forest.
+        bounds: `certainty_bounds` of their rewards; None without rewards.
+        computed: Advantages that the rewards give, beside logged ones, shape (completions,); None without rewards.
+        added: Further columns, None for one that is null throughout.
+    """
+    forest, seen, of_row, number = groups.forest, groups.seen, groups.groups, groups.number
+    overlap = group_overlap(forest, seen, each, of_row, number)
+    k = np.bincount(of_row)
+    columns = {
+        "k": k,
+        "tokens": np.bincount(of_row, seen.completion).astype(np.int64),
+        "reward_mean": None if groups.rewards is None else group_means(groups.rewards, groups.groups),
+        "reward_std": None if groups.rewards is None else _std(groups, groups.rewards, k),
+        "zero_variance": groups.zero,
+        "exchangeable": _exchangeable(groups),
+        "non_trivial": overlap.intermediate_steps > 0,
+        **overlap._asdict(),
+        "duplicates": _duplicates(groups),
+        "prompts_differ": groups_of_several_prompts(table),
+        "tool_output": unmasked_tool_output(table),
+        "completions_with_loss": np.bincount(of_row, seen.completion > 0).astype(np.int64),
+        "certain_wilson": None if bounds is None else _certain(groups, bounds.wilson),
+        "certain_student": None if bounds is None else _certain(groups, bounds.student),
+        "advantage_mismatch": _mismatch(table, groups, computed),
+        **defect_sums(groups),
+        **credit_sums(groups),
+        "clarity": clarity(groups),
+        **added,
+    }
+    named = names["run", "step", "group", "group_key", "prompt_key", "problem"]
+    return named.hstack([column(name, values, number) for name, values in columns.items()])
+
+
+def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
+    """Groups of mixed reward, or with logged advantages, in which a permutation changes something."""
+    changes = exchangeable(groups.forest, groups.advantages)
+    if groups.logged and groups.rewards is not None:
+        changes |= exchangeable(groups.forest, groups.rewards)
+    return changes
+
+
+def _std(groups: Groups, values: Floats, k: Ints) -> Floats:
+    mean = group_means(values, groups.groups)
+    squares = np.bincount(groups.groups, (values - mean[groups.groups]) ** 2)
+    return np.sqrt(squares / (k - 1))
+
+
+def _duplicates(groups: Groups) -> Ints:
+    """Completions of each group that are equal to an earlier one: those that end where another has ended."""
+    step, row, ends = groups.seen.step, groups.seen.row, groups.forest.end
+    here = groups.lengths[row] == ends[step]
+    ending = np.bincount(step[here], minlength=len(ends))
+    return np.bincount(groups.forest.group, np.maximum(ending - 1, 0), groups.number).astype(np.int64)
+
+
+def _certain(groups: Groups, bound: Floats) -> Ints:
+    """Intermediate tokens of each group whose step-reward interval leaves the group's mean outside."""
+    assert groups.rewards is not None
+    forest, seen = groups.forest, groups.seen
+    away = np.abs(groups.set_rewards - group_means(groups.rewards, groups.groups)[forest.group])
+    tokens = np.bincount(seen.step, seen.tokens, len(forest.size))
+    return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
+
+
+def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of them is missing."""
+    if computed is None:
+        return pl.Series([None] * groups.number, dtype=pl.Boolean)
+    logged = table["advantage"].to_numpy()  # NaN where none was logged
+    off = np.bincount(groups.groups, np.abs(logged - computed) > 1e-3, groups.number) > 0
+    whole = np.bincount(groups.groups, np.isnan(logged), groups.number) == 0
+    return pl.Series(off).set(pl.Series(~whole), None)
