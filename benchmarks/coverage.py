@@ -39,7 +39,7 @@ the shape of their trees (one of ten has flat ones), in length and in how many c
 are alike. All groups are measured by `grpo-prm` itself, so the true value of each statistic is its value over the whole
 population. A simulated log is some of the problems, drawn without replacement, with all their groups. Its intervals are
 those of `summary.json`: 2,000 resamples of problems, 2.5 and 97.5 percentiles. (That of non-trivial trees is Wilson's,
-which takes groups for independent: where a problem has several groups that are alike, as here, it is too narrow.) The
+as if each problem had one group; over groups, which are alike within a problem, it covered .80.) The
 tables give the share of logs whose interval holds the true value; its standard error is {error:.1f} points where the
 coverage is 95 %. Fewer logs are named where not all had an interval: below 20 problems that have the statistic there is
 none. Every statistic of the registry that has an interval is measured, whoever added it (one that the population

@@ -16,7 +16,7 @@ EXTRAS["textual"] = "tui"  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
-    "and --strict was given; 5 a claim that must hold did not; 130 interrupted.",
+    "and --strict was given; 5 a claim that must hold did not; 6 a finding named by --fail-on; 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -37,8 +37,8 @@ def make_table(logs: Logs) -> pl.DataFrame:
         logs: The analyses.
 
     Returns:
-        `run`, `axis` (share, tokens), `point`, `mean`, `low`, `high` (95 %, over prompts; null below 20 of them), `n`
-        (prompts), `pairs`; only points that a pair reaches.
+        `run`, `axis` (share, tokens), `point`, `mean`, `low`, `high` (95 %, over problems; null below 20 of them), `n`
+        (problems), `pairs`; only points that a pair reaches.
     """
     rows: list[tuple] = []
     for (run, axis), part in _by_cluster(logs).group_by("run", "axis", maintain_order=True):
@@ -69,7 +69,7 @@ def decided(
     """Draw how much more alike two completions fare than by chance, against what they have in common of their path.
 
     Where the curve rises the outcome is decided; below 0 completions that part so late fare less alike than any two, so
-    it is decided by what follows. Bands are 95 % intervals over prompts.
+    it is decided by what follows. Bands are 95 % intervals over problems.
 
     Args:
         table: `figure_tables(...)["decided"]`: `run`, `axis`, `point`, `mean`, `low`, `high`.
@@ -105,7 +105,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     """The runs, if there are several, and why a band is missing in places, if it is."""
     several = run_entries(runs) if len(runs) > 1 else []
     gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
-    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} prompts")] if gaps else [])]
+    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")] if gaps else [])]
 
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:

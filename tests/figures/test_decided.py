@@ -98,7 +98,7 @@ def test_a_band_that_ends_early_is_explained():
         return [text.get_text() for legend in draw("decided", shown).legends for text in legend.get_texts()]
 
     some = table.with_columns(pl.when(pl.col("point") < 0.3).then(c).alias(c) for c in ("low", "high"))
-    assert legend(some) == ["no band: < 20 prompts"]
+    assert legend(some) == ["no band: < 20 problems"]
     assert legend(some.drop_nulls()) == legend(some.filter(pl.col("low").is_null())) == []
     assert_legible(draw("decided", some))
 
