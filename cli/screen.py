@@ -70,7 +70,7 @@ def _to_do(todo: list[list[Text]], report: str, room: int) -> list[Text]:
     def last(count: int) -> Text:
         rest = len(todo) - count
         more = f"{amount(rest, 'more finding')}: --full" if rest else "More: --full for every number"
-        return Text(printable(f"{more}, {report} for a page."))
+        return Text(printable(f"{more}; a page: {report}"))
 
     def lines(count: int, commands: set[int]) -> list[Text]:
         some = ([*words, command] if n in commands else words for n, (*words, command) in enumerate(todo[:count]))

@@ -228,5 +228,5 @@ def _note_intervals(clusters: int, notes: dict[str, str]) -> None:
         notes["intervals"] = f"{some} too few for intervals: {FEW_CLUSTERS} are needed"
     elif clusters < MANY_CLUSTERS:
         notes["intervals"] = (
-            f"with {clusters} problems the 95 % intervals cover less than 95 %, some as little as 85 % (docs/coverage.md)"
+            f"with {clusters} problems the 95 % intervals cover less than 95 %, some only 85 % (docs/coverage.md)"
         )

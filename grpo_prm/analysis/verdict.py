@@ -13,9 +13,12 @@ from typing import Any
 
 import polars as pl
 
+from ..core.permutations import PERMUTATIONS
+
 LITTLE_LENGTH = 0.05
 LITTLE_TURN = 10.0  # degrees
 ALPHA = 0.05
+CLOSE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / (PERMUTATIONS + 1))  # two standard errors of a p of so many permutations
 
 # From when on a finding is one.
 TOOL_OUTPUT = 0.05  # of the completions
@@ -62,8 +65,10 @@ def _knows(summary: dict[str, Any]) -> dict[str, Any]:
     code = {(True, True): "steps", (True, False): "whole_texts", (False, True): "order_only"}.get((above, orders))
     if code is None:
         code = "nothing" if asked and judged else "cannot_say"
+    # So near the limit another seed of the permutations may give the other code.
+    close = judged and abs(auc["p_value"] - ALPHA) <= CLOSE
     counts = {name: credit[name] for name in ("decisions", "decidable", "sure_decisions")}
-    return {"code": code, "reliability": reliability, "leave_pair_out_auc": auc, **counts}
+    return {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc, **counts}
 
 
 def _changes(summary: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[st
         yield of_log("boilerplate", other["mean"] / own["mean"])
     reliability = summary["credit"]["reliability"]
     if reliability is not None and reliability["high"] is not None and reliability["high"] < RELIABLE:
-        yield of_log("low_reliability", reliability["mean"], k=_reliable_k(reliability["mean"], counts))
+        yield of_log("low_reliability", reliability["mean"], k=_reliable_k(reliability, counts))
 
 
 def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
@@ -134,9 +139,10 @@ def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
     return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
 
 
-def _reliable_k(r: float, counts: dict[str, Any]) -> int | None:
-    """Completions a group at which the same steps would have a reliability of .5; None where there is no signal."""
-    return math.ceil(counts["group_size"]["mode"] * (1 - r) / r) if r > 0 else None
+def _reliable_k(reliability: dict[str, Any], counts: dict[str, Any]) -> int | None:
+    """Completions a group at which the same steps would have a reliability of .5; None where there may be no signal."""
+    r = reliability["mean"]
+    return math.ceil(counts["group_size"]["mode"] * (1 - r) / r) if reliability["low"] > 0 else None
 
 
 def group_name(source: dict[str, Any], group: dict[str, Any]) -> str:

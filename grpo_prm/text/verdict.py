@@ -9,14 +9,15 @@ from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
 KNOWS = {
-    "steps": "they know which steps are good, also for new completions",
-    "whole_texts": "they know which whole texts are good, and nothing beyond them",
-    "order_only": "they know something of new completions, but each of them may be luck",
+    "steps": "on average they know which steps are good, also for new completions",
+    "whole_texts": "they know which whole texts are good, with no sign of more",
+    "order_only": "they order new completions, but how much of them is luck is open",
     "nothing": "no sign that they know anything",
     "cannot_say": "this log cannot say what they know",
 }
+CLOSE = " (close: p near .05)"
 CHANGES = {
-    "next_to_nothing": "next to nothing; a gain would be a change of learning rate",
+    "next_to_nothing": "next to nothing",
     "length": "another length, which is another learning rate",
     "direction": "another direction, not another learning rate",
 }
@@ -43,13 +44,16 @@ def knows(summary: dict[str, Any]) -> str:
     if reliability is None and order is None:  # one reason: a screen has no room for two
         parts = [f"reliability and order of unseen pairs: not known ({notes['reliability']})"]
     parts.append(_decisions(answer["sure_decisions"], answer["decidable"]))
-    return f"{'; '.join(parts)}: {KNOWS[answer['code']]}."
+    return f"{'; '.join(parts)}: {KNOWS[answer['code']]}{CLOSE if answer['close'] else ''}."
 
 
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
         return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
-    ends = span(reliability["low"], reliability["high"]) or f"(no interval below {FEW_CLUSTERS} problems)"
+    few = f"({amount(reliability['n'], 'problem')} with mixed rewards: {FEW_CLUSTERS} give an interval)"
+    ends = span(reliability["low"], reliability["high"]) or few
+    if reliability["mean"] <= 0:  # a difference of estimates, which may lie below what it estimates
+        return f"{number(reliability['mean'])} {ends}, so nothing, of the spread of the hidden step rewards is signal"
     return f"{number(reliability['mean'])} {ends} of the spread of the hidden step rewards is signal, not luck"
 
 
@@ -75,8 +79,8 @@ def changes(summary: dict[str, Any]) -> str:
     if answer["code"] == "cannot_say":
         return f"No answer: {summary['notes']['update_norm']}."
     sentence = (
-        f"{number(answer['norm']['mean'])} times the length of GRPO's update, turned by {answer['degrees']:.3g} "
-        f"degrees (p = {answer['power']:g}): {CHANGES[answer['code']]}"
+        f"{number(answer['norm']['mean'])} of the length of GRPO's update, turned by {answer['degrees']:.3g} "
+        f"degrees (λ power {answer['power']:g}): {CHANGES[answer['code']]}"
     )
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
         return f"{sentence}."
@@ -107,7 +111,7 @@ def _worded(found: dict[str, Any]) -> tuple[str, str]:
     """Sentence and source of a finding."""
     sentence, source = FINDINGS[found.get("measure") or found["code"]]
     k = found.get("k")
-    larger = "what group size would do is not known" if k is None else f"0.5 takes groups of {k:,}"
+    larger = "unknown what size would do" if k is None else f"0.5 takes groups of {k:,}"
     mix = "mixes" if found["groups"] == 1 else "mix"
     values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "mix": mix}
     return sentence.format(**values, groups=amount(found["groups"], "group")), source
@@ -117,7 +121,10 @@ DEFINITIONS = "docs/definitions.md"
 # By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
 FINDINGS = {
     "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
-    "unmasked_tool_output": ("{percent} % of completions have tool output in the loss: mask it", "arXiv 2503.09516"),
+    "unmasked_tool_output": (
+        "{percent} % of completions hold unmasked tool output: mask it",
+        "arXiv 2503.09516",
+    ),
     "effective_sample_size": (
         "{percent} % effective sample size, sampler and trainer differ: sample afresh",
         "arXiv 2510.26788",
@@ -132,6 +139,6 @@ FINDINGS = {
     ),
     "teaches_nothing": ("{percent} % of groups teach nothing (equal rewards): filter or resample", "arXiv 2503.14476"),
     "copies": ("{percent} % of completions are copies in their group: raise the temperature", DEFINITIONS),
-    "boilerplate": ("{percent} % of the overlap is there between prompts, too: it is boilerplate", DEFINITIONS),
+    "boilerplate": ("{percent} % as much overlap between prompts as within: partly boilerplate", DEFINITIONS),
     "low_reliability": ("{number} is too unreliable for credit by step: {larger}", DEFINITIONS),
 }

@@ -87,6 +87,7 @@ def test_what_the_hidden_prm_knows(low, p, code):
     reliability = None if low == "missing" else interval(0.3, low, None if low is None else 0.9)
     knows = verdict(summary(credit__reliability=reliability, credit__leave_pair_out_auc=auc(p)), GROUPS)["knows"]
     assert knows["code"] == code
+    assert knows["close"] == (p in (0.05, 0.055))
     assert (knows["reliability"], knows["leave_pair_out_auc"]) == (reliability, auc(p))
     assert (knows["decisions"], knows["decidable"], knows["sure_decisions"]) == (9, 3, 1)
 
@@ -219,9 +220,9 @@ def test_sampler_and_trainer_may_be_apart_by_either_number():
     assert (one["measure"], one["value"], one["groups"]) == ("logprob_spread", 5.0, 4)
 
 
-@pytest.mark.parametrize(("r", "k"), [(0.25, 24), (0.31, 18), (0.0, None), (-0.2, None)])
+@pytest.mark.parametrize(("r", "k"), [(0.25, 24), (0.31, 18), (0.31, None), (-0.2, None)])
 def test_a_low_reliability_names_the_k_at_which_the_same_steps_would_reach_a_half(r, k):
-    (one,) = found(credit__reliability=interval(r, -0.5, 0.45))
+    (one,) = found(credit__reliability=interval(r, 0.01 if k else 0.0, 0.45))
     assert (one["code"], one["value"], one["k"]) == ("low_reliability", r, k)
     if k is not None:  # noise falls as 1/k: r k' / (r k' + (1 - r) k) is a half there, and below it one k earlier
         at = [r * n / (r * n + (1 - r) * 8) for n in (k - 1, k)]

@@ -34,10 +34,13 @@ ALL = [finding(code, measure) for code, measure in
        ((code, None) if code != "sampler_gap" else (code, "effective_sample_size") for code in CODES)]  # fmt: skip
 
 
-def summary_of(knows="steps", changes="direction", todo=(), *, known=True, risk="exploration", sizes=(2, 8, 64)):
+def summary_of(
+    knows="steps", changes="direction", todo=(), *, known=True, close=False, risk="exploration", sizes=(2, 8, 64)
+):
     reliability = {"mean": 0.497, "low": 0.392, "high": 0.585, "n": 150}
     answer = {
         "code": knows,
+        "close": close,
         "reliability": reliability if known else None,
         "leave_pair_out_auc": AUC if known else None,
     }
@@ -84,14 +87,14 @@ def usual(summary):
 def test_a_dozen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
     codes = product(KNOWS, [*CHANGES, "cannot_say"], (True, False), (True, False))
     for knows, changes, known, large in codes:
-        said = summary_of(knows, changes, ALL[:count], known=known)
+        said = summary_of(knows, changes, ALL[:count], known=known, close=known)
         lines = screen(capsys, said if large else usual(said))
         assert len(lines) <= LINES and all(len(line) <= 80 for line in lines), lines
         shown = [one for one in findings(said, "log.prm") if one.sentence in unwrapped(lines)]
         more = [int(n) for n in re.findall(r"^(\d+) more finding", lines[-1])]
         assert len(shown) + sum(more) == count and (shown or not count)
         assert ("Nothing to worry about." in " ".join(lines)) == (count == 0)
-        assert lines[-1].endswith("grpo-prm report log.prm for a page.")
+        assert lines[-1].endswith("; a page: grpo-prm report log.prm")
         # The first finding shows how to look at it, unless the log is too large for short answers.
         assert large or not count or "        grpo-prm tree log.prm --group 0:p1" in [line[:42] for line in lines]
 
@@ -124,13 +127,13 @@ def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
         "        not luck; 51.3 % of unseen pairs are in the right order (chance: 46.9 to",
         "        53.9 %, p = 0.315); 1,234 of 2,345 decisions are sure: no sign that they",
         "        know anything.",
-        "λ-GRPO  0.742 times the length of GRPO's update, turned by 26.8 degrees (p =",
-        "        0.5): next to nothing; a gain would be a change of learning rate.",
+        "λ-GRPO  0.742 of the length of GRPO's update, turned by 26.8 degrees (λ power",
+        "        0.5): next to nothing.",
         "To do   1,234 groups mix several prompts: group rows by prompt (docs/logs.md)",
         "        grpo-prm tree log.prm --group 0:p1",
-        "        90 % of completions have tool output in the loss: mask it",
+        "        90 % of completions hold unmasked tool output: mask it",
         "        grpo-prm tree log.prm --group 0:p1   (arXiv 2503.09516)",
-        "More: --full for every number, grpo-prm report log.prm for a page.",
+        "More: --full for every number; a page: grpo-prm report log.prm",
     ]
 
 

@@ -9,8 +9,8 @@ RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
 
 
-def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94):
-    answer = {"code": code, "reliability": reliability, "leave_pair_out_auc": auc}
+def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False):
+    answer = {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc}
     answer |= {"decisions": 300, "decidable": decidable, "sure_decisions": sure}
     return {"verdict": {"knows": answer}, "notes": {"reliability": "reason one", "leave_pair_out_auc": "reason two"}}
 
@@ -24,8 +24,8 @@ def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, 
 def test_what_it_knows_has_its_three_numbers_and_then_the_answer():
     assert knows(known()) == (
         "0.351 [0.2, 0.5] of the spread of the hidden step rewards is signal, not luck; 62.8 % of unseen pairs are in "
-        "the right order (chance: 45.8 to 54.4 %, p = 0.005); 7 of 94 decisions are sure: they know which steps are "
-        "good, also for new completions."
+        "the right order (chance: 45.8 to 54.4 %, p = 0.005); 7 of 94 decisions are sure: on average they know "
+        "which steps are good, also for new completions."
     )
 
 
@@ -33,8 +33,8 @@ def test_what_it_knows_has_its_three_numbers_and_then_the_answer():
     ("code", "words"),
     [
         ("steps", "also for new completions"),
-        ("whole_texts", "which whole texts are good, and nothing beyond them"),
-        ("order_only", "something of new completions, but each of them may be luck"),
+        ("whole_texts", "which whole texts are good, with no sign of more"),
+        ("order_only", "they order new completions, but how much of them is luck is open"),
         ("nothing", "no sign that they know anything"),
         ("cannot_say", "this log cannot say"),
     ],
@@ -46,7 +46,9 @@ def test_every_answer_of_what_it_knows(code, words):
 
 def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
-    assert knows(known(reliability=bare)).startswith("0.351 (no interval below 20 problems) of the spread")
+    assert knows(known(reliability=bare)).startswith(
+        "0.351 (40 problems with mixed rewards: 20 give an interval) of the spread"
+    )
     assert knows(known(reliability=None)).startswith("reliability of the hidden step rewards: not known (reason one);")
     assert "order of unseen pairs: not known (reason two);" in knows(known(auc=None))
     both = knows(known(reliability=None, auc=None))
@@ -61,9 +63,9 @@ def test_what_is_missing_is_named_with_its_reason():
 @pytest.mark.parametrize(("code", "end"), list(CHANGES.items()))
 def test_what_would_change(code, end):
     assert changes(changed(code)) == (
-        f"0.741 times the length of GRPO's update, turned by 26.8 degrees (p = 1): {end}."
+        f"0.741 of the length of GRPO's update, turned by 26.8 degrees (λ power 1): {end}."
     )
-    assert "(p = 0.5)" in changes(changed(code, power=0.5))
+    assert "(λ power 0.5)" in changes(changed(code, power=0.5))
 
 
 @pytest.mark.parametrize(("risk", "words"), list(RISK.items()))
@@ -79,7 +81,7 @@ def test_a_change_that_cannot_be_told_has_its_reason():
 
 SENTENCES = {
     ("mixed_prompts", None, 3.0): "3 groups mix several prompts: group rows by prompt",
-    ("unmasked_tool_output", None, 0.9033): "90.3 % of completions have tool output in the loss: mask it",
+    ("unmasked_tool_output", None, 0.9033): "90.3 % of completions hold unmasked tool output: mask it",
     ("sampler_gap", "effective_sample_size", 0.8): (
         "80 % effective sample size, sampler and trainer differ: sample afresh"
     ),
@@ -89,7 +91,7 @@ SENTENCES = {
     ("phantom_advantage", None, 0.12): "12 % of the advantage lies in groups of one outcome: filter groups",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
     ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
-    ("boilerplate", None, 0.532): "53.2 % of the overlap is there between prompts, too: it is boilerplate",
+    ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: partly boilerplate",
     ("low_reliability", None, 0.35): "0.35 is too unreliable for credit by step: 0.5 takes groups of 1,067",
 }  # fmt: skip
 
@@ -114,7 +116,7 @@ def test_one_group_and_no_size_that_would_do():
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
     assert one.sentence.startswith("1 group mixes several prompts")
-    assert other.sentence == "-0.1 is too unreliable for credit by step: what group size would do is not known"
+    assert other.sentence == "-0.1 is too unreliable for credit by step: unknown what size would do"
     assert findings({"verdict": {"findings": []}}, "x") == []
 
 
@@ -134,3 +136,12 @@ def test_a_group_called_like_the_placeholder_keeps_its_name():
 )
 def test_few_problems_are_no_reason_not_to_worry(problems, sentence):
     assert no_finding({"overlap": {"path_depth": {"n": problems}}}) == sentence
+
+
+def test_a_reliability_of_nothing_is_no_negative_share_and_a_close_call_is_said():
+    below = RELIABILITY | {"mean": -1.18, "low": -3.0, "high": 0.2}
+    assert knows(known("nothing", reliability=below)).startswith(
+        "-1.18 [-3, 0.2], so nothing, of the spread of the hidden step rewards is signal; 62.8 %"
+    )
+    assert knows(known(close=True)).endswith("new completions (close: p near .05).")
+    assert "close" not in knows(known())
