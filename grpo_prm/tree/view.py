@@ -166,7 +166,8 @@ def _with_advantages(table: pl.DataFrame, advantage: Literal["computed", "logged
     missing = table["advantage"].is_null().to_numpy()
     if advantage == "computed":
         missing &= ~with_rewards(table)
-    return table.filter(~pl.lit(pl.Series(missing, dtype=pl.Boolean)).any().over("group"))
+    flagged = table.with_columns(_missing=pl.Series(missing, dtype=pl.Boolean))
+    return flagged.filter(~pl.col("_missing").any().over("group")).drop("_missing")
 
 
 def _measured(table: pl.DataFrame, std: Std, advantage: Literal["computed", "logged"]) -> Groups:
