@@ -35,11 +35,13 @@ def decided_table(names: pl.DataFrame, groups: Groups) -> pl.DataFrame:
     curves = decided(groups.forest, groups.seen, distinct(groups.forest), groups.advantages, ~groups.zero)
     longest = int(groups.seen.completion.max(initial=0))
     axes = ((SHARE, share_points(), curves.share), (TOKENS, token_points(longest), curves.tokens))
-    return pl.concat([_of_axis(names, *axis) for axis in axes])
+    # Group by group, so that slices put end to end give the table of the whole.
+    return pl.concat([_of_axis(names, *axis) for axis in axes]).sort("_at", maintain_order=True).drop("_at")
 
 
 def _of_axis(names: pl.DataFrame, axis: str, points: np.ndarray, curve: Curve) -> pl.DataFrame:
     group, point = np.nonzero(curve.pairs)
     columns = {name: values[group, point] for name, values in zip(("sum", "expected", "pairs"), curve, strict=True)}
     of_groups = names[group, ["run", "step", "group"]].with_columns(axis=pl.lit(axis), point=points[point])
-    return of_groups.with_columns(**columns).select(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
+    typed = (pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
+    return of_groups.with_columns(**columns).select(*typed, pl.Series("_at", group))

@@ -28,7 +28,7 @@ def groups_table(
     groups: Groups,
     each: CompletionOverlap,
     bounds: Bounds | None,
-    computed: Floats | None,
+    computed: Floats,
     added: Mapping[str, np.ndarray | pl.Series | None],
 ) -> pl.DataFrame:
     """One row per group.
@@ -39,7 +39,7 @@ def groups_table(
         groups: The groups, in the order of the table.
         each: `completion_overlap` of their forest.
         bounds: `certainty_bounds` of their rewards; None without rewards.
-        computed: Advantages that the rewards give, beside logged ones, shape (completions,); None without rewards.
+        computed: Advantages that the rewards give, beside logged ones, shape (completions,); NaN without.
         added: Further columns, None for one that is null throughout.
     """
     forest, seen, of_row, number = groups.forest, groups.seen, groups.groups, groups.number
@@ -101,11 +101,9 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
     return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
 
 
-def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats | None) -> pl.Series:
+def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats) -> pl.Series:
     """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of them is missing."""
-    if computed is None:
-        return pl.Series([None] * groups.number, dtype=pl.Boolean)
     logged = table["advantage"].to_numpy()  # NaN where none was logged
     off = np.bincount(groups.groups, np.abs(logged - computed) > 1e-3, groups.number) > 0
-    whole = np.bincount(groups.groups, np.isnan(logged), groups.number) == 0
+    whole = np.bincount(groups.groups, np.isnan(logged - computed), groups.number) == 0
     return pl.Series(off).set(pl.Series(~whole), None)

@@ -58,11 +58,13 @@ def _by_size(groups: Groups, sampler: Floats, trainer: Floats) -> pl.DataFrame:
 
 
 def _whole(table: pl.DataFrame, groups: Groups, column: str) -> NDArray[np.bool_]:
-    """True for groups in which every completion with a token has its list, shape (groups,)."""
-    if column not in table.columns or table[column].null_count() == len(table):
-        return np.zeros(groups.number, bool)  # not groups of empty completions that have all they can
+    """True for groups with a token in which every completion with one has its list, shape (groups,)."""
+    if column not in table.columns:
+        return np.zeros(groups.number, bool)
     missing = table[column].is_null().to_numpy() & (groups.lengths > 0)
-    return add_up(groups.groups, missing, groups.number) == 0
+    # A group of empty completions has nothing, whatever other groups of the slice have.
+    some = add_up(groups.groups, groups.lengths, groups.number) > 0
+    return some & (add_up(groups.groups, missing, groups.number) == 0)
 
 
 def _per_token(table: pl.DataFrame, groups: Groups, column: str) -> Floats:

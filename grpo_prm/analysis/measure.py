@@ -77,8 +77,7 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     advantages = advantages_of(table, options)
     draws: Counter[tuple] = Counter()  # groups so far of one run, step and key: draws of one prompt
     for begin, end in slices(table, SLICE):
-        computed = None if advantages.computed is None else advantages.computed[begin:end]
-        mine = Advantages(advantages.used[begin:end], computed, advantages.logged)
+        mine = advantages.at(slice(begin, end))
         yield _measure(table[begin:end], mine, options, prompts or PromptLengths(), draws)
 
 

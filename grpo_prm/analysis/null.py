@@ -18,6 +18,13 @@ _MOVED = {*PermutedSums._fields, "certain_tokens"}
 FIXED = (*sorted({column for name in PERMUTED for column in columns_of(name)} - _MOVED), "exchangeable")
 
 
+def fixed_sums() -> list[pl.Expr]:
+    """Sums of `FIXED` over groups; of a statistic that not all groups have, over those that have it."""
+    tops = {bottom: name for name, *bottoms in map(columns_of, PERMUTED) for bottom in bottoms if bottom not in _MOVED}
+    has = {column: pl.col(tops[column]).is_not_null() for column in FIXED if column in tops}
+    return [pl.col(column).filter(has.get(column, pl.lit(True))).sum() for column in FIXED]
+
+
 def null_distributions(permuted: PermutedSums, fixed: Mapping[str, float], *, binary: bool) -> dict[str, Floats]:
     """The statistics of some groups under each permutation.
 
@@ -48,5 +55,5 @@ def null_of_log(groups: pl.DataFrame, running: RunningSums) -> dict[str, Floats]
         groups: The groups table.
         running: With the sums under the permutations.
     """
-    fixed = groups.select(pl.col(FIXED).sum()).row(0, named=True)
+    fixed = groups.select(fixed_sums()).row(0, named=True)
     return null_distributions(running.permuted_in_all, fixed, binary=running.binary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from ..core.permutations import NullRange, null_range
-from .null import FIXED, null_distributions
+from .null import FIXED, fixed_sums, null_distributions
 from .ratios import CLUSTER, Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP
@@ -41,7 +41,7 @@ def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, running: Runnin
     """
     rows, sums = [], Sums(groups, CLUSTER)
     steps = groups.with_row_index("row").group_by("run", "step", maintain_order=True)
-    for run, step, at, *fixed in steps.agg("row", pl.col(FIXED).sum()).iter_rows():
+    for run, step, at, *fixed in steps.agg("row", *fixed_sums()).iter_rows():
         of_trees = dict(zip(FIXED, fixed, strict=True))
         null = null_distributions(running.permuted[run, step], of_trees, binary=running.binary)
         for name, value in sums.intervals(seed, at).items():

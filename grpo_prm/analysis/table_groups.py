@@ -11,7 +11,7 @@ import polars as pl
 
 from ..core.forest import Floats, Ints, build_forest
 from ..core.groups import Groups
-from ..core.prm import Std, group_advantages
+from ..core.prm import Bools, Std, group_advantages
 from ..errors import UsageError
 from ..logs.rollouts import flatten, group_opens
 from .options import Options
@@ -20,30 +20,53 @@ SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large
 
 
 class Advantages(NamedTuple):
-    """Advantages to analyse; those computed from the rewards, None without; and whether the first are logged."""
+    """Advantages of rows, shape (rows,) each.
+
+    Attributes:
+        used: Those to analyse.
+        computed: Those that the rewards give, NaN in groups without.
+        logged: Whether `used` are logged, the same in all rows of a group.
+    """
 
     used: Floats
-    computed: Floats | None
-    logged: bool
+    computed: Floats
+    logged: Bools
+
+    def at(self, rows: Ints | slice) -> Advantages:
+        """Those of some rows."""
+        return Advantages(self.used[rows], self.computed[rows], self.logged[rows])
 
 
 def advantages_of(table: pl.DataFrame, options: Options) -> Advantages:
     """Advantages of whole groups of two or more, and whole steps if `std` is `batch`, before any is set to 0.
 
+    Where a reward of a group is missing, its logged advantages are taken; of that group alone: batches change nothing.
+
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
     assert options.std is not None  # `analyze` puts in what is not given
-    computed = None if table["reward"].null_count() else _computed(table, options.std)
-    if computed is not None and options.advantage == "computed":
-        return Advantages(computed, computed, False)
-    if table["advantage"].null_count():
+    rewarded = with_rewards(table)
+    computed = np.full(len(table), np.nan)
+    computed[rewarded] = _computed(table.filter(rewarded), options.std)
+    logged = ~rewarded if options.advantage == "computed" else np.ones(len(table), bool)
+    given = table["advantage"].to_numpy()
+    if np.isnan(given[logged]).any():
         raise UsageError(
             "The log has no advantage for some completions. Leave out --advantage logged (in Python: "
             'advantage="logged") to compute them from the rewards, or name the column with --columns '
             "advantage=COLUMN (in Python: ReadOptions)."
         )
-    return Advantages(table["advantage"].to_numpy(), computed, True)
+    return Advantages(np.where(logged, given, computed), computed, logged)
+
+
+def with_rewards(table: pl.DataFrame) -> Bools:
+    """True for the rows of groups in which no reward is missing, shape (rows,); rows of a group are neighbours."""
+    opens = group_opens(table)
+    missing = np.isnan(table["reward"].to_numpy())
+    if not missing.any() or not len(opens):
+        return ~missing
+    return np.repeat(~np.logical_or.reduceat(missing, opens), np.diff(opens, append=len(table)))
 
 
 def _computed(table: pl.DataFrame, std: Std) -> Floats:
@@ -65,7 +88,8 @@ def table_groups(table: pl.DataFrame, given: Advantages | None) -> Groups:
     """The groups of a table.
 
     Args:
-        table: Canonical rollouts, whole groups, the rows of a group next to each other, at least one row.
+        table: Canonical rollouts, whole groups, the rows of a group next to each other, at least one row. Where a
+            reward is missing no group has rewards (`slices` cuts so that this is right).
         given: Their advantages (`advantages_of`); None: the log has none, so no step has an advantage either.
 
     Returns:
@@ -81,7 +105,7 @@ def table_groups(table: pl.DataFrame, given: Advantages | None) -> Groups:
         rewards=None if table["reward"].null_count() else table["reward"].to_numpy(),
         mask=flat.mask,
         given=None if given is None else given.used,
-        logged=given is not None and given.logged,
+        logged=given is not None and bool(given.logged.any()),
     )
 
 
@@ -92,8 +116,8 @@ def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
-    """Rows [begin, end) of whole groups with about so many tokens at a time."""
+    """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none."""
     opens = group_opens(table)
     piece = np.cumsum(table["tokens"].list.len().to_numpy().astype(np.int64))[opens] // tokens if len(opens) else opens
-    cuts = np.append(opens[np.flatnonzero(np.diff(piece, prepend=-1))], len(table))
-    yield from pairwise(cuts.tolist())
+    cut = (np.diff(piece, prepend=-1) != 0) | (np.diff(with_rewards(table)[opens].astype(np.int8), prepend=-1) != 0)
+    yield from pairwise(np.append(opens[np.flatnonzero(cut)], len(table)).tolist())

@@ -13,7 +13,14 @@ import polars as pl
 
 from ..analysis.options import Options
 from ..analysis.running_sums import DISTINCT
-from ..analysis.table_groups import Advantages, advantages_of, slices, table_groups, without_groups_of_one
+from ..analysis.table_groups import (
+    Advantages,
+    advantages_of,
+    slices,
+    table_groups,
+    with_rewards,
+    without_groups_of_one,
+)
 from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
@@ -144,20 +151,19 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
     options = job.options
     # Before groups are left out and slices are cut: --std batch divides by the deviation of a whole training step.
     given = advantages_of(table, Options(options.std, options.advantage))
-    rewards = None if table["reward"].null_count() else table["reward"].to_numpy()
-    if rewards is None:
+    rewarded = with_rewards(table)
+    if not rewarded.all():
         _check_without_rewards(options)
     groups = table["group"].rle_id().to_numpy().astype(np.int64)
-    zero = zero_variance(given.used if rewards is None else rewards, groups)
+    zero = zero_variance(np.where(rewarded, table["reward"].to_numpy(), given.used), groups)
     counts = Counter(groups_zero_variance=int(zero.sum()))
     if options.exclude_zero_variance:
         kept = np.flatnonzero(~zero[groups])
         counts["completions_excluded"] = len(table) - len(kept)
-        table, given = table[kept], Advantages(given.used[kept], None, given.logged)
+        table, given = table[kept], given.at(kept)
     yield Made([], counts)  # what is counted of the batch, not of a slice
     for begin, end in slices(table, SLICE):
-        of_slice = Advantages(given.used[begin:end], None, given.logged)
-        yield _made(table[begin:end], of_slice, job, two)
+        yield _made(table[begin:end], given.at(slice(begin, end)), job, two)
 
 
 def _check_without_rewards(options: ExportOptions) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ..analysis.options import Options
-from ..analysis.table_groups import advantages_of, table_groups
+from ..analysis.table_groups import SLICE, advantages_of, slices, table_groups, with_rewards
 from ..core.defects import boosted_bad, suppressed_good
 from ..core.examples import clarity
 from ..core.forest import Forest, Ints, add_up, depths, members
@@ -147,19 +147,27 @@ def worst_groups(
     worst: list[tuple[float, int, int, pl.DataFrame]] = []
     order = 0
     for batch in batches:
-        table = batch.table.filter(pl.len().over("group") > 1)
-        if table.is_empty():
-            continue
-        groups = _measured(table, std, advantage)
-        if groups.given is None:
-            continue
-        found = zip(clarity(groups).tolist(), _suppressed(groups)[0].tolist(), table.partition_by("group"), strict=True)
-        for clear, suppressed, group in found:
-            order += 1
-            if suppressed > 0:
-                worst.append((-clear, -suppressed, order, group))
+        table = _with_advantages(batch.table.filter(pl.len().over("group") > 1), advantage)
+        given = advantages_of(table, Options(std, advantage))
+        for begin, end in slices(table, SLICE):
+            part = table[begin:end]
+            groups = table_groups(part, given.at(slice(begin, end)))
+            found = clarity(groups).tolist(), _suppressed(groups)[0].tolist(), part.partition_by("group")
+            for clear, suppressed, group in zip(*found, strict=True):
+                order += 1
+                if suppressed > 0:
+                    worst.append((-clear, -suppressed, order, group))
         worst = sorted(worst, key=lambda entry: entry[:3])[:count]
     return [group for *_, group in worst]
+
+
+def _with_advantages(table: pl.DataFrame, advantage: Literal["computed", "logged"]) -> pl.DataFrame:
+    """The groups whose advantages can be computed, or else are logged."""
+    missing = table["advantage"].is_null().to_numpy()
+    if advantage == "computed":
+        missing &= ~with_rewards(table)
+    flagged = table.with_columns(_missing=pl.Series(missing, dtype=pl.Boolean))
+    return flagged.filter(~pl.col("_missing").any().over("group")).drop("_missing")
 
 
 def _measured(table: pl.DataFrame, std: Std, advantage: Literal["computed", "logged"]) -> Groups:

@@ -214,3 +214,23 @@ def test_a_task_id_that_names_a_data_set_gives_way_to_the_prompt(tmp_path):
     games = [{"task_id": t, "prompt": f"{t} {n}", "completion": f"{n}", "reward": n} for t in "ab" for n in range(4)]
     got = read_log(tmp_path, games)  # members of a group read prompts of their own: that is counted, not mended
     assert got.table["group"].to_list() == [0] * 4 + [1] * 4 and got.counts["groups_prompts_differ"] == 2
+
+
+@pytest.mark.parametrize("kept", [(), ("odd",)])
+@pytest.mark.parametrize("container", ["jsonl", "parquet"])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e39])
+@pytest.mark.parametrize("name", ["logprobs", "trainer_logprobs", "ref_logprobs"])
+def test_a_token_without_a_log_probability_costs_no_completion(tmp_path, name, value, container, kept):
+    """Whether rows are read one by one (a boolean among texts) or column by column."""
+    rows = [{"group": 1, "tokens": [1, n], "reward": n, name: [-1.0, value if n == 1 else -2.0]} for n in range(3)]
+    path = tmp_path / f"log.{container}"
+    if container == "parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    else:
+        odd = [{**one, "odd": True if n else "x"} for n, one in enumerate(rows)]
+        path.write_text("".join(json.dumps(one) + "\n" for one in (odd if kept else rows)))
+    got = collect(path, ReadOptions(keep=kept if container == "jsonl" else ()))
+    assert not len(got.rejected)
+    assert got.table[name].to_list() == [[-1.0, -2.0], [-1.0, -9999.0], [-1.0, -2.0]]
+    save(got, tmp_path / "canonical.jsonl")
+    assert collect(tmp_path / "canonical.jsonl").table[name].to_list() == got.table[name].to_list()

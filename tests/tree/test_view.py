@@ -265,3 +265,14 @@ def test_the_group_that_explains_itself_best_comes_before_the_one_with_the_large
     assert [group_tree(t)["suppressed_good_tokens"] for t in (clear, long)] == [2, 8]
     for order in ((clear, long), (long, clear)):
         assert [t["group_key"][0] for t in worst_groups(batches(*order), 2)] == ["clear", "long"]
+
+
+def test_groups_with_and_without_rewards_stand_side_by_side():
+    tokens = [[1, 2, 90], [1, 2, 91], [1, 2, 92], [99]]
+    logged = [1.0, -1.0, -1.0, 1.0]
+    by_reward = table(tokens, [1.0, 0.0, 0.0, 1.0], group_key="reward", group=0)
+    by_advantage = table(tokens, [None] * 4, advantage=logged, group_key="advantage", group=1)
+    neither = table(tokens, [1.0, 0.0, None, 1.0], group_key="neither", group=2)
+    log = pl.concat([by_reward, by_advantage, neither])
+    assert [t["group_key"][0] for t in worst_groups(batches(log), 3)] == ["reward", "advantage"]
+    assert [t["group_key"][0] for t in worst_groups(batches(log), 3, advantage="logged")] == ["advantage"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ...core.identity import SENTINEL
 from ..columns.first_rows import MISSING
 from .chat import attachments, messages_of, segments
 
@@ -159,14 +160,13 @@ def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
 
 
 def floats_of(value: list[Any], field: str) -> np.ndarray:
-    """One finite number per token as float32."""
+    """One number per token as float32; one that is no log-probability (-inf, NaN) as the sentinel, left out later."""
     types = set(map(type, value))
     if types - {int, float}:
         raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
     floats = np.array(value, np.float64)
-    if not (np.abs(floats) < LARGE).all():
-        raise Bad(field, "not finite")
-    return floats.astype(np.float32)
+    # The completion is as good as any other: without its row the tree and the advantages of its group would change.
+    return np.where(np.abs(floats) < LARGE, floats, SENTINEL).astype(np.float32)
 
 
 def number_of(value: Any, field: str, from_text: bool = False) -> float:
