@@ -481,7 +481,7 @@ def pair_score(group: Group, values: Sequence[float], i: int, pair: Members) -> 
 def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float, int]:
     """Pairs of one group in the right order, ties one half, and pairs that count.
 
-    Reading: values are unequal beyond `tol`; differences of scores are rounded to 1e-9 in the unit of the values.
+    Reading: values are unequal beyond `tol`; differences of scores are rounded to 1e-9 max(1, max |value|).
     """
     right, counted = 0.0, 0
     for i, j in combinations(range(len(group)), 2):
@@ -490,7 +490,8 @@ def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float
         pair = copies(group, i) | copies(group, j)
         (one, has_one), (other, has_other) = (pair_score(group, values, x, pair) for x in (i, j))
         if has_one or has_other:
-            difference = round(one - other, 9) * (1 if values[i] > values[j] else -1)
+            scale = max(1.0, *map(abs, values))
+            difference = round((one - other) / scale, 9) * (1 if values[i] > values[j] else -1)
             counted += 1
             right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
     return right, counted

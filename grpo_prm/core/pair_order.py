@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .forest import Floats, Forest, Ints, Visits, ranges
 from .product import SMALL
 
-TIE = 0.5e-9  # score differences up to this are 0 once they are rounded to 1e-9
+TIE = 0.5e-9  # of the largest value, at least of 1: score differences up to this are 0 once they are rounded
 BLOCK = 1 << 18  # weights held at a time
 CHUNK = 127  # pairs of a group evaluated at a time: signs of so many add up in int8
 CACHE = 1 << 16  # scores evaluated at a time: they stay in the cache
@@ -49,11 +49,13 @@ def pair_order(
     groups, k, permutations = values.shape
     order = PairOrder(*np.zeros((2, groups, permutations)))
     block = max(1, BLOCK // (k * k * k))
+    # An absolute bound would let rounding decide ties of large rewards.
+    tie = TIE * np.maximum(1.0, np.abs(values).max(axis=(1, 2), initial=0.0))[:, None, None]
     for begin in range(0, groups, block):
         pairs = _pairs(forest, seen, classes, roots[begin : begin + block], k)
         for some, chunk in _chunks(pairs.counts, permutations, k):
             here = slice(begin + some.start, begin + some.stop)
-            score = _sign(pairs.weights[some, chunk] @ values[here], TIE)
+            score = _sign(pairs.weights[some, chunk] @ values[here], tie[here])
             value = values[here, pairs.one[chunk]] - values[here, pairs.other[chunk]]
             value = _sign(value, tolerance[here, None, None]) * pairs.counts[some, chunk, None]
             counted = np.einsum("gpn,gpn->gn", value, value).astype(np.float64)
@@ -89,7 +91,7 @@ def observed_order(
     return order
 
 
-def _sign(differences: Floats, zero: float | Floats) -> NDArray[np.int8]:
+def _sign(differences: Floats, zero: Floats) -> NDArray[np.int8]:
     """1, 0 or -1; 0 within `zero`."""
     return np.subtract((differences > zero).view(np.int8), (differences < -zero).view(np.int8))
 

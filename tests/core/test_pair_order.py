@@ -168,3 +168,17 @@ def test_the_share_of_right_pairs_of_noise_is_a_half():
     found = pair_order(*case.arrays, case.root[groups], values[rows], np.zeros(len(groups)))
     each = found.right.sum(axis=0) / found.counted.sum(axis=0)
     assert abs(each.mean() - 0.5) < 4 * each.std() / np.sqrt(len(each))
+
+
+@pytest.mark.parametrize("scale", [1e7, 1e-3])
+def test_the_unit_of_the_rewards_changes_no_order(scale):
+    """Rounding of the means of large rewards must not decide ties."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        case = Case([[Row(rng.integers(0, 2, rng.integers(1, 5)).tolist()) for _ in range(8)]])
+        rewards = rng.integers(0, 4, 8) / 3
+        one, other = (
+            observed_order(*case.arrays, r, 1e-12 * r.max(keepdims=True), np.ones(1, bool))
+            for r in (rewards, scale * rewards)
+        )
+        assert (one.right[0], one.counted[0]) == (other.right[0], other.counted[0])
