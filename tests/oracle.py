@@ -6,17 +6,44 @@ Comments that open with "Reading:" mark what the definitions leave open and what
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
-from itertools import combinations
-from statistics import variance
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import oracle_traces as traces
+from oracle_credit import (
+    _decision_p,
+    arrangements,
+    copies,
+    credit,
+    decision_p,
+    decision_tables,
+    inherited,
+    inherited_tokens,
+    leave_pair_out_auc,
+    local_advantage,
+    pair_order,
+    pair_score,
+    reliability,
+    reliability_sums,
+    step_noise,
+)
+from oracle_rewards import (
+    EPS,
+    Analysed,
+    Log,
+    analysed,
+    certain,
+    finite,
+    group_advantages,
+    reward_interval,
+    sign_sums,
+    step_mean,
+    tolerance,
+    two_rewards,
+    wilson,
+    zero_variance,
+)
 from oracle_sets import (
     Group,
     Members,
@@ -25,176 +52,52 @@ from oracle_sets import (
     four_statistics,
     identical,
     identical_share,
-    in_loss,
     intermediate_tokens,
     kind,
     loss_tokens,
     mean,
-    parent,
     present,
     process_sets,
     ratio,
     unique_loss_tokens,
 )
-from scipy.stats import t as student_t
 
-__all__ = ["Group", "Log", "Members", "Row", "analysed", "summary"]
+__all__ = [
+    "EPS",
+    "Analysed",
+    "Group",
+    "Log",
+    "Members",
+    "Row",
+    "_decision_p",
+    "analysed",
+    "arrangements",
+    "certain",
+    "copies",
+    "credit",
+    "decision_p",
+    "decision_tables",
+    "finite",
+    "group_advantages",
+    "inherited",
+    "inherited_tokens",
+    "leave_pair_out_auc",
+    "local_advantage",
+    "pair_order",
+    "pair_score",
+    "reliability",
+    "reliability_sums",
+    "reward_interval",
+    "sign_sums",
+    "step_mean",
+    "step_noise",
+    "tolerance",
+    "two_rewards",
+    "wilson",
+    "zero_variance",
+]
 
-Log = Sequence[tuple[str, "int | None", str, Group]]
-EPS = 1e-4
-Z = 1.96
 POWERS = {"0.5": 0.5, "1": 1.0}
-
-
-# ---------------------------------------------------------------- rewards and advantages
-
-
-def finite(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None and math.isfinite(value)]
-
-
-def zero_variance(rewards: Sequence[float | None]) -> bool:
-    r = finite(rewards)
-    return len(r) < 2 or max(r) - min(r) <= 1e-6 * max(1.0, *(abs(x) for x in r))
-
-
-def group_advantages(
-    rewards: Sequence[float | None], std: str = "sample", batch: Sequence[float | None] = ()
-) -> list[float]:
-    """(r - mean) / (std + eps). `batch`: all rewards of the step, for std "batch".
-
-    Reading: `none` divides by 1, no eps; `batch` is the sample standard deviation of the step's rewards.
-    """
-    if zero_variance(rewards):
-        return [0.0] * len(rewards)
-    r = finite(rewards)
-    divisor = {
-        "sample": lambda: float(np.std(r, ddof=1)) + EPS,
-        "population": lambda: float(np.std(r)) + EPS,
-        "batch": lambda: float(np.std(finite(batch), ddof=1)) + EPS,
-        "none": lambda: 1.0,
-    }[std]()
-    centre = math.fsum(r) / len(r)
-    return [(x - centre) / divisor if x is not None and math.isfinite(x) else 0.0 for x in rewards]
-
-
-def tolerance(advantages: Sequence[float], logged: bool = False, rewards: Sequence[float] | None = None) -> float:
-    """Only beyond this a value of the group counts as positive or negative.
-
-    Reading: of logged advantages with rewards it is (k + 7) / 2 float32 roundings of max|r|, over the divisor that the
-    largest advantage shows; it holds where it explains the mean of the group, else the rule without rewards does.
-    """
-    most = max((abs(a) for a in advantages), default=0.0)
-    if not logged:
-        return 1e-12 * most
-    plain = 1e-6 * max(1.0, most)
-    if rewards is None:
-        return plain
-    centre = math.fsum(rewards) / len(rewards)
-    spread = max(abs(r - centre) for r in rewards)
-    noise = (len(rewards) + 7) / 2 * 2.0**-23 * max(abs(r) for r in rewards)
-    bound = most * noise / (spread - noise) if spread > 2 * noise else most
-    return bound if abs(math.fsum(advantages) / len(advantages)) <= bound else plain
-
-
-def step_mean(members: Members, values: Sequence[float]) -> float:
-    """R(λ) of rewards, A(λ) of advantages: every member counts, masked or not."""
-    return math.fsum(values[j] for j in members) / len(members)
-
-
-def sign_sums(
-    group: Group, members: Members, t: int, a: Sequence[float], w: Sequence[float] | None = None
-) -> tuple[float, float]:
-    """S⁺ and S⁻ of the tree token (members, t): over the members in the loss there; w = 1 without weights."""
-    w = w or [1.0] * len(group)
-    having = [j for j in members if in_loss(group[j], t)]
-    return math.fsum(w[j] * max(a[j], 0.0) for j in having), math.fsum(w[j] * min(a[j], 0.0) for j in having)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    p, z2 = hits / n, Z * Z
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return centre - half, centre + half
-
-
-def reward_interval(rewards: Sequence[float], members: Members, binary: tuple[float, float] | None = None):
-    """The step-reward interval: Wilson mapped back to the two rewards, else R ± t std / √|λ| with the group's std."""
-    n = len(members)
-    if binary:
-        low, high = binary
-        a, b = wilson(sum(rewards[j] == high for j in members), n)
-        return low + (high - low) * a, low + (high - low) * b
-    half = float(student_t.ppf(0.975, len(rewards) - 1) * np.std(rewards, ddof=1)) / math.sqrt(n)
-    centre = step_mean(members, rewards)
-    return centre - half, centre + half
-
-
-def certain(rewards: Sequence[float], members: Members, binary: tuple[float, float] | None = None) -> bool:
-    """The interval leaves mean(r) outside. Reading: a step of a zero-variance group never does (R is mean(r))."""
-    if zero_variance(rewards):
-        return False
-    low, high = reward_interval(rewards, members, binary)
-    centre = math.fsum(rewards) / len(rewards)
-    return centre < low or centre > high
-
-
-def two_rewards(rewards: Iterable[float]) -> tuple[float, float] | None:
-    """The two values of a log with exactly two distinct rewards, else None."""
-    values = sorted(set(rewards))
-    return (values[0], values[1]) if len(values) == 2 else None
-
-
-# ---------------------------------------------------------------- one analysed group
-
-
-class Analysed(NamedTuple):
-    """A group of two or more with the advantages that the analysis uses.
-
-    A value within the tolerance is set to exactly 0, in advantages and in step advantages, so that signs, |A| and 0/0
-    need no further care (the root's A is 0, not 1e-17).
-    """
-
-    run: str
-    step: int | None
-    key: str
-    rows: Group
-    a: list[float]
-    tol: float
-    zero: bool
-    centred: bool = True
-
-    @property
-    def rewards(self) -> list[float]:
-        return [row.reward for row in self.rows]
-
-    def step_advantage(self, members: Members) -> float:
-        if self.centred and len(members) == len(self.rows):
-            return 0.0
-        value = step_mean(members, self.a)
-        return value if abs(value) > self.tol else 0.0
-
-
-def analysed(log: Log, std: str = "sample", advantage: str = "computed") -> list[Analysed]:
-    """Groups of one are left out. Reading: of the batch standard deviation too."""
-    groups = []
-    for run, step, key, rows in log:
-        if len(rows) < 2:
-            continue
-        rewards = [row.reward for row in rows]
-        batch = [row.reward for r, s, _, other in log if (r, s) == (run, step) and len(other) > 1 for row in other]
-        if advantage == "logged":
-            a = [float(row.advantage) for row in rows]
-            # The advantages of a zero-variance group are exactly 0, whatever was logged; without rewards they decide.
-            zero = zero_variance(rewards) if len(finite(rewards)) == len(rows) else zero_variance(a)
-            a = [0.0] * len(a) if zero else a
-        else:
-            a, zero = group_advantages(rewards, std, batch), zero_variance(rewards)
-        known = len(finite(rewards)) == len(rows)
-        tol = tolerance(a, advantage == "logged", rewards if known else None)
-        centred = abs(math.fsum(a) / len(a)) <= tol
-        groups.append(Analysed(run, step, key, rows, [x if abs(x) > tol else 0.0 for x in a], tol, zero, centred))
-    return groups
 
 
 # ---------------------------------------------------------------- prm
@@ -382,29 +285,6 @@ def worst_groups(groups: Sequence[Analysed]) -> dict:
     }
 
 
-def local_advantage(g: Analysed, members: Members) -> float:
-    """A of the set less A of the smallest set above it, 0 within the tolerance."""
-    steps = process_sets(g.rows)
-    above = parent(steps, next(step for step in steps if step.members == members))
-    value = g.step_advantage(members) - g.step_advantage(above.members)
-    return value if abs(value) > g.tol else 0.0
-
-
-def inherited_tokens(g: Analysed) -> int:
-    """Intermediate tokens, those of identical sets left out, whose A and local advantage have opposite signs."""
-    if g.zero:
-        return 0
-    own = [members for _, _, members in intermediate_tokens(g.rows) if not identical(g.rows, members)]
-    return sum(g.step_advantage(members) * local_advantage(g, members) < 0 for members in own)
-
-
-def inherited(groups: Sequence[Analysed]) -> float | None:
-    """Pooled, of the same tokens as mean |A|."""
-    sets = [(g, members) for g in groups if not g.zero for _, _, members in intermediate_tokens(g.rows)]
-    tokens = sum(not identical(g.rows, members) for g, members in sets)
-    return ratio(sum(inherited_tokens(g) for g in groups), tokens)
-
-
 def raised_share(groups: Sequence[Analysed]) -> float | None:
     """Of the weight (|λ| - 1) |A| over unique loss tokens, what lies on A > 0."""
     weights = [
@@ -437,162 +317,6 @@ def informativeness(groups: Sequence[Analysed]) -> float | None:
         for _, _, members in intermediate_tokens(g.rows)
         if not identical(g.rows, members)
     )
-
-
-def step_noise(a: Sequence[float], members: Members) -> float:
-    """(1 - n/k)² (s²_in / n + s²_out / (k - n)), s_in for s_out where one completion is outside."""
-    inside = [a[j] for j in sorted(members)]
-    outside = [a[j] for j in range(len(a)) if j not in members]
-    s_in = variance(inside)
-    s_out = variance(outside) if len(outside) > 1 else s_in
-    return (len(outside) / len(a)) ** 2 * (s_in / len(inside) + s_out / len(outside))
-
-
-def reliability_sums(g: Analysed) -> tuple[float, float]:
-    """Σ T A² and Σ T (A² - noise) over the intermediate tokens, each completion's own; 0 in a zero-variance group."""
-    sets = [] if g.zero else [members for _, _, members in intermediate_tokens(g.rows)]
-    squares = [g.step_advantage(members) ** 2 for members in sets]
-    noise = [step_noise(g.a, members) for members in sets]
-    return math.fsum(squares), math.fsum(squares) - math.fsum(noise)
-
-
-def reliability(groups: Sequence[Analysed]) -> float | None:
-    pairs = [reliability_sums(g) for g in groups]
-    return ratio(math.fsum(reliable for _, reliable in pairs), math.fsum(squared for squared, _ in pairs))
-
-
-# ---------------------------------------------------------------- leave-pair-out AUC
-
-
-def copies(group: Group, i: int) -> Members:
-    return frozenset(j for j, row in enumerate(group) if row.tokens == group[i].tokens)
-
-
-def pair_score(group: Group, values: Sequence[float], i: int, pair: Members) -> tuple[float | None, bool]:
-    """Score of completion i, and whether a set gives it; `pair`: both completions with all their copies.
-
-    Reading: a set counts if any member has a loss token in it; a score of no rows at all is None.
-    """
-    sets = [s for s in counted_sets(group) if kind(s, len(group)) == "intermediate" and i in s and s - pair]
-    chosen = min(sets, key=len, default=frozenset(range(len(group))))
-    return mean(values[j] for j in chosen - pair), bool(sets)
-
-
-def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float, int]:
-    """Pairs of one group in the right order, ties one half, and pairs that count.
-
-    Reading: values are unequal beyond `tol`; differences of scores are rounded to 1e-9 max(1, max |value|).
-    """
-    right, counted = 0.0, 0
-    for i, j in combinations(range(len(group)), 2):
-        if group[i].tokens == group[j].tokens or abs(values[i] - values[j]) <= tol:
-            continue
-        pair = copies(group, i) | copies(group, j)
-        (one, has_one), (other, has_other) = (pair_score(group, values, x, pair) for x in (i, j))
-        if has_one or has_other:
-            scale = max(1.0, *map(abs, values))
-            difference = round((one - other) / scale, 9) * (1 if values[i] > values[j] else -1)
-            counted += 1
-            right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
-    return right, counted
-
-
-def leave_pair_out_auc(groups: Sequence[Analysed]) -> float | None:
-    """Pooled over the groups that are not zero-variance. Reading: without rewards the advantages are ordered."""
-    pairs = [
-        pair_order(g.rows, g.rewards, tolerance(g.rewards))
-        if len(finite(g.rewards)) == len(g.rows)
-        else pair_order(g.rows, g.a, g.tol)
-        for g in groups
-        if not g.zero
-    ]
-    return ratio(math.fsum(right for right, _ in pairs), sum(counted for _, counted in pairs))
-
-
-# ---------------------------------------------------------------- decisions
-
-
-def decision_tables(texts: Sequence[Sequence[int]], values: Sequence[float]) -> dict[Members, list[list[float]]]:
-    """Every process set with two or more children, and the values of the distinct texts of each child.
-
-    Completions that end there are one child together. Copies count once, by the mean of their values. Values that
-    differ by less than 1e-9 are one.
-    """
-    if zero_variance(values):
-        return {}
-    texts = [tuple(text) for text in texts]
-    value = {
-        t: round(math.fsum(copies := [v for u, v in zip(texts, values, strict=True) if u == t]) / len(copies), 9)
-        for t in texts
-    }
-    tables = {}
-    for length in range(max(map(len, texts)) + 1):
-        for prefix in {text[:length] for text in texts if len(text) >= length}:
-            members = frozenset(j for j, text in enumerate(texts) if text[:length] == prefix)
-            children: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
-            for j in members:
-                children.setdefault(texts[j][length : length + 1], set()).add(texts[j])  # () is: ends here
-            if len(children) > 1:
-                tables[members] = [[value[text] for text in child] for child in children.values()]
-    return tables
-
-
-def arrangements(counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """All orders of so many 0s, 1s, ...: each is as likely as any other when equal values are told apart."""
-    if not any(counts):
-        yield ()
-    for value, count in enumerate(counts):
-        if count:
-            rest = (*counts[:value], count - 1, *counts[value + 1 :])
-            yield from ((value, *more) for more in arrangements(rest))
-
-
-def decision_p(table: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """p of a decision and the least p of its margins: all ways to give its values to its texts, each as likely."""
-    values = [value for child in table for value in child]
-    return _decision_p(tuple(map(len, table)), tuple(sorted(set(values)).index(value) for value in values))
-
-
-@cache
-def _decision_p(sizes: tuple[int, ...], items: tuple[int, ...]) -> tuple[float, float]:
-    counts = tuple(items.count(value) for value in range(max(items) + 1))
-    twice_rank = [2 * sum(counts[:value]) + count + 1 for value, count in enumerate(counts)]
-    ends = list(itertools.accumulate(sizes, initial=0))
-
-    def of_children(arranged: Sequence[int]) -> list[Sequence[int]]:
-        return [arranged[begin:end] for begin, end in itertools.pairwise(ends)]
-
-    def probability(arranged: Sequence[int]) -> int:  # of the 2 x C table, times a constant
-        return math.prod(math.comb(len(child), sum(child)) for child in of_children(arranged))
-
-    def kruskal(arranged: Sequence[int]) -> int:  # times a constant; more extreme is less
-        whole = math.lcm(*sizes)
-        return -sum(sum(twice_rank[v] for v in child) ** 2 * (whole // len(child)) for child in of_children(arranged))
-
-    if len(counts) == 1:
-        return 1.0, 1.0
-    extreme = probability if len(counts) == 2 else kruskal
-    found, mine = [extreme(arranged) for arranged in arrangements(counts)], extreme(items)
-    return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
-
-
-def credit(groups: Sequence[Analysed]) -> dict:
-    """Sure: the largest r of which r decisions that could be sure have p <= .05 r / number of those that could be."""
-    tests = []
-    for g in groups:
-        if not g.zero:
-            values = g.rewards if len(finite(g.rewards)) == len(g.rows) else g.a
-            tests += [decision_p(table) for table in decision_tables([row.tokens for row in g.rows], values).values()]
-    could = sorted(p for p, least in tests if least <= 0.05 + 1e-12)
-    reached = [r for r in range(1, len(could) + 1) if could[r - 1] <= 0.05 * r / len(could) + 1e-12]
-    return {
-        "reliability": reliability(groups),
-        "leave_pair_out_auc": leave_pair_out_auc(groups),
-        "inherited": inherited(groups),
-        "decisions": len(tests),
-        "decidable": len(could),
-        "sure_decisions": max(reached, default=0),
-    }
 
 
 # ---------------------------------------------------------------- a whole log
