@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import oracle_traces as traces
 from oracle_credit import (
-    _decision_p,
     arrangements,
     copies,
     credit,
@@ -69,7 +68,6 @@ __all__ = [
     "Log",
     "Members",
     "Row",
-    "_decision_p",
     "analysed",
     "arrangements",
     "certain",
