@@ -50,7 +50,7 @@ def knows(summary: dict[str, Any]) -> str:
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
         return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
-    few = f"({amount(reliability['n'], 'problem')} with mixed rewards: {FEW_CLUSTERS} give an interval)"
+    few = f"({amount(reliability['n'], 'problem')} with such steps: {FEW_CLUSTERS} give an interval)"
     ends = span(reliability["low"], reliability["high"]) or few
     if reliability["mean"] <= 0:  # a difference of estimates, which may lie below what it estimates
         return f"{number(reliability['mean'])} {ends}, so nothing, of the spread of the hidden step rewards is signal"

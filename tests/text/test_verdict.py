@@ -47,7 +47,7 @@ def test_every_answer_of_what_it_knows(code, words):
 def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
     assert knows(known(reliability=bare)).startswith(
-        "0.351 (40 problems with mixed rewards: 20 give an interval) of the spread"
+        "0.351 (40 problems with such steps: 20 give an interval) of the spread"
     )
     assert knows(known(reliability=None)).startswith("reliability of the hidden step rewards: not known (reason one);")
     assert "order of unseen pairs: not known (reason two);" in knows(known(auc=None))
