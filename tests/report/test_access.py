@@ -39,7 +39,8 @@ def test_a_new_width_is_used(chain, visit):
     before = page.evaluate("document.activeElement.id")
     page.set_viewport_size({"width": 800, "height": 900})
     page.wait_for_timeout(400)
-    narrow = page.locator(".icicle").bounding_box()["width"]
+    page.wait_for_function("() => 0 < (document.querySelector('.icicle')?.getBoundingClientRect().width ?? 0)")
+    narrow = page.evaluate("document.querySelector('.icicle').getBoundingClientRect().width")
     assert narrow < wide and page.evaluate("document.activeElement.id") == before
     canvas = page.locator(".canvas")
     assert canvas.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
@@ -55,7 +56,9 @@ def test_on_paper_are_the_summary_and_the_tree_without_controls(chain, visit):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.set_viewport_size({"width": 700, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
-    assert page.locator(".icicle").bounding_box()["width"] < 700
+    # The tree is drawn anew for a new width, and for a moment there is none.
+    page.wait_for_function("() => 0 < (document.querySelector('.icicle')?.getBoundingClientRect().width ?? 0)")
+    assert page.evaluate("document.querySelector('.icicle').getBoundingClientRect().width") < 700
 
 
 def test_without_scripts_the_summary_is_there(chain, browser):
