@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.ratios import PROBLEM
@@ -20,18 +19,17 @@ from .figure import Captioned, LogFigure
 from .intervals import cluster_of, one_column_each, ratio_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, by_statistic, known_interval, value_range
+from .series import band_entries
 from .style import (
     BAND,
     REFERENCE,
     RUNS_BANDED,
-    Entries,
     Unit,
     canvas,
     colours,
     from_zero,
     markers,
     percent,
-    run_entries,
     sentence,
 )
 
@@ -153,7 +151,7 @@ def contest_by_depth(
         The axes.
     """
     runs = table["run"].unique().sort().to_list()
-    with canvas(ax, venue, (1, 2, 0.58), _entries(table, runs)) as panels:
+    with canvas(ax, venue, (1, 2, 0.58), band_entries(table, runs)) as panels:
         for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
             part = table.filter(statistic=statistic)
             if part.is_empty():
@@ -169,13 +167,6 @@ def contest_by_depth(
         panels[0].set_ylabel(f"of intermediate {unit}s")
         from_zero(panels)
     return panels
-
-
-def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
-    """The runs, if there are several, and why a band is missing in places, if it is."""
-    several = run_entries(runs) if len(runs) > 1 else []
-    gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
-    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")] if gaps else [])]
 
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:

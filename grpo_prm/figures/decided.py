@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ..analysis.decided_table import SHARE, TOKENS
 from ..analysis.ratios import CLUSTER
-from ..core.interval import FEW_CLUSTERS
 from ..text.amounts import amount, listed, percent
 from .figure import Captioned, LogFigure
 from .intervals import cluster_of, ratio_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, known_interval
-from .style import BAND, REFERENCE, RUNS_BANDED, Entries, Unit, canvas, colours, markers, run_entries, sentence
+from .series import band_entries
+from .style import BAND, REFERENCE, RUNS_BANDED, Unit, canvas, colours, markers, sentence
 from .style import percent as percent_axis
 
 AXES = {
@@ -81,7 +80,7 @@ def decided(
         The axes.
     """
     runs = table["run"].unique().sort().to_list()
-    with canvas(ax, venue, (1, 2, 0.62), _entries(table, runs), sharey=True) as panels:
+    with canvas(ax, venue, (1, 2, 0.62), band_entries(table, runs), sharey=True) as panels:
         for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
             part = table.filter(axis=axis)
             if part.is_empty():
@@ -99,13 +98,6 @@ def decided(
             else:
                 _set_tokens(panel, part["point"].unique().sort().to_list())
     return panels
-
-
-def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
-    """The runs, if there are several, and why a band is missing in places, if it is."""
-    several = run_entries(runs) if len(runs) > 1 else []
-    gaps = len(runs) <= RUNS_BANDED and 0 < table["low"].null_count() < len(table)
-    return [*several, *([(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")] if gaps else [])]
 
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.interval import FEW_CLUSTERS
 from .over_training import EACH, OBSERVED
-from .style import BAND, REFERENCE, RUNS_BANDED, colours, markers, run_entries, sentence
+from .style import BAND, REFERENCE, RUNS_BANDED, Entries, colours, markers, run_entries, sentence
 
 FEW = 15  # points of a line up to which each is marked
 MANY = 60  # points of a line beyond which it is drawn thinner, and lone intervals not at all
@@ -69,9 +69,19 @@ def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) 
     return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present] + gaps
 
 
+def band_entries(table: pl.DataFrame, runs: list[str]) -> Entries:
+    """Legend of lines with bands: the runs, if there are several, and why a band is missing in places, if it is."""
+    several = run_entries(runs) if len(runs) > 1 else []
+    return [*several, *(_why_no_band(table) if len(runs) <= RUNS_BANDED else [])]
+
+
 def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
     """Why the band of what was observed is missing in places, if it is."""
-    has = table.filter(series=OBSERVED)["low"].is_not_null()
+    return _why_no_band(table.filter(series=OBSERVED))
+
+
+def _why_no_band(table: pl.DataFrame) -> list[tuple[Any, str]]:
+    has = table["low"].is_not_null()
     reason = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")]
     return reason if has.any() and not has.all() else []
 
