@@ -1,5 +1,6 @@
 """The table of commands, and the one place where an error becomes a message and an exit code."""
 
+import gc
 import io
 import os
 import signal
@@ -60,6 +61,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
     signal.signal(signal.SIGINT, interrupt)
+    # Modules and rows of a log are many objects with hardly a cycle: Python need not look for them so often.
+    gc.set_threshold(100_000, 50, 1000)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a stream of another encoding gets escapes instead of an exception
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -78,7 +78,10 @@ def decisions(groups: Groups, seed: int = 0) -> Decisions:
     if not number:
         return Decisions(table.step, p, least)
     sizes, levels = _padded(table.sizes, table.size_of, number), _padded(table.levels, table.level_of, number)
-    margins, which = np.unique(np.hstack([sizes, levels]), axis=0, return_inverse=True)
+    # Rows as bytes: `np.unique` compares them several times faster than along an axis.
+    rows = np.hstack([sizes, levels])
+    margins, which = np.unique(rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel(), return_inverse=True)
+    margins = margins.view(rows.dtype).reshape(-1, rows.shape[1])
     by_margins = np.split(np.argsort(which.ravel(), kind="stable"), np.cumsum(np.bincount(which.ravel()))[:-1])
     for margin, at in zip(margins, by_margins, strict=True):
         texts, rewards = _trimmed(margin[: sizes.shape[1]]), _trimmed(margin[sizes.shape[1] :])
@@ -87,7 +90,8 @@ def decisions(groups: Groups, seed: int = 0) -> Decisions:
         if null is None:
             p[at], least[at] = p_by_drawing(texts, rewards, table.statistic[at], seed), LEAST_DRAWN
         else:
-            p[at], least[at] = tail_of(null, table.statistic[at]), tail_of(null, null.statistic[-1:])
+            tail = tail_of(null, np.append(table.statistic[at], null.statistic[-1]))
+            p[at], least[at] = tail[:-1], tail[-1]
     return Decisions(table.step, p, least)
 
 

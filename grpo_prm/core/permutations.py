@@ -97,7 +97,9 @@ def null_range(values: Floats) -> NullRange:
     values = values[np.isfinite(values)]
     if not len(values):
         return NullRange(None, None, None)
-    low, high = np.percentile(values, [2.5, 97.5])
+    # What `np.percentile` does, without its overhead: a log has thousands of such ranges.
+    last = len(values) - 1
+    low, high = np.interp([0.025 * last, 0.975 * last], np.arange(last + 1), np.sort(values))
     return NullRange(float(values.mean()), float(low), float(high))
 
 

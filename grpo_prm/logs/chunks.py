@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-
 from .prefetch import prefetch
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
+FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
 TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
@@ -53,8 +52,7 @@ def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
 
 def lines_of(data: bytes) -> int:
     """Number of lines; the last one may lack its newline."""
-    newlines = np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-    return int(newlines) + (data[-1:] not in (b"\n", b""))
+    return data.count(b"\n") + (data[-1:] not in (b"\n", b""))
 
 
 def unpacked(raw: BinaryIO) -> Any:
@@ -77,8 +75,10 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
     buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
     rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
     length, fault = 0, None
+    wanted = min(size, FIRST)
     while fault is None:
-        data, fault = (_refill(buffer, file), None) if buffer else read_up_to(file, size)
+        data, fault = (_refill(buffer, wanted, file), None) if buffer else read_up_to(file, wanted)
+        wanted = size
         if not data:
             break
         # Up to the last newline goes out with what was kept before; the rest is kept for the next round.
@@ -100,9 +100,9 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
         yield Chunk(b"".join(rest), raw.tell(), fault)
 
 
-def _refill(buffer: bytearray, file: io.BufferedReader) -> bytearray:
+def _refill(buffer: bytearray, wanted: int, file: io.BufferedReader) -> bytearray:
     """Read into memory that is there already: fresh pages take longer than the reading itself."""
-    read = file.readinto(buffer)
+    read = file.readinto(memoryview(buffer)[:wanted])
     return buffer if read == len(buffer) else buffer[:read]
 
 
