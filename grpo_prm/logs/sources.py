@@ -39,6 +39,8 @@ class Source(NamedTuple):
         size: Bytes on disk.
         repeats: Name of an earlier file with the same bytes, else None.
         method: What its run was trained with, as the run folder says; None where it says nothing.
+        step: Training step that its path names; None where it names none.
+        split: `train` or `eval`, where its path says which; else None.
     """
 
     path: Path
@@ -47,6 +49,8 @@ class Source(NamedTuple):
     size: int
     repeats: str | None = None
     method: str | None = None
+    step: int | None = None
+    split: str | None = None
 
 
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:

@@ -70,4 +70,4 @@ def _columns(sources: Sequence[Source], head: Head) -> Iterator[Collection[str]]
             continue
 
 
-FORMAT = Format("canonical", _detect, _open)
+FORMAT = Format("canonical", _detect, open=_open)

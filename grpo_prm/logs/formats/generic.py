@@ -125,4 +125,4 @@ def _detect(_: Head) -> bool:
     return True
 
 
-FORMAT = Format("generic", _detect, open_log)
+FORMAT = Format("generic", _detect, open=open_log)

@@ -190,4 +190,4 @@ def _overwritten(files: Sequence[_File]) -> Iterator[str]:
         )
 
 
-FORMAT = Format("trl", _detect, _open)
+FORMAT = Format("trl", _detect, open=_open)

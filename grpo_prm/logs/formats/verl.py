@@ -69,4 +69,4 @@ def _by_sample(batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
         yield batch._replace(rows=batch.rows.with_columns(pl.col("key").str.replace(r"_[^_]*_[^_]*$", "")))
 
 
-FORMAT = Format("verl", _detect, _open)
+FORMAT = Format("verl", _detect, open=_open)
