@@ -22,7 +22,7 @@ LENGTHS = ("response_length", "response_len", "completion_length", "completion_l
 _HABIT = 0.9
 _FEW = 4  # lists that say nothing about the rest of a log
 _PADDED, _WITHIN = 0.2, 0.02  # shares of lists: with two pads or more at least, with a pad among other ids at most
-_CHANCE = 8  # characters: one short prompt may be how all answers to it begin
+_CHANCE, _LETTERS = 8, 3  # characters: one prompt, or several, that are shorter may be how answers begin
 
 Draw = Mapping[str, Any]  # one completion of the first rows
 
@@ -95,10 +95,10 @@ def _begin_with_prompt(draws: Iterator[Draw]) -> bool:
     """Do the texts begin with the prompts of their rows, and go on?"""
     pairs = [(d["completion"], d["prompt"]) for d in draws if isinstance(d["completion"], str) and d["completion"]]
     pairs = [(text, prompt) for text, prompt in pairs if isinstance(prompt, str) and prompt]
-    prompts = {prompt for _, prompt in pairs}
-    # Completions to several prompts do not each begin with their own by chance.
-    told = len(prompts) > 1 or any(len(prompt) >= _CHANCE for prompt in prompts)
-    return told and _habit([text != prompt and text.startswith(prompt) for text, prompt in pairs])
+    lengths = [len(prompt) for prompt in {prompt for _, prompt in pairs}]
+    # Completions to several prompts do not each begin with their own by chance, unless those are letters or so.
+    by_chance = max(lengths, default=0) < _CHANCE and (len(lengths) < 2 or min(lengths) < _LETTERS)
+    return not by_chance and _habit([text != prompt and text.startswith(prompt) for text, prompt in pairs])
 
 
 def _all_padded(longer: Sequence[Draw]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,14 @@ from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
+from .cut_texts import cut_at_the_end, cut_at_the_front
 from .first_rows import MISSING, Rows, at, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
+from .inside import inside_of
 from .keys import with_key, with_sample
 from .parts import found_parts, named_parts
-from .plan import LABELS, LISTS, NAMES, Plan
+from .plan import LABELS, LISTS, NAMES, Inside, Plan
+from .verdicts import is_per_token, said_of, words_of
 
 _IGNORED = -100  # the label that loss functions leave out
 
@@ -41,24 +44,27 @@ def make_plan(
     Raises:
         UsageError: A named column does not exist, or no column holds completions, rewards or groups.
     """
-    of_user = {ours: path for ours, path in options.columns.items() if not ours.startswith(REWARD_PART)}
+    _check_named(rows, options, name)
+    of_user = {ours: path for ours, path in options.named.items() if not ours.startswith(REWARD_PART)}
     paths = {**_by_name(rows, from_text), **(defaults or {}), **of_user}
-    for canonical, path in of_user.items():
-        if canonical not in NAMES:
-            raise UsageError(
-                f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}, reward/NAME."
-            )
-        check_present(rows, path, name, columns_option(name, {canonical: path}))
+    paths = {canonical: path for canonical, path in paths.items() if canonical not in options.off}
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
     if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
         del paths["tokens"]
     plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
-    _check_complete(plan, rows, name)
+    # A key that is switched off is one that the rows do not have.
+    keyed = _without(rows, NAMES["group"]) if "group" in options.off else rows
+    _check_complete(plan, rows, keyed, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
-    plan = _with_parts(_with_lists_that_fit(plan, rows, options), rows, options, name)
-    plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
+    plan = _with_parts(_with_lists_that_fit(plan, rows), rows, options, name)
+    plan = _with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = _with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
+    plan = _with_readings(plan, rows)
+    # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
+    if "prompt" not in plan.by and kind_of(rows, plan.paths.get("prompt", ""), from_text) in ("ints", "empty"):
+        plan = replace(plan, paths={c: p for c, p in plan.paths.items() if c != "prompt"})
     # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
@@ -66,13 +72,30 @@ def make_plan(
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
     notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes)
-    return replace(plan, notes=notes, refused=_cut_at_the_front(rows, plan))
+    cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan)]))
+    return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan))
 
 
 def with_kinds(plan: Plan, rows: Rows) -> Plan:
     """Note what the first rows hold under each path of the plan."""
     columns = {**plan.columns, **{name: name for name in plan.keep}}
     return replace(plan, kinds={c: kind_of(rows, path, plan.from_text) for c, path in columns.items()})
+
+
+def _check_named(rows: Rows, options: ReadOptions, name: str) -> None:
+    """Refuse columns of the user that no log has, or not this one."""
+    for canonical in options.columns:
+        if canonical not in NAMES and not canonical.startswith(REWARD_PART):
+            raise UsageError(
+                f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}, reward/NAME."
+            )
+    for canonical, path in options.named.items():
+        if canonical in NAMES:
+            check_present(rows, path, name, columns_option(name, {canonical: path}))
+
+
+def _without(rows: Rows, names: Collection[str]) -> Rows:
+    return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
 def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
@@ -86,6 +109,8 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
             continue  # AReaL gives every draw a `task_id` of its own
         kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
+        if canonical == "reward":  # texts that are neither verdicts nor numbers come last
+            fitting.sort(key=lambda n: kinds[n] in ("text", "texts") and words_of(rows, n) is None)
         if not fitting and canonical in ("completion", "reward"):
             fitting = [name for name, kind in kinds.items() if kind == "none"]  # null in every row
         if fitting:
@@ -101,8 +126,8 @@ def _fits(canonical: str, kind: str) -> bool:
         return kind in ("int", "text")
     if canonical == "completion":
         return kind not in ("int", "float", "bool", "object", "objects")
-    if canonical == "advantage":
-        return kind != "lists"
+    if canonical == "prompt":
+        return kind in ("text", "texts", "ints", "lists", "chat", "mixed", "none")
     return kind not in ("object", "objects")
 
 
@@ -123,45 +148,53 @@ def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Pla
     return plan
 
 
-def _with_lists_that_fit(plan: Plan, rows: Rows, options: ReadOptions) -> Plan:
-    """Leave out lists of one value a token where ids are not logged, and those of the trainer of another length."""
+def _with_lists_that_fit(plan: Plan, rows: Rows) -> Plan:
+    """Leave out lists of one value a token where ids are not logged, and log-probabilities of another length."""
     if "tokens" not in plan.paths:  # units that are made from text are others than those that were sampled
-        return replace(plan, paths={c: path for c, path in plan.paths.items() if c not in LISTS})
-    path = plan.paths.get("trainer_logprobs")
-    if path is None or "trainer_logprobs" in options.columns:
+        left = {c: path for c, path in plan.paths.items() if c not in LISTS}
+        if "mask" not in plan.paths:
+            return replace(plan, paths=left)
+        note = f"The mask {plan.paths['mask']} is not used: it has a value per token, and no token ids are logged."
+        return replace(plan, paths=left, cautions=(*plan.cautions, note))
+    return plan
+
+
+def _with_logprobs_that_fit(plan: Plan, rows: Rows) -> Plan:
+    """Leave out log-probabilities that fit the ids of no row; where they fit some, the others are read without."""
+    if plan.inside != Inside():  # what is cut off the ids may be what the lists leave out
         return plan
-    # An optional column that was recognised by its name must not cost rows: it is left out, or null where it misfits.
-    plan = replace(plan, optional=(*plan.optional, "trainer_logprobs"))
-    pairs = ((at(row, path), at(row, plan.paths["tokens"])) for row in rows)
-    if all(_one_value_each(*pair, plan.grouped) for pair in pairs):
-        return plan
-    note = f"The column {path} does not hold one number for each token id, so it is not used."
-    paths = {c: p for c, p in plan.paths.items() if c != "trainer_logprobs"}
-    return replace(plan, paths=paths, notes=(*plan.notes, note))
+    for column in LISTS[2:]:
+        pairs = [(at(row, plan.paths[column]), at(row, plan.paths["tokens"])) for row in rows if column in plan.paths]
+        lists = [pair for pair in pairs if isinstance(pair[0], list) and isinstance(pair[1], list)]
+        if not lists or any(_one_value_each(*pair, plan.grouped) for pair in lists):
+            continue
+        note = f"The column {plan.paths[column]} does not hold one number for each token id, so it is not used."
+        paths = {c: p for c, p in plan.paths.items() if c != column}
+        plan = replace(plan, paths=paths, cautions=(*plan.cautions, note))
+    return plan
 
 
 def _one_value_each(values: Any, ids: Any, grouped: bool) -> bool:
-    """Is a list as long as the ids, or null; of a group, are all of its lists? Text (CSV) is judged row by row."""
-    if values in (None, MISSING) or isinstance(values, str) or not isinstance(ids, list):
-        return True
-    if not isinstance(values, list) or len(values) != len(ids):
-        return False
-    return not grouped or all(_one_value_each(*pair, False) for pair in zip(values, ids, strict=True))
+    """Is a list as long as the ids, or null; of a group, is one of its lists?"""
+    if values is None or not isinstance(values, list) or not isinstance(ids, list) or len(values) != len(ids):
+        return values is None
+    return not grouped or any(_one_value_each(*pair, False) for pair in zip(values, ids, strict=True))
 
 
 def _with_parts(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
     """Note the parts of the reward: those that the user named, and those that the log holds in dicts."""
-    named = named_parts(options.columns, rows, name)
+    named = named_parts(options.named, rows, name)
     taken = {*plan.paths.values(), *plan.reward_weights}
     found = {} if plan.from_text else found_parts(rows, taken, plan.grouped)
     # Parts that are only found may be missing or odd in a row; one that the user names must hold a number or null.
-    parts = {part: path for part, path in {**found, **named}.items() if part not in plan.reward_weights}
+    out = {*plan.reward_weights, *(column.removeprefix(REWARD_PART) for column in options.off)}
+    parts = {part: path for part, path in {**found, **named}.items() if part not in out}
     optional = (REWARD_PART + part for part in parts if part not in named)
     return replace(plan, parts=parts, optional=(*plan.optional, *optional))
 
 
-def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
-    """Refuse a log without completions, rewards or groups, with all that it lacks."""
+def _check_complete(plan: Plan, rows: Rows, keyed: Rows, name: str) -> None:
+    """Refuse a log without completions, rewards or groups (by the columns of `keyed`), with all that it lacks."""
     guesses: dict[str, str | None] = {}
     unit = plan.paths.get("tokens") or plan.paths.get("completion")
     if unit is None:
@@ -170,9 +203,9 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
-    if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
+    if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), keyed).by:
         taken = {*(path for c, path in trial.paths.items() if c not in LABELS), *plan.reward_weights, *guesses.values()}
-        guesses["group"] = perhaps_group(rows, plan.from_text, taken)
+        guesses["group"] = perhaps_group(keyed, plan.from_text, taken)
     if guesses:
         raise UsageError(refusal(rows, name, guesses))
 
@@ -182,6 +215,20 @@ def _is_grouped(rows: Rows, plan: Plan) -> bool:
     # A list under `tokens` is one completion of ids, so a group is a list of lists there.
     kind = kind_of(rows, plan.paths[plan.unit], plan.from_text)
     return kind == "lists" if plan.unit == "tokens" else kind in ("texts", "lists")
+
+
+def _with_readings(plan: Plan, rows: Rows) -> Plan:
+    """Note how rewards are read that are no plain numbers."""
+    columns = {c: p for c, p in {**plan.paths, **plan.reward_columns}.items() if c.partition("/")[0] == "reward"}
+    words = {c: found for c, path in columns.items() if (found := words_of(rows, path)) is not None}
+    if plan.from_text:  # numbers in a CSV are read as numbers anyway
+        words = {c: found for c, found in words.items() if found}
+    said = [said_of(c.removeprefix(REWARD_PART), columns[c], found) for c, found in words.items()]
+    path = plan.paths.get("reward")
+    summed = path is not None and not plan.grouped and is_per_token(rows, path, plan.paths.get("tokens"))
+    if summed:
+        said.append(f"The reward under {path} is a list with a number per token: their sum is the reward.")
+    return replace(plan, words=words, summed=summed, cautions=(*plan.cautions, *said))
 
 
 def _with_labels(plan: Plan, rows: Rows) -> Plan:
@@ -195,16 +242,3 @@ def _with_labels(plan: Plan, rows: Rows) -> Plan:
         return plan
     note = "The mask holds labels: -100 is out of the loss, and tokens before the first other label are the prompt."
     return replace(plan, labels=True, notes=(*plan.notes, note))
-
-
-def _cut_at_the_front(rows: Rows, plan: Plan) -> str | None:
-    """A reason if most completions begin with an ellipsis: their first tokens are gone, and with them the prefixes."""
-    if "tokens" in plan.paths or "completion" not in plan.paths:
-        return None
-    texts = [t for row in rows for t in _flat(at(row, plan.paths["completion"])) if isinstance(t, str)]
-    cut = sum(t.startswith(("...", "…")) for t in texts)
-    return "text cut at the front" if len(texts) >= 4 and 2 * cut > len(texts) else None
-
-
-def _flat(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else (value,)

@@ -26,7 +26,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("task_name", "task_type"),
     ),
     "sample": ("sample", "sample_id", "sample_index", "sample_idx", "request_id", "rollout_id"),
-    "prompt": ("prompt", "input", "question", "problem", "query"),
+    "prompt": (
+        *("prompt", "input", "question", "problem", "query"),
+        *("prompt_ids", "prompt_token_ids", "prompt_tokens"),  # where no text tells the groups apart
+    ),
     "completion": (
         *("completion", "response", "output", "generation", "text"),
         *("completions", "responses", "outputs", "generations", "texts"),  # a group in a row

@@ -54,8 +54,9 @@ def is_per_token(rows: Rows, path: str, ids: str | None) -> bool:
 
     Lists of one length may as well hold a number per reward function, which nobody may add up without its weight.
     """
-    lists = [(v, at(row, ids) if ids else None) for row in rows if isinstance(v := at(row, path), list)]
-    if not lists or not all(isinstance(x, int | float | None) for v, _ in lists for x in v):
+    values = [(v, at(row, ids) if ids else None) for row in rows if (v := at(row, path)) not in (None, MISSING)]
+    lists = [(v, of) for v, of in values if isinstance(v, list)]
+    if 2 * len(lists) <= len(values) or not all(isinstance(x, int | float | None) for v, _ in lists for x in v):
         return False
     lengths = {len(v) for v, _ in lists}
     if lengths == {1} or all(isinstance(of, list) and len(of) == len(v) for v, of in lists):

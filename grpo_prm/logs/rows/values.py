@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,26 @@ def label_of(value: Any) -> str | None:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def part_of(value: Any, field: str, from_text: bool, needed: bool) -> float | None:
+def is_none(value: Any) -> bool:
+    """Null, missing, or NaN, which is how a reward function that does not apply is written."""
+    return value is None or value is MISSING or (isinstance(value, float) and math.isnan(value))
+
+
+def sum_of(value: Any) -> Any:
+    """The sum of a list of numbers, what is no number left out; another value, or a list without any, as it is."""
+    value = json_list(value)
+    numbers = [v for v in value if not is_none(v)] if isinstance(value, list) else []
+    return sum(numbers) if numbers and all(isinstance(v, bool | int | float) for v in numbers) else value
+
+
+def part_of(
+    value: Any, field: str, from_text: bool, needed: bool, words: Mapping[str, float] | None = None
+) -> float | None:
     """A part of the reward: null where it is, and if it is not needed also where it is no finite number."""
-    if value is None or value is MISSING:
+    if is_none(value):
         return None
     try:
-        return number_of(value, field, from_text)
+        return number_of(value, field, from_text, words)
     except Bad:
         if needed and value != "":
             raise
@@ -162,17 +177,19 @@ def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
 def floats_of(value: list[Any], field: str) -> np.ndarray:
     """One number per token as float32; one that is no log-probability (-inf, NaN) as the sentinel, left out later."""
     types = set(map(type, value))
-    if types - {int, float}:
+    if types - {int, float, type(None)}:
         raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
-    floats = np.array(value, np.float64)
+    floats = np.array(value, np.float64)  # None becomes NaN
     # The completion is as good as any other: without its row the tree and the advantages of its group would change.
     return np.where(np.abs(floats) < LARGE, floats, SENTINEL).astype(np.float32)
 
 
-def number_of(value: Any, field: str, from_text: bool = False) -> float:
-    """A finite number; true and false are 1 and 0."""
-    if from_text and isinstance(value, str):
-        value = _csv_value(value)
+def number_of(
+    value: Any, field: str, from_text: bool = False, words: Mapping[str, float] | None = None
+) -> float:
+    """A finite number; true and false are 1 and 0, and of words what `Plan.words` says."""
+    if isinstance(value, str):
+        value = _number_in(value, field, from_text, words)
     # Not math.isfinite: an int too large for a float raises there.
     if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
         return float(value)
@@ -188,6 +205,15 @@ def advantage_of(value: Any, from_text: bool) -> float | None:
     if value in (None, MISSING, "") or (isinstance(value, float) and math.isnan(value)):
         return None
     return number_of(value, "advantage", from_text)
+
+
+def _number_in(text: str, field: str, from_text: bool, words: Mapping[str, float] | None) -> Any:
+    """The number that a text stands for, None for an empty text; the text itself where no text is expected."""
+    if words:
+        if text.strip().lower() not in words and text.strip():
+            raise Bad(field, f"expected {' or '.join(words)}, got {described(text)}")
+        return words.get(text.strip().lower())
+    return _csv_value(text) if from_text or words is not None else text
 
 
 def _csv_value(cell: str) -> Any:
