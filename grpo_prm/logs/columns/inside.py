@@ -57,6 +57,26 @@ def inside_of(rows: Rows, plan: Plan) -> Inside:
     return _with_padding(Inside(), [d["tokens"] for d in _draws(rows, plan, {}) if _ids(d["tokens"])], plan)
 
 
+def wrapped(rows: Rows, plan: Plan) -> str | None:
+    """A reason if texts hold their prompt with a template around it: where the answer begins is then not known."""
+    if plan.unit != "completion" or "prompt" not in plan.paths:
+        return None
+    pairs = [(d["completion"], _question(d["prompt"])) for d in _draws(rows, plan, {})]
+    pairs = [(text, asked) for text, asked in pairs if isinstance(text, str) and len(asked) >= _CHANCE]
+    before = [text[: text.find(asked)] for text, asked in pairs if text.find(asked) > 0]
+    # Who repeats a question repeats it in many ways; a template puts the same words before all of them.
+    if len({asked for _, asked in pairs}) < 2 or len(before) < _HABIT * len(pairs) or len(set(before)) > 1:
+        return None
+    return f"the text holds the prompt too, behind {before[0][-40:]!r}: write the answer alone"
+
+
+def _question(prompt: Any) -> str:
+    """The text of a prompt, of a chat that of its last message."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
+        prompt = prompt[-1].get("content")
+    return prompt if isinstance(prompt, str) else ""
+
+
 def _draws(rows: Rows, plan: Plan, more: Mapping[str, str]) -> Iterator[Draw]:
     """The completions of the first rows, those of a row that holds a group one by one."""
     wanted = {c: plan.paths[c] for c in ("prompt", "completion", *LISTS) if c in plan.paths} | dict(more)
@@ -65,7 +85,9 @@ def _draws(rows: Rows, plan: Plan, more: Mapping[str, str]) -> Iterator[Draw]:
         if not plan.grouped:
             yield draw
         elif isinstance(unit := draw[plan.unit], list):
-            lists = {name: v if isinstance(v, list) and len(v) == len(unit) else [v] * len(unit) for name, v in draw.items()}
+            lists = {
+                name: v if isinstance(v, list) and len(v) == len(unit) else [v] * len(unit) for name, v in draw.items()
+            }
             yield from ({name: values[k] for name, values in lists.items()} for k in range(len(unit)))
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
 from .cut_texts import cut_at_the_end, cut_at_the_front
-from .first_rows import MISSING, Rows, at, check_present, kind_of
+from .first_rows import Rows, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
-from .inside import inside_of
+from .inside import inside_of, wrapped
 from .keys import with_key, with_sample
-from .parts import found_parts, named_parts
-from .plan import LABELS, LISTS, NAMES, Inside, Plan
-from .verdicts import is_per_token, said_of, words_of
-
-_IGNORED = -100  # the label that loss functions leave out
+from .plan import LABELS, LISTS, NAMES, Plan
+from .reward import with_parts, with_readings, with_reward, without_reward
+from .token_lists import with_labels, with_lists_that_fit, with_logprobs_that_fit
+from .verdicts import words_of
 
 
 def make_plan(
@@ -53,15 +51,17 @@ def make_plan(
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
     if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
         del paths["tokens"]
-    plan = _with_reward(Plan(paths, {}, keep=tuple(options.keep), from_text=from_text), rows, options, name)
+    cautions = tuple(_tokens_as_texts(rows, paths, from_text, name))
+    plan = Plan(paths, {}, keep=tuple(options.keep), from_text=from_text, cautions=cautions)
+    plan = with_reward(plan, rows, options, name)
     # A key that is switched off is one that the rows do not have.
     keyed = _without(rows, NAMES["group"]) if "group" in options.off else rows
     _check_complete(plan, rows, keyed, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
-    plan = _with_parts(_with_lists_that_fit(plan, rows), rows, options, name)
-    plan = _with_labels(with_sample(with_key(plan, keyed), rows), rows)
-    plan = _with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
-    plan = _with_readings(plan, rows)
+    plan = with_parts(with_lists_that_fit(plan), rows, options, name)
+    plan = with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
+    plan = with_readings(plan, rows)
     # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
     if "prompt" not in plan.by and kind_of(rows, plan.paths.get("prompt", ""), from_text) in ("ints", "empty"):
         plan = replace(plan, paths={c: p for c, p in plan.paths.items() if c != "prompt"})
@@ -71,9 +71,9 @@ def make_plan(
         plan = replace(plan, paths=kept)
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
-    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes)
+    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *without_reward(plan, options.off))
     cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan)]))
-    return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan))
+    return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan) or wrapped(rows, plan))
 
 
 def with_kinds(plan: Plan, rows: Rows) -> Plan:
@@ -118,6 +118,19 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
     return paths
 
 
+def _tokens_as_texts(rows: Rows, paths: Mapping[str, str], from_text: bool, name: str) -> Iterator[str]:
+    """Say that tokens which are written as texts are not used; refuse a log that has nothing else."""
+    texts = [column for column in NAMES["tokens"] if kind_of(rows, column, from_text) == "texts"]
+    if not texts or "tokens" in paths:
+        return
+    if "completion" not in paths:
+        raise UsageError(
+            f"{name}: {texts[0]} holds tokens as texts, and units are made of ids or of whole texts."
+            " Write the ids of the tokens there, or the text of each completion under completion."
+        )
+    yield f"The column {texts[0]} holds texts, not ids: it is not used, and units are made of {paths['completion']}."
+
+
 def _fits(canonical: str, kind: str) -> bool:
     """Can a column of this kind be meant?"""
     if canonical in LISTS:
@@ -129,68 +142,6 @@ def _fits(canonical: str, kind: str) -> bool:
     if canonical == "prompt":
         return kind in ("text", "texts", "ints", "lists", "chat", "mixed", "none")
     return kind not in ("object", "objects")
-
-
-def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
-    """Settle what the reward is made of."""
-    if options.reward:
-        from ..rewards import parse_weights
-
-        weights = parse_weights(options.reward)
-        for column in weights:
-            check_present(rows, column, name, f"--reward {options.reward}")
-        paths = {c: p for c, p in plan.paths.items() if c != "reward"}
-        if list(weights.values()) == [1.0]:  # one column as it is: no sum, and no reward parts
-            return replace(plan, paths={**paths, "reward": next(iter(weights))})
-        return replace(plan, paths=paths, reward_weights=weights)
-    if "reward" not in plan.paths and "advantage" in plan.paths:
-        return replace(plan, notes=(*plan.notes, "No reward is logged: only the logged advantages can be used."))
-    return plan
-
-
-def _with_lists_that_fit(plan: Plan, rows: Rows) -> Plan:
-    """Leave out lists of one value a token where ids are not logged, and log-probabilities of another length."""
-    if "tokens" not in plan.paths:  # units that are made from text are others than those that were sampled
-        left = {c: path for c, path in plan.paths.items() if c not in LISTS}
-        if "mask" not in plan.paths:
-            return replace(plan, paths=left)
-        note = f"The mask {plan.paths['mask']} is not used: it has a value per token, and no token ids are logged."
-        return replace(plan, paths=left, cautions=(*plan.cautions, note))
-    return plan
-
-
-def _with_logprobs_that_fit(plan: Plan, rows: Rows) -> Plan:
-    """Leave out log-probabilities that fit the ids of no row; where they fit some, the others are read without."""
-    if plan.inside != Inside():  # what is cut off the ids may be what the lists leave out
-        return plan
-    for column in LISTS[2:]:
-        pairs = [(at(row, plan.paths[column]), at(row, plan.paths["tokens"])) for row in rows if column in plan.paths]
-        lists = [pair for pair in pairs if isinstance(pair[0], list) and isinstance(pair[1], list)]
-        if not lists or any(_one_value_each(*pair, plan.grouped) for pair in lists):
-            continue
-        note = f"The column {plan.paths[column]} does not hold one number for each token id, so it is not used."
-        paths = {c: p for c, p in plan.paths.items() if c != column}
-        plan = replace(plan, paths=paths, cautions=(*plan.cautions, note))
-    return plan
-
-
-def _one_value_each(values: Any, ids: Any, grouped: bool) -> bool:
-    """Is a list as long as the ids, or null; of a group, is one of its lists?"""
-    if values is None or not isinstance(values, list) or not isinstance(ids, list) or len(values) != len(ids):
-        return values is None
-    return not grouped or any(_one_value_each(*pair, False) for pair in zip(values, ids, strict=True))
-
-
-def _with_parts(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
-    """Note the parts of the reward: those that the user named, and those that the log holds in dicts."""
-    named = named_parts(options.named, rows, name)
-    taken = {*plan.paths.values(), *plan.reward_weights}
-    found = {} if plan.from_text else found_parts(rows, taken, plan.grouped)
-    # Parts that are only found may be missing or odd in a row; one that the user names must hold a number or null.
-    out = {*plan.reward_weights, *(column.removeprefix(REWARD_PART) for column in options.off)}
-    parts = {part: path for part, path in {**found, **named}.items() if part not in out}
-    optional = (REWARD_PART + part for part in parts if part not in named)
-    return replace(plan, parts=parts, optional=(*plan.optional, *optional))
 
 
 def _check_complete(plan: Plan, rows: Rows, keyed: Rows, name: str) -> None:
@@ -215,30 +166,3 @@ def _is_grouped(rows: Rows, plan: Plan) -> bool:
     # A list under `tokens` is one completion of ids, so a group is a list of lists there.
     kind = kind_of(rows, plan.paths[plan.unit], plan.from_text)
     return kind == "lists" if plan.unit == "tokens" else kind in ("texts", "lists")
-
-
-def _with_readings(plan: Plan, rows: Rows) -> Plan:
-    """Note how rewards are read that are no plain numbers."""
-    columns = {c: p for c, p in {**plan.paths, **plan.reward_columns}.items() if c.partition("/")[0] == "reward"}
-    words = {c: found for c, path in columns.items() if (found := words_of(rows, path)) is not None}
-    if plan.from_text:  # numbers in a CSV are read as numbers anyway
-        words = {c: found for c, found in words.items() if found}
-    said = [said_of(c.removeprefix(REWARD_PART), columns[c], found) for c, found in words.items()]
-    path = plan.paths.get("reward")
-    summed = path is not None and not plan.grouped and is_per_token(rows, path, plan.paths.get("tokens"))
-    if summed:
-        said.append(f"The reward under {path} is a list with a number per token: their sum is the reward.")
-    return replace(plan, words=words, summed=summed, cautions=(*plan.cautions, *said))
-
-
-def _with_labels(plan: Plan, rows: Rows) -> Plan:
-    """Note whether the mask holds labels, as a loss function takes them."""
-    masks = (at(row, plan.paths["mask"]) for row in rows) if "mask" in plan.paths else ()
-    if not any(
-        _IGNORED in mask or any(isinstance(m, list) and _IGNORED in m for m in mask)
-        for mask in masks
-        if isinstance(mask, list)
-    ):
-        return plan
-    note = "The mask holds labels: -100 is out of the loss, and tokens before the first other label are the prompt."
-    return replace(plan, labels=True, notes=(*plan.notes, note))

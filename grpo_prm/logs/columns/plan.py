@@ -120,7 +120,7 @@ class Plan:
     step_of_file: bool = False
     labels: bool = False
     optional: tuple[str, ...] = ()
-    inside: Inside = Inside()
+    inside: Inside = Inside()  # noqa: RUF009 - a tuple
     words: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     summed: bool = False
     refused: str | None = None

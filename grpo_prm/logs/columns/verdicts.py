@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from .first_rows import MISSING, Rows, at, flat
 
@@ -49,12 +48,14 @@ def said_of(column: str, path: str, words: Mapping[str, float]) -> str:
     return f"{what} is text under {path}, and is read as {listed}."
 
 
-def is_per_token(rows: Rows, path: str, ids: str | None) -> bool:
-    """Does each row hold a list with a number per token: as long as the ids, or of lengths that differ?
+def is_per_token(rows: Rows, path: str, ids: str | None, grouped: bool) -> bool:
+    """Does each row, or member of a group in a row, hold a number per token: a list as long as the ids, or any length?
 
     Lists of one length may as well hold a number per reward function, which nobody may add up without its weight.
     """
     values = [(v, at(row, ids) if ids else None) for row in rows if (v := at(row, path)) not in (None, MISSING)]
+    if grouped:
+        values = [(item, None) for v, _ in values for item in flat(v)]
     lists = [(v, of) for v, of in values if isinstance(v, list)]
     if 2 * len(lists) <= len(values) or not all(isinstance(x, int | float | None) for v, _ in lists for x in v):
         return False

@@ -16,8 +16,8 @@ from .values import json_list
 _PROMPT = "The prompt is cut off the front of {completions}, which begin with it."
 _WHOLE = "{completions} do not begin with their prompt, as the others do, and are taken whole."
 _TURNS = "Leading turns that are marked as not trained on are taken for the prompt and cut off, in {completions}."
-_PADDING = "Padding is cut off the end of {completions}"
-_OTHERWISE = "if it is none, give the mask: --columns mask=NAME"
+_LONGER = "The prompt is cut off the front of {completions}: their tokens are more than the logged length."
+_SHORTER = "Padding is cut off the end of {completions}: their tokens are more than the logged length."
 
 
 def without_prompt(value: Any, prompt: Any, inside: Inside, said: list[str]) -> Any:
@@ -48,16 +48,19 @@ def _without_messages(messages: list[Any], prompt: Any, said: list[str]) -> list
     """The messages behind those of the prompt, and behind leading ones that are not trained on; None: all of them."""
     before = messages_of(prompt) if prompt not in (None, MISSING) else None
     begins = 0
-    if before and len(before) <= len(messages) and before[0].get("role") == messages[0].get("role"):
-        if segments(messages[: len(before)]) == segments(before):
-            begins = len(before)
-            said.append(_PROMPT)
+    if before and before[0].get("role") == messages[0].get("role") and _same(messages[: len(before)], before):
+        begins = len(before)
+        said.append(_PROMPT)
     if any(isinstance(message.get("trainable"), bool) for message in messages):
         trained = (n for n, m in enumerate(messages) if n >= begins and m.get("trainable") is not False)
         if (first := next(trained, begins)) > begins:
             begins = first
             said.append(_TURNS)
     return messages[begins:] if begins else None
+
+
+def _same(messages: list[Any], others: list[Any]) -> bool:
+    return len(messages) == len(others) and segments(messages) == segments(others)
 
 
 def span_of(ids: np.ndarray, values: Mapping[str, Any], inside: Inside, said: list[str]) -> tuple[int, int]:
@@ -81,7 +84,7 @@ def span_of(ids: np.ndarray, values: Mapping[str, Any], inside: Inside, said: li
     length = int(length) if isinstance(length, str) and length.isdigit() else length
     if type(length) is int and 0 <= length < len(ids):
         start, stop = (0, length) if inside.behind else (len(ids) - length, len(ids))
-        said.append(f"{_PADDING}: their number of ids is logged." if inside.behind else _PROMPT)
+        said.append(_SHORTER if inside.behind else _LONGER)
     if inside.pad is not None:
         stop = _before_pads(ids, start, inside, said)
     return start, stop
@@ -93,6 +96,9 @@ def _before_pads(ids: np.ndarray, start: int, inside: Inside, said: list[str]) -
     stop = start + (int(others[-1]) + 1 if len(others) else 0)
     stop += inside.ends and stop < len(ids)
     if stop < len(ids):
-        kept = "all but one, as it is the end token too" if inside.ends else "all of it"
-        said.append(f"{_PADDING} ({kept}): the lists are filled with the id {inside.pad}; {_OTHERWISE}.")
+        kept = ", but for one, which is their end token" if inside.ends else ""
+        said.append(
+            f"The id {inside.pad} that fills lists up to one length is cut off the end of {{completions}} as padding"
+            f"{kept}. If it is none, a mask says so: --columns mask=NAME."
+        )
     return stop

@@ -71,4 +71,3 @@ def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any
         split[name] = value if one_per_member else [value] * len(lists)
     for member in range(len(lists)):
         yield {name: value[member] for name, value in split.items()}
-

@@ -15,22 +15,10 @@ from ..columns.plan import LABELS, Plan
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 from ..sources import Source
 from .members import KEPT_AS, completions
+from .numbers import advantage_of, is_none, number_of, part_of, sum_of
 from .rejects import raw_start, reject_frame
 from .units import add_units
-from .values import (
-    Bad,
-    advantage_of,
-    is_none,
-    kept_of,
-    label_of,
-    name_of,
-    number_of,
-    part_of,
-    prompt_of,
-    step_of,
-    sum_of,
-    truncated_of,
-)
+from .values import Bad, kept_of, label_of, name_of, prompt_of, step_of, truncated_of
 
 # Columns as in the canonical table; `group` and `sample` are still names of the log here, and numbered by the grouping.
 _NAMES = {"group": pl.String(), "sample": pl.String()}
@@ -216,4 +204,4 @@ def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, sai
     except Bad:
         if "reward" not in row:
             raise  # nothing else says how good the completion is
-        said.append("The advantage of {rows} is not one finite number, and is left out.")
+        said.append("The advantage of {rows} is not one finite number (one for each token, say), and is left out.")

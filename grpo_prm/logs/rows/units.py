@@ -69,8 +69,10 @@ def _add_text(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: 
 def _add_list(
     name: str, value: Any, row: dict[str, Any], span: slice, logged: int, plan: Plan, said: list[str]
 ) -> None:
-    """The mask, or log-probabilities: one value for each token. Without a mask the row would be read wrong; without
-    log-probabilities it is as good as any other."""
+    """The mask, or log-probabilities: one value for each token.
+
+    Without its mask a row would be read wrong; without log-probabilities it is as good as any other.
+    """
     if isinstance(value, list) and len(value) == logged:  # as the ids were logged, with what is cut off them
         value = value[span]
     try:
