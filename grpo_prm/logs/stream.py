@@ -143,7 +143,7 @@ class Logs:
                 yield batch
         usable.check([source.name for log in self.logs for source in log.sources])
         if usable.empty:
-            told["{completions} are empty: no token of theirs is in the loss."] += usable.empty
+            told["Empty, with nothing in the loss: {completions}."] += usable.empty
         if told:  # all is counted by now
             last = Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
             yield _named(last, self.logs[-1], ())

@@ -13,8 +13,8 @@ from .chat import messages_of, segments
 from .members import LENGTH, PROMPT_IDS
 from .values import json_list
 
-_PROMPT = "The prompt is cut off the front of {completions}, which begin with it."
-_WHOLE = "{completions} do not begin with their prompt, as the others do, and are taken whole."
+_PROMPT = "The prompt is cut off the front of {completions}, where it stands again."
+_WHOLE = "Taken whole, as they do not begin with their prompt like the others: {completions}."
 _TURNS = "Leading turns that are marked as not trained on are taken for the prompt and cut off, in {completions}."
 _LONGER = "The prompt is cut off the front of {completions}: their tokens are more than the logged length."
 _SHORTER = "Padding is cut off the end of {completions}: their tokens are more than the logged length."
@@ -96,7 +96,7 @@ def _before_pads(ids: np.ndarray, start: int, inside: Inside, said: list[str]) -
     stop = start + (int(others[-1]) + 1 if len(others) else 0)
     stop += inside.ends and stop < len(ids)
     if stop < len(ids):
-        kept = ", but for one, which is their end token" if inside.ends else ""
+        kept = ", but for one, which is the end token" if inside.ends else ""
         said.append(
             f"The id {inside.pad} that fills lists up to one length is cut off the end of {{completions}} as padding"
             f"{kept}. If it is none, a mask says so: --columns mask=NAME."
