@@ -75,8 +75,9 @@ def test_a_score_for_each_token_is_summed(tmp_path):
     assert read_log(tmp_path, grouped).table["reward"].to_list() == [1, 2]
 
 
-def test_a_number_for_each_reward_function_is_not_summed(tmp_path):
-    rows = [{"group": "g", "text": f"t{n}", "reward": [0.5, 1.0]} for n in range(4)]
+@pytest.mark.parametrize("lists", [[[0.5, 1.0]] * 4, [[0.5] * 6] * 4, [[0.5, 1.0], [0.5], [0.5, 1.0]]])
+def test_a_number_for_each_reward_function_is_not_summed(tmp_path, lists):
+    rows = [{"group": "g", "text": f"t{n}", "reward": value} for n, value in enumerate(lists)]
     assert "expected a finite number, got a list" in message(lambda: read_log(tmp_path, rows))
 
 

@@ -19,6 +19,7 @@ from .plan import LISTS, Inside, Plan
 # Columns beside `tokens` that tell where the prompt ends in them.
 PROMPT_IDS = ("prompt_ids", "prompt_token_ids", "prompt_tokens")
 LENGTHS = ("response_length", "response_len", "completion_length", "completion_len")
+_ASKED = ("prompt", "of_prompt")
 _HABIT = 0.9
 _FEW = 4  # lists that say nothing about the rest of a log
 _PADDED, _WITHIN = 0.2, 0.02  # shares of lists: with two pads or more at least, with a pad among other ids at most
@@ -85,10 +86,16 @@ def _draws(rows: Rows, plan: Plan, more: Mapping[str, str]) -> Iterator[Draw]:
         if not plan.grouped:
             yield draw
         elif isinstance(unit := draw[plan.unit], list):
-            lists = {
-                name: v if isinstance(v, list) and len(v) == len(unit) else [v] * len(unit) for name, v in draw.items()
-            }
-            yield from ({name: values[k] for name, values in lists.items()} for k in range(len(unit)))
+            k = len(unit)
+            lists = {name: v if _one_each(name, v, k) else [v] * k for name, v in draw.items()}
+            yield from ({name: values[member] for name, values in lists.items()} for member in range(k))
+
+
+def _one_each(name: str, value: Any, k: int) -> bool:
+    """Is it a list with one value per member; not a prompt of k ids or messages, which is that of all?"""
+    if not isinstance(value, list) or len(value) != k:
+        return False
+    return name not in _ASKED or not value or not isinstance(value[0], dict | int)
 
 
 def _parsed(value: Any, plan: Plan) -> Any:
