@@ -107,7 +107,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     def of_log(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
         return flatten(record, source, several)
 
-    return generic.open_log(sources, options, head, replace(FORMAT, flatten=of_log))
+    return generic.open_log(sources, options, head, format_=replace(FORMAT, flatten=of_log))
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:

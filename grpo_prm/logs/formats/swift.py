@@ -99,7 +99,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             f"{head.name}: completions of ms-swift without rewards or advantages, as its GKD trainer writes them, so there"
             " is nothing to weigh them by. Give the completions.jsonl of a GRPO run."
         )
-    return generic.open_log(sources, options, head, FORMAT)
+    return generic.open_log(sources, options, head, format_=FORMAT)
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
