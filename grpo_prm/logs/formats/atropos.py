@@ -23,9 +23,15 @@ _SKIPPED = "atropos skips groups of equal scores unless ensure_scores_are_not_sa
 
 
 def _detect(head: Head) -> bool:
-    return head.has("tokens", "masks", "scores") and any(
-        isinstance(row, Mapping) and isinstance(tokens := row.get("tokens"), list) and isinstance(tokens[:1], list)
-        for row in head.rows
+    """Lists of ids with labels and scores, beside a key that only atropos writes."""
+    own = any(head.has(name) for name in ("group_overrides", "overrides", "messages"))
+    return own and head.has("tokens", "masks", "scores") and any(map(_is_group, head.rows))
+
+
+def _is_group(record: Any) -> bool:
+    lists = [record.get(name) for name in ("tokens", "masks")] if isinstance(record, Mapping) else []
+    return all(isinstance(value, list) and value and all(isinstance(v, list) for v in value) for value in lists) and (
+        bool(lists) and any(_IGNORED in labels for labels in lists[1])
     )
 
 
@@ -75,7 +81,12 @@ def _in_loss(advantage: Any, mask: np.ndarray) -> Any:
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     """A line is a group, whatever its prompt."""
-    return replace(plan, by=("_file", "_line"), per_draw=True, notes=(*plan.notes, _LABELS, _SKIPPED))
+    scores: dict[tuple[int, ...], list[Any]] = {}
+    for row in rows:
+        scores.setdefault(tuple(row["prompt"]), []).append(row["reward"])
+    equal = any(len(of_one) > 1 and of_one.count(of_one[0]) == len(of_one) for of_one in scores.values())
+    notes = (_LABELS,) if equal else (_SKIPPED, _LABELS)
+    return replace(plan, by=("_file", "_line"), per_draw=True, notes=(*plan.notes, *notes))
 
 
 FORMAT = Format("atropos", _detect, flatten, plan=_plan)
