@@ -106,4 +106,4 @@ def _ids(calls: Sequence[Mapping[str, Any]]) -> Row:
     return {**row, "logprobs": probs} if logged else row
 
 
-FORMAT = Format("nemo-gym", _detect, flatten)
+FORMAT = Format("nemo-gym", _detect, flatten, columns={"problem": "problem"})

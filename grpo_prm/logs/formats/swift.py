@@ -7,11 +7,9 @@ length of another, so that the last group of a step is not whole. Distillation (
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...errors import InputError
-from ..columns.plan import Plan
 from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
@@ -102,12 +100,4 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     return generic.open_log(sources, options, head, format_=FORMAT)
 
 
-def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
-    """Parts of another task are NaN or null, and add nothing."""
-    parts = dict.fromkeys(name for row in rows for name in row if name.startswith(REWARD_PART))
-    found = {name.removeprefix(REWARD_PART): name for name in parts}
-    others = {part: path for part, path in found.items() if part not in plan.reward_weights}
-    return replace(plan, parts={**others, **plan.parts}, optional=(*plan.optional, *parts))
-
-
-FORMAT = Format("swift", _detect, flatten, plan=_plan, open=_open)
+FORMAT = Format("swift", _detect, flatten, open=_open)

@@ -29,12 +29,12 @@ def test_a_line_is_a_step(tmp_path):
         line(here, {"step": [str(step)] * len(here)}, **HALVES, num_turns=lambda _: 1, entropy=lambda r: r.sample / 7)
         for step, here in steps_of(made)
     ]
-    done = read(write_lines(tmp_path / "completions.jsonl", lines), reward="reward/right+reward/short")
+    done = read(write_lines(tmp_path / "completions.jsonl", lines))
     assert done.format == "swift" and not len(done.rejected)
     assert rewards(done) == true_rewards(made)
     assert sorted(done.table["advantage"]) == pytest.approx(sorted(map(advantage, made)))
     parts = [name for name in done.table.columns if name.startswith("reward/")]
-    assert all("right" in name or "short" in name for name in parts) and len(parts) == 2
+    assert parts == ["reward/right", "reward/short"]
 
 
 def test_parts_of_another_task_are_nan_and_add_nothing(tmp_path):
@@ -45,7 +45,7 @@ def test_parts_of_another_task_are_nan_and_add_nothing(tmp_path):
         "CodeORM": lambda r: nan if r.problem else r.reward,
     }
     lines = [line(made, {"gen_step": [1] * len(made)}, **parts, advantages=advantage)]
-    done = read(write_lines(tmp_path / "completions.jsonl", lines), reward="reward/MathORM+reward/CodeORM")
+    done = read(write_lines(tmp_path / "completions.jsonl", lines), reward="MathORM+CodeORM")
     assert rewards(done) == true_rewards(made)
 
 

@@ -101,5 +101,6 @@ def test_a_uid_of_another_kind_is_a_key(tmp_path):
 
 def test_a_validation_dump_is_said_to_be_one(tmp_path):
     made = rollouts()
-    done = read(write(tmp_path / "run", made, lambda r: [row(r, reward=r.reward)]))
+    folder = tmp_path / "dumps" / "of" / "run"  # the name of the test's own folder may say what it is
+    done = read(write(folder, made, lambda r: [row(r, reward=r.reward)]))
     assert rewards(done) == true_rewards(made) and "validation" in " ".join(done.notes)
