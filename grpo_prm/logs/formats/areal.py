@@ -38,7 +38,7 @@ def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
     }
 
 
-def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
+def _plan(plan: Plan, _rows: Sequence[Row]) -> Plan:
     return replace(plan, by=("key", "prompt"), per_draw=True)
 
 

@@ -35,13 +35,12 @@ def _is_group(record: Any) -> bool:
     )
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
-    """The completions of a group.
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+    """The completions of a group; one whose mask does not fit is a `Bad`.
 
     Args:
         record: `tokens` and `masks` [k][T], `scores` [k]; where logged `advantages` [k] or [k][T], and
             log-probabilities [k][T].
-        source: Its file.
     """
     tokens, scores = record["tokens"], record["scores"]
     for name in ("masks", "scores"):
@@ -51,7 +50,8 @@ def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
     lists = {ours: _of_members(record.get(name), len(tokens)) for ours, name in _LISTS.items()}
     for member, (ids, labels) in enumerate(zip(tokens, record["masks"], strict=True)):
         if len(ids) != len(labels):
-            raise Bad("mask", f"{len(labels)} values for {len(ids)} tokens")
+            yield Bad("mask", f"{len(labels)} values for {len(ids)} tokens")
+            continue
         mask = np.array(labels) != _IGNORED
         opens = int(mask.argmax()) if mask.any() else len(ids)
         row: Row = {"prompt": ids[:opens], "tokens": ids[opens:], "mask": mask[opens:].tolist()}

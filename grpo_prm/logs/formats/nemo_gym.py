@@ -1,7 +1,7 @@
 """NeMo-Gym's `*_rollouts.jsonl`: items of the Responses API, groups by `_ng_task_index`.
 
-What the policy wrote are reasoning, messages and function calls; outputs of functions are not. Where items carry the ids
-of their model calls these are the units: a call's prompt is all ids before, and then what was put in between.
+What the policy wrote are reasoning, messages and function calls; outputs of functions are not. Where items carry the
+ids of their model calls these are the units: a call's prompt is all ids before, and then what was put in between.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ def _detect(head: Head) -> bool:
     return head.has("responses_create_params", "response", "reward")
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The row of a rollout.
 
     Args:
         record: A line.
-        source: Its file.
     """
     response = record["response"]
     given, items = record["responses_create_params"]["input"], response["output"]
@@ -56,7 +55,7 @@ def _chat(items: Any) -> Iterator[dict[str, Any]]:
         if place < 0:
             yield _other(item)
             continue
-        turn, last = turn or {"role": "assistant"}, place
+        turn, last = turn or _assistant(), place
         if kind == "function_call":
             call = {"name": item.get("name"), "arguments": item.get("arguments")}
             turn["tool_calls"] = [*turn.get("tool_calls", ()), call]
@@ -65,6 +64,10 @@ def _chat(items: Any) -> Iterator[dict[str, Any]]:
             turn[name] = turn.get(name, "") + _text(item.get("content") or item.get("summary"))
     if turn:
         yield turn
+
+
+def _assistant() -> dict[str, Any]:
+    return {"role": "assistant"}
 
 
 def _other(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,12 +32,11 @@ def _detect(head: Head) -> bool:
     )
 
 
-def flatten(record: Mapping[str, Any], source: Source, chats: bool = False) -> Iterator[Row]:
+def flatten(record: Mapping[str, Any], _source: Source, chats: bool = False) -> Iterator[Row]:
     """The rows of a slice.
 
     Args:
         record: A line; `filtered_rewards`, where logged, are those of its rows (dynamic sampling), `rewards` are not.
-        source: Its file.
         chats: Completions of text are chats, also those of one turn, as others in the log have several.
     """
     content, rewards = record["content"], record.get("filtered_rewards") or record["rewards"]

@@ -14,12 +14,11 @@ def _detect(head: Head) -> bool:
     return head.has("input_prompt", "output_response", "score")
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The row of a rollout; a score of one number a token is summed.
 
     Args:
         record: A line.
-        source: Its file.
     """
     yield {
         "prompt": record["input_prompt"],

@@ -24,35 +24,40 @@ _REMOVED = "Some completions are out of the loss (remove_sample, or a loss mask 
 
 
 def _detect(head: Head) -> bool:
-    samples = [sample for record in head.rows for sample in _samples(record)[1]]
-    return any({"tokens", "response_length", "reward"} <= sample.keys() for sample in samples)
+    samples = (sample for record in head.rows for sample in _samples(record)[1])
+    return any(isinstance(s, Mapping) and {"tokens", "response_length", "reward"} <= s.keys() for s in samples)
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
-    """The rows of a file, or the one of a line.
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+    """The rows of a file, or the one of a line; a sample that is none is a `Bad`.
 
     Args:
         record: `{"rollout_id", "samples"}`, or one sample.
-        source: Its file.
     """
     step, samples = _samples(record)
     for sample in samples:
-        yield {**({} if step is None else {"step": step}), **_row(sample)}
+        try:
+            yield {**({} if step is None else {"step": step}), **_row(sample)}
+        except Bad as bad:  # of many in a file
+            yield bad
 
 
-def _samples(record: Any) -> tuple[int | None, list[Mapping[str, Any]]]:
+def _samples(record: Any) -> tuple[int | None, list[Any]]:
     """Step and samples of a record."""
     if not isinstance(record, Mapping):
         return None, []
     if not isinstance(record.get("samples"), list):
         return None, [record]
-    return record.get("rollout_id"), [sample for sample in record["samples"] if isinstance(sample, Mapping)]
+    return record.get("rollout_id"), record["samples"]
 
 
-def _row(sample: Mapping[str, Any]) -> Row:
-    tokens, length = _list(sample["tokens"]), sample["response_length"]
+def _row(sample: Any) -> Row:
+    if not isinstance(sample, Mapping):
+        raise Bad("", f"expected a sample, got {described(sample)}")
+    tokens, length = _list(sample.get("tokens")), sample.get("response_length")
     if not isinstance(tokens, list) or not isinstance(length, int) or not 0 <= length <= len(tokens):
-        raise Bad("tokens", f"a response_length of {described(length)} beside {described(tokens)} of tokens")
+        count = len(tokens) if isinstance(tokens, list) else 0
+        raise Bad("tokens", f"response_length is {described(length)} beside {count} tokens")
     opens = len(tokens) - length
     rollout = sample.get("rollout_id")  # several samples of one rollout, where its context was compacted
     row: Row = {
@@ -62,7 +67,7 @@ def _row(sample: Mapping[str, Any]) -> Row:
         "completion": sample.get("response"),
         "tokens": tokens[opens:],
         "truncated": sample.get("status") == "truncated",
-        **_reward(sample["reward"]),
+        **_reward(sample.get("reward")),
     }
     if sample.get("remove_sample"):
         row["mask"] = [False] * length

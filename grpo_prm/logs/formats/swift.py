@@ -36,12 +36,11 @@ def _is_row(record: Mapping[str, Any]) -> bool:
     return {"gen_step", "prompt", "completion", "reward"} <= record.keys() and isinstance(record["completion"], str)
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The completions of a step, or the one of a line.
 
     Args:
         record: A line. A list of another length than the completions is left out.
-        source: Its file.
     """
     if _is_row(record):
         yield {"step": record["gen_step"]} | {name: record[name] for name in ("prompt", "completion", "reward")}
@@ -66,7 +65,9 @@ def _columns(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     functions = _functions(record)
     if "reward" in functions:  # the total of old versions, or a function of that name alone
         columns["reward"] = record["reward"]
-    columns |= {REWARD_PART + name: record[name] for name in functions if name != "reward"}
+    for name in functions:
+        if name != "reward":  # of another task it is NaN, and adds nothing
+            columns[REWARD_PART + name] = [None if value != value else value for value in record[name]]
     return columns | ({"advantage": record["advantages"]} if isinstance(record.get("advantages"), list) else {})
 
 
@@ -94,8 +95,8 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     steps = [record for record in head.rows if isinstance(record, Mapping) and _is_step(record)]
     if steps and not any(_functions(record) or "advantages" in record for record in steps):
         raise InputError(
-            f"{head.name}: completions of ms-swift without rewards or advantages, as its GKD trainer writes them, so there"
-            " is nothing to weigh them by. Give the completions.jsonl of a GRPO run."
+            f"{head.name}: completions of ms-swift without rewards or advantages, as its GKD trainer writes them, so"
+            " there is nothing to weigh them by. Give the completions.jsonl of a GRPO run."
         )
     return generic.open_log(sources, options, head, format_=FORMAT)
 

@@ -14,7 +14,7 @@ def _detect(head: Head) -> bool:
     return head.has("group_idx", "traj_idx", "total_reward", "steps") and not head.has("completion")
 
 
-def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
+def _open(_sources: Sequence[Source], _options: ReadOptions, head: Head) -> Log:
     """Refuse them: prefixes need the text or the ids.
 
     Raises:

@@ -40,7 +40,7 @@ def _detect(head: Head) -> bool:
     return head.container == "jsonl" and head.has(*_OWN.values())
 
 
-def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The row of a record, with the name of its problem: a hash of its prompt, and of `gts` where that is logged."""
     name = str(record["input"])
     if record.get("gts") is not None:

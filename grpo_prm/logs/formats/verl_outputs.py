@@ -17,8 +17,8 @@ from ..rows.rejects import reject_frame
 
 UID = r"(.+)_([^_]*)_(\d+)"  # the sample may hold underscores
 _JOINED = (
-    "Some rollouts have several outputs (uid SAMPLE_ROLLOUT_OUTPUT): they are joined in order, one completion a rollout,"
-    " and what the next prompt has between them is out of the loss."
+    "Some rollouts have several outputs (uid SAMPLE_ROLLOUT_OUTPUT): they are joined in order, one completion a"
+    " rollout, and what the next prompt has between them is out of the loss."
 )
 _LAST = "Outputs of one rollout have other scores: that of the last one is taken."
 

@@ -1,7 +1,6 @@
 """atropos 0.4: a ScoredDataGroup a line, prompts and completions in one list of ids."""
 
 import pytest
-
 from logs.formats.trained import K, advantage, groups, in_loss, read, rollouts, truth, write_lines
 
 

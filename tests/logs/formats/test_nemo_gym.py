@@ -13,7 +13,12 @@ def message(text, **more):
 
 def items(r, first=None, second=None):
     """Reasoning, a call, its output, and an answer; ids stand on the last item of each model call."""
-    call = {"type": "function_call", "call_id": f"c{r.sample}", "name": "add", "arguments": json.dumps({"b": 1, "a": 2})}
+    call = {
+        "type": "function_call",
+        "call_id": f"c{r.sample}",
+        "name": "add",
+        "arguments": json.dumps({"b": 1, "a": 2}),
+    }
     return [
         {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": f"think {r.sample % 2}"}]},
         {**call, **(first or {})},
@@ -46,7 +51,9 @@ def test_groups_are_tasks_and_tool_output_is_out_of_the_loss(tmp_path):
     assert rewards(done, steps=False) == true_rewards(made, steps=False)
     assert set(done.table["task"]) == {"sums"} and set(done.table["problem"]) == {"0", "1", "2"}
     r = next(r for r in made if r.text == done.table["completion"][0].split("\n")[-1])
-    wanted = f'<assistant>\nthink {r.sample % 2}\nadd {{"a": 2, "b": 1}}\n<tool>\nsum {r.sample % 3}\n<assistant>\n{r.text}'
+    wanted = (
+        f'<assistant>\nthink {r.sample % 2}\nadd {{"a": 2, "b": 1}}\n<tool>\nsum {r.sample % 3}\n<assistant>\n{r.text}'
+    )
     assert done.table["completion"][0] == wanted
     sampled, units = in_loss(done)
     assert 0 < sampled < units
@@ -57,7 +64,11 @@ def test_ids_of_the_model_calls_are_the_units(tmp_path):
     made = rollouts((1,))
 
     def with_ids(r):
-        first = {"prompt_token_ids": r.prompt, "generation_token_ids": r.ids[:2], "generation_log_probs": r.logprobs[:2]}
+        first = {
+            "prompt_token_ids": r.prompt,
+            "generation_token_ids": r.ids[:2],
+            "generation_log_probs": r.logprobs[:2],
+        }
         second = {"prompt_token_ids": r.prompt + r.ids[:3], "generation_token_ids": r.ids[3:]}
         return row(r, items(r, first, {**second, "generation_log_probs": r.logprobs[3:]}))
 

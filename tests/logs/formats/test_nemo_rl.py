@@ -2,8 +2,18 @@
 
 import polars as pl
 import pytest
-
-from logs.formats.trained import K, advantage, groups, in_loss, read, rewards, rollouts, true_rewards, truth, write_lines
+from logs.formats.trained import (
+    K,
+    advantage,
+    groups,
+    in_loss,
+    read,
+    rewards,
+    rollouts,
+    true_rewards,
+    truth,
+    write_lines,
+)
 
 WIDTH = 16  # the batch is padded to it
 

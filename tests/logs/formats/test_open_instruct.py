@@ -1,7 +1,6 @@
 """open-instruct: shards of traces (e6c3044, rl_utils.py) with a file of metadata beside them."""
 
 import pytest
-
 from logs.formats.trained import advantage, groups, read, rollouts, truth, write_lines
 
 

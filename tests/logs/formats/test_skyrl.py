@@ -1,7 +1,6 @@
 """SkyRL 0.3: dumped evaluations, with a file of metrics beside them."""
 
 import pytest
-
 from logs.formats.trained import read, rewards, rollouts, true_rewards, write_lines
 
 

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from logs.formats.trained import groups, read, rewards, rollouts, true_rewards, truth, write_lines
 
 from grpo_prm.errors import GrpoPrmError
 from grpo_prm.logs.formats.slime import flatten
-from logs.formats.trained import groups, read, rewards, rollouts, true_rewards, truth, write_lines
 
 
 def sample(r, number, **more):
@@ -61,7 +61,9 @@ def test_a_file_of_a_step_names_the_step(tmp_path):
     done = read(write_lines(tmp_path / "run.jsonl", files))
     assert groups(done) == truth(made)
     # Tensors of the torch file come as arrays.
-    tensors = {name: np.array(value) for name, value in files[0]["samples"][0].items() if name in ("tokens", "loss_mask")}
+    tensors = {
+        name: np.array(value) for name, value in files[0]["samples"][0].items() if name in ("tokens", "loss_mask")
+    }
     (row,) = flatten({"rollout_id": 1, "samples": [files[0]["samples"][0] | tensors]}, None)
     assert row["tokens"] == made[0].ids and row["mask"] == [int(m) for m in made[0].mask] and row["step"] == 1
     json.dumps(row)  # lists, and nothing of numpy
@@ -82,7 +84,7 @@ def test_the_score_of_a_dict_is_the_reward_and_the_rest_its_parts(tmp_path):
     assert groups(done, steps=False) == truth(made, steps=False)
     assert "the reward is their score" in " ".join(done.notes)
     rows = [sample(r, n, reward={"right": r.reward, "short": 1.0}) for n, r in enumerate(made)]
-    with pytest.raises(GrpoPrmError, match=r"reward/right"):
+    with pytest.raises(GrpoPrmError, match=r"reward.*right"):
         read(write_lines(tmp_path / "b.jsonl", rows))
 
 
@@ -97,8 +99,11 @@ def test_samples_of_one_rollout_are_one_member(tmp_path):
     assert len(done.table) + len(done.rejected) == done.counts["rows_read"] == len(rows)
 
 
-def test_a_length_beyond_the_ids_costs_the_row_alone(tmp_path):
-    rows = [sample(r, n) for n, r in enumerate(rollouts((1,)))]
-    rows[3]["response_length"] = 99
-    done = read(write_lines(tmp_path / "a.jsonl", rows))
-    assert done.rejected.select("line", "field").rows() == [(4, "tokens")]
+def test_a_sample_that_is_none_costs_itself_alone(tmp_path):
+    made = rollouts((1,))
+    samples = [sample(r, n) for n, r in enumerate(made)]
+    samples[3]["response_length"], samples[5] = 99, "x"
+    done = read(write_lines(tmp_path / "a.jsonl", [{"rollout_id": 1, "samples": samples}]))
+    wanted = [("tokens", "response_length is 99 beside 7 tokens"), ("", "expected a sample, got the text 'x'")]
+    assert done.rejected.select("field", "reason").rows() == wanted
+    assert sorted(done.table["reward"]) == sorted(r.reward for n, r in enumerate(made) if n not in (3, 5))

@@ -1,9 +1,9 @@
 """ms-swift: columnar lines of the HF and Megatron trainers (3.2 to 4.6), lines of the Ray trainer, and GKD."""
 
 import pytest
+from logs.formats.trained import K, advantage, read, rewards, rollouts, true_rewards, write_lines
 
 from grpo_prm.errors import InputError
-from logs.formats.trained import K, advantage, read, rewards, rollouts, true_rewards, write_lines
 
 
 def line(made, step, **more):

@@ -1,10 +1,9 @@
 """tinker-cookbook 0.6: rollout summaries, which hold neither text nor ids."""
 
 import pytest
+from logs.formats.trained import read, rollouts, write_lines
 
 from grpo_prm.errors import InputError
-
-from logs.formats.trained import read, rollouts, write_lines
 
 
 def test_summaries_are_refused_with_what_to_log_instead(tmp_path):

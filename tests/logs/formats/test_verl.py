@@ -4,7 +4,6 @@ import random
 
 import polars as pl
 import pytest
-
 from logs.formats.trained import in_loss, read, rewards, rollouts, true_rewards, write_lines
 
 
@@ -51,7 +50,9 @@ def test_outputs_of_one_rollout_are_one_member(tmp_path):
     assert rewards(done) == true_rewards(made) and not len(done.rejected)
     assert "joined in order" in " ".join(done.notes) and done.table["group_key"].n_unique() == 3
     r = made[0]
-    (text,) = done.table.filter(pl.col("completion").str.ends_with(f" {r.ids[3]}"), step=1, group_key="ab_0")["completion"]
+    (text,) = done.table.filter(pl.col("completion").str.ends_with(f" {r.ids[3]}"), step=1, group_key="ab_0")[
+        "completion"
+    ]
     assert text == f"I ask {r.sample}.user\n<tool> {r.sample % 2}\nassistant\n{r.text}"
     assert set(done.table["prompt"]) == {f"user\n{r.question}\nassistant\n" for r in made}
     sampled, units = in_loss(done)
