@@ -4,7 +4,10 @@ import random
 
 import polars as pl
 import pytest
-from logs.formats.trained import in_loss, read, rewards, rollouts, true_rewards, write_lines
+
+from grpo_prm.logs.formats.verl_outputs import by_rollout
+from grpo_prm.logs.rows.records import RowBatch
+from grpo_prm.logs.rows.rejects import reject_framefrom logs.formats.trained import in_loss, read, rewards, rollouts, true_rewards, write_lines
 
 
 def row(r, **more):
@@ -76,11 +79,31 @@ def test_an_output_that_stands_there_twice_is_rejected_once(tmp_path):
     assert rewards(done) == true_rewards(made) and len(done.rejected) == 1
 
 
-def test_outputs_are_found_beyond_the_borders_of_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("grpo_prm.logs.chunks.TEXT", 700)
-    made = rollouts((1, 2, 3))
-    path = write_lines(tmp_path / "all.jsonl", [one for r in made for one in outputs(r)])
-    assert rewards(read(path)) == true_rewards(made)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_outputs_are_found_beyond_the_borders_of_chunks(size):
+    lines = [one for r in rollouts((1, 2, 3)) for one in outputs(r)]
+    lines[1::6], lines[4::6] = lines[4::6], lines[1::6]  # outputs of one rollout need not be neighbours
+    rows = pl.DataFrame(
+        {
+            "_file": pl.Series([0] * len(lines), dtype=pl.Int32),
+            "run": ["run"] * len(lines),
+            "step": [one["step"] for one in lines],
+            "key": [one["uid"] for one in lines],
+            "sample": [one["uid"] for one in lines],
+            "prompt": [one["input"] for one in lines],
+            "completion": [one["output"] for one in lines],
+            "_segments": pl.Series([None] * len(lines), dtype=pl.List(pl.Int32)),
+            "reward": [one["score"] for one in lines],
+        }
+    )
+    batches = [RowBatch(part, reject_frame([]), 1, 1) for part in rows.iter_slices(size)]
+    joined = pl.concat([batch.rows for batch in by_rollout(iter(batches))])
+    assert sorted(joined.select("step", "key", "reward").rows()) == sorted(
+        (r.step, f"ab_{r.problem}", r.reward) for r in rollouts((1, 2, 3))
+    )
+    assert joined["step"].is_sorted() and joined["_segments"].list.len().unique().to_list() == [4]
+    by_turns = joined["_segments"].list.sum() == joined["completion"].str.len_chars()
+    assert by_turns.all()
 
 
 def test_other_scores_of_one_rollout_are_said(tmp_path):
