@@ -4,10 +4,11 @@ import random
 
 import polars as pl
 import pytest
+from logs.formats.trained import in_loss, read, rewards, rollouts, true_rewards, write_lines
 
 from grpo_prm.logs.formats.verl_outputs import by_rollout
 from grpo_prm.logs.rows.records import RowBatch
-from grpo_prm.logs.rows.rejects import reject_framefrom logs.formats.trained import in_loss, read, rewards, rollouts, true_rewards, write_lines
+from grpo_prm.logs.rows.rejects import reject_frame
 
 
 def row(r, **more):
