@@ -7,13 +7,15 @@ ids of their model calls these are the units: a call's prompt is all ids before,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
 from typing import Any
 
 from ..format import Format, Head, Row
 from ..rows.values import Bad, described
 from ..sources import Source
 
-_ORDER = {"reasoning": 0, "message": 1, "function_call": 2}  # as one turn of a chat has them
+_ORDER = {"reasoning": 0, "message": 1}  # in one turn of a chat, before its calls
+_CALL = 2
 
 
 def _detect(head: Head) -> bool:
@@ -36,8 +38,7 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
             row[ours] = record[name]
     if isinstance(agent := record.get("agent_ref"), Mapping):
         row["task"] = agent.get("name")
-    calls = [item for item in items if isinstance(item, Mapping) and item.get("generation_token_ids")]
-    yield {**row, **(_ids(calls) if calls else {})}
+    yield {**row, **_ids(items)}
 
 
 def _chat(items: Any) -> Iterator[dict[str, Any]]:
@@ -47,8 +48,7 @@ def _chat(items: Any) -> Iterator[dict[str, Any]]:
     turn: dict[str, Any] | None = None
     last = -1
     for item in items:
-        kind = item.get("type") or "message"
-        place = _ORDER.get(kind, -1) if item.get("role", "assistant") == "assistant" else -1
+        place = _place(item)
         if turn and (place < last or place < 0 or place == last == 1):
             yield turn
             turn = None
@@ -56,14 +56,22 @@ def _chat(items: Any) -> Iterator[dict[str, Any]]:
             yield _other(item)
             continue
         turn, last = turn or _assistant(), place
-        if kind == "function_call":
-            call = {"name": item.get("name"), "arguments": item.get("arguments")}
+        if place == _CALL:
+            call = {"name": item.get("name") or item["type"], "arguments": item.get("arguments", item.get("input"))}
             turn["tool_calls"] = [*turn.get("tool_calls", ()), call]
         else:
-            name = "reasoning_content" if kind == "reasoning" else "content"
+            name = ("reasoning_content", "content")[place]
             turn[name] = turn.get(name, "") + _text(item.get("content") or item.get("summary"))
     if turn:
         yield turn
+
+
+def _place(item: Mapping[str, Any]) -> int:
+    """Place of an item in a turn of the policy, -1 if the policy did not write it."""
+    kind = item.get("type") or "message"
+    if item.get("role", "assistant") != "assistant":
+        return -1
+    return _CALL if kind.endswith("_call") else _ORDER.get(kind, -1)
 
 
 def _assistant() -> dict[str, Any]:
@@ -92,11 +100,15 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _ids(calls: Sequence[Mapping[str, Any]]) -> Row:
-    """Ids of all model calls end to end; what stands between two of them is out of the loss."""
+def _ids(items: Sequence[Mapping[str, Any]]) -> Row:
+    """Ids of all model calls end to end, what stands between two of them out of the loss; nothing if one has none."""
+    turns = [list(turn) for written, turn in groupby(items, lambda item: _place(item) >= 0) if written]
+    every = [[item for item in turn if item.get("generation_token_ids")] for turn in turns]
+    if not every or not all(every):
+        return {}
+    calls = list(chain.from_iterable(every))
     first = calls[0].get("prompt_token_ids") or []
     seen, mask, probs = list(first), [], []
-    logged = all(call.get("generation_log_probs") for call in calls)
     for call in calls:
         before, said = call.get("prompt_token_ids") or [], call["generation_token_ids"]
         if before[: len(seen)] != seen:
@@ -106,7 +118,7 @@ def _ids(calls: Sequence[Mapping[str, Any]]) -> Row:
         mask += [False] * len(between) + [True] * len(said)
         probs += [0.0] * len(between) + list(call.get("generation_log_probs") or ())
     row: Row = {"prompt": first, "tokens": seen[len(first) :], "mask": mask}
-    return {**row, "logprobs": probs} if logged else row
+    return {**row, "logprobs": probs} if len(probs) == len(mask) else row
 
 
 FORMAT = Format("nemo-gym", _detect, flatten, columns={"problem": "problem"})

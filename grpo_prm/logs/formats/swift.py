@@ -18,6 +18,7 @@ from ..sources import Source
 from . import generic
 
 _STEPS = ("step", "gen_step")
+_NOT_OURS = {"group", "group_id", "group_key", "uid", "problem_id", "example_id", "tokens", "completion_ids"}
 _BESIDE = {"entropy", "num_turns", "solution", "images", "image", "rollout_infos"}  # logged, and no reward
 
 
@@ -29,7 +30,7 @@ def _is_step(record: Mapping[str, Any]) -> bool:
     """A line of the columnar shapes: steps, completions, and prompts or chats, all in lists."""
     step = next((record[name] for name in _STEPS if name in record), None)
     texts = [record.get("completion"), record.get("prompt", record.get("messages"))]
-    return isinstance(step, list) and all(isinstance(value, list) for value in texts) and "tokens" not in record
+    return all(isinstance(value, list) for value in (step, *texts)) and not _NOT_OURS & record.keys()
 
 
 def _is_row(record: Mapping[str, Any]) -> bool:

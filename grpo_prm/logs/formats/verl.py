@@ -7,12 +7,9 @@ logs a `uid` of sample, rollout and output, of which the sample names the group;
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
 from ..columns.matching import with_kinds
@@ -23,6 +20,7 @@ from ..options import ReadOptions
 from ..rollouts import REWARD_PART
 from ..sources import Source
 from . import generic
+from .problems import APART, name_problems, one_text_of_several, problem_name
 from .verl_outputs import UID, by_rollout, outputs_note
 
 _OWN = {"step": "step", "prompt": "input", "completion": "output", "reward": "score"}
@@ -32,7 +30,7 @@ _UNMASKED = (
     "Tool answers stand inside the outputs, and verl does not log which tokens the policy wrote: they are counted as"
     " tokens of the completion."
 )
-_APART = "One prompt text stands with several ground truths (gts): each is a problem, and rows are grouped by both."
+_APART = APART.format("ground truths (gts)")
 _VALIDATION = "Every row has a reward equal to its score, as in verl's validation dumps: these may be evaluations."
 
 
@@ -41,12 +39,8 @@ def _detect(head: Head) -> bool:
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
-    """The row of a record, with the name of its problem: a hash of its prompt, and of `gts` where that is logged."""
-    name = str(record["input"])
-    if record.get("gts") is not None:
-        name += "\0" + json.dumps(record["gts"], sort_keys=True, default=str)
-    digest = blake2b(name.encode("utf-8", "replace"), digest_size=6).hexdigest()
-    yield {**record, _PROBLEM: digest}
+    """The row of a record, with the name of its problem."""
+    yield {**record, _PROBLEM: problem_name(record["input"], record.get("gts"))}
 
 
 def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
@@ -54,8 +48,11 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     rows = [row for row in head.rows if isinstance(row, Mapping)]
     named = "group" in options.columns
     uid = not named and any(re.fullmatch(UID, str(row.get("uid"))) for row in rows)
-    gts = not (named or uid or head.has("uid")) and _apart_by_truth(rows)
-    several = bool(gts) and _differ(rows)
+    prompts = [row.get("input") for row in rows]
+    problems = [problem_name(row.get("input"), row.get("gts")) for row in rows]
+    told = any(row.get("gts") is not None for row in rows) and not (named or head.has("uid"))
+    gts = told and name_problems(prompts, problems)
+    several = gts and one_text_of_several(prompts, problems)
     notes = (*_notes(rows, head), *((_APART,) if several else ()), *(outputs_note(rows) if uid else ()))
     group = {"group": _PROBLEM} if gts else {"group": "uid"} if head.has("uid") and not named else {}
     problem = {"problem": _PROBLEM} if several else {}
@@ -79,22 +76,6 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 def _of_rows(plan: Plan) -> Iterator[str]:
     """Notes of the plan but for those about columns and keys, which are settled here."""
     return (note for note in plan.notes if not note.startswith(("Columns: ", "The column ")))
-
-
-def _apart_by_truth(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Does `gts` name a problem? Not if it is another in nearly every row, while the prompts come again."""
-    if all(row.get("gts") is None for row in rows):
-        return False
-    problems = Counter(next(flatten(row, None))[_PROBLEM] for row in rows)  # ty: ignore[invalid-argument-type]
-    prompts = Counter(str(row.get("input")) for row in rows)
-    return sum(n > 1 for n in prompts.values()) == 0 or 2 * sum(n > 1 for n in problems.values()) >= len(problems)
-
-
-def _differ(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Has one prompt several ground truths among the first rows?"""
-    truths: dict[str, str] = {}
-    pairs = ((str(row.get("input")), json.dumps(row.get("gts"), sort_keys=True, default=str)) for row in rows)
-    return any(truths.setdefault(prompt, truth) != truth for prompt, truth in pairs)
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], head: Head) -> Iterator[str]:

@@ -92,6 +92,25 @@ def test_ids_that_do_not_go_on_where_the_last_call_ended_cost_the_row(tmp_path):
     assert done.rejected.select("line", "field").rows() == [(6, "tokens")]
 
 
+def test_where_a_model_call_has_no_ids_the_text_is_read(tmp_path):
+    made = rollouts((1,))
+    rows = [row(r, items(r, {"prompt_token_ids": r.prompt, "generation_token_ids": r.ids[:2]})) for r in made]
+    done = read(write_lines(tmp_path / "a.jsonl", rows))
+    assert rewards(done, steps=False) == true_rewards(made, steps=False)
+    assert set(done.table["tokens_from"]) == {"pieces"} and in_loss(done)[0] < in_loss(done)[1]
+
+
+def test_other_items_of_the_api(tmp_path):
+    """A message of a simulated user is not the policy's; a call of another kind is."""
+    made = rollouts((1,))
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "go on"}]}
+    search = {"type": "custom_tool_call", "name": "look", "input": "x"}
+    rows = [row(r, [message("first"), said, message(f"then {r.sample}"), search]) for r in made]
+    done = read(write_lines(tmp_path / "a.jsonl", rows))
+    wanted = "<assistant>\nfirst\n<user>\ngo on\n<assistant>\nthen {}\nlook x"
+    assert set(done.table["completion"]) == {wanted.format(n) for n in range(4)}
+
+
 def test_prompts_of_text_and_a_length_limit(tmp_path):
     rows = [row(r) for r in rollouts((1,))]
     for one in rows:

@@ -4,7 +4,7 @@ import pytest
 from logs.formats.trained import read, rewards, rollouts, true_rewards, write_lines
 
 
-def row(r, score):
+def row(r, score, **more):
     return {
         "input_prompt": f"<|im_start|>user\n{r.question}<|im_end|>\n<|im_start|>assistant\n",
         "output_response": r.text + "<|im_end|>",
@@ -13,6 +13,7 @@ def row(r, score):
         "env_class": "sums",
         "env_extras": {"answer": "7"},
         "data_source": "gsm",
+        **more,
     }
 
 
@@ -34,3 +35,18 @@ def test_a_score_that_is_no_list_of_numbers_costs_the_row(tmp_path):
     rows[2]["score"] = [0.0, "x"]
     done = read(write_lines(tmp_path / "gsm.jsonl", rows))
     assert done.rejected["reason"].to_list() == ["expected one number a token, got the text 'x'"]
+
+
+def test_one_prompt_of_several_problems_is_told_apart_by_the_extras(tmp_path):
+    made = rollouts((1,))
+    rows = [row(r, lambda r: r.reward, input_prompt="guess", env_extras={"seed": r.problem}) for r in made]
+    done = read(write_lines(tmp_path / "game.jsonl", rows[::2] + rows[1::2]))
+    assert rewards(done, steps=False) == true_rewards(made, steps=False)
+    assert "env_extras" in " ".join(done.notes) and done.table["problem"].n_unique() == 3
+
+
+def test_extras_that_are_others_in_every_rollout_tell_nothing(tmp_path):
+    made = rollouts((1,))
+    rows = [row(r, lambda r: r.reward, env_extras={"id": n}) for n, r in enumerate(made)]
+    done = read(write_lines(tmp_path / "gsm.jsonl", rows))
+    assert rewards(done, steps=False) == true_rewards(made, steps=False) and done.notes == ()
