@@ -19,7 +19,11 @@ from ..sources import Source, family
 from .generic import open_log
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
-FORMATS = ("canonical", "trl", "verl", "inner_array", "generic")
+FORMATS = (
+    *("canonical", "trl", "verl"),
+    *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos", "tinker"),
+    *("inner_array", "generic"),
+)
 
 
 @cache
