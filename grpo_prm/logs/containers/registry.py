@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ...errors import InputError
-from ..chunks import LINE, read_up_to, unpacked
+from ..chunks import CUT_SHORT, LINE, read_up_to, unpacked
 from ..rows.values import Bad
 from ..sources import Source
 from .container import Container
@@ -54,6 +54,8 @@ def why_no_records(source: Source) -> InputError:
     for some in container_of(source).open(source, HEAD):
         for record in some.records:
             if isinstance(record.value, Bad):
+                if record.value.reason.startswith(CUT_SHORT):
+                    return InputError(f"{source.name}: {record.value.reason}. Get the whole file.")
                 where = f"{source.name}:{record.line}"
                 return InputError(f"{where}: {record.value.reason}. A log holds one JSON object per line.")
     if not source.size:

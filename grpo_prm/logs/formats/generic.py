@@ -58,8 +58,10 @@ def open_log(
     flatten = _flattener(format_) if format_ and format_.flatten else None
     rows = head.rows if flatten is None else _head_rows(head, flatten)
     rows = [row for row in rows if isinstance(row, dict)]
+    if flatten is None and head.container == "json" and len(rows) == len(head.rows) == 1:
+        raise InputError(_one_object(head))
     if not rows:
-        raise InputError(f"{head.name}: the file holds no objects. A log holds one object a completion.")
+        raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
     plan = make_plan(rows, options, head.name, defaults or (format_ and format_.columns), head.container == "csv")
     plan = _with_step_of_path(plan, sources, options)
     if change:
@@ -77,6 +79,14 @@ def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptio
         return plan
     note = f"No row names a step: steps are those of the paths ({named[0].name}: step {named[0].step})."
     return replace(plan, step_of_file=True, notes=(*plan.notes, note))
+
+
+def _one_object(head: Head) -> str:
+    keys = ", ".join(list(head.rows[0])[:8])
+    return (
+        f"{head.name}: one JSON object with the keys {keys}: not a known format, and no list of rows."
+        " Write its completions as one JSON object per line, each with completion, reward and group."
+    )
 
 
 Flatten = Callable[[Any, Source], Iterable[Row]]
