@@ -19,7 +19,11 @@ from ..sources import Source, family
 from .generic import open_log
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
-FORMATS = ("canonical", "trl", "verl", "inner_array", "generic")
+FORMATS = (
+    *("canonical", "trl", "verl"),
+    *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
+    *("dict_of_lists", "nested_lists", "inner_array", "generic"),
+)
 
 
 @cache
