@@ -35,14 +35,15 @@ def named_parts(columns: Mapping[str, str], rows: Rows, name: str) -> dict[str, 
 
 
 def found_parts(rows: Rows, taken: Collection[str], grouped: bool) -> dict[str, str]:
-    """Parts in the dicts of a log, name to dotted path.
+    """Parts under their canonical names, and those in the dicts of a log, name to dotted path.
 
     Args:
         rows: The first rows.
         taken: Columns of the log that are something else already.
         grouped: Whether a row holds a whole group, and a dict then a list for each part, or one dict a completion.
     """
-    parts: dict[str, str] = {}
+    canonical = dict.fromkeys(key for row in rows for key in row if key.startswith(REWARD_PART) and key not in taken)
+    parts = {n.removeprefix(REWARD_PART): n for n in canonical if kind_of(rows, n, False) in (*NUMBERS, "none")}
     for column in (name for name in DICTS if name not in taken):
         opened = [with_objects(row, [f"{column}."]) for row in rows]
         for key in dict.fromkeys(key for row in opened for key in _keys(row.get(column))):

@@ -30,6 +30,7 @@ _TYPES = {
     **dict.fromkeys(("bfloat16", "BFloat16Storage"), "bfloat16"),
 }
 _FREE = 1 << 20  # values that tensors may have beyond those of their storages
+VALUES = 1 << 25  # values of all tensors: rollouts have fewer, a checkpoint more
 
 
 class Refused(ValueError):
@@ -52,7 +53,7 @@ class Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self._storage, self._order = storage, order
         self._names, self._storages = _names(), {}
-        self._left = _FREE
+        self._left, self._values = _FREE, 0
 
     def find_class(self, module: str, name: str) -> Any:
         """The function of the list behind a name."""
@@ -85,6 +86,9 @@ class Unpickler(pickle.Unpickler):
             raise Refused("it holds a tensor of impossible shape")
         count = int(np.prod([int(n) for n in size], dtype=object)) if size else 1
         self._left -= count
+        self._values += count
+        if self._values > VALUES:
+            raise Refused(f"its tensors hold more than {VALUES} values, as those of a checkpoint do")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if self._left < 0 or (count and last >= len(storage)):
             raise Refused("it holds a tensor of more values than its storage has")

@@ -19,8 +19,8 @@ from ..sources import Source
 from .container import Container, Records
 from .plain_pickle import Refused, Unpickler
 
-LIMIT = 2 << 30  # bytes of the largest pickle that is read: its values take several times as much
-VALUES = 1 << 28  # values in all: lists that stand in a pickle once may be pointed at many times
+LIMIT = 512 << 20  # bytes of the largest pickle that is read: its values take several times as much
+_VALUES = 1 << 28  # values in all: lists that stand in a pickle once may be pointed at many times
 _FIRST = re.compile(rb"PK\x03\x04.{26}[^\0]{0,200}?/data\.pkl", re.DOTALL)
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x8a\x95\]}()NKX\x8c]")
 _PLAIN = (str, int, float, bool, bytes, type(None))
@@ -64,7 +64,7 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
             big = folder + "byteorder" in names and member("byteorder", 0) == b"big"
             data = member("data.pkl", 1)
             if len(data) > LIMIT:
-                raise Refused(f"its values take more than {LIMIT >> 30} GB")
+                raise Refused(f"its values take more than {LIMIT >> 20} MB")
             value = Unpickler(data, lambda key, needed: member(f"data/{key}", needed), ">" if big else "<").load()
             _count(value, {})
             return value, len(data)
@@ -82,7 +82,7 @@ def _count(value: Any, known: dict[int, int | None]) -> int:
     """How many values there are when all that is pointed at is written out.
 
     Raises:
-        Refused: More than `VALUES`, or something holds itself.
+        Refused: More than `_VALUES`, or something holds itself.
     """
     if not isinstance(value, list | tuple | dict):
         return 1
@@ -95,7 +95,7 @@ def _count(value: Any, known: dict[int, int | None]) -> int:
     inner = value.values() if isinstance(value, dict) else value
     nested = [one for one in inner if isinstance(one, list | tuple | dict)] if set(map(type, inner)) - {*_PLAIN} else ()
     count = 1 + len(value) + sum(_count(one, known) for one in nested)
-    if count > VALUES:
+    if count > _VALUES:
         raise Refused("it holds too many values")
     known[id(value)] = count
     return count

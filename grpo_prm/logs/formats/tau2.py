@@ -1,7 +1,8 @@
 """tau2-bench's `simulations`, and the trajectories of tau-bench before it: the trials of a task are a group.
 
-Users and tools speak between the turns of the agent, and are out of the loss. In tau2 the agent opens the conversation:
-its greeting stands in the completion, as logged.
+The conversation is the completion. Users and tools speak between the turns of the agent, and are out of the loss: a
+simulated user says something else in each trial. The system message is the prompt; in tau2 there is none, and the agent
+opens with a greeting that is in the loss like its other turns.
 """
 
 from __future__ import annotations
@@ -52,9 +53,8 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
 def _row(one: Mapping[str, Any]) -> Row:
     old = _is_old(one)
     messages = list(_messages(one["traj"] if old else one["messages"]))
-    # Up to the first turn of the agent the conversation is the prompt; in tau2 the agent's greeting comes first.
-    opens = next((n for n, message in enumerate(messages) if message.get("role") == "assistant"), None)
-    if opens is None:
+    opens = next((n for n, message in enumerate(messages) if message["role"] != "system"), 0)
+    if not any(message["role"] == "assistant" for message in messages):
         raise Bad("completion", "no message of the agent")
     reward = one["reward"] if old else (one.get("reward_info") or {}).get("reward")
     if reward is None:
