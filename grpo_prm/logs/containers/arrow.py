@@ -1,4 +1,4 @@
-"""Arrow IPC, files and streams: a record a row. A file is a stream between two magic words, and is read as one."""
+"""Arrow IPC, files and streams: a record a row. Streams are read batch by batch, as they may be long or packed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _open(source: Source, size: int) -> Iterator[Records]:
     try:
         with source.open() as raw:
             number, before, kept, held = 1, 0, [], 0
-            for frame in itertools.chain(_frames(unpacked(raw)), (None,)):
+            for frame in itertools.chain(_frames(unpacked(raw), size), (None,)):
                 if kept and (frame is None or held >= size):  # a writer may put a single row in each batch
                     yield _records(kept, number, raw.tell() - before, raw.tell())
                     number, before, kept, held = number + sum(map(len, kept)), raw.tell(), [], 0
@@ -56,10 +56,16 @@ def _records(frames: list[pl.DataFrame], first: int, size: int, done: int) -> Re
     return Records((Record(number, row, row) for number, row in enumerate(rows, first)), size, done)
 
 
-def _frames(file: BinaryIO) -> Iterator[pl.DataFrame]:
-    """The batches of a stream, each read by polars as a stream of its own."""
+def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
+    """The batches of a stream, each read by polars as a stream of its own; of a file slices, by what its end says."""
+    start = _exactly(file, 8)
+    if start[:6] == MAGIC:
+        table = pl.read_ipc(io.BytesIO(start + file.read()))
+        rows = max(64, len(table) * size // max(1, int(table.estimated_size())))
+        yield from table.iter_slices(rows)
+        return
     schema, dictionaries = b"", b""
-    for message in _messages(file):
+    for message in _messages(file, start):
         if message.kind == _SCHEMA:
             schema = message.data
         elif message.kind == _DICTIONARY:  # those that follow belong to later batches, which need the first ones too
@@ -68,10 +74,7 @@ def _frames(file: BinaryIO) -> Iterator[pl.DataFrame]:
             yield pl.read_ipc_stream(io.BytesIO(schema + dictionaries + message.data + _END))
 
 
-def _messages(file: BinaryIO) -> Iterator[_Message]:
-    start = _exactly(file, 8)
-    if start[:6] == MAGIC:
-        start = _exactly(file, 8)
+def _messages(file: BinaryIO, start: bytes) -> Iterator[_Message]:
     # A stream ends with the length 0, or where the file does.
     while start[:4] == CONTINUES and (length := int.from_bytes(start[4:], "little")):
         header = _exactly(file, length)

@@ -53,7 +53,7 @@ class Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self._storage, self._order = storage, order
         self._names, self._storages = _names(), {}
-        self._left, self._values = _FREE, 0
+        self._left, self._values = _FREE, 0  # that tensors may still have, and that storages have
 
     def find_class(self, module: str, name: str) -> Any:
         """The function of the list behind a name."""
@@ -71,13 +71,16 @@ class Unpickler(pickle.Unpickler):
         if what != "storage" or kind not in _TYPES or not isinstance(key, str) or type(length) is not int:
             raise Refused(f"it holds a storage of {kind}, which is not known")
         if key not in self._storages:
+            self._values += length
+            if length < 0 or self._values > VALUES:
+                raise Refused(f"its tensors hold more than {VALUES} values, as those of a checkpoint do")
             code = _TYPES[kind]
             dtype = np.dtype(self._order + ("u2" if code == "bfloat16" else code))
             values = np.frombuffer(self._storage(key, length * dtype.itemsize), dtype, length)
             if code == "bfloat16":  # the upper half of a float32
                 values = (values.astype(np.uint32) << 16).view(np.float32)
             self._storages[key] = values
-            self._left += 8 * length
+            self._left += length
         return self._storages[key]
 
     def _tensor(self, storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> Any:
@@ -86,9 +89,6 @@ class Unpickler(pickle.Unpickler):
             raise Refused("it holds a tensor of impossible shape")
         count = int(np.prod([int(n) for n in size], dtype=object)) if size else 1
         self._left -= count
-        self._values += count
-        if self._values > VALUES:
-            raise Refused(f"its tensors hold more than {VALUES} values, as those of a checkpoint do")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if self._left < 0 or (count and last >= len(storage)):
             raise Refused("it holds a tensor of more values than its storage has")

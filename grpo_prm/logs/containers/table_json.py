@@ -44,8 +44,8 @@ def _top(text: str) -> tuple[dict[str, Any], bool]:
             found[key] = text[at : at + 64]
             found[key], at = decoder.raw_decode(text, at)
             at = _after(text, at)
-            if text[at : at + 1] != ",":
-                return found, text[at : at + 1] == "}" and not text[at + 1 :].strip()
+            if text[at : at + 1] != ",":  # what follows the object makes it a line among lines
+                return ({}, True) if text[at + 1 :].strip() else (found, True)
             at += 1
     except (ValueError, RecursionError, TypeError):
         return found, False

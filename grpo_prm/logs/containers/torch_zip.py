@@ -17,6 +17,7 @@ from ...errors import InputError
 from ..rows.records import Record
 from ..sources import Source
 from .container import Container, Records
+from .pickle_ops import memo_fits
 from .plain_pickle import Refused, Unpickler
 
 LIMIT = 512 << 20  # bytes of the largest pickle that is read: its values take several times as much
@@ -65,6 +66,8 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
             data = member("data.pkl", 1)
             if len(data) > LIMIT:
                 raise Refused(f"its values take more than {LIMIT >> 20} MB")
+            if not memo_fits(data):
+                raise Refused("its pickle is damaged, or asks for more memory than it needs")
             value = Unpickler(data, lambda key, needed: member(f"data/{key}", needed), ">" if big else "<").load()
             _count(value, {})
             return value, len(data)
