@@ -21,6 +21,7 @@ Place = tuple[str, ...]
 _DEPTH = 8
 _LOOKED_AT = 4  # items of each list
 _KEY = "_key"  # of a row: what it calls its group itself
+_TOGETHER = "_together"  # of a row: how many of its list name the same group and prompt
 _SCALAR = (str, int, float, bool)
 
 
@@ -66,10 +67,9 @@ def _is_prompt(key: str, value: Any) -> bool:
 
 
 def rollout_places(records: Sequence[Any]) -> list[Place]:
-    """The places at which objects with a completion and a reward stand, in any of some records."""
-    return list(
-        dict.fromkeys(p for one in records for p in places(one) if any(_is_rollout(leaf[2]) for leaf in _some(one, p)))
-    )
+    """The places at which objects with a completion and a reward stand; what lies within such objects is theirs."""
+    found = [p for one in records for p in places(one) if any(_is_rollout(leaf[2]) for leaf in _some(one, p))]
+    return [p for p in dict.fromkeys(found) if not any(p[: len(outer)] == outer != p for outer in found)]
 
 
 def _some(record: Any, place: Place) -> Iterator[tuple[str, Row, Any]]:
@@ -96,7 +96,7 @@ def _detect(head: Head) -> bool:
     return any(place.count(ITEM) > 1 or len(head.rows) > 1 or isinstance(head.rows[0], list) for place in found)
 
 
-def flatten(record: Any, _source: Source) -> Iterator[Row]:
+def flatten(record: Any, _source: Source) -> list[Row]:
     """The rows of a record, each with all that the objects around it say.
 
     Args:
@@ -108,19 +108,28 @@ def flatten(record: Any, _source: Source) -> Iterator[Row]:
     if len(found) > 1:
         listed = ", ".join(".".join(place).replace(f".{ITEM}", ITEM) for place in found)
         raise Bad("", f"completions stand in {len(found)} places ({listed}): write those of one as JSON lines")
-    for parent, inherited, leaf in leaves(record, found[0]):
-        if not isinstance(leaf, Mapping):
-            raise Bad("", "not an object among the completions")
-        key = next((leaf[name] for name in NAMES["group"] if name not in WEAK and name in leaf), None)
-        own = {} if key is None else {_KEY: key}
-        yield {**inherited, **leaf, **own, "group": parent if key is None else f"{parent}/{key}"}
+    rows = [_row(*leaf) for leaf in leaves(record, found[0])]
+    together = Counter(map(_bucket, rows))
+    return [{**row, _TOGETHER: together[_bucket(row)]} for row in rows]
+
+
+def _row(parent: str, inherited: Row, leaf: Any) -> Row:
+    if not isinstance(leaf, Mapping):
+        raise Bad("", "not an object among the completions")
+    key = next((leaf[name] for name in NAMES["group"] if name not in WEAK and name in leaf), None)
+    own = {} if key is None else {_KEY: key}
+    return {**inherited, **leaf, **own, "group": parent if key is None else f"{parent}/{key}"}
+
+
+def _bucket(row: Row) -> tuple[str, str]:
+    """The list that a row stands in, with the group and the prompt that it names itself."""
+    return str(row["group"]), str(next((row[name] for name in NAMES["prompt"] if name in row), ""))
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     """Groups are the lists, or what rows of one list call one; where lists hold one row of each, that name alone."""
     prompt = plan.paths.get("prompt")
-    sizes = Counter((str(row["group"]), str(row.get(prompt or ""))) for row in rows)
-    if 2 * sum(size > 1 for size in sizes.values()) >= len(sizes):
+    if 2 * sum(row[_TOGETHER] > 1 for row in rows) >= len(rows):
         by = ("_file", "_line", "key", *(("prompt",) if prompt else ()))
         said = "The members of a group stand in one list of the log."
         return replace(plan, by=by, per_draw=True, notes=(*plan.notes, said))
