@@ -36,7 +36,8 @@ def _claims(source: Source, start: bytes) -> bool:
 def _top(text: str) -> tuple[dict[str, Any], bool]:
     """The keys of an object with their values, of the last one its start where it is not whole; and whether all is."""
     decoder, found = json.JSONDecoder(), {}
-    at = _SPACE.match(text.removeprefix("\ufeff")).end() + 1  # ty: ignore[unresolved-attribute]
+    text = text.removeprefix("\ufeff")
+    at = _after(text, 0) + 1  # the brace
     try:
         while True:
             key, at = decoder.raw_decode(text, _after(text, at))
@@ -53,7 +54,8 @@ def _top(text: str) -> tuple[dict[str, Any], bool]:
 
 def _after(text: str, at: int) -> int:
     """Where the next character stands that is no space."""
-    return _SPACE.match(text, at).end()  # ty: ignore[unresolved-attribute]
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _open(source: Source, _size: int) -> Iterator[Records]:

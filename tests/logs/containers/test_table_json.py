@@ -25,7 +25,7 @@ def test_a_row_is_a_record_under_the_names_of_the_columns(tmp_path):
 @pytest.mark.parametrize("indent", [None, 2])
 def test_other_keys_and_another_order(tmp_path, name, indent):
     table = {"_type": "table", "data": DATA, "nrows": 3, "columns": COLUMNS, "column_types": {"params": {}}}
-    path = written(tmp_path / name, json.dumps(table, indent=indent))
+    path = written(tmp_path / name, "\ufeff" + json.dumps(table, indent=indent))
     assert len(values_of(path, "table_json")) == 3
 
 
