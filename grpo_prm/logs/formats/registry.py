@@ -22,7 +22,8 @@ from .generic import open_log
 FORMATS = (
     *("canonical", "trl", "verl"),
     *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos", "tinker"),
-    *("inner_array", "generic"),
+    *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
+    *("dict_of_lists", "nested_lists", "inner_array", "generic"),
 )
 
 
