@@ -19,7 +19,10 @@ from ..sources import Source, family
 from .generic import open_log
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
-FORMATS = ("canonical", "trl", "verl", "inner_array", "generic")
+FORMATS = (
+    "canonical", "trl", "verl", "traces", "prime_rl", "prime_rl_tokens", "prime_hosted", "verifiers", "rllm", "art",
+    "inner_array", "generic",
+)  # fmt: skip
 
 
 @cache

@@ -15,9 +15,7 @@ import msgspec
 
 from ..columns.plan import Plan
 from ..format import Format, Head, Row
-from ..rollouts import REWARD_PART
 from ..rows.raw_lists import EMPTY
-from ..rows.typed import typed
 from ..rows.values import Bad
 from ..sources import Source
 from .trace_nodes import Node, branches, columns
@@ -98,16 +96,12 @@ class Record(Trace):
     traces: list[Trace] | None = None
 
 
-def flatten(record: Record | dict[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Record, _source: Source) -> Iterator[Row | Bad]:
     """A row for each trace that can be used; a `Bad` for each other trace, and for each side branch.
 
     Raises:
         Bad: The episode failed, or holds no trace.
     """
-    if isinstance(record, dict):
-        record = typed(record, Record)
-    if isinstance(record, Bad):
-        raise record
     _check(record, "episode")
     if not (traces := [record] if record.traces is None else record.traces):
         raise Bad("traces", "the episode holds no trace")
@@ -165,7 +159,7 @@ def _rows(trace: Trace, shared: Row) -> Iterator[Row | Bad]:
 def _rewards(trace: Trace) -> Row:
     """The sum of the weighted rewards, as verifiers makes it, and each before its weight."""
     rewards = {n: Reward(r) if isinstance(r, float) else r or Reward() for n, r in trace.rewards.items()}
-    row: Row = {REWARD_PART + name: reward.score for name, reward in rewards.items()}
+    row: Row = {"reward_parts": {name: reward.score for name, reward in rewards.items()}}
     scored = [r for r in rewards.values() if r.score is not None]  # one that was not computed adds nothing
     if scored:
         row["reward"] = sum(r.score * (1.0 if r.weight is None else r.weight) for r in scored)
