@@ -66,8 +66,8 @@ class Format:
         name: What `--format` calls it.
         detect: Whether a log is in this format, by the first records of its first file.
         flatten: The rows of a record, one a completion; None: a record is a row. It may yield a `Bad` in place of a
-            row, and raise one for a record that it cannot use; whatever else it raises is taken for a record that is not of this shape. Both cost the
-            record alone.
+            row, and raise one for a record that it cannot use; whatever else it raises is taken for a record that is
+            not of this shape, and costs the record alone.
         columns: Canonical column to column of the rows, where they are called otherwise.
         plan: Last word on what the columns of the rows mean; gets the plan and the first rows.
         record: A type of msgspec that lines are decoded to, for records so large that a Python object for each of

@@ -71,7 +71,8 @@ def _is_group(row: dict[str, Any]) -> bool:
 
 def _is_row(row: dict[str, Any]) -> bool:
     said = row.get("messages")
-    return "group_index" in row and isinstance(said, list) and any("trainable" in m for m in said if isinstance(m, dict))
+    marked = isinstance(said, list) and any("trainable" in message for message in said if isinstance(message, dict))
+    return marked and "group_index" in row
 
 
 FORMAT = Format("art", _detect, flatten, plan=_plan)

@@ -7,6 +7,7 @@ turns are put together: the answer of every step, and between them what the next
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from ..format import Format, Head, Row
@@ -49,7 +50,7 @@ def _turns(steps: list[dict[str, Any]]) -> Row:
     if not chats or not all(chats):
         raise Bad("steps", "a step without its chat" if chats else "the trajectory holds no step")
     said = [{**chats[0][-1], "trainable": True}]
-    for before, chat in zip(chats, chats[1:], strict=False):
+    for before, chat in pairwise(chats):
         if len(chat) <= len(before) or [_kept(m) for m in chat[: len(before)]] != [_kept(m) for m in before]:
             raise Bad("steps", "a chat that does not go on from the one before it: the turns are no one completion")
         said += [{**message, "trainable": False} for message in chat[len(before) : -1]]

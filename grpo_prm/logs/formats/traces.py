@@ -128,7 +128,8 @@ def _of_episode(record: Record) -> Row:
     drawn = (record.group.id if record.group else None) or record.group_id or info.get("group_id")
     task = msgspec.json.decode(record.task, type=Task) if bytes(record.task).startswith(b"{") else Task()
     key = task.key if task.key is not None else task.hash
-    key = key if key is not None else blake2b(record.task if task.data is EMPTY else task.data, digest_size=6).hexdigest()
+    if key is None:
+        key = blake2b(record.task if task.data is EMPTY else task.data, digest_size=6).hexdigest()
     row: Row = {"group": drawn or key, "problem": key}
     if drawn:
         row["group_id"] = drawn

@@ -1,8 +1,8 @@
 """verifiers 0.1 to 0.3: results.jsonl of an evaluation, one rollout a row, and a metadata.json beside it.
 
 Versions 0.1.3 to 0.1.5 log an `id` that mixes examples (they divide the number of a row by the rollouts of an example,
-but go through all examples again and again), so it is never used. The metadata tell how many examples there are; without
-them the examples are told apart by prompt, answer and info.
+but go through all examples again and again), so it is never used. The metadata tell how many examples there are;
+without them the examples are told apart by prompt, answer and info.
 """
 
 from __future__ import annotations
@@ -90,12 +90,13 @@ def _by_turns(batches: Iterator[RowBatch], examples: int) -> Iterator[RowBatch]:
 
 
 def _detect(head: Head) -> bool:
-    keys = {key for row in head.rows if isinstance(row, dict) for key in row}
+    rows = [row for row in head.rows if isinstance(row, dict)]
+    keys = {key for row in rows for key in row}
     if not keys.issuperset(_OWN[:3]) or keys & {"group_id", "problem_id"}:
         return False
     if "example_id" in keys:
         return bool(keys & {"is_completed", "stop_condition", "generation_ms", "task"})
-    return {"id", "task"} <= keys and any(isinstance(row.get("prompt"), list) for row in head.rows if isinstance(row, dict))
+    return {"id", "task"} <= keys and any(isinstance(row.get("prompt"), list) for row in rows)
 
 
 FORMAT = Format("verifiers", _detect, flatten, open=_open)

@@ -51,7 +51,7 @@ def integers(items: bytes, field: str) -> np.ndarray:
 
 
 def flags(items: bytes, field: str) -> np.ndarray:
-    """true and false, or 1 and 0, as bool, shape (items,).
+    """Words true and false, or 1 and 0, as bool, shape (items,).
 
     Raises:
         Bad: There is anything else in it.

@@ -50,7 +50,8 @@ def trace(nodes, rewards, **more):
     for name, (score, weight) in rewards.items():
         made.record_reward(name, score, weight)
     made.ok = more.pop("ok", True)
-    made.calls = [ModelCall(node=1, finish_reason="tool_calls"), ModelCall(node=3, finish_reason=more.pop("end", "stop"))]
+    ends = ("tool_calls", more.pop("end", "stop"))
+    made.calls = [ModelCall(node=node, finish_reason=end) for node, end in zip((1, 3), ends, strict=True)]
     return made
 
 
