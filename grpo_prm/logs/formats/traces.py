@@ -102,7 +102,7 @@ def flatten(record: Record, _source: Source) -> Iterator[Row | Bad]:
     Raises:
         Bad: The episode failed, or holds no trace.
     """
-    _check(record, "episode")
+    _check(record, "trace" if record.traces is None else "episode")
     if not (traces := [record] if record.traces is None else record.traces):
         raise Bad("traces", "the episode holds no trace")
     shared = _of_episode(record)
