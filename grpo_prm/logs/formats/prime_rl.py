@@ -15,6 +15,7 @@ from ..sources import Source
 from .verifiers import check_error
 
 _OWN = ("group_id", "rollout_id", "prompt", "completion", "reward")
+_COLUMNS = {"group": "group", "task": "env_name", "problem": "problem"}
 _FILTERED = (
     "Rollouts that a filter took out of the loss (is_filtered) are members of their groups: their rewards made the"
     " advantages of the others."
@@ -28,8 +29,10 @@ def flatten(record: dict[str, Any], _source: Source) -> Iterator[Row]:
         Bad: It ended with an error.
     """
     check_error(record)
-    taken = {"group": record["group_id"], "sample": record["rollout_id"], "problem": record.get("example_id")}
-    yield {**record, **{name: value for name, value in taken.items() if value is not None}}
+    row = {**record, "group": record["group_id"], "sample": record["rollout_id"]}
+    if (example := record.get("example_id")) is not None:
+        row["problem"] = f"{record['env_name']}/{example}"  # every environment counts its examples from 0
+    yield row
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
@@ -42,4 +45,4 @@ def _detect(head: Head) -> bool:
     return head.has(*_OWN, "env_name") and not head.has("token_ids")
 
 
-FORMAT = Format("prime-rl", _detect, flatten, plan=_plan)
+FORMAT = Format("prime-rl", _detect, flatten, columns=_COLUMNS, plan=_plan)

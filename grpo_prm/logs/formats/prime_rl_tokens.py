@@ -77,4 +77,4 @@ def _detect(head: Head) -> bool:
     return head.has("token_ids", "loss_mask", "micro_sequence_idx")
 
 
-FORMAT = Format("prime-rl-tokens", _detect, flatten, plan=_plan, record=Record)
+FORMAT = Format("prime-rl-tokens", _detect, flatten, columns={"group": "group"}, plan=_plan, record=Record)

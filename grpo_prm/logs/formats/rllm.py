@@ -6,10 +6,12 @@ turns are put together: the answer of every step, and between them what the next
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from ..columns.plan import Plan
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
@@ -32,7 +34,7 @@ def flatten(record: dict[str, Any], _source: Source) -> Iterator[Row | Bad]:
     for number, trajectory in enumerate(trajectories):
         names = (task or rollout, trajectory["name"]) if len(trajectories) > 1 else (task or rollout,)
         row: Row = {"group": ":".join(names), "sample": f"{rollout}:{number}", "truncated": reason in _CUT}
-        row |= {"problem": record["task_hash"]} if "task_hash" in record else {}
+        row |= {"problem": record.get("task_hash", task or rollout)}
         row |= {"step": record["training_step"]} if "training_step" in record else {}
         try:
             yield row | {"reward": trajectory["reward"], **_turns(trajectory["steps"])}
@@ -87,10 +89,16 @@ def _ids(steps: list[dict[str, Any]]) -> Row:
     return row | ({"logprobs": logprobs} if all(step.get("logprobs") for step in steps) else {})
 
 
+def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
+    """The trainer names every draw of a task anew; an evaluation names the task."""
+    drawn = plan.paths.get("group") == "group" and any("step" in row for row in rows)
+    return replace(plan, per_draw=True) if drawn else plan
+
+
 def _detect(head: Head) -> bool:
     rows = [row for row in head.rows if isinstance(row, dict) and isinstance(row.get("trajectories"), list)]
     inner = [trajectory for row in rows for trajectory in row["trajectories"] if isinstance(trajectory, dict)]
     return any("steps" in trajectory and "reward" in trajectory for trajectory in inner)
 
 
-FORMAT = Format("rllm", _detect, flatten)
+FORMAT = Format("rllm", _detect, flatten, columns={"group": "group", "problem": "problem"}, plan=_plan)

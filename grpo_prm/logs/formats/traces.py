@@ -187,4 +187,4 @@ def _is_trace(row: dict[str, Any]) -> bool:
     return isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], dict) and "message" in nodes[0]
 
 
-FORMAT = Format("traces", _detect, flatten, plan=_plan, record=Record)
+FORMAT = Format("traces", _detect, flatten, columns={"group": "group", "problem": "problem"}, plan=_plan, record=Record)

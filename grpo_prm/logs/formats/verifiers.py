@@ -99,4 +99,4 @@ def _detect(head: Head) -> bool:
     return {"id", "task"} <= keys and any(isinstance(row.get("prompt"), list) for row in rows)
 
 
-FORMAT = Format("verifiers", _detect, flatten, open=_open)
+FORMAT = Format("verifiers", _detect, flatten, columns={"group": "group", "problem": "problem"}, open=_open)

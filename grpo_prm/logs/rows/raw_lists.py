@@ -56,7 +56,7 @@ def flags(items: bytes, field: str) -> np.ndarray:
     Raises:
         Bad: There is anything else in it.
     """
-    if items[:1] not in (b"t", b"f"):
+    if items.lstrip(_BLANKS)[:1] not in (b"t", b"f"):
         values = integers(items, field)
         if ((values != 0) & (values != 1)).any():
             raise Bad(field, "expected 0 and 1 only")

@@ -1,4 +1,4 @@
-"""Traces of verifiers 0.4 and prime-rl: written by verifiers itself, and invented ones against a walk token by token."""
+"""Traces of verifiers 0.4 and prime-rl: written by verifiers itself, and invented ones against a walk over tokens."""
 
 import json
 import random
@@ -20,15 +20,19 @@ def lines(path, records):
 
 
 def made(*numbers):
-    records = [json.loads(line) for line in MADE.read_text().splitlines()]
-    return [records[number] for number in numbers]
+    records = MADE.read_text().splitlines()
+    return [json.loads(records[number]) for number in numbers]
 
 
 def test_what_verifiers_wrote_is_read_token_by_token(tmp_path):
     log = collect(lines(tmp_path / "traces.jsonl", made(0, 1, 2, 3, 4)))
     assert log.format == "traces"
     table = log.table
-    assert table["tokens"].to_list() == [[10, 11, 12, 94, 95, 93, 20, 5, 13], [20, 6, 13], [10, 11, 12, 94, 95, 93, 20, 7, 13]]
+    assert table["tokens"].to_list() == [
+        [10, 11, 12, 94, 95, 93, 20, 5, 13],
+        [20, 6, 13],
+        [10, 11, 12, 94, 95, 93, 20, 7, 13],
+    ]
     assert table["mask"].to_list()[0] == [True] * 3 + [False] * 3 + [True] * 3
     assert table["step"].to_list() == [7, 7, 7]
     assert table["reward"].to_list() == [1.25, 0.125, 0.125]
@@ -67,7 +71,7 @@ def test_a_trace_twice_is_one_rollout(tmp_path):
 
 
 def invented(random_, number, spaces):
-    """An episode with its truth: ids, mask, log-probabilities of the way to the last node, from the first sampled on."""
+    """An episode, and (id, sampled, log-probability) of the way to its last node from the first sampled token on."""
     nodes, truth, last = [], [], None
     advantage = round(random_.uniform(-2, 2), 4)
     for turn in range(random_.randint(2, 6)):
