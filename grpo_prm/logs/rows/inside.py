@@ -77,8 +77,8 @@ def span_of(ids: np.ndarray, values: Mapping[str, Any], inside: Inside, said: li
     """
     start, stop = 0, len(ids)
     prompt, length = json_list(values.get(PROMPT_IDS)), json_list(values.get(LENGTH))
-    if isinstance(prompt, list) and prompt:
-        if prompt == ids[: len(prompt)].tolist():
+    if isinstance(prompt, list | np.ndarray) and len(prompt):
+        if np.array_equal(prompt, ids[: len(prompt)]):
             start = len(prompt)
         said.append(_PROMPT if start else _WHOLE)
     length = int(length) if isinstance(length, str) and length.isdigit() else length

@@ -73,7 +73,9 @@ def _add_list(
 
     Without its mask a row would be read wrong; without log-probabilities it is as good as any other.
     """
-    if isinstance(value, list) and len(value) == logged:  # as the ids were logged, with what is cut off them
+    if (
+        isinstance(value, list | np.ndarray) and len(value) == logged
+    ):  # as the ids were logged, with what is cut off them
         value = value[span]
     try:
         row[name] = _beside_tokens(value, name, len(row["tokens"]), plan)
@@ -82,13 +84,13 @@ def _add_list(
             raise Bad(name, f"{bad.reason}; --columns mask=- reads the log without it") from None
         said.append(f"The {name} of {{rows}} are not one number for each token id, and are left out.")
         return
-    if name != "mask" and None in value:
+    if name != "mask" and isinstance(value, list) and None in value:
         said.append(f"The {name} of {{rows}} hold nulls: these tokens have none.")
 
 
 def _beside_tokens(value: Any, name: str, tokens: int, plan: Plan) -> np.ndarray:
     """See `_add_list`."""
-    if not isinstance(value, list):
+    if not isinstance(value, list | np.ndarray):
         raise Bad(name, f"expected a list, got {described(value)}")
     if len(value) != tokens:
         raise Bad(name, f"{len(value)} values for {tokens} tokens")
