@@ -122,9 +122,9 @@ def test_ids_of_the_prompt_tell_groups_apart(tmp_path):
 
 
 def test_the_last_ids_are_the_response(tmp_path):
-    rows = [row(group=p, tokens=[p, p, 9, *range(n + 1)], response_length=n + 1) for p in (5, 6) for n in range(4)]
+    rows = [row(group=p, tokens=[p, p, 9, *range(n + 1)], response_len=n + 1) for p in (5, 6) for n in range(4)]
     for r in rows:
-        r["logprobs"] = [-1.0] * r["response_length"]
+        r["logprobs"] = [-1.0] * r["response_len"]
     got = read_log(tmp_path, rows)
     assert got.table["tokens"].to_list() == [list(range(n + 1)) for _ in range(2) for n in range(4)]
     assert got.table["logprobs"].null_count() == 0

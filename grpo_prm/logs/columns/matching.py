@@ -12,7 +12,7 @@ from ..rollouts import REWARD_PART
 from .cut_texts import cut_at_the_end, cut_at_the_front
 from .first_rows import Rows, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
-from .inside import inside_of, wrapped
+from .inside import PROMPT_IDS, inside_of, wrapped
 from .keys import with_key, with_sample
 from .plan import LABELS, LISTS, NAMES, Plan
 from .reward import with_parts, with_readings, with_reward, without_reward
@@ -63,7 +63,8 @@ def make_plan(
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
     # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
-    if "prompt" not in plan.by and kind_of(rows, plan.paths.get("prompt", ""), from_text) in ("ints", "empty"):
+    given = {**(defaults or {}), **of_user}
+    if "prompt" not in plan.by and "prompt" not in given and plan.paths.get("prompt") in PROMPT_IDS:
         plan = replace(plan, paths={c: p for c, p in plan.paths.items() if c != "prompt"})
     # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
     if options.spare_text and "tokens" in plan.paths:
@@ -140,7 +141,7 @@ def _fits(canonical: str, kind: str) -> bool:
     if canonical == "completion":
         return kind not in ("int", "float", "bool", "object", "objects")
     if canonical == "prompt":
-        return kind in ("text", "texts", "ints", "lists", "chat", "mixed", "none")
+        return kind in ("text", "texts", "ints", "lists", "chat", "mixed", "empty", "none")
     return kind not in ("object", "objects")
 
 

@@ -73,10 +73,8 @@ def _add_list(
 
     Without its mask a row would be read wrong; without log-probabilities it is as good as any other.
     """
-    if (
-        isinstance(value, list | np.ndarray) and len(value) == logged
-    ):  # as the ids were logged, with what is cut off them
-        value = value[span]
+    if isinstance(value, list | np.ndarray) and len(value) == logged:
+        value = value[span]  # else it may have no value for what is cut off the ids
     try:
         row[name] = _beside_tokens(value, name, len(row["tokens"]), plan)
     except Bad as bad:
