@@ -113,7 +113,7 @@ def _data_set(rows: Rows) -> tuple[str, str] | None:
 
 
 def _of_a_sample(rows: Rows, name: str) -> bool:
-    """Does a column say something of one sample: a verdict, a step, or a number that may be a reward by another name?"""
+    """Does a column say something of one sample: a verdict, a step, a number that may be a reward?"""
     if _GOOD.search(name) or name in _SAMPLED:
         return True
     return kind_of(rows, name, False) in ("int", "float", "bool", "floats") and not _OF_PROBLEMS.search(name)

@@ -61,7 +61,8 @@ def open_log(
     if not rows:
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object a completion.")
     plan = make_plan(rows, options, head.name, defaults or (format_ and format_.columns), head.container == "csv")
-    plan = _with_step_of_path(plan, sources, options)
+    said = containers()[head.container].notes(head.source) if head.container in containers() else ()
+    plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:
         plan = change(plan)
     elif format_ and format_.plan:
