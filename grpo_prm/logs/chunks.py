@@ -56,7 +56,7 @@ def lines_of(data: bytes) -> int:
 
 
 def unpacked(raw: BinaryIO) -> Any:
-    """The file itself, UTF-16 as UTF-8; or what its .gz or .zst holds, several members too; cut short raises EOFError."""
+    """The file itself, UTF-16 as UTF-8; or what its .gz or .zst holds; cut short raises EOFError."""
     magic = raw.read(4)
     raw.seek(0)
     if magic[:2] == GZIP:

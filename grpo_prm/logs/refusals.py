@@ -45,6 +45,7 @@ _ZIPPED = ((b"[Content_Types].xml", _SHEET), (b"xl/", _SHEET), (b"word/", _SHEET
 _KNOWN = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"PK", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 _ROWS = re.compile(rb"^[ \t]*[\[{]", re.MULTILINE)
 _TABLES = re.compile(r"\.(csv|tsv)\b", re.IGNORECASE)
+_PACKINGS = {"gz": "gzip", "tgz": "gzip", "zst": "zstd", "bz2": "bzip2", "xz": "xz"}
 _TAR = slice(257, 262)
 
 
@@ -59,7 +60,13 @@ def refusal_of_bytes(start: bytes, name: str) -> str | None:
     if found is None:
         return None
     what, instead = found
-    return f"{name}: {what}. {instead}."
+    packing = packing_of(name)
+    return f"{name}: {f'inside the {packing}: ' if packing else ''}{what}. {instead}."
+
+
+def packing_of(name: str) -> str | None:
+    """What a file is packed with, as its name says: `gzip`; None where it says nothing."""
+    return _PACKINGS.get(name.lower().rpartition(".")[2])
 
 
 def _binary(start: bytes, name: str) -> tuple[str, str] | None:

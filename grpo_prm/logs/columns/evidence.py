@@ -13,7 +13,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from .first_rows import MISSING, Rows, at, kind_of, names_of
-from .name_words import KEYS, NO_KEYS, OF_JUDGES, OF_PROMPTS, OF_ROWS, SAID, VERDICT, reward_rank, words_of_name
+from .name_words import (
+    KEYS,
+    NO_KEYS,
+    OF_JUDGES,
+    OF_ROWS,
+    SAID,
+    VERDICT,
+    may_be_text_of_a_model,
+    reward_rank,
+    words_of_name,
+)
 from .plan import NAMES
 
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
@@ -22,7 +32,7 @@ _LARGEST = 128  # rows of a value beyond which a column names a data set rather 
 _CLOSE = 0.8  # share of rows or values that must agree
 _OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
 _CODE = re.compile(
-    r"[0-9a-f-]{8,}|v?\d+([.:_/-]\d+)*|(\w+:/)?[\w.~-]*/\S*|\d{4}-\d\d-\d\d.*|\S+@\S+|\S+\.\w{2,5}", re.IGNORECASE
+    r"[0-9a-f-]{8,}|v?\d+([.:_/-]\d+)+|(\w+:/)?[\w.~-]*/\S*|\d{4}-\d\d-\d\d.*|\S+@\S+|\S+\.\w{2,5}", re.IGNORECASE
 )
 
 
@@ -78,8 +88,7 @@ def group_by_content(rows: Rows, from_text: bool, taken: Collection[str | None])
 
 def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:
     """Kind of a column that may hold completions: its name says nothing else, and its values are no ids or paths."""
-    words = words_of_name(path)
-    if path in _OTHERS or (words & (OF_ROWS | OF_PROMPTS | OF_JUDGES) and not words & {"text", "texts", "output"}):
+    if path in _OTHERS or not may_be_text_of_a_model(path):
         return None
     kind = kind_of(rows, path, from_text)
     texts = [text for row in rows for text in _texts_in(at(row, path))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ...errors import GrpoPrmError, InputError, UsageError
 from ..memory import NAME, columns_option
 from .evidence import completion_by_content, group_by_content, reward_by_content
 from .first_rows import Rows, listed
@@ -19,26 +20,28 @@ _LACKING = {"completion": "completions", "reward": "the reward", "group": "what 
 _DEPTH = 6  # of objects in which completions are looked for
 
 
-def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
-    """The message for a log that lacks completions, rewards or groups: all that it lacks, and what may be meant.
+def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> GrpoPrmError:
+    """The error for a log that lacks completions, rewards or groups: all that it lacks, and what may be meant.
 
     Args:
         rows: The first rows.
         name: The file.
         guesses: What is missing, of `completion`, `reward` and `group` in this order, to a column that may be meant.
+
+    Returns:
+        An InputError for what is known to be no rollouts; else a UsageError that names the option.
     """
-    # A guess that holds beside the others shows samples with rewards: then it is rollouts, whatever its columns say.
     guessed = any(guesses.values())
-    lacks_rows = "completion" in guesses or "reward" in guesses
-    if lacks_rows and not guessed and (something_else := not_rollouts(rows, name)):
-        return something_else
+    lacks = next((column for column in ("completion", "reward") if column in guesses), None)
+    # A guess at what samples hold that is borne out shows rollouts, whatever else their columns are called.
+    if lacks and not guesses[lacks] and (something_else := not_rollouts(rows, name)):
+        return InputError(something_else)
     if "completion" in guesses and (deep := next(_buried(rows), None)):
-        return (
+        return UsageError(
             f"{name}: the completions seem to stand under {deep}, in lists within lists, which cannot be read yet."
             " Write one JSON object per line, with completion, reward and group."
         )
-    lacks = _one_of([_LACKING[column] for column in guesses])
-    problem = f"no column holds {lacks}"
+    problem = f"no column holds {_one_of([_LACKING[column] for column in guesses])}"
     if list(guesses) == ["group"]:
         problem = "neither a group key nor a prompt tells the groups apart"
     how = "Perhaps it is" if guessed else "Name it with" if len(guesses) == 1 else "Name them with"
@@ -48,7 +51,7 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> str:
         more = "; ids are tokens=NAME" if guessed else ", or tokens=NAME for ids"
     elif "reward" in guesses:
         more = f", or a weighted sum with {'ReadOptions(reward=...)' if name == NAME else '--reward'}"
-    return f"{name}: {problem}; there are {listed(rows)}. {how} {option}{more}."
+    return UsageError(f"{name}: {problem}; there are {listed(rows)}. {how} {option}{more}.")
 
 
 def _one_of(names: list[str]) -> str:

@@ -19,8 +19,7 @@ OF_ROWS = _set(
 OF_PROMPTS = _set(
     "gold golden reference references truth expected target targets truths gt gts correct canonical oracle hint "
     "hints system instruction instructions context passage document documents docs choices options tests test "
-    "cases schema tools functions template few shot shots demonstration demonstrations messages_in "
-    "conversation_in"
+    "cases schema tools functions template few shot shots demonstration demonstrations"
 )
 OF_JUDGES = _set(
     "feedback judge judgement judgment judged critique critic rationale grader grade grading comment comments "
@@ -49,12 +48,12 @@ VERDICT = _set(
 WHOLE = _set("total final overall scalar episode combined weighted aggregate aggregated")
 REWARDS = _set("reward rewards return returns r")
 VERDICTS = _set("correct correctness right accuracy accurate acc pass passed passes success successful solved won")
-SCORES = _set("score scores points_scored grade")
+SCORES = _set("score scores grade")
 NO_REWARDS = _set(
     "step steps length len tokens token time ms seconds sec latency duration version seed count counts num n "
     "epoch idx index id level difficulty port rank temperature threshold weight weights max min mean avg std var "
     "baseline rate ratio code exit status prob logprob logprobs probability entropy kl penalty bonus format style "
-    "partial expected gold target reference ref advantage value old prev baseline_reward pct percent percentile "
+    "partial expected gold target reference ref advantage value old prev pct percent percentile "
     "cost"
 )
 
@@ -65,6 +64,13 @@ def reward_rank(path: str) -> int | None:
     if words & NO_REWARDS or not words & (REWARDS | VERDICTS | SCORES):
         return None
     return 0 if words & WHOLE else 1 if words & REWARDS else 2 if words & VERDICTS else 3
+
+
+def may_be_text_of_a_model(path: str) -> bool:
+    """Does a name leave open that a model wrote what stands under it?"""
+    words = words_of_name(path)
+    words -= {"model"} if words & SAID else set()  # `model_answer` is an answer, `model` is the name of one
+    return not words & (OF_ROWS | OF_PROMPTS | OF_JUDGES)
 
 
 def words_of_name(path: str) -> set[str]:

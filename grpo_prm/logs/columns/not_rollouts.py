@@ -72,7 +72,9 @@ def _pairs(rows: Rows) -> tuple[str, str] | None:
 
 
 def _object(rows: Rows) -> tuple[str, str] | None:
-    """One object that is about something, rather than a row of it."""
+    """One object that is about something, rather than a row of it; or the cells of a notebook."""
+    if rows and {"cell_type", "source"} <= rows[0].keys():
+        return "the cells of a Jupyter notebook", _LOG
     if len(rows) != 1:
         return None
     keys = rows[0].keys()

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..chunks import LINE, read_up_to, unpacked
+from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
 from ..sources import Source
 from .container import Container
@@ -30,8 +31,14 @@ def containers() -> dict[str, Container]:
 
 
 def container_of(source: Source) -> Container:
-    """The container of a file, by its content."""
+    """The container of a file, by its content.
+
+    Raises:
+        InputError: A file of another kind than logs: a page, a picture, a model.
+    """
     start = _start(source)
+    if refused := refusal_of_bytes(start, source.name):
+        raise InputError(refused)
     return next(container for container in containers().values() if container.claims(source, start))
 
 
@@ -55,7 +62,8 @@ def why_no_records(source: Source) -> InputError:
         for record in some.records:
             if isinstance(record.value, Bad):
                 where = f"{source.name}:{record.line}"
-                return InputError(f"{where}: {record.value.reason}. A log holds one JSON object per line.")
+                packed = f" in what {packing} unpacks" if (packing := packing_of(source.name)) else ""
+                return InputError(f"{where}: {record.value.reason}{packed}. A log holds one JSON object per line.")
     if not source.size:
         return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
     return InputError(f"{source.name}: no rows. Name a log with at least one row.")
