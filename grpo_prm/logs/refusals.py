@@ -44,7 +44,7 @@ _ZIPPED = ((b"[Content_Types].xml", _SHEET), (b"xl/", _SHEET), (b"word/", _SHEET
 # Bytes that a container knows, or that say how the bytes after them are packed: never refused here.
 _KNOWN = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"PK", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 _ROWS = re.compile(rb"^[ \t]*[\[{]", re.MULTILINE)
-_TABLES = re.compile(r"\.(csv|tsv)\b", re.IGNORECASE)
+_LINES = re.compile(r"\.(csv|tsv|jsonl|ndjson)(\.\w+)?$", re.IGNORECASE)  # text that is judged line by line
 _PACKINGS = {"gz": "gzip", "tgz": "gzip", "zst": "zstd", "bz2": "bzip2", "xz": "xz"}
 _TAR = slice(257, 262)
 
@@ -105,7 +105,7 @@ def _zipped(start: bytes) -> tuple[str, str] | None:
 
 
 def _text(start: bytes, name: str) -> tuple[str, str] | None:
-    """A page, or text without a line that could be a record. A table of text is told by its name."""
+    """A page, or text without a line that could be a record; a table and JSON lines are judged line by line."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     lower = text[:200].lower()
     if lower.startswith((b"<!doctype", b"<html", b"<head", b"<script")):
@@ -113,7 +113,7 @@ def _text(start: bytes, name: str) -> tuple[str, str] | None:
         return what, "Download the file itself, or give the log that the page was made from"
     if lower.startswith((b"<?xml", b"<svg")):
         return "XML, not a log", f"Give {ROLLOUTS}"
-    if not text or text[:2] in (b"\xff\xfe", b"\xfe\xff") or _TABLES.search(name) or _ROWS.search(text):
+    if not text or text[:2] in (b"\xff\xfe", b"\xfe\xff") or _LINES.search(name) or _ROWS.search(text):
         return None
     if text.startswith(_KNOWN) or start[_TAR] == b"ustar" or b"\n" not in text.rstrip():
         return None  # of a single line its own fault is said: where it stops being JSON

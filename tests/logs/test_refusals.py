@@ -288,7 +288,6 @@ OBJECTS = {
         {"global_step": 5, "log_history": [{"loss": 1.5, "learning_rate": 0.1, "step": n} for n in range(3)]},
     ),
     "cells of a Jupyter notebook": ("x.ipynb.json", {"nbformat": 4, "cells": [{"cell_type": "code", "source": ["1"], "outputs": []}]}),
-    "one JSON object with the keys lr, name": ("args.json", {"lr": 5, "name": "x"}),
 }  # fmt: skip
 
 
@@ -336,11 +335,11 @@ BYTES = {
 
 @pytest.mark.parametrize("what", BYTES)
 def test_bytes_that_are_no_log(tmp_path, what):
-    text = refusal_of_bytes(BYTES[what], "log.jsonl")
-    assert text.startswith("log.jsonl: ") and what in text and text.count(". ") >= 1
-    (tmp_path / "log.jsonl").write_bytes(BYTES[what])
-    assert what in message(lambda: collect(tmp_path / "log.jsonl"))
-    assert ": inside the gzip: " in refusal_of_bytes(BYTES[what], "log.jsonl.gz")
+    text = refusal_of_bytes(BYTES[what], "log.txt")
+    assert text.startswith("log.txt: ") and what in text and text.count(". ") >= 1
+    (tmp_path / "log.txt").write_bytes(BYTES[what])
+    assert what in message(lambda: collect(tmp_path / "log.txt"))
+    assert ": inside the gzip: " in refusal_of_bytes(BYTES[what], "log.txt.gz")
 
 
 @pytest.mark.parametrize(
@@ -353,11 +352,13 @@ def test_bytes_that_are_no_log(tmp_path, what):
     ],
 )  # fmt: skip
 def test_bytes_that_may_be_a_log_are_left_to_the_containers(start):
-    assert refusal_of_bytes(start, "log.jsonl") is None
+    assert refusal_of_bytes(start, "log.dat") is None
 
 
-def test_a_table_of_text_is_no_text_without_records():
-    assert refusal_of_bytes(b"prompt,completion\na,b\n", "log.csv.gz") is None
+@pytest.mark.parametrize("name", ["log.csv", "log.tsv.gz", "log.jsonl", "log.ndjson.zst"])
+def test_text_that_is_called_a_log_is_judged_line_by_line(name):
+    assert refusal_of_bytes(b"prompt,completion\na,b\n", name) is None
+    assert refusal_of_bytes(b"prompt,completion\na,b\n", "log.yaml") is not None
 
 
 def test_a_packed_file_names_its_packing(tmp_path):

@@ -31,6 +31,7 @@ _MAY_BE_KEYS = ("group", "prompt", "problem", "task")  # columns whose names may
 _LARGEST = 128  # rows of a value beyond which a column names a data set rather than a prompt
 _CLOSE = 0.8  # share of rows or values that must agree
 _OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
+_NOT_KEYS = {name for column, names in NAMES.items() if column not in _MAY_BE_KEYS for name in names}
 _CODE = re.compile(
     r"[0-9a-f-]{8,}|v?\d+([.:_/-]\d+)+|(\w+:/)?[\w.~-]*/\S*|\d{4}-\d\d-\d\d.*|\S+@\S+|\S+\.\w{2,5}", re.IGNORECASE
 )
@@ -67,12 +68,11 @@ def reward_by_content(rows: Rows, from_text: bool, completion: str) -> str | Non
 
 def group_by_content(rows: Rows, from_text: bool, taken: Collection[str | None]) -> str | None:
     """The finest column that is called like a key, or asks, and has as many rows for each value; None if unsure."""
-    others = {name for column, names in NAMES.items() if column not in _MAY_BE_KEYS for name in names}
     found: dict[str, list[str]] = {}
     for path in names_of(rows):
         if (
             path in taken
-            or path in others
+            or path in _NOT_KEYS
             or reward_rank(path) is not None
             or not _called_like_a_key(rows, path, from_text)
         ):
@@ -131,8 +131,8 @@ def _trusted_keys(rows: Rows, from_text: bool) -> list[str]:
     """Columns by which rows of one prompt are known: by their names, or by how their values repeat."""
     named = dict.fromkeys(name for column in ("group", "prompt", "problem") for name in NAMES[column])
     keys = [name for name in named if any(name in row for row in rows) and _repeats(_dumped(rows, name))]
-    others = (path for path in names_of(rows) if path not in _OTHERS and _called_like_a_key(rows, path, from_text))
-    return [*keys, *(path for path in others if _even(_dumped(rows, path)))]
+    others = (path for path in names_of(rows) if path not in _NOT_KEYS and _called_like_a_key(rows, path, from_text))
+    return [*keys, *(path for path in others if path not in keys and _even(_dumped(rows, path)))]
 
 
 def _called_like_a_key(rows: Rows, path: str, from_text: bool) -> bool:

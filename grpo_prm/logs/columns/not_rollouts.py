@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .first_rows import MISSING, Rows, at, kind_of, listed, names_of
+from .first_rows import MISSING, Rows, at, kind_of, names_of
 from .plan import NAMES
 
 _LOG = "Give the log of rollouts that GRPO training wrote: several completions of each prompt, each with its reward"
@@ -54,7 +54,7 @@ def not_rollouts(rows: Rows, name: str) -> str | None:
         rows: The first rows of a log in which completions or the reward are lacking.
         name: The file, for messages.
     """
-    found = _pairs(rows) or _object(rows) or _curves(rows) or _data_set(rows) or _single(rows, name)
+    found = _pairs(rows) or _object(rows) or _curves(rows) or _data_set(rows)
     if found is None:
         return None
     what, instead = found
@@ -82,14 +82,6 @@ def _object(rows: Rows) -> tuple[str, str] | None:
         if keys >= set(wanted):
             return f"{what} ({', '.join(wanted)})", instead
     return None
-
-
-def _single(rows: Rows, name: str) -> tuple[str, str] | None:
-    """A JSON file that is one object with none of the names that a row of rollouts has."""
-    known = {name for column in ("completion", "tokens", "reward") for name in NAMES[column]}
-    if len(rows) != 1 or not re.search(r"\.json(\.|$)", name) or known & set(names_of(rows)):
-        return None
-    return f"one JSON object with the keys {listed(rows)}, in which no rows are known", _LOG
 
 
 def _curves(rows: Rows) -> tuple[str, str] | None:

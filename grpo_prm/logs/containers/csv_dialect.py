@@ -19,6 +19,7 @@ _EXCEL = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
 _COMMA = re.compile(r"-?\d*,\d+")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+_TEXTS = {*NAMES["prompt"], *NAMES["completion"]}
 _KNOWN = {name for names in NAMES.values() for name in names}
 
 
@@ -72,7 +73,8 @@ def dialect_of(sample: str, name: str) -> Dialect:
     if twice := [cell for cell, count in Counter(header).items() if count > 1 and cell]:
         raise InputError(f"{where}: two columns are called {twice[0]}. Rename one of them.")
     cells = {column: [row[n] for row in rows if n < len(row)] for n, column in enumerate(header)}
-    commas = frozenset(c for c, values in cells.items() if separator != "," and _with_decimal_comma(values))
+    numbers = {c: values for c, values in cells.items() if separator != "," and c not in _TEXTS}
+    commas = frozenset(c for c, values in numbers.items() if _with_decimal_comma(values))
     return Dialect(separator, tuple(header), commas, before)
 
 

@@ -7,19 +7,21 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...errors import InputError
-from ..chunks import CHUNK
+from .. import chunks
 from ..rows.records import Record
 from ..sources import Source
 from .container import Container, Records
 
 
-def frames(source: Source, size: int = CHUNK) -> Iterator[tuple[pl.DataFrame, int, int]]:
+def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFrame, int, int]]:
     """Slices of a parquet file of about `size` bytes in memory each, with bytes on disk for each and so far."""
     whole = source.size or 1
     try:
         scan = pl.scan_parquet(source.open() if source.pipe else source.path)
         total = scan.select(pl.len()).collect().item()
-        step = max(256, int(total * size / (4 * whole)))  # a parquet is about four times as large in memory
+        step = max(
+            256, int(total * (size or chunks.CHUNK) / (4 * whole))
+        )  # a parquet is about four times as large in memory
         done = 0
         for frame in scan.collect_batches(chunk_size=step, maintain_order=True):
             share = int(source.size * len(frame) / max(total, 1))

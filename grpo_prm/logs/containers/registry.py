@@ -8,10 +8,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ...errors import InputError
-from ..chunks import LINE, read_up_to, unpacked
+from ..chunks import CUT_SHORT, LINE, read_up_to, unpacked
 from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
-from ..sources import Source
+from ..sources import Source, kind_by_name
 from .container import Container
 
 HEAD = 2 << 20  # bytes by which a log is known
@@ -37,9 +37,18 @@ def container_of(source: Source) -> Container:
         InputError: A file of another kind than logs: a page, a picture, a model.
     """
     start = _start(source)
-    if refused := refusal_of_bytes(start, source.name):
+    chosen = next(container for container in containers().values() if container.claims(source, start))
+    # What another package claims is its own to judge, and so is text that is a table by its header.
+    ours = chosen.name in _ours() and (chosen.name != "csv" or kind_by_name(source.path) == "csv")
+    if ours and (refused := refusal_of_bytes(start, source.name)):
         raise InputError(refused)
-    return next(container for container in containers().values() if container.claims(source, start))
+    return chosen
+
+
+@cache
+def _ours() -> frozenset[str]:
+    """Names of the containers of this package."""
+    return frozenset(import_module(f".{name}", __package__).CONTAINER.name for name in CONTAINERS)
 
 
 def head_records(source: Source) -> tuple[Container, list[Any]]:
@@ -61,6 +70,8 @@ def why_no_records(source: Source) -> InputError:
     for some in container_of(source).open(source, HEAD):
         for record in some.records:
             if isinstance(record.value, Bad):
+                if record.value.reason.startswith(CUT_SHORT):
+                    return InputError(f"{source.name}: {record.value.reason}. Get the whole file.")
                 where = f"{source.name}:{record.line}"
                 packed = f" in what {packing} unpacks" if (packing := packing_of(source.name)) else ""
                 return InputError(f"{where}: {record.value.reason}{packed}. A log holds one JSON object per line.")

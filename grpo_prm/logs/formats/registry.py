@@ -106,7 +106,8 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
 
 
 def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:
-    assert known and head
+    assert known is not None
+    assert head is not None
     return known.open(sources, options, head) if known.open else open_log(sources, options, head, format_=known)
 
 
@@ -133,15 +134,16 @@ def _head(sources: Sequence[Source]) -> Head:
 
 def _several_kinds(logs: list[_Judged]) -> str:
     """Refuse logs of several kinds in one run, with an example of each."""
-    kinds = [
-        f"{Path(one.sources[0].name).name} ({one.format.name}, {one.head.container})"  # ty: ignore[unresolved-attribute]
-        for one in logs
-    ]
-    first = one_folder = str(Path(logs[0].sources[0].name).parent)
-    where = (
-        one_folder if all(str(Path(one.sources[0].name).parent) == first for one in logs) else "the files of one run"
-    )
-    return f"{where}: logs of {len(logs)} kinds, {', '.join(kinds[:8])}. Name the files of one kind."
+    kinds = [f"{Path(one.sources[0].name).name} ({one.head.container}, {_name(one)})" for one in logs if one.head]
+    folders = {str(Path(one.sources[0].name).parent) for one in logs}
+    where = folders.pop() if len(folders) == 1 else "the files of one run"
+    more = f" and {len(kinds) - 8} more" if kinds[8:] else ""
+    return f"{where}: logs of {len(logs)} kinds: {'; '.join(kinds[:8])}{more}. Name the files of one kind."
+
+
+def _name(one: _Judged) -> str:
+    assert one.format is not None
+    return f"{one.format.name}: {one.columns}" if one.columns else one.format.name
 
 
 def _listed(sources: Iterable[Source]) -> str:
