@@ -235,6 +235,18 @@ def test_names_that_are_not_those_of_completions(tmp_path, name):
     assert hint(tmp_path, samples(prompt=question, reward=right, **{name: gold})) == {}
 
 
+@pytest.mark.parametrize("name", ["model_output", "generated_text", "output", "text"])
+@pytest.mark.parametrize("of_gold", ["completion", "response", "output_text"])
+def test_a_gold_answer_that_is_called_like_a_completion_is_not_taken_for_one(tmp_path, name, of_gold):
+    rows = samples(**{"prompt": question, of_gold: gold, name: said, "reward": right})
+    assert read_log(tmp_path, rows).table["completion"].to_list() == [row[name] for row in rows]
+
+
+def test_of_two_texts_that_differ_the_first_name_wins(tmp_path):
+    rows = samples(prompt=question, text=lambda *of: said(*of)[::-1], completion=said, reward=right)
+    assert read_log(tmp_path, rows).table["completion"].to_list() == [row["completion"] for row in rows]
+
+
 AS_REWARD = [
     *("scalar_reward", "reward_total", "total_reward", "final_reward", "episode_reward", "episode_return"),
     *("reward_score", "is_correct", "correct", "exact_match", "passed", "acc"),

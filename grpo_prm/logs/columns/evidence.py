@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from .first_rows import MISSING, Rows, at, kind_of, names_of
+from .first_rows import Rows, at, kind_of, names_of
 from .name_words import (
     KEYS,
     NO_KEYS,
@@ -25,11 +25,10 @@ from .name_words import (
     words_of_name,
 )
 from .plan import NAMES
+from .recurring import CLOSE, differ_within, dumped, even, repeats
 
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
 _MAY_BE_KEYS = ("group", "prompt", "problem", "task")  # columns whose names may be those of a group as well
-_LARGEST = 128  # rows of a value beyond which a column names a data set rather than a prompt
-_CLOSE = 0.8  # share of rows or values that must agree
 _OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
 _NOT_KEYS = {name for column, names in NAMES.items() if column not in _MAY_BE_KEYS for name in names}
 _CODE = re.compile(
@@ -77,13 +76,20 @@ def group_by_content(rows: Rows, from_text: bool, taken: Collection[str | None])
             or not _called_like_a_key(rows, path, from_text)
         ):
             continue
-        values = _dumped(rows, path)
-        if _even(values):
+        values = dumped(rows, path)
+        if even(values):
             found[path] = values
     best = max(found, key=lambda path: len(set(found[path])), default=None)
     # Each value of the finest has one value of every other: columns that cross are a key and a number of the sample.
     crossing = best and any(len(set(zip(found[best], v, strict=True))) > len(set(found[best])) for v in found.values())
     return None if crossing else best
+
+
+def sampled_first(rows: Rows, names: Sequence[str]) -> list[str]:
+    """Names of completions in their order, but those behind that hold one text for each prompt: a gold answer."""
+    keys = [key for key in _trusted_names(rows) if len(names) > 1]
+    gold = {n for n in names if not any(differ_within(dumped(rows, key), dumped(rows, n), 0.0) for key in keys)}
+    return sorted(names, key=gold.__contains__)
 
 
 def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:
@@ -99,13 +105,13 @@ def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:
 def _sampled(rows: Rows, path: str, from_text: bool) -> bool:
     """Do the values of a column differ between rows of one prompt, and come from a model rather than the prompt?"""
     chats = kind_of(rows, path, from_text) == "chat"
-    if chats and sum(_answered(at(row, path)) for row in rows) < _CLOSE * len(rows):
+    if chats and sum(_answered(at(row, path)) for row in rows) < CLOSE * len(rows):
         return False
     if len(rows) == 1:
         return chats  # one row shows no difference; that the assistant speaks is all that it can show
     keys = _trusted_keys(rows, from_text)
-    values = _dumped(rows, path)
-    if not keys or _even(values) or not all(_differ_within(_dumped(rows, key), values) for key in keys):
+    values = dumped(rows, path)
+    if not keys or even(values) or not all(differ_within(dumped(rows, key), values) for key in keys):
         return False
     return not any(_contained(rows, path, key) for key in keys)
 
@@ -129,10 +135,15 @@ def _sampled_lists(rows: Rows, path: str, from_text: bool) -> bool:
 
 def _trusted_keys(rows: Rows, from_text: bool) -> list[str]:
     """Columns by which rows of one prompt are known: by their names, or by how their values repeat."""
-    named = dict.fromkeys(name for column in ("group", "prompt", "problem") for name in NAMES[column])
-    keys = [name for name in named if any(name in row for row in rows) and _repeats(_dumped(rows, name))]
+    keys = _trusted_names(rows)
     others = (path for path in names_of(rows) if path not in _NOT_KEYS and _called_like_a_key(rows, path, from_text))
-    return [*keys, *(path for path in others if path not in keys and _even(_dumped(rows, path)))]
+    return [*keys, *(path for path in others if path not in keys and even(dumped(rows, path)))]
+
+
+def _trusted_names(rows: Rows) -> list[str]:
+    """Columns that are called like a prompt or a key, and whose values repeat."""
+    named = dict.fromkeys(name for column in ("group", "prompt", "problem") for name in NAMES[column])
+    return [name for name in named if any(name in row for row in rows) and repeats(dumped(rows, name))]
 
 
 def _called_like_a_key(rows: Rows, path: str, from_text: bool) -> bool:
@@ -150,10 +161,10 @@ def _without_copies(rows: Rows, paths: Sequence[str], keys: Sequence[str]) -> li
     for part in paths:
         for whole in paths:
             pairs = [(_plain(at(row, part)), _plain(at(row, whole))) for row in rows]
-            if part == whole or sum(p in w and len(p) < len(w) for p, w in pairs) < _CLOSE * len(pairs):
+            if part == whole or sum(p in w and len(p) < len(w) for p, w in pairs) < CLOSE * len(pairs):
                 continue
             heads = [w.removesuffix(p) if w.endswith(p) else None for p, w in pairs]
-            same = keys and None not in heads and not _differ_within(_dumped(rows, keys[0]), [str(h) for h in heads])
+            same = keys and None not in heads and not differ_within(dumped(rows, keys[0]), [str(h) for h in heads])
             dropped.add(whole if same else part)
     return [path for path in paths if path not in dropped]
 
@@ -166,36 +177,13 @@ def _contained(rows: Rows, path: str, key: str) -> bool:
 
 def _differs(rows: Rows, path: str, from_text: bool) -> bool:
     """Do the values differ, in some group where groups are known? A single row cannot show it."""
-    values = _dumped(rows, path)
+    values = dumped(rows, path)
     if len(rows) == 1:
         return True
     if any(isinstance(at(row, path), list) for row in rows):
         return any(isinstance(v := at(row, path), list) and len({str(x) for x in v}) > 1 for row in rows)
     keys = [key for key in _trusted_keys(rows, from_text) if key != path]
-    return len(set(values)) > 1 and all(_differ_within(_dumped(rows, key), values, 0.0) for key in keys)
-
-
-def _differ_within(keys: Sequence[str], values: Sequence[str], share: float = 0.5) -> bool:
-    """Do values differ within more than a share of the keys that have several rows?"""
-    within: dict[str, list[str]] = defaultdict(list)
-    for key, value in zip(keys, values, strict=True):
-        within[key].append(value)
-    several = [found for found in within.values() if len(found) > 1]
-    differing = sum(len(set(found)) > 1 for found in several)
-    return differing > share * len(several) or (share > 0 and differing > 0 and 2 * differing >= len(several))
-
-
-def _repeats(values: Sequence[str]) -> bool:
-    return len(set(values)) < len(values)
-
-
-def _even(values: Sequence[str]) -> bool:
-    """Do several values come equally often, twice at least, but for a fifth of them or the last?"""
-    sizes = Counter(Counter(values).values())
-    if not sizes:
-        return False
-    (size, count), of_all = sizes.most_common(1)[0], sizes.total()
-    return of_all > 1 and 2 <= size <= _LARGEST and of_all - count <= max(1, (1 - _CLOSE) * of_all)
+    return len(set(values)) > 1 and all(differ_within(dumped(rows, key), values, 0.0) for key in keys)
 
 
 def _numbers_or_verdicts(rows: Rows, path: str, from_text: bool) -> bool:
@@ -237,9 +225,3 @@ def _answered(value: Any) -> bool:
     roles = re.findall(r"\"role\": ?\"(\w+)\"", value) if isinstance(value, str) else ()
     messages = value if isinstance(value, list) else [value]
     return "assistant" in roles or any(isinstance(m, dict) and m.get("role") == "assistant" for m in messages)
-
-
-def _dumped(rows: Rows, path: str) -> list[str]:
-    """The value of each row as JSON, empty where there is none."""
-    values = (at(row, path) for row in rows)
-    return ["" if v is MISSING or v is None else json.dumps(v, sort_keys=True, default=str) for v in values]
