@@ -67,22 +67,21 @@ def reward_by_content(rows: Rows, from_text: bool, completion: str) -> str | Non
 
 def group_by_content(rows: Rows, from_text: bool, taken: Collection[str | None]) -> str | None:
     """The finest column that is called like a key, or asks, and has as many rows for each value; None if unsure."""
-    found: dict[str, list[str]] = {}
-    for path in names_of(rows):
-        if (
-            path in taken
-            or path in _NOT_KEYS
-            or reward_rank(path) is not None
-            or not _called_like_a_key(rows, path, from_text)
-        ):
-            continue
-        values = dumped(rows, path)
-        if even(values):
-            found[path] = values
+    columns = [path for path in names_of(rows) if path not in taken and path not in _NOT_KEYS]
+    columns = [path for path in columns if reward_rank(path) is None and not words_of_name(path) & NO_KEYS]
+    repeated = {path: values for path in columns if even(values := dumped(rows, path))}
+    found = {path: values for path, values in repeated.items() if _called_like_a_key(rows, path, from_text)}
     best = max(found, key=lambda path: len(set(found[path])), default=None)
+    if best is None or (len(set(found[best])) < 3 and not words_of_name(best) & KEYS):
+        return None
+    pairs = {
+        path: (len(set(values)), len(set(zip(found[best], values, strict=True)))) for path, values in repeated.items()
+    }
+    one = len(set(found[best]))
     # Each value of the finest has one value of every other: columns that cross are a key and a number of the sample.
-    crossing = best and any(len(set(zip(found[best], v, strict=True))) > len(set(found[best])) for v in found.values())
-    return None if crossing else best
+    crossing = any(both > one for path, (_, both) in pairs.items() if path in found)
+    finer = any(both == other > one for other, both in pairs.values())
+    return None if crossing or finer else best
 
 
 def sampled_first(rows: Rows, names: Sequence[str]) -> list[str]:
