@@ -144,7 +144,17 @@ UNKNOWN = {
     "what tools said": {"prompt": question, "tool_output": said, "reward": right},
     "extracted answers": {"prompt": question, "extracted_answer": lambda _, k, __: f"{k} of 4", "reward": right},
     "stop reasons": {"prompt": question, "why": lambda _, k, __: ["eos", "length"][k % 2], "reward": right},
-    "words of the prompt": {"prompt": question, "stelle": lambda p, k, _: PROBLEMS[p][k : k + 9], "reward": right},
+    "words of the prompt": {"prompt": question, "stelle": lambda p, k, _: PROBLEMS[p][k:], "reward": right},
+    "prompts beside a number of the sample": {
+        "idx": lambda _, k, __: k,
+        "content": lambda p, *_: f"{p} and {p}",
+        "reward": right,
+    },
+    "paths under the name of an answer": {
+        "prompt": question,
+        "reply": lambda _, __, i: f"/data/{i}.txt",
+        "reward": right,
+    },
     "two texts that may be meant": {
         "prompt": question,
         "eins": said,
@@ -206,6 +216,16 @@ def test_swapped_columns_are_told_apart_whatever_they_are_called(tmp_path):
     assert hint(tmp_path, rows) == {"completion": "zwei", "group": "eins"}
     rows = samples(zwei=question, eins=said, drei=gold, reward=right)
     assert hint(tmp_path, rows) == {"completion": "eins", "group": "zwei"}
+
+
+def test_gold_answers_that_several_problems_share_are_no_completions(tmp_path):
+    golds = "abbcccdddd"
+    rows = [
+        {"prompt": f"what is {p}?", "idx": k, "content": f"it is {gold_}", "reward": k % 2}
+        for p, gold_ in enumerate(golds)
+        for k in range(K)
+    ]
+    assert hint(tmp_path, rows) == {}
 
 
 def test_lists_of_a_group_need_a_number_for_each_text(tmp_path):
