@@ -5,7 +5,7 @@ import re
 import pytest
 from logs.log_files import groups, read_log
 
-from grpo_prm.errors import UsageError
+from grpo_prm.errors import GrpoPrmError, UsageError
 
 PROBLEMS = ["How many legs has a spider?", "What is seven times six?", "Which city is the capital of Peru?", "Why?"]
 GOLD = ["8", "42", "Lima", "because"]
@@ -39,7 +39,7 @@ def gold(p, *_):
 
 def hint(tmp_path, rows, **options):
     """What the message that refuses a log suggests: canonical column to column of the log."""
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(GrpoPrmError) as caught:
         read_log(tmp_path, rows, **options)
     text = str(caught.value)
     if "Perhaps it is" not in text:

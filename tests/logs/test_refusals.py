@@ -44,6 +44,27 @@ def test_what_is_no_log_of_rollouts_is_called_what_it_is(tmp_path, what):
     assert what in text and "not rollouts. Give the log of rollouts" in text and "Perhaps" not in text
 
 
+@pytest.mark.parametrize("more", [{}, {"tags": ["a"], "split": "train"}, {"uid": "0f"}, {"ob_len": 5, "ac_len": 7}])
+def test_rewards_without_completions_are_called_so(tmp_path, more):
+    rows = [{"step": 1, "prompt": q, "reward": k, **more} for q in PROBLEMS for k in range(3)]
+    text = message(lambda: read_log(tmp_path, rows))
+    assert "log.jsonl: rewards without completions: no column holds text or ids that a model wrote" in text
+    assert "Have the trainer log the completions as well" in text
+
+
+@pytest.mark.parametrize("more", [{"zz": "a text of {}"}, {"zz": [1, 2]}, {"zz": {"text": "a text of {}"}}])
+def test_a_column_that_may_hold_completions_is_not_denied(tmp_path, more):
+    rows = [
+        json.loads(
+            json.dumps({"step": 1, "prompt": q, "reward": k, **more}).replace("{}", f"{k}").replace("[1,", f"[{k},")
+        )
+        for q in PROBLEMS
+        for k in range(3)
+    ]
+    with pytest.raises(UsageError, match="no column holds completions; there are step, prompt, reward, zz"):
+        read_log(tmp_path, rows)
+
+
 OBJECTS = {
     "the configuration of a model": ("config.json", {"model_type": "qwen2", "vocab_size": 5}),
     "what an evaluation was run with": ("metadata.json", {"env_id": "x", "num_examples": 5, "model": "m"}),

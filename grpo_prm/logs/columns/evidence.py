@@ -28,6 +28,7 @@ from .plan import NAMES
 from .recurring import CLOSE, differ_within, dumped, even, repeats
 
 _NUMBERS = ("bool", "float", "int", "bools", "floats", "ints")
+_LISTS = ("ints", "lists", "objects", "object", "mixed")
 _MAY_BE_KEYS = ("group", "prompt", "problem", "task")  # columns whose names may be those of a group as well
 _OTHERS = {name for column, names in NAMES.items() if column != "completion" for name in names}
 _NOT_KEYS = {name for column, names in NAMES.items() if column not in _MAY_BE_KEYS for name in names}
@@ -38,7 +39,8 @@ _CODE = re.compile(
 
 def completion_by_content(rows: Rows, from_text: bool) -> str | None:
     """The one column whose texts differ where the prompt is the same; None where there is none, or several."""
-    texts = {path: kind for path in names_of(rows) if (kind := _kind_of_texts(rows, path, from_text))}
+    paths = [path for path in names_of(rows) if path not in _OTHERS and may_be_text_of_a_model(path)]
+    texts = {path: kind for path in paths if (kind := _kind_of_texts(rows, path, from_text))}
     single = [path for path, kind in texts.items() if kind in ("text", "chat") and _sampled(rows, path, from_text)]
     lists = [
         path for path, kind in texts.items() if kind in ("texts", "lists") and _sampled_lists(rows, path, from_text)
@@ -47,6 +49,14 @@ def completion_by_content(rows: Rows, from_text: bool) -> str | None:
     telling = [path for path in found if words_of_name(path) & SAID]
     found = found if len(found) == 1 else telling
     return found[0] if len(found) == 1 and (telling or _is_prose(rows, found[0])) else None
+
+
+def may_hold_completions(rows: Rows, from_text: bool) -> bool:
+    """Is there a column that is not known as something else, of texts or lists that differ from row to row?"""
+    if len(rows) == 1:
+        return True
+    unknown = [path for path in names_of(rows) if path not in _OTHERS and len(set(dumped(rows, path))) > 1]
+    return any(kind_of(rows, path, from_text) in _LISTS or _kind_of_texts(rows, path, from_text) for path in unknown)
 
 
 def reward_by_content(rows: Rows, from_text: bool, completion: str) -> str | None:
@@ -92,9 +102,7 @@ def sampled_first(rows: Rows, names: Sequence[str]) -> list[str]:
 
 
 def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:
-    """Kind of a column that may hold completions: its name says nothing else, and its values are no ids or paths."""
-    if path in _OTHERS or not may_be_text_of_a_model(path):
-        return None
+    """Kind of a column of texts, None of another: its values are no ids, versions, dates or paths."""
     kind = kind_of(rows, path, from_text)
     texts = [text for row in rows for text in _texts_in(at(row, path))]
     coded = sum(bool(_CODE.fullmatch(text)) for text in texts)

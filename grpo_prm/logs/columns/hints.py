@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import GrpoPrmError, InputError, UsageError
 from ..memory import NAME, columns_option
-from .evidence import completion_by_content, group_by_content, reward_by_content
+from .evidence import completion_by_content, group_by_content, may_hold_completions, reward_by_content
 from .first_rows import Rows, listed
 from .not_rollouts import not_rollouts
 from .plan import NAMES
@@ -20,13 +20,14 @@ _LACKING = {"completion": "completions", "reward": "the reward", "group": "what 
 _DEPTH = 6  # of objects in which completions are looked for
 
 
-def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> GrpoPrmError:
+def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None], from_text: bool = False) -> GrpoPrmError:
     """The error for a log that lacks completions, rewards or groups: all that it lacks, and what may be meant.
 
     Args:
         rows: The first rows.
         name: The file.
         guesses: What is missing, of `completion`, `reward` and `group` in this order, to a column that may be meant.
+        from_text: The log is CSV.
 
     Returns:
         An InputError for what is known to be no rollouts; else a UsageError that names the option.
@@ -40,6 +41,11 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None]) -> GrpoPrm
         return UsageError(
             f"{name}: the completions seem to stand under {deep}, in lists within lists, which cannot be read yet."
             " Write one JSON object per line, with completion, reward and group."
+        )
+    if lacks == "completion" and "reward" not in guesses and not may_hold_completions(rows, from_text):
+        return InputError(
+            f"{name}: rewards without completions: no column holds text or ids that a model wrote; there are"
+            f" {listed(rows)}. Have the trainer log the completions as well: prefix trees are made of them."
         )
     problem = f"no column holds {_one_of([_LACKING[column] for column in guesses])}"
     if list(guesses) == ["group"]:

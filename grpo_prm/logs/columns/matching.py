@@ -177,7 +177,7 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
         taken = {*(path for c, path in trial.paths.items() if c not in LABELS), *plan.reward_weights, *guesses.values()}
         guesses["group"] = perhaps_group(rows, plan.from_text, taken)
     if guesses:
-        raise refusal(rows, name, guesses)
+        raise refusal(rows, name, guesses, plan.from_text)
 
 
 def _is_grouped(rows: Rows, plan: Plan) -> bool:
