@@ -98,10 +98,9 @@ def _zipped(start: bytes) -> tuple[str, str] | None:
     for part, said in _ZIPPED:
         if part in first:
             return said
-    # A file of torch: weights are tensors throughout, and nothing in it is called like a part of a rollout.
-    weights = b"_rebuild_tensor" in start or b"_rebuild_parameter" in start
-    rollouts = any(word in start for word in (b"samples", b"reward", b"response"))
-    return _MODEL if first.endswith(b"data.pkl") and weights and not rollouts else None
+    # A file of torch: the names of weights end so, and those of rollouts do not.
+    weights = b"_rebuild_" in start and b".weight" in start
+    return _MODEL if first.endswith(b"data.pkl") and weights else None
 
 
 def _text(start: bytes, name: str) -> tuple[str, str] | None:

@@ -108,7 +108,9 @@ BYTES = {
     "a web page (HTML)": b"\n<!DOCTYPE html>\n<html><body>Not found</body></html>",
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(20),
     "the weights of a model": struct.pack("<Q", len(HEADER)) + HEADER + bytes(4),
-    "weights of a model": zipped("archive/data.pkl", content=b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n"),
+    "weights of a model": zipped(
+        "archive/data.pkl", content=b"\x80\x02X\x0d\0\0\0lm_head.weightctorch._utils\n_rebuild_tensor_v2\n"
+    ),
     "a pickle, which may run any program": pickle.dumps([{"reward": 1}]),
     "a SQLite database": b"SQLite format 3\x00" + bytes(80),
     "a spreadsheet": zipped("[Content_Types].xml", "xl/workbook.xml"),
@@ -149,7 +151,7 @@ def test_bytes_that_are_no_log(tmp_path, what):
         b"{oops\n{oops\n",
         "{}\n".encode("utf-16"),
         zipped("header.json", "samples/1.json"),
-        zipped("archive/data.pkl", content=b"\x80\x02}X\x07\x00\x00\x00samples_rebuild_tensor_v2"),
+        zipped("archive/data.pkl", content=b"\x80\x02}X\x07\x00\x00\x00samples_rebuild_tensor_v2 weight"),
     ],
 )
 def test_bytes_that_may_be_a_log_are_left_to_the_containers(start):
