@@ -10,10 +10,6 @@ _PICTURE = "a picture, not rollouts", f"Give {ROLLOUTS}"
 _SHEET = "a spreadsheet or an Office document, not a log", "Save the sheet as CSV, and give that"
 _ARRAYS = "arrays of numbers without names of columns", f"Give {ROLLOUTS}"
 _ARCHIVE = "an archive of a kind that is not read", "Unpack it, and give the log that is in it"
-_PICKLE = (
-    "a pickle, which may run any program when it is read, so it is not opened",
-    'Write its rows as JSON lines: for row in rows: file.write(json.dumps(row) + "\\n")',
-)
 _EVENTS = "curves of TensorBoard, not rollouts", f"Give {ROLLOUTS}; TensorBoard keeps only numbers of the whole step"
 _WANDB = (
     "the event file of a W&B run, not rollouts",
@@ -41,8 +37,18 @@ _MAGIC: tuple[tuple[bytes, tuple[str, str]], ...] = (
     ),
 )
 _ZIPPED = ((b"[Content_Types].xml", _SHEET), (b"xl/", _SHEET), (b"word/", _SHEET), (b".npy", _ARRAYS))
-# Bytes that a container knows, or that say how the bytes after them are packed: never refused here.
-_KNOWN = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"PK", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+# Bytes that a container knows (\x80: a pickle), or that say how the bytes after them are packed: never refused here.
+_KNOWN = (
+    b"\x80",
+    b"PAR1",
+    b"ARROW1",
+    b"\xff\xff\xff\xff",
+    b"PK",
+    b"\x1f\x8b",
+    b"\x28\xb5\x2f\xfd",
+    b"BZh",
+    b"\xfd7zXZ",
+)
 _ROWS = re.compile(rb"^[ \t]*[\[{]", re.MULTILINE)
 _LINES = re.compile(r"\.(csv|tsv|jsonl|ndjson)(\.\w+)?$", re.IGNORECASE)  # text that is judged line by line
 _PACKINGS = {"gz": "gzip", "tgz": "gzip", "zst": "zstd", "bz2": "bzip2", "xz": "xz"}
@@ -81,9 +87,6 @@ def _binary(start: bytes, name: str) -> tuple[str, str] | None:
         return _MODEL
     if start[:4] == b"PK\x03\x04":
         return _zipped(start)
-    if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05":
-        torch = b"l\xfc\x9cF\xf9 j\xa8P\x19" in start[:20]  # the magic number of torch.save before torch 1.6
-        return _MODEL if torch and b"reward" not in start else _PICKLE
     if start.startswith(_KNOWN) or start[:2] in (b"\xff\xfe", b"\xfe\xff") or start[_TAR] == b"ustar":
         return None
     if b"\x00" in start[:4096] and start.lstrip()[:1] not in (b"{", b"["):
