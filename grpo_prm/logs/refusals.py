@@ -102,7 +102,8 @@ def _zipped(start: bytes) -> tuple[str, str] | None:
         if part in first:
             return said
     # A file of torch: the names of weights end so, and those of rollouts do not.
-    weights = b"_rebuild_" in start and b".weight" in start
+    modules = b"OrderedDict" in start and b"_metadataq" in start  # the state of a module, whatever it holds
+    weights = b"_rebuild_" in start and (modules or b".weight" in start or b"param_groups" in start)
     return _MODEL if first.endswith(b"data.pkl") and weights else None
 
 

@@ -157,6 +157,21 @@ def test_bytes_that_may_be_a_log_are_left_to_the_containers(start):
     assert refusal_of_bytes(start, "log.dat") is None
 
 
+def test_what_torch_saves_of_modules_and_optimizers_is_weights():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(module.parameters())
+    module(torch.ones(3)).sum().backward()
+    optimizer.step()
+    deep = torch.nn.Sequential(module, torch.nn.Linear(2, 2))
+    for value in (module.state_dict(), deep.state_dict(), {"model": deep.state_dict()}, optimizer.state_dict()):
+        torch.save(value, file := io.BytesIO())
+        assert "the weights of a model" in refusal_of_bytes(file.getvalue(), "x.pt")
+    rollouts = {"rollout_id": 1, "samples": [{"tokens": torch.arange(5), "loss_mask": torch.ones(5), "weight": 1.0}]}
+    torch.save(rollouts, file := io.BytesIO())
+    assert refusal_of_bytes(file.getvalue(), "x.pt") is None
+
+
 @pytest.mark.parametrize("name", ["log.csv", "log.tsv.gz", "log.jsonl", "log.ndjson.zst"])
 def test_text_that_is_called_a_log_is_judged_line_by_line(name):
     assert refusal_of_bytes(b"prompt,completion\na,b\n", name) is None
