@@ -78,12 +78,12 @@ def test_a_missing_completion_costs_that_line(tmp_path, bad, reason):
     assert f"{got.rejected['field'][0]}: {got.rejected['reason'][0]}".startswith(reason) and len(got.table) == 2
 
 
-@pytest.mark.parametrize("name", ["logprobs", "ref_logprobs", "mask"])
-def test_lists_beside_the_tokens_must_be_as_long(tmp_path, name):
-    good = row(**{name: [0.0, 1.0] if name != "mask" else [0, 1]})
-    bad = row(**{name: good[name][:1]})
-    got = read_log(tmp_path, [good, good, bad])
-    assert reasons(got) == [(3, name, "1 values for 2 tokens")]
+def test_a_mask_must_be_as_long_as_the_tokens(tmp_path):
+    rows = [row(mask=[0, 1]), row(mask=[1, 1]), row(mask=[1])]
+    reason = "1 values for 2 tokens; --columns mask=- reads the log without it"
+    assert reasons(read_log(tmp_path, rows)) == [(3, "mask", reason)]
+    got = read_log(tmp_path, rows, columns={"mask": "-"})
+    assert not len(got.rejected) and got.table["mask"].null_count() == 3
 
 
 def test_booleans_are_zero_and_one(tmp_path):

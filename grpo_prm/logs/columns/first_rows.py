@@ -26,6 +26,11 @@ def at(row: Any, path: str) -> Any:
     return MISSING
 
 
+def flat(value: Any) -> Sequence[Any]:
+    """The items of a list; any other value as the only item."""
+    return value if isinstance(value, list) else (value,)
+
+
 def exists(rows: Rows, path: str) -> bool:
     """Does a row have a value under the path?"""
     return any(at(row, path) not in (MISSING, None) for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import chunks
 from ..rollouts import REWARD_PART
@@ -31,6 +32,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
         *("prompt", "prompt_text", "input_prompt", "input", "question", "problem", "query"),
         *("question_text", "problem_text", "input_text", "user_prompt"),
+        *("prompt_ids", "prompt_token_ids", "prompt_tokens"),  # where no text tells the groups apart
     ),
     # `answer`, `solution` and `target` are not here: most often they are the gold answer.
     "completion": (
@@ -70,6 +72,31 @@ LISTS = ("tokens", "mask", "logprobs", "trainer_logprobs", "ref_logprobs")
 LABELS = ("problem", "task")  # columns of names, null where a row has none
 
 
+class Inside(NamedTuple):
+    """What is logged inside the completions but is none of theirs, and is cut off (see `inside`).
+
+    Attributes:
+        prompt: Texts begin with the prompt of their row.
+        prompt_ids: Path of the ids of the prompt, with which `tokens` begin.
+        length: Path of the number of ids of the completion, of which `tokens` have more: the last ones are meant.
+        behind: With `length`: the first ones are meant, what follows is padding.
+        pad: The id that fills lists up to one length.
+        ends: The pad is the end token as well: one of it behind a completion belongs to it.
+    """
+
+    prompt: bool = False
+    prompt_ids: str | None = None
+    length: str | None = None
+    behind: bool = False
+    pad: int | None = None
+    ends: bool = False
+
+    @property
+    def front(self) -> bool:
+        """Are ids of the prompt cut off the front?"""
+        return self.prompt_ids is not None or (self.length is not None and not self.behind)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the rows of a log become canonical rows.
@@ -88,8 +115,13 @@ class Plan:
         step_of_file: Rows name no step, and that of their file's path is theirs.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
+        inside: What is cut off the completions: the prompt, padding.
+        words: Column of a reward that is text (`reward`, `reward/NAME`) to the number of each word, in lower case; no
+            words where the texts are numbers.
+        summed: The reward of a row is a list with a number per token, and their sum is meant.
         refused: Why no row can be used, else None.
-        notes: What was inferred, as sentences.
+        notes: What was inferred, as sentences. A format may put its own in their place.
+        cautions: Sentences that are said whatever the format is.
     """
 
     paths: Mapping[str, str]
@@ -104,8 +136,12 @@ class Plan:
     step_of_file: bool = False
     labels: bool = False
     optional: tuple[str, ...] = ()
+    inside: Inside = Inside()  # noqa: RUF009 - a tuple
+    words: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    summed: bool = False
     refused: str | None = None
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
