@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, TextIO
+from weakref import finalize
 
 from ..errors import InputError
 
@@ -100,8 +101,8 @@ class Pipe:
             size += len(block)
             if size > WHOLE:
                 raise InputError(
-                    f"{self.name}: a {kind} file of more than {WHOLE >> 30} GB came through the pipe, and such a file is"
-                    " read from its end. Save it to a file first, and name that file."
+                    f"{self.name}: more than {WHOLE >> 30} GB of a {kind} file came through the pipe, and such a file"
+                    " is read from its end. Save it to a file first, and name that file."
                 )
         return b"".join(blocks)
 
@@ -143,9 +144,12 @@ def pipe_at(path: Path, name: str) -> Pipe:
         return standard_input(found[0])
     _let_signals_end_waiting()
     try:
-        return Pipe(path.open("rb", buffering=0), name)
+        file = path.open("rb", buffering=0)
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror}). Name a file, or a pipe that is open.") from None
+    pipe = Pipe(file, name)
+    finalize(pipe, file.close)
+    return pipe
 
 
 def standard_input(name: str = "-") -> Pipe:

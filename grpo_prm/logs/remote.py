@@ -1,4 +1,4 @@
-"""Logs that lie elsewhere, fetched into a folder for the time being: https://, s3://, gs://, hf://, a data set's name."""
+"""Logs that lie elsewhere, fetched into a folder for the time being: https, s3, gs, hf, and data sets of the hub."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SECONDS = 60  # without a byte, after which a server is given up
 
 
 def is_remote(name: str) -> bool:
-    """Does a name stand for something elsewhere: an address, or a data set of the hub (`owner/name`) and no path here?"""
+    """Is a name an address, or a data set of the hub (`owner/name`) and no path here?"""
     if found := _URL.match(name):
         return found[1].lower() != "file"
     if not _DATASET.fullmatch(name) or LOGS.search(name):
