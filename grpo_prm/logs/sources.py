@@ -6,21 +6,24 @@ import hashlib
 import json
 import re
 import shlex
-import shutil
-import signal
-import sys
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
+from .pipes import Pipe, standard_input
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-PACKED = (".gz", ".zst")
+PACKED = (".gz", ".zst", ".bz2", ".xz")
 INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
+# Folders that frameworks make inside one run.
+_STRUCTURE = {
+    *INNER, "rollout", "trajectories", "episodes", "token_exports", "dumped_evals", "media", "table", "files",
+    "train", "training", "eval", "val", "validation", "test", "all", "effective",
+}  # fmt: skip
+_EVAL = ("eval", "evals", "val", "valid", "validation", "test")
+_STEP = re.compile(r"(?:^|[_.-])(?:global_?|train_?|gen_?)?(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
 METHOD = "method.txt"  # beside such a subfolder: one line that says what the run was trained with
 # The texts of `train.method.method_of`; any other file of that name is not of a trainer and says nothing.
 METHODS = re.compile(
@@ -41,6 +44,8 @@ class Source(NamedTuple):
         method: What its run was trained with, as the run folder says; None where it says nothing.
         step: Training step that its path names; None where it names none.
         split: `train` or `eval`, where its path says which; else None.
+        named: The user named the file itself, not a folder above it.
+        pipe: What is read instead of the path, where it is a pipe.
     """
 
     path: Path
@@ -51,47 +56,65 @@ class Source(NamedTuple):
     method: str | None = None
     step: int | None = None
     split: str | None = None
+    named: bool = False
+    pipe: Pipe | None = None
+
+    def open(self) -> BinaryIO:
+        """The file from its first byte; a pipe too, as long as what was read of it is kept."""
+        return self.pipe.open() if self.pipe else self.path.open("rb")
+
+
+class _File(NamedTuple):
+    """A file on its way to a source."""
+
+    path: Path
+    name: str
+    step: int | None = None
+    split: str | None = None
+    named: bool = False
+    pipe: Pipe | None = None
 
 
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
     """List the files behind the arguments of a command, run by run.
 
-    A folder is one run, named like it (`completions` and `rollouts` like their parent). A file is its own run, named by
-    its stem, but files of one folder whose names differ only in digits are shards of one run, in numeric order.
+    A folder is one run, named like it, with all folders below it that are steps, splits or part of a framework's
+    layout (`completions` and `rollouts` are named like their parent); other folders below are runs of their own. A file
+    is its own run, named by its stem, but files of one folder whose names differ only in digits are shards of one run,
+    in numeric order.
 
     Args:
-        paths: Files and folders; `-` is standard input, kept in a temporary file while the process runs.
+        paths: Files and folders; `-` is standard input.
         run: Overrules every name.
 
     Returns:
         Files in reading order, those with the bytes of an earlier one marked.
 
     Raises:
-        InputError: A path is missing, empty, an analysis, or a folder without logs or with logs of two kinds.
+        InputError: A path is missing, an analysis, or a folder without logs.
     """
     if not paths:
         raise InputError("No log was given. Name a file, a folder, or - for standard input.")
-    runs: list[tuple[str, str, list[tuple[Path, str]]]] = []  # name, name of the folder above, files
+    runs: list[tuple[str, str, list[_File]]] = []  # name, name of the folder above, files
     shards: dict[tuple[Path, str], int] = {}
     for given in map(str, paths):
         path = Path(given)
         if given == "-":
-            runs.append(("stdin", "stdin", [(_spooled(sys.stdin), "-")]))
+            runs.append(("stdin", "stdin", [_File(Path("-"), "-", named=True, pipe=standard_input())]))
         elif path.is_dir():
-            folder, files = _folder(path)
-            named = folder.resolve()
-            named = named.parent if named.name in INNER else named
-            runs.append((named.name, named.parent.name, files))
+            runs += _folder(path)
         elif not path.exists():
             raise InputError(f"{given}: no such file. Check the path.")
         else:
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
-            pattern = (path.resolve().parent, re.sub(r"\d+", "#", path.name))
+            parent = path.resolve().parent
+            file = _File(path, given, step_of_path(parent.parts[-2:], _stem(path)), None, named=True)
+            pattern = (parent, re.sub(r"\d+", "#", path.name))
             if "#" in pattern[1] and pattern in shards:
-                runs[shards[pattern]][2].append((path, given))
+                runs[shards[pattern]][2].append(file)
             else:
                 shards[pattern] = len(runs)
-                runs.append((_stem(path), path.resolve().parent.name, [(path, given)]))
+                runs.append((_stem(path), parent.name, [file]))
     return _mark_repeated([s for name, files in _name_apart(runs) for s in _sorted(files, run or name)])
 
 
@@ -103,37 +126,86 @@ def kind_by_name(path: Path) -> str | None:
     return SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
-def _folder(path: Path) -> tuple[Path, list[tuple[Path, str]]]:
-    """The logs of a folder; of its subfolder where it is a run of our trainer, or has none of its own."""
-    if (path / "summary.json").is_file() and (path / "groups.parquet").is_file():
+def family(source: Source) -> str:
+    """What files of a run have in common whose names differ in numbers and hashes only: folder and name."""
+    return re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", str(source.path))
+
+
+def step_of_path(folders: Sequence[str], name: str) -> int | None:
+    """The training step that a path names: `step_12`, `iteration_000012`, `global_step_12`, or a bare number.
+
+    The name of the file comes first, then the nearest folder. A bare number as name of a file is its step, unless its
+    folder is one as well (docs/logs.md: Steps).
+    """
+    for part in (name, *reversed(folders)):
+        if found := _STEP.findall(part):
+            return int(found[-1])
+    return next((int(part) for part in (*folders[-1:], name) if part.isdigit()), None)
+
+
+def split_of_path(folders: Sequence[str], name: str) -> str | None:
+    """`train` or `eval`, where the name of a file or of a folder above it begins with such a word."""
+    for part in (name, *reversed(folders)):
+        words = re.split(r"[^a-z]+", part.lower())
+        if words[0] in _EVAL:
+            return "eval"
+        if words[0] in ("train", "training"):
+            return "train"
+    return None
+
+
+def _folder(path: Path) -> Iterator[tuple[str, str, list[_File]]]:
+    """The runs of a folder and of all folders below it: name, name of the folder above, files.
+
+    Folders of steps (`step_12`, `12`), of splits and of one framework's layout (`completions`, `rollouts`) do not make
+    runs of their own; others do.
+    """
+    if _is_analysis(path):
         raise InputError(
             f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
             f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
         )
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")) and kind_by_name(p))
-    # A folder of our trainer holds metrics beside the subfolder with the rollouts.
-    if [file.name for file in files] == ["metrics.jsonl"] or not files:
-        for inner in (path / name for name in INNER):
-            if inner.is_dir():
-                return _folder(inner)
-    if not files:
-        deeper = (p for depth in ("*/*", "*/*/*") for p in sorted(path.glob(depth)))
-        below = list(dict.fromkeys(p.parent for p in deeper if p.is_file() and kind_by_name(p)))
-        hint = f" Some lie below: try {shlex.quote(str(below[0]))}" if below else ""
-        hint += f" (1 of {len(below)} folders)." if below[1:] else "." if below else ""
-        raise InputError(f"{path}: no logs in this folder. Logs end in {', '.join(SUFFIXES)}, .gz or .zst.{hint}")
-    by_kind: dict[str, Path] = {}
-    for file in files:
-        by_kind.setdefault(kind_by_name(file) or "", file)
-    if len(by_kind) > 1 and "json" in by_kind and by_kind["json"].read_bytes()[:64].lstrip()[:1] != b"[":
-        by_kind.pop("json")  # metadata.json, config.json: about the log, not the log
-        files = [f for f in files if kind_by_name(f) != "json"]
-    if len(by_kind) > 1:
-        one, other = [f"{file.name} ({what})" for what, file in by_kind.items()][:2]
-        raise InputError(
-            f"{path}: logs of different formats in one folder, {one} and {other}. Name the files you mean."
-        )
-    return path, [(file, str(file)) for file in files]
+    runs: dict[tuple[str, ...], list[_File]] = {}
+    for file in _files_below(path):
+        folders = file.relative_to(path).parts[:-1]
+        named = tuple(part for part in folders if not _is_structure(part))
+        whole = (*path.resolve().parts[-2:], *folders)
+        name = _stem(file)
+        runs.setdefault(named, []).append(_File(file, str(file), step_of_path(whole, name), split_of_path(whole, name)))
+    if not runs:
+        kinds = ", ".join(SUFFIXES)
+        raise InputError(f"{path}: no logs in this folder, nor below it. Logs end in {kinds}, packed or not.")
+    top = path.resolve()
+    while _is_structure(top.name) and top.parent != top:
+        top = top.parent
+    for named, files in runs.items():
+        yield "/".join((top.name, *named)), top.parent.name, _effective(files)
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Files with the ending of a log, in natural order; hidden ones and those of an analysis are left out."""
+    for entry in sorted(path.iterdir(), key=_natural):
+        if entry.name.startswith((".", "_")):
+            continue
+        if entry.is_dir():
+            if not entry.is_symlink() and not _is_analysis(entry):  # a link may lead round in a circle
+                yield from _files_below(entry)
+        elif entry.is_file() and kind_by_name(entry):
+            yield entry
+
+
+def _effective(files: list[_File]) -> list[_File]:
+    """Of prime-rl's rollouts that arrived (`all`) and those trained on (`effective`) the latter."""
+    trained = {file.path.parent.parent for file in files if file.path.parent.name == "effective"}
+    return [f for f in files if not (f.path.parent.name == "all" and f.path.parent.parent in trained)]
+
+
+def _is_structure(name: str) -> bool:
+    return name in _STRUCTURE or name.isdigit() or _STEP.search(name) is not None
+
+
+def _is_analysis(path: Path) -> bool:
+    return (path / "summary.json").is_file() and (path / "groups.parquet").is_file()
 
 
 def _made_from(analysis: Path) -> str:
@@ -145,12 +217,15 @@ def _made_from(analysis: Path) -> str:
         return "rollouts"
 
 
-def _sorted(files: Iterable[tuple[Path, str]], run: str) -> list[Source]:
+def _sorted(files: Iterable[_File], run: str) -> list[Source]:
     """Shards in numeric order; empty files are no shards."""
-    ordered = sorted(files, key=lambda f: _natural(f[0]))
-    methods = {folder: _method(folder) for folder in {path.parent for path, _ in ordered}}
-    sources = [Source(path, name, run, path.stat().st_size, method=methods[path.parent]) for path, name in ordered]
-    return [s for s in sources if s.size] or sources
+    ordered = sorted(files, key=lambda file: [_natural(Path(part)) for part in file.path.parts])
+    methods = {folder: _method(folder) for folder in {file.path.parent for file in ordered}}
+    sources = [
+        Source(f.path, f.name, run, 0 if f.pipe else f.path.stat().st_size, None, methods[f.path.parent], *f[2:])
+        for f in ordered
+    ]
+    return [s for s in sources if s.size or s.pipe] or sources
 
 
 def _method(folder: Path) -> str | None:
@@ -180,7 +255,7 @@ def _stem(path: Path) -> str:
     return name or path.name
 
 
-def _name_apart(runs: list[tuple[str, str, list[tuple[Path, str]]]]) -> list[tuple[str, list[tuple[Path, str]]]]:
+def _name_apart(runs: list[tuple[str, str, list[_File]]]) -> list[tuple[str, list[_File]]]:
     """Name runs apart: the folder above where two are called the same, then a number."""
     names = [name for name, _, _ in runs]
     named = [f"{above}/{name}" if names.count(name) > 1 else name for name, above, _ in runs]
@@ -201,24 +276,9 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
     marked = []
     for source in sources:
         if source.size and len(sizes[source.size]) > 1:
-            with source.path.open("rb") as file:
+            with source.open() as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
             source = source._replace(repeats=first.get(digest))
             first.setdefault(digest, source.name)
         marked.append(source)
     return marked
-
-
-@cache
-def _spooled(stdin: TextIO) -> Path:
-    """Standard input as a file that vanishes with the process; it can be read once, but is asked for twice."""
-    file = tempfile.NamedTemporaryFile(prefix="grpo-prm-")  # noqa: SIM115 - it lives as long as the process
-    if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C
-        signal.siginterrupt(signal.SIGINT, True)
-    shutil.copyfileobj(stdin.buffer, file)
-    file.flush()
-    _SPOOLED.append(file)
-    return Path(file.name)
-
-
-_SPOOLED: list = []  # keeps the temporary files from being removed

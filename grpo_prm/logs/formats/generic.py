@@ -1,21 +1,28 @@
-"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns known by name."""
+"""How the files of a run are opened and read, and the format of any log of rows whose columns are known by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
 
+import msgspec
+import orjson
 import polars as pl
 
-from .. import containers
-from ..chunks import Chunk, chunks, lines_of
+from ...errors import InputError
+from ..chunks import Chunk
 from ..columns.matching import make_plan
 from ..columns.plan import Plan
-from ..format import Format, Head, Log
+from ..containers import jsonl, parquet_file
+from ..containers.registry import HEAD_RECORDS, containers
+from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
 from ..prefetch import parallel
 from ..rows.columnar import read_frame, read_lines, wire_schema
-from ..rows.records import Record, RowBatch, parse_lines, to_row_batch
+from ..rows.records import Record, RowBatch, parse, parse_lines, to_row_batch
 from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
 from ..sources import Source
@@ -28,6 +35,7 @@ def open_log(
     name: str = "generic",
     defaults: Mapping[str, str] | None = None,
     change: Callable[[Plan], Plan] | None = None,
+    format_: Format | None = None,
 ) -> Log:
     """Open the files of one run as a log of rows.
 
@@ -38,21 +46,120 @@ def open_log(
         name: Name of the format.
         defaults: Canonical column to column of the log, for a format whose names are known.
         change: Last word of the format on the plan.
+        format_: A format that says what else there is to say; its `columns` and `plan` where the two above are None.
 
     Returns:
         The log.
+
+    Raises:
+        UsageError: No column holds completions, rewards or groups.
+        InputError: No row can be made of the first records.
     """
-    plan = make_plan(head.rows, options, head.name, defaults, head.container == "csv")
+    flatten = _flattener(format_) if format_ and format_.flatten else None
+    rows = head.rows if flatten is None else _head_rows(head, flatten)
+    rows = [row for row in rows if isinstance(row, dict)]
+    if flatten is None and head.container == "json" and len(rows) == len(head.rows) == 1:
+        raise InputError(_one_object(head))
+    if not rows:
+        raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
+    plan = make_plan(rows, options, head.name, defaults or (format_ and format_.columns), head.container == "csv")
+    plan = _with_step_of_path(plan, sources, options)
     if change:
         plan = change(plan)
-    return Log(name, tuple(sources), plan, lambda: _row_batches(sources, plan, head.container))
+    elif format_ and format_.plan:
+        plan = format_.plan(plan, rows)
+    read = partial(_row_batches, tuple(sources), plan, head.container, flatten, format_ and format_.record)
+    return Log(format_.name if format_ else name, tuple(sources), plan, read)
 
 
-def _row_batches(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[RowBatch]:
-    read = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}[container]
+def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptions) -> Plan:
+    """The plan with the step of the files' paths, where rows have none."""
+    named = [source for source in sources if source.step is not None]
+    if not named or "step" in plan.paths or options.columns.get("step") == "-":
+        return plan
+    note = f"No row names a step: steps are those of the paths ({named[0].name}: step {named[0].step})."
+    return replace(plan, step_of_file=True, notes=(*plan.notes, note))
+
+
+def _one_object(head: Head) -> str:
+    keys = ", ".join(list(head.rows[0])[:8])
+    return (
+        f"{head.name}: one JSON object with the keys {keys}: not a known format, and no list of rows."
+        " Write its completions as one JSON object per line, each with completion, reward and group."
+    )
+
+
+Flatten = Callable[[Any, Source], Iterable[Row]]
+
+
+def _flattener(format_: Format) -> Flatten:
+    """`flatten` of a format, as lists, by which a record that is not of its shape is a `Bad`."""
+    decode = _decoder(format_.record) if format_.record else None
+
+    def flattened(value: Any, source: Source) -> list[Row]:
+        # A record of the head is a JSON value: it becomes what the lines of the file are read as.
+        if decode and not isinstance(value, format_.record):  # ty: ignore[invalid-argument-type]
+            value = decode(orjson.dumps(value, default=str))
+        if isinstance(value, Bad):
+            raise value
+        try:
+            return list(format_.flatten(value, source))  # ty: ignore[call-non-callable]
+        except Bad:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}"[:120]
+            raise Bad("", f"not a record of {format_.name} ({what})") from None
+
+    return flattened
+
+
+def _decoder(record: type) -> Callable[[bytes], Any]:
+    """A line to a value of a type of msgspec, or the `Bad` that it is."""
+    decoder = msgspec.json.Decoder(record)
+
+    def decode(line: bytes) -> Any:
+        try:
+            return decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            why = error
+        value = parse(line)  # NaN and a byte order mark are no JSON for msgspec
+        if isinstance(value, Bad):
+            return value
+        try:
+            return decoder.decode(orjson.dumps(value))
+        except (msgspec.DecodeError, TypeError):
+            return Bad("", f"not a record of this format ({why})"[:160])
+
+    return decode
+
+
+def _head_rows(head: Head, flatten: Flatten) -> list[Row]:
+    """The rows of the first records."""
+    rows: list[Row] = []
+    first: Bad | None = None
+    for value in head.rows:
+        try:
+            rows += islice(flatten(value, head.source), HEAD_RECORDS)
+        except Bad as bad:
+            first = first or bad
+        if len(rows) >= HEAD_RECORDS:
+            break
+    if first and not rows:
+        field = f": {first.field}" if first.field else ""
+        raise InputError(
+            f"{head.name}{field}: {first.reason}; so it is with all of the first {len(head.rows)} records."
+        )
+    return rows
+
+
+def _row_batches(
+    sources: Sequence[Source], plan: Plan, container: str, flatten: Flatten | None, record: type | None
+) -> Iterator[RowBatch]:
+    fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
     before = 0  # bytes of the files that are read through
     for index, source in enumerate(sources):
-        for batch in read(source, index, plan):
+        read = fast(source, index, plan) if fast else _by_record(source, index, plan, container, flatten, record)
+        for batch in read:
             batch = batch._replace(done=before + batch.done)
             yield _left_out(batch, sources) if source.repeats else batch
         before += source.size
@@ -64,59 +171,60 @@ def _left_out(batch: RowBatch, sources: Sequence[Source]) -> RowBatch:
     return batch._replace(rows=batch.rows.clear(), rejected=pl.concat([batch.rejected, rejected]))
 
 
+def _by_record(
+    source: Source, index: int, plan: Plan, container: str, flatten: Flatten | None, record: type | None
+) -> Iterator[RowBatch]:
+    """Any container, record by record."""
+    if record and container == "jsonl":
+        opened = jsonl.records(source, plan.chunk, _decoder(record))
+    else:
+        opened = containers()[container].open(source, plan.chunk)
+    for some in opened:
+        records = _flat(some.records, flatten, source) if flatten else some.records
+        yield to_row_batch(records, plan, index, source, some.size, some.done)
+
+
+def _flat(records: Iterable[Record], flatten: Flatten, source: Source) -> Iterator[Record]:
+    """The rows of records, each numbered as its record."""
+    for one in records:
+        if isinstance(one.value, Bad):
+            yield one
+            continue
+        try:
+            rows = flatten(one.value, source)
+        except Bad as bad:
+            yield one._replace(value=bad)
+        else:
+            yield from (Record(one.line, row, one.raw) for row in rows)
+
+
 def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     wire = wire_schema(plan)
 
     def to_rows(numbered: tuple[Chunk, int]) -> RowBatch:
         (data, done, fault), line = numbered
         # All of a chunk the fast way, or all of it the careful way, which finds the rows that are wrong.
-        rows = read_lines(data, plan, wire, index, line, source.run) if wire and not fault else None
+        rows = read_lines(data, plan, wire, index, line, source) if wire and not fault else None
         if rows is not None:
             return RowBatch(rows, reject_frame([]), len(data), done)
         records: list[Record] | Iterator[Record] = parse_lines(data, line)
         if fault:
-            records = _with_fault(list(records), line, fault)
-        return to_row_batch(records, plan, index, source.name, source.run, len(data), done)
+            records = jsonl.with_fault(list(records), line, fault)
+        return to_row_batch(records, plan, index, source, len(data), done)
 
-    return parallel(to_rows, _numbered(source.path, plan.chunk))
-
-
-def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:
-    """The chunks of a file, and the number of the first line of each."""
-    line = 1
-    for chunk in chunks(path, size):
-        yield chunk, line
-        line += lines_of(chunk.data)
-
-
-def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:
-    """Give a last row that is torn the file's fault as its reason: it is cut off there, or the line is too long."""
-    if records and isinstance(records[-1].value, Bad):
-        return [*records[:-1], records[-1]._replace(value=Bad("", fault))]
-    return [*records, Record(records[-1].line + 1 if records else line, Bad("", fault), "")]
-
-
-def _json(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    rows, _ = containers.json_rows(source.path, source.name)
-    records = (Record(number, row, row) for number, row in enumerate(rows, 1))
-    yield to_row_batch(records, plan, index, source.name, source.run, source.size, source.size)
-
-
-def _csv(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    for records, size, done in containers.csv_records(source.path):
-        yield to_row_batch(records, plan, index, source.name, source.run, size, done)
+    return parallel(to_rows, jsonl.numbered(source, plan.chunk))
 
 
 def _parquet(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
     wire = wire_schema(plan)
     number = 1
-    for frame, size, done in containers.parquet_frames(source.path, source.name):
-        rows = read_frame(frame, plan, wire, index, number, source.run) if wire else None
+    for frame, size, done in parquet_file.frames(source):
+        rows = read_frame(frame, plan, wire, index, number, source) if wire else None
         if rows is not None:
             yield RowBatch(rows, reject_frame([]), size, done)
         else:
             records = (Record(line, row, row) for line, row in enumerate(frame.iter_rows(named=True), number))
-            yield to_row_batch(records, plan, index, source.name, source.run, size, done)
+            yield to_row_batch(records, plan, index, source, size, done)
         number += len(frame)
 
 
