@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
 from .pipes import Pipe
-from .temporary import temporary_folder
+from .temporary import temporary_place
 from .unpacking import unpacked
 
 MEMBERS = 100_000  # files that an archive may hold
@@ -31,7 +31,7 @@ class _Member(NamedTuple):
     file: BinaryIO
 
 
-def is_archive(place: Path | Pipe) -> bool:
+def is_archive(place: Path | Pipe, name: str) -> bool:
     """Is it an archive of files? A .zip that one log is kept in (inspect_ai's .eval, what torch saves) is none.
 
     Raises:
@@ -48,7 +48,7 @@ def is_archive(place: Path | Pipe) -> bool:
         try:
             names = zipfile.ZipFile(raw).namelist()
         except _FAULTS as error:
-            raise _broken(_name(place), error) from None
+            raise _broken(name, error) from None
     of_inspect = any(name == "header.json" or name.startswith("_journal/") for name in names)
     return not of_inspect and not any(PurePosixPath(name).name == "data.pkl" for name in names)
 
@@ -67,14 +67,14 @@ def expand(place: Path | Pipe, name: str) -> Path:
         InputError: It is damaged, cut short, encrypted or too large, it holds no file, or one that would lie outside
             of the folder.
     """
-    above = temporary_folder()
-    folder = above / (ENDING.sub("", PurePosixPath(name).name).lstrip(".-") or "archive")
+    folder = temporary_place("stdin" if name == "-" else name)
+    folder = folder.with_name(ENDING.sub("", folder.name) or "archive")
     folder.mkdir()
     try:
         with _opened(place) as raw:
             _write(_members(raw, name), folder, name)
-    except BaseException:  # Ctrl-C too: a command may go on for long after
-        shutil.rmtree(above, ignore_errors=True)
+    except BaseException:  # Ctrl-C too: the process may go on for long after
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
 
@@ -154,10 +154,6 @@ class _Strict(tarfile.TarInfo):
 
 def _opened(place: Path | Pipe) -> BinaryIO:
     return place.open() if isinstance(place, Pipe) else place.open("rb")
-
-
-def _name(place: Path | Pipe) -> str:
-    return place.name if isinstance(place, Pipe) else str(place)
 
 
 def _peek(raw: BinaryIO) -> bytes:

@@ -8,11 +8,11 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 from urllib.request import Request, urlopen
 
 from ..errors import InputError, UsageError
-from .temporary import temporary_folder
+from .temporary import temporary_place
 
 BYTES = 32 << 30  # what one name may bring
 EXTRA = "pip install 'grpo-prm[remote]'"
@@ -54,14 +54,14 @@ def fetched(name: str) -> Path:
         UsageError: A package is missing; it says which, and what installs it.
         InputError: There is no such thing, it may not be read, is too large, a web page, or cannot be reached.
     """
-    above = temporary_folder()
     place = _place(name)
+    target = temporary_place(re.split(r"[*?\[]", place)[0].rstrip("/"))
     try:
         if place.startswith(("https://", "http://")):
-            return _by_http(name, place, above)
-        return _by_fsspec(name, place, above)
-    except BaseException:  # Ctrl-C too: a process may go on for long after
-        shutil.rmtree(above, ignore_errors=True)
+            return _by_http(name, place, target)
+        return _by_fsspec(name, place, target)
+    except BaseException:  # Ctrl-C too: the process may go on for long after
+        shutil.rmtree(target.parent, ignore_errors=True)
         raise
 
 
@@ -75,14 +75,13 @@ def _place(name: str) -> str:
     return name if _URL.match(name) else f"hf://datasets/{name}"
 
 
-def _by_http(name: str, place: str, above: Path) -> Path:
+def _by_http(name: str, place: str, path: Path) -> Path:
     ask = Request(place, headers={"User-Agent": "grpo-prm"})  # noqa: S310 - it starts with http
     try:
         with urlopen(ask, timeout=_SECONDS) as answer:  # noqa: S310
             promised = answer.headers.get("Content-Length", "")
-            last = unquote(urlsplit(place).path).rstrip("/").rpartition("/")[2]
-            last = last if "." in last else answer.headers.get_filename() or last
-            path = above / _file_name(last)
+            if "." not in path.name and (told := answer.headers.get_filename()):  # .../download?id=7
+                path = path.with_name(PurePosixPath(told).name or path.name)
             size = _copy(answer, path, name)
     except HTTPError as error:
         raise _refused(name, error.code, error.reason) from None
@@ -99,7 +98,7 @@ def _by_http(name: str, place: str, above: Path) -> Path:
     return path
 
 
-def _by_fsspec(name: str, place: str, above: Path) -> Path:
+def _by_fsspec(name: str, place: str, target: Path) -> Path:
     scheme = place.partition("://")[0].lower()
     try:
         from fsspec.core import url_to_fs
@@ -115,7 +114,7 @@ def _by_fsspec(name: str, place: str, above: Path) -> Path:
         wanted = _listed(system, root)
         if (size := sum(wanted.values())) > BYTES:
             raise InputError(f"{name}: {size / (1 << 30):,.0f} GB. Copy here what you mean, and name the copy.")
-        return _copied(system, root, wanted, above)
+        return _copied(system, root, wanted, target)
     except InputError:
         raise
     except FileNotFoundError:
@@ -130,7 +129,7 @@ def _by_fsspec(name: str, place: str, above: Path) -> Path:
 
 def _listed(system: Any, root: str) -> dict[str, int]:
     """The files behind an address, with their sizes: of a folder those that may be logs."""
-    if any(mark in root for mark in "*?["):
+    if _is_glob(root):
         found = {path: info for path, info in system.glob(root, detail=True).items() if info["type"] == "file"}
     elif (info := system.info(root))["type"] == "file":
         found = {root: info}
@@ -141,20 +140,22 @@ def _listed(system: Any, root: str) -> dict[str, int]:
     return {path: int(info.get("size") or 0) for path, info in found.items()}
 
 
-def _copied(system: Any, root: str, wanted: dict[str, int], above: Path) -> Path:
-    root = re.split(r"[*?\[]", root)[0].rpartition("/")[0] if any(mark in root for mark in "*?[") else root.rstrip("/")
-    folder = above / _file_name(PurePosixPath(root).name.partition("@")[0])
+def _copied(system: Any, root: str, wanted: dict[str, int], target: Path) -> Path:
     if list(wanted) == [root]:
-        system.get_file(root, str(folder))
-        return folder
+        system.get_file(root, str(target))
+        return target
+    root = re.split(r"[*?\[]", root)[0] if _is_glob(root) else f"{root.rstrip('/')}/"
     for path in wanted:
-        below = PurePosixPath(path.removeprefix(root).lstrip("/"))
-        if ".." in below.parts:
+        below = PurePosixPath(path.removeprefix(root[: root.rfind("/") + 1]))
+        if ".." in below.parts or below.is_absolute():
             raise InputError(f"{path}: lies outside of its folder. Copy here what you mean, and name the copy.")
-        target = folder / below
-        target.parent.mkdir(parents=True, exist_ok=True)
-        system.get_file(path, str(target))
-    return folder
+        (target / below).parent.mkdir(parents=True, exist_ok=True)
+        system.get_file(path, str(target / below))
+    return target
+
+
+def _is_glob(root: str) -> bool:
+    return any(mark in root for mark in "*?[")
 
 
 def _copy(answer: Any, path: Path, name: str) -> int:
@@ -165,10 +166,6 @@ def _copy(answer: Any, path: Path, name: str) -> int:
             if size > BYTES:
                 raise InputError(f"{name}: more than {BYTES >> 30} GB. Copy here what you mean, and name the copy.")
     return size
-
-
-def _file_name(last: str) -> str:
-    return re.sub(r"[/\\\0:]", "_", last).lstrip(".") or "log"
 
 
 def _not_there(name: str) -> InputError:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
-from .pipes import Pipe, standard_input
+from .names import places
+from .pipes import Pipe
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 PACKED = (".gz", ".zst", ".bz2", ".xz")
@@ -61,7 +62,10 @@ class Source(NamedTuple):
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
-        return self.pipe.open() if self.pipe else self.path.open("rb")
+        try:
+            return self.pipe.open() if self.pipe else self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
 
 
 class _File(NamedTuple):
@@ -97,14 +101,11 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         raise InputError("No log was given. Name a file, a folder, or - for standard input.")
     runs: list[tuple[str, str, list[_File]]] = []  # name, name of the folder above, files
     shards: dict[tuple[Path, str], int] = {}
-    for given in map(str, paths):
-        path = Path(given)
-        if given == "-":
-            runs.append(("stdin", "stdin", [_File(Path("-"), "-", named=True, pipe=standard_input())]))
+    for path, given, pipe in (place for name in paths for place in places(str(name))):
+        if pipe:
+            runs.append((_stem(path), path.parent.name, [_File(path, given, named=True, pipe=pipe)]))
         elif path.is_dir():
-            runs += _folder(path)
-        elif not path.exists():
-            raise InputError(f"{given}: no such file. Check the path.")
+            runs += _folder(path, given)
         else:
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
             parent = path.resolve().parent
@@ -154,7 +155,7 @@ def split_of_path(folders: Sequence[str], name: str) -> str | None:
     return None
 
 
-def _folder(path: Path) -> Iterator[tuple[str, str, list[_File]]]:
+def _folder(path: Path, given: str) -> Iterator[tuple[str, str, list[_File]]]:
     """The runs of a folder and of all folders below it: name, name of the folder above, files.
 
     Folders of steps (`step_12`, `12`), of splits and of one framework's layout (`completions`, `rollouts`) do not make
@@ -162,8 +163,8 @@ def _folder(path: Path) -> Iterator[tuple[str, str, list[_File]]]:
     """
     if _is_analysis(path):
         raise InputError(
-            f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
-            f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
+            f"{given}: an analysis, not a log; it was made from {_made_from(path)}."
+            f" Look into it with grpo-prm tree {shlex.quote(given)}, or name the log."
         )
     runs: dict[tuple[str, ...], list[_File]] = {}
     for file in _files_below(path):
@@ -171,10 +172,11 @@ def _folder(path: Path) -> Iterator[tuple[str, str, list[_File]]]:
         named = tuple(part for part in folders if not _is_structure(part))
         whole = (*path.resolve().parts[-2:], *folders)
         name = _stem(file)
-        runs.setdefault(named, []).append(_File(file, str(file), step_of_path(whole, name), split_of_path(whole, name)))
+        shown = str(file) if path == Path(given) else f"{given.rstrip('/')}/{file.relative_to(path)}"
+        runs.setdefault(named, []).append(_File(file, shown, step_of_path(whole, name), split_of_path(whole, name)))
     if not runs:
         kinds = ", ".join(SUFFIXES)
-        raise InputError(f"{path}: no logs in this folder, nor below it. Logs end in {kinds}, packed or not.")
+        raise InputError(f"{given}: no logs in this folder, nor below it. Logs end in {kinds}, packed or not.")
     top = path.resolve()
     while _is_structure(top.name) and top.parent != top:
         top = top.parent
