@@ -186,7 +186,8 @@ def _refused(name: str, code: int, reason: object) -> InputError:
 
 def _unreached(name: str, error: object) -> InputError:
     here = "" if _URL.match(name) else "no such file or folder here, and the data set of this name on the hub "
-    said = str(error).partition("\n")[0].strip().rstrip(".") or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error).partition("\n")[0].strip().rstrip(".")
+    said = re.sub(r"^\[Errno -?\d+\] ", "", said) or type(error).__name__
     return InputError(
         f"{name}: {here}cannot be fetched ({said}). Check the {'address' if not here else 'path'} and the network,"
         " or download it yourself and name the copy."

@@ -13,9 +13,10 @@ from ..logs.chunks import CHUNK
 from ..logs.columns.first_rows import MISSING, at, check_present
 from ..logs.containers.registry import container_of
 from ..logs.formats.inner_array import rows_inside
+from ..logs.layouts.find import find_sources
 from ..logs.rows.chat import messages_of
 from ..logs.rows.values import Bad
-from ..logs.sources import SUFFIXES, Source, find_sources
+from ..logs.sources import SUFFIXES, Source
 
 ANSWER = "answer"  # the column's usual name: data without answers need not have it
 

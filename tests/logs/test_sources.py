@@ -2,7 +2,8 @@
 
 import pytest
 
-from grpo_prm.logs.sources import find_sources, kind_by_name
+from grpo_prm.logs.layouts.find import find_sources
+from grpo_prm.logs.sources import kind_by_name
 
 
 def run_files(*paths, run=None):
