@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import unquote
-from urllib.request import Request, urlopen
 
 from ..errors import InputError, UsageError
 from .temporary import temporary_place
@@ -76,6 +73,10 @@ def _place(name: str) -> str:
 
 
 def _by_http(name: str, place: str, path: Path) -> Path:
+    from http.client import HTTPException  # not with every log: it takes longer to import than a small one to read
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     ask = Request(place, headers={"User-Agent": "grpo-prm"})  # noqa: S310 - it starts with http
     try:
         with urlopen(ask, timeout=_SECONDS) as answer:  # noqa: S310
