@@ -1,5 +1,6 @@
 """The table of commands, and the one place where an error becomes a message and an exit code."""
 
+import errno
 import gc
 import io
 import os
@@ -15,6 +16,8 @@ from . import analyze, compare, convert, export, inspect, plot, report, reproduc
 
 STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}  # with 128 and its number as exit code
 READER_GONE = 141  # what a shell says of others whose reader goes away
+# What the system refuses, and no code of ours can help.
+REFUSALS = {getattr(errno, name, None) for name in ("EACCES", "EPERM", "EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE")}
 TWICE = 1.0  # seconds within which a second signal is the first one once more, from the shell and from the terminal
 EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"), "train")
 EXTRAS["textual"] = "tui"  # module to the extra that brings it
@@ -83,6 +86,10 @@ def main() -> None:
         if isinstance(error, GrpoPrmError):
             typer.echo(f"error: {printable(str(error))}", err=True)
             sys.exit(error.exit_code)
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            what = printable(str(error.filename or "what is read or written"))
+            typer.echo(f"error: {what}: {error.strerror}. See to the file and the disk, then try again.", err=True)
+            sys.exit(GrpoPrmError.exit_code)
         missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if missing in EXTRAS:
             install = f"pip install 'grpo-prm[{EXTRAS[missing]}]'"
