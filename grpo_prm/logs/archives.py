@@ -11,7 +11,8 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from tarfile import HeaderError, ReadError
+from typing import BinaryIO, NamedTuple, Self
 
 from ..errors import InputError
 from .pipes import Pipe
@@ -145,11 +146,13 @@ class _Strict(tarfile.TarInfo):
     """A header that is damaged or cut short is a fault, and not the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
         try:
-            return super().fromtarfile(tarfile_)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
-            raise tarfile.ReadError(str(error)) from None
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if type(error).__name__ in ("InvalidHeaderError", "TruncatedHeaderError"):  # which have no public name
+                raise ReadError(str(error)) from None
+            raise
 
 
 def _opened(place: Path | Pipe) -> BinaryIO:
@@ -159,7 +162,7 @@ def _opened(place: Path | Pipe) -> BinaryIO:
 def _peek(raw: BinaryIO) -> bytes:
     if isinstance(raw, io.BytesIO):
         return raw.getbuffer()[:4].tobytes()
-    return raw.peek(4)[:4]  # ty: ignore[unresolved-attribute]
+    return raw.peek(4)[:4]  # ty: ignore[missing-attribute]
 
 
 def _broken(name: str, error: Exception) -> InputError:

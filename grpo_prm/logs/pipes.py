@@ -38,7 +38,7 @@ class Pipe:
         self._came = 0
         self._whole: bytes | None = None
         self._handle, self._first = None, 0  # of a file that can be read anywhere
-        self._next: Callable[[Any], int | None] = getattr(file, "readinto1", None) or file.readinto  # ty: ignore
+        self._next: Callable[[Any], int | None] = getattr(file, "readinto1", None) or file.readinto  # ty: ignore[missing-attribute]
         try:
             handle = file.fileno()
         except (OSError, ValueError):  # not of the operating system: in a test, in a notebook
@@ -166,7 +166,7 @@ def standard_input(name: str = "-") -> Pipe:
 
 @cache
 def _pipe_of(stdin: TextIO, name: str) -> Pipe:
-    return Pipe(getattr(stdin, "buffer", stdin), name)
+    return Pipe(stdin.buffer, name)
 
 
 def _let_signals_end_waiting() -> None:
