@@ -1,6 +1,7 @@
 """What a name on the command line stands for."""
 
 import gzip
+import io
 import json
 import os
 from pathlib import Path
@@ -79,3 +80,8 @@ def test_a_packed_pipe_of_the_shell(tmp_path):
     got = collect(f"/dev/fd/{reading}")
     assert len(got.table) == 2 and got.table["run"][0] == "pipe" and got.files == (f"/dev/fd/{reading}",)
     os.close(reading)
+
+
+def test_a_pipe_that_is_named_twice(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(LOG.encode())))
+    assert message(lambda: collect(["-", "-"])) == "-: named twice, but its rows come once. Name it once."

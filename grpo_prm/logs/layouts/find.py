@@ -63,6 +63,8 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
     shards: dict[tuple[Path, str], int] = {}
     for path, given, pipe in (place for name in paths for place in places(str(name))):
         if pipe:
+            if any(pipe is source.pipe for one in runs for source in one.files):
+                raise InputError(f"{given}: named twice, but its rows come once. Name it once.")
             runs.append(_Run(stem(path), path.parent.name, [Source(path, given, named=True, pipe=pipe)]))
         elif path.is_dir():
             runs += _runs_of_folder(path, given)
