@@ -26,7 +26,9 @@ def export(
         Literal["spans", "tokens", "stepwise", "math-shepherd", "prm800k"],
         typer.Option(help="Format of the file; docs/export.md lists the fields.", show_default=False),
     ],
-    out: Annotated[Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet; FIRST-LAST of several logs)")
+    ] = None,
     labels: Annotated[
         Literal["mean", "sign", "threshold"] | None,
         typer.Option(
@@ -86,8 +88,8 @@ def export(
 
 
 def default_file(logs: list[str], to: str) -> Path:
-    """NAME.FORMAT.jsonl or .parquet in the working directory, NAME being the first log's without suffix."""
-    from .analyze import default_folder
+    """NAME.FORMAT.jsonl or .parquet in the working directory; FIRST-LAST.FORMAT.jsonl of several logs."""
+    from .naming import default_folder
 
     return Path(f"{default_folder(logs).stem}.{to}{'.parquet' if to == 'tokens' else '.jsonl'}")
 

@@ -108,7 +108,8 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     """
     options = options or ReadOptions()
     logs = open_all(paths, options).logs
-    tally = fold(paths, options, _tally)
+    # Not the paths again: a pipe is opened once, and what lies elsewhere is fetched once.
+    tally = fold([source for log in logs for source in log.sources], options, _tally)
     plan = logs[0].plan
     # Kept columns are left out, as they are called what they were. Of the canonical ones those that hold something.
     columns = {**plan.paths, **plan.reward_columns}
