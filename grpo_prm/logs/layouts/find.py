@@ -22,9 +22,8 @@ from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, st
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
 
-LAYOUTS: tuple[
-    str, ...
-] = ()  # each is a module beside this one with a `LAYOUT`; the walk below takes all other folders
+# Each is a module beside this one with a `LAYOUT`; the walk below takes all other folders.
+LAYOUTS = ("hf_disk",)
 
 
 class _Run(NamedTuple):
