@@ -90,7 +90,9 @@ def test_ids_that_were_made_anew_leave_the_text(tmp_path):
         steps[0] |= {"prompt_ids": [1, 2], "response_ids": [3, s]}
         steps[1] |= {"prompt_ids": [1, 2, 4, s, 8], "response_ids": [7]}  # not the id that was sampled
         made.append(episode("t", s, steps))
-    assert collect(dump(tmp_path / "episodes", made)).table["completion"][1].endswith("so 1")
+    log = collect(dump(tmp_path / "episodes", made))
+    assert log.table["completion"][1].endswith("so 1")
+    assert set(log.table["tokens_from"]) != {"log"}
 
 
 @pytest.mark.parametrize(

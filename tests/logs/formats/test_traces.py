@@ -187,3 +187,33 @@ def test_an_array_of_episodes_is_read_as_lines_are(tmp_path):
     of_lines = collect(lines(tmp_path / "traces.jsonl", records)).table
     of_array = collect(tmp_path / "traces.json").table
     assert of_array.drop("run").equals(of_lines.drop("run"))
+
+
+def compacted(links):
+    """Two roots: a conversation of one turn, and behind a shorter history a second one that was tried last."""
+    nodes = []
+    for root, said in enumerate(("first", "second")):
+        nodes.append({"message": {"role": "user", "content": said}, "token_ids": [1], "mask": [False]})
+        nodes.append({"parent": 2 * root, "message": {"role": "assistant", "content": said}, "sampled": True})
+        nodes[-1] |= {"token_ids": [2, 3 + root], "mask": [False, True], "logprobs": [-1.0]}
+    nodes[3]["semantic_parents"] = [{"node": 1, "type": "compaction_attempt"}]
+    nodes[0]["semantic_parents"] = links
+    return nodes
+
+
+@pytest.mark.parametrize(("links", "token"), [([], 3), ([{"node": 3, "type": "compaction"}], 4)])
+def test_an_attempt_that_the_harness_did_not_go_on_from_is_no_branch(tmp_path, links, token):
+    records = [trace_record(n, group_id="g", nodes=compacted(links)) for n in range(2)]
+    log = collect(lines(tmp_path / "traces.jsonl", records))
+    assert log.table["tokens"].to_list() == [[token]] * 2
+    assert len(log.rejected) == (2 if links else 0)
+
+
+def test_log_probabilities_of_all_tokens_keep_their_places(tmp_path):
+    records = [trace_record(n, group_id="g", nodes=compacted([])) for n in range(2)]
+    for record in records:
+        record["nodes"] = record["nodes"][:2]
+        record["nodes"][0]["logprobs"] = [-7.0]
+        record["nodes"][1] |= {"logprobs": [-5.0, -1.5], "trainer_logprobs": [-2.0], "reference_logprobs": [-3.0]}
+    row = collect(lines(tmp_path / "traces.jsonl", records)).table.row(0, named=True)
+    assert (row["logprobs"], row["trainer_logprobs"], row["ref_logprobs"]) == ([-1.5], [-2.0], [-3.0])

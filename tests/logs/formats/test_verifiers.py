@@ -62,6 +62,8 @@ def test_metadata_tell_examples_apart_that_say_the_same(tmp_path):
 def test_metadata_that_do_not_fit_are_not_used(tmp_path):
     rows = wrong_ids(4, 3)
     for metadata in ({"num_examples": 3, "rollouts_per_example": 4}, {"num_examples": 4, "rollouts_per_example": 2}):
+        log = collect(dump(tmp_path / "run", rows, **metadata))
+        assert any("one prompt, answer and info" in note for note in log.notes)
         assert rewards(collect(dump(tmp_path / "run", rows, **metadata))) == truth(4, 3)
     (tmp_path / "run" / "metadata.json").write_text("[1")
     assert rewards(collect(tmp_path / "run" / "results.jsonl")) == truth(4, 3)
