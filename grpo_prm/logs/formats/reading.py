@@ -41,7 +41,7 @@ def flattener(format_: Format) -> Flatten:
         if isinstance(value, Bad):
             raise value
         try:
-            return list(format_.flatten(value, source))  # ty: ignore[call-non-callable]
+            return list(format_.flatten(value, source))  # ty: ignore[not-callable]
         except Bad:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:

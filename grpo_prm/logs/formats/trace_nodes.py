@@ -97,7 +97,7 @@ def _token_lists(way: Sequence[Node]) -> dict[str, Any]:
         if items := joined([getattr(node, name) for node in way], name):
             row[_NAMES.get(name, name)] = _spread(floats(items, name), mask)[opens:]
     if items := joined([node.advantages for node in way], "advantages"):
-        same = constant(items, np.count_nonzero(mask))
+        same = constant(items, int(mask.sum()))
         row["advantage"] = floats(items, "advantages").tolist() if same is None else same
     return row
 

@@ -159,12 +159,17 @@ def _rows(trace: Trace, shared: Row) -> Iterator[Row | Bad]:
 
 def _rewards(trace: Trace) -> Row:
     """The sum of the weighted rewards, as verifiers makes it, and each before its weight."""
-    rewards = {n: Reward(r) if isinstance(r, float) else r or Reward() for n, r in trace.rewards.items()}
-    row: Row = {"reward_parts": {name: reward.score for name, reward in rewards.items()}}
-    scored = [r for r in rewards.values() if r.score is not None]  # one that was not computed adds nothing
-    if scored:
-        row["reward"] = sum(r.score * (1.0 if r.weight is None else r.weight) for r in scored)
-    return row
+    rewards = {name: _pair(reward) for name, reward in trace.rewards.items()}
+    row: Row = {"reward_parts": {name: score for name, (score, _) in rewards.items()}}
+    scored = [score * weight for score, weight in rewards.values() if score is not None]
+    return row | ({"reward": sum(scored)} if scored else {})  # one that was not computed adds nothing
+
+
+def _pair(reward: Reward | float | None) -> tuple[float | None, float]:
+    """Score and weight of a reward; older versions write the score alone."""
+    if isinstance(reward, Reward):
+        return reward.score, 1.0 if reward.weight is None else reward.weight
+    return reward, 1.0
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
