@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from grpo_prm.core.identity import SENTINEL
@@ -179,6 +180,22 @@ def test_nan_is_null_and_costs_nothing_that_is_optional(tmp_path):
     assert len(table) == 4
     assert table["logprobs"][1][table["mask"][1].to_list().index(True)] == SENTINEL
     assert table["reward"][2] == 0.25
+
+
+def test_a_table_fills_what_is_missing_with_nulls(tmp_path):
+    records = [{name: record[name] for name in ("group", "run", "ok", "traces")} for record in made(0, 2)]
+    for record in records:
+        record["task"] = {"key": "sum-0"}
+        record["traces"] = [{name: record["traces"][0][name] for name in ("id", "nodes", "rewards", "ok")}]
+    for trace in (trace for record in records for trace in record["traces"]):
+        trace |= {"agent": {"name": "agent", "trainable": None}, "calls": None, "errors": None}
+        for node in trace["nodes"]:
+            node |= {"semantic_parents": None, "sampled": node["sampled"] or None, "advantages": None}
+    pl.DataFrame(records).write_parquet(tmp_path / "traces.parquet")
+    wanted = collect(lines(tmp_path / "traces.jsonl", made(0, 2))).table
+    given = collect(tmp_path / "traces.parquet").table
+    for column in ("tokens", "mask", "logprobs", "reward", "group_key", "step", "completion", "prompt"):
+        assert given[column].to_list() == wanted[column].to_list()
 
 
 def test_an_array_of_episodes_is_read_as_lines_are(tmp_path):

@@ -81,6 +81,18 @@ def test_the_example_id_of_later_versions_counts(tmp_path):
     assert log.rejected["reason"].to_list() == ["the rollout ended with an error (ToolError)"]
 
 
+def test_an_index_of_samples_is_no_id_of_verifiers(tmp_path):
+    rows = [{"id": s, **row(e, s)} for e in range(3) for s in range(4)]
+    log = collect(dump(tmp_path / "run", rows))
+    assert log.format == "generic"
+    assert rewards(log) == truth(3, 4)
+
+
+def test_prompts_of_a_model_without_chats_are_text(tmp_path):
+    rows = [{**one, "prompt": "Once", "completion": f"upon {n}"} for n, one in enumerate(wrong_ids(5, 3))]
+    assert rewards(collect(dump(tmp_path / "run", rows))) == truth(5, 3)
+
+
 def test_a_log_with_an_id_of_its_own_is_not_taken_for_verifiers(tmp_path):
     rows = [{"id": n // 2, "prompt": f"p{n // 2}", "completion": f"c{n}", "reward": n % 2} for n in range(8)]
     log = collect(dump(tmp_path / "run", rows))
