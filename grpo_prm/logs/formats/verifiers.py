@@ -103,8 +103,8 @@ def _detect(head: Head) -> bool:
 
 def _mixes(rows: Sequence[dict[str, Any]]) -> bool:
     """Does an id only ever grow, as the number of a row through k does, and hold more than one example?"""
-    ids = [row.get("id") for row in rows]
-    if not all(type(number) is int for number in ids) or ids != sorted(ids):
+    ids: list[int] = [row["id"] for row in rows if type(row.get("id")) is int]
+    if len(ids) < len(rows) or ids != sorted(ids):
         return False
     return len({(number, _content(row)) for number, row in zip(ids, rows, strict=True)}) > len(set(ids))
 
