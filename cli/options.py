@@ -21,7 +21,7 @@ Format = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help='Which column is which: "completion=response,reward=infos.r". May be given again.',
+        help='Which column is which: "completion=response,reward=infos.r"; "mask=-" reads none.',
         metavar="OURS=THEIRS,...",
         rich_help_panel=PANEL,
     ),

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UsageError
 
 Progress = Callable[[int, int, int], None]
+OFF = "-"  # in the place of a column of the log: that canonical column is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class ReadOptions:
     Attributes:
         format: Name of a registered format; None detects it by content.
         columns: Canonical column to column of the log, a dotted path: `{"completion": "response"}`. Overrules names.
+            The column `-` switches a canonical column off: `{"mask": "-"}`.
         reward: The reward as a column, or as a weighted sum of columns: `"short+0.5*has_e"`.
         tokenizer: Tokenizer for text without ids: a `tokenizer.json`, its folder, or a hub name; None counts pieces.
         group_size: Completions per draw of a prompt; None takes the commonest size of the run so far.
@@ -44,6 +46,16 @@ class ReadOptions:
     progress: Progress | None = None
     spare_text: bool = False
     ordered: bool = True
+
+    @property
+    def named(self) -> dict[str, str]:
+        """`columns` without those that are switched off."""
+        return {ours: path for ours, path in self.columns.items() if path != OFF}
+
+    @property
+    def off(self) -> frozenset[str]:
+        """Canonical columns that are switched off."""
+        return frozenset(ours for ours, path in self.columns.items() if path == OFF)
 
     def __post_init__(self) -> None:
         """Refuse what is of no use before a log is read; the command line checks its own options.

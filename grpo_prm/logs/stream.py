@@ -24,6 +24,7 @@ from .memory import NAME, columns_option
 from .options import ReadOptions
 from .rollouts import REJECTED, SCHEMA, Rollouts, location, merged_methods
 from .rows.records import RowBatch
+from .rows.told import sentences
 from .sources import Source
 
 if TYPE_CHECKING:
@@ -147,11 +148,12 @@ class Logs:
         """See `read`."""
         state, encoder, usable = GroupingState(), cache(self._load_encoder), _Usable()
         handed_out: set[Key] = set()
+        told: Counter[str] = Counter()
         for log in self.logs:
             counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
-            notes, rejected = (*log.plan.notes, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
+            notes, rejected = (*log.plan.notes, *log.plan.cautions, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
             # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
-            for closed in self._closed_steps(log, handed_out):
+            for closed in self._closed_steps(log, handed_out, told):
                 usable.rows += closed.read
                 counts["rows_read"] += closed.read
                 rejected.append(closed.rejected)
@@ -171,16 +173,22 @@ class Logs:
                 usable.add(batch)
                 yield batch
         usable.check([source.name for log in self.logs for source in log.sources])
+        if usable.empty:
+            told["Empty, with nothing in the loss: {completions}."] += usable.empty
+        if told:  # all is counted by now
+            last = Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
+            yield _named(last, self.logs[-1], ())
 
     def _load_encoder(self) -> Pieces | Tokens:
         from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
 
         return load(self.options.tokenizer)
 
-    def _closed_steps(self, log: Log, handed_out: set[Key]) -> Iterator[ClosedSteps]:
+    def _closed_steps(self, log: Log, handed_out: set[Key], told: Counter[str]) -> Iterator[ClosedSteps]:
+        batches = _counted(log.row_batches(), told)
         if self.options.ordered:
-            return in_order(log.row_batches(), log, handed_out)
-        return in_any_order(log.row_batches(), last_batches(self._first_pass(log)), log, handed_out)
+            return in_order(batches, log, handed_out)
+        return in_any_order(batches, last_batches(self._first_pass(log)), log, handed_out)
 
     def _first_pass(self, log: Log) -> Iterator[RowBatch]:
         """The batches of a log that will be read again: half of the way, and no rows."""
@@ -197,6 +205,13 @@ class Logs:
             at, passes = self.logs.index(log), 1 if self.options.ordered else 2
             sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
             self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
+
+
+def _counted(batches: Iterable[RowBatch], told: Counter[str]) -> Iterator[RowBatch]:
+    """The batches as they are; what was done to their rows is added up."""
+    for batch in batches:
+        told.update(batch.told)
+        yield batch
 
 
 def _named(batch: Rollouts, log: Log, origins: Iterable[tuple[int, str]]) -> Rollouts:
@@ -223,18 +238,26 @@ def _repeated(log: Log) -> Iterator[str]:
         yield f"{more or 'One file holds the rows of an earlier one and is left out'} ({first})."
 
 
+def _without_units(table: pl.DataFrame) -> int:
+    """How many completions have no unit in the loss."""
+    in_loss = pl.coalesce(pl.col("mask").list.sum(), pl.col("tokens").list.len())
+    return table.select((in_loss == 0).sum()).item()
+
+
 @dataclass(slots=True)
 class _Usable:
     """Counts what can be used of a log, to raise at the end if that is nothing."""
 
     rows: int = 0
     used: int = 0
+    empty: int = 0
     largest: int = 0
     reject: dict[str, Any] | None = None
 
     def add(self, batch: Rollouts) -> None:
         self.used += len(batch.table)
         if len(batch.table):
+            self.empty += _without_units(batch.table)
             self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
         if self.reject is None and len(batch.rejected):
             self.reject = batch.rejected.row(0, named=True)
@@ -250,6 +273,12 @@ class _Usable:
             )
         if not self.used:
             raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
+        if self.empty == self.used:
+            raise InputError(
+                f"{', '.join(names[:3])}: no completion holds any text: all {self.used:,} are empty."
+                " Name the column that holds them with"
+                f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
+            )
         if self.largest < 2:
             raise InputError(
                 f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared."

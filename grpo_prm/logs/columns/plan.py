@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import chunks
 from ..rollouts import REWARD_PART
@@ -12,25 +13,39 @@ from ..rollouts import REWARD_PART
 # a whole group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
-    "step": ("step", "global_step", "iteration", "gen_step"),
+    "step": ("step", "global_step", "iteration", "gen_step", "training_step", "train_step", "global_steps"),
     "group": (
         *("group", "group_key", "uid", "group_id", "prompt_id", "prompt_idx", "problem_id", "example_id", "task_id"),
-        *("group_index", "_ng_task_index", "index", "idx", "id"),
+        *("group_index", "_ng_task_index", "question_id", "query_id", "instance_id", "doc_id", "prompt_index"),
+        *("group_idx", "problem_idx", "question_idx", "prompt_hash", "index", "idx", "id"),
     ),
     # Keys that name a problem wherever it is drawn; one of a single draw (PER_DRAW, a `prompt_idx` that starts anew in
     # each step) would make a cluster of every group.
-    "problem": ("problem_id", "example_id", "task_id", "_ng_task_index"),
+    "problem": (
+        *("problem_id", "example_id", "task_id", "_ng_task_index", "question_id", "query_id", "instance_id", "doc_id"),
+    ),
     "task": (
         *("task", "env", "env_name", "env_id", "environment", "data_source", "dataset", "env_class", "ability"),
         *("task_name", "task_type"),
     ),
     "sample": ("sample", "sample_id", "sample_index", "sample_idx", "request_id", "rollout_id"),
-    "prompt": ("prompt", "input", "question", "problem", "query"),
-    "completion": (
-        *("completion", "response", "output", "generation", "text"),
-        *("completions", "responses", "outputs", "generations", "texts"),  # a group in a row
+    "prompt": (
+        *("prompt", "prompt_text", "input_prompt", "input", "question", "problem", "query"),
+        *("question_text", "problem_text", "input_text", "user_prompt"),
+        *("prompt_ids", "prompt_token_ids", "prompt_tokens"),  # where no text tells the groups apart
     ),
-    "tokens": ("completion_ids", "response_ids", "response_tokens", "token_ids", "output_ids", "tokens"),
+    # `answer`, `solution` and `target` are not here: most often they are the gold answer.
+    "completion": (
+        *("completion", "completion_text", "response", "response_text", "generated_text", "model_output"),
+        *("model_response", "llm_output", "rollout_text", "output_response", "generated_response", "output_text"),
+        *("output", "generation", "text"),
+        *("completions", "completion_texts", "responses", "response_texts", "generated_texts", "model_outputs"),
+        *("model_responses", "outputs", "generations", "texts"),  # a group in a row
+    ),
+    "tokens": (
+        *("completion_ids", "response_ids", "response_tokens", "completion_token_ids", "response_token_ids"),
+        *("generated_token_ids", "generated_ids", "output_token_ids", "token_ids", "output_ids", "tokens"),
+    ),
     "mask": ("mask", "completion_mask", "response_mask", "loss_mask", "masks"),
     # Log-probabilities of the sampler, and of the trainer's own forward pass before the update.
     "logprobs": (
@@ -42,7 +57,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("prev_logprobs", "prox_logp"),
     ),
     "ref_logprobs": ("ref_logprobs",),
-    "reward": ("reward", "score", "rewards", "scores"),
+    # The whole before what may be a part of it, and verdicts last. `accuracy` may be that of a group.
+    "reward": (
+        *("reward", "scalar_reward", "reward_total", "total_reward", "final_reward", "episode_reward"),
+        *("episode_return", "reward_score", "score", "rewards", "scores"),
+        *("is_correct", "correct", "exact_match", "passed", "acc"),
+    ),
     "advantage": ("advantage", "advantages"),
     "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
 }
@@ -50,6 +70,31 @@ PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew 
 WEAK = ("index", "idx", "id")  # a key only if its values repeat: it may number the rows instead
 LISTS = ("tokens", "mask", "logprobs", "trainer_logprobs", "ref_logprobs")
 LABELS = ("problem", "task")  # columns of names, null where a row has none
+
+
+class Inside(NamedTuple):
+    """What is logged inside the completions but is none of theirs, and is cut off (see `inside`).
+
+    Attributes:
+        prompt: Texts begin with the prompt of their row.
+        prompt_ids: Path of the ids of the prompt, with which `tokens` begin.
+        length: Path of the number of ids of the completion, of which `tokens` have more: the last ones are meant.
+        behind: With `length`: the first ones are meant, what follows is padding.
+        pad: The id that fills lists up to one length.
+        ends: The pad is the end token as well: one of it behind a completion belongs to it.
+    """
+
+    prompt: bool = False
+    prompt_ids: str | None = None
+    length: str | None = None
+    behind: bool = False
+    pad: int | None = None
+    ends: bool = False
+
+    @property
+    def front(self) -> bool:
+        """Are ids of the prompt cut off the front?"""
+        return self.prompt_ids is not None or (self.length is not None and not self.behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +115,13 @@ class Plan:
         step_of_file: Rows name no step, and that of their file's path is theirs.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
+        inside: What is cut off the completions: the prompt, padding.
+        words: Column of a reward that is text (`reward`, `reward/NAME`) to the number of each word, in lower case; no
+            words where the texts are numbers.
+        summed: The reward of a row is a list with a number per token, and their sum is meant.
         refused: Why no row can be used, else None.
-        notes: What was inferred, as sentences.
+        notes: What was inferred, as sentences. A format may put its own in their place.
+        cautions: Sentences that are said whatever the format is.
     """
 
     paths: Mapping[str, str]
@@ -86,8 +136,12 @@ class Plan:
     step_of_file: bool = False
     labels: bool = False
     optional: tuple[str, ...] = ()
+    inside: Inside = Inside()  # noqa: RUF009 - a tuple
+    words: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    summed: bool = False
     refused: str | None = None
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import polars as pl
 
+from ...errors import UsageError
 from ..chunks import chunks
-from ..columns.plan import Plan
+from ..columns.plan import Inside, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..rollouts import PROMPT_HASH, REQUIRED, REWARD_PART, SCHEMA
@@ -26,6 +27,8 @@ def _detect(head: Head) -> bool:
 
 def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     """Open canonical tables; a reward, a step or a text may be null here."""
+    if "group" in options.off:
+        raise UsageError(f"{head.name}: --columns group=-: the groups of a canonical table stand. Leave it out.")
     names = dict.fromkeys(name for row in head.rows for name in row)
     paths = {c: c for c in SCHEMA if c in names and c not in _DERIVED} | {"group": "group_key"}
     # Files of one run may have other parts of the reward: each part is a column of all rows, null where it is not.
@@ -49,7 +52,9 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             by=("key", "group"),
             per_draw=True,
             optional=("step", "reward", "prompt", *(REWARD_PART + part for part in others)),
+            inside=Inside(),  # what was in the completions was cut off when the table was made
             notes=(),
+            cautions=(),
         )
 
     return generic.open_log(sources, options, head, "canonical", paths, as_it_stands)

@@ -116,6 +116,8 @@ def _reward(
     files: Sequence[_File], names: list[str], k: int, options: ReadOptions
 ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
     """Weight of each reward function, None if the plain sum is wrong and the user gave none; and a note about it."""
+    if "reward" in options.off:
+        return None, ("The reward is left out, as asked: only the logged advantages are used.",)
     if options.reward or "reward" in options.columns:
         weights = parse_weights(options.reward) if options.reward else {options.columns["reward"]: 1.0}
         if not set(weights) <= set(names):  # of other columns: not ours to check

@@ -21,8 +21,8 @@ def segments(messages: list[Any]) -> list[tuple[str, bool]]:
         messages: As from `messages_of`.
 
     Returns:
-        Message by message its role line (out of the loss) and its content (in the loss if the role is assistant).
-        Joined they are the whole text.
+        Message by message its role line (out of the loss) and its content (in the loss if a flag `trainable` of the
+        message says so, or without the flag if the role is assistant). Joined they are the whole text.
 
     Raises:
         ValueError: A message without a role, or a content that is not text.
@@ -73,7 +73,8 @@ def _segments(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:
             raise ValueError(f"message {number + 1} has no role")
         yield ("\n" if number else "") + f"<{role}>\n", False
         if body := "\n".join(_body(message)):
-            yield body, role == "assistant"
+            trained = message.get("trainable")  # ART, and formats that flatten to chats, mark the policy's own turns
+            yield body, trained if isinstance(trained, bool) else role == "assistant"
 
 
 def _body(message: Mapping[str, Any]) -> Iterator[str]:

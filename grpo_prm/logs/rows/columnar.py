@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..chunks import lines_of
-from ..columns.plan import LISTS, Plan
+from ..columns.plan import LISTS, Inside, Plan
 from ..rollouts import REWARD_PART
 from ..sources import Source
 from .id_lists import read_with_ids
@@ -53,6 +53,8 @@ _NEEDED = ("run", "step", "group", "reward")
 def wire_schema(plan: Plan) -> dict[str, Any] | None:
     """Type of each column of the log as it is written, or None if only `records` can read this log."""
     if plan.grouped or plan.from_text or plan.refused or plan.labels:
+        return None
+    if plan.inside != Inside() or plan.words or plan.summed:
         return None
     # Of a canonical log `group` tells the groups apart and `group_key` names them: here only one of them is read.
     if "group" in plan.by:

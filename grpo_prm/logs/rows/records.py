@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 import polars as pl
 
-from ..columns.first_rows import MISSING, at
-from ..columns.parts import with_objects
-from ..columns.plan import LABELS, LISTS, Plan
+from ..columns.first_rows import MISSING
+from ..columns.plan import LABELS, Plan
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 from ..sources import Source
+from .members import KEPT_AS, completions
+from .numbers import advantage_of, is_none, number_of, part_of, sum_of
 from .rejects import raw_start, reject_frame
-from .values import (
-    Bad,
-    advantage_of,
-    completion_of,
-    described,
-    flags_of,
-    floats_of,
-    ids_of,
-    json_list,
-    kept_of,
-    label_of,
-    name_of,
-    number_of,
-    part_of,
-    prompt_of,
-    step_of,
-    truncated_of,
-)
+from .units import add_units
+from .values import Bad, kept_of, label_of, name_of, prompt_of, step_of, truncated_of
 
 # Columns as in the canonical table; `group` and `sample` are still names of the log here, and numbered by the grouping.
 _NAMES = {"group": pl.String(), "sample": pl.String()}
@@ -58,12 +42,14 @@ class RowBatch(NamedTuple):
         rejected: `rollouts.REJECTED`.
         size: Bytes of the log that they came from, unpacked.
         done: Bytes read so far of the file on disk, this batch included.
+        told: What was done to single rows, as a sentence (see `told`), to their number.
     """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     size: int
     done: int
+    told: Counter[str] = Counter()  # noqa: RUF012 - added to, never changed
 
 
 def row_schema(plan: Plan) -> dict[str, Any]:
@@ -73,7 +59,7 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     types |= {"key" if c == "group" else c: _NAMES.get(c, SCHEMA[c]) for c in _MAPPED if c in plan.paths}
     if "completion" in plan.paths and "tokens" not in plan.paths:
         types["_segments"] = pl.List(pl.Int32())  # lengths of the segments of a chat (see `values.completion_of`)
-    if plan.labels:
+    if plan.labels or plan.inside.front:
         types[PROMPT_HASH] = pl.Int64()  # of the ids before the first one in the loss
     if plan.reward_weights:
         types["reward"] = pl.Float64()
@@ -123,15 +109,18 @@ def to_row_batch(records: Iterable[Record], plan: Plan, file: int, source: Sourc
     of_file = {"_file": file, "run": source.run, **({"step": source.step} if plan.step_of_file else {})}
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, int | None, str, str, str]] = []
+    told: Counter[str] = Counter()
     for record in records:
-        for completion in _completions(record, plan):
+        for completion in completions(record.value, plan):
+            said: list[str] = []
             try:
                 if isinstance(completion, Bad):
                     raise completion
-                rows.append({**of_file, "_line": record.line, **_row(completion, plan)})
+                rows.append({**of_file, "_line": record.line, **_row(completion, plan, said)})
+                told.update(said)
             except Bad as bad:
                 rejected.append((source.name, record.line, bad.field, bad.reason, raw_start(record.raw)))
-    return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done)
+    return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done, told)
 
 
 def to_frame(rows: list[dict[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
@@ -155,52 +144,7 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
     return pl.DataFrame({name: lists}).select(pl.col(name).gather(pl.Series(index, dtype=pl.UInt32))).to_series()
 
 
-def _completions(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
-    """The completions of a row: canonical column to value."""
-    row = record.value
-    if isinstance(row, Bad):
-        yield row
-    elif not isinstance(row, dict):
-        yield Bad("", f"expected an object, got {described(row)}")
-    elif plan.refused:
-        yield Bad("completion", plan.refused)
-    else:
-        row = with_objects(row, plan.parts.values())
-        values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
-        values |= {f"\0{name}": at(row, name) for name in plan.keep}  # a kept column may be called like one of ours
-        yield from _members(values, plan) if plan.grouped else (values,)
-
-
-def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any]]:
-    """Take apart a row that holds a group in lists: k completions, each with its values; what is no list is of all."""
-    lists = json_list(values[plan.unit])
-    if not isinstance(lists, list):
-        yield Bad(
-            plan.unit, "missing" if lists is MISSING else f"expected a list of completions, got {described(lists)}"
-        )
-        return
-    # A list under these names is one value per completion, and of another length an error. Under another name (prompt,
-    # step, a kept column) it is that only if the length fits; else the list itself is the value.
-    of_completions = {*LISTS, "completion", "reward", "advantage", "truncated", "sample"} & values.keys()
-    of_completions |= {c for c in values if c.startswith(REWARD_PART)}
-    split = {}
-    for name, value in values.items():
-        value = json_list(value) if name in of_completions else value
-        if name in plan.optional and isinstance(value, list) and len(value) != len(lists):
-            split[name] = [None] * len(lists)
-            continue
-        one_per_member = isinstance(value, list) and (name in of_completions or len(value) == len(lists))
-        if name == "prompt" and isinstance(value, list) and value and isinstance(value[0], dict):
-            one_per_member = False  # one chat of as many messages as there are completions
-        if one_per_member and len(value) != len(lists):
-            yield Bad(name, f"{len(value)} values for {len(lists)} completions")
-            return
-        split[name] = value if one_per_member else [value] * len(lists)
-    for member in range(len(lists)):
-        yield {name: value[member] for name, value in split.items()}
-
-
-def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+def _row(values: Mapping[str, Any], plan: Plan, said: list[str]) -> dict[str, Any]:
     """One canonical row; raises `Bad` for the first field that cannot be used."""
     row: dict[str, Any] = {}
     if "run" in values:
@@ -210,75 +154,54 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     if "group" in values:
         row["key"] = name_of(values["group"], "group")
     if "sample" in values and values["sample"] not in (None, MISSING):
-        row["sample"] = name_of(values["sample"], "sample")
+        _add_or_tell(row, "sample", lambda: name_of(values["sample"], "sample"), said)
     row |= {name: label_of(values[name]) for name in LABELS if name in values}
-    if "prompt" in values:
-        row["prompt"] = prompt_of(values["prompt"], needed="prompt" in plan.by)
-    _add_units(values, row, plan)
-    _add_rewards(values, row, plan)
+    if "prompt" in plan.by:
+        row["prompt"] = prompt_of(values["prompt"], needed=True)
+    elif "prompt" in values:
+        _add_or_tell(row, "prompt", lambda: prompt_of(values["prompt"], needed=False), said)
+    add_units(values, row, plan, said)
+    _add_rewards(values, row, plan, said)
     if "truncated" in values:
         row["truncated"] = truncated_of(values["truncated"])
     for name in plan.keep:
-        row[name] = kept_of(values[f"\0{name}"], plan.kinds.get(name, ""))
+        row[name] = kept_of(values[KEPT_AS + name], plan.kinds.get(name, ""))
     if "group" in plan.by and row["group"] is None:  # of a canonical log; all such rows would be one group
-        raise Bad("group", "missing" if values["\0group"] is MISSING else "null")
+        raise Bad("group", "missing" if values[KEPT_AS + "group"] is MISSING else "null")
     return row
 
 
-def _add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
-    """The completion as text or ids, and the values of each token."""
-    if "tokens" not in values:
-        row["completion"], row["_segments"] = completion_of(values["completion"])
-        return
-    row["tokens"] = ids_of(values["tokens"])
-    if values.get("completion", MISSING) not in (None, MISSING):
-        row["completion"] = completion_of(values["completion"])[0]
-        if not len(row["tokens"]) and row["completion"]:
-            raise Bad("tokens", "no ids beside a completion that is not empty")
-    for name in LISTS[1:]:
-        value = json_list(values.get(name))
-        if value is None or value is MISSING:
-            continue
-        try:
-            row[name] = _beside_tokens(value, name, len(row["tokens"]), plan)
-        except Bad:
-            if name not in plan.optional:
-                raise
-    if plan.labels and "mask" in row:
-        _without_prompt(row)
+def _add_or_tell(row: dict[str, Any], name: str, value: Callable[[], Any], said: list[str]) -> None:
+    """A value that the row can do without: null where it cannot be read."""
+    try:
+        row[name] = value()
+    except Bad:
+        said.append(f"The {name} of {{rows}} cannot be read and is left out.")
 
 
-def _beside_tokens(value: Any, name: str, tokens: int, plan: Plan) -> Any:
-    """The mask, or log-probabilities: one value for each token."""
-    if not isinstance(value, list | np.ndarray):
-        raise Bad(name, f"expected a list, got {described(value)}")
-    if len(value) != tokens:
-        raise Bad(name, f"{len(value)} values for {tokens} tokens")
-    return flags_of(value, plan.labels) if name == "mask" else floats_of(value, name)
-
-
-def _without_prompt(row: dict[str, Any]) -> None:
-    """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
-    opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
-    digest = blake2b(row["tokens"][:opens].tobytes(), digest_size=8).digest()
-    row[PROMPT_HASH] = int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
-    row.update({name: row[name][opens:] for name in LISTS if name in row})
-
-
-def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> None:
+def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: list[str]) -> None:
     """The reward, logged or as a weighted sum, and the advantage."""
     for name, weight in plan.reward_weights.items():
-        value = values[REWARD_PART + name]
-        if value in (None, MISSING):
+        column = REWARD_PART + name
+        if is_none(values[column]):
             continue  # a reward function that does not apply; TRL adds it as 0
-        row[REWARD_PART + name] = number = number_of(value, name, plan.from_text)
+        row[column] = number = number_of(values[column], name, plan.from_text, plan.words.get(column))
         row["reward"] = row.get("reward", 0.0) + weight * number
     for name in plan.parts:
         column = REWARD_PART + name
-        row[column] = part_of(values[column], column, plan.from_text, column not in plan.optional)
+        row[column] = part_of(
+            values[column], column, plan.from_text, column not in plan.optional, plan.words.get(column)
+        )
     if plan.reward_weights and "reward" not in row:
         raise Bad("reward", "all columns of its sum are missing")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
-        row["reward"] = number_of(values["reward"], "reward", plan.from_text)
-    if "advantage" in values:
+        value = sum_of(values["reward"]) if plan.summed else values["reward"]
+        row["reward"] = number_of(value, "reward", plan.from_text, plan.words.get("reward"))
+    if "advantage" not in values:
+        return
+    try:
         row["advantage"] = advantage_of(values["advantage"], plan.from_text)
+    except Bad:
+        if "reward" not in row:
+            raise  # nothing else says how good the completion is
+        said.append("The advantage of {rows} is not one finite number (one for each token, say), and is left out.")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import sys
 from typing import Any
 
 import numpy as np
@@ -45,18 +43,6 @@ def label_of(value: Any) -> str | None:
     if value is None or value is MISSING or isinstance(value, list | dict):
         return None
     return str(value).encode("utf-8", "replace").decode()
-
-
-def part_of(value: Any, field: str, from_text: bool, needed: bool) -> float | None:
-    """A part of the reward: null where it is, and if it is not needed also where it is no finite number."""
-    if value is None or value is MISSING:
-        return None
-    try:
-        return number_of(value, field, from_text)
-    except Bad:
-        if needed and value != "":
-            raise
-        return None
 
 
 def step_of(value: Any) -> int:
@@ -173,42 +159,11 @@ def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
 
 def floats_of(value: list[Any] | np.ndarray, field: str) -> np.ndarray:
     """One number per token as float32; one that is no log-probability (-inf, NaN) as the sentinel, left out later."""
-    if not isinstance(value, np.ndarray) and set(map(type, value)) - {int, float}:
+    if not isinstance(value, np.ndarray) and set(map(type, value)) - {int, float, type(None)}:
         raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
-    floats = np.array(value, np.float64)
+    floats = np.array(value, np.float64)  # None becomes NaN
     # The completion is as good as any other: without its row the tree and the advantages of its group would change.
     return np.where(np.abs(floats) < LARGE, floats, SENTINEL).astype(np.float32)
-
-
-def number_of(value: Any, field: str, from_text: bool = False) -> float:
-    """A finite number; true and false are 1 and 0."""
-    if from_text and isinstance(value, str):
-        value = _csv_value(value)
-    # Not math.isfinite: an int too large for a float raises there.
-    if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    if value is MISSING or value is None:
-        raise Bad(field, "missing" if value is MISSING else "null")
-    raise Bad(field, f"expected a finite number, got {described(value)}")
-
-
-def advantage_of(value: Any, from_text: bool) -> float | None:
-    """A logged advantage; null where there is none, and one number for a list that repeats it."""
-    if isinstance(value, list) and value and all(v == value[0] for v in value):
-        value = value[0]
-    if value in (None, MISSING, "") or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return number_of(value, "advantage", from_text)
-
-
-def _csv_value(cell: str) -> Any:
-    """The number or flag that a cell of a CSV spells, None for an empty one, else the text."""
-    if cell.strip().lower() in ("true", "false"):
-        return cell.strip().lower() == "true"
-    try:
-        return float(cell)
-    except ValueError:
-        return cell or None
 
 
 def truncated_of(value: Any) -> bool | None:

@@ -1,0 +1,57 @@
+"""Lists beside the ids of a log, of one value a token: which of them can be used, and what the mask holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .first_rows import Rows, at
+from .plan import LISTS, Inside, Plan
+
+_IGNORED = -100  # the label that loss functions leave out
+
+
+def with_lists_that_fit(plan: Plan) -> Plan:
+    """Leave out lists of one value a token where ids are not logged."""
+    if "tokens" not in plan.paths:  # units that are made from text are others than those that were sampled
+        left = {c: path for c, path in plan.paths.items() if c not in LISTS}
+        if "mask" not in plan.paths:
+            return replace(plan, paths=left)
+        note = f"The mask {plan.paths['mask']} is not used: it has a value per token, and no token ids are logged."
+        return replace(plan, paths=left, cautions=(*plan.cautions, note))
+    return plan
+
+
+def with_logprobs_that_fit(plan: Plan, rows: Rows) -> Plan:
+    """Leave out log-probabilities that fit the ids of no row; where they fit some, the others are read without."""
+    if plan.inside != Inside():  # what is cut off the ids may be what the lists leave out
+        return plan
+    for column in LISTS[2:]:
+        pairs = [(at(row, plan.paths[column]), at(row, plan.paths["tokens"])) for row in rows if column in plan.paths]
+        lists = [pair for pair in pairs if isinstance(pair[0], list) and isinstance(pair[1], list)]
+        if not lists or any(_one_value_each(*pair, plan.grouped) for pair in lists):
+            continue
+        note = f"The column {plan.paths[column]} does not hold one number for each token id, so it is not used."
+        paths = {c: p for c, p in plan.paths.items() if c != column}
+        plan = replace(plan, paths=paths, cautions=(*plan.cautions, note))
+    return plan
+
+
+def with_labels(plan: Plan, rows: Rows) -> Plan:
+    """Note whether the mask holds labels, as a loss function takes them."""
+    masks = (at(row, plan.paths["mask"]) for row in rows) if "mask" in plan.paths else ()
+    if not any(
+        _IGNORED in mask or any(isinstance(m, list) and _IGNORED in m for m in mask)
+        for mask in masks
+        if isinstance(mask, list)
+    ):
+        return plan
+    note = "The mask holds labels: -100 is out of the loss, and tokens before the first other label are the prompt."
+    return replace(plan, labels=True, notes=(*plan.notes, note))
+
+
+def _one_value_each(values: Any, ids: Any, grouped: bool) -> bool:
+    """Is a list as long as the ids, or null; of a group, is one of its lists?"""
+    if values is None or not isinstance(values, list) or not isinstance(ids, list) or len(values) != len(ids):
+        return values is None
+    return not grouped or any(_one_value_each(*pair, False) for pair in zip(values, ids, strict=True))
