@@ -51,7 +51,9 @@ def is_archive(place: Path | Pipe, name: str) -> bool:
         except _FAULTS as error:
             raise _broken(name, error) from None
     of_inspect = any(name == "header.json" or name.startswith("_journal/") for name in names)
-    return not of_inspect and not any(PurePosixPath(name).name == "data.pkl" for name in names)
+    # Office documents and arrays of numpy are zips as well, and refused as what they are where files are opened.
+    other = "[Content_Types].xml" in names or all(name.endswith(".npy") for name in names)
+    return not of_inspect and not other and not any(PurePosixPath(name).name == "data.pkl" for name in names)
 
 
 def expand(place: Path | Pipe, name: str) -> Path:
@@ -125,8 +127,6 @@ def _members(raw: BinaryIO, name: str) -> Iterator[_Member]:
 
 
 def _of_zip(archive: zipfile.ZipFile, name: str) -> Iterator[_Member]:
-    if "[Content_Types].xml" in archive.namelist():
-        raise InputError(f"{name}: an Office file, not a log. Save its sheet as CSV, and name that.")
     for info in archive.infolist():
         if info.flag_bits & 1:
             raise InputError(f"{name}: the archive is encrypted. Unpack it first, and name the folder.")
