@@ -1,0 +1,81 @@
+"""By which divisor logged advantages were made of rewards: each that is known is tried, and compared with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.prm import Std, group_advantages
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer]
+STDS: tuple[Std, ...] = ("sample", "population", "none", "batch")  # the first that fits is the answer
+# Added to the deviation by TRL and verl, by others, and by nobody; the last stands for 0, which cannot divide.
+EPSILONS = (1e-4, 1e-6, 1e-8, 1e-12)
+TOLERANCE = 1e-3  # by which a logged advantage may be off; relative to those above 1, or to the largest of them below
+ROUNDED = 1e-4  # advantages may be logged with four decimals
+SMALLEST = 1e-3  # a group whose advantages are all below it tells nothing
+
+
+def fitting_std(
+    rewards: Floats, advantages: Floats, groups: Ints, batches: Ints, stds: Iterable[Std] = STDS
+) -> Std | None:
+    """Find the divisor that turns rewards into the logged advantages.
+
+    Args:
+        rewards: r, shape (completions,), any unit; one that is not finite is left out of mean and deviation.
+        advantages: As logged, shape (completions,); NaN where none is logged, or where it shall not be looked at.
+        groups: Group of each completion, dense from 0.
+        batches: What `batch` takes the deviation of: a training step; dense from 0.
+        stds: Those that are tried, in this order.
+
+    Returns:
+        The first with which every logged advantage comes out to 1e-3, whatever small constant is added to the
+        deviation; None if none does, or if no advantage is logged.
+    """
+    for std in stds:
+        if any(reproduces(scaled(rewards, groups, batches, std, eps), advantages) for eps in EPSILONS):
+            return std
+    return None
+
+
+def reproduces(computed: Floats, advantages: Floats) -> bool:
+    """Whether all logged advantages are the computed ones to 1e-3; False if none is logged.
+
+    Args:
+        computed: Shape (completions,).
+        advantages: As logged, shape (completions,); NaN where none is.
+    """
+    known = np.isfinite(advantages)
+    logged = np.abs(advantages[known])
+    limit = np.maximum(TOLERANCE * np.maximum(min(1.0, logged.max(initial=0.0)), logged), ROUNDED)
+    return bool(known.any() and (np.abs(computed - advantages)[known] <= limit).all())
+
+
+def scaled(rewards: Floats, groups: Ints, batches: Ints, std: Std, eps: float) -> Floats:
+    """Advantages of rewards by one divisor, shape (completions,); zero-variance groups get 0."""
+    if std != "batch":
+        return group_advantages(rewards, groups, std, eps)
+    return group_advantages(rewards, groups, "none") / (deviation(rewards, batches) + eps)[batches]
+
+
+def mean(values: Floats, by: Ints) -> Floats:
+    """Mean of what is not NaN, of each group, of columns too."""
+    given = np.isfinite(values)
+    return _add(np.where(given, values, 0.0), by) / np.maximum(_add(given.astype(np.float64), by), 1)
+
+
+def deviation(values: Floats, by: Ints) -> Floats:
+    """Sample standard deviation of what is not NaN, of each group, of columns too; 0 of one value."""
+    given = np.isfinite(values)
+    off = np.where(given, values - mean(values, by)[by], 0.0)
+    return np.sqrt(_add(off**2, by) / np.maximum(_add(given.astype(np.float64), by) - 1, 1))
+
+
+def _add(values: Floats, by: Ints) -> Floats:
+    number = int(by.max(initial=-1)) + 1
+    if values.ndim == 1:
+        return np.bincount(by, values, number)
+    return np.stack([np.bincount(by, column, number) for column in values.T], axis=1)
