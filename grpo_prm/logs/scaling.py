@@ -1,8 +1,8 @@
-"""By which divisor logged advantages were made of rewards: each that is known is tried, and compared with the log."""
+"""How logged advantages were made of rewards: each way that is known is tried, and compared with the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,15 @@ from ..core.prm import Std, group_advantages
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 STDS: tuple[Std, ...] = ("sample", "population", "none", "batch")  # the first that fits is the answer
+# Ways from several rewards to one advantage, as TRL calls them (`scale_rewards`, `multi_objective_aggregation`), and the
+# divisor of each; the last normalises each function before it sums them, which no divisor of the sum does.
+SCALINGS: dict[str, Std | None] = {
+    "group": "sample",
+    "none": "none",
+    "batch": "batch",
+    "population": "population",
+    "normalize_then_sum": None,
+}
 # Added to the deviation by TRL and verl, by others, and by nobody; the last stands for 0, which cannot divide.
 EPSILONS = (1e-4, 1e-6, 1e-8, 1e-12)
 TOLERANCE = 1e-3  # by which a logged advantage may be off; relative to those above 1, or to the largest of them below
@@ -39,6 +48,46 @@ def fitting_std(
         if any(reproduces(scaled(rewards, groups, batches, std, eps), advantages) for eps in EPSILONS):
             return std
     return None
+
+
+def matching_scaling(
+    rewards: Floats,
+    weights: Sequence[float],
+    advantages: Floats,
+    groups: Ints,
+    batches: Ints,
+    scalings: Iterable[str] = tuple(SCALINGS),
+) -> str | None:
+    """Find the way that turns a weighted sum of rewards into the logged advantages.
+
+    Args:
+        rewards: What each reward function gave, shape (completions, functions); NaN where it gave nothing.
+        weights: One per function.
+        advantages: As logged, shape (completions,); NaN where none is logged.
+        groups: Group of each completion, dense from 0.
+        batches: Generation batch of each completion, dense from 0.
+        scalings: Those that are tried, of `SCALINGS`.
+
+    Returns:
+        The first that reproduces every logged advantage to 1e-3; None if none does, or if no advantage is logged.
+    """
+    total = np.nansum(rewards * np.asarray(weights, np.float64), axis=1)  # what is missing adds nothing, as in TRL
+    for scaling in scalings:
+        std = SCALINGS[scaling]
+        if std is not None:
+            found = fitting_std(total, advantages, groups, batches, (std,)) is not None
+        else:
+            added = normalized(rewards, groups) @ np.asarray(weights, np.float64)
+            found = reproduces(scaled(added, batches, batches, "sample", EPSILONS[0]), advantages)
+        if found:
+            return scaling
+    return None
+
+
+def normalized(rewards: Floats, groups: Ints) -> Floats:
+    """What each function gave, normalised in its group, shape (completions, functions); 0 where it gave nothing."""
+    centred = rewards - mean(rewards, groups)[groups]
+    return np.nan_to_num(centred / (deviation(rewards, groups) + EPSILONS[0])[groups])
 
 
 def reproduces(computed: Floats, advantages: Floats) -> bool:
