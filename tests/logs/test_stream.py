@@ -252,7 +252,6 @@ def test_standard_input(tmp_path, monkeypatch):
 def test_memory_follows_the_chunk_and_not_the_parquet(tmp_path, monkeypatch):
     rows = ordered_log(range(400))
     pl.DataFrame(rows).write_parquet(tmp_path / "log.parquet", row_group_size=100)
-    monkeypatch.setattr("grpo_prm.logs.containers.CHUNK", 4)
     monkeypatch.setattr(chunks, "CHUNK", 500)
     batches = list(read(tmp_path / "log.parquet"))
     assert len(batches) > 3 and sum(len(b.table) for b in batches) == 2400
