@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .scaling import SCALINGS, Floats, Ints, matching_scaling
-from .weights import alone, fit_weights
+from .weights import alone, constant, fit_weights
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"`[^`]+`|\"[^\"]+\"|'[^']+'|[^\W\d][\w./:@]*"
@@ -85,11 +85,10 @@ def reward_of_parts(
     if not len(names) or not np.isfinite(advantages).any():
         return None, without_total(names)
     arrays = (advantages, groups, batches)
-    if scaling := matching_scaling(parts, [1.0] * len(names), *arrays):
-        weights = dict.fromkeys(names, 1.0)
-        what = names[0] if len(names) == 1 else f"the sum of {', '.join(names)}"
-        return weights, f"The reward is {what}, which gives the logged advantages {_how(scaling)}."
     what = names[0] if len(names) == 1 else f"the sum of {', '.join(names)}"
+    if scaling := matching_scaling(parts, [1.0] * len(names), *arrays):
+        note = f"The reward is {what}, which gives the logged advantages {_how(scaling)}.{_untold(parts, names, groups)}"
+        return dict.fromkeys(names, 1.0), note
     if found := alone(parts, *arrays):
         n, scaling = found
         weights = {names[n]: 1.0}
@@ -98,15 +97,14 @@ def reward_of_parts(
     if fit := fit_weights(parts, *arrays):
         weights = {name: weight for name, weight in zip(names, fit.weights, strict=True) if weight}
         factor = "" if fit.scaling == "none" else ", known up to a factor"
-        unknown = [names[n] for n in fit.unknown]
-        left = f" The advantages do not tell the weight of {', '.join(unknown)}, taken as 0." if unknown else ""
+        left = [names[n] for n in fit.unknown]
         return weights, (
             f"The reward is {write_weights(weights)}{factor}: of all weights these give the logged advantages"
-            f" {_how(fit.scaling)}; choose another with --reward.{left}"
+            f" {_how(fit.scaling)}; choose another with --reward.{_unknown(left, 0)}"
         )
     return None, (
         f"Rewards are null and the logged advantages are used: {what} does not give them under any known scaling,"
-        f" and does not tell other weights. {_ask(names)}"
+        f" and they do not tell other weights. {_ask(names)}"
     )
 
 
@@ -115,6 +113,15 @@ def without_total(names: Sequence[str]) -> str:
     if not len(names):
         return "No reward is logged: rewards are null, and only the logged advantages can be used."
     return f"The log has reward parts {', '.join(names)} and no total. {_ask(names)}"
+
+
+def _untold(parts: Floats, names: Sequence[str], groups: Ints) -> str:
+    """Which weights of a sum are a guess; one function alone needs none."""
+    return _unknown([names[n] for n in constant(parts, groups)], 1) if len(names) > 1 else ""
+
+
+def _unknown(names: Sequence[str], weight: int) -> str:
+    return f" The advantages do not tell the weight of {', '.join(names)}, taken as {weight}." if names else ""
 
 
 def _ask(names: Sequence[str]) -> str:

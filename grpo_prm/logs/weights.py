@@ -17,9 +17,11 @@ from .scaling import EPSILONS, SMALLEST, Floats, Ints, deviation, matching_scali
 _DEPENDENT = 1e-5  # left of a column of length 1 beside the ones before it: it is a sum of them
 _APART = 1e-2  # left over by the second best weights; below it the advantages do not tell the two apart
 _PARSIMONY = (3e-2, 1e-4, 0.0)  # columns that add less than this share of the largest are left out if that fits, too
-_DIGITS = (2, 3, 4, 6, 9)  # 0.5 comes out as 0.5
+_DIGITS = (2, 3, 4, 6)  # 0.5 comes out as 0.5
 _BITS = 10  # that one number says which agrees to 1e-3
-_ENOUGH = 20  # bits beyond those that the weights themselves take: noise fits by chance once in a million
+_ENOUGH = 20  # bits of all rows beyond those that the weights themselves take: noise fits by chance once in a million
+_CHECKED = 10  # bits of different rows beyond those: one number at least that the weights were not made for
+_FACTOR = 1e-2  # least weight: below it a constant beside the deviation could be anything
 _COUNTED = 20_000  # rows in which bits are counted
 
 
@@ -59,32 +61,34 @@ def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints
     filled = np.nan_to_num(given)
     centred = filled - mean(filled, group)[group]
     told = _independent(centred, np.abs(filled).max(axis=0, initial=0))
-    if not told or _bits(filled, logged, group) - _BITS * len(told) < _ENOUGH:
+    free = _BITS * (len(told) - 1)
+    if not told or _bits(logged, group) - free < _ENOUGH or _bits(logged, group, filled) - free < _CHECKED:
         return None
     unknown = [n for n in range(rewards.shape[1]) if n not in told]
-    whole_log = np.zeros_like(group)
-    for scalings, columns, by in (
-        (("none",), centred, whole_log),
-        (("batch",), centred, batch),
-        (("group", "population"), centred, group),
-        (("normalize_then_sum",), normalized(given, group), batch),
+    # The largest weight is 1 where only ratios are told, so of two ways that fit the plainer weights come first.
+    for scaling, columns, by in (
+        ("batch", centred, batch),
+        ("group", centred, group),
+        ("population", centred, group),
+        ("none", centred, np.zeros_like(group)),
+        ("normalize_then_sum", normalized(given, group), batch),
     ):
-        for candidate in _candidates(columns[:, told], filled[:, told], logged, by, exact=by is whole_log):
+        for candidate in _candidates(columns[:, told], filled[:, told], logged, by, scaling):
             weights = np.zeros(rewards.shape[1])
             weights[told] = candidate
-            if not matching_scaling(rewards, weights.tolist(), advantages, groups, batches, scalings):
+            if not matching_scaling(rewards, weights.tolist(), advantages, groups, batches, (scaling,)):
                 continue
             for digits in _DIGITS:
                 rounded = [float(f"{w:.{digits}g}") for w in weights]
-                if found := matching_scaling(rewards, rounded, advantages, groups, batches, scalings):
-                    return Fit(rounded, found, unknown)
+                if matching_scaling(rewards, rounded, advantages, groups, batches, (scaling,)):
+                    return Fit(rounded, scaling, unknown)
     return None
 
 
 def alone(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints) -> tuple[int, str] | None:
     """The first function that gives the logged advantages by itself, and how; None where noise could, too."""
     # Advantages of noise differ from row to row, also where the rewards are equal: all rows of a group say something.
-    if _bits(np.arange(len(groups)), np.nan_to_num(advantages), groups) < _ENOUGH:
+    if _bits(np.nan_to_num(advantages), groups) < _ENOUGH:
         return None
     for n in range(rewards.shape[1]):
         if scaling := matching_scaling(rewards[:, [n]], [1.0], advantages, groups, batches):
@@ -92,10 +96,17 @@ def alone(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints) -> t
     return None
 
 
-def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, *, exact: bool) -> Iterator[Floats]:
+def constant(rewards: Floats, groups: Ints) -> list[int]:
+    """Functions that give all completions of a group the same, in every group: advantages do not tell their weight."""
+    filled = np.nan_to_num(rewards)
+    varies = np.abs(filled - mean(filled, groups)[groups]).max(axis=0) > 1e-9 * np.abs(filled).max(axis=0)
+    return np.flatnonzero(~varies).tolist()
+
+
+def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, scaling: str) -> Iterator[Floats]:
     """Weights under which the centred sum is parallel to the advantages in each part of `by`; few of them first."""
     sizes = np.linalg.norm(columns, axis=0)
-    solve = _least_squares if exact else _direction
+    solve = _least_squares if scaling == "none" else _direction
     solved = solve(columns / sizes, advantages, by)
     if solved is None:
         return
@@ -106,12 +117,15 @@ def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, *
             continue
         weights = np.zeros(len(sizes))
         weights[kept] = again / sizes[kept]
-        if exact:
+        if scaling == "none":
             yield weights
             continue
         weights /= np.abs(weights).max()
         yield weights
-        if (factor := _factor(columns @ weights, filled @ weights, advantages, by)) > 0:
+        spread = deviation(filled @ weights, by)
+        if scaling == "population":
+            spread *= np.sqrt(1 - 1 / np.bincount(by))
+        if (factor := _factor(columns @ weights, spread, advantages, by)) >= _FACTOR:
             yield weights * factor
 
 
@@ -136,11 +150,11 @@ def _direction(columns: Floats, advantages: Floats, by: Ints) -> Floats | None:
     return vectors[:, 0] * (1 if (columns @ vectors[:, 0]) @ advantages >= 0 else -1)
 
 
-def _factor(centred: Floats, total: Floats, advantages: Floats, by: Ints) -> float:
+def _factor(centred: Floats, spread: Floats, advantages: Floats, by: Ints) -> float:
     """By what weights must grow for the constant beside the deviation to be that of TRL; 0 where that is not told."""
     share, size = np.bincount(by, centred**2), np.bincount(by, centred * advantages)
     divisor = np.divide(share, size, out=np.zeros_like(size), where=size > SMALLEST**2)
-    added = (divisor - deviation(total, by))[divisor > 0]
+    added = (divisor - spread)[divisor > 0]
     constant = float(np.median(added)) if len(added) else 0.0
     return EPSILONS[0] / constant if constant > 0 else 0.0
 
@@ -162,16 +176,17 @@ def _independent(centred: Floats, largest: Floats) -> list[int]:
     return kept
 
 
-def _bits(filled: Floats, advantages: Floats, groups: Ints) -> int:
+def _bits(advantages: Floats, groups: Ints, filled: Floats | None = None) -> int:
     """How much it says if advantages come out: a sign for each group that varies, and a number for each that is free.
 
-    The mean and the deviation of a group are given, so of d rows that differ d - 2 are free.
+    The mean and the deviation of a group are given, so of d rows d - 2 are free; with `filled` of rows that differ.
     """
-    groups = groups[:_COUNTED]
-    varies = np.bincount(groups, np.abs(advantages[:_COUNTED]) >= SMALLEST) > 0
-    rows = np.unique(np.column_stack([groups, filled[:_COUNTED]]), axis=0)[:, 0].astype(np.int64)
-    different = np.bincount(rows, minlength=len(varies))
-    return int((1 + _BITS * np.maximum(different - 2, 0))[varies].sum())
+    groups, advantages = groups[:_COUNTED], advantages[:_COUNTED]
+    varies = np.bincount(groups, np.abs(advantages) >= SMALLEST) > 0
+    if filled is not None:
+        groups = np.unique(np.column_stack([groups, filled[:_COUNTED]]), axis=0)[:, 0].astype(np.int64)
+    free = np.maximum(np.bincount(groups, minlength=len(varies)) - 2, 0)
+    return int((1 + _BITS * free)[varies].sum())
 
 
 def _dense(values: Ints) -> Ints:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_prm.errors import UsageError
-from grpo_prm.logs.rewards import SCALINGS, fit_weights, matching_scaling, parse_weights, write_weights
+from grpo_prm.logs.rewards import parse_weights, reward_of_parts, write_weights
+from grpo_prm.logs.scaling import SCALINGS, matching_scaling
+from grpo_prm.logs.weights import fit_weights
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "trl_1.16_generated"
 
@@ -54,8 +56,8 @@ def test_a_weight_of_nothing_is_not_written():
     assert write_weights({"a": 0.0, "b": 1.0, "c": 0.0}) == "b"
 
 
-def slow(rewards, weights, sizes, scaling):
-    """TRL's four ways, one group after the other; one batch."""
+def slow(rewards, weights, sizes, scaling, eps=1e-4):
+    """TRL's four ways and the population's deviation, one group after the other; one batch."""
     rewards = np.asarray(rewards, float)
     cuts = np.split(np.arange(len(rewards)), np.cumsum(sizes)[:-1])
     if scaling == "normalize_then_sum":
@@ -71,9 +73,10 @@ def slow(rewards, weights, sizes, scaling):
     total = np.nansum(rewards * weights, axis=1)
     made = np.concatenate([total[rows] - total[rows].mean() for rows in cuts])
     if scaling == "batch":
-        return made / (total.std(ddof=1) + 1e-4)
-    spread = np.concatenate([np.full(len(rows), total[rows].std(ddof=1)) for rows in cuts])
-    return made / (spread + 1e-4) if scaling == "group" else made
+        return made / (total.std(ddof=1) + eps)
+    ddof = 0 if scaling == "population" else 1
+    spread = np.concatenate([np.full(len(rows), total[rows].std(ddof=ddof)) for rows in cuts])
+    return made if scaling == "none" else made / (spread + eps)
 
 
 def drawn(seed, names=2, sizes=(4, 4, 3, 5)):
@@ -120,7 +123,7 @@ def test_nothing_logged_explains_nothing():
 def test_weights_are_found_from_the_advantages(scaling, weights, seed):
     rewards, groups, sizes = drawn(seed, names=3)
     fitted = fit_weights(rewards, slow(rewards, weights, sizes, scaling), groups, 0 * groups)
-    assert fitted == pytest.approx(weights, abs=1e-3)
+    assert fitted.weights == pytest.approx(weights, abs=1e-3) and fitted.unknown == []
 
 
 def test_no_weights_are_found_where_there_are_none():
@@ -144,7 +147,7 @@ def test_the_advantages_of_real_trl_logs_come_from_the_weights_of_the_run_alone(
         matching_scaling(rewards, list(parse_weights("short+0.5*has_e").values()), advantages, groups, batches)
         == "group"
     )
-    assert fit_weights(rewards, advantages, groups, batches) == [1, 0.5]
+    assert fit_weights(rewards, advantages, groups, batches) == ([1, 0.5], "group", [])
     total = np.nan_to_num(rewards) @ [1, 0.5]  # a function that gave nothing adds nothing
     spread = np.repeat([total[i : i + 4].std(ddof=1) for i in range(0, len(total), 4)], 4)
     mean = np.repeat([total[i : i + 4].mean() for i in range(0, len(total), 4)], 4)
