@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -83,11 +84,14 @@ def reward_of_parts(
         advantages, and a sentence that asks for the weights.
     """
     if not len(names) or not np.isfinite(advantages).any():
-        return None, without_total(names)
+        note = without_total(names)
+        return None, f"{note[0].upper()}{note[1:]}"
     arrays = (advantages, groups, batches)
     what = names[0] if len(names) == 1 else f"the sum of {', '.join(names)}"
     if scaling := matching_scaling(parts, [1.0] * len(names), *arrays):
-        note = f"The reward is {what}, which gives the logged advantages {_how(scaling)}.{_untold(parts, names, groups)}"
+        note = (
+            f"The reward is {what}, which gives the logged advantages {_how(scaling)}.{_untold(parts, names, groups)}"
+        )
         return dict.fromkeys(names, 1.0), note
     if found := alone(parts, *arrays):
         n, scaling = found
@@ -111,8 +115,8 @@ def reward_of_parts(
 def without_total(names: Sequence[str]) -> str:
     """What to say of a log that has these parts of the reward, none if there are none, and no total."""
     if not len(names):
-        return "No reward is logged: rewards are null, and only the logged advantages can be used."
-    return f"The log has reward parts {', '.join(names)} and no total. {_ask(names)}"
+        return "no reward is logged: rewards are null, and only the logged advantages can be used."
+    return f"the log has reward parts {', '.join(names)} and no total. {_ask(names)}"
 
 
 def _untold(parts: Floats, names: Sequence[str], groups: Ints) -> str:
@@ -135,8 +139,9 @@ def _ask(names: Sequence[str]) -> str:
 
 
 def _quoted(expression: str) -> str:
-    """The expression as a shell takes it."""
-    return expression if re.fullmatch(r"[\w./:@]+", expression) else f'"{expression}"'
+    """The expression as a shell takes it, which runs what stands in backticks within double quotes."""
+    bare = re.fullmatch(r"[\w./:@]+", expression)
+    return expression if bare else shlex.quote(expression) if re.search(r"[`\"$\\]", expression) else f'"{expression}"'
 
 
 def _how(scaling: str) -> str:

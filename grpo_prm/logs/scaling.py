@@ -12,7 +12,7 @@ from ..core.prm import Std, group_advantages
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 STDS: tuple[Std, ...] = ("sample", "population", "none", "batch")  # the first that fits is the answer
-# Ways from several rewards to one advantage, as TRL calls them (`scale_rewards`, `multi_objective_aggregation`), and the
+# Added to the deviation: by TRL, by others; the last stands for 0, which cannot divide a deviation of 0.
 # divisor of each; the last normalises each function before it sums them, which no divisor of the sum does.
 SCALINGS: dict[str, Std | None] = {
     "group": "sample",

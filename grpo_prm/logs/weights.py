@@ -61,8 +61,7 @@ def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints
     filled = np.nan_to_num(given)
     centred = filled - mean(filled, group)[group]
     told = _independent(centred, np.abs(filled).max(axis=0, initial=0))
-    free = _BITS * (len(told) - 1)
-    if not told or _bits(logged, group) - free < _ENOUGH or _bits(logged, group, filled) - free < _CHECKED:
+    if not told:
         return None
     unknown = [n for n in range(rewards.shape[1]) if n not in told]
     # The largest weight is 1 where only ratios are told, so of two ways that fit the plainer weights come first.
@@ -73,6 +72,13 @@ def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints
         ("none", centred, np.zeros_like(group)),
         ("normalize_then_sum", normalized(given, group), batch),
     ):
+        given_away = 2 if by is group else 1  # of each group, its mean and what it is divided by
+        free = _BITS * (len(told) - (scaling != "none"))
+        if (
+            _bits(logged, group, given_away) - free < _ENOUGH
+            or _bits(logged, group, given_away, filled) - free < _CHECKED
+        ):
+            continue
         for candidate in _candidates(columns[:, told], filled[:, told], logged, by, scaling):
             weights = np.zeros(rewards.shape[1])
             weights[told] = candidate
@@ -88,7 +94,7 @@ def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints
 def alone(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints) -> tuple[int, str] | None:
     """The first function that gives the logged advantages by itself, and how; None where noise could, too."""
     # Advantages of noise differ from row to row, also where the rewards are equal: all rows of a group say something.
-    if _bits(np.nan_to_num(advantages), groups) < _ENOUGH:
+    if _bits(np.nan_to_num(advantages), groups, 2) < _ENOUGH:
         return None
     for n in range(rewards.shape[1]):
         if scaling := matching_scaling(rewards[:, [n]], [1.0], advantages, groups, batches):
@@ -176,16 +182,16 @@ def _independent(centred: Floats, largest: Floats) -> list[int]:
     return kept
 
 
-def _bits(advantages: Floats, groups: Ints, filled: Floats | None = None) -> int:
+def _bits(advantages: Floats, groups: Ints, given: int, filled: Floats | None = None) -> int:
     """How much it says if advantages come out: a sign for each group that varies, and a number for each that is free.
 
-    The mean and the deviation of a group are given, so of d rows d - 2 are free; with `filled` of rows that differ.
+    Of d rows of a group d - `given` are free; with `filled` of rows that differ.
     """
     groups, advantages = groups[:_COUNTED], advantages[:_COUNTED]
     varies = np.bincount(groups, np.abs(advantages) >= SMALLEST) > 0
     if filled is not None:
         groups = np.unique(np.column_stack([groups, filled[:_COUNTED]]), axis=0)[:, 0].astype(np.int64)
-    free = np.maximum(np.bincount(groups, minlength=len(varies)) - 2, 0)
+    free = np.maximum(np.bincount(groups, minlength=len(varies)) - given, 0)
     return int((1 + _BITS * free)[varies].sum())
 
 

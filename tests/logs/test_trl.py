@@ -50,13 +50,17 @@ def total(table):
 
 
 @pytest.mark.parametrize("extra", [{}, {"entropy": list(np.linspace(0, 1, 8))}])
-def test_where_the_sum_is_wrong_the_reward_is_null_and_the_note_holds_the_right_one(folder, extra):
+def test_where_the_sum_is_wrong_the_weights_that_give_the_advantages_are_taken_and_said(folder, extra):
     for step in (1, 2, 3):
         write(folder, step, ["p", "q"], **extra)
     done = collect(folder)
-    assert done.table["reward"].null_count() == 24 and done.table["advantage"].null_count() == 0
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
     assert done.table["reward/right"].null_count() == 0 and "chars" not in done.table.columns
-    assert '--reward "right+0.5*short" gives them' in " ".join(done.notes)
+    assert set(extra) <= {name.removeprefix("reward/") for name in done.table.columns}  # a part, of no weight
+    assert done.notes[0] == (
+        "The reward is right+0.5*short, known up to a factor: of all weights these give the logged advantages"
+        " (scaling: group); choose another with --reward."
+    )
 
     again = collect(folder, ReadOptions(reward="right+0.5*short"))
     assert again.table["reward"].to_list() == pytest.approx(total(again.table))
@@ -74,10 +78,11 @@ def test_where_the_sum_is_right_it_is_the_reward(folder):
     assert done.table["run"].unique().to_list() == ["run"]
 
 
-def test_one_column_that_gives_the_advantages_is_named(folder):
+def test_one_column_that_gives_the_advantages_is_the_reward(folder):
     write(folder, 1, ["p", "q"], weights=(1, 0))
-    assert "--reward right gives them" in " ".join(collect(folder).notes)
-    done = collect(folder, ReadOptions(reward="right"))
+    done = collect(folder)
+    assert "The reward is right, which alone gives the logged advantages (scaling: group)" in done.notes[0]
+    assert done.table["reward"].to_list() == collect(folder, ReadOptions(reward="right")).table["reward"].to_list()
     assert done.table["reward"].to_list() == pl.read_parquet(folder / "completions_00001.parquet")["right"].to_list()
 
 
@@ -95,7 +100,18 @@ def test_advantages_that_no_weights_make_leave_the_names_to_the_user(folder):
     table.with_columns(advantage=noise).write_parquet(folder / "completions_00001.parquet")
     done = collect(folder)
     assert done.table["reward"].null_count() == 8
-    assert '--reward right, or the weights of the run, --reward "right+0.5*short"' in " ".join(done.notes)
+    assert (
+        '--reward "right+short", with the weights of the run if it has some, --reward "right+0.5*short"'
+        in done.notes[0]
+    )
+
+
+def test_a_function_that_is_constant_in_every_group_is_left_out_of_a_fit_and_said(folder):
+    for step in (1, 2):
+        write(folder, step, ["p", "q"], style=[0.5] * 4 + [1.0] * 4)
+    done = collect(folder)
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
+    assert "The advantages do not tell the weight of style, taken as 0." in done.notes[0]
 
 
 def test_a_prompt_drawn_twice_in_a_step_gives_two_groups(folder):
@@ -184,4 +200,5 @@ def test_of_a_real_chat_only_the_answer_is_in_the_loss():
 def test_a_real_run_with_two_iterations_has_every_second_file_twice():
     done = collect(REAL / "str_iter2")
     assert done.counts["files_repeated"] == 2 and done.table["step"].unique().sort().to_list() == [1, 3]
-    assert '--reward "short+0.5*has_e" gives them' in " ".join(done.notes)
+    assert "The reward is short+0.5*has_e, known up to a factor" in done.notes[0]
+    assert done.table["reward"].null_count() == 0

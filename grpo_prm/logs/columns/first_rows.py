@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,9 +32,14 @@ def exists(rows: Rows, path: str) -> bool:
     return any(at(row, path) not in (MISSING, None) for row in rows)
 
 
+def has(rows: Rows, path: str) -> bool:
+    """Does a row have the path, null or not?"""
+    return any(at(row, path) is not MISSING for row in rows)
+
+
 def check_present(rows: Rows, path: str, name: str, option: str) -> None:
     """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
-    if any(at(row, path) is not MISSING for row in rows):
+    if has(rows, path):
         return
     near = difflib.get_close_matches(path, names_of(rows), 1, 0.5)
     hint = f" Did you mean {near[0]}?" if near else " Name one of them."
@@ -88,6 +94,14 @@ def _kind_of_value(value: Any) -> str:
     if isinstance(value, dict):
         return "chat" if "role" in value else "object"
     return _SCALARS.get(type(value), "mixed")
+
+
+def number_in(value: Any) -> float:
+    """A value as a finite number, one for a list that repeats it; NaN for anything else."""
+    if isinstance(value, list) and value and all(v == value[0] for v in value):
+        value = value[0]
+    value = _parsed(value)
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else float("nan")
 
 
 def _parsed(value: Any) -> Any:

@@ -10,11 +10,12 @@ from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
-from .first_rows import MISSING, Rows, at, check_present, kind_of
+from .first_rows import MISSING, Rows, at, check_present, has, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .keys import with_key, with_sample
 from .parts import found_parts, named_parts
 from .plan import LABELS, LISTS, NAMES, Plan
+from .reward_of_parts import parts_of, with_reward_of_parts
 
 _IGNORED = -100  # the label that loss functions leave out
 
@@ -59,6 +60,7 @@ def make_plan(
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = _with_parts(_with_lists_that_fit(plan, rows, options), rows, options, name)
     plan = _with_labels(with_sample(with_key(plan, rows), rows), rows)
+    plan = with_reward_of_parts(plan, rows)
     # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
     if options.spare_text and "tokens" in plan.paths:
         kept = {c: p for c, p in plan.paths.items() if c != "completion" and (c != "prompt" or "prompt" in plan.by)}
@@ -112,14 +114,15 @@ def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Pla
         from ..rewards import parse_weights
 
         weights = parse_weights(options.reward)
-        for column in weights:
+        known = parts_of(rows, plan)  # a part is called by its name, wherever it stands
+        parts = {column: known[column] for column in weights if column in known and not has(rows, column)}
+        for column in weights.keys() - parts.keys():
             check_present(rows, column, name, f"--reward {options.reward}")
         paths = {c: p for c, p in plan.paths.items() if c != "reward"}
         if list(weights.values()) == [1.0]:  # one column as it is: no sum, and no reward parts
-            return replace(plan, paths={**paths, "reward": next(iter(weights))})
-        return replace(plan, paths=paths, reward_weights=weights)
-    if "reward" not in plan.paths and "advantage" in plan.paths:
-        return replace(plan, notes=(*plan.notes, "No reward is logged: only the logged advantages can be used."))
+            (column,) = weights
+            return replace(plan, paths={**paths, "reward": parts.get(column, column)})
+        return replace(plan, paths=paths, reward_weights=weights, parts=parts)
     return plan
 
 
@@ -157,7 +160,7 @@ def _with_parts(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan
     # Parts that are only found may be missing or odd in a row; one that the user names must hold a number or null.
     parts = {part: path for part, path in {**found, **named}.items() if part not in plan.reward_weights}
     optional = (REWARD_PART + part for part in parts if part not in named)
-    return replace(plan, parts=parts, optional=(*plan.optional, *optional))
+    return replace(plan, parts={**parts, **plan.parts}, optional=(*plan.optional, *optional))
 
 
 def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
@@ -168,6 +171,10 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
         guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
     if not plan.reward_weights and not {"reward", "advantage"} & plan.paths.keys():
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    if guesses.keys() == {"reward"} and (parts := parts_of(rows, plan)):
+        from ..rewards import without_total
+
+        raise UsageError(f"{name}: {without_total(list(parts))}")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:

@@ -268,7 +268,7 @@ def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> 
     """The reward, logged or as a weighted sum, and the advantage."""
     for name, weight in plan.reward_weights.items():
         value = values[REWARD_PART + name]
-        if value in (None, MISSING):
+        if value in (None, MISSING, "") or value != value:
             continue  # a reward function that does not apply; TRL adds it as 0
         row[REWARD_PART + name] = number = number_of(value, name, plan.from_text)
         row["reward"] = row.get("reward", 0.0) + weight * number
