@@ -112,11 +112,16 @@ def reward_of_parts(
     )
 
 
-def without_total(names: Sequence[str]) -> str:
-    """What to say of a log that has these parts of the reward, none if there are none, and no total."""
+def without_total(names: Sequence[str], form: str = "--reward {}") -> str:
+    """What to say of a log that has these parts of the reward, none if there are none, and no total.
+
+    Args:
+        names: Of the parts.
+        form: How an expression is given.
+    """
     if not len(names):
         return "no reward is logged: rewards are null, and only the logged advantages can be used."
-    return f"the log has reward parts {', '.join(names)} and no total. {_ask(names)}"
+    return f"the log has reward parts {', '.join(names)} and no total. {_ask(names, form)}"
 
 
 def _untold(parts: Floats, names: Sequence[str], groups: Ints) -> str:
@@ -128,14 +133,12 @@ def _unknown(names: Sequence[str], weight: int) -> str:
     return f" The advantages do not tell the weight of {', '.join(names)}, taken as {weight}." if names else ""
 
 
-def _ask(names: Sequence[str]) -> str:
+def _ask(names: Sequence[str], form: str = "--reward {}") -> str:
     bare = [write_weights({name: 1.0}) for name in names]
+    plain, weighted = (form.format(_quoted(sign.join(some))) for sign, some in (("+", bare), ("+0.5*", bare[:2])))
     if len(bare) == 1:
-        return f"Name the reward: --reward {_quoted(bare[0])}."
-    return (
-        f"Name the reward, --reward {_quoted('+'.join(bare))}, with the weights of the run if it has some, --reward"
-        f" {_quoted('+0.5*'.join(bare[:2]))}."
-    )
+        return f"Name the reward: {plain}."
+    return f"Name the reward, {plain}, with the weights of the run if it has some, {weighted}."
 
 
 def _quoted(expression: str) -> str:

@@ -12,8 +12,8 @@ from ..core.prm import Std, group_advantages
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 STDS: tuple[Std, ...] = ("sample", "population", "none", "batch")  # the first that fits is the answer
-# Added to the deviation: by TRL, by others; the last stands for 0, which cannot divide a deviation of 0.
-# divisor of each; the last normalises each function before it sums them, which no divisor of the sum does.
+# Ways from several rewards to one advantage, as TRL calls them (`scale_rewards`, `multi_objective_aggregation`), and
+# the divisor of each; the last normalises each function before it sums them, which no divisor of the sum does.
 SCALINGS: dict[str, Std | None] = {
     "group": "sample",
     "none": "none",
@@ -124,7 +124,7 @@ def deviation(values: Floats, by: Ints) -> Floats:
 
 
 def _add(values: Floats, by: Ints) -> Floats:
-    number = int(by.max(initial=-1)) + 1
-    if values.ndim == 1:
-        return np.bincount(by, values, number)
-    return np.stack([np.bincount(by, column, number) for column in values.T], axis=1)
+    """Sum of each group, of columns too."""
+    columns = values.reshape(len(values), -1).T
+    added = [np.bincount(by, column, int(by.max(initial=-1)) + 1).astype(np.float64) for column in columns]
+    return added[0] if values.ndim == 1 else np.stack(added, axis=1)

@@ -136,7 +136,7 @@ def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, s
 
 
 def _least_squares(columns: Floats, advantages: Floats, _: Ints) -> Floats:
-    return np.linalg.lstsq(columns, advantages)[0]
+    return np.linalg.lstsq(columns, advantages)[0].astype(np.float64)
 
 
 def _direction(columns: Floats, advantages: Floats, by: Ints) -> Floats | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UsageError
-from ..memory import columns_option
+from ..memory import NAME, columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
 from .first_rows import MISSING, Rows, at, check_present, has, kind_of
@@ -116,7 +116,7 @@ def _with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Pla
         weights = parse_weights(options.reward)
         known = parts_of(rows, plan)  # a part is called by its name, wherever it stands
         parts = {column: known[column] for column in weights if column in known and not has(rows, column)}
-        for column in weights.keys() - parts.keys():
+        for column in (one for one in weights if one not in parts):
             check_present(rows, column, name, f"--reward {options.reward}")
         paths = {c: p for c, p in plan.paths.items() if c != "reward"}
         if list(weights.values()) == [1.0]:  # one column as it is: no sum, and no reward parts
@@ -174,7 +174,8 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
     if guesses.keys() == {"reward"} and (parts := parts_of(rows, plan)):
         from ..rewards import without_total
 
-        raise UsageError(f"{name}: {without_total(list(parts))}")
+        form = "ReadOptions(reward={})" if name == NAME else "--reward {}"
+        raise UsageError(f"{name}: {without_total(list(parts), form)}")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), rows).by:
