@@ -25,8 +25,8 @@ class Source(NamedTuple):
     Attributes:
         path: The file.
         name: What messages call it: the path as given, `-` for standard input.
-        run: Name of its run.
-        size: Bytes on disk.
+        run: Name of its run; empty: that of the folder which it was found in.
+        size: Bytes on disk; filled in when the file is found.
         repeats: Name of an earlier file with the same bytes, else None.
         method: What its run was trained with, as the run folder says; None where it says nothing.
         step: Training step that its path names; None where it names none.
@@ -37,8 +37,8 @@ class Source(NamedTuple):
 
     path: Path
     name: str
-    run: str
-    size: int
+    run: str = ""
+    size: int = 0
     repeats: str | None = None
     method: str | None = None
     step: int | None = None

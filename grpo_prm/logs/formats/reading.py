@@ -89,6 +89,18 @@ def rows_of_head(head: Head, flatten: Flatten) -> list[Row]:
 def row_batches(
     sources: Sequence[Source], plan: Plan, container: str, flatten: Flatten | None, record: type | None
 ) -> Iterator[RowBatch]:
+    """Read the files of a log from the top.
+
+    Args:
+        sources: The files, in reading order.
+        plan: What the columns of the rows mean.
+        container: Name of the container that all of them are.
+        flatten: From `flattener`; None: a record is a row.
+        record: Type of msgspec that lines are decoded to for `flatten`.
+
+    Yields:
+        Rows and rejected rows in the order of the log.
+    """
     fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
     before = 0  # bytes of the files that are read through
     for index, source in enumerate(sources):

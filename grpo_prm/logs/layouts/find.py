@@ -67,7 +67,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
     for given in map(str, paths):
         path = Path(given)
         if given == "-":
-            runs.append(_Run("stdin", "stdin", [Source(path, "-", "", 0, named=True, pipe=_stdin(sys.stdin))]))
+            runs.append(_Run("stdin", "stdin", [Source(path, "-", named=True, pipe=_stdin(sys.stdin))]))
         elif path.is_dir():
             runs += _runs_of_folder(path)
         elif not path.exists():
@@ -75,7 +75,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         else:
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
             parent = path.resolve().parent
-            file = Source(path, given, "", 0, step=step_of_path(parent.parts[-2:], stem(path)), named=True)
+            file = Source(path, given, step=step_of_path(parent.parts[-2:], stem(path)), named=True)
             pattern = (parent, re.sub(r"\d+", "#", path.name))
             if "#" in pattern[1] and pattern in shards:
                 runs[shards[pattern]].files.append(file)
@@ -123,7 +123,7 @@ def _below(path: Path) -> Iterator[Source]:
         elif entry.is_file() and kind_by_name(entry):
             name = stem(entry)
             step, split = step_of_path(folders, name), split_of_path(folders, name)
-            yield Source(entry, str(entry), "", 0, step=step, split=split)
+            yield Source(entry, str(entry), step=step, split=split)
 
 
 def _effective(files: list[Source]) -> list[Source]:
