@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.forest import Floats, Ints
 from ..core.prm import Std, group_advantages
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
 STDS: tuple[Std, ...] = ("sample", "population", "none", "batch")  # the first that fits is the answer
 # Ways from several rewards to one advantage, as TRL calls them (`scale_rewards`, `multi_objective_aggregation`), and
 # the divisor of each; the last normalises each function before it sums them, which no divisor of the sum does.
@@ -125,6 +123,6 @@ def deviation(values: Floats, by: Ints) -> Floats:
 
 def _add(values: Floats, by: Ints) -> Floats:
     """Sum of each group, of columns too."""
-    columns = values.reshape(len(values), -1).T
+    columns = values[None] if values.ndim == 1 else values.T
     added = [np.bincount(by, column, int(by.max(initial=-1)) + 1).astype(np.float64) for column in columns]
     return added[0] if values.ndim == 1 else np.stack(added, axis=1)
