@@ -1,12 +1,13 @@
 """TRL's folders: invented ones whose rewards are known, and the real writer's."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from grpo_prm.errors import InputError
+from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs import ReadOptions
 from grpo_prm.logs.stream import collect
 
@@ -169,6 +170,37 @@ def test_a_file_that_is_cut_is_named(folder):
     (folder / "completions_00002.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"completions_00002\.parquet"):
         collect(folder)
+
+
+def write_table(folder, step, prompts, **options):
+    """The same rows as a W&B table: the step is text, and JSON tells floats from whole numbers."""
+    rows = write(folder / "parquet", step, prompts, **options)
+    frame = pl.DataFrame({**rows, "step": [str(step)] * len(rows["step"]), "advantage": np.array(rows["advantage"])})
+    folder.joinpath("table").mkdir(exist_ok=True)
+    data = json.dumps({"columns": frame.columns, "data": [list(row) for row in frame.rows()]})
+    (folder / "table" / f"completions_{step}_0a1b2c3d.table.json").write_text(data)
+    return frame
+
+
+def test_tables_are_read_as_the_files_are(folder):
+    for step in (1, 2, 3):
+        frame = write_table(folder, step, ["p", "q", "q"])
+    done, files = collect(folder / "table"), collect(folder / "parquet")
+    assert done.format == "trl-table" and "chars" in frame.columns and "chars" not in done.table.columns
+    columns = ["step", "reward", "reward/right", "reward/short", "advantage", "completion", "prompt"]
+    assert done.table[columns].sort(columns).equals(files.table[columns].sort(columns))
+    assert done.table.group_by("group").len()["len"].to_list() == [4] * 9
+    assert "The reward is right+0.5*short, known up to a factor" in " ".join(done.notes)
+
+
+def test_a_table_without_advantages_names_its_functions(folder):
+    frame = write_table(folder, 1, ["p", "q"]).drop("advantage")
+    data = json.dumps({"columns": frame.columns, "data": [list(row) for row in frame.rows()]})
+    (folder / "table" / "completions_1_0a1b2c3d.table.json").write_text(data)
+    with pytest.raises(UsageError, match=r'has reward parts right, short and no total.*--reward "right\+short"'):
+        collect(folder / "table")
+    done = collect(folder / "table", ReadOptions(reward="right+0.5*short"))
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
 
 
 real = pytest.mark.skipif(not REAL.exists(), reason="the shared logs are not beside the repository")

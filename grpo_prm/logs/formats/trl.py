@@ -28,8 +28,8 @@ from ..scaling import matching_scaling
 from ..sources import Source
 from . import generic
 
-_OWN = ("step", "prompt", "completion", "advantage")
-_TAKEN = {*_OWN, *LABELS, "tokens"}  # a run may log `completion_ids` beside the text
+OWN = ("step", "prompt", "completion", "advantage")
+_TAKEN = {*OWN, *LABELS, "tokens"}  # a run may log `completion_ids` beside the text
 
 
 class _File(NamedTuple):
@@ -50,7 +50,7 @@ class _File(NamedTuple):
 
 def _detect(head: Head) -> bool:
     """Parquet with TRL's own columns. TRL logs no total `reward`, so with one the file name must be TRL's as well."""
-    if head.container != "parquet" or not head.has(*_OWN):
+    if head.container != "parquet" or not head.has(*OWN):
         return False
     return not head.has("reward") or re.search(r"completions_\d+", head.source.path.name) is not None
 
@@ -85,7 +85,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
         return replace(plan, paths=taken, parts=others, kinds=kinds, by=by, optional=optional, notes=notes_of_log)
 
     options_for_rows = replace(options, reward=reward)
-    return generic.open_log(sources, options_for_rows, head, "trl", dict(zip(_OWN, _OWN, strict=True)), change)
+    return generic.open_log(sources, options_for_rows, head, "trl", dict(zip(OWN, OWN, strict=True)), change)
 
 
 def _read_file(source: Source) -> _File:
