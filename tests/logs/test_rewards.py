@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grpo_prm.errors import UsageError
 from grpo_prm.logs.rewards import parse_weights, reward_of_parts, write_weights
 from grpo_prm.logs.scaling import SCALINGS, matching_scaling
-from grpo_prm.logs.weights import fit_weights
+from grpo_prm.logs.weights import _direction, fit_weights
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "trl_1.16_generated"
 
@@ -188,10 +188,15 @@ def test_few_rows_that_any_weights_would_fit_decide_nothing():
 def test_weights_that_the_advantages_do_not_tell_apart_are_not_chosen_for_the_user():
     """Each function varies in groups of its own, each with its own divisor: any weights will do."""
     rewards, groups, sizes = binary_and_float(0)
-    rewards[groups % 2 == 0, 0], rewards[groups % 2 == 1, 1] = 1.0, 0.0
+    rewards[groups % 2 == 0, 0] = rewards[groups % 2 == 1, 1] = 0.0
     advantages = slow(rewards[:, :2], [1, -3], sizes, "group")
     found, note = reward_of_parts(rewards[:, :2], ["a", "b"], advantages, groups, 0 * groups)
     assert found is None and '--reward "a+b"' in note
+    rewards[:, :2] *= rewards[:, 2:]  # with more values than two, still in groups of their own
+    advantages = slow(rewards[:, :2], [1, -3], sizes, "group")
+    centred = rewards[:, :2] - np.stack([np.bincount(groups, c)[groups] / 4 for c in rewards[:, :2].T], axis=1)
+    assert _direction(centred / np.linalg.norm(centred, axis=0), advantages, groups) is None
+    assert reward_of_parts(rewards[:, :2], ["a", "b"], advantages, groups, 0 * groups)[0] is None
     advantages = slow(rewards[:, :2], [1, -3], sizes, "none")  # undivided ones do tell
     found, _ = reward_of_parts(rewards[:, :2], ["a", "b"], advantages, groups, 0 * groups)
     assert found == {"a": 1, "b": -3}
