@@ -125,6 +125,12 @@ def test_parts_alone_are_named_and_read_by_their_names(tmp_path, shape):
     assert collect(path, ReadOptions(reward="short")).table["reward"].to_list() == parts[:, 1].tolist()
 
 
+def test_a_column_that_is_called_like_a_reward_is_meant_before_the_parts(tmp_path):
+    lines = [{"group": i // 2, "text": f"a {i}", "metrics": {"turns": i}, "passed": i % 2} for i in range(6)]
+    with pytest.raises(UsageError, match="--columns reward=passed"):
+        collect(written(tmp_path, lines))
+
+
 def test_a_parquet_log_of_flags_is_read_alike(tmp_path):
     parts, rewards, advantages = made((1, 0.5), "none")
     frame = pl.DataFrame(list(rows(parts, advantages, "columns"))).with_columns(pl.col("reward/acc").cast(pl.Boolean))

@@ -171,7 +171,8 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
         guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
     if not plan.reward_weights and not {"reward", "advantage"} & plan.paths.keys():
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
-    if guesses.keys() == {"reward"} and (parts := parts_of(rows, plan)):
+    parts = parts_of(rows, plan) if guesses.keys() == {"reward"} else {}
+    if parts and guesses["reward"] in (None, *parts.values()):  # another column may be the reward itself
         from ..rewards import without_total
 
         form = "ReadOptions(reward={})" if name == NAME else "--reward {}"
