@@ -36,9 +36,12 @@ def analyze(
         typer.Option(help="Folder for tables and figures. (default: NAME.prm; FIRST-LAST.prm of several logs)"),
     ] = None,
     std: Annotated[
-        Literal["sample", "population", "none", "batch"],
-        typer.Option(help="Divisor of the group advantage; `none` is Dr. GRPO."),
-    ] = "sample",
+        Literal["sample", "population", "none", "batch"] | None,
+        typer.Option(
+            help="Divisor of the group advantage; `none` is Dr. GRPO. (default: the one that gives the logged "
+            "advantages, else sample)"
+        ),
+    ] = None,
     advantage: Annotated[
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",

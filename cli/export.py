@@ -50,8 +50,11 @@ def export(
         bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
     ] = False,
     std: Annotated[
-        Literal["sample", "population", "none", "batch"], typer.Option(help="Divisor of the group advantage.")
-    ] = "sample",
+        Literal["sample", "population", "none", "batch"] | None,
+        typer.Option(
+            help="Divisor of the group advantage. (default: the one that gives the logged advantages, else sample)"
+        ),
+    ] = None,
     advantage: Annotated[
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",

@@ -104,12 +104,12 @@ def trained_with(source: dict[str, Any]) -> str:
 def mismatch(summary: dict[str, Any]) -> str:
     """The sentence on groups whose logged advantages are not the computed ones."""
     source, groups = summary["source"], amount(summary["counts"]["advantage_mismatch"], "group")
-    see = "--std, --reward and --advantage logged"
+    choose, take = "--std or --reward", "--advantage logged"
     if not source["files"] or source["files"] == [NAME]:  # Groups, Rollouts or rows came from Python
-        see = 'Options(std=...), ReadOptions(reward=...) and Options(advantage="logged")'
+        choose, take = "Options(std=...) or ReadOptions(reward=...)", 'Options(advantage="logged")'
     return (
-        f"In {groups} the logged advantages differ from those that the rewards give (std "
-        f"{source['options']['std']}): see {see}."
+        f"In {groups} the logged advantages differ from those that the rewards give with std "
+        f"{source['options']['std']}: choose with {choose}, or take the logged ones with {take}."
     )
 
 

@@ -188,8 +188,8 @@ def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_
         " Name it with --columns reward=NAME, or a weighted sum with --reward."
     )
     assert refusal({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
-        "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
-        " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
+        'the log has reward parts right, short and no total. Name the reward, --reward "right+short", with the weights'
+        ' of the run if it has some, --reward "right+0.5*short".'
     )
     assert refusal({"text": "x", "reward": 1}) == (
         "neither a group key nor a prompt tells the groups apart; there are text, reward."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,9 +37,14 @@ def exists(rows: Rows, path: str) -> bool:
     return any(at(row, path) not in (MISSING, None) for row in rows)
 
 
+def has(rows: Rows, path: str) -> bool:
+    """Does a row have the path, null or not?"""
+    return any(at(row, path) is not MISSING for row in rows)
+
+
 def check_present(rows: Rows, path: str, name: str, option: str) -> None:
     """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
-    if any(at(row, path) is not MISSING for row in rows):
+    if has(rows, path):
         return
     where, names = _level(rows, path)
     # Paths of one level begin alike, and that is not what may be misspelt.
@@ -111,6 +117,14 @@ def _kind_of_value(value: Any) -> str:
     if isinstance(value, dict):
         return "chat" if "role" in value else "object"
     return _SCALARS.get(type(value), "mixed")
+
+
+def number_in(value: Any) -> float:
+    """A value as a finite number, one for a list that repeats it; NaN for anything else."""
+    if isinstance(value, list) and value and all(v == value[0] for v in value):
+        value = value[0]
+    value = _parsed(value)
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else float("nan")
 
 
 def _parsed(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from ...errors import UsageError
-from ..memory import columns_option
+from ..memory import NAME, columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
 from .cut_texts import cut_at_the_end, cut_at_the_front
@@ -16,7 +16,8 @@ from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .inside import PROMPT_IDS, inside_of, wrapped
 from .keys import with_key, with_sample
 from .plan import LABELS, LISTS, NAMES, Plan
-from .reward import with_parts, with_readings, with_reward, without_reward
+from .reward import left_out, with_parts, with_readings, with_reward
+from .reward_of_parts import parts_of, with_reward_of_parts
 from .token_lists import with_labels, with_lists_that_fit, with_logprobs_that_fit
 from .verdicts import words_of
 
@@ -61,6 +62,7 @@ def make_plan(
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = with_parts(with_lists_that_fit(plan), rows, options, name)
     plan = with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = plan if "reward" in options.off else with_reward_of_parts(plan, rows)
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
     # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
@@ -73,7 +75,7 @@ def make_plan(
         plan = replace(plan, paths=kept)
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
-    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *without_reward(plan, options.off))
+    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *left_out(plan, options.off))
     cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan)]))
     return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan) or wrapped(rows, plan))
 
@@ -156,6 +158,12 @@ def _check_complete(plan: Plan, rows: Rows, keyed: Rows, name: str) -> None:
         guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
     if not plan.reward_weights and not {"reward", "advantage"} & plan.paths.keys():
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    parts = parts_of(rows, plan) if guesses.keys() == {"reward"} else {}
+    if parts and guesses["reward"] in (None, *parts.values()):  # another column may be the reward itself
+        from ..rewards import without_total
+
+        form = "ReadOptions(reward={})" if name == NAME else "--reward {}"
+        raise UsageError(f"{name}: {without_total(list(parts), form)}")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), keyed).by:
