@@ -21,7 +21,8 @@ from .generic import open_log
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
 FORMATS = (
     *("canonical", "trl", "verl"),
-    *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos", "tinker"),
+    *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos"),
+    *("tinker", "openrlhf"),
     *("inner_array", "generic"),
 )
 
