@@ -69,6 +69,19 @@ def test_a_file_of_a_step_names_the_step(tmp_path):
     json.dumps(row)  # lists, and nothing of numpy
 
 
+def test_files_of_torch_are_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    made = rollouts()
+    (tmp_path / "debug").mkdir()
+    for step in (1, 2):
+        samples = [sample(r, n) for n, r in enumerate(made) if r.step == step]
+        for one in samples[::2]:  # a writer may keep some of the lists as tensors
+            one["tokens"] = torch.tensor(one["tokens"])
+        torch.save({"rollout_id": step, "samples": samples}, tmp_path / "debug" / f"{step}.pt")
+    done = read(tmp_path / "debug")
+    assert groups(done) == truth(made) and not len(done.rejected)
+
+
 def test_a_removed_sample_stays_a_member_out_of_the_loss(tmp_path):
     made = rollouts((1,))
     rows = [sample(r, n, remove_sample=r.sample == 2) for n, r in enumerate(made)]
