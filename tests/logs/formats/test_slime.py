@@ -109,7 +109,8 @@ def test_samples_of_one_rollout_are_one_member(tmp_path):
                     rollout_log_probs=None, response="x") for n, r in enumerate(made)]  # fmt: skip
     done = read(write_lines(tmp_path / "a.jsonl", rows))
     assert rewards(done, steps=False) == true_rewards(made, steps=False)
-    assert len(done.table) + len(done.rejected) == done.counts["rows_read"] == len(rows)
+    assert done.counts["rows_read"] == len(rows) == len(done.table) + done.counts["rows_joined"]
+    assert done.table["tokens"].to_list() == [[*r.ids, 9] for r in made]
 
 
 def test_a_sample_that_is_none_costs_itself_alone(tmp_path):
