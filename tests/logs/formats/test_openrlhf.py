@@ -17,6 +17,6 @@ def test_one_sample_a_step_is_refused_for_what_it_is(tmp_path):
 
 
 def test_a_log_of_groups_with_such_columns_is_read(tmp_path):
-    rows = [{**row(r), "prompt": r.question} for r in rollouts()]
+    rows = [{**row(r), "text": r.text, "prompt": r.question} for r in rollouts()]
     done = read(write_lines(tmp_path / "a.jsonl", rows))
     assert done.format == "generic" and len(true_rewards(rollouts())) == done.table["group"].n_unique()
