@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from .prefetch import prefetch
+from .utf16 import Utf16, is_utf16
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
@@ -55,11 +56,13 @@ def lines_of(data: bytes) -> int:
 
 
 def unpacked(raw: BinaryIO) -> Any:
-    """The file itself, or what its .gz or .zst holds, several members and frames too; cut short raises EOFError."""
+    """The file itself, UTF-16 as UTF-8; or what its .gz or .zst holds; cut short raises EOFError."""
     magic = raw.read(4)
     raw.seek(0)
     if magic[:2] == GZIP:
         return gzip.GzipFile(fileobj=raw)
+    if is_utf16(magic):
+        return Utf16(raw)
     return _Zstd(raw) if magic == ZSTD else raw
 
 

@@ -9,6 +9,7 @@ from ..logs.memory import NAME
 from .amounts import amount
 from .cells import Rows
 from .change import change, change_title
+from .masks import in_the_loss
 from .parts import branches, defects, logprobs, overlap, sharing, teaching
 
 MADE = {
@@ -67,13 +68,20 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     yield from summary["source"]["notes"]
 
 
+def masks(summary: dict[str, Any]) -> str:
+    """How much is in the loss, where not all is; else nothing."""
+    counts = summary["counts"]
+    masked = counts.get("tokens_masked", 0)
+    return in_the_loss(counts["tokens"] + masked, counts["tokens"], summary["source"]["unit"]) if masked else ""
+
+
 def _read(summary: dict[str, Any]) -> Iterator[str]:
     source, counts = summary["source"], summary["counts"]
     yield f"{_log_and_groups(summary)}."
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
-    yield f"Unit: {unit}; {counts['tokens']:,} {source['unit']}s in the loss."
+    yield f"Unit: {unit}; {masks(summary) or in_the_loss(counts['tokens'], counts['tokens'], source['unit'])}."
     left = f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (rejects.jsonl says why)"
     lines = (
         (counts["rejected"], left),

@@ -10,6 +10,7 @@ from ...errors import UsageError
 from ..memory import columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
+from .evidence import sampled_first
 from .first_rows import MISSING, Rows, at, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .keys import with_key, with_sample
@@ -86,6 +87,8 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
             continue  # AReaL gives every draw a `task_id` of its own
         kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
+        if canonical == "completion":
+            fitting = sampled_first(rows, fitting)
         if not fitting and canonical in ("completion", "reward"):
             fitting = [name for name, kind in kinds.items() if kind == "none"]  # null in every row
         if fitting:
@@ -174,7 +177,7 @@ def _check_complete(plan: Plan, rows: Rows, name: str) -> None:
         taken = {*(path for c, path in trial.paths.items() if c not in LABELS), *plan.reward_weights, *guesses.values()}
         guesses["group"] = perhaps_group(rows, plan.from_text, taken)
     if guesses:
-        raise UsageError(refusal(rows, name, guesses))
+        raise refusal(rows, name, guesses, plan.from_text)
 
 
 def _is_grouped(rows: Rows, plan: Plan) -> bool:
