@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .naming import default_folder, say_what_is_replaced
 from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
 
 EXAMPLES = """
@@ -20,17 +21,27 @@ Examples:
 
     grpo-prm analyze out/completions --reward "short+0.5*has_e"
 
+    zcat rollouts.jsonl.gz | grpo-prm analyze - --out rollouts.prm
+
+    grpo-prm analyze "runs/*.jsonl" s3://bucket/run/completions logs.tar.gz --out all.prm
+
     grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
 """
 
 
 def analyze(
     logs: Logs,
-    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures. (default: NAME.prm)")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables and figures. (default: NAME.prm; FIRST-LAST.prm of several logs)"),
+    ] = None,
     std: Annotated[
-        Literal["sample", "population", "none", "batch"],
-        typer.Option(help="Divisor of the group advantage; `none` is Dr. GRPO."),
-    ] = "sample",
+        Literal["sample", "population", "none", "batch"] | None,
+        typer.Option(
+            help="Divisor of the group advantage; `none` is Dr. GRPO. (default: the one that gives the logged "
+            "advantages, else sample)"
+        ),
+    ] = None,
     advantage: Annotated[
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",
@@ -75,13 +86,15 @@ def analyze(
 
     failing = _codes(fail_on)
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
-    out = out or default_folder(logs)
+    named, out = out is not None, out or default_folder(logs)
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         with progress_bar("reading") as progress:
             reading = reader_options(
                 format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
             )
             analysis = measure(logs, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
+        if not named:
+            say_what_is_replaced(out, analysis.summary["source"]["files"])
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:
@@ -114,10 +127,3 @@ def _codes(given: list[str] | None) -> set[str]:
     if unknown := sorted(codes.difference(CODES)):
         raise UsageError(f"--fail-on: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
     return codes
-
-
-def default_folder(logs: list[str]) -> Path:
-    """NAME.prm in the working directory, NAME being the first log's without suffix."""
-    path = Path(logs[0])
-    name = "stdin" if logs[0] == "-" else path.resolve().name.split(".")[0] or "rollouts"
-    return Path(f"{name}.prm")

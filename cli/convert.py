@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+from .options import WHAT_A_LOG_IS, Columns, DropUneven, Format, GroupSize, Keep, Reward, Run, Tokenizer, reader_options
 
 EXAMPLES = """
 Examples:
@@ -15,12 +15,16 @@ Examples:
     grpo-prm convert dump/ rollouts.parquet
 
     grpo-prm convert out/completions rollouts.jsonl --tokenizer model/tokenizer.json --keep n_chars
+
+    zcat rollouts.jsonl.gz | grpo-prm convert - rollouts.parquet
 """
 
 
 def convert(
-    logs: Logs,
-    out: Annotated[Path, typer.Argument(help="The table: .parquet or .jsonl.", show_default=False)],
+    logs: Annotated[list[str] | None, typer.Argument(help=WHAT_A_LOG_IS, metavar="LOGS...", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Argument(help="The table: .parquet or .jsonl.", metavar="OUT", show_default=False)
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Write nothing and exit with 4 if a row was rejected.")
     ] = False,
@@ -41,6 +45,9 @@ def convert(
 
     from .progress import progress_bar
 
+    if out is None or not logs:
+        given = f"{out} is given alone" if out else "nothing is given"
+        raise UsageError(f"convert: {given}. Name a log and then the table: grpo-prm convert LOG OUT.parquet.")
     if out.suffix not in (".parquet", ".jsonl") or out.is_dir():
         raise UsageError(f"{out}: a table is written as .parquet or .jsonl. Name such a file last.")
     # The log is read to its end before the table is written over it, but the log itself would be lost.

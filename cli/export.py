@@ -26,7 +26,9 @@ def export(
         Literal["spans", "tokens", "stepwise", "math-shepherd", "prm800k"],
         typer.Option(help="Format of the file; docs/export.md lists the fields.", show_default=False),
     ],
-    out: Annotated[Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet; FIRST-LAST of several logs)")
+    ] = None,
     labels: Annotated[
         Literal["mean", "sign", "threshold"] | None,
         typer.Option(
@@ -48,8 +50,11 @@ def export(
         bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
     ] = False,
     std: Annotated[
-        Literal["sample", "population", "none", "batch"], typer.Option(help="Divisor of the group advantage.")
-    ] = "sample",
+        Literal["sample", "population", "none", "batch"] | None,
+        typer.Option(
+            help="Divisor of the group advantage. (default: the one that gives the logged advantages, else sample)"
+        ),
+    ] = None,
     advantage: Annotated[
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",
@@ -86,8 +91,8 @@ def export(
 
 
 def default_file(logs: list[str], to: str) -> Path:
-    """NAME.FORMAT.jsonl or .parquet in the working directory, NAME being the first log's without suffix."""
-    from .analyze import default_folder
+    """NAME.FORMAT.jsonl or .parquet in the working directory; FIRST-LAST.FORMAT.jsonl of several logs."""
+    from .naming import default_folder
 
     return Path(f"{default_folder(logs).stem}.{to}{'.parquet' if to == 'tokens' else '.jsonl'}")
 

@@ -94,13 +94,19 @@ def _rows(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield "runs", [_some(inspection.runs, 6)]
     yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in inspection.columns.items())]
     yield "steps", [_steps(inspection.steps)]
-    yield "unit", [f"{UNITS[inspection.tokens_from]}: {inspection.tokens:,} in {inspection.completions:,} completions"]
+    yield "unit", [UNITS[inspection.tokens_from], f"{inspection.completions:,} completions: {_masks(inspection)}"]
     yield "groups", list(_groups(inspection))
     if inspection.missing:
         yield "missing", list(inspection.missing)
     yield "left out", list(_left_out(inspection))
     if notes := [note for note in inspection.notes if not note.startswith("Columns: ")]:  # they stand above
         yield "notes", notes
+
+
+def _masks(inspection: Inspection) -> str:
+    from grpo_prm.text.masks import in_the_loss
+
+    return in_the_loss(inspection.tokens, inspection.loss_tokens, inspection.unit)
 
 
 def _steps(steps: Mapping[str, int] | None) -> str:
@@ -111,7 +117,14 @@ def _steps(steps: Mapping[str, int] | None) -> str:
 
 
 def _files(files: Sequence[str]) -> str:
-    """Names of the files, those of one folder without it."""
+    """Names of the files, those of one folder without it; of packed ones how."""
+    from grpo_prm.logs.refusals import packing_of
+
+    packings = dict.fromkeys(filter(None, map(packing_of, files)))
+    return _names(files) + (f" (packed: {', '.join(packings)})" if packings else "")
+
+
+def _names(files: Sequence[str]) -> str:
     folders = {Path(name).parent for name in files}
     if len(files) == 1 or len(folders) > 1:
         return _some(files, 3)

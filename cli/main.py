@@ -1,23 +1,31 @@
 """The table of commands, and the one place where an error becomes a message and an exit code."""
 
+import errno
 import gc
 import io
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from types import FrameType
 
 import typer
 
 from . import analyze, compare, convert, export, inspect, plot, report, reproduce, selftest, train, tree
 
-INTERRUPTED = 130
+STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}  # with 128 and its number as exit code
+READER_GONE = 141  # what a shell says of others whose reader goes away
+# What the system refuses, and no code of ours can help.
+REFUSALS = {getattr(errno, name, None) for name in ("EACCES", "EPERM", "EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE")}
+TWICE = 1.0  # seconds within which a second signal is the first one once more, from the shell and from the terminal
 EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"), "train")
 EXTRAS["textual"] = "tui"  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
-    "and --strict was given; 5 a claim that must hold did not; 6 a finding named by --fail-on; 130 interrupted.",
+    "and --strict was given; 5 a claim that must hold did not; 6 a finding named by --fail-on; "
+    "130 interrupted (Ctrl-C), 143 terminated, 129 hung up: nothing is left half written; 141 nobody reads the output.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -53,29 +61,35 @@ def main() -> None:
     from grpo_prm.errors import GrpoPrmError, UsageError
     from grpo_prm.text.printable import printable
 
-    interrupted = []
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        """End by an exception that every `finally` on the way sees, so that nothing is left half written."""
-        interrupted.append(True)
-        sys.exit(INTERRUPTED)
-
-    signal.signal(signal.SIGINT, interrupt)
+    stopped: list[int] = []
+    _stop_in_order(stopped)
     # Modules and rows of a log are many objects with hardly a cycle: Python need not look for them so often.
     gc.set_threshold(100_000, 50, 1000)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a stream of another encoding gets escapes instead of an exception
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # a reader that has gone is met here, and not when nothing can be done about it
     except BaseException as error:
-        if interrupted:  # a library may have made another error of it
-            typer.echo("interrupted: nothing is left half written", err=True)
-            sys.exit(INTERRUPTED)
+        if stopped:  # a library may have made another error of it
+            with suppress(OSError):  # the terminal may be gone
+                typer.echo(f"{STOPS[signal.Signals(stopped[0]).name]}: nothing is left half written", err=True)
+            sys.exit(128 + stopped[0])
+        if _reader_is_gone(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try once more when it ends
+            sys.exit(READER_GONE)
         if os.environ.get("GRPO_PRM_DEBUG"):
             raise
         if isinstance(error, GrpoPrmError):
             typer.echo(f"error: {printable(str(error))}", err=True)
             sys.exit(error.exit_code)
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            what = printable(str(error.filename or "what is read or written"))
+            typer.echo(f"error: {what}: {error.strerror}. See to the file and the disk, then try again.", err=True)
+            sys.exit(GrpoPrmError.exit_code)
         missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if missing in EXTRAS:
             install = f"pip install 'grpo-prm[{EXTRAS[missing]}]'"
@@ -83,6 +97,30 @@ def main() -> None:
             typer.echo(f"error: this command needs {missing}. Install it: {install} ({checkout})", err=True)
             sys.exit(UsageError.exit_code)
         raise
+
+
+def _stop_in_order(stopped: list[int]) -> None:
+    """End by an exception that every `finally` on the way sees, so that nothing is left half written."""
+    last = -TWICE
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > TWICE:
+            stopped.append(number)
+            sys.exit(128 + number)
+
+    for name in STOPS:
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number and (name == "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN):  # nohup
+            signal.signal(number, stop)
+
+
+def _reader_is_gone(error: BaseException | None) -> bool:
+    """Did whoever reads the output stop, as `head` does? Click and rich make another error of it."""
+    while error and not isinstance(error, BrokenPipeError):
+        error = error.__context__
+    return error is not None
 
 
 if __name__ == "__main__":

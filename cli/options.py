@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from grpo_prm.logs import ReadOptions
 
 PANEL = "Reading"
-Logs = Annotated[list[str], typer.Argument(help="Log files or folders; - is standard input.", show_default=False)]
+WHAT_A_LOG_IS = (
+    "Files, folders, archives (.zip, .tar.gz), globs in quotes, addresses (https, s3, gs, hf) or data sets of the hub; "
+    "- is standard input."
+)
+Logs = Annotated[list[str], typer.Argument(help=WHAT_A_LOG_IS, metavar="LOGS...", show_default=False)]
 Format = Annotated[
     str | None,
-    typer.Option(
-        help="Format of the log: canonical, trl, verl or generic. (default: by content)", rich_help_panel=PANEL
-    ),
+    typer.Option(help="Format of the log, as docs/logs.md lists them. (default: by content)", rich_help_panel=PANEL),
 ]
 Columns = Annotated[
     list[str] | None,

@@ -18,7 +18,7 @@ from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.printable import printable
 from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding
-from grpo_prm.text.wording import doubts, read_in_short, sections
+from grpo_prm.text.wording import doubts, masks, read_in_short, sections
 
 LINES = 12  # of the first screen
 NARROW = 80  # columns for which that holds
@@ -96,9 +96,10 @@ def _labelled(label: str, sentence: str, width: int) -> list[Text]:
 
 
 def show_doubts(summary: dict[str, Any]) -> None:
-    """Print on stderr what may be wrong with the log, or with how it was read."""
+    """Print on stderr what may be wrong with the log, or with how it was read, and how much of it is masked."""
     console = Console(markup=False, highlight=False, emoji=False, stderr=True)
-    for doubt in doubts(summary):
+    masked = masks(summary)
+    for doubt in (*((f"{masked}.",) if masked else ()), *doubts(summary)):
         console.print(Text(f"Note: {printable(doubt)}"))
 
 

@@ -14,6 +14,7 @@ from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward,
 if TYPE_CHECKING:
     import polars as pl
 
+    from grpo_prm.core.prm import Std
     from grpo_prm.logs.rollouts import Rollouts
 
 EXAMPLES = """
@@ -44,7 +45,10 @@ def tree(
     ] = False,
     std: Annotated[
         Literal["sample", "population", "none"] | None,
-        typer.Option(help="Divisor of the group advantage. (default: sample, or as the folder was analysed)"),
+        typer.Option(
+            help="Divisor of the group advantage. (default: as the folder was analysed; else the one that gives the "
+            "logged advantages, or sample)"
+        ),
     ] = None,
     advantage: Annotated[
         Literal["computed", "logged"] | None,
@@ -68,6 +72,7 @@ def tree(
 
     from rich.console import Console
 
+    from grpo_prm.analysis.divisor import find_divisor
     from grpo_prm.errors import UsageError
     from grpo_prm.logs import fold
     from grpo_prm.tree.printed import render
@@ -83,17 +88,22 @@ def tree(
         from grpo_prm.tree.app import TreeApp  # before the log is read: the extra may be missing
 
     done = _analysed_with(logs)
-    std, advantage = std or done.get("std", "sample"), advantage or done.get("advantage", "computed")
+    named, advantage = std or done.get("std"), advantage or done.get("advantage", "computed")
     tokenizer = tokenizer or done.get("tokenizer")
-    if std == "batch":
-        typer.echo("The folder was analysed with --std batch, which one group cannot show: A is with sample.", err=True)
-        std = "sample"
 
-    def choose(batches: Iterator[Rollouts]) -> list[pl.DataFrame]:
+    def choose(batches: Iterator[Rollouts]) -> tuple[Std, list[pl.DataFrame]]:
+        used: Std | None = named
+        if used is None:
+            used, said, batches = find_divisor(batches)
+            if said:
+                typer.echo(said, err=True)
+        if used == "batch":
+            typer.echo("Advantages are with --std batch, which one group cannot show: A is with sample.", err=True)
+            used = "sample"
         if not group:
-            return worst_groups(batches, worst or 1, std, advantage)
+            return used, worst_groups(batches, worst or 1, used, advantage)
         try:
-            return find_groups(batches, group)
+            return used, find_groups(batches, group)
         except UsageError as error:
             if not done:
                 raise
@@ -107,9 +117,9 @@ def tree(
         reading = reader_options(
             format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
         )
-        tables = fold([_kept(log) for log in logs], reading, choose)
+        used, tables = fold([_kept(log) for log in logs], reading, choose)
     cutter = Cutter(tokenizer) if tables else None
-    trees = [group_tree(table, std, advantage, cutter) for table in tables]
+    trees = [group_tree(table, used, advantage, cutter) for table in tables]
     if json:
         typer.echo(dumps(trees, allow_nan=False))  # ASCII: no character of the log reaches the terminal
         return

@@ -20,6 +20,7 @@ from ..logs.prefetch import prefetch
 from ..logs.rollouts import REJECTED, Rollouts
 from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
+from .divisor import find_divisor
 from .inputs import fold_input
 from .measure import measure
 from .null import null_of_log
@@ -70,20 +71,23 @@ def analyze(
 
 
 def _checked(options: Options | None, log: Any) -> Options:
-    """The options, refused where one is nothing that there is; what is None is that of the groups, or the usual."""
+    """The options, refused where one is nothing that there is; what is None is that of the groups, or the usual.
+
+    `std` stays None where the log decides it.
+    """
     options = Options() if options is None else options
     if not isinstance(options, Options):
         raise UsageError(f"options is a {type(options).__name__}, not Options. Give grpo_prm.Options(...).")
     # Each by itself, so that a seed does not change the divisor of the groups.
     std, advantage = options.std, options.advantage
-    if std is None:
-        std = log.std if isinstance(log, Groups) else "sample"
+    if std is None and isinstance(log, Groups):
+        std = log.std
     if advantage is None:
         advantage = "logged" if isinstance(log, Groups) and log.given is not None else "computed"
     options = replace(options, std=std, advantage=advantage)
-    for name, choices in (("std", get_args(Std)), ("advantage", ("computed", "logged"))):
+    for name, choices in (("std", (None, *get_args(Std))), ("advantage", ("computed", "logged"))):
         if getattr(options, name) not in choices:
-            raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(choices)}.")
+            raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(filter(None, choices))}.")
     if not isinstance(options.seed, int | np.integer) or options.seed < 0:
         raise UsageError(f"seed is {options.seed!r}. Give a whole number from 0 on.")
     if not isinstance(options.outcome, str | None):
@@ -103,7 +107,12 @@ def _analyze(batches: Iterable[Rollouts], options: Options, spill: Path | None, 
     groups, baseline, subsamples, gaps = [], [], [], []
     prompts = PromptLengths(reading.get("tokenizer"))
     samples, pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
-    for batch in prefetch(batches):  # the next batch is read while this one is measured
+    batches = prefetch(batches)  # the next batch is read while one is measured
+    if options.std is None:
+        std, note, batches = find_divisor(batches)
+        options = replace(options, std=std)
+        running.notes |= dict.fromkeys([note] if note else [])
+    for batch in batches:
         running.add(batch)
         large["rejected"].add(batch.rejected)
         for measured in measure(batch.table, options, prompts):

@@ -16,8 +16,9 @@ from ..core.forest import Floats, Ints
 from ..core.groups import Groups
 from ..core.overlap import CompletionOverlap, group_overlap
 from ..core.permutations import Bounds
-from ..core.prm import group_means
+from ..core.prm import EPS, group_means
 from ..logs.rollouts import groups_of_several_prompts
+from ..logs.scaling import TOLERANCE
 from .columns import column
 from .tool_output import unmasked_tool_output
 
@@ -102,8 +103,29 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
 
 
 def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats) -> pl.Series:
-    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of them is missing."""
+    """True for groups whose logged advantages are not the computed ones to 1e-3; null where one of them is missing.
+
+    A constant smaller than ours beside the deviation, as other trainers add it, is no difference.
+    """
     logged = table["advantage"].to_numpy()  # NaN where none was logged
-    off = np.bincount(groups.groups, np.abs(logged - computed) > 1e-3, groups.number) > 0
+    outside = np.abs(logged) - np.abs(computed) * _without_eps(groups, computed)[groups.groups]
+    gap = np.where(
+        logged * computed > 0, np.maximum(np.abs(computed) - np.abs(logged), outside), np.abs(logged - computed)
+    )
+    off = np.bincount(groups.groups, gap > TOLERANCE * np.maximum(1.0, np.abs(logged)), groups.number) > 0
     whole = np.bincount(groups.groups, np.isnan(logged - computed), groups.number) == 0
     return pl.Series(off).set(pl.Series(~whole), None)
+
+
+def _without_eps(groups: Groups, computed: Floats) -> Floats:
+    """By what the advantages of each group grow if nothing is added to the deviation, shape (groups,); 1 or more."""
+    if groups.rewards is None:
+        return np.ones(groups.number)
+    most, spread = np.zeros((2, groups.number))
+    np.maximum.at(most, groups.groups, np.nan_to_num(np.abs(computed)))
+    np.maximum.at(
+        spread, groups.groups, np.abs(groups.rewards - group_means(groups.rewards, groups.groups)[groups.groups])
+    )
+    # max|r - mean| / max|a| is the deviation plus EPS.
+    added = np.divide(EPS * most, spread, out=np.zeros(groups.number), where=spread > 0)
+    return 1 / (1 - np.minimum(added, 0.999))

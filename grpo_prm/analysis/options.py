@@ -13,7 +13,8 @@ class Options:
     """What changes the numbers of an analysis.
 
     Attributes:
-        std: Divisor of the group advantage (`prm.group_advantages`). None: that of `Groups`, `sample` for other logs.
+        std: Divisor of the group advantage (`prm.group_advantages`). None: that of `Groups`; for other logs the one
+            that gives the logged advantages, and `sample` where none does.
         advantage: `computed` from the rewards, or as `logged`. None: `logged` for `Groups` that were given advantages,
             else `computed`.
         seed: Of bootstrap, permutations and pseudo-groups.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 
 from ..core.forest import Floats
 from ..core.permutations import PermutedSums, zero_sums
@@ -20,7 +21,8 @@ class RunningSums:
     """Sums and sets over the batches of a log; dictionaries keep the order in which things came.
 
     Attributes:
-        counts: `Rollouts.counts` and `completions_read`, `groups_of_one`.
+        counts: `Rollouts.counts` and `completions_read`, `groups_of_one`, `tokens_masked` (out of the loss, of groups
+            of two or more).
         notes: Sentences for the user.
         files: Files read.
         formats: Formats found.
@@ -63,6 +65,8 @@ class RunningSums:
         sizes = np.diff(opens, append=len(table))
         # A group of one is in no table of the analysis, so it is counted here.
         self.counts["groups_of_one"] += int((sizes == 1).sum())
+        masked = table["mask"].list.len() - table["mask"].list.sum()
+        self.counts["tokens_masked"] += int(masked.filter(pl.Series(np.repeat(sizes > 1, sizes))).sum())
         # Past two rewards the log is not binary, and a float reward would fill the set with millions of values.
         if len(self.rewards) < DISTINCT:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]

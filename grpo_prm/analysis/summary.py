@@ -151,6 +151,8 @@ def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[s
         "rejected": rejected,
         "completions": int(sizes.sum()),
         "tokens": int(groups["tokens"].sum()),
+        # Absent where no token is out of the loss.
+        **({"tokens_masked": counts["tokens_masked"]} if counts["tokens_masked"] else {}),
         "groups": len(groups),
         "groups_of_one": counts["groups_of_one"],
         "groups_uneven": counts["groups_uneven"],

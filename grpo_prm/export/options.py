@@ -24,7 +24,8 @@ class ExportOptions:
         min_members: Least |λ| of a labelled step; 1 labels terminal steps, which say no more than the outcome.
         min_certainty: Least certainty of a labelled step (`certainty.Certainty`), in [0, 1]; None: any.
         exclude_zero_variance: Leave out the groups whose rewards are all equal.
-        std: Divisor of the group advantage (`prm.group_advantages`).
+        std: Divisor of the group advantage (`prm.group_advantages`). None: the one that gives the logged advantages,
+            `sample` where none does.
         advantage: `computed` from the rewards, or as `logged`.
     """
 
@@ -33,7 +34,7 @@ class ExportOptions:
     min_members: int = 2
     min_certainty: float | None = None
     exclude_zero_variance: bool = False
-    std: Std = "sample"
+    std: Std | None = None
     advantage: Literal["computed", "logged"] = "computed"
 
     def settled(self, name: str, held: tuple[Labels, ...]) -> ExportOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from ..analysis.divisor import find_divisor
 from ..analysis.options import Options
 from ..analysis.running_sums import DISTINCT
 from ..analysis.table_groups import (
@@ -111,7 +113,12 @@ def _write(batches: Iterator[Rollouts], job: _Job, rewards: frozenset[float]) ->
     counts: Counter[str] = Counter()
     notes: dict[str, None] = {}
     with atomic(job.out) as part, sink(part, job.form.suffix) as add:
-        for batch in prefetch(batches):
+        batches = prefetch(batches)
+        if job.options.std is None:
+            std, said, batches = find_divisor(batches)
+            job = job._replace(options=replace(job.options, std=std))
+            notes |= dict.fromkeys([said] if said else [])
+        for batch in batches:
             notes |= dict.fromkeys(batch.notes)
             counts["rows_read"] += batch.counts["rows_read"]
             counts["rows_rejected"] += len(batch.rejected)

@@ -1,14 +1,14 @@
-"""Bytes of a file in chunks that end with a line, prefetched in a thread; .gz and .zst are unpacked on the way."""
+"""Bytes of a file in chunks that end with a line, prefetched in a thread; packed files are unpacked on the way."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from .prefetch import prefetch
+from .unpacking import CUT_SHORT, unpacked
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
@@ -16,9 +16,7 @@ TEXT = 2 << 20  # the same for a log without ids: to cut its text into units tak
 LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
 START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
 TOO_LONG = "the line is longer than {} MB"
-CUT_SHORT = "the compressed file is cut short"
 _ALL = 1 << 62  # more bytes than any file has
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Chunk(NamedTuple):
@@ -52,15 +50,6 @@ def chunks(open_file: Callable[[], BinaryIO], size: int | None = None) -> Iterat
 def lines_of(data: bytes) -> int:
     """Number of lines; the last one may lack its newline."""
     return data.count(b"\n") + (data[-1:] not in (b"\n", b""))
-
-
-def unpacked(raw: BinaryIO) -> Any:
-    """The file itself, or what its .gz or .zst holds, several members and frames too; cut short raises EOFError."""
-    magic = raw.read(4)
-    raw.seek(0)
-    if magic[:2] == GZIP:
-        return gzip.GzipFile(fileobj=raw)
-    return _Zstd(raw) if magic == ZSTD else raw
 
 
 def read_all(open_file: Callable[[], BinaryIO]) -> tuple[bytes, str | None]:
@@ -120,32 +109,3 @@ def read_up_to(file: Any, size: int) -> tuple[bytes, str | None]:
     except (OSError, zlib.error) as error:
         return b"".join(blocks), f"the compressed file is damaged ({error})"
     return b"".join(blocks), None
-
-
-class _Zstd(io.RawIOBase):
-    """What a .zst holds. The reader of `zstandard` does not tell a file that is cut short from one that ends."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw, self._zstandard, self._frame, self._rest = raw, zstandard, None, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            packed = (self._frame.unused_data if self._frame and self._frame.eof else b"") or self._raw.read(1 << 16)
-            if not packed:
-                if self._frame and not self._frame.eof:
-                    raise EOFError(CUT_SHORT)
-                return 0
-            if self._frame is None or self._frame.eof:
-                self._frame = self._zstandard.ZstdDecompressor().decompressobj()
-            try:
-                self._rest = self._frame.decompress(packed)
-            except self._zstandard.ZstdError as error:
-                raise OSError(str(error)) from None
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size

@@ -53,6 +53,7 @@ class Inspection:
         rows_read: Rows of the log, rejected ones included.
         completions: Rows in the canonical table.
         tokens: Units in it.
+        loss_tokens: Those of them that no mask leaves out of the loss.
         groups: Groups in it, those of one completion included.
         groups_of_one: Groups that no statistic can use.
         groups_uneven: Groups of another size than was asked for, or than the commonest of their run up to that step.
@@ -74,6 +75,7 @@ class Inspection:
     rows_read: int
     completions: int
     tokens: int
+    loss_tokens: int
     groups: int
     groups_of_one: int
     groups_uneven: int
@@ -106,7 +108,8 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     """
     options = options or ReadOptions()
     logs = open_all(paths, options).logs
-    tally = fold(paths, options, _tally)
+    # Not the paths again: a pipe is opened once, and what lies elsewhere is fetched once.
+    tally = fold([source for log in logs for source in log.sources], options, _tally)
     plan = logs[0].plan
     # Kept columns are left out, as they are called what they were. Of the canonical ones those that hold something.
     columns = {**plan.paths, **plan.reward_columns}
@@ -123,6 +126,7 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
         rows_read=tally.counts["rows_read"],
         completions=tally.completions,
         tokens=tally.tokens,
+        loss_tokens=tally.tokens - tally.masked,
         groups=sum(tally.sizes.values()),
         groups_of_one=tally.sizes[1],
         groups_uneven=tally.counts["groups_uneven"],
@@ -148,6 +152,7 @@ class _Tally:
     notes: dict[str, None] = field(default_factory=dict)
     completions: int = 0
     tokens: int = 0
+    masked: int = 0
     tokens_from: str = "log"
 
 
@@ -162,6 +167,7 @@ def _tally(batches: Iterable[Rollouts]) -> _Tally:
         tally.present.update(c for c in SCHEMA if table[c].null_count() < len(table))
         tally.completions += len(table)
         tally.tokens += int(table["tokens"].list.len().sum())
+        tally.masked += int((table["mask"].list.len() - table["mask"].list.sum()).sum())
         tally.notes.update(dict.fromkeys(batch.notes))
         if len(table):
             tally.tokens_from = table["tokens_from"][0]

@@ -1,29 +1,21 @@
 """The reward as a weighted sum of reward functions: how a user writes it, and how logged advantages tell the weights.
 
-TRL logs what each reward function gave and the advantage, but neither the weights nor the sum. It makes advantages of
-rewards in one of four ways (`SCALINGS`). So a guess at the weights can be checked: make the advantages from it in all
-four ways and compare them with the logged ones. And the weights can be solved for.
+TRL and ms-swift log what each reward function gave and the advantage, but neither the weights nor the sum. So a guess
+at the weights is checked: advantages are made from it in all known ways and compared with the logged ones.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import UsageError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer]
-# Values of `scale_rewards` and `multi_objective_aggregation` in TRL's GRPOConfig. The first that fits is the answer, so
-# the default comes first.
-SCALINGS = ("group", "none", "batch", "normalize_then_sum")
-EPS = 1e-4  # TRL adds it to the standard deviation
-NOISE = 1e-6  # a fitted weight below it counts as 0
-TOLERANCE = 1e-3  # by which a logged advantage may be off; relative to those above 1
+from .scaling import SCALINGS, Floats, Ints, matching_scaling
+from .weights import alone, constant, fit_weights
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"`[^`]+`|\"[^\"]+\"|'[^']+'|[^\W\d][\w./:@]*"
@@ -72,118 +64,91 @@ def write_weights(weights: Mapping[str, float]) -> str:
     return "".join(terms)
 
 
-def matching_scaling(
-    rewards: Floats, weights: Sequence[float], advantages: Floats, groups: Ints, batches: Ints
-) -> str | None:
-    """Find the scaling of TRL that turns a weighted sum of rewards into the logged advantages.
+def reward_of_parts(
+    parts: Floats, names: Sequence[str], advantages: Floats, groups: Ints, batches: Ints
+) -> tuple[dict[str, float] | None, str]:
+    """Find the reward of a log that has what each reward function gave, and no total.
+
+    The sum is the reward if it gives the logged advantages; else one function alone that gives them; else the weights
+    that do, if they are the only ones.
 
     Args:
-        rewards: What each reward function gave, shape (completions, functions); NaN where it gave nothing.
-        weights: One per function.
+        parts: What each function gave, shape (completions, functions); NaN where it gave nothing, which adds nothing.
+        names: Of the functions.
         advantages: As logged, shape (completions,); NaN where none is logged.
         groups: Group of each completion, dense from 0.
-        batches: Generation batch of each completion, dense from 0.
+        batches: Generation batch (training step) of each completion, dense from 0.
 
     Returns:
-        The first of `SCALINGS` that reproduces every logged advantage to 1e-3; None if none does, or if no advantage
-        is logged.
+        Weight of each function, those of weight 0 left out, and a sentence that says why; None where nothing gives the
+        advantages, and a sentence that asks for the weights.
     """
-    known = np.isfinite(advantages)
-    if not known.any():
-        return None
-    limit = TOLERANCE * np.maximum(1.0, np.abs(advantages[known]))
-    for scaling in SCALINGS:
-        computed = _advantages(rewards, np.asarray(weights, np.float64), groups, batches, scaling)
-        if (np.abs(computed - advantages)[known] <= limit).all():
-            return scaling
-    return None
+    if not len(names) or not np.isfinite(advantages).any():
+        note = without_total(names)
+        return None, f"{note[0].upper()}{note[1:]}"
+    arrays = (advantages, groups, batches)
+    what = names[0] if len(names) == 1 else f"the sum of {', '.join(names)}"
+    if scaling := matching_scaling(parts, [1.0] * len(names), *arrays):
+        note = (
+            f"The reward is {what}, which gives the logged advantages {_how(scaling)}.{_untold(parts, names, groups)}"
+        )
+        return dict.fromkeys(names, 1.0), note
+    if found := alone(parts, *arrays):
+        n, scaling = found
+        weights = {names[n]: 1.0}
+        note = f"The reward is {write_weights(weights)}, which alone gives the logged advantages {_how(scaling)}"
+        return weights, f"{note}; {what} does not. Choose another with --reward."
+    if fit := fit_weights(parts, *arrays):
+        weights = {name: weight for name, weight in zip(names, fit.weights, strict=True) if weight}
+        factor = "" if fit.scaling == "none" else ", known up to a factor"
+        left = [names[n] for n in fit.unknown]
+        return weights, (
+            f"The reward is {write_weights(weights)}{factor}: of all weights these give the logged advantages"
+            f" {_how(fit.scaling)}; choose another with --reward.{_unknown(left, 0)}"
+        )
+    return None, (
+        f"Rewards are null and the logged advantages are used: {what} does not give them under any known scaling,"
+        f" and they do not tell other weights. {_ask(names)}"
+    )
 
 
-def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints) -> list[float] | None:
-    """Solve for the weights of the reward functions.
-
-    Inside a group an advantage is the weighted sum minus its mean, times a factor. Under the scalings `none` and
-    `batch` the factor is the same for all groups, so least squares gives the weights. Under `group` each group has a
-    factor of its own; then the weights are those whose centred sum is parallel to the advantages in every group.
-    `normalize_then_sum` is not solved for.
+def without_total(names: Sequence[str], form: str = "--reward {}") -> str:
+    """What to say of a log that has these parts of the reward, none if there are none, and no total.
 
     Args:
-        rewards: As for `matching_scaling`.
-        advantages: As for `matching_scaling`.
-        groups: As for `matching_scaling`.
-        batches: As for `matching_scaling`.
-
-    Returns:
-        One weight per function, rounded to 4 digits so that 0.5 comes out as 0.5. Where the advantages tell the ratios
-        of the weights only, the largest is 1 or -1. None if an advantage is not logged, or if no weights reproduce the
-        advantages.
+        names: Of the parts.
+        form: How an expression is given.
     """
-    known = np.isfinite(advantages)
-    centred = np.nan_to_num(rewards)
-    centred = centred - _mean(centred, groups)[groups]
-    varies = np.abs(centred).max(axis=0, initial=0) > 0
-    if not known.all() or not varies.any():
-        return None
-    # The last right singular vector is the one with the smallest singular value: of all sums of the columns the one
-    # with the least left over beside the advantages. Its sign is free, so it is chosen to go up with them.
-    across = _across(centred[:, varies], advantages, groups)
-    direction = np.linalg.svd(across)[2][-1]
-    direction *= 1 if (centred[:, varies] @ direction) @ advantages >= 0 else -1
-    exact = np.linalg.lstsq(centred[:, varies], advantages)[0]
-    # `batch` divides by a deviation that is not logged, so its least squares are right but for a factor: scaled to a
-    # largest weight of 1 they are tried before the unscaled ones, which only `none` can need.
-    for candidate in (direction / np.abs(direction).max(), exact / (np.abs(exact).max() or 1), exact):
-        weights = np.zeros(rewards.shape[1])
-        weights[varies] = [float(f"{w:.4g}") if abs(w) > NOISE else 0.0 for w in candidate]
-        if matching_scaling(rewards, weights.tolist(), advantages, groups, batches):  # rounded, and still right?
-            return weights.tolist()
-    return None
+    if not len(names):
+        return "no reward is logged: rewards are null, and only the logged advantages can be used."
+    return f"the log has reward parts {', '.join(names)} and no total. {_ask(names, form)}"
 
 
-def _across(centred: Floats, advantages: Floats, groups: Ints) -> Floats:
-    """Products of what is left of each column when its part along the advantages of its group is taken away.
-
-    Shape (functions, functions), however long the log. A sum of the columns that this matrix takes to 0 is parallel to
-    the advantages in every group.
-    """
-    along = np.stack([np.bincount(groups, column * advantages) for column in centred.T], axis=1)
-    size = np.bincount(groups, advantages**2)
-    # A group whose advantages are all 0 has no direction: there the whole column must vanish.
-    slope = np.divide(along, size[:, None], out=np.zeros_like(along), where=size[:, None] > 1e-12)
-    rest = centred - slope[groups] * advantages[:, None]
-    return rest.T @ rest
+def _untold(parts: Floats, names: Sequence[str], groups: Ints) -> str:
+    """Which weights of a sum are a guess; one function alone needs none."""
+    return _unknown([names[n] for n in constant(parts, groups)], 1) if len(names) > 1 else ""
 
 
-def _advantages(rewards: Floats, weights: Floats, groups: Ints, batches: Ints, scaling: str) -> Floats:
-    """Advantages as TRL makes them of rewards."""
-    if scaling == "normalize_then_sum":
-        # Each function is normalised in its group before the sum, and the sum once more over the batch.
-        centred = rewards - _mean(rewards, groups)[groups]
-        total = np.nansum(centred / (_std(rewards, groups) + EPS)[groups] * weights, axis=1)
-        return (total - _mean(total, batches)[batches]) / (_std(total, batches) + EPS)[batches]
-    total = np.nansum(rewards * weights, axis=1)  # what is missing adds nothing, as in TRL
-    centred = total - _mean(total, groups)[groups]
-    if scaling == "none":
-        return centred
-    by = groups if scaling == "group" else batches
-    return centred / (_std(total, by) + EPS)[by]
+def _unknown(names: Sequence[str], weight: int) -> str:
+    return f" The advantages do not tell the weight of {', '.join(names)}, taken as {weight}." if names else ""
 
 
-def _mean(values: Floats, by: Ints) -> Floats:
-    """Mean of what is not NaN, per group."""
-    given = np.isfinite(values)
-    return _add(np.where(given, values, 0.0), by) / np.maximum(_add(given.astype(np.float64), by), 1)
+def _ask(names: Sequence[str], form: str = "--reward {}") -> str:
+    bare = [write_weights({name: 1.0}) for name in names]
+    plain, weighted = (form.format(_quoted(sign.join(some))) for sign, some in (("+", bare), ("+0.5*", bare[:2])))
+    if len(bare) == 1:
+        return f"Name the reward: {plain}."
+    return f"Name the reward, {plain}, with the weights of the run if it has some, {weighted}."
 
 
-def _std(values: Floats, by: Ints) -> Floats:
-    """Sample standard deviation of what is not NaN, per group; 0 for one value."""
-    given = np.isfinite(values)
-    off = np.where(given, values - _mean(values, by)[by], 0.0)
-    return np.sqrt(_add(off**2, by) / np.maximum(_add(given.astype(np.float64), by) - 1, 1))
+def _quoted(expression: str) -> str:
+    """The expression as a shell takes it, which runs what stands in backticks within double quotes."""
+    bare = re.fullmatch(r"[\w./:@]+", expression)
+    return expression if bare else shlex.quote(expression) if re.search(r"[`\"$\\]", expression) else f'"{expression}"'
 
 
-def _add(values: Floats, by: Ints) -> Floats:
-    """Sum per group, of columns too."""
-    total = np.zeros((int(by.max(initial=-1)) + 1, *values.shape[1:]))
-    np.add.at(total, by, values)
-    return total
+def _how(scaling: str) -> str:
+    """The scaling in brackets, with what follows for the analysis."""
+    if SCALINGS[scaling] is None:  # no divisor of the sum does that
+        return f"(scaling: {scaling}; --advantage logged takes them, no --std makes them)"
+    return f"(scaling: {scaling})"

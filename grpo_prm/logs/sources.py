@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ..errors import InputError
 from .pipes import Pipe
 
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
     ".arrow": "arrow", ".eval": "eval_zip", ".pt": "torch_zip",
 }  # fmt: skip
-PACKED = (".gz", ".zst")
+PACKED = (".gz", ".zst", ".bz2", ".xz")
 INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
 METHOD = "method.txt"  # beside such a subfolder: one line that says what the run was trained with
 # The texts of `train.method.method_of`; any other file of that name is not of a trainer and says nothing.
@@ -51,7 +52,10 @@ class Source(NamedTuple):
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
-        return self.pipe.open() if self.pipe else self.path.open("rb")
+        try:
+            return self.pipe.open() if self.pipe else self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
 
 
 def kind_by_name(path: Path) -> str | None:

@@ -264,10 +264,8 @@ class _Usable:
 
     def check(self, names: list[str]) -> None:
         if not self.used and self.reject:
-            where = location(self.reject["file"], self.reject["line"])
-            field = f": {self.reject['field']}" if self.reject["field"] else ""
             raise InputError(
-                f"{where}{field}: {self.reject['reason']}; none of the {self.rows} rows can be used."
+                f"{_said(self.reject)}; none of the {self.rows} rows can be used."
                 f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
                 " columns are."
             )
@@ -279,9 +277,21 @@ class _Usable:
                 " Name the column that holds them with"
                 f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
             )
+        if self.largest < 2 and self.reject:  # it may be what keeps the groups from being whole
+            raise InputError(
+                f"{_said(self.reject)}; {self.rows - self.used} of the {self.rows} rows cannot be used, and of the"
+                " others no group has two completions or more. Mend the log first; if the grouping is wrong, name the"
+                f" column of the group with {columns_option(names[0], {'group': 'NAME'})}."
+            )
         if self.largest < 2:
             raise InputError(
                 f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared."
                 " If the grouping is wrong, name the column of the group with"
                 f" {columns_option(names[0], {'group': 'NAME'})}."
             )
+
+
+def _said(reject: dict[str, Any]) -> str:
+    """Where a rejected row stands, and why it was."""
+    field = f": {reject['field']}" if reject["field"] else ""
+    return f"{location(reject['file'], reject['line'])}{field}: {reject['reason']}"

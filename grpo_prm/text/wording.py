@@ -9,6 +9,7 @@ from ..logs.memory import NAME
 from .amounts import amount
 from .cells import Rows
 from .change import change, change_title
+from .masks import in_the_loss
 from .parts import branches, defects, logprobs, overlap, sharing, teaching
 
 MADE = {
@@ -67,13 +68,20 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     yield from summary["source"]["notes"]
 
 
+def masks(summary: dict[str, Any]) -> str:
+    """How much is in the loss, where not all is; else nothing."""
+    counts = summary["counts"]
+    masked = counts.get("tokens_masked", 0)
+    return in_the_loss(counts["tokens"] + masked, counts["tokens"], summary["source"]["unit"]) if masked else ""
+
+
 def _read(summary: dict[str, Any]) -> Iterator[str]:
     source, counts = summary["source"], summary["counts"]
     yield f"{_log_and_groups(summary)}."
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
-    yield f"Unit: {unit}; {counts['tokens']:,} {source['unit']}s in the loss."
+    yield f"Unit: {unit}; {masks(summary) or in_the_loss(counts['tokens'], counts['tokens'], source['unit'])}."
     left = f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (rejects.jsonl says why)"
     lines = (
         (counts["rejected"], left),
@@ -96,12 +104,12 @@ def trained_with(source: dict[str, Any]) -> str:
 def mismatch(summary: dict[str, Any]) -> str:
     """The sentence on groups whose logged advantages are not the computed ones."""
     source, groups = summary["source"], amount(summary["counts"]["advantage_mismatch"], "group")
-    see = "--std, --reward and --advantage logged"
+    choose, take = "--std or --reward", "--advantage logged"
     if not source["files"] or source["files"] == [NAME]:  # Groups, Rollouts or rows came from Python
-        see = 'Options(std=...), ReadOptions(reward=...) and Options(advantage="logged")'
+        choose, take = "Options(std=...) or ReadOptions(reward=...)", 'Options(advantage="logged")'
     return (
-        f"In {groups} the logged advantages differ from those that the rewards give (std "
-        f"{source['options']['std']}): see {see}."
+        f"In {groups} the logged advantages differ from those that the rewards give with std "
+        f"{source['options']['std']}: choose with {choose}, or take the logged ones with {take}."
     )
 
 

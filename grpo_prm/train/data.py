@@ -16,7 +16,7 @@ from ..logs.formats.inner_array import rows_inside
 from ..logs.layouts.find import find_sources
 from ..logs.rows.chat import messages_of
 from ..logs.rows.values import Bad
-from ..logs.sources import SUFFIXES, Source
+from ..logs.sources import PACKED, SUFFIXES, Source
 
 ANSWER = "answer"  # the column's usual name: data without answers need not have it
 
@@ -93,7 +93,7 @@ def load_prompts(
 def _is_file(name: str) -> bool:
     """A path, there or not; anything else is a name on the hub."""
     path = Path(name)
-    suffixes = {*SUFFIXES, ".gz", ".zst"}
+    suffixes = {*SUFFIXES, *PACKED}
     return path.exists() or name.startswith((".", "/", "~")) or path.suffix.lower() in suffixes
 
 

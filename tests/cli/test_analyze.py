@@ -47,6 +47,16 @@ def run(*arguments, cwd, **more):
     return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment, **more)
 
 
+@pytest.mark.parametrize("command", ["analyze", "tree"])
+def test_the_divisor_of_the_logged_advantages_is_said(tmp_path, command):
+    """Every command that shows A divides as the log does."""
+    log = write(tmp_path / "log.jsonl", (row | {"advantage": row["reward"] - 0.5} for row in rows()))
+    done = run(command, log.name, cwd=tmp_path)
+    said = "Advantages are r - mean, without division, as logged: --std none."
+    assert done.returncode == 0 and said in done.stderr
+    assert said not in run(command, log.name, "--std", "sample", cwd=tmp_path).stderr
+
+
 @pytest.mark.slow
 def test_the_page_and_the_folder(log, tmp_path):
     done = run("analyze", log.name, cwd=tmp_path)

@@ -25,3 +25,16 @@ def test_any_other_missing_module_is_a_bug_of_ours(monkeypatch):
     monkeypatch.setattr(cli, "app", command)
     with pytest.raises(ModuleNotFoundError):
         cli.main()
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(monkeypatch, capsys):
+    def command():
+        raise PermissionError(13, "Permission denied", "runs/log\x1b.jsonl")
+
+    monkeypatch.setattr(cli, "app", command)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 3
+    assert capsys.readouterr().err == (
+        "error: runs/log\\x1b.jsonl: Permission denied. See to the file and the disk, then try again.\n"
+    )

@@ -44,6 +44,15 @@ def exported(folder, rows, to="spans", strict=False, **options):
     return made, done["counts"]
 
 
+def test_advantages_are_divided_as_the_logged_ones(tmp_path):
+    """By nothing, here; what the user names wins."""
+    rewards = [1.0, 0.0, 0.25, 0.0]
+    rows = [row for n in range(4) for row in group(0, f"p{n}", rewards)]
+    rows = [row | {"advantage": row["reward"] - 0.3125} for row in rows]
+    made, named, sample = (exported(tmp_path, rows, "tokens", std=std)[0] for std in (None, "none", "sample"))
+    assert made == named != sample
+
+
 def test_spans_say_what_process_steps_say(tmp_path):
     """The same numbers as the tables of `analyze`, intervals too, for two rewards and for many."""
     for log, options in (("binary", [1.0, 0.0, 1.0, 0.0]), ("real", [0.25, 1.0, 0.5, -2.0])):

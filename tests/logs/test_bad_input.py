@@ -175,21 +175,21 @@ def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_
     )
     assert refusal({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
         "no column holds completions or the reward; there are group, said, level, is_right."
-        " Perhaps it is --columns completion=said,reward=is_right; ids are tokens=NAME."
+        " Perhaps it is --columns completion=NAME,reward=is_right; ids are tokens=NAME."  # one row says little
     )
     assert refusal({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
         "Perhaps it is --columns completion=chat; ids are tokens=NAME."
     )
-    assert refusal({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"ok": 1}, {"ok": 0}]}).endswith(
-        "Perhaps it is --columns completion=ys,reward=more.ok; ids are tokens=NAME."
+    assert refusal({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"won": 1}, {"won": 0}]}).endswith(
+        "Perhaps it is --columns completion=ys,reward=more.won; ids are tokens=NAME."
     )
     assert refusal({"group": 1, "text": "x", "points": 1}) == (
         "no column holds the reward; there are group, text, points."
         " Name it with --columns reward=NAME, or a weighted sum with --reward."
     )
     assert refusal({"group": 1, "text": "x", "rewards": {"right": 1, "short": 0}}) == (
-        "no column holds the reward; there are group, text, rewards, rewards.right, rewards.short."
-        " Perhaps it is --columns reward=rewards.right, or a weighted sum with --reward."
+        'the log has reward parts right, short and no total. Name the reward, --reward "right+short", with the weights'
+        ' of the run if it has some, --reward "right+0.5*short".'
     )
     assert refusal({"text": "x", "reward": 1}) == (
         "neither a group key nor a prompt tells the groups apart; there are text, reward."
@@ -207,7 +207,7 @@ def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
         )
 
     names = {"said": "x", "right": 1, "task": 1}
-    some = [{"said": f"it is {i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
+    some = [{"said": f"it is {t + i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
     assert refusal(*some) == (
         "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
         " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
@@ -229,10 +229,10 @@ def test_columns_that_are_something_else_are_not_suggested(tmp_path):
     def refusal(*rows):
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows))
 
-    some = [{"uuid": f"{g}-{i:032}", "said": "yes", "level": 7, "correct": i % 2, "epoch": g // 2, "item": g}
+    some = [{"uuid": f"{g}-{i:032}", "said": f"yes, {g * i}", "level": 7, "won": i % 2, "epoch": g // 2, "item": g}
             for g in range(4) for i in range(4)]  # fmt: skip
-    assert "completion=said,reward=correct,group=item;" in refusal(*some)
-    assert "reward=NAME" in refusal(*({k: v for k, v in row.items() if k != "correct"} for row in some))
+    assert "completion=said,reward=won,group=item;" in refusal(*some)
+    assert "reward=NAME" in refusal(*({k: v for k, v in row.items() if k != "won"} for row in some))
     pairs = [{"text": "yes", "reward": i % 2} for i in range(4)]
     assert "--columns group=NAME" in refusal(*pairs)  # not the reward, not the completion
     assert "completion=ys,reward=NAME;" in refusal({"ys": ["a", "b"], "is_truncated": [True, False]})

@@ -13,7 +13,7 @@ from grpo_prm.logs import collect
 
 MAKER = Path(__file__).parents[3] / "shared" / "formats" / "make_logs.py"
 # For the reason in their notes.
-REFUSED = {"tinker": "neither text nor token ids", "openrlhf_table": "tells the groups apart"}
+REFUSED = {"tinker": "neither text nor token ids", "openrlhf_table": "a group of one"}
 pytestmark = pytest.mark.skipif(not MAKER.exists(), reason="needs the generator beside the project")
 SPLIT = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
 

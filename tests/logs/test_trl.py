@@ -1,12 +1,13 @@
 """TRL's folders: invented ones whose rewards are known, and the real writer's."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from grpo_prm.errors import InputError
+from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs import ReadOptions
 from grpo_prm.logs.stream import collect
 
@@ -50,13 +51,17 @@ def total(table):
 
 
 @pytest.mark.parametrize("extra", [{}, {"entropy": list(np.linspace(0, 1, 8))}])
-def test_where_the_sum_is_wrong_the_reward_is_null_and_the_note_holds_the_right_one(folder, extra):
+def test_where_the_sum_is_wrong_the_weights_that_give_the_advantages_are_taken_and_said(folder, extra):
     for step in (1, 2, 3):
         write(folder, step, ["p", "q"], **extra)
     done = collect(folder)
-    assert done.table["reward"].null_count() == 24 and done.table["advantage"].null_count() == 0
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
     assert done.table["reward/right"].null_count() == 0 and "chars" not in done.table.columns
-    assert '--reward "right+0.5*short" gives them' in " ".join(done.notes)
+    assert set(extra) <= {name.removeprefix("reward/") for name in done.table.columns}  # a part, of no weight
+    assert done.notes[0] == (
+        "The reward is right+0.5*short, known up to a factor: of all weights these give the logged advantages"
+        " (scaling: group); choose another with --reward."
+    )
 
     again = collect(folder, ReadOptions(reward="right+0.5*short"))
     assert again.table["reward"].to_list() == pytest.approx(total(again.table))
@@ -74,10 +79,11 @@ def test_where_the_sum_is_right_it_is_the_reward(folder):
     assert done.table["run"].unique().to_list() == ["run"]
 
 
-def test_one_column_that_gives_the_advantages_is_named(folder):
+def test_one_column_that_gives_the_advantages_is_the_reward(folder):
     write(folder, 1, ["p", "q"], weights=(1, 0))
-    assert "--reward right gives them" in " ".join(collect(folder).notes)
-    done = collect(folder, ReadOptions(reward="right"))
+    done = collect(folder)
+    assert "The reward is right, which alone gives the logged advantages (scaling: group)" in done.notes[0]
+    assert done.table["reward"].to_list() == collect(folder, ReadOptions(reward="right")).table["reward"].to_list()
     assert done.table["reward"].to_list() == pl.read_parquet(folder / "completions_00001.parquet")["right"].to_list()
 
 
@@ -95,7 +101,18 @@ def test_advantages_that_no_weights_make_leave_the_names_to_the_user(folder):
     table.with_columns(advantage=noise).write_parquet(folder / "completions_00001.parquet")
     done = collect(folder)
     assert done.table["reward"].null_count() == 8
-    assert '--reward right, or the weights of the run, --reward "right+0.5*short"' in " ".join(done.notes)
+    assert (
+        '--reward "right+short", with the weights of the run if it has some, --reward "right+0.5*short"'
+        in done.notes[0]
+    )
+
+
+def test_a_function_that_is_constant_in_every_group_is_left_out_of_a_fit_and_said(folder):
+    for step in (1, 2):
+        write(folder, step, ["p", "q"], style=[0.5] * 4 + [1.0] * 4)
+    done = collect(folder)
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
+    assert "The advantages do not tell the weight of style, taken as 0." in done.notes[0]
 
 
 def test_a_prompt_drawn_twice_in_a_step_gives_two_groups(folder):
@@ -155,6 +172,37 @@ def test_a_file_that_is_cut_is_named(folder):
         collect(folder)
 
 
+def write_table(folder, step, prompts, **options):
+    """The same rows as a W&B table: the step is text, and JSON tells floats from whole numbers."""
+    rows = write(folder / "parquet", step, prompts, **options)
+    frame = pl.DataFrame({**rows, "step": [str(step)] * len(rows["step"]), "advantage": np.array(rows["advantage"])})
+    folder.joinpath("table").mkdir(exist_ok=True)
+    data = json.dumps({"columns": frame.columns, "data": [list(row) for row in frame.rows()]})
+    (folder / "table" / f"completions_{step}_0a1b2c3d.table.json").write_text(data)
+    return frame
+
+
+def test_tables_are_read_as_the_files_are(folder):
+    for step in (1, 2, 3):
+        frame = write_table(folder, step, ["p", "q", "q"])
+    done, files = collect(folder / "table"), collect(folder / "parquet")
+    assert done.format == "trl-table" and "chars" in frame.columns and "chars" not in done.table.columns
+    columns = ["step", "reward", "reward/right", "reward/short", "advantage", "completion", "prompt"]
+    assert done.table[columns].sort(columns).equals(files.table[columns].sort(columns))
+    assert done.table.group_by("group").len()["len"].to_list() == [4] * 9
+    assert "The reward is right+0.5*short, known up to a factor" in " ".join(done.notes)
+
+
+def test_a_table_without_advantages_names_its_functions(folder):
+    frame = write_table(folder, 1, ["p", "q"]).drop("advantage")
+    data = json.dumps({"columns": frame.columns, "data": [list(row) for row in frame.rows()]})
+    (folder / "table" / "completions_1_0a1b2c3d.table.json").write_text(data)
+    with pytest.raises(UsageError, match=r'has reward parts right, short and no total.*--reward "right\+short"'):
+        collect(folder / "table")
+    done = collect(folder / "table", ReadOptions(reward="right+0.5*short"))
+    assert done.table["reward"].to_list() == pytest.approx(total(done.table))
+
+
 real = pytest.mark.skipif(not REAL.exists(), reason="the shared logs are not beside the repository")
 
 
@@ -184,4 +232,5 @@ def test_of_a_real_chat_only_the_answer_is_in_the_loss():
 def test_a_real_run_with_two_iterations_has_every_second_file_twice():
     done = collect(REAL / "str_iter2")
     assert done.counts["files_repeated"] == 2 and done.table["step"].unique().sort().to_list() == [1, 3]
-    assert '--reward "short+0.5*has_e" gives them' in " ".join(done.notes)
+    assert "The reward is short+0.5*has_e, known up to a factor" in done.notes[0]
+    assert done.table["reward"].null_count() == 0

@@ -229,7 +229,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize(
-    ("files", "see"), [(["log.jsonl"], "see --std"), ([], "see Options("), (["rows in memory"], "see Options(")]
+    ("files", "see"), [(["log.jsonl"], "with --std"), ([], "with Options("), (["rows in memory"], "with Options(")]
 )
 def test_advantages_that_do_not_fit_are_told_in_the_words_of_the_caller(summary, files, see):
     """Groups, Rollouts and rows come from Python, where there is no --std."""
@@ -237,4 +237,4 @@ def test_advantages_that_do_not_fit_are_told_in_the_words_of_the_caller(summary,
     changed["source"]["files"], changed["counts"]["advantage_mismatch"] = files, 2
     read = " ".join(map(str, sections(changed)[0][1]))
     (sentence,) = re.findall("In 2 groups .*", read)
-    assert see in sentence and ("--" in sentence) == (see == "see --std")
+    assert see in sentence and ("--" in sentence) == (see == "with --std")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,13 +37,33 @@ def exists(rows: Rows, path: str) -> bool:
     return any(at(row, path) not in (MISSING, None) for row in rows)
 
 
+def has(rows: Rows, path: str) -> bool:
+    """Does a row have the path, null or not?"""
+    return any(at(row, path) is not MISSING for row in rows)
+
+
 def check_present(rows: Rows, path: str, name: str, option: str) -> None:
     """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
-    if any(at(row, path) is not MISSING for row in rows):
+    if has(rows, path):
         return
-    near = difflib.get_close_matches(path, names_of(rows), 1, 0.5)
+    where, names = _level(rows, path)
+    # Paths of one level begin alike, and that is not what may be misspelt.
+    start = f"{where}." if names else ""
+    ends = {other.removeprefix(start): other for other in names or names_of(rows)}
+    near = [ends[end] for end in difflib.get_close_matches(path.removeprefix(start), ends, 1, 0.5)]
     hint = f" Did you mean {near[0]}?" if near else " Name one of them."
-    raise UsageError(f"{name}: {option}: there is no column {path}; there are {listed(rows)}.{hint}")
+    there = f"under {where} there are {_some(names)}" if names else f"there are {listed(rows)}"
+    raise UsageError(f"{name}: {option}: there is no column {path}; {there}.{hint}")
+
+
+def _level(rows: Rows, path: str) -> tuple[str, list[str]]:
+    """How far a dotted path leads into objects, and the paths that go on from there; none where it leads nowhere."""
+    where = path.rpartition(".")[0]
+    while where and not exists(rows, where):
+        where = where.rpartition(".")[0]
+    found = (value for row in rows if (value := at(row, where)) not in (MISSING, None)) if where else ()
+    below = [item for value in found for item in (value if isinstance(value, list) else [value])]
+    return where, list(dict.fromkeys(f"{where}.{key}" for item in below if isinstance(item, dict) for key in item))
 
 
 def names_of(rows: Rows) -> list[str]:
@@ -60,7 +81,10 @@ def names_of(rows: Rows) -> list[str]:
 
 def listed(rows: Rows) -> str:
     """The columns of a log for a message."""
-    names = names_of(rows)
+    return _some(names_of(rows))
+
+
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "") if names else "none"
 
 
@@ -93,6 +117,14 @@ def _kind_of_value(value: Any) -> str:
     if isinstance(value, dict):
         return "chat" if "role" in value else "object"
     return _SCALARS.get(type(value), "mixed")
+
+
+def number_in(value: Any) -> float:
+    """A value as a finite number, one for a list that repeats it; NaN for anything else."""
+    if isinstance(value, list) and value and all(v == value[0] for v in value):
+        value = value[0]
+    value = _parsed(value)
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else float("nan")
 
 
 def _parsed(value: Any) -> Any:

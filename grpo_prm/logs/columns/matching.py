@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from ...errors import UsageError
-from ..memory import columns_option
+from ..memory import NAME, columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
 from .cut_texts import cut_at_the_end, cut_at_the_front
+from .evidence import sampled_first
 from .first_rows import Rows, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .inside import PROMPT_IDS, inside_of, wrapped
 from .keys import with_key, with_sample
 from .plan import LABELS, LISTS, NAMES, Plan
-from .reward import with_parts, with_readings, with_reward, without_reward
+from .reward import left_out, with_parts, with_readings, with_reward
+from .reward_of_parts import parts_of, with_reward_of_parts
 from .token_lists import with_labels, with_lists_that_fit, with_logprobs_that_fit
 from .verdicts import words_of
 
@@ -60,6 +62,7 @@ def make_plan(
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = with_parts(with_lists_that_fit(plan), rows, options, name)
     plan = with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = plan if "reward" in options.off else with_reward_of_parts(plan, rows)
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
     # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
@@ -72,7 +75,7 @@ def make_plan(
         plan = replace(plan, paths=kept)
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
-    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *without_reward(plan, options.off))
+    notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *left_out(plan, options.off))
     cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan)]))
     return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan) or wrapped(rows, plan))
 
@@ -110,6 +113,8 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
             continue  # AReaL gives every draw a `task_id` of its own
         kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
+        if canonical == "completion":
+            fitting = sampled_first(rows, fitting)
         if canonical == "reward":  # texts that are neither verdicts nor numbers come last
             fitting.sort(key=lambda n: kinds[n] in ("text", "texts") and words_of(rows, n) is None)
         if not fitting and canonical in ("completion", "reward"):
@@ -153,13 +158,19 @@ def _check_complete(plan: Plan, rows: Rows, keyed: Rows, name: str) -> None:
         guesses["completion"] = unit = perhaps_completion(rows, plan.from_text)
     if not plan.reward_weights and not {"reward", "advantage"} & plan.paths.keys():
         guesses["reward"] = perhaps_reward(rows, plan.from_text, unit or "")
+    parts = parts_of(rows, plan) if guesses.keys() == {"reward"} else {}
+    if parts and guesses["reward"] in (None, *parts.values()):  # another column may be the reward itself
+        from ..rewards import without_total
+
+        form = "ReadOptions(reward={})" if name == NAME else "--reward {}"
+        raise UsageError(f"{name}: {without_total(list(parts), form)}")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})
     if not with_key(replace(trial, grouped=_is_grouped(rows, trial)), keyed).by:
         taken = {*(path for c, path in trial.paths.items() if c not in LABELS), *plan.reward_weights, *guesses.values()}
         guesses["group"] = perhaps_group(keyed, plan.from_text, taken)
     if guesses:
-        raise UsageError(refusal(rows, name, guesses))
+        raise refusal(rows, name, guesses, plan.from_text)
 
 
 def _is_grouped(rows: Rows, plan: Plan) -> bool:

@@ -13,28 +13,39 @@ from ..rollouts import REWARD_PART
 # a whole group.
 NAMES: dict[str, tuple[str, ...]] = {
     "run": ("run", "run_id", "run_name"),
-    "step": ("step", "global_step", "iteration", "gen_step"),
+    "step": ("step", "global_step", "iteration", "gen_step", "training_step", "train_step", "global_steps"),
     "group": (
         *("group", "group_key", "uid", "group_id", "prompt_id", "prompt_idx", "problem_id", "example_id", "task_id"),
-        *("group_index", "_ng_task_index", "index", "idx", "id"),
+        *("group_index", "_ng_task_index", "question_id", "query_id", "instance_id", "doc_id", "prompt_index"),
+        *("group_idx", "problem_idx", "question_idx", "prompt_hash", "index", "idx", "id"),
     ),
     # Keys that name a problem wherever it is drawn; one of a single draw (PER_DRAW, a `prompt_idx` that starts anew in
     # each step) would make a cluster of every group.
-    "problem": ("problem_id", "example_id", "task_id", "_ng_task_index"),
+    "problem": (
+        *("problem_id", "example_id", "task_id", "_ng_task_index", "question_id", "query_id", "instance_id", "doc_id"),
+    ),
     "task": (
         *("task", "env", "env_name", "env_id", "environment", "data_source", "dataset", "env_class", "ability"),
         *("task_name", "task_type"),
     ),
     "sample": ("sample", "sample_id", "sample_index", "sample_idx", "request_id", "rollout_id"),
     "prompt": (
-        *("prompt", "input", "question", "problem", "query"),
+        *("prompt", "prompt_text", "input_prompt", "input", "question", "problem", "query"),
+        *("question_text", "problem_text", "input_text", "user_prompt"),
         *("prompt_ids", "prompt_token_ids", "prompt_tokens"),  # where no text tells the groups apart
     ),
+    # `answer`, `solution` and `target` are not here: most often they are the gold answer.
     "completion": (
-        *("completion", "response", "output", "generation", "text"),
-        *("completions", "responses", "outputs", "generations", "texts"),  # a group in a row
+        *("completion", "completion_text", "response", "response_text", "generated_text", "model_output"),
+        *("model_response", "llm_output", "rollout_text", "output_response", "generated_response", "output_text"),
+        *("output", "generation", "text"),
+        *("completions", "completion_texts", "responses", "response_texts", "generated_texts", "model_outputs"),
+        *("model_responses", "outputs", "generations", "texts"),  # a group in a row
     ),
-    "tokens": ("completion_ids", "response_ids", "response_tokens", "token_ids", "output_ids", "tokens"),
+    "tokens": (
+        *("completion_ids", "response_ids", "response_tokens", "completion_token_ids", "response_token_ids"),
+        *("generated_token_ids", "generated_ids", "output_token_ids", "token_ids", "output_ids", "tokens"),
+    ),
     "mask": ("mask", "completion_mask", "response_mask", "loss_mask", "masks"),
     # Log-probabilities of the sampler, and of the trainer's own forward pass before the update.
     "logprobs": (
@@ -46,7 +57,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("prev_logprobs", "prox_logp"),
     ),
     "ref_logprobs": ("ref_logprobs",),
-    "reward": ("reward", "score", "rewards", "scores"),
+    # The whole before what may be a part of it, and verdicts last. `accuracy` may be that of a group.
+    "reward": (
+        *("reward", "scalar_reward", "reward_total", "total_reward", "final_reward", "episode_reward"),
+        *("episode_return", "reward_score", "score", "rewards", "scores"),
+        *("is_correct", "correct", "exact_match", "passed", "acc"),
+    ),
     "advantage": ("advantage", "advantages"),
     "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
 }

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
-from .first_rows import Rows, check_present
+from .first_rows import Rows, check_present, has
 from .parts import found_parts, named_parts
 from .plan import Plan
+from .reward_of_parts import parts_of
 from .verdicts import is_per_token, said_of, words_of
 
 
@@ -19,12 +20,15 @@ def with_reward(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan
         from ..rewards import parse_weights
 
         weights = parse_weights(options.reward)
-        for column in weights:
+        known = parts_of(rows, plan)  # a part is called by its name, wherever it stands
+        parts = {column: known[column] for column in weights if column in known and not has(rows, column)}
+        for column in (one for one in weights if one not in parts):
             check_present(rows, column, name, f"--reward {options.reward}")
         paths = {c: p for c, p in plan.paths.items() if c != "reward"}
         if list(weights.values()) == [1.0]:  # one column as it is: no sum, and no reward parts
-            return replace(plan, paths={**paths, "reward": next(iter(weights))})
-        return replace(plan, paths=paths, reward_weights=weights)
+            (column,) = weights
+            return replace(plan, paths={**paths, "reward": parts.get(column, column)})
+        return replace(plan, paths=paths, reward_weights=weights, parts=parts)
     return plan
 
 
@@ -37,7 +41,7 @@ def with_parts(plan: Plan, rows: Rows, options: ReadOptions, name: str) -> Plan:
     out = {*plan.reward_weights, *(column.removeprefix(REWARD_PART) for column in options.off)}
     parts = {part: path for part, path in {**found, **named}.items() if part not in out}
     optional = (REWARD_PART + part for part in parts if part not in named)
-    return replace(plan, parts=parts, optional=(*plan.optional, *optional))
+    return replace(plan, parts={**parts, **plan.parts}, optional=(*plan.optional, *optional))
 
 
 def with_readings(plan: Plan, rows: Rows) -> Plan:
@@ -54,19 +58,7 @@ def with_readings(plan: Plan, rows: Rows) -> Plan:
     return replace(plan, words=words, summed=summed, cautions=(*plan.cautions, *said))
 
 
-def without_reward(plan: Plan, off: Collection[str]) -> Iterator[str]:
-    """Say that only advantages are used, and why."""
-    if "reward" in plan.paths or plan.reward_weights or "advantage" not in plan.paths:
-        return
-    if "reward" in off:
+def left_out(plan: Plan, off: Collection[str]) -> Iterator[str]:
+    """Say that only advantages are used, where the user switched the reward off."""
+    if "reward" in off and "advantage" in plan.paths:
         yield "The reward is left out, as asked: only the logged advantages are used."
-    elif plan.parts:
-        from ..rewards import write_weights
-
-        weights = write_weights(dict.fromkeys(plan.parts.values(), 1.0))
-        yield (
-            f"No total reward is logged, only its parts {', '.join(plan.parts)}: only the logged advantages are used."
-            f' A sum with the weights of the run, --reward "{weights}" say, makes it known.'
-        )
-    else:
-        yield "No reward is logged: only the logged advantages can be used."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..rows.records import Record
@@ -30,6 +30,7 @@ class Container(NamedTuple):
         name: What messages call it.
         claims: Whether a file is one, by its first bytes: unpacked, a whole line where that is not too long.
         open: Reads a file from the top, about so many bytes at a time.
+        notes: What was inferred of how the bytes hold records, as sentences.
 
     `open` raises InputError for a file that cannot be read at all.
     """
@@ -37,3 +38,4 @@ class Container(NamedTuple):
     name: str
     claims: Callable[[Source, bytes], bool]
     open: Callable[[Source, int], Iterator[Records]]
+    notes: Callable[[Source], Sequence[str]] = lambda _source: ()

@@ -9,8 +9,9 @@ from typing import Any
 
 from ...errors import InputError
 from ..chunks import CUT_SHORT, LINE, read_up_to, unpacked
+from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
-from ..sources import Source
+from ..sources import Source, kind_by_name
 from .container import Container
 
 HEAD = 2 << 20  # bytes by which a log is known
@@ -30,9 +31,24 @@ def containers() -> dict[str, Container]:
 
 
 def container_of(source: Source) -> Container:
-    """The container of a file, by its content."""
+    """The container of a file, by its content.
+
+    Raises:
+        InputError: A file of another kind than logs: a page, a picture, a model.
+    """
     start = _start(source)
-    return next(container for container in containers().values() if container.claims(source, start))
+    chosen = next(container for container in containers().values() if container.claims(source, start))
+    # What another package claims is its own to judge, and so is text that is a table by its header.
+    ours = chosen.name in _ours() and (chosen.name != "csv" or kind_by_name(source.path) == "csv")
+    if ours and (refused := refusal_of_bytes(start, source.name)):
+        raise InputError(refused)
+    return chosen
+
+
+@cache
+def _ours() -> frozenset[str]:
+    """Names of the containers of this package."""
+    return frozenset(import_module(f".{name}", __package__).CONTAINER.name for name in CONTAINERS)
 
 
 def head_records(source: Source) -> tuple[Container, list[Any]]:
@@ -57,7 +73,8 @@ def why_no_records(source: Source) -> InputError:
                 if record.value.reason.startswith(CUT_SHORT):
                     return InputError(f"{source.name}: {record.value.reason}. Get the whole file.")
                 where = f"{source.name}:{record.line}"
-                return InputError(f"{where}: {record.value.reason}. A log holds one JSON object per line.")
+                packed = f" in what {packing} unpacks" if (packing := packing_of(source.name)) else ""
+                return InputError(f"{where}: {record.value.reason}{packed}. A log holds one JSON object per line.")
     if not source.size:
         return InputError(f"{source.name}: the file is empty. Name a log with at least one row.")
     return InputError(f"{source.name}: no rows. Name a log with at least one row.")

@@ -8,7 +8,9 @@ from functools import partial
 
 from ...errors import InputError
 from ..columns.matching import make_plan
+from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
+from ..containers.registry import containers
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..sources import Source
@@ -46,13 +48,14 @@ def open_log(
     rows = head.rows if flatten is None else rows_of_head(head, flatten)
     rows = [row for row in rows if isinstance(row, dict)]
     if flatten is None and head.container == "json" and len(rows) == len(head.rows) == 1:
-        raise InputError(_one_object(head))
+        raise InputError(not_rollouts(rows, head.name) or _one_object(head))
     if not rows:
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
     plan = make_plan(
         rows, options, head.name, defaults or (format_.columns if format_ else None), head.container == "csv"
     )
-    plan = _with_step_of_path(plan, sources, options)
+    said = containers()[head.container].notes(head.source)
+    plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:
         plan = change(plan)
     elif format_ and format_.plan:

@@ -100,13 +100,20 @@ def _opens(messages: Sequence[str]) -> int:
 
 def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     """Open the files; where a rollout of text has several turns all of them are chats, so that they compare."""
-    texts = (row["content"][0] for row in head.rows if isinstance(row, Mapping) and "token_ids" not in row)
-    several = any(len(messages) - _opens(messages) > 1 for messages in texts if isinstance(messages[0], str))
+    several = any(len(texts) - _opens(texts) > 1 for record in head.rows for texts in _texts_of(record))
 
     def of_log(record: Mapping[str, Any], source: Source) -> Iterator[Row]:
         return flatten(record, source, several)
 
     return generic.open_log(sources, options, head, format_=replace(FORMAT, flatten=of_log))
+
+
+def _texts_of(record: Any) -> Iterator[Sequence[str]]:
+    """The messages of a slice, where they are strings without ids beside them."""
+    content = record.get("content") if isinstance(record, Mapping) and "token_ids" not in record else None
+    for messages in content if isinstance(content, list) else ():
+        if isinstance(messages, list) and messages and all(isinstance(text, str) for text in messages):
+            yield messages
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:

@@ -34,11 +34,14 @@ def flattener(format_: Format) -> Flatten:
     def flattened(value: Any, source: Source) -> list[Row | Bad]:
         # A record of the head is a JSON value: it becomes what the lines of the file are read as.
         if decode and not isinstance(value, format_.record):  # ty: ignore[invalid-argument-type]
-            value = decode(orjson.dumps(value, default=str))
+            try:
+                value = decode(orjson.dumps(value, default=str))
+            except TypeError as error:  # an integer of more than 64 bits, half of a surrogate pair
+                raise Bad("", f"not a record of {format_.name} ({error})") from None
         if isinstance(value, Bad):
             raise value
         try:
-            return list(format_.flatten(value, source))  # ty: ignore[call-non-callable]
+            return list(format_.flatten(value, source))  # ty: ignore[not-callable]
         except Bad:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:

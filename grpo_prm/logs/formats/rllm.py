@@ -48,9 +48,9 @@ def _turns(steps: list[dict[str, Any]]) -> Row:
     Raises:
         Bad: There is no step, or a chat does not go on from the one before it.
     """
-    chats = [step.get("chat_completions") or [] for step in steps]
-    if not chats or not all(chats):
-        raise Bad("steps", "a step without its chat" if chats else "the trajectory holds no step")
+    if not steps:
+        raise Bad("steps", "the trajectory holds no step")
+    chats = [_chat(step) for step in steps]
     said = [{**chats[0][-1], "trainable": True}]
     for before, chat in pairwise(chats):
         if len(chat) <= len(before) or [_kept(m) for m in chat[: len(before)]] != [_kept(m) for m in before]:
@@ -63,6 +63,18 @@ def _turns(steps: list[dict[str, Any]]) -> Row:
     if values and values[0] is not None:
         row["advantage"] = values[0] if values.count(values[0]) == len(values) else values
     return row
+
+
+def _chat(step: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a step up to its answer, which may stand beside them."""
+    chat = [
+        {**m, "reasoning_content": m.get("reasoning_content", m.get("reasoning"))} for m in step["chat_completions"]
+    ]
+    if chat and chat[-1]["role"] == "assistant":
+        return chat
+    if not chat or not step.get("model_response"):
+        raise Bad("steps", "a step without its chat or its answer")
+    return [*chat, {"role": "assistant", "content": step["model_response"]}]
 
 
 def _kept(message: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..columns.plan import Plan
 from ..format import Format, Head, Row
-from ..rows.values import Bad, described
+from ..rows.values import Bad
 from ..sources import Source
 from .problems import APART, name_problems, one_text_of_several, problem_name
 
@@ -41,9 +41,8 @@ def _total(score: Any) -> Any:
         return score
     try:
         return float(sum(score))
-    except TypeError:
-        odd = next(value for value in score if not isinstance(value, int | float))
-        raise Bad("reward", f"expected one number a token, got {described(odd)}") from None
+    except (TypeError, OverflowError):
+        raise Bad("reward", "expected one number a token") from None
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:

@@ -59,16 +59,18 @@ def _row(sample: Any) -> Row:
         count = len(tokens) if isinstance(tokens, list) else 0
         raise Bad("tokens", f"response_length is {described(length)} beside {count} tokens")
     opens = len(tokens) - length
-    rollout = sample.get("rollout_id")  # several samples of one rollout, where its context was compacted
+    index = sample.get("index")
     row: Row = {
         "group": sample.get("group_index"),
-        "sample": sample.get("index") if rollout is None else rollout,
+        "sample": index,
         "prompt": sample.get("prompt") or tokens[:opens],
         "completion": sample.get("response"),
         "tokens": tokens[opens:],
         "truncated": sample.get("status") == "truncated",
         **_reward(sample.get("reward")),
     }
+    if sample.get("rollout_id") is not None:  # of several samples, where the context of a rollout was compacted
+        row |= {"rollout": sample["rollout_id"], "turn": index}
     if sample.get("remove_sample"):
         row["mask"] = [False] * length
     elif sample.get("loss_mask") is not None:

@@ -43,9 +43,12 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     Args:
         record: A line. A list of another length than the completions is left out.
     """
-    if _is_row(record):
-        yield {"step": record["gen_step"]} | {name: record[name] for name in ("prompt", "completion", "reward")}
+    if not isinstance(record.get("completion"), list):
+        names = {"gen_step": "step", "prompt": "prompt", "completion": "completion", "reward": "reward"}
+        yield {ours: record[name] for name, ours in names.items() if name in record}
         return
+    if not _is_step(record):
+        raise Bad("", "expected lists of steps, prompts and completions")
     columns = _columns(record)
     k = len(columns["completion"])
     if "prompt" not in columns or len(columns["prompt"]) != k:

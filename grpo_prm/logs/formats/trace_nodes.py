@@ -29,16 +29,16 @@ class Link(msgspec.Struct, gc=False):
 class Node(msgspec.Struct):
     """One message. Lists of `_OF_SAMPLED` and `advantages` have a value for each true one of `mask` only."""
 
-    message: dict[str, Any] = {}
+    message: dict[str, Any] | None = None
     parent: int | None = None
-    sampled: bool = False
+    sampled: bool | None = None
     token_ids: msgspec.Raw = EMPTY
     mask: msgspec.Raw = EMPTY
     logprobs: msgspec.Raw = EMPTY
     trainer_logprobs: msgspec.Raw = EMPTY
     reference_logprobs: msgspec.Raw = EMPTY
     advantages: msgspec.Raw = EMPTY
-    semantic_parents: list[Link] = []
+    semantic_parents: list[Link] | None = None
 
 
 def branches(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -48,11 +48,13 @@ def branches(nodes: Sequence[Node]) -> list[list[Node]]:
         Bad: A parent does not stand before its child.
     """
     inner = {node.parent for node in nodes}
-    links = [link for node in nodes for link in node.semantic_parents]
+    links = [link for node in nodes for link in node.semantic_parents or ()]
     accepted = {link.node for link in links if link.type == "compaction"}
     ways = []
     for leaf in (i for i in range(len(nodes)) if i not in inner):
-        if leaf not in accepted and any(link.type == "compaction_attempt" for link in nodes[leaf].semantic_parents):
+        if leaf not in accepted and any(
+            link.type == "compaction_attempt" for link in nodes[leaf].semantic_parents or ()
+        ):
             continue  # an attempt that the harness did not go on from
         way, at = [], leaf
         while at is not None:
@@ -75,8 +77,8 @@ def columns(way: Sequence[Node]) -> dict[str, Any]:
     if first is None:
         raise Bad("completion", "no message was sampled")
     row: dict[str, Any] = {
-        "prompt": [node.message for node in way[:first]],
-        "completion": [{**node.message, "trainable": node.sampled} for node in way[first:]],
+        "prompt": [node.message or {} for node in way[:first]],
+        "completion": [{**(node.message or {}), "trainable": bool(node.sampled)} for node in way[first:]],
     }
     if all(joined([node.token_ids], "tokens") for node in way if node.sampled):
         row |= _token_lists(way)
@@ -97,7 +99,7 @@ def _token_lists(way: Sequence[Node]) -> dict[str, Any]:
         if items := joined([getattr(node, name) for node in way], name):
             row[_NAMES.get(name, name)] = _spread(floats(items, name), mask)[opens:]
     if items := joined([node.advantages for node in way], "advantages"):
-        same = constant(items, np.count_nonzero(mask))
+        same = constant(items, int(mask.sum()))
         row["advantage"] = floats(items, "advantages").tolist() if same is None else same
     return row
 

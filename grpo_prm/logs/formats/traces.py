@@ -42,7 +42,7 @@ class Named(msgspec.Struct):
 
     id: str | None = None
     name: str | None = None
-    trainable: bool = True
+    trainable: bool | None = True
 
 
 class Work(msgspec.Struct):
@@ -72,9 +72,9 @@ class Trace(msgspec.Struct):
 
     id: str | None = None
     agent: Named | None = None
-    nodes: list[Node] = []
-    calls: list[Call] = []
-    rewards: dict[str, Reward | float | None] = {}
+    nodes: list[Node] | None = None
+    calls: list[Call] | None = None
+    rewards: dict[str, Reward | float | None] | None = None
     ok: bool | None = None
     is_truncated: bool | None = None
     stop_condition: str | None = None
@@ -143,13 +143,13 @@ def _of_episode(record: Record) -> Row:
 def _rows(trace: Trace, shared: Row) -> Iterator[Row | Bad]:
     """The row of a trace, and a `Bad` for each of its side branches."""
     _check(trace, "trace")
-    if trace.agent and not trace.agent.trainable:
+    if trace.agent and trace.agent.trainable is False:
         raise Bad("agent", f"{trace.agent.name or 'the agent'} is not trained")
-    *side, main = branches(trace.nodes) or [[]]
+    *side, main = branches(trace.nodes or []) or [[]]
     row = shared | columns(main) | _rewards(trace)
     if trace.id:
         row["sample"] = trace.id
-    last = next((call for call in reversed(trace.calls) if not call.error), Call())
+    last = next((call for call in reversed(trace.calls or []) if not call.error), Call())
     cut = trace.stop_condition in _CUT or last.finish_reason == "length"
     row["truncated"] = cut if trace.is_truncated is None else trace.is_truncated
     yield row
@@ -159,12 +159,17 @@ def _rows(trace: Trace, shared: Row) -> Iterator[Row | Bad]:
 
 def _rewards(trace: Trace) -> Row:
     """The sum of the weighted rewards, as verifiers makes it, and each before its weight."""
-    rewards = {n: Reward(r) if isinstance(r, float) else r or Reward() for n, r in trace.rewards.items()}
-    row: Row = {"reward_parts": {name: reward.score for name, reward in rewards.items()}}
-    scored = [r for r in rewards.values() if r.score is not None]  # one that was not computed adds nothing
-    if scored:
-        row["reward"] = sum(r.score * (1.0 if r.weight is None else r.weight) for r in scored)
-    return row
+    rewards = {name: _pair(reward) for name, reward in (trace.rewards or {}).items()}
+    row: Row = {"reward_parts": {name: score for name, (score, _) in rewards.items()}}
+    scored = [score * weight for score, weight in rewards.values() if score is not None]
+    return row | ({"reward": sum(scored)} if scored else {})  # one that was not computed adds nothing
+
+
+def _pair(reward: Reward | float | None) -> tuple[float | None, float]:
+    """Score and weight of a reward; older versions write the score alone."""
+    if isinstance(reward, Reward):
+        return reward.score, 1.0 if reward.weight is None else reward.weight
+    return reward, 1.0
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:

@@ -1,8 +1,8 @@
 """TRL's folder of `completions_*.parquet`: groups are neighbouring rows of one prompt; reward weights are not on disk.
 
 Each reward function has a column of its own name; so has anything else that the functions log. Functions give floats,
-so the plain sum of the float columns is a first guess at the reward. It is taken if it gives the logged advantages.
-Otherwise the reward is null, the logged advantages are analysed, and a note names the `--reward` that gives them.
+so the plain sum of the float columns is a first guess at the reward, and the logged advantages tell whether it is right
+or which weights are. Where nothing gives them the reward is null, and the logged advantages are analysed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from ...errors import InputError
 from ..columns.plan import LABELS, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..rewards import fit_weights, matching_scaling, parse_weights, write_weights
+from ..rewards import parse_weights, reward_of_parts, write_weights
 from ..rollouts import REWARD_PART
+from ..scaling import matching_scaling
 from ..sources import Source
 from . import generic
 
-_OWN = ("step", "prompt", "completion", "advantage")
-_TAKEN = {*_OWN, *LABELS, "tokens"}  # a run may log `completion_ids` beside the text
+OWN = ("step", "prompt", "completion", "advantage")
+_TAKEN = {*OWN, *LABELS, "tokens"}  # a run may log `completion_ids` beside the text
 
 
 class _File(NamedTuple):
@@ -49,7 +50,7 @@ class _File(NamedTuple):
 
 def _detect(head: Head) -> bool:
     """Parquet with TRL's own columns. TRL logs no total `reward`, so with one the file name must be TRL's as well."""
-    if head.container != "parquet" or not head.has(*_OWN):
+    if head.container != "parquet" or not head.has(*OWN):
         return False
     return not head.has("reward") or re.search(r"completions_\d+", head.source.path.name) is not None
 
@@ -84,7 +85,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
         return replace(plan, paths=taken, parts=others, kinds=kinds, by=by, optional=optional, notes=notes_of_log)
 
     options_for_rows = replace(options, reward=reward)
-    return generic.open_log(sources, options_for_rows, head, "trl", dict(zip(_OWN, _OWN, strict=True)), change)
+    return generic.open_log(sources, options_for_rows, head, "trl", dict(zip(OWN, OWN, strict=True)), change)
 
 
 def _read_file(source: Source) -> _File:
@@ -115,52 +116,23 @@ def _mark_written_twice(sources: Sequence[Source], files: Sequence[_File]) -> li
 def _reward(
     files: Sequence[_File], names: list[str], k: int, options: ReadOptions
 ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
-    """Weight of each reward function, None if the plain sum is wrong and the user gave none; and a note about it."""
+    """Weight of each reward function, None if the user gave none and the advantages tell none; and a note about it."""
     if "reward" in options.off:
         return None, ("The reward is left out, as asked: only the logged advantages are used.",)
-    if options.reward or "reward" in options.columns:
-        weights = parse_weights(options.reward) if options.reward else {options.columns["reward"]: 1.0}
-        if not set(weights) <= set(names):  # of other columns: not ours to check
-            return weights, ()
-        scaling = _scaling(files, names, [weights.get(name, 0.0) for name in names], k)
-        verdict = (
-            f"gives the logged advantages (scaling: {scaling})" if scaling else "does not give the logged advantages"
-        )
-        return weights, (f"The reward {write_weights(weights)} {verdict}.",)
-    weights = dict.fromkeys(names, 1.0)
-    if names and (scaling := _scaling(files, names, [1.0] * len(names), k)):
-        what = names[0] if len(names) == 1 else f"the sum of {', '.join(names)}"
-        return weights, (f"The reward is {what}, which gives the logged advantages (scaling: {scaling}).",)
-    return None, (_why_no_reward(files, names, k),)
-
-
-def _why_no_reward(files: Sequence[_File], names: list[str], k: int) -> str:
-    """Say why the reward is null, and what makes it known."""
-    if not names:
-        return "No reward is logged: rewards are null, and only the logged advantages can be used."
-    problem = (
-        f"Rewards are null and the logged advantages are used: the plain sum of {', '.join(names)} does not give them"
-        " under any scaling of TRL, which does not log the weights."
-    )
-    rewards, advantages, groups, batches = _arrays(files, names, k)
-    # One function alone comes before a fit: it is the plainer answer where the others were only logged.
-    for index, name in enumerate(names):
-        if matching_scaling(rewards[:, [index]], [1.0], advantages, groups, batches):
-            return f"{problem} --reward {write_weights({name: 1.0})} gives them."
-    if weights := fit_weights(rewards, advantages, groups, batches):
-        return f'{problem} --reward "{write_weights(dict(zip(names, weights, strict=True)))}" gives them.'
-    bare = [write_weights({name: 1.0}) for name in names]
-    example = "+0.5*".join(bare[:2])
-    return f'{problem} Name the reward, --reward {bare[0]}, or the weights of the run, --reward "{example}".'
-
-
-def _scaling(files: Sequence[_File], names: list[str], weights: list[float], k: int) -> str | None:
-    rewards, advantages, groups, batches = _arrays(files, names, k)
-    return matching_scaling(rewards, weights, advantages, groups, batches)
+    parts, *logged = _arrays(files, names, k)
+    if not options.reward and "reward" not in options.columns:
+        weights, note = reward_of_parts(parts, names, *logged)
+        return weights, (note,)
+    weights = parse_weights(options.reward) if options.reward else {options.columns["reward"]: 1.0}
+    if not set(weights) <= set(names):  # of other columns: not ours to check
+        return weights, ()
+    scaling = matching_scaling(parts, [weights.get(name, 0.0) for name in names], *logged)
+    verdict = f"gives the logged advantages (scaling: {scaling})" if scaling else "does not give the logged advantages"
+    return weights, (f"The reward {write_weights(weights)} {verdict}.",)
 
 
 def _arrays(files: Sequence[_File], names: list[str], k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rewards, advantages, groups and batches of all files, for `matching_scaling`; a file is a batch."""
+    """Rewards, advantages, groups and batches of all files, as `reward_of_parts` takes them; a file is a batch."""
     blocks = [block for file in files for n in file.repeats for block in _draws(n, k)]
     table = pl.concat([file.numbers for file in files], how="diagonal")
     absent = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in table.columns]

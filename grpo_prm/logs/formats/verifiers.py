@@ -57,6 +57,8 @@ def _content(record: dict[str, Any]) -> str:
 
 def _examples(head: Head) -> int | None:
     """How many examples take turns, by the metadata beside the file; None where the first rows do not fit them."""
+    if head.source.pipe:
+        return None
     try:
         said = json.loads((head.source.path.parent / "metadata.json").read_text("utf-8"))
         examples, rollouts = int(said["num_examples"]), int(said["rollouts_per_example"])
@@ -96,7 +98,15 @@ def _detect(head: Head) -> bool:
         return False
     if "example_id" in keys:
         return bool(keys & {"is_completed", "stop_condition", "generation_ms", "task"})
-    return {"id", "task"} <= keys and any(isinstance(row.get("prompt"), list) for row in rows)
+    return {"id", "task"} <= keys and (_mixes(rows) or _examples(head) is not None)
+
+
+def _mixes(rows: Sequence[dict[str, Any]]) -> bool:
+    """Does an id only ever grow, as the number of a row through k does, and hold more than one example?"""
+    ids: list[int] = [row["id"] for row in rows if type(row.get("id")) is int]
+    if len(ids) < len(rows) or ids != sorted(ids):
+        return False
+    return len({(number, _content(row)) for number, row in zip(ids, rows, strict=True)}) > len(set(ids))
 
 
 FORMAT = Format("verifiers", _detect, flatten, columns={"group": "group", "problem": "problem"}, open=_open)

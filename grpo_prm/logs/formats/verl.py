@@ -35,7 +35,9 @@ _VALIDATION = "Every row has a reward equal to its score, as in verl's validatio
 
 
 def _detect(head: Head) -> bool:
-    return head.container == "jsonl" and head.has(*_OWN.values())
+    """Its four columns, and no key of the group that verl does not log."""
+    keys = any(map(head.has, ("group_id", "group_index", "prompt_id")))
+    return head.container == "jsonl" and head.has(*_OWN.values()) and not keys
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:

@@ -29,9 +29,9 @@ def outputs_note(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     Args:
         rows: Records with `uid`, `step` and `score`.
     """
-    scores: dict[tuple[Any, str], list[Any]] = {}
+    scores: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
-        scores.setdefault((row.get("step"), str(row.get("uid")).rpartition("_")[0]), []).append(row.get("score"))
+        scores.setdefault((str(row.get("step")), str(row.get("uid")).rpartition("_")[0]), []).append(row.get("score"))
     if any(len(of_rollout) > 1 for of_rollout in scores.values()):
         yield _JOINED
     if any(of_rollout.count(of_rollout[0]) < len(of_rollout) for of_rollout in scores.values()):
@@ -98,7 +98,7 @@ def _joined(rows: pl.DataFrame) -> pl.DataFrame:
 def _one(outputs: pl.DataFrame) -> pl.DataFrame:
     """Outputs of a rollout, in order, as one row: the first prompt, all texts, the numbers of the last output."""
     said = outputs["completion"].to_list()
-    asked = outputs["prompt"].to_list()
+    asked = [prompt or "" for prompt in outputs["prompt"]]
     text, segments, context = said[0], [0, len(said[0])], asked[0] + said[0]
     for prompt, output in zip(asked[1:], said[1:], strict=True):
         between = prompt[len(context) :] if prompt.startswith(context) else "\n"

@@ -6,18 +6,16 @@ import hashlib
 import json
 import re
 import shlex
-import signal
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from ...errors import InputError
-from ..pipes import Pipe
+from ..names import places
 from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
@@ -63,14 +61,13 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         raise InputError("No log was given. Name a file, a folder, or - for standard input.")
     runs: list[_Run] = []
     shards: dict[tuple[Path, str], int] = {}
-    for given in map(str, paths):
-        path = Path(given)
-        if given == "-":
-            runs.append(_Run("stdin", "stdin", [Source(path, "-", named=True, pipe=_stdin(sys.stdin))]))
+    for path, given, pipe in (place for name in paths for place in places(str(name))):
+        if pipe:
+            if any(pipe is source.pipe for one in runs for source in one.files):
+                raise InputError(f"{given}: named twice, but its rows come once. Name it once.")
+            runs.append(_Run(stem(path), path.parent.name, [Source(path, given, named=True, pipe=pipe)]))
         elif path.is_dir():
-            runs += _runs_of_folder(path)
-        elif not path.exists():
-            raise InputError(f"{given}: no such file. Check the path.")
+            runs += _runs_of_folder(path, given)
         else:
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
             parent = path.resolve().parent
@@ -84,21 +81,23 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
     return _mark_repeated([source for one in _name_apart(runs) for source in _ready(one.files, run or one.name)])
 
 
-def _runs_of_folder(path: Path) -> Iterator[_Run]:
-    """The runs of a folder and of all folders below it."""
+def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
+    """The runs of a folder, which messages call `given`, and of all folders below it."""
     if _is_analysis(path):
         raise InputError(
-            f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
-            f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
+            f"{given}: an analysis, not a log; it was made from {_made_from(path)}."
+            f" Look into it with grpo-prm tree {shlex.quote(given)}, or name the log."
         )
     runs: dict[str, list[Source]] = {}
     for source in _effective(list(_below(path))):
         folders = source.path.relative_to(path).parts[:-1]
         name = "/".join(part for part in (*folders, source.run) if part and not is_structure(part))
+        if path != Path(given):  # unpacked or fetched
+            source = source._replace(name=f"{given.rstrip('/')}/{source.path.relative_to(path)}")
         runs.setdefault(name, []).append(source)
     if not runs:
         raise InputError(
-            f"{path}: no logs in this folder, nor below it. Logs end in {', '.join(SUFFIXES)}, packed or not."
+            f"{given}: no logs in this folder, nor below it. Logs end in {', '.join(SUFFIXES)}, packed or not."
         )
     top = path.resolve()
     while is_structure(top.name) and top.parent != top:
@@ -182,11 +181,3 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
             first.setdefault(digest, source.name)
         marked.append(source)
     return marked
-
-
-@cache
-def _stdin(stdin: TextIO) -> Pipe:
-    """Standard input: it can be read once, but is asked for several times."""
-    if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C
-        signal.siginterrupt(signal.SIGINT, True)
-    return Pipe(stdin.buffer)

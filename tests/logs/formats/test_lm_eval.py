@@ -67,7 +67,7 @@ def test_log_likelihoods_are_no_completions(tmp_path):
 
 def test_the_reward_of_several_metrics_is_asked_for(tmp_path):
     folder = written(tmp_path / "m", [document(n, ["a", "b"], bleu=[1, 2], rouge=[n, 4]) for n in (0, 1)])
-    with pytest.raises(UsageError, match=r"reward/bleu.*reward/rouge"):
+    with pytest.raises(UsageError, match=r"reward parts bleu, rouge and no total"):
         collect(folder)
     done = collect(folder, ReadOptions(columns={"reward": "reward/rouge"}))
     assert done.table["reward"].to_list() == [0, 4, 1, 4] and done.table["reward/bleu"].to_list() == [1, 2, 1, 2]

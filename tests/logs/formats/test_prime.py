@@ -43,6 +43,12 @@ def test_groups_are_those_that_were_dispatched(tmp_path):
     assert any("is_filtered" in note for note in log.notes)
 
 
+def test_a_group_of_twice_the_size_is_one_draw(tmp_path):
+    rows = [rollout("a", 0, g, s % 4, rollout_id=s) for g, k in (("g", 4), ("h", 8), ("i", 4)) for s in range(k)]
+    lines(tmp_path / "train_rollouts.jsonl", rows)
+    assert [len(group) for group in members(collect(tmp_path / "train_rollouts.jsonl"), "reward")] == [8, 4, 4]
+
+
 def test_an_errored_rollout_is_no_member(tmp_path):
     rows = [rollout("a", 0, "g", sample) for sample in range(4)]
     rows[2]["error"] = "TimeoutError"

@@ -69,6 +69,15 @@ def test_thoughts_that_a_later_chat_leaves_out_stay(tmp_path):
     assert log.table["completion"][0].count("I ask") == 1
 
 
+def test_an_answer_may_stand_beside_its_chat(tmp_path):
+    wanted = collect(dump(tmp_path / "a", [episode("t", s) for s in range(2)])).table["completion"].to_list()
+    made = [episode("t", s) for s in range(2)]
+    for one in made:
+        for step_ in one["trajectories"][0]["steps"]:
+            step_["chat_completions"] = step_["chat_completions"][:-1]
+    assert collect(dump(tmp_path / "b", made)).table["completion"].to_list() == wanted
+
+
 def test_ids_are_put_together_where_each_prompt_holds_the_turn_before(tmp_path):
     made = []
     for s in range(2):
@@ -90,7 +99,9 @@ def test_ids_that_were_made_anew_leave_the_text(tmp_path):
         steps[0] |= {"prompt_ids": [1, 2], "response_ids": [3, s]}
         steps[1] |= {"prompt_ids": [1, 2, 4, s, 8], "response_ids": [7]}  # not the id that was sampled
         made.append(episode("t", s, steps))
-    assert collect(dump(tmp_path / "episodes", made)).table["completion"][1].endswith("so 1")
+    log = collect(dump(tmp_path / "episodes", made))
+    assert log.table["completion"][1].endswith("so 1")
+    assert set(log.table["tokens_from"]) != {"log"}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_score_that_is_no_list_of_numbers_costs_the_row(tmp_path):
     rows = [row(r, lambda r: [r.reward]) for r in rollouts((1,))]
     rows[2]["score"] = [0.0, "x"]
     done = read(write_lines(tmp_path / "gsm.jsonl", rows))
-    assert done.rejected["reason"].to_list() == ["expected one number a token, got the text 'x'"]
+    assert done.rejected["reason"].to_list() == ["expected one number a token"]
 
 
 def test_one_prompt_of_several_problems_is_told_apart_by_the_extras(tmp_path):

@@ -69,6 +69,19 @@ def test_a_file_of_a_step_names_the_step(tmp_path):
     json.dumps(row)  # lists, and nothing of numpy
 
 
+def test_files_of_torch_are_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    made = rollouts()
+    (tmp_path / "debug").mkdir()
+    for step in (1, 2):
+        samples = [sample(r, n) for n, r in enumerate(made) if r.step == step]
+        for one in samples[::2]:  # a writer may keep some of the lists as tensors
+            one["tokens"] = torch.tensor(one["tokens"])
+        torch.save({"rollout_id": step, "samples": samples}, tmp_path / "debug" / f"{step}.pt")
+    done = read(tmp_path / "debug")
+    assert groups(done) == truth(made) and not len(done.rejected)
+
+
 def test_a_removed_sample_stays_a_member_out_of_the_loss(tmp_path):
     made = rollouts((1,))
     rows = [sample(r, n, remove_sample=r.sample == 2) for n, r in enumerate(made)]
@@ -96,7 +109,8 @@ def test_samples_of_one_rollout_are_one_member(tmp_path):
                     rollout_log_probs=None, response="x") for n, r in enumerate(made)]  # fmt: skip
     done = read(write_lines(tmp_path / "a.jsonl", rows))
     assert rewards(done, steps=False) == true_rewards(made, steps=False)
-    assert len(done.table) + len(done.rejected) == done.counts["rows_read"] == len(rows)
+    assert done.counts["rows_read"] == len(rows) == len(done.table) + done.counts["rows_joined"]
+    assert done.table["tokens"].to_list() == [[*r.ids, 9] for r in made]
 
 
 def test_a_sample_that_is_none_costs_itself_alone(tmp_path):

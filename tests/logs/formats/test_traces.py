@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from grpo_prm.core.identity import SENTINEL
@@ -181,9 +182,55 @@ def test_nan_is_null_and_costs_nothing_that_is_optional(tmp_path):
     assert table["reward"][2] == 0.25
 
 
+def test_a_table_fills_what_is_missing_with_nulls(tmp_path):
+    records = [{name: record[name] for name in ("group", "run", "ok", "traces")} for record in made(0, 2)]
+    for record in records:
+        record["task"] = {"key": "sum-0"}
+        record["traces"] = [{name: record["traces"][0][name] for name in ("id", "nodes", "rewards", "ok")}]
+    for trace in (trace for record in records for trace in record["traces"]):
+        trace |= {"agent": {"name": "agent", "trainable": None}, "calls": None, "errors": None}
+        for node in trace["nodes"]:
+            node |= {"semantic_parents": None, "sampled": node["sampled"] or None, "advantages": None}
+    pl.DataFrame(records).write_parquet(tmp_path / "traces.parquet")
+    wanted = collect(lines(tmp_path / "traces.jsonl", made(0, 2))).table
+    given = collect(tmp_path / "traces.parquet").table
+    for column in ("tokens", "mask", "logprobs", "reward", "group_key", "step", "completion", "prompt"):
+        assert given[column].to_list() == wanted[column].to_list()
+
+
 def test_an_array_of_episodes_is_read_as_lines_are(tmp_path):
     records = made(0, 2)
     (tmp_path / "traces.json").write_text(json.dumps(records))
     of_lines = collect(lines(tmp_path / "traces.jsonl", records)).table
     of_array = collect(tmp_path / "traces.json").table
     assert of_array.drop("run").equals(of_lines.drop("run"))
+
+
+def compacted(links):
+    """Two roots: a conversation of one turn, and behind a shorter history a second one that was tried last."""
+    nodes = []
+    for root, said in enumerate(("first", "second")):
+        nodes.append({"message": {"role": "user", "content": said}, "token_ids": [1], "mask": [False]})
+        nodes.append({"parent": 2 * root, "message": {"role": "assistant", "content": said}, "sampled": True})
+        nodes[-1] |= {"token_ids": [2, 3 + root], "mask": [False, True], "logprobs": [-1.0]}
+    nodes[3]["semantic_parents"] = [{"node": 1, "type": "compaction_attempt"}]
+    nodes[0]["semantic_parents"] = links
+    return nodes
+
+
+@pytest.mark.parametrize(("links", "token"), [([], 3), ([{"node": 3, "type": "compaction"}], 4)])
+def test_an_attempt_that_the_harness_did_not_go_on_from_is_no_branch(tmp_path, links, token):
+    records = [trace_record(n, group_id="g", nodes=compacted(links)) for n in range(2)]
+    log = collect(lines(tmp_path / "traces.jsonl", records))
+    assert log.table["tokens"].to_list() == [[token]] * 2
+    assert len(log.rejected) == (2 if links else 0)
+
+
+def test_log_probabilities_of_all_tokens_keep_their_places(tmp_path):
+    records = [trace_record(n, group_id="g", nodes=compacted([])) for n in range(2)]
+    for record in records:
+        record["nodes"] = record["nodes"][:2]
+        record["nodes"][0]["logprobs"] = [-7.0]
+        record["nodes"][1] |= {"logprobs": [-5.0, -1.5], "trainer_logprobs": [-2.0], "reference_logprobs": [-3.0]}
+    row = collect(lines(tmp_path / "traces.jsonl", records)).table.row(0, named=True)
+    assert (row["logprobs"], row["trainer_logprobs"], row["ref_logprobs"]) == ([-1.5], [-2.0], [-3.0])

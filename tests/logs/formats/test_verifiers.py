@@ -62,6 +62,8 @@ def test_metadata_tell_examples_apart_that_say_the_same(tmp_path):
 def test_metadata_that_do_not_fit_are_not_used(tmp_path):
     rows = wrong_ids(4, 3)
     for metadata in ({"num_examples": 3, "rollouts_per_example": 4}, {"num_examples": 4, "rollouts_per_example": 2}):
+        log = collect(dump(tmp_path / "run", rows, **metadata))
+        assert any("one prompt, answer and info" in note for note in log.notes)
         assert rewards(collect(dump(tmp_path / "run", rows, **metadata))) == truth(4, 3)
     (tmp_path / "run" / "metadata.json").write_text("[1")
     assert rewards(collect(tmp_path / "run" / "results.jsonl")) == truth(4, 3)
@@ -77,6 +79,18 @@ def test_the_example_id_of_later_versions_counts(tmp_path):
     assert log.table["truncated"].sum() == 2
     assert log.table["reward/turns"].to_list() == [2.0] * 11
     assert log.rejected["reason"].to_list() == ["the rollout ended with an error (ToolError)"]
+
+
+def test_an_index_of_samples_is_no_id_of_verifiers(tmp_path):
+    rows = [{"id": s, **row(e, s)} for e in range(3) for s in range(4)]
+    log = collect(dump(tmp_path / "run", rows))
+    assert log.format == "generic"
+    assert rewards(log) == truth(3, 4)
+
+
+def test_prompts_of_a_model_without_chats_are_text(tmp_path):
+    rows = [{**one, "prompt": "Once", "completion": f"upon {n}"} for n, one in enumerate(wrong_ids(5, 3))]
+    assert rewards(collect(dump(tmp_path / "run", rows))) == truth(5, 3)
 
 
 def test_a_log_with_an_id_of_its_own_is_not_taken_for_verifiers(tmp_path):

@@ -129,3 +129,9 @@ def test_a_validation_dump_is_said_to_be_one(tmp_path):
     folder = tmp_path / "dumps" / "of" / "run"  # the name of the test's own folder may say what it is
     done = read(write(folder, made, lambda r: [row(r, reward=r.reward)]))
     assert rewards(done) == true_rewards(made) and "validation" in " ".join(done.notes)
+
+
+def test_a_log_with_a_key_of_its_own_is_none_of_verl(tmp_path):
+    made = rollouts()
+    done = read(write(tmp_path / "run", made, lambda r: [row(r, input="user\nsee\n", group_id=f"g{r.problem}")]))
+    assert done.format == "generic" and rewards(done) == true_rewards(made)

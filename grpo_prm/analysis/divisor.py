@@ -1,0 +1,72 @@
+"""Which divisor an analysis takes where the user named none: the one that gives the logged advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+import polars as pl
+
+from ..core.forest import Ints
+from ..core.group_size import modal_size
+from ..core.prm import Bools, Std, zero_variance
+from ..logs.rollouts import Rollouts
+from ..logs.scaling import SMALLEST, fitting_std
+
+# The first groups of a log decide, in whatever batches they come: batches are held until there are so many. All others
+# are then compared (`advantage_mismatch`).
+GROUPS = 64
+TELLING = 16  # of groups whose rewards and logged advantages vary
+_MADE: dict[Std, str] = {
+    "population": "(r - mean) / population std",
+    "none": "r - mean, without division",
+    "batch": "(r - mean) / std of all rewards of the training step",
+}
+
+
+def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator[Rollouts]]:
+    """Find out how a log makes advantages of rewards.
+
+    Args:
+        batches: Canonical tables of whole groups, each training step in one.
+
+    Returns:
+        `sample`, where that gives the logged advantages or nothing does, else the divisor that gives them; then a
+        sentence that says so, None for `sample`; and all the batches, those that were looked at once more.
+    """
+    source, held, facts = iter(batches), [], []
+    for batch in source:
+        held.append(batch)
+        facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
+        if _decisive(pl.concat(facts))[1]:
+            break
+    std = _fitting(pl.concat(facts)) if facts else "sample"
+    note = None if std == "sample" else f"Advantages are {_MADE[std]}, as logged: --std {std}."
+    return std, note, chain(held, source)
+
+
+def _decisive(facts: pl.DataFrame) -> tuple[Bools, bool]:
+    """The rows that decide, shape (rows,), and whether there will be no others however the log goes on."""
+    groups, rewards, logged = _groups(facts), facts["reward"].to_numpy(), facts["advantage"].to_numpy()
+    k = np.bincount(groups)
+    known = np.bincount(groups, np.isfinite(rewards + logged)) == k
+    large = np.bincount(groups, np.abs(np.nan_to_num(logged)) >= SMALLEST) > 0
+    telling = known & large & ~zero_variance(rewards, groups)
+    counted = np.cumsum(telling)
+    first = (np.arange(len(k)) < GROUPS) & (counted <= TELLING)
+    # Of a group that lost rows on the way the mean is another.
+    whole = k >= modal_size(k[telling & first].tolist())
+    return (telling & first & whole)[groups], len(k) >= GROUPS or int(counted[-1:].sum()) >= TELLING
+
+
+def _fitting(facts: pl.DataFrame) -> Std:
+    rows, _ = _decisive(facts)
+    logged = np.where(rows, facts["advantage"].to_numpy(), np.nan)
+    steps = np.unique(facts.select(pl.struct("run", "step").hash()).to_series().to_numpy(), return_inverse=True)[1]
+    return fitting_std(facts["reward"].to_numpy(), logged, _groups(facts), steps) or "sample"
+
+
+def _groups(facts: pl.DataFrame) -> Ints:
+    """Group of each row, dense from 0; the rows of a group are neighbours."""
+    return np.cumsum(np.diff(facts["group"].to_numpy(), prepend=-1) != 0) - 1

@@ -1,0 +1,114 @@
+"""What a packed file holds, as a stream: .gz, .zst, .bz2 and .xz, told by their first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from ..errors import InputError
+from .utf16 import Utf16, is_utf16
+
+CUT_SHORT = "the compressed file is cut short"
+GZIP, ZSTD, BZIP, XZ = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\x00"
+# Packings that are not read, by their first bytes: what they are called, and how they are unpacked.
+OTHERS = {
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -d"),
+    b"7z\xbc\xaf\x27\x1c": ("7z", "7z x"),
+    b"Rar!\x1a\x07": ("rar", "unrar x"),
+    b"\x1f\x9d": ("compress", "uncompress"),
+    b"LZIP": ("lzip", "lzip -d"),
+    b"\xff\x06\x00\x00sN": ("snappy", "snzip -d"),
+}
+_START = 6  # bytes by which a packing is told
+_PACKED = 8 << 10  # bytes that are unpacked at a time: a .zst may hold thirty thousand times as many
+_UNPACKED = 1 << 20  # bytes that come out at a time, where the library lets us say so
+_MEMORY = 1 << 30  # bytes that an .xz may ask for
+
+
+def unpacked(raw: BinaryIO) -> Any:
+    """The file itself, UTF-16 as UTF-8; or what its packing holds, several members and frames too.
+
+    Args:
+        raw: A file at its start that has `peek`, or can seek.
+
+    Returns:
+        A file to read from, once. Reading raises EOFError where it is cut short, OSError where it is damaged.
+
+    Raises:
+        InputError: A packing that is not read.
+    """
+    start = _peek(raw)
+    if start.startswith(GZIP):
+        return gzip.GzipFile(fileobj=raw)
+    if start.startswith(ZSTD):
+        import zstandard
+
+        return _Frames(raw, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+    if start.startswith(BZIP) and start[3:4].isdigit():
+        return _Frames(raw, bz2.BZ2Decompressor, OSError, _UNPACKED)
+    if start.startswith(XZ):
+        return _Frames(raw, lambda: lzma.LZMADecompressor(memlimit=_MEMORY), lzma.LZMAError, _UNPACKED)
+    for magic, (packing, command) in OTHERS.items():
+        if start.startswith(magic):
+            name = getattr(raw, "name", "the log")
+            raise InputError(f"{name}: packed with {packing}, which is not read. Unpack it first, with {command}.")
+    return Utf16(raw) if is_utf16(start) else raw
+
+
+def _peek(raw: Any) -> bytes:
+    if hasattr(raw, "peek"):
+        return raw.peek(_START)[:_START]
+    start = raw.read(_START)
+    raw.seek(0)
+    return start
+
+
+class _Frames(io.RawIOBase):
+    """What the frames of a file hold, one after the other.
+
+    The readers of `zstandard` and `bz2` do not tell a file that is cut short, or damaged behind a frame, from one that
+    ends.
+    """
+
+    def __init__(self, raw: BinaryIO, new: Callable[[], Any], fault: type[Exception], most: int | None = None) -> None:
+        self._raw, self._new, self._fault = raw, new, fault
+        self._most = () if most is None else (most,)
+        self._frame: Any = None
+        self._rest: bytes | memoryview = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            if (packed := self._packed()) is None:
+                return 0
+            try:
+                self._rest = memoryview(self._frame.decompress(packed, *self._most))
+            except self._fault as error:
+                raise OSError(str(error)) from None
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+    def _packed(self) -> bytes | None:
+        """The next bytes for the frame, a new one where the last has ended; None at the end of the file."""
+        if self._frame is not None and not self._frame.eof:
+            if not getattr(self._frame, "needs_input", True):
+                return b""
+            packed = self._raw.read(_PACKED)
+            if not packed:
+                raise EOFError(CUT_SHORT)
+            return packed
+        packed = self._frame.unused_data if self._frame else b""
+        # Between the streams of an .xz zeros may stand.
+        while not (packed := packed.lstrip(b"\0") if self._frame else packed):
+            packed = self._raw.read(_PACKED)
+            if not packed:
+                return None
+        self._frame = self._new()
+        return packed

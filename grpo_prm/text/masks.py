@@ -1,0 +1,19 @@
+"""How much of the completions the policy wrote: one sentence for `inspect`, `analyze` and the page."""
+
+from __future__ import annotations
+
+from .amounts import percent
+
+
+def in_the_loss(units: int, in_loss: int, unit: str) -> str:
+    """`709,009 pieces, of which 140,940 in the loss; tool output and role lines 80 %`.
+
+    Args:
+        units: Units of the completions.
+        in_loss: Those of them that no mask leaves out.
+        unit: `token` or `piece`.
+    """
+    if in_loss == units:
+        return f"{units:,} {unit}s, all in the loss"
+    share = percent((units - in_loss) / units)
+    return f"{units:,} {unit}s, of which {in_loss:,} in the loss; tool output and role lines {share} %"

@@ -1,0 +1,81 @@
+"""What `inspect` says of masks and packings, in the words of `analyze`."""
+
+import gzip
+import json
+
+import pytest
+from grpo_prm_cli.main import app
+from typer.testing import CliRunner
+
+from grpo_prm.logs import inspect
+from grpo_prm.text.masks import in_the_loss
+
+TOOL = {"role": "tool", "content": "a long answer of a tool " * 9}
+
+
+def chats(masked=True):
+    """Two groups of three: an answer, what a tool said, another answer."""
+    for p in range(2):
+        for k in range(3):
+            turns = [{"role": "assistant", "content": f"call {k}"}, *([TOOL] if masked else [])]
+            yield {"prompt": f"p{p}", "completion": [*turns, {"role": "assistant", "content": "done"}], "reward": k}
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "400"})
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def test_inspect_and_analyze_say_the_same_of_masks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in chats()))
+    seen = inspect(path)
+    assert 0 < seen.loss_tokens < seen.tokens
+    sentence = in_the_loss(seen.tokens, seen.loss_tokens, "piece")
+    assert f" pieces, of which {seen.loss_tokens:,} in the loss; tool output and role lines " in sentence
+    assert sentence in flat(run("inspect", path).output)
+    analyzed = run("analyze", path, "--no-figures", "--full")
+    assert flat(analyzed.output).count(sentence) >= 1
+    summary = json.loads((tmp_path / "log.prm" / "summary.json").read_text())
+    assert summary["counts"]["tokens"] == seen.loss_tokens
+    assert summary["counts"]["tokens_masked"] == seen.tokens - seen.loss_tokens
+
+
+def test_what_is_masked_is_counted_of_the_ids(tmp_path):
+    masks = [[1, 0, 0, 1], [True, True], None, [0, 0, 1]]
+    rows = [
+        {"prompt": "p", "tokens": list(range(4 if m is None else len(m))), "mask": m, "reward": n}
+        for n, m in enumerate(masks)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen = inspect(tmp_path / "log.jsonl")
+    assert (seen.tokens, seen.loss_tokens) == (13, 9)
+
+
+@pytest.mark.parametrize(
+    ("units", "in_loss", "words"),
+    [
+        (709_009, 140_940, "709,009 pieces, of which 140,940 in the loss; tool output and role lines 80.1 %"),
+        (12, 12, "12 pieces, all in the loss"),
+        (0, 0, "0 pieces, all in the loss"),
+        (100_000, 99_999, "100,000 pieces, of which 99,999 in the loss; tool output and role lines <0.01 %"),
+        (5, 0, "5 pieces, of which 0 in the loss; tool output and role lines 100 %"),
+    ],
+)
+def test_the_sentence(units, in_loss, words):
+    assert in_the_loss(units, in_loss, "piece") == words
+
+
+def test_a_log_without_masks_says_that_all_is_in_the_loss(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "log.jsonl.gz"
+    rows = [{"prompt": "p", "completion": f"it is {k}", "reward": k} for k in range(3)]
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    output = flat(run("inspect", path).output)
+    assert "pieces, all in the loss" in output and "log.jsonl.gz (packed: gzip)" in output
+    run("analyze", path, "--no-figures")
+    assert "tokens_masked" not in (tmp_path / "log.prm" / "summary.json").read_text()
