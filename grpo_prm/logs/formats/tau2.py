@@ -13,6 +13,7 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
+from .own_run import run_of
 
 _CUT = ("max_steps", "max_errors", "too_many_errors", "timeout")
 
@@ -34,16 +35,18 @@ def _is_old(record: Mapping[str, Any]) -> bool:
     return {"task_id", "reward", "traj", "trial"} <= record.keys()
 
 
-def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     """The rows of a file or of a trial; a trial without messages or reward is a `Bad`.
 
     Args:
         record: `{"tasks", "simulations": [{"task_id", "trial", "reward_info", "messages"}]}`, one of its simulations,
             or `{"task_id", "trial", "reward", "traj"}` of tau-bench.
+        source: Its file.
     """
+    of_file = run_of(source) if "simulations" in record else {}  # a folder may hold one file a trial
     for one in _simulations(record):
         try:
-            yield _row(one)
+            yield {**of_file, **_row(one)}
         except Bad as bad:
             yield bad
         except (LookupError, TypeError, AttributeError) as error:

@@ -113,3 +113,15 @@ def test_the_reward_of_several_scorers_is_asked_for(tmp_path):
         collect(path)
     done = collect(path, ReadOptions(columns={"reward": "reward/f"}))
     assert done.table["reward"].to_list() == [1, 2] and done.table["reward/g.u"].to_list() == [2, 2]
+
+
+def test_logs_of_a_folder_are_runs_of_their_own(tmp_path):
+    (tmp_path / "logs").mkdir()
+    for name in ("2026-11-01_t_Ab1", "2026-11-02_t_Cd2"):
+        log(tmp_path / "logs" / f"{name}.json", [sample("a", e, f"{name} {e}") for e in (1, 2)])
+    done = collect(tmp_path / "logs")
+    assert done.table.select("run", "group_key", "completion").rows() == [
+        (f"logs/{name}", "a", f"<assistant>\n{name} {e}")
+        for name in ("2026-11-01_t_Ab1", "2026-11-02_t_Cd2")
+        for e in (1, 2)
+    ]
