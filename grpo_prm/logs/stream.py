@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from ..errors import InputError
+from ..errors import GrpoPrmError, InputError
 from .format import Log
-from .formats.registry import open_run
+from .formats.registry import open_run, with_left_out
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
@@ -102,7 +102,21 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
     ready = [source for source in paths if isinstance(source, Source)]  # of `memory`: they are nobody's files
     sources = ready or find_sources([path for path in paths if not isinstance(path, Source)], options.run)
     runs = [list(files) for _, files in groupby(sources, key=lambda s: s.run)]
-    return Logs(tuple(open_run(files, options) for files in runs), options)
+    logs: list[Log] = []
+    faults: list[tuple[list[Source], GrpoPrmError]] = []
+    for files in runs:
+        try:
+            logs.append(open_run(files, options))
+        except GrpoPrmError as error:
+            if any(file.named for file in files):
+                raise
+            faults.append((files, error))
+    if not logs:  # the reason of the largest run: beside it may lie settings and metrics
+        raise max(faults, key=lambda fault: sum(file.size for file in fault[0]))[1]
+    if faults:
+        plan = with_left_out(logs[0].plan, [file for files, _ in faults for file in files])
+        logs[0] = replace(logs[0], plan=plan)
+    return Logs(tuple(logs), options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import GrpoPrmError, InputError, UsageError
+from ..columns.plan import Plan
 from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
@@ -21,6 +22,8 @@ from .generic import open_log
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
 FORMATS = (
     *("canonical", "trl", "verl"),
+    *("traces", "prime_rl", "prime_rl_tokens", "prime_hosted", "verifiers", "rllm", "art"),
+    *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos", "tinker"),
     *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
     *("dict_of_lists", "nested_lists", "inner_array", "generic"),
 )
@@ -61,11 +64,11 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise max(judged, key=lambda one: sum(s.size for s in one.sources)).fault or InputError(
             f"{sources[0].name}: no rows. Name a log with at least one row."
         )
-    notes, named_in_vain = [], [one for one in judged if one.fault and one.sources[0].named]
+    notes: list[str] = []
+    named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
-    if others := [one for one in judged if not one.format]:
-        notes.append(f"Left out, as they are no rollouts: {_listed(s for one in others for s in one.sources)}.")
+    others = [source for one in judged if not one.format for source in one.sources]
     training = [one for one in logs if one.sources[0].split != "eval"]
     if training and len(training) < len(logs):
         evals = [source for one in logs if one not in training for source in one.sources]
@@ -77,7 +80,15 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
     log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
+    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
+
+
+def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
+    """The plan of a log with a note about the files beside it that are no logs."""
+    if not others:
+        return plan
+    note = f"Left out, as they are no rollouts: {_listed(others)}."
+    return replace(plan, notes=(*plan.notes, note))
 
 
 class _Judged(NamedTuple):
