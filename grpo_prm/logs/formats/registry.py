@@ -76,7 +76,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         logs = training
     kinds = {(one.format.name, one.head.container, one.columns): one for one in logs if one.format and one.head}
     if len(kinds) > 1:
-        raise InputError(_several_kinds(list(kinds.values())))
+        raise SeveralKinds(_several_kinds(list(kinds.values())))
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
     log = _opened(logs[0].format, kept_sources, options, logs[0].head)
@@ -89,6 +89,10 @@ def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
         return plan
     note = f"Left out, as they are no rollouts: {_listed(others)}."
     return replace(plan, notes=(*plan.notes, note))
+
+
+class SeveralKinds(InputError):
+    """Logs of several kinds where one is expected; no reading of them together would be right."""
 
 
 class _Judged(NamedTuple):
