@@ -26,7 +26,8 @@ def _simulations(record: Any) -> Sequence[Any]:
     """The simulations of a record: those of a file, or the one that it is."""
     if not isinstance(record, Mapping):
         return ()
-    if isinstance(inner := record.get("simulations"), list) and all(isinstance(one, Mapping) for one in inner):
+    inner = record.get("simulations")
+    if isinstance(inner, list) and any(isinstance(one, Mapping) and "messages" in one for one in inner):
         return inner
     return (record,) if {"task_id", "reward_info", "messages"} <= record.keys() or _is_old(record) else ()
 
