@@ -31,6 +31,11 @@ def exists(rows: Rows, path: str) -> bool:
     return any(at(row, path) not in (MISSING, None) for row in rows)
 
 
+def dumped(value: Any) -> str:
+    """A value as text that is equal for equal values; of a missing one the empty text."""
+    return "" if value is MISSING else json.dumps(value, sort_keys=True, default=str)
+
+
 def check_present(rows: Rows, path: str, name: str, option: str) -> None:
     """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
     if any(at(row, path) is not MISSING for row in rows):

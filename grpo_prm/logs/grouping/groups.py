@@ -19,6 +19,8 @@ from ..sources import Source
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .keyed_parts import with_draws
 from .repeats import index_comes_again, written_again
+from .turns import with_turns_joined
+from .unnamed_steps import PIECE, are_steps_named, come_back, joined, joined_note, with_pieces
 
 Ints = NDArray[np.int64]
 
@@ -55,6 +57,11 @@ def into_groups(
     if "group" in plan.by:  # a canonical log
         rows, copies, notes = with_draws(rows, state.noted)
         rejected.append(rejected_rows(copies, sources, "sample", "duplicate"))
+    rows, parts, joined_rows, told = with_turns_joined(rows, plan, sources, state.noted)
+    rejected += parts
+    unnamed = not are_steps_named(rows)
+    if unnamed:
+        rows = with_pieces(rows, sources)
     rows, bucket, place = _in_buckets(rows, plan)
     if "sample" in rows.columns and (again := index_comes_again(bucket, rows["sample"])).any():
         rejected.append(rejected_rows(rows.filter(again), sources, "sample", "duplicate"))
@@ -63,17 +70,17 @@ def into_groups(
     size = np.diff(opens, append=len(bucket))
     heads = rows[opens]
     keys = _keys(heads)
-    log_order = None if plan.per_draw else bucket[np.argsort(place)]
+    place = np.argsort(np.argsort(place))  # without the gaps that rejected rows left
     advantage = None if plan.per_draw else _numbers(rows, "advantage")
-    buckets = Buckets(opens, size, _numbers(rows, "reward"), advantage, log_order)
+    buckets = Buckets(opens, size, _numbers(rows, "reward"), advantage, place, not plan.per_draw)
     cut = cut_into_draws(buckets, _steps(heads), options.group_size, state)
     if plan.per_draw:
-        cut.draws[:] = 1  # only the modal sizes are wanted then
-    notes += tuple(split_notes(buckets, cut, heads, keys, state))
+        cut.draws[:], cut.merged[:] = 1, False  # only the modal sizes are wanted then
+    notes += (*told, *split_notes(buckets, cut, heads, keys, state))
     draw = draw_of_rows(buckets, cut)
     if cut.strided.any():  # draws that take turns: put the rows of each side by side
         order = np.lexsort((draw, bucket))
-        rows, draw = rows[order], draw[order]
+        rows, draw, place = rows[order], draw[order], place[order]
 
     # From here on by group: its first row, its size k, and the bucket that it was cut from.
     starts = np.flatnonzero((np.diff(bucket, prepend=-1) != 0) | (np.diff(draw, prepend=0) != 0))
@@ -81,6 +88,13 @@ def into_groups(
     of_bucket = np.searchsorted(opens, starts, "right") - 1
     uneven = (k != cut.modal[of_bucket]) & (k > 1)
     names = _numbered(heads, keys, of_bucket)
+    again = 0  # groups that a log without steps comes back to
+    if unnamed and "group" not in plan.by:
+        notes += tuple(come_back(heads, plan))
+        if not plan.per_draw:
+            again, cycle = joined(np.repeat(np.arange(len(k)), k), rows[PIECE].to_numpy(), place)
+            notes += (joined_note(again, cycle),) if again else ()
+            again = 0 if cycle else again
     rows = rows.with_columns(
         names.gather(np.repeat(np.arange(len(k)), k)).alias("group_key"),
         pl.Series("sample", np.arange(len(rows)) - np.repeat(starts, k), pl.Int32()),
@@ -96,8 +110,11 @@ def into_groups(
     counts = Counter(
         groups_uneven=int(uneven.sum()),
         groups_split=int((cut.draws > 1).sum()),
+        groups_merged=int(cut.merged.sum()),
+        groups_joined=again,
         groups_prompts_differ=int(groups_of_several_prompts(rows).sum()),
     )
+    counts += joined_rows
     return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *rejected]), counts, notes)
 
 
@@ -116,7 +133,8 @@ def _without_copies(
 
 def _in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints, Ints]:
     """Rows bucket after bucket, in the order in which these appear; the bucket of each, and its place in the log."""
-    by = [c for c in ("run", "step", *plan.by) if c in rows.columns]
+    # Rows of a canonical log name their group whole, wherever they stand.
+    by = [c for c in ("run", "step", *((PIECE,) if "group" not in plan.by else ()), *plan.by) if c in rows.columns]
     buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")["_row"]
     order = buckets.list.explode(empty_as_null=False).to_numpy()
     if (np.diff(order) != 1).any():  # most logs have them in order: then nothing is copied

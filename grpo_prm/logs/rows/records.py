@@ -75,7 +75,7 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     if plan.reward_weights:
         types["reward"] = pl.Float64()
     types |= dict.fromkeys(plan.reward_columns, pl.Float64())
-    return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.keep}
+    return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.taken_along}
 
 
 def parse_lines(data: bytes, line: int) -> Iterator[Record]:
@@ -165,7 +165,8 @@ def _completions(record: Record, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     else:
         row = with_objects(row, plan.parts.values())
         values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
-        values |= {f"\0{name}": at(row, name) for name in plan.keep}  # a kept column may be called like one of ours
+        # A kept column may be called like one of ours.
+        values |= {f"\0{name}": at(row, path) for name, path in plan.taken_along.items()}
         yield from _members(values, plan) if plan.grouped else (values,)
 
 
@@ -216,7 +217,7 @@ def _row(values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     _add_rewards(values, row, plan)
     if "truncated" in values:
         row["truncated"] = truncated_of(values["truncated"])
-    for name in plan.keep:
+    for name in plan.taken_along:
         row[name] = kept_of(values[f"\0{name}"], plan.kinds.get(name, ""))
     if "group" in plan.by and row["group"] is None:  # of a canonical log; all such rows would be one group
         raise Bad("group", "missing" if values["\0group"] is MISSING else "null")

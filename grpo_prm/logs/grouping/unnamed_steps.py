@@ -1,0 +1,91 @@
+"""Logs that name no step: which rows of one key are of one draw, and what is said of keys that come back.
+
+A later file is a later step: a key that comes back there is another draw. A key that comes back inside a file may be of
+a later step, or its rows are mixed with others, as those of an evaluation are that goes through its problems again and
+again. So they are joined, and that is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..columns.plan import Plan
+from ..sources import Source
+
+Ints = NDArray[np.int64]
+PIECE = "_piece"  # file of a row; the pieces of a data set that was written in pieces count as one
+_OF_MANY = re.compile(r"\d+(?=-of-\d+)")  # data-00000-of-00004.arrow
+
+
+def are_steps_named(rows: pl.DataFrame) -> bool:
+    """Does any row name its step?"""
+    return "step" in rows.columns and rows["step"].null_count() < len(rows)
+
+
+def with_pieces(rows: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
+    """Rows with the piece of the log that each stands in, int32."""
+    names = [_OF_MANY.sub("#", source.name) for source in sources]
+    first = {name: number for number, name in reversed(list(enumerate(names)))}
+    pieces = np.array([first[name] for name in names], np.int32)
+    return rows.with_columns(pl.Series(PIECE, pieces[rows["_file"].to_numpy()]))
+
+
+def come_back(heads: pl.DataFrame, plan: Plan) -> Iterator[str]:
+    """Say how many keys stand in a later file again.
+
+    Args:
+        heads: First row of each bucket.
+        plan: What tells the groups apart.
+    """
+    by = [c for c in ("run", *plan.by) if c in heads.columns]
+    if again := len(heads) - heads.select(pl.struct(by).n_unique()).item():
+        keys = f"{again} {'key comes' if again == 1 else 'keys come'}"
+        yield (
+            f"No step is logged, and {keys} back in a later file: each time it is another draw, a group of its own."
+            " Name the step with --columns step=NAME if that is wrong."
+        )
+
+
+def joined(group: Ints, piece: Ints, place: Ints) -> tuple[int, bool]:
+    """Groups whose rows are not neighbours in the log.
+
+    Args:
+        group: Group of each row, shape (rows,).
+        piece: Piece of the log that it stands in, shape (rows,).
+        place: Place in the log, 0 to rows - 1, shape (rows,).
+
+    Returns:
+        Their number, and whether the log goes through its groups in one order again and again.
+    """
+    order = np.argsort(place)
+    group, piece = group[order], piece[order]
+    stretches = np.flatnonzero(np.diff(group, prepend=-1))
+    apart = len(stretches) - len(np.unique(group))
+    if not apart:
+        return 0, False
+    number = int((np.bincount(group[stretches]) > 1).sum())
+    return number, all(_is_cycle(group[piece == one]) for one in np.unique(piece))
+
+
+def joined_note(number: int, cycle: bool) -> str:
+    """What is said of groups whose rows are not neighbours."""
+    if cycle:
+        return "The log goes through its prompts in one order again and again: rows of one key are one group."
+    keys = "1 key comes" if number == 1 else f"{number} keys come"
+    return (
+        f"No step is logged, and {keys} back later in the file: rows of one key were joined, whatever step they are of."
+        " Name the step with --columns step=NAME, or what tells the groups apart with --columns group=NAME."
+    )
+
+
+def _is_cycle(group: Ints) -> bool:
+    """Does each turn hold the same groups, each once, in one order? The last may be cut short."""
+    turn = int(np.argmax(group[1:] == group[0])) + 1 if len(group) > 1 else 1
+    if len(group) > 1 and group[turn] != group[0]:
+        return len(np.unique(group)) == len(group)
+    return len(np.unique(group[:turn])) == turn and bool((group[turn:] == group[:-turn]).all())
