@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from .companions import companion, mixes
 from .first_rows import Rows, at, dumped, exists, kind_of
+from .members import with_members
 from .plan import LABELS, NAMES, PER_DRAW, WEAK, Plan
 from .turns import with_rollouts
 
+_NUMBERS_ROWS = "numbers the rows"  # as an index often does: not worth a word
 _MANY = 32  # rows of one prompt in a step from which on a group so large is worth a word
 
 
@@ -18,6 +22,10 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
 
     Where rows are turns, the rollouts that they belong to are settled before (see `turns`).
     """
+    return with_members(_with_key(plan, rows), rows)
+
+
+def _with_key(plan: Plan, rows: Rows) -> Plan:
     lengths = [len(value) if isinstance(value := at(row, plan.paths[plan.unit]), list) else 0 for row in rows]
     one_each = len(rows) > 1 and set(lengths) == {1}  # every value stands in a list of one: rows are not groups
     plan, rows = with_rollouts(plan, rows)
@@ -35,9 +43,8 @@ def with_key(plan: Plan, rows: Rows) -> Plan:
         if not _names(rows, key) or key in plan.beside.values():
             continue
         if reason := _why_not(key, rows, step, prompt, other):
-            notes += (
-                [f"The column {key} {reason}: rows are grouped by exact prompt instead."] if reason != "unsaid" else []
-            )
+            if reason != _NUMBERS_ROWS:
+                notes.append(f"The column {key} {reason}: rows are grouped by exact prompt instead.")
             continue
         # A weak key may count within each of several data sets, so the prompt must agree as well.
         by = ("key", "prompt") if key in WEAK and prompt else ("key",)
@@ -85,7 +92,7 @@ def _why_not(key: str, rows: Rows, step: str | None, prompt: str | None, other: 
     # A weak key that numbers the rows, or that two prompts share, is none. A strong one counts even if it never
     # repeats, unless the prompts do: then it numbers the rows all the same.
     if key in WEAK and (not repeats or contradicted):
-        return "mixes different prompts" if repeats else "unsaid"
+        return "mixes different prompts" if repeats else _NUMBERS_ROWS
     if not repeats and prompt and max(_buckets(rows, step, prompt, None)[0].values()) > 1:
         return "is different in every row"
     if key in PER_DRAW:
@@ -115,16 +122,26 @@ def with_sample(plan: Plan, rows: Rows) -> Plan:
     """Leave out a sample index that does not tell the rows of a group apart (the index of a data set, say)."""
     if "sample" not in plan.paths or plan.grouped:
         return plan
-    identity = [plan.paths[c] for c in ("run", "step", "group", "sample") if c in plan.paths]
-    identity += [plan.paths["prompt"]] if "prompt" in plan.by else []
-    values = Counter(tuple(dumped(at(row, path)) for path in identity) for row in rows)
-    # A few rows may stand twice in a log, and are rejected as duplicates later; half of them do not.
-    if 2 * len(values) >= sum(values.values()):
+    bucket = [plan.paths[c] for c in ("run", "step", "group") if c in plan.paths]
+    bucket += [plan.paths["prompt"]] if "prompt" in plan.by else []
+    members: dict[tuple[str, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        key = tuple(dumped(at(row, path)) for path in bucket)
+        members[key][dumped(at(row, plan.paths["sample"]))].append(row)
+    # A few rows may stand twice in a log, and are rejected as duplicates later; a prompt that is drawn again has each
+    # index twice. But where most groups have their indices twice these are none of the group.
+    again = sum(2 * len(of_key) <= sum(map(_different, of_key.values())) for of_key in members.values())
+    if 2 * again <= len(members):
         return plan
     note = (
         f"The column {plan.paths['sample']} is the same in many rows of a group, so it is not used as a sample index."
     )
     return replace(plan, paths={c: p for c, p in plan.paths.items() if c != "sample"}, notes=(*plan.notes, note))
+
+
+def _different(rows: list[Mapping[str, Any]]) -> int:
+    """Number of rows but for those that are as the first one is."""
+    return 1 + sum(row != rows[0] for row in rows[1:])
 
 
 def _buckets(rows: Rows, step: str | None, key: str, prompt: str | None) -> tuple[Counter[tuple[str, str]], bool]:

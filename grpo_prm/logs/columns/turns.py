@@ -31,9 +31,12 @@ def with_rollouts(plan: Plan, rows: Rows) -> tuple[Plan, Rows]:
     """
     found = {c: path for c, path in plan.paths.items() if c in ("rollout", "turn")}
     plan = replace(plan, paths={c: path for c, path in plan.paths.items() if c not in found})
-    if plan.grouped or "rollout" not in found:
+    if plan.grouped:
         return plan, rows
-    for rollout in dict.fromkeys((found["rollout"], *NAMES["rollout"])):
+    named = (found["rollout"], *NAMES["rollout"]) if "rollout" in found else ()
+    # Beside turns a sample index is that of rollouts.
+    sample = (plan.paths["sample"],) if "turn" in found and "sample" in plan.paths else ()
+    for rollout in dict.fromkeys((*named, *sample)):
         if not _names(rows, rollout):
             continue
         key = _key(plan, rows, rollout)

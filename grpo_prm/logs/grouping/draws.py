@@ -141,6 +141,13 @@ def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:
     return np.where(np.repeat(cut.strided, buckets.size), place % draws, place // k)
 
 
+def fits_as_one(reward: Floats | None, advantage: Floats) -> bool:
+    """Do the logged advantages of rows fit them as one group? Both of shape (rows,)."""
+    one = np.zeros(1, np.int64)
+    rows = np.arange(len(advantage))
+    return bool(_advantages_fit(Buckets(one, one + len(rows), reward, advantage, rows), one, 1)[0])
+
+
 def split_notes(
     buckets: Buckets, cut: Cut, heads: pl.DataFrame, keys: pl.Series, state: GroupingState
 ) -> Iterator[str]:
@@ -157,8 +164,8 @@ def split_notes(
         bucket = int(np.flatnonzero(cut.merged)[0])
         yield (
             f"One prompt has several times the rows of a group ({_example(heads, keys, bucket)}:"
-            f" {buckets.size[bucket]} rows, where {cut.modal[bucket]} are usual), mixed with others: several problems or"
-            " draws may have become one group. Name the column that tells them apart with --columns group=NAME, or"
+            f" {buckets.size[bucket]} rows, where {cut.modal[bucket]} are usual), mixed with others: several problems"
+            " or draws may have become one group. Name the column that tells them apart with --columns group=NAME, or"
             f" cut in file order with --group-size {cut.modal[bucket]}."
         )
 

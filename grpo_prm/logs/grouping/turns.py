@@ -6,7 +6,6 @@ stands for it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..columns.plan import Plan
 from ..columns.turns import ROLLOUT, TURN
 from ..rows.rejects import rejected_rows
 from ..sources import Source
+from .done import Done
 
 _DIFFERENT = "the rows of its rollout have different rewards, so its own is not known"
 _NO_ORDER = "its rollout has several rows, and no column says which turn each is"
@@ -24,8 +24,8 @@ _PER_TOKEN = ("mask", "logprobs", "trainer_logprobs", "ref_logprobs")
 
 
 def with_turns_joined(
-    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: set[str]
-) -> tuple[pl.DataFrame, list[pl.DataFrame], Counter[str], tuple[str, ...]]:
+    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: set[str], done: Done
+) -> pl.DataFrame:
     """Join the rows of each rollout.
 
     Args:
@@ -33,33 +33,32 @@ def with_turns_joined(
         plan: What tells rollouts apart.
         sources: Files of the log, for the rejected rows.
         noted: Notes that were given already; grows.
+        done: Gets the rejected rows: copies, and rollouts whose rows cannot be one completion; a note; and the count
+            `rows_joined` of the rows that went into others.
 
     Returns:
-        The rows, one a rollout, where its first row stood: texts joined by newlines, ids end to end. Rejected rows:
-        copies, and rollouts whose rows cannot be one completion. The count `rows_joined` of the rows that went into
-        others, and notes.
+        The rows, one a rollout, where its first row stood: texts joined by newlines, ids end to end.
     """
-    if ROLLOUT not in rows.columns or "group" in plan.by:
-        return rows, [], Counter(), ()
-    of = np.asarray(rows.select(pl.struct(_scope(rows, plan)).rank("dense")).to_series())
+    if ROLLOUT not in rows.columns:
+        return rows
+    of = rows.select(pl.struct(_scope(rows, plan)).rank("dense")).to_series().to_numpy()
     several = (np.bincount(of)[of] > 1) & rows[ROLLOUT].is_not_null().to_numpy()
     if not several.any():
-        return rows, [], Counter(), ()
+        return rows
     rows = rows.with_columns(pl.Series("_of", of), pl.Series("_place", np.arange(len(rows))))
     parts = rows.filter(several)
     copies = ~parts.select(pl.struct(_said(parts)).is_first_distinct()).to_series()
-    rejected = [rejected_rows(parts.filter(copies), sources, "rollout", "duplicate")] if copies.any() else []
+    done.rejected.append(rejected_rows(parts.filter(copies), sources, "rollout", "duplicate"))
     parts = parts.filter(~copies)
     for fault, reason in _faults(parts):
-        bad = parts.with_columns(fault.alias("_bad")).select(pl.col("_bad").any().over("_of")).to_series()
-        if bad.any():
-            rejected.append(rejected_rows(parts.filter(bad), sources, "rollout", reason))
-            parts = parts.filter(~bad)
-    joined = _joined(parts)
-    whole = pl.concat([rows.filter(~several), joined]).sort("_place").drop("_of", "_place")
-    gone = len(parts) - len(joined)
-    notes = tuple(_notes(parts, gone, plan, noted))
-    return whole, rejected, Counter(rows_joined=gone), notes
+        bad = parts.select(fault.any().over("_of")).to_series()
+        done.rejected.append(rejected_rows(parts.filter(bad), sources, "rollout", reason))
+        parts = parts.filter(~bad)
+    whole = _joined(parts)
+    gone = len(parts) - len(whole)
+    done.counts["rows_joined"] = gone
+    done.notes.extend(_notes(parts, gone, plan, noted))
+    return pl.concat([rows.filter(~several), whole]).sort("_place").drop("_of", "_place")
 
 
 def _scope(rows: pl.DataFrame, plan: Plan) -> list[str]:

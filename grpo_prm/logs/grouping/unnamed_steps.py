@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..columns.plan import Plan
 from ..sources import Source
+from .buckets import PIECE
 
 Ints = NDArray[np.int64]
-PIECE = "_piece"  # file of a row; the pieces of a data set that was written in pieces count as one
 _OF_MANY = re.compile(r"\d+(?=-of-\d+)")  # data-00000-of-00004.arrow
 
 
@@ -51,36 +51,31 @@ def come_back(heads: pl.DataFrame, plan: Plan) -> Iterator[str]:
         )
 
 
-def joined(group: Ints, piece: Ints, place: Ints) -> tuple[int, bool]:
-    """Groups whose rows are not neighbours in the log.
+def joined(group: Ints, rows: pl.DataFrame, place: Ints) -> tuple[int, list[str]]:
+    """Find the groups whose rows are not neighbours in the log.
 
     Args:
         group: Group of each row, shape (rows,).
-        piece: Piece of the log that it stands in, shape (rows,).
-        place: Place in the log, 0 to rows - 1, shape (rows,).
+        rows: With the piece of the log that each stands in.
+        place: Place of each in the log, shape (rows,).
 
     Returns:
-        Their number, and whether the log goes through its groups in one order again and again.
+        How many there are, 0 where the log goes through its groups in one order again and again; and what is said.
     """
     order = np.argsort(place)
-    group, piece = group[order], piece[order]
+    group, piece = group[order], rows[PIECE].to_numpy()[order]
     stretches = np.flatnonzero(np.diff(group, prepend=-1))
-    apart = len(stretches) - len(np.unique(group))
-    if not apart:
-        return 0, False
-    number = int((np.bincount(group[stretches]) > 1).sum())
-    return number, all(_is_cycle(group[piece == one]) for one in np.unique(piece))
-
-
-def joined_note(number: int, cycle: bool) -> str:
-    """What is said of groups whose rows are not neighbours."""
-    if cycle:
-        return "The log goes through its prompts in one order again and again: rows of one key are one group."
+    number = int((np.bincount(group[stretches]) > 1).sum()) if len(group) else 0
+    if not number:
+        return 0, []
+    if all(_is_cycle(group[piece == one]) for one in np.unique(piece)):
+        note = "The log goes through its prompts in one order again and again: rows of one key are one group."
+        return 0, [note]
     keys = "1 key comes" if number == 1 else f"{number} keys come"
-    return (
+    return number, [
         f"No step is logged, and {keys} back later in the file: rows of one key were joined, whatever step they are of."
         " Name the step with --columns step=NAME, or what tells the groups apart with --columns group=NAME."
-    )
+    ]
 
 
 def _is_cycle(group: Ints) -> bool:
