@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from ..errors import InputError
+from .columns.keys import key_of_groups
 from .format import Log
 from .formats.registry import open_run
 from .grouping.canonical_table import canonical_table
@@ -138,7 +139,7 @@ class Logs:
                 batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
                 usable.add(batch)
                 yield batch
-        usable.check([source.name for log in self.logs for source in log.sources])
+        usable.check([source.name for log in self.logs for source in log.sources], key_of_groups(self.logs[0].plan))
 
     def _load_encoder(self) -> Pieces | Tokens:
         from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
@@ -207,7 +208,7 @@ class _Usable:
         if self.reject is None and len(batch.rejected):
             self.reject = batch.rejected.row(0, named=True)
 
-    def check(self, names: list[str]) -> None:
+    def check(self, names: list[str], key: str) -> None:
         if not self.used and self.reject:
             where = location(self.reject["file"], self.reject["line"])
             field = f": {self.reject['field']}" if self.reject["field"] else ""
@@ -220,7 +221,7 @@ class _Usable:
             raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
         if self.largest < 2:
             raise InputError(
-                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared."
-                " If the grouping is wrong, name the column of the group with"
+                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared; rows were grouped"
+                f" by {key}. If that is wrong, name the column of the group with"
                 f" {columns_option(names[0], {'group': 'NAME'})}."
             )

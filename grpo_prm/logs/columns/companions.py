@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from math import lgamma, log
 from typing import NamedTuple
 
 from ...core.group_size import modal_size
@@ -19,6 +20,7 @@ COMPANIONS = (
     *("image", "image_path", "reward_model.ground_truth", "extra_info.index", "info.answer"),
 )
 _MOST = 0.9  # of the rows of prompts that are cut lie in parts of the usual size, or several times that
+_CHANCE = log(100)  # against it
 _PLAIN = ("int", "text", "bool", "float")
 
 
@@ -63,15 +65,23 @@ def mixes(rows: Rows, step: str | None, key: str, path: str) -> bool:
 def _even_parts(rows: Sequence[_Seen]) -> int:
     """Number of parts that the values cut the prompts into; 0 if they cut none, or into parts of any size."""
     parts = Counter(rows)
-    k = modal_size(parts.values())
     of_prompt = defaultdict(list)
     for part, size in parts.items():
         of_prompt[part[:2]].append(size)
-    cut = [size for sizes in of_prompt.values() if len(sizes) > 1 for size in sizes]
-    if k < 2 or not cut or sum(size for size in cut if size % k == 0) < _MOST * sum(cut):
+    cut = [sizes for sizes in of_prompt.values() if len(sizes) > 1]
+    whole = [size for sizes in of_prompt.values() if len(sizes) == 1 for size in sizes]
+    k = modal_size(whole) or modal_size(size for sizes in cut for size in sizes)
+    if k < 2 or not cut or sum(size for size in parts.values() if size % k == 0) < _MOST * len(rows):
         return 0
-    # Two halves may be chance, unless they follow one another.
-    return len(parts) if len(cut) > 2 or _runs(rows) == len(parts) else 0
+    if modal_size(size for sizes in cut for size in sizes) != k:
+        return 0
+    # Even parts may be chance, by about 1 in k each. So may one value for a whole prompt, and the order of the rows.
+    values = [n / len(rows) for n in Counter(row.value for row in rows).values()]
+    odds = sum(log(k) * (len(sizes) - 1) for sizes in cut)
+    odds -= sum(log(sum(share**size for share in values)) for size in whole)
+    if _in_order(rows, len(parts)):
+        odds += lgamma(len(rows) + 1) - lgamma(len(parts) + 1) - sum(lgamma(size + 1) for size in parts.values())
+    return len(parts) if odds > _CHANCE else 0
 
 
 def _whole(rows: Sequence[_Seen]) -> Iterator[Sequence[_Seen]]:
@@ -86,6 +96,7 @@ def _whole(rows: Sequence[_Seen]) -> Iterator[Sequence[_Seen]]:
         yield rows[: len(rows) // turn * turn]  # whole turns of a log that goes through its problems again and again
 
 
-def _runs(rows: Sequence[_Seen]) -> int:
-    """Number of stretches of neighbours that are alike."""
-    return sum(n == 0 or rows[n - 1] != rows[n] for n in range(len(rows)))
+def _in_order(rows: Sequence[_Seen], parts: int) -> bool:
+    """Do the parts follow one another, or come in one order again and again?"""
+    runs = sum(n == 0 or rows[n - 1] != rows[n] for n in range(len(rows)))
+    return runs == parts or (len(set(rows[:parts])) == parts and rows[parts:] == rows[:-parts])

@@ -66,13 +66,21 @@ def by_prompt(plan: Plan, rows: Rows) -> Plan:
         return replace(plan, paths=paths, by=("prompt", "problem"), notes=(*plan.notes, note))
     sizes, _ = _buckets(rows, step, prompt, None)
     steps = {bucket[0] for bucket in sizes}
-    if len(sizes) == len(steps) and len(rows) >= _MANY * len(steps):
+    alone = len(sizes) == len(steps) and len(rows) >= _MANY * len(steps)
+    if alone and "advantage" not in plan.paths:  # which tell draws apart
         note = (
             "All rows of a step have one prompt text and are one group. If they are several problems or draws, name the"
             " column that tells them apart with --columns group=NAME, or the size of a group with --group-size."
         )
         plan = replace(plan, notes=(*plan.notes, note))
     return replace(plan, by=("prompt",))
+
+
+def key_of_groups(plan: Plan) -> str:
+    """What was taken for the key of a group, for messages."""
+    names = {"key": f"the column {plan.paths.get('group')}", "prompt": "the exact prompt"}
+    names |= {"problem": f"the column {plan.paths.get('problem')}", "_line": "the row of the log that holds it"}
+    return " and ".join(names[by] for by in plan.by if by in names)
 
 
 def _not_companions(plan: Plan) -> tuple[str, ...]:

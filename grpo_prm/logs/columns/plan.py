@@ -47,7 +47,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
     # Of a log whose rows are turns: what names the rollout, and the place of the row in it. `turns` weighs them.
     "rollout": (
-        *("episode_id", "episode_idx", "trajectory_id", "traj_id", "traj_uid", "traj_idx", "session_id"),
+        *("rollout", "episode_id", "episode_idx", "trajectory_id", "traj_id", "traj_uid", "traj_idx", "session_id"),
         *("request_id", "rollout_id"),
     ),
     "turn": (

@@ -37,7 +37,7 @@ def with_rollouts(plan: Plan, rows: Rows) -> tuple[Plan, Rows]:
     # Beside turns a sample index is that of rollouts.
     sample = (plan.paths["sample"],) if "turn" in found and "sample" in plan.paths else ()
     for rollout in dict.fromkeys((*named, *sample)):
-        if not _names(rows, rollout):
+        if not _names(rows, rollout) or plan.paths.get(plan.unit) == rollout:
             continue
         key = _key(plan, rows, rollout)
         turn = found.get("turn")

@@ -54,6 +54,7 @@ class Buckets(NamedTuple):
         advantage: Where logged and of use, shape (rows,).
         place: Place of each row in the log, step by step, shape (rows,).
         may_be_cut: False where the key is made anew for each draw.
+        members: How many members a group has by a column of the log, 0 where none says, shape (buckets,).
     """
 
     opens: Ints
@@ -62,6 +63,7 @@ class Buckets(NamedTuple):
     advantage: Floats | None
     place: Ints
     may_be_cut: bool = True
+    members: Ints | None = None
 
 
 class Cut(NamedTuple):
@@ -127,9 +129,8 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
         sizes = _sizes_so_far(state, run)
         cut.modal[here] = k = given or modal_size(sizes)
         if k > 1:
-            several = here[(cut.evidence[here] == "") & (buckets.size[here] > k) & (buckets.size[here] % k == 0)]
             clear = given is not None or 2 * sizes[k] >= sum(groups for size, groups in sizes.items() if size > 1)
-            _cut_by_size(buckets, several, k, clear, given is not None, cut)
+            _cut_by_size(buckets, here, k, clear, given is not None, cut)
         begin += number
     return cut
 
@@ -204,22 +205,26 @@ def _cut_cycles(buckets: Buckets, here: Ints, cut: Cut) -> None:
 
 
 def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, asked: bool, cut: Cut) -> None:
-    """Cut the buckets `at` into draws of k where advantages do not say otherwise.
+    """Cut those of the buckets `at` that are several times as large as a group, where advantages do not deny it.
 
-    `clear` is whether k is the size beyond doubt: the user gave it, or half of the groups have it. `asked` is whether
-    the user gave it.
+    A group has k rows, or as many members as the log says. `clear` is whether k is the size beyond doubt: the user gave
+    it, or half of the groups have it. `asked` is whether the user gave it.
     """
-    for bucket in at:
+    said = np.zeros(len(at), np.int64) if buckets.members is None or asked else buckets.members[at]
+    size, k_of = buckets.size[at], np.where(said > 1, said, k)
+    several = (cut.evidence[at] == "") & (size > k_of) & (size % k_of == 0)
+    for bucket, k, sure in zip(at[several], k_of[several].tolist(), (clear | (said > 1))[several], strict=True):
         one, draws = np.array([bucket]), int(buckets.size[bucket]) // k
         logged = buckets.advantage is not None
         # Advantages that fit draws of k settle it, and so do those that fit the whole. Else size decides.
         if logged and (_cut_where_it_fits(buckets, one, draws, cut)[0] or _advantages_fit(buckets, one, 1)[0]):
             continue
         neighbours = _in_stretches(buckets, bucket, k)
-        if clear and (neighbours or asked):
+        if sure and (neighbours or asked):
             cut.draws[bucket] = draws
             cut.evidence[bucket] = "asked" if not neighbours else "disagree" if logged else "unchecked"
-        cut.merged[bucket] = clear and not neighbours and not asked
+        cut.merged[bucket] = sure and not neighbours and not asked
+        cut.modal[bucket] = k
 
 
 def _in_stretches(buckets: Buckets, bucket: int, k: int) -> bool:

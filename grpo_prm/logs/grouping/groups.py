@@ -18,7 +18,7 @@ from .buckets import in_buckets, keys_of, numbered, numbers, steps_of
 from .done import Done
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .keyed_parts import with_draws
-from .members import SAMPLE, without_members
+from .members import SAMPLE, said_members, without_members
 from .repeats import with_samples_once, written_again
 from .turns import with_turns_joined
 from .unnamed_steps import are_steps_named, come_back, joined, with_pieces
@@ -63,7 +63,7 @@ def into_groups(
     keys = keys_of(heads)
     advantage = None if plan.per_draw else numbers(rows, "advantage")
     size = np.diff(opens, append=len(bucket))
-    buckets = Buckets(opens, size, numbers(rows, "reward"), advantage, place, not plan.per_draw)
+    buckets = Buckets(opens, size, numbers(rows, "reward"), advantage, place, not plan.per_draw, said_members(heads))
     cut = cut_into_draws(buckets, steps_of(heads), options.group_size, state)
     if plan.per_draw:
         cut.draws[:], cut.merged[:] = 1, False  # only the modal sizes are wanted then

@@ -17,6 +17,14 @@ Ints = NDArray[np.int64]
 SAMPLE = "its group has more members than are logged, so it stands for none"
 
 
+def said_members(heads: pl.DataFrame) -> Ints:
+    """How many members each group has by what its first row says, 0 where nothing does; a list is text here."""
+    if MEMBERS not in heads.columns:
+        return np.zeros(len(heads), np.int64)
+    said = heads[MEMBERS]
+    return (said.str.count_matches(",") + 1 if said.dtype == pl.String else said).fill_null(0).cast(pl.Int64).to_numpy()
+
+
 def without_members(
     rows: pl.DataFrame,
     starts: Ints,
@@ -43,8 +51,7 @@ def without_members(
     """
     if MEMBERS not in rows.columns or options.group_size is not None:
         return np.zeros(len(k), bool)
-    said = rows[MEMBERS][starts]
-    said = (said.str.count_matches(",") + 1 if said.dtype == pl.String else said).fill_null(0).to_numpy()
+    said = said_members(rows[starts])
     short = k < said
     done.counts["groups_lack_members"] = int(short.sum())
     left_out = short if plan.beside[MEMBERS] in LISTS else np.zeros(len(k), bool)

@@ -80,8 +80,8 @@ def with_samples_once(
         noted.add("index")
         where = f"{sources[drawn_again['_file'][0]].name}:{drawn_again['_line'][0]}"
         done.notes.append(
-            f"The sample index {plan.paths['sample']} begins anew inside a group ({where}): each time it is another draw,"
-            " a group of its own."
+            f"The sample index {plan.paths['sample']} begins anew inside a group ({where}): each time it is another"
+            " draw, a group of its own."
         )
     return rest
 

@@ -109,7 +109,7 @@ def _joined(parts: pl.DataFrame) -> pl.DataFrame:
     if "_segments" in parts.columns:
         cuts = [_segments(group) for _, group in parts.group_by("_of", maintain_order=True)]
         joined = joined.with_columns(pl.Series("_segments", cuts, parts.schema["_segments"]))
-    return joined.select(parts.columns).cast(parts.schema)  # ty: ignore[invalid-argument-type]
+    return joined.select(parts.columns).cast(parts.schema)
 
 
 def _segments(turns: pl.DataFrame) -> list[int] | None:
@@ -136,5 +136,5 @@ def _notes(parts: pl.DataFrame, gone: int, plan: Plan, noted: set[str]) -> Itera
     rollouts = parts["_of"].n_unique()
     yield (
         f"A row is a turn: {rollouts + gone} rows were joined into {rollouts} rollouts by {plan.beside[ROLLOUT]}, in"
-        f" the order of {plan.beside[TURN]}. What stood between turns is not logged, so their texts are joined by newlines."
+        f" the order of {plan.beside[TURN]}. What stood between is not logged: texts are joined by newlines."
     )
