@@ -7,7 +7,10 @@ OUT ?= demo.prm
 # What needs no extra: the rest of the tests trains, or shows what training makes.
 CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
 
-.PHONY: demo check test lint lowest bench results gallery clean
+SECONDS ?= 120
+ONLY ?=
+
+.PHONY: demo check test fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -28,6 +31,10 @@ lint: $(VENV)/.dev
 
 lowest: $(VENV)/.lowest
 	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+
+# Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
+fuzz: $(VENV)/.dev
+	$(VENV)/bin/python tests/fuzz/run.py $(SECONDS) $(ONLY)
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/run.py

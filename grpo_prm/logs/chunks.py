@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from .prefetch import prefetch
@@ -36,17 +35,17 @@ class Chunk(NamedTuple):
     fault: str | None = None
 
 
-def chunks(path: Path, size: int | None = None) -> Iterator[Chunk]:
+def chunks(open_file: Callable[[], BinaryIO], size: int | None = None) -> Iterator[Chunk]:
     """Cut a file into chunks of whole lines; a longer line is a chunk of its own.
 
     Args:
-        path: The file; packed when its first bytes say so.
+        open_file: Opens the file; packed when its first bytes say so.
         size: Bytes to read at a time, unpacked; None is `CHUNK`.
 
     Yields:
         Chunks in file order. The last one may lack its newline.
     """
-    with path.open("rb") as raw:
+    with open_file() as raw:
         yield from prefetch(_whole_lines(raw, unpacked(raw), size or CHUNK))
 
 
@@ -64,9 +63,9 @@ def unpacked(raw: BinaryIO) -> Any:
     return _Zstd(raw) if magic == ZSTD else raw
 
 
-def read_all(path: Path) -> tuple[bytes, str | None]:
+def read_all(open_file: Callable[[], BinaryIO]) -> tuple[bytes, str | None]:
     """What a file holds, unpacked, as far as it can be read, and why not further."""
-    with path.open("rb") as raw:
+    with open_file() as raw:
         return read_up_to(unpacked(raw), _ALL)
 
 

@@ -20,11 +20,12 @@ from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
 from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order, last_batches
+from .layouts.find import find_sources
 from .memory import NAME, columns_option
 from .options import ReadOptions
 from .rollouts import REJECTED, SCHEMA, Rollouts, location, merged_methods
 from .rows.records import RowBatch
-from .sources import Source, find_sources
+from .sources import Source
 
 if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..logs.sources import find_sources
+from ..logs.layouts.find import find_sources
 from . import training_plan
 from .claims import NOT_TESTABLE, PARTLY, Finding, Verdict, Word
 from .jobs import Job, RunJobs

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..errors import UsageError
 from ..files import atomic
-from ..logs.sources import find_sources
+from ..logs.layouts.find import find_sources
 from ..version import __version__
 from .claims import Claim, Evidence, Verdict
 from .jobs import OnDone, processes, run_jobs

@@ -8,16 +8,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import polars as pl
-
 from ..errors import InputError, UsageError
-from ..logs.chunks import read_all
+from ..logs.chunks import CHUNK
 from ..logs.columns.first_rows import MISSING, at, check_present
-from ..logs.containers import container, csv_records, json_rows
+from ..logs.containers.registry import container_of
+from ..logs.formats.inner_array import rows_inside
+from ..logs.layouts.find import find_sources
 from ..logs.rows.chat import messages_of
-from ..logs.rows.records import parse_lines
 from ..logs.rows.values import Bad
-from ..logs.sources import SUFFIXES, Source, find_sources
+from ..logs.sources import SUFFIXES, Source
 
 ANSWER = "answer"  # the column's usual name: data without answers need not have it
 
@@ -104,23 +103,14 @@ def _from_file(name: str) -> Rows:
 
 def _records(source: Source) -> Iterator[tuple[str, Any]]:
     """Rows of a file and where each stands."""
-    kind, name = container(source), source.name
-    if kind == "jsonl":
-        data, fault = read_all(source.path)
-        if fault:
-            raise InputError(f"{name}: {fault}. Get the whole file.")
-        yield from ((f"{name}:{record.line}", record.value) for record in parse_lines(data, 1))
-    elif kind == "csv":
-        for records, _, _ in csv_records(source.path):
-            yield from ((f"{name}:{record.line}", record.value) for record in records)
-    elif kind == "json":
-        yield from ((f"{name}: row {n}", row) for n, row in enumerate(json_rows(source.path, name)[0], 1))
-    else:
-        try:
-            frame = pl.read_parquet(source.path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise InputError(f"{name}: not a parquet file that can be read ({error}). Get the whole file.") from None
-        yield from ((f"{name}: row {n}", row) for n, row in enumerate(frame.iter_rows(named=True), 1))
+    container = container_of(source)
+    where = f"{source.name}: row " if container.name in ("json", "parquet") else f"{source.name}:"
+    for some in container.open(source, CHUNK):
+        for record in some.records:
+            if container.name == "json" and isinstance(record.value, dict) and (inside := rows_inside(record.value)):
+                yield from ((f"{where}{number}", row) for number, row in enumerate(inside, 1))
+            else:
+                yield f"{where}{record.line}", record.value
 
 
 def _checked(records: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from grpo_prm.logs.sources import find_sources, kind_by_name
+from grpo_prm.logs.layouts.find import find_sources
+from grpo_prm.logs.sources import kind_by_name
 
 
 def run_files(*paths, run=None):
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_one_run_in_numeric_order(folder):
-    root = folder("dump/10.jsonl", "dump/9.jsonl", "dump/.hidden.jsonl", "dump/notes.md", "dump/metadata.json")
+    root = folder("dump/10.jsonl", "dump/9.jsonl", "dump/.hidden.jsonl", "dump/notes.md")
     assert run_files(root / "dump") == [("dump", "9.jsonl"), ("dump", "10.jsonl")]
 
 
@@ -34,8 +35,8 @@ def test_a_folder_called_completions_is_named_like_the_one_above(folder):
 
 def test_a_run_of_the_trainer_is_its_rollouts(folder):
     root = folder("a.run/metrics.jsonl", "a.run/config.yaml", "a.run/rollouts/step_000000.parquet")
-    for path in (root / "a.run", root / "a.run" / "rollouts"):
-        assert run_files(path) == [("a.run", "step_000000.parquet")]
+    assert run_files(root / "a.run") == [("a.run", "metrics.jsonl"), ("a.run", "step_000000.parquet")]
+    assert run_files(root / "a.run" / "rollouts") == [("a.run", "step_000000.parquet")]
     assert run_files(folder("plain/metrics.jsonl") / "plain") == [("plain", "metrics.jsonl")]
 
 
@@ -51,7 +52,7 @@ def test_files_are_runs_but_numbered_ones_are_shards(folder):
 def test_runs_of_one_name_are_told_apart(folder):
     root = folder("x/log.jsonl", "y/log.jsonl", "y/z/log.jsonl")
     assert [r for r, _ in run_files(root / "x/log.jsonl", root / "y/log.jsonl")] == ["x/log", "y/log"]
-    assert [r for r, _ in run_files(root / "x", root / "y")] == ["x", "y"]
+    assert [r for r, _ in run_files(root / "x", root / "y")] == ["x", "y", "y/z"]
 
 
 def test_kinds():

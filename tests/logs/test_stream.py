@@ -13,7 +13,7 @@ from grpo_prm.errors import InputError
 from grpo_prm.logs import Disordered, ReadOptions, chunks, collect, fold, read
 from grpo_prm.logs.columns.plan import Plan
 from grpo_prm.logs.format import Log
-from grpo_prm.logs.formats import generic
+from grpo_prm.logs.formats import reading
 from grpo_prm.logs.grouping.steps import in_order
 from grpo_prm.logs.rollouts import REJECTED
 from grpo_prm.logs.rows.records import RowBatch
@@ -78,7 +78,7 @@ def test_nothing_is_lost_and_both_ways_of_reading_agree(tmp_path_factory, log, e
     lines = sum(bool(r.strip()) if isinstance(r, str | bytes) else True for r in log) + 2
     assert fast.counts["rows_read"] == lines
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "wire_schema", lambda plan: None)
+        patch.setattr(reading, "wire_schema", lambda plan: None)
         same(fast, collect(path))
     for size in (1, 300):
         with pytest.MonkeyPatch.context() as patch:
@@ -114,7 +114,7 @@ def test_nothing_of_a_parquet_is_lost_and_both_ways_of_reading_agree(tmp_path_fa
     fast = collect(path)
     assert balanced(fast) and fast.counts["rows_read"] == len(rows) + 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "wire_schema", lambda plan: None)
+        patch.setattr(reading, "wire_schema", lambda plan: None)
         same(fast, collect(path))
 
 
@@ -150,7 +150,7 @@ def test_a_clean_log_is_read_the_fast_way(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("a clean log went line by line")
 
-    monkeypatch.setattr(generic, "parse_lines", never)
+    monkeypatch.setattr(reading, "parse_lines", never)
     rows = [row(mask=[1, 0], logprobs=[-1.0, -2], advantage=n, finish_reason="length", level=3) for n in range(4)]
     got = collect(write(tmp_path / "log.jsonl", rows), ReadOptions(keep=("level",)))
     assert got.table["mask"].to_list() == [[True, False]] * 4 and got.table["truncated"].all()
@@ -252,7 +252,6 @@ def test_standard_input(tmp_path, monkeypatch):
 def test_memory_follows_the_chunk_and_not_the_parquet(tmp_path, monkeypatch):
     rows = ordered_log(range(400))
     pl.DataFrame(rows).write_parquet(tmp_path / "log.parquet", row_group_size=100)
-    monkeypatch.setattr("grpo_prm.logs.containers.CHUNK", 4)
     monkeypatch.setattr(chunks, "CHUNK", 500)
     batches = list(read(tmp_path / "log.parquet"))
     assert len(batches) > 3 and sum(len(b.table) for b in batches) == 2400

@@ -77,6 +77,7 @@ class Plan:
         per_draw: The key is made anew for every draw, so a bucket is one group and is never split.
         grouped: A row of the log holds a whole group, in lists.
         from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
+        step_of_file: Rows name no step, and that of their file's path is theirs.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
         refused: Why no row can be used, else None.
@@ -93,6 +94,7 @@ class Plan:
     per_draw: bool = False
     grouped: bool = False
     from_text: bool = False
+    step_of_file: bool = False
     labels: bool = False
     optional: tuple[str, ...] = ()
     refused: str | None = None

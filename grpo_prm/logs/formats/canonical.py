@@ -65,7 +65,7 @@ def _columns(sources: Sequence[Source], head: Head) -> Iterator[Collection[str]]
             if head.container == "parquet":
                 yield pl.read_parquet_schema(source.path)
             elif head.container == "jsonl":  # the first line names all, as `rollouts.save` writes nulls too
-                line = next(chunks(source.path, 1 << 16)).data.partition(b"\n")[0]
+                line = next(chunks(source.open, 1 << 16)).data.partition(b"\n")[0]
                 yield row if isinstance(row := parse(line), dict) else ()
         except (pl.exceptions.PolarsError, OSError, StopIteration):
             continue

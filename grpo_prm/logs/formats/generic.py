@@ -1,24 +1,18 @@
-"""Any log of rows: JSON lines, a JSON array, CSV or parquet, with columns known by name."""
+"""Any log of rows whose columns are known by name, and how the files of every format without `open` are opened."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
-import polars as pl
-
-from .. import containers
-from ..chunks import Chunk, chunks, lines_of
+from ...errors import InputError
 from ..columns.matching import make_plan
 from ..columns.plan import Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..prefetch import parallel
-from ..rows.columnar import read_frame, read_lines, wire_schema
-from ..rows.records import Record, RowBatch, parse_lines, to_row_batch
-from ..rows.rejects import reject_frame, rejected_rows
-from ..rows.values import Bad
 from ..sources import Source
+from .reading import flattener, row_batches, rows_of_head
 
 
 def open_log(
@@ -28,6 +22,7 @@ def open_log(
     name: str = "generic",
     defaults: Mapping[str, str] | None = None,
     change: Callable[[Plan], Plan] | None = None,
+    format_: Format | None = None,
 ) -> Log:
     """Open the files of one run as a log of rows.
 
@@ -38,86 +33,50 @@ def open_log(
         name: Name of the format.
         defaults: Canonical column to column of the log, for a format whose names are known.
         change: Last word of the format on the plan.
+        format_: A format that says what else there is to say; its `columns` and `plan` where the two above are None.
 
     Returns:
         The log.
+
+    Raises:
+        UsageError: No column holds completions, rewards or groups.
+        InputError: No row can be made of the first records.
     """
-    plan = make_plan(head.rows, options, head.name, defaults, head.container == "csv")
+    flatten = flattener(format_) if format_ and format_.flatten else None
+    rows = head.rows if flatten is None else rows_of_head(head, flatten)
+    rows = [row for row in rows if isinstance(row, dict)]
+    if flatten is None and head.container == "json" and len(rows) == len(head.rows) == 1:
+        raise InputError(_one_object(head))
+    if not rows:
+        raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
+    plan = make_plan(
+        rows, options, head.name, defaults or (format_.columns if format_ else None), head.container == "csv"
+    )
+    plan = _with_step_of_path(plan, sources, options)
     if change:
         plan = change(plan)
-    return Log(name, tuple(sources), plan, lambda: _row_batches(sources, plan, head.container))
+    elif format_ and format_.plan:
+        plan = format_.plan(plan, rows)
+    record = format_.record if format_ else None
+    read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
+    return Log(format_.name if format_ else name, tuple(sources), plan, read)
 
 
-def _row_batches(sources: Sequence[Source], plan: Plan, container: str) -> Iterator[RowBatch]:
-    read = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}[container]
-    before = 0  # bytes of the files that are read through
-    for index, source in enumerate(sources):
-        for batch in read(source, index, plan):
-            batch = batch._replace(done=before + batch.done)
-            yield _left_out(batch, sources) if source.repeats else batch
-        before += source.size
+def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptions) -> Plan:
+    """The plan with the step of the files' paths, where rows have none."""
+    named = [source for source in sources if source.step is not None]
+    if not named or "step" in plan.paths or options.columns.get("step") == "-":
+        return plan
+    note = f"No row names a step: steps are those of the paths ({named[0].name}: step {named[0].step})."
+    return replace(plan, step_of_file=True, notes=(*plan.notes, note))
 
 
-def _left_out(batch: RowBatch, sources: Sequence[Source]) -> RowBatch:
-    """A batch of a file that repeats an earlier one: all of its rows are rejected."""
-    rejected = rejected_rows(batch.rows, sources, "", "duplicate")
-    return batch._replace(rows=batch.rows.clear(), rejected=pl.concat([batch.rejected, rejected]))
-
-
-def _jsonl(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    wire = wire_schema(plan)
-
-    def to_rows(numbered: tuple[Chunk, int]) -> RowBatch:
-        (data, done, fault), line = numbered
-        # All of a chunk the fast way, or all of it the careful way, which finds the rows that are wrong.
-        rows = read_lines(data, plan, wire, index, line, source.run) if wire and not fault else None
-        if rows is not None:
-            return RowBatch(rows, reject_frame([]), len(data), done)
-        records: list[Record] | Iterator[Record] = parse_lines(data, line)
-        if fault:
-            records = _with_fault(list(records), line, fault)
-        return to_row_batch(records, plan, index, source.name, source.run, len(data), done)
-
-    return parallel(to_rows, _numbered(source.path, plan.chunk))
-
-
-def _numbered(path: Path, size: int) -> Iterator[tuple[Chunk, int]]:
-    """The chunks of a file, and the number of the first line of each."""
-    line = 1
-    for chunk in chunks(path, size):
-        yield chunk, line
-        line += lines_of(chunk.data)
-
-
-def _with_fault(records: list[Record], line: int, fault: str) -> list[Record]:
-    """Give a last row that is torn the file's fault as its reason: it is cut off there, or the line is too long."""
-    if records and isinstance(records[-1].value, Bad):
-        return [*records[:-1], records[-1]._replace(value=Bad("", fault))]
-    return [*records, Record(records[-1].line + 1 if records else line, Bad("", fault), "")]
-
-
-def _json(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    rows, _ = containers.json_rows(source.path, source.name)
-    records = (Record(number, row, row) for number, row in enumerate(rows, 1))
-    yield to_row_batch(records, plan, index, source.name, source.run, source.size, source.size)
-
-
-def _csv(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    for records, size, done in containers.csv_records(source.path):
-        yield to_row_batch(records, plan, index, source.name, source.run, size, done)
-
-
-def _parquet(source: Source, index: int, plan: Plan) -> Iterator[RowBatch]:
-    wire = wire_schema(plan)
-    number = 1
-    for frame, size, done in containers.parquet_frames(source.path, source.name):
-        rows = read_frame(frame, plan, wire, index, number, source.run) if wire else None
-        if rows is not None:
-            yield RowBatch(rows, reject_frame([]), size, done)
-        else:
-            records = (Record(line, row, row) for line, row in enumerate(frame.iter_rows(named=True), number))
-            yield to_row_batch(records, plan, index, source.name, source.run, size, done)
-        number += len(frame)
+def _one_object(head: Head) -> str:
+    keys = ", ".join(list(head.rows[0])[:8])
+    return (
+        f"{head.name}: one JSON object with the keys {keys}: not a known format, and no list of rows."
+        " Write its completions as one JSON object per line, each with completion, reward and group."
+    )
 
 
 def _detect(_: Head) -> bool:

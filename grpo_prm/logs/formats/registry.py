@@ -1,21 +1,25 @@
-"""The one table of formats, and which of them a log is in."""
+"""The one table of formats, which of them a log is in, and which files of a run are logs at all."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple
 
-from ...errors import InputError, UsageError
-from ..containers import container, head_rows, why_no_rows
+from ...errors import GrpoPrmError, InputError, UsageError
+from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..sources import Source
+from ..sources import Source, family
+from .generic import open_log
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
-FORMATS = ("canonical", "trl", "verl", "generic")
+FORMATS = ("canonical", "trl", "verl", "inner_array", "generic")
 
 
 @cache
@@ -31,36 +35,117 @@ def formats() -> dict[str, Format]:
 def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     """Open the files of one run with the format that knows them.
 
+    Files whose names differ in digits only are of one family, and the first of each tells what all of them are. A
+    family that is no log (metrics, settings, a summary) is left out, and so are evaluations beside training rollouts;
+    a note says so.
+
     Args:
         sources: The files, in reading order.
         options: `format` overrules detection.
 
     Raises:
-        UsageError: No format is called `options.format`.
-        InputError: No file has rows, one cannot be read, or they are of different containers.
+        UsageError: No format is called `options.format`, or a column that is needed is not known.
+        InputError: No file has rows, one cannot be read, or they are logs of several kinds.
     """
-    known = formats()
-    if options.format is not None and options.format not in known:
-        near = difflib.get_close_matches(options.format, known, 1)
-        raise UsageError(
-            f"--format {options.format}: no such format; there are {', '.join(known)}."
-            + (f" Did you mean {near[0]}?" if near else "")
-        )
-    head = _head(sources)
+    chosen = _named(options.format)
+    families: dict[str, list[Source]] = {}
     for source in sources:
-        if source.size and not source.repeats and (other := container(source)) != head.container:
-            raise InputError(
-                f"{source.name}: {other}, but {head.name} of the same run is {head.container}:"
-                " logs of different formats. Name the files you mean."
-            )
-    chosen = known[options.format] if options.format else next(f for f in known.values() if f.detect(head))
-    return chosen.open(sources, options, head)
+        families.setdefault(family(source), []).append(source)
+    judged = [_judged(files, options, chosen, alone=len(families) == 1) for files in families.values()]
+    logs = [one for one in judged if one.format]
+    if not logs:
+        raise max(judged, key=lambda one: sum(s.size for s in one.sources)).fault or InputError(
+            f"{sources[0].name}: no rows. Name a log with at least one row."
+        )
+    notes, named_in_vain = [], [one for one in judged if one.fault and one.sources[0].named]
+    if named_in_vain:
+        raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
+    if others := [one for one in judged if not one.format]:
+        notes.append(f"Left out, as they are no rollouts: {_listed(s for one in others for s in one.sources)}.")
+    training = [one for one in logs if one.sources[0].split != "eval"]
+    if training and len(training) < len(logs):
+        evals = [source for one in logs if one not in training for source in one.sources]
+        notes.append(f"Left out, as evaluations are no training rollouts: {_listed(evals)}. Name them to read them.")
+        logs = training
+    kinds = {(one.format.name, one.head.container, one.columns): one for one in logs if one.format and one.head}
+    if len(kinds) > 1:
+        raise InputError(_several_kinds(list(kinds.values())))
+    kept = {source.name for one in logs for source in one.sources}
+    kept_sources = [source for source in sources if source.name in kept]
+    log = _opened(logs[0].format, kept_sources, options, logs[0].head)
+    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
+
+
+class _Judged(NamedTuple):
+    """A family of files, and what it is: its format and head, or why it is no log.
+
+    `columns` tells logs of the generic format apart.
+    """
+
+    sources: list[Source]
+    head: Head | None
+    format: Format | None
+    columns: str = ""
+    fault: GrpoPrmError | None = None
+
+
+def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *, alone: bool) -> _Judged:
+    try:
+        head = _head(files)
+    except GrpoPrmError as error:
+        return _Judged(files, None, None, fault=error)
+    known = chosen or next(f for f in formats().values() if f.detect(head))
+    if alone or (known.name != "generic" and not chosen):
+        return _Judged(files, head, known)
+    try:
+        plan = _opened(known, files, options, head).plan
+    except GrpoPrmError as error:
+        return _Judged(files, head, None, fault=error)
+    mattering = ("completion", "tokens", "reward", "advantage")
+    return _Judged(files, head, known, ", ".join(f"{c} = {plan.paths[c]}" for c in mattering if c in plan.paths))
+
+
+def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:
+    assert known is not None
+    assert head is not None
+    return known.open(sources, options, head) if known.open else open_log(sources, options, head, format_=known)
+
+
+def _named(name: str | None) -> Format | None:
+    """The format that the user names."""
+    known = formats()
+    if name is None or name in known:
+        return known[name] if name else None
+    near = difflib.get_close_matches(name, known, 1)
+    raise UsageError(
+        f"--format {name}: no such format; there are {', '.join(known)}."
+        + (f" Did you mean {near[0]}?" if near else "")
+    )
 
 
 def _head(sources: Sequence[Source]) -> Head:
-    """The start of the first file that has rows."""
+    """The start of the first file that has records."""
     for source in sources:
-        kind, rows = head_rows(source)
-        if rows:
-            return Head(kind, rows, source.name, source)
-    raise why_no_rows(sources[0])
+        container, values = head_records(source)
+        if values:
+            return Head(container.name, values, source.name, source)
+    raise why_no_records(sources[0])
+
+
+def _several_kinds(logs: list[_Judged]) -> str:
+    """Refuse logs of several kinds in one run, with an example of each."""
+    kinds = [f"{Path(one.sources[0].name).name} ({one.head.container}, {_name(one)})" for one in logs if one.head]
+    folders = {str(Path(one.sources[0].name).parent) for one in logs}
+    where = folders.pop() if len(folders) == 1 else "the files of one run"
+    more = f" and {len(kinds) - 8} more" if kinds[8:] else ""
+    return f"{where}: logs of {len(logs)} kinds: {'; '.join(kinds[:8])}{more}. Name the files of one kind."
+
+
+def _name(one: _Judged) -> str:
+    assert one.format is not None
+    return f"{one.format.name}: {one.columns}" if one.columns else one.format.name
+
+
+def _listed(sources: Iterable[Source]) -> str:
+    names = [Path(source.name).name for source in sources]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

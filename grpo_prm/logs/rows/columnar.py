@@ -17,6 +17,7 @@ import polars as pl
 from ..chunks import lines_of
 from ..columns.plan import LISTS, Plan
 from ..rollouts import REWARD_PART
+from ..sources import Source
 from .id_lists import read_with_ids
 from .records import KEPT, row_schema
 from .values import CUT_BY_LENGTH, DIGITS, LARGE
@@ -70,7 +71,9 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
     return wire
 
 
-def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str) -> pl.DataFrame | None:
+def read_lines(
+    data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line: int, source: Source
+) -> pl.DataFrame | None:
     """Rows of JSON lines, or None if any of them is in doubt.
 
     Args:
@@ -79,7 +82,7 @@ def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line
         wire: `wire_schema(plan)`.
         file: Index of the file in the log.
         line: Number of the first line.
-        run: Run of rows that do not name their own.
+        source: The file: its run and step are those of rows that do not name their own.
 
     Returns:
         What `records.to_row_batch` gives for the same lines, none of them rejected and none blank.
@@ -92,7 +95,7 @@ def read_lines(data: bytes, plan: Plan, wire: Mapping[str, Any], file: int, line
     # for first, as most chunks have none.
     if b"\\" in data and (b"\\ud" in data or b"\\uD" in data):
         return None
-    return _rows(read, plan, file, line, run)
+    return _rows(read, plan, file, line, source)
 
 
 def _read(data: bytes, wire: Mapping[str, Any]) -> pl.DataFrame | None:
@@ -104,7 +107,7 @@ def _read(data: bytes, wire: Mapping[str, Any]) -> pl.DataFrame | None:
 
 
 def read_frame(
-    frame: pl.DataFrame, plan: Plan, wire: Mapping[str, Any], file: int, line: int, run: str
+    frame: pl.DataFrame, plan: Plan, wire: Mapping[str, Any], file: int, line: int, source: Source
 ) -> pl.DataFrame | None:
     """Rows of a slice of a parquet file, or None if any of them is in doubt; `line` numbers its first row."""
     if not set(wire) <= set(frame.columns) or not all(_fits(frame.schema[path], dtype) for path, dtype in wire.items()):
@@ -116,7 +119,7 @@ def read_frame(
     floats = [path for path, dtype in wire.items() if dtype == pl.Float64()]
     if any((~read[path].is_finite()).any() for path in floats):
         return None
-    return _rows(read, plan, file, line, run)
+    return _rows(read, plan, file, line, source)
 
 
 def _fits(given: Any, wanted: Any) -> bool:
@@ -143,7 +146,7 @@ def _keys_are_single(data: bytes, read: pl.DataFrame) -> bool:
     return True
 
 
-def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.DataFrame | None:
+def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, source: Source) -> pl.DataFrame | None:
     """The rows in the schema of the plan, or None if a check fails."""
     read = read.select(pl.col(path).alias(column) for column, path in plan.columns.items())
     if _may_be_wrong(read, plan):
@@ -153,7 +156,9 @@ def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, run: str) -> pl.
     lines = pl.Series("_line", np.arange(line, line + len(read), dtype=np.int64))
     read = read.with_columns(lines, pl.lit(file, pl.Int32()).alias("_file"))
     if "run" not in plan.paths:
-        read = read.with_columns(pl.lit(run).alias("run"))
+        read = read.with_columns(pl.lit(source.run).alias("run"))
+    if plan.step_of_file:
+        read = read.with_columns(pl.lit(source.step, pl.Int64()).alias("step"))
     absent = [pl.lit(None, t).alias(c) for c, t in schema.items() if c not in read.columns]
     return read.with_columns(absent).select(list(schema)).cast(schema, strict=True)  # ty: ignore[invalid-argument-type]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from ..columns.first_rows import MISSING, at
 from ..columns.parts import with_objects
 from ..columns.plan import LABELS, LISTS, Plan
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from ..sources import Source
 from .rejects import raw_start, reject_frame
 from .values import (
     Bad,
@@ -67,6 +68,7 @@ class RowBatch(NamedTuple):
 def row_schema(plan: Plan) -> dict[str, Any]:
     """Columns of the rows that a plan makes, with their types."""
     types: dict[str, Any] = {"_file": pl.Int32(), "_line": pl.Int64(), "run": pl.String()}
+    types |= {"step": SCHEMA["step"]} if plan.step_of_file else {}
     types |= {"key" if c == "group" else c: _NAMES.get(c, SCHEMA[c]) for c in _MAPPED if c in plan.paths}
     if "completion" in plan.paths and "tokens" not in plan.paths:
         types["_segments"] = pl.List(pl.Int32())  # lengths of the segments of a chat (see `values.completion_of`)
@@ -78,11 +80,12 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.taken_along}
 
 
-def parse_lines(data: bytes, line: int) -> Iterator[Record]:
-    """The rows of JSON lines, blank lines left out."""
+def parse_lines(data: bytes, line: int, parsed: Callable[[bytes], Any] | None = None) -> Iterator[Record]:
+    """The rows of JSON lines, blank lines left out; `parsed` instead of `parse` makes a value of a line."""
+    parsed = parsed or parse
     for number, text in enumerate(data.split(b"\n"), line):
         if stripped := text.strip():
-            yield Record(number, parse(stripped), stripped)
+            yield Record(number, parsed(stripped), stripped)
 
 
 def parse(text: bytes) -> Any:
@@ -101,17 +104,14 @@ def parse(text: bytes) -> Any:
         return Bad("", f"not JSON ({error})")
 
 
-def to_row_batch(
-    records: Iterable[Record], plan: Plan, file: int, name: str, run: str, size: int, done: int
-) -> RowBatch:
+def to_row_batch(records: Iterable[Record], plan: Plan, file: int, source: Source, size: int, done: int) -> RowBatch:
     """Turn rows of a log into canonical rows, and list those that cannot be used.
 
     Args:
         records: Rows of one file.
         plan: What the columns mean.
         file: Index of the file in the log.
-        name: Its name, for messages.
-        run: Run of the rows that do not name their own.
+        source: The file: its name for messages, its run and step for rows that do not name their own.
         size: Bytes that the records came from.
         done: Bytes of the file read so far.
 
@@ -119,6 +119,7 @@ def to_row_batch(
         Rows and rejected rows, one of the two for every completion. A row that holds a group in lists, of lengths that
         do not fit together, is one rejected row.
     """
+    of_file = {"_file": file, "run": source.run, **({"step": source.step} if plan.step_of_file else {})}
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, int | None, str, str, str]] = []
     for record in records:
@@ -126,9 +127,9 @@ def to_row_batch(
             try:
                 if isinstance(completion, Bad):
                     raise completion
-                rows.append({"_file": file, "_line": record.line, "run": run, **_row(completion, plan)})
+                rows.append({**of_file, "_line": record.line, **_row(completion, plan)})
             except Bad as bad:
-                rejected.append((name, record.line, bad.field, bad.reason, raw_start(record.raw)))
+                rejected.append((source.name, record.line, bad.field, bad.reason, raw_start(record.raw)))
     return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done)
 
 

@@ -1,0 +1,44 @@
+"""Parquet: a record a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ...errors import InputError
+from .. import chunks
+from ..rows.records import Record
+from ..sources import Source
+from .container import Container, Records
+
+
+def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFrame, int, int]]:
+    """Slices of a parquet file of about `size` bytes in memory each, with bytes on disk for each and so far."""
+    whole = source.size or 1
+    try:
+        scan = pl.scan_parquet(source.open() if source.pipe else source.path)
+        total = scan.select(pl.len()).collect().item()
+        step = max(
+            256, int(total * (size or chunks.CHUNK) / (4 * whole))
+        )  # a parquet is about four times as large in memory
+        done = 0
+        for frame in scan.collect_batches(chunk_size=step, maintain_order=True):
+            share = int(source.size * len(frame) / max(total, 1))
+            done += share
+            yield frame, share, done
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(
+            f"{source.name}: not a parquet file that can be read ({error}). Check that it is whole."
+        ) from None
+
+
+def _open(source: Source, size: int) -> Iterator[Records]:
+    number = 1
+    for frame, share, done in frames(source, size):
+        rows = frame.iter_rows(named=True)
+        yield Records((Record(line, row, row) for line, row in enumerate(rows, number)), share, done)
+        number += len(frame)
+
+
+CONTAINER = Container("parquet", lambda _source, start: start[:4] == b"PAR1", _open)

@@ -1,0 +1,193 @@
+"""From the arguments of a command to the files of each run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from ...errors import InputError
+from ..pipes import Pipe
+from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
+from .layout import Layout
+from .path_words import is_structure, split_of_path, step_of_path
+
+LAYOUTS: tuple[
+    str, ...
+] = ()  # each is a module beside this one with a `LAYOUT`; the walk below takes all other folders
+
+
+class _Run(NamedTuple):
+    """A run on its way: its name, that of the folder above, and its files."""
+
+    name: str
+    above: str
+    files: list[Source]
+
+
+@cache
+def layouts() -> tuple[Layout, ...]:
+    """All layouts: those of other packages first, so that they can be more special than ours."""
+    theirs = [point.load() for point in entry_points(group="grpo_prm.layouts")]
+    return (*theirs, *(import_module(f".{name}", __package__).LAYOUT for name in LAYOUTS))
+
+
+def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
+    """List the files behind the arguments of a command, run by run.
+
+    A folder is one run, named like it, with all folders below it that are steps, splits or part of a framework's
+    layout (`completions` and `rollouts` are named like their parent); other folders below are runs of their own. A file
+    is its own run, named by its stem, but files of one folder whose names differ only in digits are shards of one run,
+    in numeric order.
+
+    Args:
+        paths: Files and folders; `-` is standard input.
+        run: Overrules every name.
+
+    Returns:
+        Files in reading order, those with the bytes of an earlier one marked.
+
+    Raises:
+        InputError: A path is missing, an analysis, or a folder without logs.
+    """
+    if not paths:
+        raise InputError("No log was given. Name a file, a folder, or - for standard input.")
+    runs: list[_Run] = []
+    shards: dict[tuple[Path, str], int] = {}
+    for given in map(str, paths):
+        path = Path(given)
+        if given == "-":
+            runs.append(_Run("stdin", "stdin", [Source(path, "-", named=True, pipe=_stdin(sys.stdin))]))
+        elif path.is_dir():
+            runs += _runs_of_folder(path)
+        elif not path.exists():
+            raise InputError(f"{given}: no such file. Check the path.")
+        else:
+            # Files of one folder that differ in digits only are shards; the first of them opens the run.
+            parent = path.resolve().parent
+            file = Source(path, given, step=step_of_path(parent.parts[-2:], stem(path)), named=True)
+            pattern = (parent, re.sub(r"\d+", "#", path.name))
+            if "#" in pattern[1] and pattern in shards:
+                runs[shards[pattern]].files.append(file)
+            else:
+                shards[pattern] = len(runs)
+                runs.append(_Run(stem(path), parent.name, [file]))
+    return _mark_repeated([source for one in _name_apart(runs) for source in _ready(one.files, run or one.name)])
+
+
+def _runs_of_folder(path: Path) -> Iterator[_Run]:
+    """The runs of a folder and of all folders below it."""
+    if _is_analysis(path):
+        raise InputError(
+            f"{path}: an analysis, not a log; it was made from {_made_from(path)}."
+            f" Look into it with grpo-prm tree {shlex.quote(str(path))}, or name the log."
+        )
+    runs: dict[str, list[Source]] = {}
+    for source in _effective(list(_below(path))):
+        folders = source.path.relative_to(path).parts[:-1]
+        name = "/".join(part for part in (*folders, source.run) if part and not is_structure(part))
+        runs.setdefault(name, []).append(source)
+    if not runs:
+        raise InputError(
+            f"{path}: no logs in this folder, nor below it. Logs end in {', '.join(SUFFIXES)}, packed or not."
+        )
+    top = path.resolve()
+    while is_structure(top.name) and top.parent != top:
+        top = top.parent
+    for name, files in runs.items():
+        yield _Run("/".join(filter(None, (top.name, name))), top.parent.name, files)
+
+
+def _below(path: Path) -> Iterator[Source]:
+    """Files with the ending of a log, in natural order; hidden ones and those of an analysis are left out."""
+    if layout := next((layout for layout in layouts() if layout.claims(path)), None):
+        yield from layout.sources(path)
+        return
+    folders = path.resolve().parts[-2:]
+    for entry in sorted(path.iterdir(), key=natural):
+        if entry.name.startswith((".", "_")):
+            continue
+        if entry.is_dir():
+            if not entry.is_symlink() and not _is_analysis(entry):  # a link may lead round in a circle
+                yield from _below(entry)
+        elif entry.is_file() and kind_by_name(entry):
+            name = stem(entry)
+            step, split = step_of_path(folders, name), split_of_path(folders, name)
+            yield Source(entry, str(entry), step=step, split=split)
+
+
+def _effective(files: list[Source]) -> list[Source]:
+    """Of prime-rl's rollouts that arrived (`all`) and those trained on (`effective`) the latter."""
+    trained = {file.path.parent.parent for file in files if file.path.parent.name == "effective"}
+    return [f for f in files if not (f.path.parent.name == "all" and f.path.parent.parent in trained)]
+
+
+def _is_analysis(path: Path) -> bool:
+    return (path / "summary.json").is_file() and (path / "groups.parquet").is_file()
+
+
+def _made_from(analysis: Path) -> str:
+    """The log of an analysis, as its summary names it."""
+    try:
+        files = json.loads((analysis / "summary.json").read_text("utf-8"))["source"]["files"]
+        return files[0] + (f" and {len(files) - 1} more" if files[1:] else "")
+    except (ValueError, LookupError, TypeError):
+        return "rollouts"
+
+
+def _ready(files: Iterable[Source], run: str) -> list[Source]:
+    """Shards in numeric order, with run, size and method; empty files are no shards."""
+    ordered = sorted(files, key=lambda file: [natural(Path(part)) for part in file.path.parts])
+    methods = {folder: method_beside(folder) for folder in {file.path.parent for file in ordered}}
+    sources = [
+        file._replace(run=run, size=0 if file.pipe else file.path.stat().st_size, method=methods[file.path.parent])
+        for file in ordered
+    ]
+    return [source for source in sources if source.size or source.pipe] or sources
+
+
+def _name_apart(runs: list[_Run]) -> list[_Run]:
+    """Name runs apart: the folder above where two are called the same, then a number."""
+    names = [one.name for one in runs]
+    taken: dict[str, int] = defaultdict(int)
+    unique = []
+    for one in runs:
+        name = f"{one.above}/{one.name}" if names.count(one.name) > 1 else one.name
+        taken[name] += 1
+        unique.append(one._replace(name=name if taken[name] == 1 else f"{name}~{taken[name]}"))
+    return unique
+
+
+def _mark_repeated(sources: list[Source]) -> list[Source]:
+    """Mark files with the bytes of an earlier one; only files of equal size are looked into."""
+    sizes: dict[int, list[Source]] = defaultdict(list)
+    for source in sources:
+        sizes[source.size].append(source)
+    first: dict[bytes, str] = {}
+    marked = []
+    for source in sources:
+        if source.size and len(sizes[source.size]) > 1:
+            with source.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            source = source._replace(repeats=first.get(digest))
+            first.setdefault(digest, source.name)
+        marked.append(source)
+    return marked
+
+
+@cache
+def _stdin(stdin: TextIO) -> Pipe:
+    """Standard input: it can be read once, but is asked for several times."""
+    if hasattr(signal, "siginterrupt"):  # polars has a waiting read go on after Ctrl-C
+        signal.siginterrupt(signal.SIGINT, True)
+    return Pipe(stdin.buffer)

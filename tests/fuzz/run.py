@@ -1,0 +1,115 @@
+"""Damage logs of every shape at random and read them: no traceback, no hang, no memory without end, no row lost.
+
+usage: python tests/fuzz/run.py [SECONDS] [ONLY]     (`make fuzz SECONDS=120 ONLY=nemo_rl`)
+
+`seeds.zip` holds a small log of each shape. Hypothesis chooses edits of its JSON values or bytes; it makes those of a
+failure as few as it can, and prints them. Copy what it prints into test_found.py. Exit 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+from damage import EDITS, damaged
+
+from grpo_prm.errors import GrpoPrmError
+from grpo_prm.logs import collect, inspect
+
+LIMIT, MEMORY = 10, 6 << 30  # seconds a log, bytes in all
+EXAMPLES = 40  # damaged logs of one shape at a time
+
+
+def seeds() -> dict[str, dict[str, bytes]]:
+    """Name of a log to its files."""
+    logs: dict[str, dict[str, bytes]] = {}
+    with zipfile.ZipFile(Path(__file__).with_name("seeds.zip")) as archive:
+        for path in archive.namelist():
+            name, _, inner = path.partition("/")
+            logs.setdefault(name, {})[inner] = archive.read(path)
+    return logs
+
+
+def read_damaged(files: dict[str, bytes], edits: list[tuple]) -> None:
+    """Write a log with some edits, and read it; only a refusal may be raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, data in damaged(files, edits).items():
+            file = Path(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        signal.setitimer(signal.ITIMER_REAL, LIMIT)
+        try:
+            log = collect(folder)
+            assert log.counts["rows_read"] == len(log.table) + len(log.rejected), "rows are lost"
+            inspect(folder)
+        except GrpoPrmError as error:
+            if len(str(error)) > 3000:
+                raise ValueError("a message without end") from error
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def hang(_signal: int, _frame: object) -> None:
+    """End a read that takes too long."""
+    raise TimeoutError(f"longer than {LIMIT} s")
+
+
+def main(arguments: list[str]) -> int:
+    """Fuzz for some seconds; see the docstring of the file."""
+    seconds = float(arguments[0]) if arguments else 60.0
+    logs = {name: files for name, files in seeds().items() if len(arguments) < 2 or name == arguments[1]}
+    if not logs:
+        print(f"no log is called {arguments[1]}; there are {', '.join(seeds())}")
+        return 2
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGALRM, hang)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    end, rounds, failed = time.monotonic() + seconds, 0, 0
+    while time.monotonic() < end:
+        for name, files in logs.items():
+            rounds += 1
+            if fault := failure_of(name, files, rounds):
+                failed += 1
+                print(f"FAILED {name}: {fault}", flush=True)
+            if time.monotonic() > end:
+                break
+    print(f"{rounds * EXAMPLES} damaged logs of {len(logs)} shapes: {failed} failures")
+    return int(failed > 0)
+
+
+def failure_of(name: str, files: dict[str, bytes], number: int) -> str | None:
+    """Damage one log `EXAMPLES` times: the first failure with the fewest edits, None without one."""
+
+    @seed(number)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(EDITS, min_size=1, max_size=4))
+    def one(edits: list[tuple]) -> None:
+        try:
+            read_damaged(files, edits)
+        except Exception as error:
+            error.add_note(f"read_damaged(seeds()[{name!r}], {edits!r})")
+            raise
+
+    try:
+        one()
+    except BaseException as error:
+        first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        where = traceback.extract_tb(first.__traceback__)[-1]
+        call = next((note for note in getattr(first, "__notes__", ()) if note.startswith("read_damaged")), "")
+        return f"{type(first).__name__}: {str(first)[:200]} ({where.filename}:{where.lineno})\n  {call}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
