@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import polars as pl
 
-from ..columns.keys import by_prompt
 from ..columns.matching import with_kinds
 from ..columns.parts import columns_of_numbers
 from ..columns.plan import LABELS, Plan
@@ -49,8 +48,8 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             paths |= {"group": "uid", "sample": "uid"}
             kinds = {**plan.kinds, "group": "text", "sample": "text"}
             return replace(plan, paths=paths, kinds=kinds, by=("key",), per_draw=True, notes=notes)
-        plan = replace(plan, paths=paths, per_draw=False, notes=notes)
-        return plan if "group" in options.columns else by_prompt(plan, head.rows)
+        by = plan.by if "group" in options.columns else ("prompt",)
+        return replace(plan, paths=paths, by=by, per_draw=False, notes=notes)
 
     log = generic.open_log(sources, options, head, "verl", _OWN, change)
     return replace(log, row_batches=lambda: _by_sample(log.row_batches())) if uid else log

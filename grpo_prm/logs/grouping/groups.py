@@ -14,14 +14,14 @@ from ..options import ReadOptions
 from ..rollouts import REJECTED, groups_of_several_prompts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .buckets import in_buckets, keys_of, numbered, numbers, steps_of
+from .buckets import PIECE, in_buckets, keys_of, numbered, numbers, steps_of
 from .done import Done
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .keyed_parts import with_draws
 from .members import SAMPLE, said_members, without_members
 from .repeats import with_samples_once, written_again
 from .turns import with_turns_joined
-from .unnamed_steps import are_steps_named, come_back, joined, with_pieces
+from .unnamed_steps import come_back, joined, with_pieces
 
 
 class Grouped(NamedTuple):
@@ -54,8 +54,8 @@ def into_groups(
     """
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
-    unnamed = "group" not in plan.by and not are_steps_named(rows)
-    rows = with_pieces(rows, sources) if unnamed else rows
+    if "group" not in plan.by:
+        rows = with_pieces(rows, sources)
     rows = with_samples_once(rows, plan, sources, state.noted, done)
     rows, bucket, place = in_buckets(rows, plan)
     opens = np.flatnonzero(np.diff(bucket, prepend=-1))
@@ -77,7 +77,7 @@ def into_groups(
     starts = np.flatnonzero((np.diff(bucket, prepend=-1) != 0) | (np.diff(draw, prepend=0) != 0))
     k = np.diff(starts, append=len(bucket))
     of_bucket = np.searchsorted(opens, starts, "right") - 1
-    if unnamed:
+    if PIECE in rows.columns:
         done.notes.extend(come_back(heads, plan))
         if not plan.per_draw:
             done.counts["groups_joined"], note = joined(np.repeat(np.arange(len(k)), k), rows, place)

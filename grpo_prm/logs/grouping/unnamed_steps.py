@@ -16,23 +16,22 @@ from numpy.typing import NDArray
 
 from ..columns.plan import Plan
 from ..sources import Source
-from .buckets import PIECE
+from .buckets import AGAIN, PIECE
 
 Ints = NDArray[np.int64]
 _OF_MANY = re.compile(r"\d+(?=-of-\d+)")  # data-00000-of-00004.arrow
 
 
-def are_steps_named(rows: pl.DataFrame) -> bool:
-    """Does any row name its step?"""
-    return "step" in rows.columns and rows["step"].null_count() < len(rows)
-
-
 def with_pieces(rows: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
-    """Rows with the piece of the log that each stands in, int32."""
+    """Rows with the piece of the log that each stands in, int32, null where a step is named; as they are if all are."""
+    unnamed = rows["step"].is_null() if "step" in rows.columns else pl.Series([True]).new_from_index(0, len(rows))
+    if not unnamed.any():
+        return rows
     names = [_OF_MANY.sub("#", source.name) for source in sources]
     first = {name: number for number, name in reversed(list(enumerate(names)))}
     pieces = np.array([first[name] for name in names], np.int32)
-    return rows.with_columns(pl.Series(PIECE, pieces[rows["_file"].to_numpy()]))
+    piece = pl.Series(PIECE, pieces[rows["_file"].to_numpy()])
+    return rows.with_columns(piece).with_columns(pl.when(unnamed).then(PIECE).alias(PIECE))
 
 
 def come_back(heads: pl.DataFrame, plan: Plan) -> Iterator[str]:
@@ -42,7 +41,8 @@ def come_back(heads: pl.DataFrame, plan: Plan) -> Iterator[str]:
         heads: First row of each bucket.
         plan: What tells the groups apart.
     """
-    by = [c for c in ("run", *plan.by) if c in heads.columns]
+    heads = heads.filter(pl.col(PIECE).is_not_null())
+    by = [c for c in ("run", *plan.by, AGAIN) if c in heads.columns]
     if again := len(heads) - heads.select(pl.struct(by).n_unique()).item():
         keys = f"{again} {'key comes' if again == 1 else 'keys come'}"
         yield (
@@ -63,7 +63,8 @@ def joined(group: Ints, rows: pl.DataFrame, place: Ints) -> tuple[int, list[str]
         How many there are, 0 where the log goes through its groups in one order again and again; and what is said.
     """
     order = np.argsort(place)
-    group, piece = group[order], rows[PIECE].to_numpy()[order]
+    piece = rows[PIECE].fill_null(-1).to_numpy()[order]
+    group, piece = group[order][piece >= 0], piece[piece >= 0]  # rows that name no step
     stretches = np.flatnonzero(np.diff(group, prepend=-1))
     number = int((np.bincount(group[stretches]) > 1).sum()) if len(group) else 0
     if not number:
