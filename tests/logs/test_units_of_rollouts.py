@@ -82,6 +82,26 @@ def test_ids_of_turns_are_put_end_to_end(tmp_path):
     assert got.table["logprobs"].to_list() == [[-1, 0, -1, -1, -1, -2]] * 2
 
 
+def test_turns_of_a_csv_and_kept_columns_beside_them(tmp_path):
+    rows, said = turns(turn="turn_id")
+    names = list(rows[0])
+    lines = [",".join(names), *(",".join(str(x[name]) for name in names) for x in rows)]
+    got = read_log(tmp_path, lines, "log.csv", keep=("turn_id", "episode_id"))
+    assert completions(got) == joined(said) and set(got.table["turn_id"]) == {0}
+    assert got.table["episode_id"].to_list() == [f"e{task}-{member}" for task, member in said]
+
+
+def test_chats_of_turns_keep_what_is_in_the_loss(tmp_path):
+    rows, said = turns(tasks=2, turn="turn")
+    chats = [{**x, "response": [{"role": "assistant", "content": x["response"]}]} for x in rows]
+    got = read_log(tmp_path, chats)
+    first = "\n".join(f"<assistant>\n{text}" for text in said[0, 0])
+    assert got.table["completion"][0] == first
+    plain = read_log(tmp_path, rows)
+    in_loss = [pl.coalesce(pl.col("mask").list.sum(), pl.col("tokens").list.len())]
+    assert got.table.select(in_loss).to_series().to_list() == plain.table.select(in_loss).to_series().to_list()
+
+
 def test_training_steps_that_draw_every_problem_are_no_turns(tmp_path):
     rows = [
         {"step": step, "task_id": task, "rollout_id": i, "prompt": f"p{task}", "response": f"{step} {task} {i}",

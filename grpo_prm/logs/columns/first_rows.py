@@ -71,7 +71,7 @@ _OF_LIST = {bool: "bools", int: "ints", float: "floats", str: "texts", list: "li
 def kind_of(rows: Rows, path: str, from_text: bool) -> str:
     """What the rows hold under a path: the name of one kind, `none`, or `mixed`."""
     kinds = {
-        _kind_of_value(_parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
+        _kind_of_value(parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
     }
     # An empty list fits every kind of list, and an int among floats is a float that happens to be whole.
     if len(kinds) > 1 and "empty" in kinds:
@@ -95,7 +95,7 @@ def _kind_of_value(value: Any) -> str:
     return _SCALARS.get(type(value), "mixed")
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """A cell of a CSV as the JSON value that it spells, else as it is."""
     if not isinstance(value, str):
         return value
