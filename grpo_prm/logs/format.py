@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .columns.plan import Plan
 from .options import ReadOptions
 from .rows.records import RowBatch
+from .rows.values import Bad
 from .sources import Source
 
 Row = dict[str, Any]  # one completion: column to JSON value, under canonical names where the format knows them
@@ -64,9 +65,9 @@ class Format:
     Attributes:
         name: What `--format` calls it.
         detect: Whether a log is in this format, by the first records of its first file.
-        flatten: The rows of a record, one a completion; None: a record is a row. It may raise `Bad` for a record that
-            it cannot use; whatever else it raises is taken for a record that is not of this shape. Both cost the
-            record alone.
+        flatten: The rows of a record, one a completion; None: a record is a row. It may yield a `Bad` in place of a
+            row, and raise one for a record that it cannot use; whatever else it raises is taken for a record that is
+            not of this shape, and costs the record alone.
         columns: Canonical column to column of the rows, where they are called otherwise.
         plan: Last word on what the columns of the rows mean; gets the plan and the first rows.
         record: A type of msgspec that lines are decoded to, for records so large that a Python object for each of
@@ -76,7 +77,7 @@ class Format:
 
     name: str
     detect: Callable[[Head], bool]
-    flatten: Callable[[Any, Source], Iterable[Row]] | None = None
+    flatten: Callable[[Any, Source], Iterable[Row | Bad]] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     plan: Callable[[Plan, Sequence[Row]], Plan] | None = None
     record: type | None = None

@@ -8,7 +8,10 @@ from typing import BinaryIO, NamedTuple
 
 from .pipes import Pipe
 
-SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+SUFFIXES = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
+    ".arrow": "arrow", ".eval": "eval_zip", ".pt": "torch_zip",
+}  # fmt: skip
 PACKED = (".gz", ".zst")
 INNER = ("completions", "rollouts")  # subfolders where TRL and our trainer keep them
 METHOD = "method.txt"  # beside such a subfolder: one line that says what the run was trained with

@@ -35,19 +35,25 @@ def named_parts(columns: Mapping[str, str], rows: Rows, name: str) -> dict[str, 
 
 
 def found_parts(rows: Rows, taken: Collection[str], grouped: bool) -> dict[str, str]:
-    """Parts in the dicts of a log, name to dotted path.
+    """Parts in the columns `reward/NAME` that a format makes, and in the dicts of a log, name to path.
 
     Args:
         rows: The first rows.
         taken: Columns of the log that are something else already.
         grouped: Whether a row holds a whole group, and a dict then a list for each part, or one dict a completion.
     """
-    parts: dict[str, str] = {}
+    kinds = OF_GROUPS if grouped else NUMBERS
+    columns = dict.fromkeys(key for row in rows for key in row if key.startswith(REWARD_PART) and key != REWARD_PART)
+    parts = {
+        column.removeprefix(REWARD_PART): column
+        for column in columns
+        if column not in taken and kind_of(rows, column, False) in kinds
+    }
     for column in (name for name in DICTS if name not in taken):
         opened = [with_objects(row, [f"{column}."]) for row in rows]
         for key in dict.fromkeys(key for row in opened for key in _keys(row.get(column))):
             path = f"{column}.{key}"
-            if path not in taken and kind_of(opened, path, False) in (OF_GROUPS if grouped else NUMBERS):
+            if path not in taken and kind_of(opened, path, False) in kinds:
                 parts.setdefault(key, path)
     return parts
 

@@ -16,7 +16,7 @@ from .container import Container
 HEAD = 2 << 20  # bytes by which a log is known
 HEAD_RECORDS = 1024
 # Asked in this order; each is a module beside this one with a `CONTAINER`. The last takes what no other knows.
-CONTAINERS = ("parquet_file", "json_file", "csv_file", "jsonl")
+CONTAINERS = ("parquet_file", "arrow", "eval_zip", "torch_zip", "table_json", "json_file", "csv_file", "jsonl")
 
 
 @cache

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
 import polars as pl
 
@@ -23,14 +24,14 @@ from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
 from ..sources import Source
 
-Flatten = Callable[[Any, Source], Iterable[Row]]
+Flatten = Callable[[Any, Source], Iterable[Row | Bad]]
 
 
 def flattener(format_: Format) -> Flatten:
     """`flatten` of a format, as lists, by which a record that is not of its shape is a `Bad`."""
     decode = _decoder(format_.record) if format_.record else None
 
-    def flattened(value: Any, source: Source) -> list[Row]:
+    def flattened(value: Any, source: Source) -> list[Row | Bad]:
         # A record of the head is a JSON value: it becomes what the lines of the file are read as.
         if decode and not isinstance(value, format_.record):  # ty: ignore[invalid-argument-type]
             value = decode(orjson.dumps(value, default=str))
@@ -73,9 +74,11 @@ def rows_of_head(head: Head, flatten: Flatten) -> list[Row]:
     first: Bad | None = None
     for value in head.rows:
         try:
-            rows += islice(flatten(value, head.source), HEAD_RECORDS)
+            found = flatten(value, head.source)
         except Bad as bad:
-            first = first or bad
+            found = [bad]
+        first = first or next((row for row in found if isinstance(row, Bad)), None)
+        rows += islice((_plain(row) for row in found if not isinstance(row, Bad)), HEAD_RECORDS)
         if len(rows) >= HEAD_RECORDS:
             break
     if first and not rows:
@@ -84,6 +87,11 @@ def rows_of_head(head: Head, flatten: Flatten) -> list[Row]:
             f"{head.name}{field}: {first.reason}; so it is with all of the first {len(head.rows)} records."
         )
     return rows
+
+
+def _plain(row: Row) -> Row:
+    """A row with lists for arrays: what the columns mean is judged by JSON values."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in row.items()}
 
 
 def row_batches(

@@ -19,7 +19,13 @@ from ..sources import Source, family
 from .generic import open_log
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
-FORMATS = ("canonical", "trl", "verl", "inner_array", "generic")
+FORMATS = (
+    *("canonical", "trl", "verl"),
+    *("traces", "prime_rl", "prime_rl_tokens", "prime_hosted", "verifiers", "rllm", "art"),
+    *("nemo_rl", "nemo_gym", "open_instruct", "swift", "skyrl", "areal", "slime", "atropos", "tinker"),
+    *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
+    *("dict_of_lists", "nested_lists", "inner_array", "generic"),
+)
 
 
 @cache

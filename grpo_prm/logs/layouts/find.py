@@ -22,9 +22,8 @@ from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, st
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
 
-LAYOUTS: tuple[
-    str, ...
-] = ()  # each is a module beside this one with a `LAYOUT`; the walk below takes all other folders
+# Each is a module beside this one with a `LAYOUT`; the walk below takes all other folders.
+LAYOUTS = ("hf_disk",)
 
 
 class _Run(NamedTuple):
@@ -75,7 +74,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         else:
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
             parent = path.resolve().parent
-            file = Source(path, given, step=step_of_path(parent.parts[-2:], stem(path)), named=True)
+            file = Source(path, given, step=step_of_path(parent.parts[-3:], stem(path)), named=True)
             pattern = (parent, re.sub(r"\d+", "#", path.name))
             if "#" in pattern[1] and pattern in shards:
                 runs[shards[pattern]].files.append(file)
@@ -113,7 +112,7 @@ def _below(path: Path) -> Iterator[Source]:
     if layout := next((layout for layout in layouts() if layout.claims(path)), None):
         yield from layout.sources(path)
         return
-    folders = path.resolve().parts[-2:]
+    folders = path.resolve().parts[-3:]  # step_12/train/effective
     for entry in sorted(path.iterdir(), key=natural):
         if entry.name.startswith((".", "_")):
             continue
@@ -122,7 +121,7 @@ def _below(path: Path) -> Iterator[Source]:
                 yield from _below(entry)
         elif entry.is_file() and kind_by_name(entry):
             name = stem(entry)
-            step, split = step_of_path(folders, name), split_of_path(folders, name)
+            step, split = step_of_path(folders, name), split_of_path(folders[-2:], name)
             yield Source(entry, str(entry), step=step, split=split)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import polars as pl
 
@@ -250,7 +251,7 @@ def _add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan) -> No
 
 def _beside_tokens(value: Any, name: str, tokens: int, plan: Plan) -> Any:
     """The mask, or log-probabilities: one value for each token."""
-    if not isinstance(value, list):
+    if not isinstance(value, list | np.ndarray):
         raise Bad(name, f"expected a list, got {described(value)}")
     if len(value) != tokens:
         raise Bad(name, f"{len(value)} values for {tokens} tokens")

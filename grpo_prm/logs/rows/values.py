@@ -118,12 +118,14 @@ def json_list(value: Any) -> Any:
             return orjson.loads(value)
         except ValueError:
             return value
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    return value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
 
 
 def ids_of(value: Any) -> np.ndarray:
     """Token ids as int32; an empty list is an empty completion."""
     value = json_list(value)
+    if isinstance(value, np.ndarray):
+        return _checked(value)
     if not isinstance(value, list):
         raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {described(value)}")
     # The set of types is one pass in C; an isinstance for each of millions of ids is not. It tells True from 1, too.
@@ -135,6 +137,13 @@ def ids_of(value: Any) -> np.ndarray:
         ids = np.array(value, np.int64)
     except OverflowError:
         raise Bad("tokens", f"the id {max(value, key=abs)} is beyond int32") from None
+    return _checked(ids)
+
+
+def _checked(ids: np.ndarray) -> np.ndarray:
+    """Whole numbers as int32, if they are ids."""
+    if ids.dtype.kind not in "iu":
+        raise Bad("tokens", f"expected whole numbers, got {ids.dtype}")
     if len(ids) and ids.min() < 0:
         raise Bad("tokens", f"the id {ids.min()} is negative")
     if len(ids) and ids.max() >= INT32:
@@ -142,8 +151,11 @@ def ids_of(value: Any) -> np.ndarray:
     return ids.astype(np.int32)
 
 
-def flags_of(value: list[Any], labels: bool = False) -> np.ndarray:
+def flags_of(value: list[Any] | np.ndarray, labels: bool = False) -> np.ndarray:
     """Whether each token is in the loss: true or 1; of labels anything but -100."""
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        return value
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     types = set(map(type, value))
     if types - {bool, int}:
         raise Bad("mask", f"expected true and false or 0 and 1, got {described(_first_other(value, (bool, int)))}")
@@ -159,10 +171,9 @@ def _first_other(value: list[Any], types: tuple[type, ...]) -> Any:
     return next(v for v in value if type(v) not in types)
 
 
-def floats_of(value: list[Any], field: str) -> np.ndarray:
+def floats_of(value: list[Any] | np.ndarray, field: str) -> np.ndarray:
     """One number per token as float32; one that is no log-probability (-inf, NaN) as the sentinel, left out later."""
-    types = set(map(type, value))
-    if types - {int, float}:
+    if not isinstance(value, np.ndarray) and set(map(type, value)) - {int, float}:
         raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
     floats = np.array(value, np.float64)
     # The completion is as good as any other: without its row the tree and the advantages of its group would change.

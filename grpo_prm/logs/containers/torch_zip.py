@@ -1,0 +1,107 @@
+"""What `torch.save` writes: a zip with a pickle of the values. Its list or its one object are the records.
+
+The pickle is read by an allow-list (`plain_pickle`), without torch. Pickles that are not in such a zip are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from ...errors import InputError
+from ..rows.records import Record
+from ..sources import Source
+from .container import Container, Records
+from .pickle_ops import memo_fits
+from .plain_pickle import Refused, Unpickler
+
+LIMIT = 512 << 20  # bytes of the largest pickle that is read: its values take several times as much
+_VALUES = 1 << 28  # values in all: lists that stand in a pickle once may be pointed at many times
+_FIRST = re.compile(rb"PK\x03\x04.{26}[^\0]{0,200}?/data\.pkl", re.DOTALL)
+_PICKLE = re.compile(rb"\x80[\x02-\x05][\x8a\x95\]}()NKX\x8c]")
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def _claims(_source: Source, start: bytes) -> bool:
+    return _FIRST.match(start) is not None or _PICKLE.match(start) is not None
+
+
+def _open(source: Source, _size: int) -> Iterator[Records]:
+    with source.open() as raw:
+        if raw.read(2) != b"PK":
+            raise InputError(
+                f"{source.name}: a pickle, which is not read, as it may run code. Save it with torch.save of torch 1.6"
+                " or later, or write its rows as JSON lines."
+            )
+        raw.seek(0)
+        value, size = _value(io.BytesIO(raw.read()) if not raw.seekable() else raw, source)
+    values = value if isinstance(value, list) else [value]
+    records = (Record(number, one, str(type(one).__name__)) for number, one in enumerate(values, 1))
+    yield Records(records, size, source.size)
+
+
+def _value(file: Any, source: Source) -> tuple[Any, int]:
+    """The value of the pickle, and its bytes."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            name = next(name for name in names if name.endswith("/data.pkl"))
+            folder = name.removesuffix("data.pkl")
+
+            whole = file.seek(0, io.SEEK_END)
+
+            def member(path: str, needed: int) -> bytes:
+                info = archive.getinfo(folder + path)
+                # torch stores without packing, so a member is as large as it says, or it is not of torch.
+                if info.file_size != info.compress_size or info.file_size < needed or info.file_size > whole:
+                    raise Refused(f"its part {path} is not as large as it says")
+                return archive.read(info)
+
+            big = folder + "byteorder" in names and member("byteorder", 0) == b"big"
+            data = member("data.pkl", 1)
+            if len(data) > LIMIT:
+                raise Refused(f"its values take more than {LIMIT >> 20} MB")
+            if not memo_fits(data):
+                raise Refused("its pickle is damaged, or asks for more memory than it needs")
+            value = Unpickler(data, lambda key, needed: member(f"data/{key}", needed), ">" if big else "<").load()
+            _count(value, {})
+            return value, len(data)
+    except Refused as refused:
+        fault = f"{refused}"
+    except (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, LookupError, OSError, EOFError) as error:
+        fault = f"it cannot be read ({error or type(error).__name__})"
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, RuntimeError) as error:
+        fault = f"its pickle is damaged ({type(error).__name__}: {error})"[:300]
+    what = "Save plain values: dicts, lists, text, numbers and tensors."
+    raise InputError(f"{source.name}: a file of torch.save, but {fault}. {what}")
+
+
+def _count(value: Any, known: dict[int, int | None]) -> int:
+    """How many values there are when all that is pointed at is written out.
+
+    Raises:
+        Refused: More than `_VALUES`, or something holds itself.
+    """
+    if not isinstance(value, list | tuple | dict):
+        return 1
+    if id(value) in known:
+        count = known[id(value)]
+        if count is None:
+            raise Refused("it holds a value that holds itself")
+        return count
+    known[id(value)] = None
+    inner = value.values() if isinstance(value, dict) else value
+    nested = [one for one in inner if isinstance(one, list | tuple | dict)] if set(map(type, inner)) - {*_PLAIN} else ()
+    count = 1 + len(value) + sum(_count(one, known) for one in nested)
+    if count > _VALUES:
+        raise Refused("it holds too many values")
+    known[id(value)] = count
+    return count
+
+
+CONTAINER = Container("torch_zip", _claims, _open)

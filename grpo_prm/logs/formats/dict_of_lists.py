@@ -1,0 +1,62 @@
+"""A dictionary of lists: `{"prompt": [...], "completion": [...], "reward": [...]}`, a row at each place of the lists.
+
+pandas writes its columns as objects under the numbers of the rows, which are read the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..columns.plan import NAMES
+from ..format import Format, Head, Row
+from ..rows.values import Bad
+from ..sources import Source
+
+_UNITS = {*NAMES["completion"], *NAMES["tokens"]}
+_REWARDS = {*NAMES["reward"], *NAMES["advantage"]}
+_KEYS = {*NAMES["group"], *NAMES["prompt"]}
+
+
+def _detect(head: Head) -> bool:
+    """One object: of completions, rewards, and prompts or keys, each a list. Without keys it would be one group."""
+    if head.container not in ("json", "torch_zip") or len(head.rows) != 1 or not isinstance(head.rows[0], Mapping):
+        return False
+    lists = _lists(head.rows[0])
+    return all(any(_is_column(lists.get(name)) for name in names) for names in (_UNITS, _REWARDS, _KEYS))
+
+
+def _is_column(values: Any) -> bool:
+    """A list of values; a chat is one value."""
+    return isinstance(values, list) and len(values) > 1 and not (isinstance(values[0], dict) and "role" in values[0])
+
+
+def _lists(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The columns of a dictionary, those of pandas as lists."""
+    columns = {name: list(v.values()) if _is_numbered(v) else v for name, v in record.items()}
+    return {name: values for name, values in columns.items() if isinstance(values, list)}
+
+
+def _is_numbered(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(key.isdigit() for key in value)
+
+
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
+    """The rows of a dictionary; lists of another length than the completions are refused where their name is known.
+
+    Args:
+        record: Column to its values, all of one length; anything else that it holds belongs to the whole and is left
+            out.
+    """
+    lists = _lists(record)
+    unit = next(name for name in lists if name in _UNITS)
+    rows = len(lists[unit])
+    for name, values in lists.items():
+        if len(values) != rows and any(name in names for names in NAMES.values()):
+            raise Bad(name, f"{len(values)} values for {rows} completions")
+    columns = {name: values for name, values in lists.items() if len(values) == rows}
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+FORMAT = Format("dict_of_lists", _detect, flatten)
