@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seed
-from ..logs.grouping.buckets import hashed
+from ..logs.grouping.groups import hashed
 from .verdict import EXAMPLES
 from .worst_groups import CLEAREST
 

@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from grpo_prm.analysis import samples as module
 from grpo_prm.analysis.samples import EACH, Samples, prompts_behind
 from grpo_prm.core.seeds import group_seed
-from grpo_prm.logs.grouping.buckets import hashed
+from grpo_prm.logs.grouping.groups import hashed
 
 MOST = 3  # groups of each kind in these tests
 

@@ -138,3 +138,20 @@ def test_the_order_of_batches_changes_nothing(tmp_path):
     got = read_log(tmp_path, rows)
     assert got.counts["groups_joined"] == 5 and len(texts(got)) == 5
     assert collect(tmp_path / "log.jsonl", ReadOptions(ordered=False)).notes == got.notes
+
+
+@pytest.mark.parametrize("one_each", [False, True])
+def test_files_of_one_row_of_a_key_are_parts_of_its_group(tmp_path, one_each):
+    """A file for each pass over the problems, or for each rollout: none holds a group."""
+    files = [rows_of("pqr", 1, n) for n in range(3)]
+    files = [[x] for rows in files for x in rows] if one_each else files
+    got = collect(folder(tmp_path, {f"pass_{n}.jsonl": rows for n, rows in enumerate(files)}))
+    assert texts(got) == ["p0 p1 p2", "q0 q1 q2", "r0 r1 r2"] and got.counts["groups_joined"] == 0
+    assert "a file holds one row of a key" in " ".join(got.notes)
+
+
+def test_rows_without_a_step_beside_rows_with_one(tmp_path):
+    """The step stands in the path of some files only."""
+    files = {f"step_{n}.jsonl": rows_of("pq", 2, 10 * n) for n in (1, 2)}
+    got = collect(folder(tmp_path, files | {"last.jsonl": rows_of("pq", 2, 30)}))
+    assert len(texts(got)) == 6 and all(len(group.split()) == 2 for group in texts(got))

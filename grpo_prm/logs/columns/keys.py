@@ -140,7 +140,9 @@ def with_sample(plan: Plan, rows: Rows) -> Plan:
     # A few rows may stand twice in a log, and are rejected as duplicates later; a prompt that is drawn again has each
     # index twice. But where most groups have their indices twice these are none of the group.
     again = sum(2 * len(of_key) <= sum(map(_different, of_key.values())) for of_key in members.values())
-    if 2 * again <= len(members):
+    # A format that names the sample knows: several rows of one sample are of one rollout.
+    known = plan.paths["sample"] == "sample" and 2 * sum(map(len, members.values())) >= len(rows)
+    if 2 * again <= len(members) or known:
         return plan
     note = (
         f"The column {plan.paths['sample']} is the same in many rows of a group, so it is not used as a sample index."

@@ -14,7 +14,7 @@ from ..options import ReadOptions
 from ..rollouts import REJECTED, groups_of_several_prompts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .buckets import PIECE, in_buckets, keys_of, numbered, numbers, steps_of
+from .buckets import PIECE, hashed, in_buckets, keys_of, numbered, numbers, steps_of
 from .done import Done
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .keyed_parts import with_draws
@@ -22,6 +22,8 @@ from .members import SAMPLE, said_members, without_members
 from .repeats import with_samples_once, written_again
 from .turns import with_turns_joined
 from .unnamed_steps import come_back, joined, with_pieces
+
+__all__ = ["Grouped", "hashed", "into_groups"]
 
 
 class Grouped(NamedTuple):
@@ -55,7 +57,7 @@ def into_groups(
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
     if "group" not in plan.by:
-        rows = with_pieces(rows, sources)
+        rows = with_pieces(rows, plan, sources, done)
     rows = with_samples_once(rows, plan, sources, state.noted, done)
     rows, bucket, place = in_buckets(rows, plan)
     opens = np.flatnonzero(np.diff(bucket, prepend=-1))

@@ -66,10 +66,11 @@ def with_samples_once(
     said = [c for c in rows.columns if c not in ("_file", "_line")]
     copies = again & ~rows.select(pl.struct(said).is_first_distinct()).to_series()
     rest = rows.filter(~copies)
-    # Another draw has each index once more. Where a single one comes again, or in a canonical log, it is a mistake.
+    # Another draw has each index once more. Where a single one comes again it is a mistake, and where the key is that
+    # of a draw.
     number = pl.when(named).then(pl.int_range(pl.len()).over(*bucket, "sample")).otherwise(0).cast(pl.Int32)
     drawn = (pl.len() == pl.col("sample").n_unique() * (number.max() + 1)) & (pl.col("sample").n_unique() > 1)
-    drawn = pl.lit(False) if "group" in plan.by else drawn.over(bucket)
+    drawn = pl.lit(False) if plan.per_draw or "group" in plan.by else drawn.over(bucket)
     rest = rest.with_columns(number.alias(AGAIN), drawn.alias("_drawn"))
     odd = rest.select((pl.col(AGAIN) > 0) & ~pl.col("_drawn")).to_series()
     copied = pl.concat([rows.filter(copies), rest.filter(odd).select(rows.columns)])

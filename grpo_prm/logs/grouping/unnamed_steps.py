@@ -17,13 +17,25 @@ from numpy.typing import NDArray
 from ..columns.plan import Plan
 from ..sources import Source
 from .buckets import AGAIN, PIECE
+from .done import Done
 
 Ints = NDArray[np.int64]
 _OF_MANY = re.compile(r"\d+(?=-of-\d+)")  # data-00000-of-00004.arrow
 
 
-def with_pieces(rows: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
-    """Rows with the piece of the log that each stands in, int32, null where a step is named; as they are if all are."""
+def with_pieces(rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], done: Done) -> pl.DataFrame:
+    """Add the piece of the log that each row stands in, where a step is not named.
+
+    Args:
+        rows: Rows of whole steps.
+        plan: What tells the groups apart.
+        sources: Files of the log.
+        done: Gets a note.
+
+    Returns:
+        Rows with `_piece`, int32, null where a step is named; the rows as they are where all are. A log that has a file
+        for each rollout, or for each pass over its problems, is one piece: no file holds a group then.
+    """
     unnamed = rows["step"].is_null() if "step" in rows.columns else pl.Series([True]).new_from_index(0, len(rows))
     if not unnamed.any():
         return rows
@@ -31,7 +43,25 @@ def with_pieces(rows: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
     first = {name: number for number, name in reversed(list(enumerate(names)))}
     pieces = np.array([first[name] for name in names], np.int32)
     piece = pl.Series(PIECE, pieces[rows["_file"].to_numpy()])
-    return rows.with_columns(piece).with_columns(pl.when(unnamed).then(PIECE).alias(PIECE))
+    rows = rows.with_columns(piece).with_columns(pl.when(unnamed).then(PIECE).alias(PIECE))
+    if piece.n_unique() == 1:
+        return rows
+    by = [c for c in plan.by if c in rows.columns]
+    of_key = rows.filter(unnamed).group_by("run", PIECE, *by).agg(pl.len())
+    alone = of_key.group_by("run").agg(((pl.col("len") == 1).mean() > 0.5) & pl.struct(by).is_duplicated().any())
+    whole = alone.filter(pl.col("len"))["run"].to_list()
+    if not whole:
+        return rows
+    done.notes.append(
+        "No step is logged, and a file holds one row of a key: rows of one key in several files are one group."
+    )
+    return rows.with_columns(
+        pl.when(pl.col("run").is_in(whole) & pl.col(PIECE).is_not_null())
+        .then(0)
+        .otherwise(PIECE)
+        .cast(pl.Int32)
+        .alias(PIECE)
+    )
 
 
 def come_back(heads: pl.DataFrame, plan: Plan) -> Iterator[str]:
@@ -74,7 +104,7 @@ def joined(group: Ints, rows: pl.DataFrame, place: Ints) -> tuple[int, list[str]
         return 0, [note]
     keys = "1 key comes" if number == 1 else f"{number} keys come"
     return number, [
-        f"No step is logged, and {keys} back later in the file: rows of one key were joined, whatever step they are of."
+        f"No step is logged, and {keys} back later in the log: rows of one key were joined, whatever step they are of."
         " Name the step with --columns step=NAME, or what tells the groups apart with --columns group=NAME."
     ]
 
