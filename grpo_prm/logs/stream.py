@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from ..errors import InputError
+from ..errors import GrpoPrmError, InputError
 from .columns.keys import key_of_groups
 from .format import Log
-from .formats.registry import open_run
+from .formats.registry import SeveralKinds, open_run, with_left_out
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
@@ -103,7 +103,38 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
     ready = [source for source in paths if isinstance(source, Source)]  # of `memory`: they are nobody's files
     sources = ready or find_sources([path for path in paths if not isinstance(path, Source)], options.run)
     runs = [list(files) for _, files in groupby(sources, key=lambda s: s.run)]
-    return Logs(tuple(open_run(files, options) for files in runs), options)
+    logs: list[Log] = []
+    faults: list[tuple[list[Source], GrpoPrmError]] = []
+    for files in runs:
+        try:
+            logs.append(open_run(files, options))
+        except GrpoPrmError as error:
+            if isinstance(error, SeveralKinds) or any(file.named for file in files):
+                raise
+            faults.append((files, error))
+    if not logs:  # the reason of the largest run: beside it may lie settings and metrics
+        raise max(faults, key=lambda fault: sum(file.size for file in fault[0]))[1]
+    _check_alike(logs)
+    if faults:
+        plan = with_left_out(logs[0].plan, [file for files, _ in faults for file in files])
+        logs[0] = replace(logs[0], plan=plan)
+    return Logs(tuple(logs), options)
+
+
+def _check_alike(logs: Sequence[Log]) -> None:
+    """Refuse runs that count in other units, and those of a folder that are in other formats."""
+    units = {log.plan.unit: log.sources[0].name for log in logs}
+    if len(units) > 1:
+        raise SeveralKinds(
+            f"{units['completion']} has text alone, {units['tokens']} has token ids: their units differ, and no number"
+            " of both together would be right. Give the logs of one unit at a time, or compare their analyses."
+        )
+    found = {log.format: log for log in logs if not log.sources[0].named}
+    if len(found) > 1:
+        kinds = [f"{log.sources[0].name} ({name})" for name, log in found.items()]
+        raise SeveralKinds(
+            f"Logs of {len(kinds)} formats in one folder: {'; '.join(kinds[:8])}. Name those that belong together."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import GrpoPrmError, InputError, UsageError
+from ..columns.plan import Plan
 from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
@@ -63,11 +64,11 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise max(judged, key=lambda one: sum(s.size for s in one.sources)).fault or InputError(
             f"{sources[0].name}: no rows. Name a log with at least one row."
         )
-    notes, named_in_vain = [], [one for one in judged if one.fault and one.sources[0].named]
+    notes: list[str] = []
+    named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
-    if others := [one for one in judged if not one.format]:
-        notes.append(f"Left out, as they are no rollouts: {_listed(s for one in others for s in one.sources)}.")
+    others = [source for one in judged if not one.format for source in one.sources]
     training = [one for one in logs if one.sources[0].split != "eval"]
     if training and len(training) < len(logs):
         evals = [source for one in logs if one not in training for source in one.sources]
@@ -75,11 +76,23 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         logs = training
     kinds = {(one.format.name, one.head.container, one.columns): one for one in logs if one.format and one.head}
     if len(kinds) > 1:
-        raise InputError(_several_kinds(list(kinds.values())))
+        raise SeveralKinds(_several_kinds(list(kinds.values())))
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
     log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
+    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
+
+
+def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
+    """The plan of a log with a note about the files beside it that are no logs."""
+    if not others:
+        return plan
+    note = f"Left out, as they are no rollouts: {_listed(others)}."
+    return replace(plan, notes=(*plan.notes, note))
+
+
+class SeveralKinds(InputError):
+    """Logs of several kinds where one is expected; no reading of them together would be right."""
 
 
 class _Judged(NamedTuple):

@@ -22,9 +22,11 @@ def step_of_path(folders: Sequence[str], name: str) -> int | None:
     The name of the file comes first, then the nearest folder. A bare number as name of a file is its step, unless its
     folder is one as well (docs/logs.md: Steps).
     """
-    for part in (name, *reversed(folders)):
-        if found := STEP.findall(part):
-            return int(found[-1])
+    if found := STEP.findall(name):
+        return int(found[-1])
+    for part in reversed(folders):
+        if at_start := STEP.match(part):
+            return int(at_start[1])
     return next((int(part) for part in (*folders[-1:], name) if part.isdigit()), None)
 
 
@@ -41,4 +43,5 @@ def split_of_path(folders: Sequence[str], name: str) -> str | None:
 
 def is_structure(name: str) -> bool:
     """Is a folder of this name a part of one run: a step, a split, or what a framework calls it?"""
-    return name in STRUCTURE or name.isdigit() or STEP.search(name) is not None
+    # A step that comes later in the name (`seed1_step500`) tells runs apart.
+    return name in STRUCTURE or name.isdigit() or STEP.match(name) is not None
