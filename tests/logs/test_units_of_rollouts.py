@@ -122,6 +122,18 @@ def test_one_session_for_a_whole_job_names_no_rollout(tmp_path):
     assert [len(group) for group in completions(read_log(tmp_path, rows))] == [3, 3]
 
 
+@pytest.mark.parametrize("more", [{}, {"step": 1}])
+def test_a_number_of_the_members_that_begins_anew_is_no_rollout(tmp_path, more):
+    rows = [
+        {"prompt": p, "rollout_id": i, "response": f"{epoch} {p} {i}", "reward": i % 2, **more}
+        for epoch in range(2)
+        for p in "pqrs"[: 4 - 3 * epoch]
+        for i in range(4)
+    ]
+    got = read_log(tmp_path, rows)
+    assert sorted(len(group) for group in completions(got)) == [4] * 5 and not len(got.rejected)
+
+
 def test_the_same_rollout_twice_counts_once(tmp_path):
     rows = [
         {"step": 1, "episode_id": f"{p}{i}", "prompt": p, "response": f"{p} {i}", "reward": i % 2}

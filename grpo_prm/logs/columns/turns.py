@@ -48,6 +48,8 @@ def with_rollouts(plan: Plan, rows: Rows) -> tuple[Plan, Rows]:
             turn = plan.paths["step"]
             trial, note = _other_step(plan, rows, turn), f"The column {turn} is the turn inside {rollout}, no"
             note = f"{note} training step{_instead(trial)}."
+        if turn is None and not _is_of_one_group(rows, rollout, key or plan.paths.get("prompt")):
+            continue
         scope = [trial.paths.get("run"), trial.paths.get("step"), key]
         if key is None and turn is None:
             scope.append(plan.paths.get("prompt"))  # a sample index is no name of a rollout but of one prompt
@@ -106,6 +108,15 @@ def _key(plan: Plan, rows: Rows, rollout: str) -> str | None:
     """The key of the group, as far as a name says: one that may number the rows tells no rollouts apart."""
     names = (name for name in NAMES["group"] if name not in WEAK and name != rollout and _names(rows, name))
     return plan.paths.get("group") or next(names, None)
+
+
+def _is_of_one_group(rows: Rows, rollout: str, group: str | None) -> bool:
+    """Does each value stand in one group alone? Else it numbers the members of each, and what repeats is a draw."""
+    groups = defaultdict(set)
+    for row in rows:
+        groups[dumped(at(row, rollout))].add(dumped(at(row, group)) if group else "")
+    several = len(set().union(*groups.values())) > 1
+    return all(len(of_one) == 1 for of_one in groups.values()) and (several or kind_of(rows, rollout, False) == "text")
 
 
 def _tells_members_apart(rollouts: Any, group: str | None) -> bool:
