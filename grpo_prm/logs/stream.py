@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from ..errors import GrpoPrmError, InputError
+from .columns.keys import key_of_groups
 from .format import Log
 from .formats.registry import SeveralKinds, open_run, with_left_out
 from .grouping.canonical_table import canonical_table
@@ -172,7 +173,7 @@ class Logs:
                 batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
                 usable.add(batch)
                 yield batch
-        usable.check([source.name for log in self.logs for source in log.sources])
+        usable.check([source.name for log in self.logs for source in log.sources], key_of_groups(self.logs[0].plan))
         if usable.empty:
             told["Empty, with nothing in the loss: {completions}."] += usable.empty
         if told:  # all is counted by now
@@ -262,7 +263,7 @@ class _Usable:
         if self.reject is None and len(batch.rejected):
             self.reject = batch.rejected.row(0, named=True)
 
-    def check(self, names: list[str]) -> None:
+    def check(self, names: list[str], key: str) -> None:
         if not self.used and self.reject:
             raise InputError(
                 f"{_said(self.reject)}; none of the {self.rows} rows can be used."
@@ -285,8 +286,8 @@ class _Usable:
             )
         if self.largest < 2:
             raise InputError(
-                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared."
-                " If the grouping is wrong, name the column of the group with"
+                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared; rows were grouped"
+                f" by {key}. If that is wrong, name the column of the group with"
                 f" {columns_option(names[0], {'group': 'NAME'})}."
             )
 

@@ -42,6 +42,11 @@ def has(rows: Rows, path: str) -> bool:
     return any(at(row, path) is not MISSING for row in rows)
 
 
+def dumped(value: Any) -> str:
+    """A value as text that is equal for equal values; of a missing one the empty text."""
+    return "" if value is MISSING else json.dumps(value, sort_keys=True, default=str)
+
+
 def check_present(rows: Rows, path: str, name: str, option: str) -> None:
     """Refuse the path of an option (`--keep x`) that no row of the file `name` has, with the columns that there are."""
     if has(rows, path):
@@ -95,7 +100,7 @@ _OF_LIST = {bool: "bools", int: "ints", float: "floats", str: "texts", list: "li
 def kind_of(rows: Rows, path: str, from_text: bool) -> str:
     """What the rows hold under a path: the name of one kind, `none`, or `mixed`."""
     kinds = {
-        _kind_of_value(_parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
+        _kind_of_value(parsed(v) if from_text else v) for row in rows if (v := at(row, path)) not in (None, MISSING)
     }
     # An empty list fits every kind of list, and an int among floats is a float that happens to be whole.
     if len(kinds) > 1 and "empty" in kinds:
@@ -123,11 +128,11 @@ def number_in(value: Any) -> float:
     """A value as a finite number, one for a list that repeats it; NaN for anything else."""
     if isinstance(value, list) and value and all(v == value[0] for v in value):
         value = value[0]
-    value = _parsed(value)
+    value = parsed(value)
     return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else float("nan")
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """A cell of a CSV as the JSON value that it spells, else as it is."""
     if not isinstance(value, str):
         return value

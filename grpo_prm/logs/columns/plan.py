@@ -65,6 +65,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "advantage": ("advantage", "advantages"),
     "truncated": ("truncated", "is_truncated", "finish_reason", "stop_reason"),
+    # Of a log whose rows are turns: what names the rollout, and the place of the row in it. `turns` weighs them.
+    "rollout": (
+        *("rollout", "episode_id", "episode_idx", "trajectory_id", "traj_id", "traj_uid", "traj_idx", "session_id"),
+        *("request_id", "rollout_id"),
+    ),
+    "turn": (
+        *("turn", "turn_id", "turn_idx", "turn_index", "step_id", "step_idx", "step_index", "step_in_episode"),
+        *("episode_step", "env_step", "timestep"),
+    ),
 }
 PER_DRAW = ("uid", "group_id", "group_index")  # keys that a trainer makes anew for every draw of a prompt
 WEAK = ("index", "idx", "id")  # a key only if its values repeat: it may number the rows instead
@@ -107,6 +116,7 @@ class Plan:
         reward_weights: Column to its weight, where the reward is a weighted sum of columns.
         parts: Name of a part of the reward to its dotted path, where parts are logged beside the reward.
         keep: Further columns, under their own names.
+        beside: Columns that only the grouping looks at, name in the rows (`_rollout`, `_turn`) to path in the log.
         by: Columns of the rows whose values, with run and step, put rows in one bucket: a group, or several draws of
             one prompt.
         per_draw: The key is made anew for every draw, so a bucket is one group and is never split.
@@ -129,6 +139,7 @@ class Plan:
     reward_weights: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
     by: tuple[str, ...] = ("key",)
     per_draw: bool = False
     grouped: bool = False
@@ -152,7 +163,12 @@ class Plan:
     def columns(self) -> dict[str, str]:
         """Column of the rows (canonical, `reward/NAME`, kept) to path in the log."""
         kept = {name: name for name in self.keep if name not in self.paths}
-        return {**self.paths, **self.reward_columns, **kept}
+        return {**self.paths, **self.reward_columns, **kept, **self.beside}
+
+    @property
+    def taken_along(self) -> dict[str, str]:
+        """Columns of plain values that are no canonical ones, name in the rows to path in the log."""
+        return {**{name: name for name in self.keep}, **self.beside}
 
     @property
     def reward_columns(self) -> dict[str, str]:

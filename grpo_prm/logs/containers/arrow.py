@@ -21,6 +21,15 @@ CONTINUES = b"\xff\xff\xff\xff"  # before the length of each message
 _END = CONTINUES + b"\0\0\0\0"
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3  # kinds of messages
 _BLOCK = 16 << 20  # bytes to read at a time: a length that is wrong must not ask for memory
+_FAULTS = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    struct.error,
+)
 _CUT = "the file is cut short"
 
 
@@ -46,7 +55,7 @@ def _open(source: Source, size: int) -> Iterator[Records]:
                 if frame is not None:
                     kept.append(frame)
                     held += int(frame.estimated_size())
-    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError, struct.error) as error:
+    except _FAULTS as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(f"{source.name}: not Arrow that can be read ({why}). Check that it is whole.") from None
 

@@ -63,7 +63,7 @@ def _open(source: Source, size: int) -> Iterator[Records]:
 
 def _value(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo) -> Any:
     """The JSON value of a member, or the `Bad` that it is."""
-    if info.file_size > LIMIT:
+    if max(info.file_size, info.compress_size) > LIMIT:
         return Bad("", f"{info.filename} is larger than {LIMIT >> 20} MB")
     try:
         return parse(_unpacked(archive, file, info))
@@ -79,7 +79,9 @@ def _unpacked(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo) -
     name, extra = struct.unpack_from("<26xHH", file.read(30))
     file.seek(name + extra, io.SEEK_CUR)
     try:
-        unpacker = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(file.read(info.compress_size)))
+        unpacker = zstandard.ZstdDecompressor(max_window_size=LIMIT).stream_reader(
+            io.BytesIO(file.read(info.compress_size))
+        )
         data = unpacker.read(info.file_size + 1)
     except zstandard.ZstdError as error:
         raise OSError(str(error)) from None

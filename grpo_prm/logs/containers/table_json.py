@@ -27,7 +27,9 @@ def _claims(source: Source, start: bytes) -> bool:
     columns, rows = keys.get("columns"), keys.get("data", "")
     named = isinstance(columns, list) and all(isinstance(name, str | int) for name in columns)
     listed = (
-        all(isinstance(row, list) for row in rows) if isinstance(rows, list) else re.match(r"\[\s*\[", rows) is not None
+        all(isinstance(row, list) for row in rows)
+        if isinstance(rows, list)
+        else re.match(r"\[\s*\[", str(rows)) is not None
     )
     # Where the rows come first and are long, the names of the columns stand beyond what was read.
     return "data" in keys and listed and (named or (not whole and source.path.name.endswith(".table.json")))
@@ -69,7 +71,8 @@ def _open(source: Source, _size: int) -> Iterator[Records]:
     names = [str(name) for name in columns]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"{source.name}: two columns are called {twice}. Rename one of them in columns.")
-    numbers = {place for row in rows if isinstance(row, list) for place, cell in enumerate(row) if type(cell) is float}
+    whole = (row for row in rows if isinstance(row, list) and len(row) == len(names))
+    numbers = {place for row in whole for place, cell in enumerate(row) if type(cell) is float}
     found = (_record(number, row, names, numbers) for number, row in enumerate(rows, 1))
     yield Records(found, len(data), source.size)
 

@@ -50,8 +50,7 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-            name = next(name for name in names if name.endswith("/data.pkl"))
-            folder = name.removesuffix("data.pkl")
+            folder = next(name for name in [*names, "/data.pkl"] if name.endswith("/data.pkl")).removesuffix("data.pkl")
 
             whole = file.seek(0, io.SEEK_END)
 

@@ -41,6 +41,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     def as_it_stands(plan: Plan) -> Plan:
         # A column that `convert` kept under its own name has no role here, whatever it is called.
         own = {c: path for c, path in plan.paths.items() if c in paths or c in options.columns or c == "reward"}
+        own |= {"sample": paths["sample"]} if "sample" in paths else {}  # also where all keys were drawn several times
         named = {part: path for part, path in plan.parts.items() if REWARD_PART + part in options.columns}
         others = {part: path for part, path in parts.items() if part not in plan.reward_weights}
         # A group may be numbered or named: as text either tells draws apart, and numbers are given anew later.

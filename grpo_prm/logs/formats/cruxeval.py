@@ -8,6 +8,7 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
+from .own_run import run_of
 
 _TEXTS, _SCORES = "raw_generations", "raw_scored_generations"
 
@@ -19,19 +20,22 @@ def _detect(head: Head) -> bool:
     )
 
 
-def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     """The generations of all problems; a problem whose scores are not as many as its texts is a `Bad`.
 
     Args:
         record: `{"raw_generations": {id: [k texts]}, "raw_scored_generations": {id: [k booleans or numbers]}}`.
+        source: Its file.
     """
+    of_file = run_of(source)
     for problem, texts in record[_TEXTS].items():
         scores = record[_SCORES].get(problem)
         if not isinstance(texts, list) or not isinstance(scores, list) or len(texts) != len(scores):
             yield Bad("reward", f"{problem}: not one score for each generation")
             continue
         for number, (text, score) in enumerate(zip(texts, scores, strict=True)):
-            yield {"group": problem, "task_id": problem, "sample": number, "completion": text, "reward": score}
+            row = {"group": problem, "task_id": problem, "sample": number, "completion": text, "reward": score}
+            yield {**of_file, **row}
 
 
 FORMAT = Format("cruxeval", _detect, flatten)

@@ -22,7 +22,7 @@ def _detect(head: Head) -> bool:
     """One object: of completions, rewards, and prompts or keys, each a list. Without keys it would be one group."""
     if head.container not in ("json", "torch_zip") or len(head.rows) != 1 or not isinstance(head.rows[0], Mapping):
         return False
-    lists = _lists(head.rows[0])
+    lists = {_singular(name): values for name, values in _lists(head.rows[0]).items()}
     return all(any(_is_column(lists.get(name)) for name in names) for names in (_UNITS, _REWARDS, _KEYS))
 
 
@@ -41,6 +41,12 @@ def _is_numbered(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(key.isdigit() for key in value)
 
 
+def _singular(name: str) -> str:
+    """The name of a column of `prompts`, `questions`, ..., where it is known in the singular only."""
+    known = {known for names in NAMES.values() for known in names}
+    return name[:-1] if name not in known and name.endswith("s") and name[:-1] in known else name
+
+
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The rows of a dictionary; lists of another length than the completions are refused where their name is known.
 
@@ -52,9 +58,9 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     unit = next(name for name in lists if name in _UNITS)
     rows = len(lists[unit])
     for name, values in lists.items():
-        if len(values) != rows and any(name in names for names in NAMES.values()):
+        if len(values) != rows and any(_singular(name) in names for names in NAMES.values()):
             raise Bad(name, f"{len(values)} values for {rows} completions")
-    columns = {name: values for name, values in lists.items() if len(values) == rows}
+    columns = {_singular(name): values for name, values in lists.items() if len(values) == rows}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

@@ -11,6 +11,7 @@ from ..format import Format, Head, Row
 from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
+from .own_run import run_of
 
 _STATUS = {"pass": 1.0, "fail": 0.0, "timeout": 0.0}
 _SAID = "The reward is base_status: pass = 1, fail and timeout = 0. plus_status is the part plus of the reward."
@@ -27,16 +28,19 @@ def _is_results(record: Any) -> bool:
     return bool(solutions) and all(isinstance(one, Mapping) and "base_status" in one for one in solutions)
 
 
-def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     """The solutions of all tasks; one without a text or a verdict is a `Bad`.
 
     Args:
         record: `{"eval": {task: [{"solution", "base_status", "plus_status"}]}}`.
+        source: Its file.
     """
+    of_file = run_of(source)
     for task, solutions in record["eval"].items():
         for number, one in enumerate(solutions):
             try:
                 yield {
+                    **of_file,
                     "group": task,
                     "task_id": task,
                     "sample": number,

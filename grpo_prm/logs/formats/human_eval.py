@@ -1,15 +1,30 @@
-"""HumanEval's `samples.jsonl_results.jsonl`: a completion a row, `passed` is its reward."""
+"""HumanEval's `samples.jsonl_results.jsonl` and files like it: a completion a row, `passed` is its reward."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ..format import Format, Head
+from ..format import Format, Head, Row
+from ..sources import Source
+
+_TEXTS = ("completion", "solution", "generation")
 
 
 def _detect(head: Head) -> bool:
     rows = [row for row in head.rows if isinstance(row, Mapping)]
-    return head.has("task_id", "completion", "passed") and any(isinstance(row.get("passed"), bool) for row in rows)
+    texts = any(head.has(name) for name in _TEXTS)
+    return texts and head.has("task_id", "passed") and any(isinstance(row.get("passed"), bool) for row in rows)
 
 
-FORMAT = Format("human_eval", _detect, columns={"group": "task_id", "problem": "task_id", "reward": "passed"})
+def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
+    """The one row of a record.
+
+    Args:
+        record: `{"task_id", "completion", "passed"}`; the text may be called solution or generation, too.
+    """
+    text = next((record[name] for name in _TEXTS if name in record), None)
+    yield {**record, "group": record["task_id"], "completion": text, "reward": record["passed"]}
+
+
+FORMAT = Format("human_eval", _detect, flatten)

@@ -14,6 +14,7 @@ from ..format import Format, Head, Row
 from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
+from .own_run import run_of
 
 # As inspect_ai's own `value_to_float` reads them: correct, partial, incorrect, no answer.
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -35,15 +36,16 @@ def _samples(record: Any) -> Sequence[Any]:
     return (record,) if {"id", "epoch", "input", "output"} <= record.keys() else ()
 
 
-def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     """The rows of a log or of a sample; a sample that failed is a `Bad`.
 
     Args:
         record: `{"eval", "samples"}`, or one sample `{"id", "epoch", "input", "messages", "output", "scores"}`.
+        source: Its file.
     """
     settings = record.get("eval")
     settings = settings if isinstance(settings, Mapping) else {}
-    of_log = {"task": settings["task"]} if "task" in settings else {}
+    of_log = {**run_of(source), **({"task": settings["task"]} if "task" in settings else {})}
     for sample in _samples(record):
         try:
             yield {**of_log, **_row(sample)}

@@ -21,6 +21,11 @@ from .generic import open_log
 _SAID = (
     "Scores are those of the first filter of each file; rows of another filter hold the same texts and are left out."
 )
+# What rows of versions hold that do not name their metrics.
+_NO_METRICS = {
+    *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter"),
+    *("doc_hash", "prompt_hash", "target_hash", "model", "task", "metrics"),
+}
 _NAME = re.compile(r"samples_(.+)_\d{4}-\d\d-\d\dT")
 
 
@@ -72,7 +77,7 @@ def _texts(resps: Any) -> list[str]:
 def _scores(record: Mapping[str, Any], k: int) -> dict[str, list[Any]]:
     """A number for each text: of the one metric as the reward, of several as parts."""
     found = {}
-    for name in record.get("metrics") or ():
+    for name in record["metrics"] if isinstance(record.get("metrics"), list) else sorted(record.keys() - _NO_METRICS):
         value = record.get(name)
         values = value if isinstance(value, list) else [value]
         if len(values) == k and all(isinstance(v, bool | int | float) for v in values):

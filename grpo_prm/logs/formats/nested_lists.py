@@ -92,8 +92,14 @@ def _detect(head: Head) -> bool:
     """Lists within lists, or within the objects of several records; one list in one object is no group by itself."""
     if any(_is_rollout(record) for record in head.rows):
         return False
+    if _is_list_of_objects(head.rows[0]):  # whatever their names are: the user may say
+        return True
     found = rollout_places(head.rows[:_LOOKED_AT])
     return any(place.count(ITEM) > 1 or len(head.rows) > 1 or isinstance(head.rows[0], list) for place in found)
+
+
+def _is_list_of_objects(record: Any) -> bool:
+    return isinstance(record, list) and (ITEM,) in places(record)
 
 
 def flatten(record: Any, _source: Source) -> list[Row]:
@@ -102,7 +108,7 @@ def flatten(record: Any, _source: Source) -> list[Row]:
     Args:
         record: A list of rollouts, or an object or a list that holds such lists in one place.
     """
-    found = rollout_places([record])
+    found = rollout_places([record]) or ([(ITEM,)] if _is_list_of_objects(record) else [])
     if not found:
         raise Bad("", "no list of objects with a completion and a reward")
     if len(found) > 1:

@@ -13,6 +13,7 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
+from .own_run import run_of
 
 _CUT = ("max_steps", "max_errors", "too_many_errors", "timeout")
 
@@ -25,7 +26,8 @@ def _simulations(record: Any) -> Sequence[Any]:
     """The simulations of a record: those of a file, or the one that it is."""
     if not isinstance(record, Mapping):
         return ()
-    if isinstance(inner := record.get("simulations"), list) and all(isinstance(one, Mapping) for one in inner):
+    inner = record.get("simulations")
+    if isinstance(inner, list) and any(isinstance(one, Mapping) and "messages" in one for one in inner):
         return inner
     return (record,) if {"task_id", "reward_info", "messages"} <= record.keys() or _is_old(record) else ()
 
@@ -34,16 +36,18 @@ def _is_old(record: Mapping[str, Any]) -> bool:
     return {"task_id", "reward", "traj", "trial"} <= record.keys()
 
 
-def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
+def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     """The rows of a file or of a trial; a trial without messages or reward is a `Bad`.
 
     Args:
         record: `{"tasks", "simulations": [{"task_id", "trial", "reward_info", "messages"}]}`, one of its simulations,
             or `{"task_id", "trial", "reward", "traj"}` of tau-bench.
+        source: Its file.
     """
+    of_file = run_of(source) if "simulations" in record else {}  # a folder may hold one file a trial
     for one in _simulations(record):
         try:
-            yield _row(one)
+            yield {**of_file, **_row(one)}
         except Bad as bad:
             yield bad
         except (LookupError, TypeError, AttributeError) as error:

@@ -25,6 +25,7 @@ EVIDENCE = {
     "disagree": "but the logged advantages do not fit the draws, so the cut may be in the wrong place",
     "unchecked": "there are no logged advantages to check it by",
     "cycle": "the log goes through its prompts in one order again and again",
+    "asked": "their rows are not neighbours, so the cut is only as good as the size that was given",
 }
 
 
@@ -51,14 +52,18 @@ class Buckets(NamedTuple):
         size: Its rows, shape (buckets,).
         reward: Where logged, shape (rows,).
         advantage: Where logged and of use, shape (rows,).
-        log_order: Bucket of each row in the order of the log, step by step, shape (rows,); None if none may be cut.
+        place: Place of each row in the log, step by step, shape (rows,).
+        may_be_cut: False where the key is made anew for each draw.
+        members: How many members a group has by a column of the log, 0 where none says, shape (buckets,).
     """
 
     opens: Ints
     size: Ints
     reward: Floats | None
     advantage: Floats | None
-    log_order: Ints | None
+    place: Ints
+    may_be_cut: bool = True
+    members: Ints | None = None
 
 
 class Cut(NamedTuple):
@@ -69,12 +74,14 @@ class Cut(NamedTuple):
         strided: The draws take turns, row by row, instead of following one another, shape (buckets,).
         evidence: A key of `EVIDENCE` for each bucket that is cut, else "", shape (buckets,).
         modal: Modal group size where each bucket stands, shape (buckets,).
+        merged: It may hold several draws or problems, but nothing says which rows are whose, shape (buckets,).
     """
 
     draws: Ints
     strided: NDArray[np.bool_]
     evidence: NDArray[np.object_]
     modal: Ints
+    merged: NDArray[np.bool_]
 
 
 def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | None, state: GroupingState) -> Cut:
@@ -84,8 +91,9 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
 
     - Advantages. They are logged, do not fit the bucket as one group, and fit equal shares of it.
     - Order. The log goes through the prompts of a step k times in one order, so k is the group size.
-    - Size. The bucket has m times the modal size. It is left whole if its advantages fit the whole, or if they
-      decide nothing and fewer than half of the groups have that size.
+    - Size. The bucket has m times the modal size, and its rows stand in stretches of that size, or a multiple. It is
+      left whole if its advantages fit the whole, or if they decide nothing and fewer than half of the groups have
+      that size. Rows that are mixed with others are never cut by their order alone.
 
     Args:
         buckets: Buckets of whole steps.
@@ -101,6 +109,7 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
         np.zeros(len(buckets.size), bool),
         np.full(len(buckets.size), "", object),
         np.zeros(len(buckets.size), np.int64),
+        np.zeros(len(buckets.size), bool),
     )
     # Advantages: all buckets of one size at once, the fewest draws first. A bucket that is cut drops out of `at`.
     if buckets.advantage is not None and given is None:
@@ -120,9 +129,8 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
         sizes = _sizes_so_far(state, run)
         cut.modal[here] = k = given or modal_size(sizes)
         if k > 1:
-            several = here[(cut.evidence[here] == "") & (buckets.size[here] > k) & (buckets.size[here] % k == 0)]
             clear = given is not None or 2 * sizes[k] >= sum(groups for size, groups in sizes.items() if size > 1)
-            _cut_by_size(buckets, several, k, clear, cut)
+            _cut_by_size(buckets, here, k, clear, given is not None, cut)
         begin += number
     return cut
 
@@ -134,6 +142,13 @@ def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:
     return np.where(np.repeat(cut.strided, buckets.size), place % draws, place // k)
 
 
+def fits_as_one(reward: Floats | None, advantage: Floats) -> bool:
+    """Do the logged advantages of rows fit them as one group? Both of shape (rows,)."""
+    one = np.zeros(1, np.int64)
+    rows = np.arange(len(advantage))
+    return bool(_advantages_fit(Buckets(one, one + len(rows), reward, advantage, rows), one, 1)[0])
+
+
 def split_notes(
     buckets: Buckets, cut: Cut, heads: pl.DataFrame, keys: pl.Series, state: GroupingState
 ) -> Iterator[str]:
@@ -142,10 +157,23 @@ def split_notes(
         if (kind := cut.evidence[bucket]) in state.noted:
             continue
         state.noted.add(kind)
-        step = f"step {heads['step'][bucket]}, " if "step" in heads.columns else ""
         size, draws = buckets.size[bucket], cut.draws[bucket]
-        example = f"{step}{keys[bucket]}: {size} rows as {draws} draws of {size // draws}"
+        example = f"{_example(heads, keys, bucket)}: {size} rows as {draws} draws of {size // draws}"
         yield f"Prompts drawn more than once were split in file order ({example}); {EVIDENCE[kind]}."
+    if cut.merged.any() and "merged" not in state.noted:
+        state.noted.add("merged")
+        bucket = int(np.flatnonzero(cut.merged)[0])
+        yield (
+            f"One prompt has several times the rows of a group ({_example(heads, keys, bucket)}:"
+            f" {buckets.size[bucket]} rows, where {cut.modal[bucket]} are usual), mixed with others: several problems"
+            " or draws may have become one group. Name the column that tells them apart with --columns group=NAME, or"
+            f" cut in file order with --group-size {cut.modal[bucket]}."
+        )
+
+
+def _example(heads: pl.DataFrame, keys: pl.Series, bucket: int) -> str:
+    """Step and key of a bucket."""
+    return f"step {heads['step'][bucket]}, {keys[bucket]}" if "step" in heads.columns else str(keys[bucket])
 
 
 def _sizes_so_far(state: GroupingState, run: str) -> Counter[int]:
@@ -164,9 +192,10 @@ def _cut_cycles(buckets: Buckets, here: Ints, cut: Cut) -> None:
     """
     size = buckets.size[here]
     k = int(size.min())  # turns, if there are any
-    if buckets.log_order is None or k < 2 or (size == k).all() or (size % k).any():
+    if not buckets.may_be_cut or k < 2 or (size == k).all() or (size % k).any():
         return
-    order = buckets.log_order[buckets.opens[here[0]] :][: size.sum()]
+    place = buckets.place[buckets.opens[here[0]] :][: size.sum()]  # of the rows of the step
+    order = np.repeat(here, size)[np.argsort(place)]
     turn = len(order) // k
     if (order[turn:] == order[:-turn]).all():  # every turn is like the one before
         several = here[size > k]
@@ -175,20 +204,33 @@ def _cut_cycles(buckets: Buckets, here: Ints, cut: Cut) -> None:
         cut.evidence[several] = "cycle"
 
 
-def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, cut: Cut) -> None:
-    """Cut the buckets `at` into draws of k where advantages do not say otherwise.
+def _cut_by_size(buckets: Buckets, at: Ints, k: int, clear: bool, asked: bool, cut: Cut) -> None:
+    """Cut those of the buckets `at` that are several times as large as a group, where advantages do not deny it.
 
-    `clear` is whether k is the size beyond doubt: the user gave it, or half of the groups have it.
+    A group has k rows, or as many members as the log says. `clear` is whether k is the size beyond doubt: the user gave
+    it, or half of the groups have it. `asked` is whether the user gave it.
     """
-    for bucket in at:
+    said = np.zeros(len(at), np.int64) if buckets.members is None or asked else buckets.members[at]
+    size, k_of = buckets.size[at], np.where(said > 1, said, k)
+    several = (cut.evidence[at] == "") & (size > k_of) & (size % k_of == 0)
+    for bucket, k, sure in zip(at[several], k_of[several].tolist(), (clear | (said > 1))[several], strict=True):
         one, draws = np.array([bucket]), int(buckets.size[bucket]) // k
         logged = buckets.advantage is not None
         # Advantages that fit draws of k settle it, and so do those that fit the whole. Else size decides.
         if logged and (_cut_where_it_fits(buckets, one, draws, cut)[0] or _advantages_fit(buckets, one, 1)[0]):
             continue
-        if clear:
+        neighbours = _in_stretches(buckets, bucket, k)
+        if sure and (neighbours or asked):
             cut.draws[bucket] = draws
-            cut.evidence[bucket] = "disagree" if logged else "unchecked"
+            cut.evidence[bucket] = "asked" if not neighbours else "disagree" if logged else "unchecked"
+        cut.merged[bucket] = sure and not neighbours and not asked
+        cut.modal[bucket] = k
+
+
+def _in_stretches(buckets: Buckets, bucket: int, k: int) -> bool:
+    """Do the rows of a bucket stand in the log as stretches of k neighbours, or of several times as many?"""
+    place = buckets.place[buckets.opens[bucket] :][: buckets.size[bucket]]
+    return not ((np.flatnonzero(np.diff(place) != 1) + 1) % k).any()
 
 
 def _cut_where_it_fits(buckets: Buckets, at: Ints, draws: int, cut: Cut) -> NDArray[np.bool_]:

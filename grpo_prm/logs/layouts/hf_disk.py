@@ -54,7 +54,7 @@ def _names(names: Any, file: Path) -> list[str]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}. Save the data set again with save_to_disk.") from None
     return value if isinstance(value, dict) else {}
 

@@ -39,7 +39,7 @@ def completions(row: Any, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
     else:
         row = with_objects(row, plan.parts.values())
         values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
-        values |= {KEPT_AS + name: at(row, name) for name in plan.keep}
+        values |= {KEPT_AS + name: at(row, path) for name, path in plan.taken_along.items()}
         beside = {PROMPT_IDS: plan.inside.prompt_ids, LENGTH: plan.inside.length}
         values |= {name: at(row, path) for name, path in beside.items() if path}
         yield from _members(values, plan) if plan.grouped else (values,)

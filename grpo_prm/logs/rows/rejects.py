@@ -47,8 +47,19 @@ def raw_start(raw: Any) -> str:
     # A character has up to four bytes, and a cut in the middle of one must not be an error.
     if isinstance(raw, bytes):
         return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW]
-    text = raw if isinstance(raw, str) else json.dumps(raw, default=str, ensure_ascii=False)[: 4 * RAW]
+    text = raw if isinstance(raw, str) else _start_of_json(raw)
     return text.encode("utf-8", "replace").decode()[:RAW]
+
+
+def _start_of_json(value: Any) -> str:
+    """The start of a value as JSON; the rest, of a whole file maybe, is not written for it."""
+    written, pieces = 0, []
+    for piece in json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value):
+        pieces.append(piece)
+        written += len(piece)
+        if written >= RAW:
+            break
+    return "".join(pieces)[:RAW]
 
 
 def _start_of_text(rows: pl.DataFrame) -> pl.Series:

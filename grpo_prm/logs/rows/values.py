@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from ...core.identity import SENTINEL
-from ..columns.first_rows import MISSING
+from ..columns.first_rows import MISSING, parsed
 from .chat import attachments, messages_of, segments
 
 INT32 = 2**31
@@ -178,6 +178,7 @@ def kept_of(value: Any, kind: str) -> Any:
     if value is MISSING or value is None:
         return None
     if wanted := _SCALAR.get(kind):
+        value = parsed(value)  # a cell of a CSV is text
         return value if isinstance(value, wanted) else None
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()

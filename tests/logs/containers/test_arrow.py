@@ -36,9 +36,19 @@ def test_packed_batches_are_read(tmp_path, packing):
 
 def test_dictionaries_are_kept_for_later_batches(tmp_path):
     pa = pytest.importorskip("pyarrow")
-    words = ["a", "b", "a", "c", "b"] * 2
-    path = pyarrow_written(tmp_path / "a.arrow", "stream", columns={"w": pa.array(words).dictionary_encode()})
-    assert [row["w"] for row in values_of(path, "arrow", 1)] == words
+    words, others = ["a", "b", "a", "c", "b"] * 2, ["x", "y"] * 5
+    columns = {name: pa.array(texts).dictionary_encode() for name, texts in (("w", words), ("o", others))}
+    path = pyarrow_written(tmp_path / "a.arrow", "stream", columns=columns)
+    assert [(row["w"], row["o"]) for row in values_of(path, "arrow", 1)] == list(zip(words, others, strict=True))
+
+
+def test_a_dictionary_that_is_replaced(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parts = [pa.table({"w": pa.array(texts).dictionary_encode()}) for texts in (["a", "b"], ["c", "d", "c"])]
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), parts[0].schema) as writer:
+        for part in parts:
+            writer.write_table(part)
+    assert [row["w"] for row in values_of(tmp_path / "a.arrow", "arrow", 1)] == ["a", "b", "c", "d", "c"]
 
 
 def test_what_polars_writes(tmp_path):

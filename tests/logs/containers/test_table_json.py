@@ -46,9 +46,11 @@ def test_numbers_that_json_does_not_know(tmp_path):
 
 
 def test_a_row_of_another_length_costs_that_row(tmp_path):
-    path = written(tmp_path / "t.json", {"columns": COLUMNS, "data": [["1", "a"], *DATA]})
-    first, *others = records_of(path, "table_json")
+    path = written(tmp_path / "t.json", {"columns": COLUMNS, "data": [["1", "a"], *DATA, [1, 2, 3, 4.5]]})
+    first, *others, last = records_of(path, "table_json")
     assert isinstance(first.value, Bad) and first.value.reason == "2 cells under 3 columns"
+    assert isinstance(last.value, Bad) and last.value.reason == "4 cells under 3 columns"
+    assert [record.value for record in others] == [dict(zip(COLUMNS, row, strict=True)) for row in DATA]
     assert [record.line for record in others] == [2, 3, 4]
 
 
@@ -66,6 +68,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
         '{"table": {"columns": ["a"], "data": [[1]]}}',
         '{"columns": ["a"], "data": [[1]]}\n{"columns": ["a"], "data": [[1]]}\n',
         '[{"columns": ["a"], "data": [[1]]}]',
+        '{"columns": ["a"], "data": 1}',
     ],
 )
 def test_what_is_no_table(tmp_path, other):

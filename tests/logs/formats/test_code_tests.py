@@ -35,9 +35,11 @@ def test_evalplus_without_the_second_tests_and_with_odd_rows(tmp_path):
     assert done.table["reward"].to_list() == [1, 0] and "reward/plus" not in done.table.columns
     reasons = ["expected pass or fail, got null", "a: no solution with its base_status"]
     assert done.rejected["reason"].to_list() == reasons
+    assert all(raw.startswith('{"eval": {"a": [{"task_id"') and len(raw) == 200 for raw in done.rejected["raw"])
 
 
-def test_human_eval_rows(tmp_path):
+@pytest.mark.parametrize("text", ["completion", "solution"])
+def test_human_eval_rows(tmp_path, text):
     rows = [
         {
             "task_id": f"HumanEval/{n}",

@@ -1,6 +1,7 @@
 """inspect_ai's logs: what stands in the loss, letters as rewards, failed samples; the shape of version 0.3.285."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,26 @@ def test_the_reward_of_several_scorers_is_asked_for(tmp_path):
         collect(path)
     done = collect(path, ReadOptions(columns={"reward": "reward/f"}))
     assert done.table["reward"].to_list() == [1, 2] and done.table["reward/g.u"].to_list() == [2, 2]
+
+
+def test_logs_of_a_folder_are_runs_of_their_own(tmp_path):
+    (tmp_path / "logs").mkdir()
+    for name in ("2026-11-01_t_Ab1", "2026-11-02_t_Cd2"):
+        log(tmp_path / "logs" / f"{name}.json", [sample("a", e, f"{name} {e}") for e in (1, 2)])
+    done = collect(tmp_path / "logs")
+    assert done.table.select("run", "group_key", "completion").rows() == [
+        (f"logs/{name}", "a", f"<assistant>\n{name} {e}")
+        for name in ("2026-11-01_t_Ab1", "2026-11-02_t_Cd2")
+        for e in (1, 2)
+    ]
+
+
+def test_what_inspect_ai_itself_wrote():
+    """`inspect_ai.eval`, by `write_inspect_ai_log.py`: its members are packed with zstd."""
+    done = collect(Path(__file__).with_name("inspect_ai.eval"))
+    table = done.table.sort("group_key", "sample")
+    assert table["reward"].to_list() == [1, 0, 0, 0, 1, 1] and table["group_key"].to_list() == [*"aaabbb"]
+    assert table["truncated"].to_list() == [False, False, False, True, False, False]
+    assert table["prompt"][5] == "<system>\nbe brief\n<user>\nex\n<assistant>\nEXAMPLE\n<user>\nq2"
+    assert table["completion"][0] == "<assistant>\nit is 1"
+    assert table["completion"][3].endswith('add {"x": 1, "y": 2}\n<tool>\n3\n<assistant>\nit is 2')

@@ -59,6 +59,15 @@ def test_one_number_for_all_texts_is_no_reward_for_each(tmp_path):
     assert collect(written(tmp_path / "one", rows)).table["reward"].to_list() == [1, 1, 0]
 
 
+def test_rows_of_old_versions_do_not_name_their_metrics(tmp_path):
+    rows = [document(n, ["a", "b"], exact_match=[1, 0]) for n in (0, 1)]
+    for row in rows:
+        del row["metrics"], row["filter"]
+        row["arguments"] = [["Q", {"until": []}]]
+    done = collect(written(tmp_path / "m", rows))
+    assert done.table["reward"].to_list() == [1, 0, 1, 0] and set(done.table["prompt"]) == {"Q"}
+
+
 def test_log_likelihoods_are_no_completions(tmp_path):
     row = document(0, [], acc=1.0) | {"resps": [[["-1.5", "False"]], [["-2.5", "False"]]]}
     with pytest.raises(InputError, match="log-likelihoods of given answers"):

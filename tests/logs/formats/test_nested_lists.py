@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from grpo_prm.errors import GrpoPrmError
-from grpo_prm.logs import collect
+from grpo_prm.logs import ReadOptions, collect
 
 K = 3
 
@@ -37,6 +37,16 @@ def test_an_array_of_groups(tmp_path):
     assert done.format == "nested_lists" and groups(done) == [said(*((n, k) for k in range(K))) for n in range(4)]
     lines = read(tmp_path / "a.jsonl", "".join(json.dumps(group) + "\n" for group in value))
     assert groups(lines) == groups(done)
+
+
+def test_columns_of_an_array_of_groups_can_be_named(tmp_path):
+    value = [[{"answer_text": f"{n} {k}", "points": k, "a": None} for k in range(K)] for n in range(2)]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(GrpoPrmError, match="answer_text"):
+        collect(path)
+    done = collect(path, ReadOptions(columns={"completion": "answer_text", "reward": "points"}))
+    assert groups(done) == [[f"{n} {k}" for k in range(K)] for n in range(2)]
 
 
 @pytest.mark.parametrize("own", [{}, {"prompt": "same"}])
@@ -96,13 +106,14 @@ def test_one_list_without_keys_is_no_group(tmp_path):
         read(tmp_path / "a.json", {"samples": [rollout(k) for k in range(K)]})
 
 
+@pytest.mark.parametrize("plural", ["", "s"])
 @pytest.mark.parametrize("pandas", [False, True])
-def test_a_dictionary_of_lists(tmp_path, pandas):
+def test_a_dictionary_of_lists(tmp_path, pandas, plural):
     names = list(product(range(2), range(K)))
     value = {
-        "prompt": [f"p{n}" for n, _ in names],
-        "completion": said(*names),
-        "reward": [k / 2 for _, k in names],
+        f"prompt{plural}": [f"p{n}" for n, _ in names],
+        f"completion{plural}": said(*names),
+        f"reward{plural}": [k / 2 for _, k in names],
         "meta": {"m": 1} if not pandas else {},
     }
     if pandas:
@@ -110,8 +121,9 @@ def test_a_dictionary_of_lists(tmp_path, pandas):
     done = read(tmp_path / "a.json", value)
     assert done.format == "dict_of_lists" and groups(done) == [said(*((n, k) for k in range(K))) for n in range(2)]
     assert done.table["reward"].to_list() == [k / 2 for _, k in names]
-    value["reward"] = list(range(5))
-    with pytest.raises(GrpoPrmError, match="reward: 5 values for 6 completions"):
+    assert done.table["prompt"].to_list() == [f"p{n}" for n, _ in names]
+    value[f"reward{plural}"] = list(range(5))
+    with pytest.raises(GrpoPrmError, match=f"reward{plural}: 5 values for 6 completions"):
         read(tmp_path / "b.json", value)
 
 

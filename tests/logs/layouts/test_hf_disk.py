@@ -39,7 +39,9 @@ def test_a_shard_that_is_missing_is_said(tmp_path):
         collect(folder)
 
 
-@pytest.mark.parametrize("state", ["{", "[]", '{"_data_files": [{"filename": "../a.arrow"}]}', '{"_data_files": 1}'])
+@pytest.mark.parametrize(
+    "state", ["{", "[" * 100_000, "[]", '{"_data_files": [{"filename": "../a.arrow"}]}', '{"_data_files": 1}']
+)
 def test_a_state_that_names_no_files_of_the_folder(tmp_path, state):
     folder = saved(tmp_path / "rollouts")
     assert json.loads((folder / "state.json").read_text())
