@@ -277,7 +277,7 @@ def test_half_a_surrogate_pair_costs_the_text_and_not_the_completion(tmp_path):
     rows[0]["completion"] = HOSTILE
     made, counts = exported(tmp_path, rows)
     assert counts["rows_rejected"] == 0 and counts["text_none"] == 1 and {row["k"] for row in made} == {4}
-    assert [row["text"] for row in made if (row["group_key"], row["sample"]) == ("a", 0)][0] is None
+    assert next(row["text"] for row in made if (row["group_key"], row["sample"]) == ("a", 0)) is None
 
 
 def test_masks_and_members(tmp_path):
