@@ -18,6 +18,7 @@ from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..sources import Source, family
 from .generic import open_log
+from .nested_lists import is_rollout
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
 FORMATS = (
@@ -27,6 +28,19 @@ FORMATS = (
     *("tinker", "openrlhf"),
     *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
     *("dict_of_lists", "nested_lists", "inner_array", "generic"),
+)
+# Their records hold rollouts deeper down.
+_NESTED = (
+    "traces",
+    "rllm",
+    "art",
+    "nemo-gym",
+    "atropos",
+    "inspect_ai",
+    "tau2",
+    "evalplus",
+    "cruxeval",
+    "reasoning_gym",
 )
 
 
@@ -114,7 +128,7 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
         head = _head(files)
     except GrpoPrmError as error:
         return _Judged(files, None, None, fault=error)
-    known = chosen or next(f for f in formats().values() if f.detect(head))
+    known = chosen or _detected(head)
     if alone or (known.name != "generic" and not chosen):
         return _Judged(files, head, known)
     try:
@@ -123,6 +137,12 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
         return _Judged(files, head, None, fault=error)
     mattering = ("completion", "tokens", "reward", "advantage")
     return _Judged(files, head, known, ", ".join(f"{c} = {plan.paths[c]}" for c in mattering if c in plan.paths))
+
+
+def _detected(head: Head) -> Format:
+    """The format of a log. Rows that hold a completion and its reward nest none, whatever else is logged in them."""
+    rows = any(map(is_rollout, head.rows))
+    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and f.detect(head))
 
 
 def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:
