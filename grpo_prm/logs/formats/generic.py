@@ -11,10 +11,12 @@ from ..columns.matching import make_plan
 from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
 from ..containers.registry import containers
-from ..format import Format, Head, Log
+from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
 from ..sources import Source
 from .reading import flattener, row_batches, rows_of_head
+
+_ANY_NAMES = ("dict_of_lists", "nested_lists", "inner_array", "trl-table", "verl")
 
 
 def open_log(
@@ -51,9 +53,9 @@ def open_log(
         raise InputError(not_rollouts(rows, head.name) or _one_object(head))
     if not rows:
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
-    plan = make_plan(
-        rows, options, head.name, defaults or (format_.columns if format_ else None), head.container == "csv"
-    )
+    if format_ and defaults is None:
+        defaults = {**_emitted(format_, rows), **format_.columns}
+    plan = make_plan(rows, options, head.name, defaults, head.container == "csv")
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:
@@ -63,6 +65,16 @@ def open_log(
     record = format_.record if format_ else None
     read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
     return Log(format_.name if format_ else name, tuple(sources), plan, read)
+
+
+def _emitted(format_: Format, rows: Sequence[Row]) -> dict[str, str]:
+    """The group and the problem that a format names in its rows are what it says, and are not weighed by their values.
+
+    Formats that know no framework hand on the names of the log, which may mean anything.
+    """
+    if format_.flatten is None or format_.name in _ANY_NAMES:
+        return {}
+    return {name: name for name in ("group", "problem") if all(row.get(name) is not None for row in rows)}
 
 
 def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptions) -> Plan:

@@ -79,7 +79,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise max(judged, key=lambda one: sum(s.size for s in one.sources)).fault or InputError(
             f"{sources[0].name}: no rows. Name a log with at least one row."
         )
-    notes: list[str] = []
+    notes = [note for source in sources for note in source.left_out]
     named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]

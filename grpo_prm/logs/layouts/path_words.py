@@ -11,6 +11,7 @@ from ..sources import INNER
 STRUCTURE = {
     *INNER, "rollout", "trajectories", "episodes", "token_exports", "dumped_evals", "media", "table", "files",
     "train", "training", "eval", "val", "validation", "test", "all", "effective",
+    "rollout_data", "validation_data", "train_data", "val_data", "eval-rollout",
 }  # fmt: skip
 EVAL = ("eval", "evals", "val", "valid", "validation", "test")
 STEP = re.compile(r"(?:^|[_.-])(?:global_?|train_?|gen_?)?(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
