@@ -42,6 +42,8 @@ _NESTED = (
     "cruxeval",
     "reasoning_gym",
 )
+# Of any names: whether one is a log its columns must tell.
+_ANY = ("dict_of_lists", "nested_lists", "inner_array", "generic")
 
 
 @cache
@@ -129,7 +131,7 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
     except GrpoPrmError as error:
         return _Judged(files, None, None, fault=error)
     known = chosen or _detected(head)
-    if alone or (known.name != "generic" and not chosen):
+    if alone or (known.name not in _ANY and not chosen):
         return _Judged(files, head, known)
     try:
         plan = _opened(known, files, options, head).plan
