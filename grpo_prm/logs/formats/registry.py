@@ -189,5 +189,7 @@ def _name(one: _Judged) -> str:
 
 
 def _listed(sources: Iterable[Source]) -> str:
-    names = [Path(source.name).name for source in sources]
+    files = [Path(source.name) for source in sources]
+    same = len({file.name for file in files}) < len(files)  # traces.jsonl of each step
+    names = ["/".join(file.parts[-3:]) if same else file.name for file in files]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

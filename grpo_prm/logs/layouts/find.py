@@ -22,6 +22,7 @@ from .path_words import is_structure, split_of_path, step_of_path
 
 # Each is a module beside this one with a `LAYOUT`; the walk below takes all other folders.
 LAYOUTS = ("hf_disk",)
+_SHARD = re.compile(r"(.+)_rollouts_\d{6}\.jsonl")
 
 
 class _Run(NamedTuple):
@@ -91,9 +92,14 @@ def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
     runs: dict[str, list[Source]] = {}
     passed: list[Path] = []
     found, arrived = _effective(list(_below(path, path, passed)))
+    shards: dict[Path, set[str]] = defaultdict(set)
+    for source in found:
+        if named := _SHARD.match(source.path.name):
+            shards[source.path.parent].add(named[1])
     for source in found:
         folders = source.path.relative_to(path).parts[:-1]
-        name = "/".join(part for part in (*folders, source.run) if part and not is_structure(part))
+        run = source.run or _run_of_shard(source.path, shards)
+        name = "/".join(part for part in (*folders, run) if part and not is_structure(part))
         if path != Path(given):  # unpacked or fetched
             source = source._replace(name=f"{given.rstrip('/')}/{source.path.relative_to(path)}")
         runs.setdefault(name, []).append(source)
@@ -138,6 +144,12 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[Source]:
             name = stem(entry)
             step, split = step_of_path(folders, name), split_of_path(splits, name)
             yield Source(entry, str(entry), step=step, split=split)
+
+
+def _run_of_shard(path: Path, shards: dict[Path, set[str]]) -> str:
+    """The run that open-instruct names a shard by, where the shards of several runs lie in its folder."""
+    named = _SHARD.match(path.name)
+    return named[1] if named and len(shards[path.parent]) > 1 else ""
 
 
 def _effective(files: list[Source]) -> tuple[list[Source], list[Source]]:
