@@ -24,6 +24,7 @@ class RunningSums:
         counts: `Rollouts.counts` and `completions_read`, `groups_of_one`, `tokens_masked` (out of the loss, of groups
             of two or more).
         notes: Sentences for the user.
+        reasons: Why rows were rejected, field and reason, with the number of rows.
         files: Files read.
         formats: Formats found.
         methods: `Rollouts.methods`.
@@ -38,6 +39,7 @@ class RunningSums:
 
     counts: Counter[str] = field(default_factory=Counter)
     notes: dict[str, None] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
     files: dict[str, None] = field(default_factory=dict)
     formats: dict[str, None] = field(default_factory=dict)
     methods: dict[str, frozenset[str | None]] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class RunningSums:
         """Add a batch: its counts and notes, and what is counted in its table."""
         self.counts.update(batch.counts)
         self.notes |= dict.fromkeys(batch.notes)
+        for name, reason in batch.rejected.select("field", "reason").iter_rows():
+            self.reasons[f"{name}: {reason}" if name else reason] += 1
         self.files |= dict.fromkeys(batch.files)
         self.formats |= dict.fromkeys([batch.format] if batch.format else [])
         self.methods = merged_methods([self.methods, batch.methods])
@@ -71,6 +75,17 @@ class RunningSums:
         if len(self.rewards) < DISTINCT:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
             self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
+
+    @property
+    def why_rejected(self) -> list[str]:
+        """A sentence about the rejected rows, none without any."""
+        if not self.reasons:
+            return []
+        ((reason, rows),) = self.reasons.most_common(1)
+        number = self.reasons.total()
+        most = f"most of them ({rows:,})" if rows < number else "all of them" if number > 1 else ""
+        what = "1 row is rejected" if number == 1 else f"{number:,} rows are rejected"
+        return [f"{what}, {most} for this: {reason}." if most else f"{what}: {reason}."]
 
     def add_permuted(self, steps: Sequence[tuple[str, int | None]], permuted: PermutedSums) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""

@@ -139,7 +139,7 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
             "outcome": options.outcome,
             **running.options,
         },
-        "notes": list(running.notes),
+        "notes": [*running.why_rejected, *running.notes],
     }
 
 

@@ -6,7 +6,7 @@ from .amounts import percent
 
 
 def in_the_loss(units: int, in_loss: int, unit: str) -> str:
-    """`709,009 pieces, of which 140,940 in the loss; tool output and role lines 80 %`.
+    """`709,009 pieces, of which 140,940 in the loss; tool output and role lines 80 %`; of ids `80 % masked`.
 
     Args:
         units: Units of the completions.
@@ -16,4 +16,6 @@ def in_the_loss(units: int, in_loss: int, unit: str) -> str:
     if in_loss == units:
         return f"{units:,} {unit}s, all in the loss"
     share = percent((units - in_loss) / units)
-    return f"{units:,} {unit}s, of which {in_loss:,} in the loss; tool output and role lines {share} %"
+    # Ids come with a mask of the trainer; of a chat it is known which text is not the assistant's.
+    rest = f"{share} % masked" if unit == "token" else f"tool output and role lines {share} %"
+    return f"{units:,} {unit}s, of which {in_loss:,} in the loss; {rest}"

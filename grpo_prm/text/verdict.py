@@ -15,6 +15,7 @@ KNOWS = {
     "nothing": "no sign that they know anything",
     "cannot_say": "this log cannot say what they know",
 }
+NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
 CLOSE = " (close: p near .05)"
 CHANGES = {
     "next_to_nothing": "next to nothing",
@@ -52,8 +53,9 @@ def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
         return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
     few = f"({amount(reliability['n'], 'problem')} with such steps: {FEW_CLUSTERS} give an interval)"
     ends = span(reliability["low"], reliability["high"]) or few
-    if reliability["mean"] <= 0:  # a difference of estimates, which may lie below what it estimates
-        return f"{number(reliability['mean'])} {ends}, so nothing, of the spread of the hidden step rewards is signal"
+    if reliability["mean"] < NONE:  # a difference of estimates, which may lie below what it estimates
+        mean = number(reliability["mean"]) if reliability["mean"] < -NONE else "0"
+        return f"{mean} {ends}, so nothing, of the spread of the hidden step rewards is signal"
     return f"{number(reliability['mean'])} {ends} of the spread of the hidden step rewards is signal, not luck"
 
 
@@ -61,6 +63,8 @@ def _order(auc: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if auc is None:
         return f"order of unseen pairs: not known ({notes['leave_pair_out_auc']})"
     low, high = auc["null_low"], auc["null_high"]
+    if low is not None and low == high:
+        return f"order of unseen pairs: cannot be told here (by chance it would be {percent(low)} % as well)"
     # The range has two sides and p has one, so an order can be inside the range and yet be more than chance.
     chance = f"chance: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}"
     chance = "chance not known" if low is None else chance

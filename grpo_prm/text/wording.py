@@ -55,6 +55,8 @@ def _log_and_groups(summary: dict[str, Any]) -> str:
     size = f"{k['mode']}" if k["min"] == k["max"] else f"{k['min']} to {k['max']} (mostly {k['mode']})"
     log = f"{source['format']} log" if source["format"] else "rollouts"
     groups = amount(counts["groups"], "group")
+    if len(source.get("runs", ())) > 1:
+        log += f", {len(source['runs'])} runs"
     return f"{log}, {_steps(source)}: {amount(counts['completions'], 'completion')} in {groups} of {size}"
 
 

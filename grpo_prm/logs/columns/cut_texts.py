@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from .first_rows import Rows, at, flat
 from .plan import Plan
 
 _SHORTEST = 50  # characters: a limit below is none that a logger sets, and short answers are often of one length
 _FEW = 4  # completions that say nothing about the rest of a log
+_END = 2  # characters at the end of a text, by which whole answers of one form are alike
 _CUT_SHARE = 0.2  # of the texts have the same largest length by chance in no log
 
 
@@ -22,8 +25,9 @@ def cut_at_the_end(rows: Rows, plan: Plan) -> str | None:
     texts = _texts(rows, plan)
     longest = max(map(len, texts), default=0)
     cut = [text for text in texts if len(text) == longest]
-    # Equal texts are of equal length without being cut.
-    if longest < _SHORTEST or len(set(cut)) < max(_FEW, _CUT_SHARE * len(texts)):
+    # Equal texts are of equal length without being cut, and so are whole answers of one form, which end alike.
+    ends = Counter(text[-_END:] for text in set(cut))
+    if longest < _SHORTEST or len(set(cut)) < max(_FEW, _CUT_SHARE * len(texts)) or 2 * max(ends.values()) > len(cut):
         return None
     many = "Most" if len(cut) >= 0.8 * len(texts) else "Many"
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 
 from ...errors import UsageError
 from ..memory import NAME, columns_option
@@ -90,12 +91,17 @@ def _check_named(rows: Rows, options: ReadOptions, name: str) -> None:
     """Refuse columns of the user that no log has, or not this one."""
     for canonical in options.columns:
         if canonical not in NAMES and not canonical.startswith(REWARD_PART):
+            near = get_close_matches(canonical, NAMES, 1)
             raise UsageError(
                 f"--columns {canonical}: no such canonical column. There are {', '.join(NAMES)}, reward/NAME."
+                + (f" Did you mean {near[0]}?" if near else "")
             )
     for canonical, path in options.named.items():
         if canonical in NAMES:
             check_present(rows, path, name, columns_option(name, {canonical: path}))
+    texts = [options.named[column] for column in ("prompt", "completion") if column in options.named]
+    if len(texts) > len(set(texts)):
+        raise UsageError(f"{name}: prompt and completion are both {texts[0]}. Name a column for each.")
 
 
 def _without(rows: Rows, names: Collection[str]) -> Rows:

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.group_size import modal_size
 from ..rollouts import REWARD_PART
 from .first_rows import MISSING, Rows, at, number_in
-from .parts import found_parts, with_objects
+from .parts import columns_of_numbers, found_parts, with_objects
 from .plan import Plan
 
 
@@ -33,6 +33,10 @@ def with_reward_of_parts(plan: Plan, rows: Rows) -> Plan:
         return plan
     from ..rewards import reward_of_parts
 
+    if not plan.parts:  # each function has a column of its own
+        taken = {*plan.paths.values(), *plan.keep}
+        bare = {name: path for name, path in columns_of_numbers(rows, taken).items() if "reward" in name.lower()}
+        plan = replace(plan, parts=bare, optional=(*plan.optional, *(REWARD_PART + name for name in bare)))
     names = list(plan.parts)
     table = [one for number, row in enumerate(rows) for one in _completions(row, plan, number)]
     if not names or not table:

@@ -90,7 +90,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
 def _read_file(source: Source) -> _File:
     try:
-        frame = pl.read_parquet(source.path)
+        frame = pl.read_parquet(source.open() if source.pipe else source.path)
         prompt, logged = frame["prompt"].hash().to_numpy(), frame["advantage"].cast(pl.Float64)
     except (pl.exceptions.PolarsError, OSError) as error:
         why = str(error).splitlines()[0]

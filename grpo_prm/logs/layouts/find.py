@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,17 +214,28 @@ def _name_apart(runs: list[_Run]) -> list[_Run]:
 
 
 def _mark_repeated(sources: list[Source]) -> list[Source]:
-    """Mark files with the bytes of an earlier one; only files of equal size are looked into."""
-    sizes: dict[int, list[Source]] = defaultdict(list)
-    for source in sources:
-        sizes[source.size].append(source)
-    first: dict[bytes, str] = {}
-    marked = []
-    for source in sources:
-        if source.size and len(sizes[source.size]) > 1:
-            with source.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            source = source._replace(repeats=first.get(digest))
-            first.setdefault(digest, source.name)
-        marked.append(source)
+    """Mark files with the bytes of an earlier one of their run, and runs that are copies of an earlier one.
+
+    Two runs may begin alike, with the same seed and prompts: a file of theirs is kept in both. Only files of equal size
+    are looked into.
+    """
+    sizes = Counter(source.size for source in sources)
+    digests = {source.name: _digest(source.path) for source in sources if source.size and sizes[source.size] > 1}
+    marked: list[Source] = []
+    of_earlier: dict[bytes, str] = {}
+    for _, files in groupby(sources, key=lambda source: source.run):
+        run = list(files)
+        mine = [digests.get(source.name) for source in run]
+        copied = all(digest in of_earlier for digest in mine)
+        first = dict(of_earlier) if copied else {}
+        for source, digest in zip(run, mine, strict=True):
+            marked.append(source._replace(repeats=first.get(digest)) if digest else source)
+            if digest:
+                first.setdefault(digest, source.name)
+        of_earlier |= {digest: name for digest, name in first.items() if digest not in of_earlier}
     return marked
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
