@@ -55,7 +55,9 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
             out.
     """
     lists = _lists(record)
-    unit = next(name for name in lists if name in _UNITS)
+    unit = next((name for name in lists if name in _UNITS), None)
+    if unit is None:
+        raise Bad("completion", "no list of completions or of their ids")
     rows = len(lists[unit])
     for name, values in lists.items():
         if len(values) != rows and any(_singular(name) in names for names in NAMES.values()):

@@ -1,4 +1,4 @@
-"""A JSON file that is one object with one list of rows somewhere inside."""
+"""A JSON file that is one object with one list of rows somewhere inside; lists of other objects may lie beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
+from .nested_lists import is_rollout
 
 DEPTH = 3
+_LOOKED_AT = 8
 
 
 def _detect(head: Head) -> bool:
@@ -17,8 +19,10 @@ def _detect(head: Head) -> bool:
 
 
 def rows_inside(value: Any) -> list[Row] | None:
-    """The one list of objects inside an object; None where there are several, or none."""
+    """The one list of objects inside an object, or the one of several that holds rollouts; else None."""
     arrays = dict(_arrays(value))
+    if len(arrays) > 1:
+        arrays = {path: rows for path, rows in arrays.items() if all(map(is_rollout, rows[:_LOOKED_AT]))}
     return next(iter(arrays.values())) if len(arrays) == 1 else None
 
 

@@ -96,7 +96,11 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise SeveralKinds(_several_kinds(list(kinds.values())))
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
-    log = _opened(logs[0].format, kept_sources, options, logs[0].head)
+    if chosen and logs[0].head and not chosen.detect(logs[0].head):
+        log, said = _opened_all_the_same(chosen, kept_sources, options, logs[0].head)
+        notes.append(said)
+    else:
+        log = _opened(logs[0].format, kept_sources, options, logs[0].head)
     return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
 
 
@@ -151,6 +155,28 @@ def _opened(known: Format | None, sources: Sequence[Source], options: ReadOption
     assert known is not None
     assert head is not None
     return known.open(sources, options, head) if known.open else open_log(sources, options, head, format_=known)
+
+
+def _opened_all_the_same(
+    chosen: Format, sources: Sequence[Source], options: ReadOptions, head: Head
+) -> tuple[Log, str]:
+    """A log that is not in the format which the user names, by its first records, and a note that says so.
+
+    Raises:
+        UsageError: The format cannot make rows of it.
+    """
+    other = _detected(head).name
+    looks = "rows with columns of their own names" if other == "generic" else f"a log of {other}"
+    try:
+        log = _opened(chosen, sources, options, head)
+    except GrpoPrmError as error:
+        said = str(error).removeprefix(f"{head.name}: ").rstrip(".")
+        why = f" ({said})" if "so it is with all" in said else ""
+        raise UsageError(
+            f"{head.name}: --format {chosen.name}, but the first records are not of that format{why}. Leave --format"
+            f" out: they look like {looks}."
+        ) from None
+    return log, f"The first records are not those of {chosen.name}, which --format names: they look like {looks}."
 
 
 def _named(name: str | None) -> Format | None:

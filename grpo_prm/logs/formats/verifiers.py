@@ -37,6 +37,8 @@ def flatten(record: dict[str, Any], _source: Source) -> Iterator[Row]:
         Bad: It ended with an error.
     """
     check_error(record)
+    if "prompt" not in record:
+        raise Bad("prompt", "missing")
     row = {name: value for name, value in record.items() if name != "id"}
     example = record.get("example_id")
     key = _content(record) if example is None else example

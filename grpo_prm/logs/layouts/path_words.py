@@ -15,7 +15,7 @@ STRUCTURE = {
 }  # fmt: skip
 EVAL = ("eval", "evals", "val", "valid", "validation", "test")
 _OF = r"(?:global_?|train_?|gen_?|val_?|eval_?|test_?)?"
-STEP = re.compile(rf"(?:^|[_.-]){_OF}(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
+STEP = re.compile(rf"(?:^|[_.-]){_OF}(?:step|iteration|iter)s?[_.=-]?(\d+)(?!\d)", re.IGNORECASE)
 
 
 def step_of_path(folders: Sequence[str], name: str) -> int | None:
