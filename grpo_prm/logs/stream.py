@@ -15,7 +15,7 @@ import polars as pl
 from ..errors import GrpoPrmError, InputError
 from .columns.keys import key_of_groups
 from .format import Log
-from .formats.registry import SeveralKinds, open_run, with_left_out
+from .formats.registry import NoRows, SeveralKinds, open_run, with_left_out
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
@@ -117,7 +117,9 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
         raise max(faults, key=lambda fault: sum(file.size for file in fault[0]))[1]
     _check_alike(logs)
     if faults:
-        plan = with_left_out(logs[0].plan, [file for files, _ in faults for file in files])
+        unread = [file for files, error in faults if isinstance(error, NoRows) for file in files]
+        others = [file for files, error in faults if not isinstance(error, NoRows) for file in files]
+        plan = with_left_out(logs[0].plan, others, unread)
         logs[0] = replace(logs[0], plan=plan)
     return Logs(tuple(logs), options)
 

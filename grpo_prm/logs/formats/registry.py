@@ -85,7 +85,10 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
-    others = [source for one in judged if not one.format for source in one.sources]
+    others = [
+        source for one in judged if not one.format and not isinstance(one.fault, NoRows) for source in one.sources
+    ]
+    unread = [source for one in judged if not one.format and isinstance(one.fault, NoRows) for source in one.sources]
     training = [one for one in logs if one.sources[0].split != "eval"]
     if training and len(training) < len(logs):
         evals = [source for one in logs if one not in training for source in one.sources]
@@ -101,15 +104,17 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         notes.append(said)
     else:
         log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
+    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others, unread))
 
 
-def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
-    """The plan of a log with a note about the files beside it that are no logs."""
-    if not others:
-        return plan
-    note = f"Left out, as they are no rollouts: {_listed(others)}."
-    return replace(plan, notes=(*plan.notes, note))
+def with_left_out(plan: Plan, others: Sequence[Source], unread: Sequence[Source] = ()) -> Plan:
+    """The plan of a log with a note about the files beside it that are no logs, and one about those without rows."""
+    said = (("they are no rollouts", others), ("no rows of them can be read", unread))
+    return replace(plan, notes=(*plan.notes, *(f"Left out, as {why}: {_listed(f)}." for why, f in said if f)))
+
+
+class NoRows(InputError):
+    """A file that is damaged, empty or of another kind than logs."""
 
 
 class SeveralKinds(InputError):
@@ -132,8 +137,8 @@ class _Judged(NamedTuple):
 def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *, alone: bool) -> _Judged:
     try:
         head = _head(files)
-    except GrpoPrmError as error:
-        return _Judged(files, None, None, fault=error)
+    except InputError as error:
+        return _Judged(files, None, None, fault=NoRows(str(error)))
     known = chosen or _detected(head)
     if alone or (known.name not in _ANY and not chosen):
         return _Judged(files, head, known)
