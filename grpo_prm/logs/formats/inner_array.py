@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..columns.plan import NAMES
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
+from .dict_of_lists import of_all_rows
 from .nested_lists import is_rollout
 
 DEPTH = 3
@@ -30,7 +32,9 @@ def _flatten(record: Any, _source: Source) -> list[Row]:
     rows = rows_inside(record)
     if rows is None:
         raise Bad("", f"an object with {len(dict(_arrays(record))) or 'no'} lists of rows")
-    return rows
+    named = {name for row in rows for name in row}
+    shared = {ours: value for ours, value in of_all_rows(record).items() if not named.intersection(NAMES[ours])}
+    return [{**shared, **row} for row in rows]
 
 
 def _arrays(value: Any, path: str = "", depth: int = DEPTH) -> Iterator[tuple[str, list[Any]]]:
