@@ -113,3 +113,23 @@ def test_shards_of_two_runs_of_open_instruct(tmp_path):
 
 def test_a_step_written_with_an_equals_sign():
     assert step_of_path(("step=12",), "part-0") == 12
+
+
+def test_seeds_and_dates_are_runs_and_ranks_are_none(tmp_path):
+    def texts(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            rows = [{"prompt": "p", "completion": f"{name} {i}", "reward": i} for i in (0, 1)]
+            (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return collect([tmp_path / names[0].split("/")[0]]).table
+
+    seeds = texts("a/seed1_step500.jsonl", "a/seed2_step500.jsonl")
+    assert sorted(seeds["run"].unique()) == ["a/seed1", "a/seed2"] and set(seeds["step"]) == {500}
+    named = collect([tmp_path / "a/seed1_step500.jsonl", tmp_path / "a/seed2_step500.jsonl"]).table
+    assert named["run"].n_unique() == 2 and named["group"].n_unique() == 2
+    dates = texts("b/20241128/log.jsonl", "b/20241129/log.jsonl")
+    assert sorted(dates["run"].unique()) == ["b/20241128", "b/20241129"] and set(dates["step"]) == {None}
+    starts = texts("c/iter2_baseline/log.jsonl", "c/iter2_ours/log.jsonl")
+    assert sorted(starts["run"].unique()) == ["c/iter2_baseline", "c/iter2_ours"]
+    ranks = texts("d/rank0/1.jsonl", "d/rank1/1.jsonl")
+    assert set(ranks["run"]) == {"d"} and ranks["group"].n_unique() == 1 and len(ranks) == 4

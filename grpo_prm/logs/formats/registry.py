@@ -34,7 +34,6 @@ _NESTED = (
     "traces",
     "rllm",
     "art",
-    "nemo-gym",
     "atropos",
     "inspect_ai",
     "tau2",
