@@ -36,6 +36,7 @@ _MAGIC: tuple[tuple[bytes, tuple[str, str]], ...] = (
         ("a pointer of Git LFS: the file itself was not fetched", "Run git lfs pull where it came from"),
     ),
 )
+_WEIGHT = re.compile(rb"([\x01-\xff])(?:\0\0\0)?([\w.]*(?:\.weight|param_groups))", re.DOTALL)  # length, text
 _ZIPPED = ((b"[Content_Types].xml", _SHEET), (b"xl/", _SHEET), (b"word/", _SHEET), (b".npy", _ARRAYS))
 # Bytes that a container knows (\x80: a pickle), or that say how the bytes after them are packed: never refused here.
 _KNOWN = (
@@ -101,9 +102,11 @@ def _zipped(start: bytes) -> tuple[str, str] | None:
     for part, said in _ZIPPED:
         if part in first:
             return said
-    # A file of torch: the names of weights end so, and those of rollouts do not.
-    modules = b"OrderedDict" in start and b"_metadataq" in start  # the state of a module, whatever it holds
-    weights = b"_rebuild_" in start and (modules or b".weight" in start or b"param_groups" in start)
+    # A file of torch: the names of weights end so, and those of rollouts, or a text about weights, do not.
+    modules = b"OrderedDict" in start and b"\x09\0\0\0_metadata" in start  # the state of a module, whatever it holds
+    weights = b"_rebuild_" in start and (
+        modules or any(found[1][0] == len(found[2]) for found in _WEIGHT.finditer(start))
+    )
     return _MODEL if first.endswith(b"data.pkl") and weights else None
 
 

@@ -108,7 +108,7 @@ BYTES = {
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(20),
     "the weights of a model": struct.pack("<Q", len(HEADER)) + HEADER + bytes(4),
     "weights of a model": zipped(
-        "archive/data.pkl", content=b"\x80\x02X\x0d\0\0\0lm_head.weightctorch._utils\n_rebuild_tensor_v2\n"
+        "archive/data.pkl", content=b"\x80\x02X\x0e\0\0\0lm_head.weightctorch._utils\n_rebuild_tensor_v2\n"
     ),
     "a SQLite database": b"SQLite format 3\x00" + bytes(80),
     "a spreadsheet": zipped("[Content_Types].xml", "xl/workbook.xml"),

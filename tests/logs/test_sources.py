@@ -1,8 +1,12 @@
 """Which files make up which run."""
 
+import json
+
 import pytest
 
+from grpo_prm.logs import collect
 from grpo_prm.logs.layouts.find import find_sources
+from grpo_prm.logs.layouts.path_words import step_of_path
 from grpo_prm.logs.sources import kind_by_name
 
 
@@ -59,3 +63,73 @@ def test_kinds():
     names = {"a.jsonl": "jsonl", "a.JSON": "json", "a.csv.gz": "csv", "a.parquet": "parquet", "a.gz": None, "a": None}
     for name, expected in names.items():
         assert kind_by_name(__import__("pathlib").Path(name)) == expected
+
+
+def test_what_is_left_out_of_a_folder_is_said(tmp_path):
+    for name in ("log.jsonl", ".hidden.jsonl", "_old/log.jsonl"):
+        (tmp_path / "test_run" / name).parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"step": 1, "group": "a", "completion": f"{name} {i}", "reward": i} for i in (0, 1)]
+        (tmp_path / "test_run" / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test_run" / "link").symlink_to(tmp_path / "test_run" / "_old")
+    found = collect([tmp_path / "test_run"])
+    assert len(found.table) == 2
+    assert "Left out, as hidden, a link or an analysis: .hidden.jsonl, _old, link." in found.notes
+
+
+def test_a_word_in_the_name_of_the_run_is_no_split(tmp_path):
+    """Rows in a run called test_run are no evaluations beside a file called train_more."""
+    run = tmp_path / "test_run"
+    run.mkdir()
+    for name in ("log", "train_more"):
+        rows = [{"step": 1, "group": name, "completion": f"text {i}", "reward": i} for i in (0, 1)]
+        (run / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(collect([run]).table) == 4
+
+
+@pytest.mark.parametrize(
+    "folders", [("val_step_1_epoch_0", "train_step_1_epoch_0"), ("validation_data", "rollout_data")]
+)
+def test_evaluations_beside_training_are_left_out(tmp_path, folders):
+    for name in folders:
+        (tmp_path / name).mkdir()
+        rows = [{"step": 1, "group": "a", "completion": f"{name} {i}", "reward": i} for i in (0, 1)]
+        (tmp_path / name / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = collect([tmp_path])
+    assert set(found.table["completion"]) == {f"{folders[1]} 0", f"{folders[1]} 1"}
+    assert len(collect([tmp_path / folders[0]]).table) == 2  # given alone it is read
+
+
+def test_shards_of_two_runs_of_open_instruct(tmp_path):
+    ids = {"sample_idx": 0, "prompt_tokens": [1], "response_tokens": [2, 3], "advantage": 0.0, "logprobs": None}
+    for run in ("a", "b"):
+        rows = [{"step": 1, "prompt_idx": 0, **ids, "sample_idx": i, "reward": float(i)} for i in (0, 1)]
+        (tmp_path / f"{run}_rollouts_000000.jsonl").write_text(
+            "".join(json.dumps(row | {"dataset": run}) + "\n" for row in rows)
+        )
+    found = collect([tmp_path])
+    assert sorted(run.rpartition("/")[2] for run in found.table["run"].unique()) == ["a", "b"]
+    assert len(found.table) == 4
+
+
+def test_a_step_written_with_an_equals_sign():
+    assert step_of_path(("step=12",), "part-0") == 12
+
+
+def test_seeds_and_dates_are_runs_and_ranks_are_none(tmp_path):
+    def texts(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            rows = [{"prompt": "p", "completion": f"{name} {i}", "reward": i} for i in (0, 1)]
+            (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return collect([tmp_path / names[0].split("/")[0]]).table
+
+    seeds = texts("a/seed1_step500.jsonl", "a/seed2_step500.jsonl")
+    assert sorted(seeds["run"].unique()) == ["a/seed1", "a/seed2"] and set(seeds["step"]) == {500}
+    named = collect([tmp_path / "a/seed1_step500.jsonl", tmp_path / "a/seed2_step500.jsonl"]).table
+    assert named["run"].n_unique() == 2 and named["group"].n_unique() == 2
+    dates = texts("b/20241128/log.jsonl", "b/20241129/log.jsonl")
+    assert sorted(dates["run"].unique()) == ["b/20241128", "b/20241129"] and set(dates["step"]) == {None}
+    starts = texts("c/iter2_baseline/log.jsonl", "c/iter2_ours/log.jsonl")
+    assert sorted(starts["run"].unique()) == ["c/iter2_baseline", "c/iter2_ours"]
+    ranks = texts("d/rank0/1.jsonl", "d/rank1/1.jsonl")
+    assert set(ranks["run"]) == {"d"} and ranks["group"].n_unique() == 1 and len(ranks) == 4

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import struct
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import polars as pl
@@ -30,6 +33,7 @@ _FAULTS = (
     ValueError,
     struct.error,
 )
+_LOCK = threading.Lock()
 _CUT = "the file is cut short"
 
 
@@ -69,7 +73,9 @@ def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
     """The batches of a stream, each read by polars as a stream of its own; of a file slices, by what its end says."""
     start = _exactly(file, 8)
     if start[:6] == MAGIC:
-        table = pl.read_ipc(io.BytesIO(start + file.read()))
+        data = start + file.read()
+        with _silent():
+            table = pl.read_ipc(io.BytesIO(data))
         rows = max(64, len(table) * size // max(1, int(table.estimated_size())))
         yield from table.iter_slices(rows)
         return
@@ -80,7 +86,22 @@ def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
         elif message.kind == _DICTIONARY:  # those that follow belong to later batches, which need the first ones too
             dictionaries += message.data
         elif message.kind == _BATCH:
-            yield pl.read_ipc_stream(io.BytesIO(schema + dictionaries + message.data + _END))
+            with _silent():
+                frame = pl.read_ipc_stream(io.BytesIO(schema + dictionaries + message.data + _END))
+            yield frame
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what Rust writes to the standard error when polars panics over a damaged file."""
+    with _LOCK, open(os.devnull, "w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _messages(file: BinaryIO, start: bytes) -> Iterator[_Message]:

@@ -51,18 +51,30 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
     """The rows of a dictionary; lists of another length than the completions are refused where their name is known.
 
     Args:
-        record: Column to its values, all of one length; anything else that it holds belongs to the whole and is left
-            out.
+        record: Column to its values, all of one length; a step or a run that it names once is that of all rows, and
+            anything else that it holds belongs to the whole and is left out.
     """
     lists = _lists(record)
-    unit = next(name for name in lists if name in _UNITS)
+    unit = next((name for name in lists if name in _UNITS), None)
+    if unit is None:
+        raise Bad("completion", "no list of completions or of their ids")
     rows = len(lists[unit])
     for name, values in lists.items():
         if len(values) != rows and any(_singular(name) in names for names in NAMES.values()):
             raise Bad(name, f"{len(values)} values for {rows} completions")
     columns = {_singular(name): values for name, values in lists.items() if len(values) == rows}
+    shared = of_all_rows(record)
     for values in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, values, strict=True))
+        yield {**shared, **dict(zip(columns, values, strict=True))}
+
+
+def of_all_rows(record: Mapping[str, Any]) -> Row:
+    """The step and the run that an object names beside its rows."""
+    found: Row = {}
+    for ours, kinds in (("step", int), ("run", str)):
+        if names := [name for name in NAMES[ours] if type(record.get(name)) is kinds]:
+            found[ours] = record[names[0]]
+    return found
 
 
 FORMAT = Format("dict_of_lists", _detect, flatten)

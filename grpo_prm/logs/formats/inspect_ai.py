@@ -24,7 +24,12 @@ _ATTACHED = "attachment://"
 
 
 def _detect(head: Head) -> bool:
-    return any(_samples(record) for record in head.rows)
+    return any(_samples(record) or _is_log(record) for record in head.rows)
+
+
+def _is_log(record: Any) -> bool:
+    """Is it a whole log? One that failed, or whose header alone was kept, holds no samples."""
+    return isinstance(record, Mapping) and {"eval", "plan", "status"} <= record.keys()
 
 
 def _samples(record: Any) -> Sequence[Any]:
@@ -47,6 +52,8 @@ def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
     settings = record.get("eval")
     settings = settings if isinstance(settings, Mapping) else {}
     of_log = {**run_of(source), **({"task": settings["task"]} if "task" in settings else {})}
+    if _is_log(record) and not _samples(record):
+        raise Bad("samples", f"the log holds none (status {record['status']})")
     for sample in _samples(record):
         try:
             yield {**of_log, **_row(sample)}

@@ -6,6 +6,7 @@ Only logs are taken in which one place alone holds objects with a completion and
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ _DEPTH = 8
 _LOOKED_AT = 4  # items of each list
 _KEY = "_key"  # of a row: what it calls its group itself
 _TOGETHER = "_together"  # of a row: how many of its list name the same group and prompt
+_STEP = re.compile(r"(?:(?:global_)?step|iteration|iter)?[_-]?(\d+)")
+_STEPS = "_steps"  # of a row: its step is the key of its list
 _SCALAR = (str, int, float, bool)
 
 
@@ -88,8 +91,25 @@ def is_rollout(leaf: Any) -> bool:
     return rewarded and any(isinstance(u, str) or (isinstance(u, list) and not isinstance(u[:1], str)) for u in units)
 
 
+def _as_list(record: Any) -> Any:
+    """An object of lists of rollouts as the list of them; its keys are their steps, or names of groups."""
+    lists = list(record.values()) if isinstance(record, Mapping) and len(record) > 1 else []
+    if not lists or not all(isinstance(v, list) and v and all(map(is_rollout, v[:_LOOKED_AT])) for v in lists):
+        return record
+    # Names of groups may be numbers too, but the rows of a step read several prompts.
+    prompts = [{_prompt(one) for one in inner} for inner in lists]
+    if max(map(len, prompts)) == 1 and "" not in set().union(*prompts):  # two lists of one prompt are no two groups
+        return lists if len(set().union(*prompts)) == len(lists) else record
+    steps = [_STEP.fullmatch(key) for key in record]
+    if not all(steps):  # data sets, or training and evaluation
+        return record
+    return [{_STEPS: True, "step": int(s[1]), "rollouts": v} for s, v in zip(steps, lists, strict=True) if s]
+
+
 def _detect(head: Head) -> bool:
     """Lists within lists, or within the objects of several records; one list in one object is no group by itself."""
+    if len(head.rows) == 1 and _as_list(head.rows[0]) is not head.rows[0]:
+        return True
     if any(is_rollout(record) for record in head.rows):
         return False
     if _is_list_of_objects(head.rows[0]):  # whatever their names are: the user may say
@@ -108,6 +128,7 @@ def flatten(record: Any, _source: Source) -> list[Row]:
     Args:
         record: A list of rollouts, or an object or a list that holds such lists in one place.
     """
+    record = _as_list(record)
     found = rollout_places([record]) or ([(ITEM,)] if _is_list_of_objects(record) else [])
     if not found:
         raise Bad("", "no list of objects with a completion and a reward")
@@ -129,12 +150,20 @@ def _row(parent: str, inherited: Row, leaf: Any) -> Row:
 
 def _bucket(row: Row) -> tuple[str, str]:
     """The list that a row stands in, with the group and the prompt that it names itself."""
-    return str(row["group"]), str(next((row[name] for name in NAMES["prompt"] if name in row), ""))
+    return str(row["group"]), _prompt(row)
+
+
+def _prompt(row: Row) -> str:
+    return str(next((row[name] for name in NAMES["prompt"] if name in row), ""))
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     """Groups are the lists, or what rows of one list call one; where lists hold one row of each, that name alone."""
     prompt = plan.paths.get("prompt")
+    if any(_STEPS in row for row in rows):
+        plan = replace(
+            plan, notes=(*plan.notes, "The keys of the object are taken for the steps of the rows under them.")
+        )
     if 2 * sum(row[_TOGETHER] > 1 for row in rows) >= len(rows):
         by = ("_file", "_line", "key", *(("prompt",) if prompt else ()))
         said = "The members of a group stand in one list of the log."

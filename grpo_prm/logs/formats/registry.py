@@ -33,7 +33,6 @@ _NESTED = (
     "traces",
     "rllm",
     "art",
-    "nemo-gym",
     "atropos",
     "inspect_ai",
     "tau2",
@@ -84,7 +83,10 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
-    others = [source for one in judged if not one.format for source in one.sources]
+    others = [
+        source for one in judged if not one.format and not isinstance(one.fault, NoRows) for source in one.sources
+    ]
+    unread = [source for one in judged if not one.format and isinstance(one.fault, NoRows) for source in one.sources]
     training = [one for one in logs if one.sources[0].split != "eval"]
     if training and len(training) < len(logs):
         evals = [source for one in logs if one not in training for source in one.sources]
@@ -95,10 +97,18 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise SeveralKinds(_several_kinds(list(kinds.values())))
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
-    log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    if others:
-        notes.append(f"Left out, as they are no rollouts: {_listed(others)}.")
+    if chosen and logs[0].head and not chosen.detect(logs[0].head):
+        log, said = _opened_all_the_same(chosen, kept_sources, options, logs[0].head)
+        notes.append(said)
+    else:
+        log = _opened(logs[0].format, kept_sources, options, logs[0].head)
+    said_of = (("they are no rollouts", others), ("no rows of them can be read", unread))
+    notes += [f"Left out, as {why}: {_listed(files)}." for why, files in said_of if files]
     return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
+
+
+class NoRows(InputError):
+    """A file that is damaged, empty or of another kind than logs."""
 
 
 class SeveralKinds(InputError):
@@ -121,8 +131,8 @@ class _Judged(NamedTuple):
 def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *, alone: bool) -> _Judged:
     try:
         head = _head(files)
-    except GrpoPrmError as error:
-        return _Judged(files, None, None, fault=error)
+    except InputError as error:
+        return _Judged(files, None, None, fault=NoRows(str(error)))
     known = chosen or _detected(head)
     if alone or (known.name not in _ANY and not chosen):
         return _Judged(files, head, known)
@@ -144,6 +154,28 @@ def _opened(known: Format | None, sources: Sequence[Source], options: ReadOption
     assert known is not None
     assert head is not None
     return known.open(sources, options, head) if known.open else open_log(sources, options, head, format_=known)
+
+
+def _opened_all_the_same(
+    chosen: Format, sources: Sequence[Source], options: ReadOptions, head: Head
+) -> tuple[Log, str]:
+    """A log that is not in the format which the user names, by its first records, and a note that says so.
+
+    Raises:
+        UsageError: The format cannot make rows of it.
+    """
+    other = _detected(head).name
+    looks = "rows with columns of their own names" if other == "generic" else f"a log of {other}"
+    try:
+        log = _opened(chosen, sources, options, head)
+    except GrpoPrmError as error:
+        said = str(error).removeprefix(f"{head.name}: ").rstrip(".")
+        why = f" ({said})" if "so it is with all" in said else ""
+        raise UsageError(
+            f"{head.name}: --format {chosen.name}, but the first records are not of that format{why}. Leave --format"
+            f" out: they look like {looks}."
+        ) from None
+    return log, f"The first records are not those of {chosen.name}, which --format names: they look like {looks}."
 
 
 def _named(name: str | None) -> Format | None:

@@ -44,6 +44,8 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:
         record: A line. A list of another length than the completions is left out.
     """
     if not isinstance(record.get("completion"), list):
+        if not _is_row(record):
+            raise Bad("", "expected gen_step, prompt, completion and reward")
         names = {"gen_step": "step", "prompt": "prompt", "completion": "completion", "reward": "reward"}
         yield {ours: record[name] for name, ours in names.items() if name in record}
         return

@@ -57,10 +57,11 @@ def _detect(head: Head) -> bool:
 
 def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     """Open the files of a run: mark those written twice, and find out what the reward is."""
-    files = [_read_file(source) for source in sources if not source.repeats]
+    fresh = [source for source in sources if not source.repeats] or sources  # a copy of a whole run tells as much
+    files = [_read_file(source) for source in fresh]
     sources = _mark_written_twice(sources, files)
-    fresh = {source.name for source in sources if not source.repeats}
-    files = [file for file in files if file.source.name in fresh]
+    once = {source.name for source in sources if not source.repeats}
+    files = [file for file in files if file.source.name in once] or files
     k = options.group_size or modal_size(rows for file in files for rows in file.repeats)
     floats = dict.fromkeys(name for file in files for name in file.numbers.columns)
     # A file may lack a column of the first one or have more; names that the first does not have cannot be mapped.

@@ -37,9 +37,13 @@ def flatten(record: dict[str, Any], _source: Source) -> Iterator[Row]:
         Bad: It ended with an error.
     """
     check_error(record)
+    if "prompt" not in record:
+        raise Bad("prompt", "missing")
     row = {name: value for name, value in record.items() if name != "id"}
     example = record.get("example_id")
     key = _content(record) if example is None else example
+    if example is not None and (task := record.get("task")) not in (None, "", "default"):
+        key = f"{task}/{example}"  # each environment of a group counts its examples from 0
     yield row | {"group": key, "problem": key}
 
 

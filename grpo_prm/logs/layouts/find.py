@@ -23,6 +23,8 @@ from .path_words import is_structure, split_of_path, step_of_path
 
 # Each is a module beside this one with a `LAYOUT`; the walk below takes all other folders.
 LAYOUTS = ("hf_disk",)
+# What tells the runs of files in one folder apart: open-instruct names its shards by the run.
+_SEED = re.compile(r"seed[_.-]?\d+", re.IGNORECASE)
 _SHARD = re.compile(r"(.+)_rollouts_\d{6}\.jsonl")
 
 
@@ -73,7 +75,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
             # Files of one folder that differ in digits only are shards; the first of them opens the run.
             parent = path.resolve().parent
             file = Source(path, given, step=step_of_path(parent.parts[-3:], stem(path)), named=True)
-            pattern = (parent, re.sub(r"\d+", "#", path.name))
+            pattern = (parent, re.sub(rf"({_SEED.pattern})|\d+", lambda found: found[1] or "#", path.name))
             if "#" in pattern[1] and pattern in shards:
                 runs[shards[pattern]].files.append(file)
             else:
@@ -101,8 +103,8 @@ def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
     found, arrived = _effective([source for source, _ in below])
     shards: dict[Path, set[str]] = defaultdict(set)
     for source in found:
-        if named := _SHARD.match(source.path.name):
-            shards[source.path.parent].add(named[1])
+        if named := _named_run(source.path):
+            shards[source.path.parent].add(named)
     for source in found:
         parts = (*folders[source.path], _run_of_shard(source.path, shards))
         name = source.run or "/".join([top.name, *(part for part in parts if part and not is_structure(part))])
@@ -152,9 +154,15 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source
 
 
 def _run_of_shard(path: Path, shards: dict[Path, set[str]]) -> str:
-    """The run that open-instruct names a shard by, where the shards of several runs lie in its folder."""
-    named = _SHARD.match(path.name)
-    return named[1] if named and len(shards[path.parent]) > 1 else ""
+    """The run that the name of a file tells, where files of several runs lie in its folder."""
+    return _named_run(path) if len(shards[path.parent]) > 1 else ""
+
+
+def _named_run(path: Path) -> str:
+    if shard := _SHARD.match(path.name):
+        return shard[1]
+    seed = _SEED.search(path.name)
+    return seed[0] if seed else ""
 
 
 def _effective(files: list[Source]) -> tuple[list[Source], list[Source]]:
@@ -167,8 +175,7 @@ def _effective(files: list[Source]) -> tuple[list[Source], list[Source]]:
 def _left_out(arrived: Sequence[Source], passed: Sequence[Path], folder: Path) -> Iterator[str]:
     """Say which files of a folder are not read."""
     if arrived:
-        names = _listed([source.path for source in arrived], folder)
-        yield f"Left out, as the rollouts trained on (effective) lie beside: {names}."
+        yield f"Left out, as the rollouts trained on lie beside: {_listed([f.path for f in arrived], folder)}."
     if passed:
         yield f"Left out, as hidden, a link or an analysis: {_listed(passed, folder)}."
 

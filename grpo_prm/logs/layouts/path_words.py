@@ -15,7 +15,12 @@ STRUCTURE = {
 }  # fmt: skip
 EVAL = ("eval", "evals", "val", "valid", "validation", "test")
 _OF = r"(?:global_?|train_?|gen_?|val_?|eval_?|test_?)?"
-STEP = re.compile(rf"(?:^|[_.-]){_OF}(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
+STEP = re.compile(rf"(?:^|[_.-]){_OF}(?:step|iteration|iter)s?[_.=-]?(\d+)(?!\d)", re.IGNORECASE)
+# What may follow a step in the name of a folder; `iter2_baseline` is the name of a run.
+_BEHIND = r"(?:[_.-](?:\d+|epoch|evals?|train|val|test|rank|shard|rollouts?|samples?|completions|data))*"
+_STEP_FOLDER = re.compile(rf"{STEP.pattern}{_BEHIND}", re.IGNORECASE)
+_SHARE = re.compile(r"(?:dp_|local_)?(?:rank|shard|worker)[_-]?\d+", re.IGNORECASE)
+_LARGEST = 10**7  # a bare number from here on is a date or a time
 
 
 def step_of_path(folders: Sequence[str], name: str) -> int | None:
@@ -29,7 +34,11 @@ def step_of_path(folders: Sequence[str], name: str) -> int | None:
     for part in reversed(folders):
         if at_start := STEP.match(part):
             return int(at_start[1])
-    return next((int(part) for part in (*folders[-1:], name) if part.isdigit()), None)
+    return next((int(part) for part in (*folders[-1:], name) if _is_step(part)), None)
+
+
+def _is_step(name: str) -> bool:
+    return name.isdecimal() and int(name) < _LARGEST
 
 
 def split_of_path(folders: Sequence[str], name: str) -> str | None:
@@ -46,4 +55,5 @@ def split_of_path(folders: Sequence[str], name: str) -> str | None:
 def is_structure(name: str) -> bool:
     """Is a folder of this name a part of one run: a step, a split, or what a framework calls it?"""
     # A step that comes later in the name (`seed1_step500`) tells runs apart.
-    return name in STRUCTURE or name.isdigit() or STEP.match(name) is not None
+    named = _STEP_FOLDER.fullmatch(name) or _SHARE.fullmatch(name)
+    return name in STRUCTURE or _is_step(name) or named is not None

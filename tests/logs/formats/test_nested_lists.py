@@ -149,3 +149,27 @@ def test_reasoning_gym_results(tmp_path):
     assert groups(done) == wanted and done.table["prompt"][0] == "a0" and set(done.table["task"]) == {"a", "b"}
     assert done.rejected["reason"].to_list() == ["no response (timeout)"]
     assert len(read(tmp_path / "b.json", data_sets[0]).table) == 6
+
+
+def test_an_object_of_lists(tmp_path):
+    """Its keys are groups, each of its own prompt, or steps; of anything else it is refused."""
+    by_group = {f"q{n}": [rollout(n, k, prompt=f"p{n}") for k in range(K)] for n in range(2)}
+    assert groups(read(tmp_path / "a.json", by_group)) == [said(*((n, k) for k in range(K))) for n in range(2)]
+    by_step = {f"step_{s}": [rollout(s, n, k, prompt=f"p{n}") for n in range(2) for k in range(K)] for s in (3, 4)}
+    done = read(tmp_path / "b.json", by_step)
+    assert groups(done) == sorted(said(*((s, n, k) for k in range(K))) for s in (3, 4) for n in range(2))
+    assert done.table["step"].to_list() == [3] * 2 * K + [4] * 2 * K
+    for names in (("train", "test"), ("chosen", "rejected")):
+        lists = [[rollout(name, n, k, prompt=f"p{n}") for n in range(2) for k in range(K)] for name in names]
+        lists = [one[:K] for one in lists] if names[0] == "chosen" else lists
+        with pytest.raises(GrpoPrmError):
+            read(tmp_path / "c.json", dict(zip(names, lists, strict=True)))
+
+
+def test_a_step_beside_the_rows_is_theirs(tmp_path):
+    rows = [rollout(n, k, prompt=f"p{n}") for n in range(2) for k in range(K)]
+    beside = {"global_step": 7, "config": [{"lr": 1}], "rollouts": rows}
+    lists = {"global_step": 7} | {name + "s": [row[name] for row in rows] for name in rows[0]}
+    for value, known in ((beside, "inner_array"), (lists, "dict_of_lists")):
+        done = read(tmp_path / "a.json", value)
+        assert done.format == known and set(done.table["step"]) == {7}
