@@ -138,5 +138,5 @@ def parsed(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"true": True, "false": False}.get(value.lower(), value)
