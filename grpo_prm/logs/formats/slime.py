@@ -24,8 +24,9 @@ _REMOVED = "Some completions are out of the loss (remove_sample, or a loss mask 
 
 
 def _detect(head: Head) -> bool:
-    samples = (sample for record in head.rows for sample in _samples(record)[1])
-    return any(isinstance(s, Mapping) and {"tokens", "response_length", "reward"} <= s.keys() for s in samples)
+    """Samples with their place in the batch: tokens beside a length alone may be of any log."""
+    samples = [s for record in head.rows for s in _samples(record)[1] if isinstance(s, Mapping)]
+    return any(s.keys() >= {"tokens", "response_length", "reward", "group_index", "status"} for s in samples)
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
@@ -61,6 +62,7 @@ def _row(sample: Any) -> Row:
     opens = len(tokens) - length
     index = sample.get("index")
     row: Row = {
+        **({"step": sample["step"]} if "step" in sample else {}),  # of a line that somebody made of a sample
         "group": sample.get("group_index"),
         "sample": index,
         "prompt": sample.get("prompt") or tokens[:opens],
