@@ -192,8 +192,10 @@ def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, sai
         row[column] = part_of(
             values[column], column, plan.from_text, column not in plan.optional, plan.words.get(column)
         )
-    if plan.reward_weights and "reward" not in row:
-        raise Bad("reward", "all columns of its sum are missing")
+    if plan.reward_weights:
+        if "reward" not in row:
+            raise Bad("reward", "all columns of its sum are missing")
+        row["reward"] = number_of(row["reward"], "reward")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
         value = sum_of(values["reward"]) if plan.summed else values["reward"]
         row["reward"] = number_of(value, "reward", plan.from_text, plan.words.get("reward"))
