@@ -8,6 +8,7 @@ import zipfile
 from collections import OrderedDict
 
 import numpy as np
+import polars as pl
 import pytest
 
 from grpo_prm.errors import GrpoPrmError
@@ -123,3 +124,84 @@ def test_an_array_of_lists_without_values(tmp_path):
     call = Calls(reconstruct, arguments, (1, (1 << 40, 0), np.dtype("i1"), False, b""))
     data = pickle.dumps([call], protocol=2)
     assert "more values than it has bytes" in refusal(torch_file(tmp_path / "a.pt", data))
+
+
+HUGE = [1e300, -1e300]
+
+
+@pytest.mark.parametrize("written_as", ["jsonl", "parquet", "csv", "array"])
+def test_rewards_whose_squares_are_infinite(tmp_path, written_as):
+    """The deviation of a group overflowed, and its advantages were 0."""
+    values = [{**row, "reward": reward} for row, reward in zip(rows(6), [0.0, 1.0, *HUGE, 0.0, 1.0], strict=True)]
+    path = tmp_path / f"a.{written_as.replace('array', 'json')}"
+    if written_as == "jsonl":
+        written(path, values)
+    elif written_as == "array":
+        path.write_text(json.dumps(values))
+    else:
+        table = pl.DataFrame(values)
+        table.write_parquet(path) if written_as == "parquet" else table.write_csv(path)
+    log = all_counted(collect(path))
+    assert log.table["reward"].to_list() == [0, 1, 0, 1]
+    assert log.rejected["reason"].to_list() == [f"too large a number to compute with ({h:.3g})" for h in HUGE]
+
+
+def test_a_sum_of_rewards_whose_square_is_infinite(tmp_path):
+    values = [{**row, "bonus": 10.0 if i < 2 else 0.0} for i, row in enumerate(rows())]
+    path = written(tmp_path / "a.jsonl", values)
+    log = all_counted(collect(path, ReadOptions(reward="reward+1e200*bonus")))
+    assert log.table["reward"].to_list() == [0, 1] and len(log.rejected) == 2
+
+
+def test_advantages_and_parts_whose_squares_are_infinite(tmp_path):
+    values = [{**row, "advantage": a, "reward_form": a} for row, a in zip(rows(), [1.0, -1.0, *HUGE], strict=True)]
+    log = all_counted(collect(written(tmp_path / "a.jsonl", values)))
+    assert log.table["advantage"].to_list() == [1, -1, None, None] and len(log.table) == 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_rewards_of_trl_whose_squares_are_infinite(tmp_path):
+    table = pl.DataFrame(rows()).rename({"reward": "f"}).with_columns(advantage=pl.Series([-1.0, 1.0, -1.0, 1.0]))
+    table.with_columns(f=pl.Series([0.0, 1.0, *HUGE])).write_parquet(tmp_path / "completions_00001.parquet")
+    log = all_counted(collect(tmp_path))
+    assert log.table["reward"].null_count() == 4 and any("Rewards are null" in note for note in log.notes)
+
+
+def test_turns_of_verl_without_their_prompts(tmp_path):
+    values = [
+        {
+            "input": "q",
+            "output": f"a{i}{turn}",
+            "gts": None,
+            "score": float(i),
+            "step": 1,
+            "uid": f"89214f37_{i}_{turn}",
+        }
+        for i in range(2)
+        for turn in range(2)
+    ]
+    path = written(tmp_path / "1.jsonl", values)
+    log = collect(path, ReadOptions(columns={"prompt": "-"}))
+    assert log.table["completion"].to_list() == collect(path).table["completion"].to_list()
+    assert "prompt" not in log.table.columns or log.table["prompt"].null_count() == 2
+
+
+def test_lists_in_a_prompt_of_ids(tmp_path):
+    """Atropos counted prompts by a tuple of what the ids are."""
+    group = {"tokens": [[[1], 5], [[1], 6]], "masks": [[-100, 5], [-100, 6]], "scores": [0.0, 1.0]}
+    group |= {"advantages": None, "ref_logprobs": None, "messages": None, "group_overrides": {}, "overrides": None}
+    assert all_counted(collect(written(tmp_path / "groups.jsonl", [group] * 2))).counts["rows_read"] == 4
+
+
+def test_thousands_of_rewards_are_looked_at_once(tmp_path, monkeypatch):
+    """The columns that tell groups apart were sought again for every column that may be the reward."""
+    from grpo_prm.logs.columns import evidence
+
+    calls = []
+    sought = evidence._trusted_keys
+    monkeypatch.setattr(evidence, "_trusted_keys", lambda *given: calls.append(1) or sought(*given))
+    values = [
+        {"prompt": "q", "completion": f"a{i}"} | {f"reward_{n}": (i * n) % 7 for n in range(50)} for i in range(8)
+    ]
+    assert "--columns reward=NAME" in refusal(written(tmp_path / "a.jsonl", values))
+    assert 1 <= len(calls) < 5
