@@ -44,7 +44,7 @@ def flattener(format_: Format) -> Flatten:
             return list(format_.flatten(value, source))  # ty: ignore[not-callable]
         except Bad:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"[:120]
             raise Bad("", f"not a record of {format_.name} ({what})") from None
 
@@ -58,14 +58,14 @@ def _decoder(record: type) -> Callable[[bytes], Any]:
     def decode(line: bytes) -> Any:
         try:
             return decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             why = error
         value = parse(line)  # NaN and a byte order mark are no JSON for msgspec
         if isinstance(value, Bad):
             return value
         try:
             return decoder.decode(orjson.dumps(value))
-        except (msgspec.DecodeError, TypeError):
+        except (msgspec.DecodeError, TypeError, RecursionError):
             return Bad("", f"not a record of this format ({why})"[:160])
 
     return decode

@@ -118,6 +118,9 @@ def to_row_batch(records: Iterable[Record], plan: Plan, file: int, source: Sourc
                     raise completion
                 rows.append({**of_file, "_line": record.line, **_row(completion, plan, said)})
                 told.update(said)
+            except RecursionError:
+                reason = "nested too deeply"
+                rejected.append((source.name, record.line, "", reason, raw_start(record.raw)))
             except Bad as bad:
                 rejected.append((source.name, record.line, bad.field, bad.reason, raw_start(record.raw)))
     return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done, told)
