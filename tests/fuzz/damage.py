@@ -18,7 +18,8 @@ VALUES = (
     None, True, 0, -1, 2**31, 2**63, 10**400, 0.5, -1e308, float("nan"), float("inf"), "", "0.5", "pass", "x" * 300,
     "\ud800", "\x00", "[1, 2]", '{"role": "user"}', [], [None], [0.5], ["a"], [[1]], [{}], {}, {"role": "assistant"},
     {"role": "assistant", "content": [{"type": "image_url", "image_url": 3}]}, {"a": {"a": {"a": {}}}},
-    json.loads("[" * 600 + "]" * 600), json.loads('{"a":' * 400 + "0" + "}" * 400), '[{"role"' + "[" * 3000, "[" * 3000, 1e300, -1e300, 5e-324, 1e16, 2**53 + 1,
+    json.loads("[" * 600 + "]" * 600), json.loads('{"a":' * 400 + "0" + "}" * 400),
+    '[{"role"' + "[" * 3000, "[" * 3000, 1e300, -1e300, 5e-324, 1e16, 2**53 + 1,
 )  # fmt: skip
 BYTES = (
     b"",

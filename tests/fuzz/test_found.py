@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from grpo_prm.errors import GrpoPrmError
-from grpo_prm.logs import ReadOptions, collect
+from grpo_prm.logs import ReadOptions, collect, inspect
 
 DEEP = "[" * 3000
 
@@ -205,3 +205,62 @@ def test_thousands_of_rewards_are_looked_at_once(tmp_path, monkeypatch):
     ]
     assert "--columns reward=NAME" in refusal(written(tmp_path / "a.jsonl", values))
     assert 1 <= len(calls) < 5
+
+
+LEVELS = 960  # that the JSON parser reads; Python's stack holds not many more
+
+
+@pytest.mark.parametrize("field", ["extra", "reward", "completion"])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('{"role":"user","content":', "}")])
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_values_that_nest_deeply(tmp_path, field, opens, closes, kind):
+    """Whoever walked through them ended with RecursionError."""
+    deep = opens * LEVELS + "1" + closes * LEVELS
+    lines = [json.dumps({**row, field: "DEEP"} if i < 2 else row) for i, row in enumerate(rows(6))]
+    text = "\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]"
+    path = tmp_path / f"a.{kind}"
+    path.write_text(text.replace('"DEEP"', deep))
+    inspect(path)
+    assert len(all_counted(collect(path)).table) >= 4
+
+
+def test_a_trace_that_nests_without_end(tmp_path):
+    """msgspec raises RecursionError, which is no error of its own."""
+    row = {"id": "a", "nodes": [], "reward": 1.0, "task": {"idx": 0}, "errors": [], "branches": []}
+    path = written(tmp_path / "traces.jsonl", [row] * 2)
+    path.write_text(path.read_text() + '\n{"id":' + DEEP)
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        [
+            pytest.param(10**30000, "an integer of", id="int"),
+            ({(1, 2): 3}, "a key that is a tuple"),
+            ({b"a": 1}, "a key that is a bytes"),
+        ],
+        ({(1, 2): 3}, "a key that is a tuple"),
+        ({b"a": 1}, "a key that is a bytes"),
+    ],
+)
+def test_a_pickle_of_what_no_json_holds(tmp_path, value, said):
+    values = [{**row, "extra": value} for row in rows()]
+    assert said in refusal(torch_file(tmp_path / "a.pt", pickle.dumps(values, protocol=4)))
+
+
+def test_a_pickle_of_tuples_sets_and_keys_that_are_numbers(tmp_path):
+    values = [
+        {"group": i // 2, "completion_ids": (1, 2 + i), "reward": float(i % 2), 3: {None: {1}}, "e": bytearray(b"a")}
+        for i in range(4)
+    ]
+    log = all_counted(collect(torch_file(tmp_path / "a.pt", pickle.dumps(values, protocol=5))))
+    assert log.table["tokens"].to_list() == [[1, 2], [1, 3], [1, 4], [1, 5]]
+
+
+def test_ids_with_a_list_among_them(tmp_path):
+    """The pad was counted over ids that are no numbers."""
+    values = [{"group": i // 2, "completion_ids": [5, 6 + i, 7, 0, 0, 0], "reward": i % 2} for i in range(8)]
+    values[3]["completion_ids"] = [5, 6, [7], 0, 0, 0]
+    log = all_counted(collect(written(tmp_path / "a.jsonl", values)))
+    assert len(log.rejected) == 1 and len(log.table) == 7
