@@ -235,11 +235,7 @@ def test_a_trace_that_nests_without_end(tmp_path):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        [
-            pytest.param(10**30000, "an integer of", id="int"),
-            ({(1, 2): 3}, "a key that is a tuple"),
-            ({b"a": 1}, "a key that is a bytes"),
-        ],
+        pytest.param(10**30000, "an integer of", id="int"),
         ({(1, 2): 3}, "a key that is a tuple"),
         ({b"a": 1}, "a key that is a bytes"),
     ],
