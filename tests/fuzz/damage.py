@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,6 +93,7 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
             OSError,
             OverflowError,
             RecursionError,
+            zlib.error,
             zipfile.BadZipFile,
             pl.exceptions.PolarsError,
         ):

@@ -49,16 +49,28 @@ def refusal(path, options=None):
     return str(caught.value)
 
 
+def read_or_refused(path, options=None):
+    """The log, None where it is refused with a message that ends."""
+    try:
+        inspect(path, options)
+        log = all_counted(collect(path, options))
+    except GrpoPrmError as error:
+        if len(str(error)) > 2000:
+            raise ValueError("a message without end") from error
+        return None
+    return log
+
+
 def test_settings_beside_a_log_that_are_nested_without_end(tmp_path):
     """json raises RecursionError, which is no ValueError."""
     row = {
-        "example_id": 0,
+        "id": 0,
         "prompt": [{"role": "user", "content": "q"}],
         "completion": [{"role": "assistant", "content": "a"}],
         "reward": 0.0,
         "task": "t",
     }
-    written(tmp_path / "results.jsonl", [row, {**row, "reward": 1.0}])
+    written(tmp_path / "results.jsonl", [{**row, "id": i, "reward": float(i)} for i in range(2)])
     for settings in (DEEP, '{"num_examples": 1e999, "rollouts_per_example": 2}'):
         (tmp_path / "metadata.json").write_text(settings)
         assert len(all_counted(collect(tmp_path)).table) == 2
@@ -207,29 +219,43 @@ def test_thousands_of_rewards_are_looked_at_once(tmp_path, monkeypatch):
     assert 1 <= len(calls) < 5
 
 
-LEVELS = 960  # that the JSON parser reads; Python's stack holds not many more
+LEVELS = 1000  # that the JSON parser reads; Python's stack holds not many more
 
 
-@pytest.mark.parametrize("field", ["extra", "reward", "completion"])
-@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('{"role":"user","content":', "}")])
+@pytest.mark.parametrize("field", ["prompt", "group", "completion", "info"])
+@pytest.mark.parametrize("opens", ["[", '{"a":', '{"role":"user","content":'])
 @pytest.mark.parametrize("kind", ["jsonl", "json"])
-def test_values_that_nest_deeply(tmp_path, field, opens, closes, kind):
+def test_values_that_nest_deeply(tmp_path, field, opens, kind):
     """Whoever walked through them ended with RecursionError."""
-    deep = opens * LEVELS + "1" + closes * LEVELS
-    lines = [json.dumps({**row, field: "DEEP"} if i < 2 else row) for i, row in enumerate(rows(6))]
-    text = "\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]"
+    deep = opens * LEVELS + "1" + ("]" if opens == "[" else "}") * LEVELS
     path = tmp_path / f"a.{kind}"
-    path.write_text(text.replace('"DEEP"', deep))
-    inspect(path)
-    assert len(all_counted(collect(path)).table) >= 4
+    for number in (4, 2):  # of rows that nest; the others are read
+        lines = [json.dumps({**row, field: "DEEP"} if i < number else row) for i, row in enumerate(rows(2 + number))]
+        text = "\n".join(lines) if kind == "jsonl" else f"[{','.join(lines)}]"
+        path.write_text(text.replace('"DEEP"', deep))
+        log = read_or_refused(path)
+        assert number == 4 or len(log.table) >= 2
 
 
 def test_a_trace_that_nests_without_end(tmp_path):
     """msgspec raises RecursionError, which is no error of its own."""
-    row = {"id": "a", "nodes": [], "reward": 1.0, "task": {"idx": 0}, "errors": [], "branches": []}
-    path = written(tmp_path / "traces.jsonl", [row] * 2)
-    path.write_text(path.read_text() + '\n{"id":' + DEEP)
-    refusal(tmp_path)
+    said = [
+        {"message": {"role": role, "content": "q"}, "sampled": sampled, "token_ids": [7], "mask": [sampled]}
+        for role, sampled in (("user", False), ("assistant", True))
+    ]
+    said[1]["parent"] = 0
+    episodes = [
+        {
+            "id": f"e{i}",
+            "task": {"key": "p"},
+            "group": {"id": "g"},
+            "traces": [{"id": f"t{i}", "nodes": said, "rewards": {"r": float(i)}}],
+        }
+        for i in range(2)
+    ]
+    path = written(tmp_path / "traces.jsonl", episodes)
+    path.write_text(path.read_text() + '\n{"id":' + "[" * 100_000)
+    assert len(read_or_refused(tmp_path).rejected) == 1
 
 
 @pytest.mark.parametrize(
