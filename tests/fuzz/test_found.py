@@ -254,7 +254,7 @@ def test_a_trace_that_nests_without_end(tmp_path):
         for i in range(2)
     ]
     path = written(tmp_path / "traces.jsonl", episodes)
-    path.write_text(path.read_text() + '\n{"id":' + "[" * 100_000)
+    path.write_text(path.read_text() + '\n{"id": "e2", "errors":' + "[" * 100_000)
     assert len(read_or_refused(tmp_path).rejected) == 1
 
 
