@@ -237,6 +237,14 @@ def test_values_that_nest_deeply(tmp_path, field, opens, kind):
         assert number == 4 or len(log.table) >= 2
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "\ud800", "a\x00b", "a\nb"])
+def test_shards_whose_names_no_file_has(tmp_path, name):
+    """Asking for such a file is an OSError, and half of a surrogate pair cannot be printed."""
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    (tmp_path / "dataset_info.json").write_text("{}")
+    assert "does not list the files" in refusal(tmp_path).encode().decode()
+
+
 def test_a_trace_that_nests_without_end(tmp_path):
     """msgspec raises RecursionError, which is no error of its own."""
     said = [

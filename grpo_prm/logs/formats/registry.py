@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import GrpoPrmError, InputError, UsageError
-from ..columns.plan import Plan
 from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
+from ..plugins import asked, loaded
 from ..sources import Source, family
 from .generic import open_log
 from .nested_lists import is_rollout
@@ -49,7 +48,7 @@ _ANY = ("dict_of_lists", "nested_lists", "inner_array", "generic")
 @cache
 def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
-    known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
+    known = {f.name: f for f in loaded("grpo_prm.formats")}
     for name in FORMATS:  # imported when a log is opened, not with the package
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
@@ -97,15 +96,9 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
     log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
-
-
-def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
-    """The plan of a log with a note about the files beside it that are no logs."""
-    if not others:
-        return plan
-    note = f"Left out, as they are no rollouts: {_listed(others)}."
-    return replace(plan, notes=(*plan.notes, note))
+    if others:
+        notes.append(f"Left out, as they are no rollouts: {_listed(others)}.")
+    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
 
 
 class SeveralKinds(InputError):
@@ -144,7 +137,7 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
 def _detected(head: Head) -> Format:
     """The format of a log. Rows that hold a completion and its reward nest none, whatever else is logged in them."""
     rows = any(map(is_rollout, head.rows))
-    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and f.detect(head))
+    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and asked(f.detect, f.name, head))
 
 
 def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:

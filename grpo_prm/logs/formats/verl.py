@@ -33,8 +33,8 @@ _UNMASKED = (
 _APART = APART.format("ground truths (gts)")
 _VALIDATION = "Every row has a reward equal to its score, as in verl's validation dumps: these may be evaluations."
 _ONE_PROMPT = (
-    "All rows of a step have one prompt text and no ground truth (gts) tells problems apart: they are one group. If they"
-    " are several problems, as images leave no text, this log cannot tell them apart."
+    "All rows of a step have one prompt text and no ground truth (gts) tells problems apart: they are one group. If"
+    " they are several problems, as images leave no text, this log cannot tell them apart."
 )
 
 
