@@ -43,8 +43,8 @@ def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None =
 
     Yields:
         Batches: rows of a group are neighbours, groups are numbered on and on over all batches, a step is whole. Over
-        all batches counts["rows_read"] is the number of rows in the tables and of rejected rows together. Groups of
-        one are in the table.
+        all batches counts["rows_read"] is the number of rows in the tables, of rejected rows and of `rows_joined`
+        (turns that went into the first of their rollout) together. Groups of one are in the table.
 
     Raises:
         UsageError: An option that does not fit this log.

@@ -1,12 +1,17 @@
-"""Edits of a log: of one value of its JSON, or of its bytes. Few and small numbers, so that they can be made fewer."""
+"""Edits of a log: of one value of its JSON or table, or of its bytes. Few and small numbers: fewer may do as well."""
 
 from __future__ import annotations
 
 import copy
+import gzip
+import io
 import json
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import polars as pl
 from hypothesis import strategies as st
 
 # What stands in place of a value: what real logs hold by mistake, and what no log should.
@@ -14,6 +19,8 @@ VALUES = (
     None, True, 0, -1, 2**31, 2**63, 10**400, 0.5, -1e308, float("nan"), float("inf"), "", "0.5", "pass", "x" * 300,
     "\ud800", "\x00", "[1, 2]", '{"role": "user"}', [], [None], [0.5], ["a"], [[1]], [{}], {}, {"role": "assistant"},
     {"role": "assistant", "content": [{"type": "image_url", "image_url": 3}]}, {"a": {"a": {"a": {}}}},
+    json.loads("[" * 600 + "]" * 600), json.loads('{"a":' * 400 + "0" + "}" * 400),
+    '[{"role"' + "[" * 3000, "[" * 3000, 1e300, -1e300, 5e-324, 1e16, 2**53 + 1,
 )  # fmt: skip
 BYTES = (
     b"",
@@ -29,6 +36,34 @@ BYTES = (
     b"9" * 400,
     b"[" * 2000,
     b"PK\x03\x04",
+    b"\xff\xff\xff\x7f",
+    b"h\x00",
+    b"R",
+    b"\x85",
+)
+# What becomes of a column of a table, by the number of the edit.
+COLUMNS: tuple[Callable[[pl.Expr], pl.Expr], ...] = (
+    lambda c: c.cast(pl.String),
+    lambda c: c.cast(pl.Float32),
+    lambda c: c.cast(pl.Int8, strict=False),
+    lambda c: pl.lit(None).alias("x"),
+    lambda c: c.implode().repeat_by(1).explode(),
+    lambda c: pl.struct(c.alias("value")),
+    lambda c: pl.concat_list(c, c),
+    lambda c: c.cast(pl.Categorical),
+    lambda c: c.cast(pl.Binary),
+    lambda c: pl.datetime(2026, 1, 1),
+    lambda c: c.cast(pl.Decimal(38, 2), strict=False),
+    lambda c: c.cast(pl.Duration),
+    lambda c: c.cast(pl.Boolean),
+    lambda c: pl.lit(float("nan")),
+    lambda c: pl.lit(-1e308),
+    lambda c: pl.lit([], pl.List(pl.Int64)),
+    lambda c: pl.lit([None], pl.List(pl.String)),
+    lambda c: pl.lit(b"\xff\x00", pl.Binary),
+    lambda c: c.cast(pl.UInt64, strict=False),
+    lambda c: c.reverse(),
+    lambda c: c.first(),
 )
 PLACE = st.floats(0, 1, exclude_max=True)
 EDITS = st.one_of(
@@ -36,6 +71,8 @@ EDITS = st.one_of(
     st.tuples(st.sampled_from(("delete", "twice", "wrap", "text")), PLACE, PLACE, st.just(0)),
     st.tuples(st.just("bytes"), PLACE, PLACE, st.integers(0, len(BYTES) - 1)),
     st.tuples(st.sampled_from(("cut", "flip", "drop")), PLACE, PLACE, st.integers(0, 20)),
+    st.tuples(st.just("column"), PLACE, PLACE, st.integers(0, len(COLUMNS) - 1)),
+    st.tuples(st.sampled_from(("null", "name", "rows", "pack", "order")), PLACE, PLACE, st.integers(0, 3)),
 )
 
 
@@ -45,13 +82,32 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
     for kind, which, where, number in edits:
         name = sorted(files)[int(which * len(files))]
         try:
-            files[name] = _edited(name, files[name], kind, where, number)
-        except (ValueError, UnicodeError, RecursionError):
-            continue  # the file is no JSON any more
+            if kind == "pack":  # whole, or cut short; under a name that says so, or under its own
+                packed = gzip.compress(files.pop(name), mtime=0)
+                files[name + ".gz" * (number < 2)] = packed[: int(where * len(packed))] if number % 2 else packed
+            else:
+                files[name] = _edited(name, files[name], kind, where, number)
+        except (
+            ValueError,
+            TypeError,
+            OSError,
+            OverflowError,
+            RecursionError,
+            zlib.error,
+            zipfile.BadZipFile,
+            pl.exceptions.PolarsError,
+        ):
+            continue  # the file is no JSON or table any more, or the edit does not fit it
+        except pl.exceptions.PanicException:
+            continue
     return files
 
 
 def _edited(name: str, data: bytes, kind: str, where: float, number: int) -> bytes:
+    if data[:4] == b"PK\x03\x04":
+        return _member_edited(data, kind, where, number)
+    if name.endswith((".parquet", ".arrow")) and kind not in ("bytes", "cut", "flip", "drop"):
+        return _table_edited(name, data, kind, where, number)
     at = int(where * (len(data) + 1))
     if kind == "bytes":
         return data[:at] + BYTES[number] + data[at + len(BYTES[number]) // 2 :]
@@ -63,12 +119,63 @@ def _edited(name: str, data: bytes, kind: str, where: float, number: int) -> byt
         return data[:at] + data[at + number :]
     if name.endswith((".jsonl", ".json")):
         lines = data.split(b"\n") if name.endswith(".jsonl") else [data]
+        if kind in ("rows", "order"):
+            return b"\n".join(lines * number if kind == "rows" else lines[::-1])
         line = int(where * len(lines)) if name.endswith(".jsonl") else 0
         inside = where * len(lines) % 1 if name.endswith(".jsonl") else where
         value = _changed(json.loads(lines[line]), kind, inside, number)
         lines[line] = json.dumps(value).encode()
         return b"\n".join(lines)
     return data
+
+
+def _member_edited(data: bytes, kind: str, where: float, number: int) -> bytes:
+    """A zip of which one member is edited, with the checksum of what it then holds; one edit in ten is of the zip."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename: (info.compress_type, archive.read(info)) for info in archive.infolist()}
+    names = sorted(members, key=lambda name: -len(members[name][1]))
+    place = where * 10 * len(names)
+    if kind in ("bytes", "cut", "flip", "drop") and place < len(names):
+        return _edited("", b" " + data, kind, place / len(names), number)[1:]
+    # Most edits are of the largest member: of a file of torch.save it is the pickle.
+    name = names[0] if place % 1 < 0.7 else names[int(place) % len(names)]
+    packing, content = members[name]
+    members[name] = packing, _edited(name, content, kind, where * 1000 % 1, number)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, (packing, content) in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, packing)
+    return out.getvalue()
+
+
+def _table_edited(name: str, data: bytes, kind: str, where: float, number: int) -> bytes:
+    """A table of which a column or a cell is edited."""
+    parquet = name.endswith(".parquet")
+    table = pl.read_parquet(io.BytesIO(data)) if parquet else _arrow(data)
+    column = table.columns[int(where * table.width)]
+    if kind == "column":
+        table = table.with_columns(COLUMNS[number](pl.col(column)).alias(column))
+    elif kind == "delete":
+        table = table.drop(column)
+    elif kind == "name":
+        table = table.rename({column: ("", "x", "réward", table.columns[0] + ".a")[number]})
+    elif kind in ("rows", "order"):
+        table = pl.concat([table] * number) if kind == "rows" else table.reverse()
+    elif kind == "null":
+        at = int(where * 1000) % table.height
+        table = table.with_columns(pl.when(pl.int_range(pl.len()) != at).then(pl.col(column)).alias(column))
+    elif kind in ("value", "twice", "wrap", "text"):
+        rows = table.to_dicts()
+        at = int(where * 1000) % len(rows)
+        rows[at] = _changed(rows[at], kind, where * 100 % 1, number)
+        table = pl.DataFrame(rows, strict=False, infer_schema_length=None)
+    out = io.BytesIO()
+    table.write_parquet(out) if parquet else table.write_ipc_stream(out)
+    return out.getvalue()
+
+
+def _arrow(data: bytes) -> pl.DataFrame:
+    return (pl.read_ipc if data[:6] == b"ARROW1" else pl.read_ipc_stream)(io.BytesIO(data))
 
 
 def _changed(value: Any, kind: str, where: float, number: int) -> Any:
@@ -79,6 +186,8 @@ def _changed(value: Any, kind: str, where: float, number: int) -> Any:
     one = holder[key]
     if kind == "value":
         holder[key] = VALUES[number]
+    elif kind == "null":
+        holder[key] = None
     elif kind == "delete" and holder is not root:
         del holder[key]
     elif kind == "twice":
@@ -87,6 +196,8 @@ def _changed(value: Any, kind: str, where: float, number: int) -> Any:
         holder[key] = [one]
     elif kind == "text":
         holder[key] = json.dumps(one)
+    elif kind == "name" and isinstance(holder, dict):
+        holder[("", "x", "réward", "a.b")[number]] = holder.pop(key)
     return root[0]
 
 

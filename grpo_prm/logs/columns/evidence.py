@@ -41,11 +41,12 @@ def completion_by_content(rows: Rows, from_text: bool) -> str | None:
     """The one column whose texts differ where the prompt is the same; None where there is none, or several."""
     paths = [path for path in names_of(rows) if path not in _OTHERS and may_be_text_of_a_model(path)]
     texts = {path: kind for path in paths if (kind := _kind_of_texts(rows, path, from_text))}
-    single = [path for path, kind in texts.items() if kind in ("text", "chat") and _sampled(rows, path, from_text)]
+    keys = _trusted_keys(rows, from_text)
+    single = [path for path, kind in texts.items() if kind in ("text", "chat") and _sampled(rows, path, kind, keys)]
     lists = [
         path for path, kind in texts.items() if kind in ("texts", "lists") and _sampled_lists(rows, path, from_text)
     ]
-    found = _without_copies(rows, single or lists, _trusted_keys(rows, from_text))
+    found = _without_copies(rows, single or lists, keys)
     telling = [path for path in found if words_of_name(path) & SAID]
     found = found if len(found) == 1 else telling
     return found[0] if len(found) == 1 and (telling or _is_prose(rows, found[0])) else None
@@ -63,13 +64,14 @@ def reward_by_content(rows: Rows, from_text: bool, completion: str) -> str | Non
     """The one column of numbers called like a reward that differs within a group, one for each completion of a row."""
     wanted = [_count(at(row, completion)) for row in rows]
     ranked: dict[int, list[str]] = defaultdict(list)
+    keys = _trusted_keys(rows, from_text)
     for path in names_of(rows):
         rank = reward_rank(path)
         if rank is None or path == completion or path in _OTHERS or not _numbers_or_verdicts(rows, path, from_text):
             continue
         counts = [_count(at(row, path)) for row in rows]
         fits = counts == wanted or not any(count is not None for count in (*counts, *wanted))
-        if fits and _differs(rows, path, from_text):
+        if fits and _differs(rows, path, keys):
             ranked[rank].append(path)
     best = ranked[min(ranked)] if ranked else []
     return best[0] if len(best) == 1 else None
@@ -109,14 +111,13 @@ def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:
     return kind if kind in ("text", "chat", "texts", "lists") and texts and coded < 0.5 * len(texts) else None
 
 
-def _sampled(rows: Rows, path: str, from_text: bool) -> bool:
+def _sampled(rows: Rows, path: str, kind: str, keys: Sequence[str]) -> bool:
     """Do the values of a column differ between rows of one prompt, and come from a model rather than the prompt?"""
-    chats = kind_of(rows, path, from_text) == "chat"
+    chats = kind == "chat"
     if chats and sum(_answered(at(row, path)) for row in rows) < CLOSE * len(rows):
         return False
     if len(rows) == 1:
         return chats  # one row shows no difference; that the assistant speaks is all that it can show
-    keys = _trusted_keys(rows, from_text)
     values = dumped(rows, path)
     if not keys or even(values) or not all(differ_within(dumped(rows, key), values) for key in keys):
         return False
@@ -182,15 +183,15 @@ def _contained(rows: Rows, path: str, key: str) -> bool:
     return bool(pairs) and 2 * sum(text in prompt for text, prompt in pairs) > len(pairs)
 
 
-def _differs(rows: Rows, path: str, from_text: bool) -> bool:
+def _differs(rows: Rows, path: str, keys: Sequence[str]) -> bool:
     """Do the values differ, in some group where groups are known? A single row cannot show it."""
     values = dumped(rows, path)
     if len(rows) == 1:
         return True
     if any(isinstance(at(row, path), list) for row in rows):
         return any(isinstance(v := at(row, path), list) and len({str(x) for x in v}) > 1 for row in rows)
-    keys = [key for key in _trusted_keys(rows, from_text) if key != path]
-    return len(set(values)) > 1 and all(differ_within(dumped(rows, key), values, 0.0) for key in keys)
+    others = (key for key in keys if key != path)
+    return len(set(values)) > 1 and all(differ_within(dumped(rows, key), values, 0.0) for key in others)
 
 
 def _numbers_or_verdicts(rows: Rows, path: str, from_text: bool) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from ...errors import UsageError
 
 Rows = Sequence[Mapping[str, Any]]
 MISSING: Any = object()
+HUGE = 1e100  # no reward or advantage: its square, in the deviation of a group, would soon be infinite
 
 
 def at(row: Any, path: str) -> Any:
@@ -125,11 +125,11 @@ def _kind_of_value(value: Any) -> str:
 
 
 def number_in(value: Any) -> float:
-    """A value as a finite number, one for a list that repeats it; NaN for anything else."""
+    """A value as a number below `HUGE`, one for a list that repeats it; NaN for anything else."""
     if isinstance(value, list) and value and all(v == value[0] for v in value):
         value = value[0]
     value = parsed(value)
-    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else float("nan")
+    return float(value) if isinstance(value, int | float) and abs(value) < HUGE else float("nan")
 
 
 def parsed(value: Any) -> Any:
@@ -138,5 +138,5 @@ def parsed(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"true": True, "false": False}.get(value.lower(), value)

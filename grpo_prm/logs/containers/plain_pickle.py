@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import datetime
 import io
+import itertools
+import math
+import operator
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -52,7 +55,8 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, data: bytes, storage: Storage, order: str = "<") -> None:
         super().__init__(io.BytesIO(data))
         self._storage, self._order = storage, order
-        self._names, self._storages = _names(), {}
+        self._names, self._storages = _names(self._charge), {}
+        self._calls = max(len(data), _FREE)  # values that calls may still make of what stands in the pickle
         self._left, self._values = _FREE, 0  # that tensors may still have, and that storages have
 
     def find_class(self, module: str, name: str) -> Any:
@@ -83,12 +87,18 @@ class Unpickler(pickle.Unpickler):
             self._left += length
         return self._storages[key]
 
+    def _charge(self, values: int) -> None:
+        """Count values that a call makes: a pickle may make as many as it has bytes, each of them once."""
+        self._calls -= values
+        if self._calls < 0:
+            raise Refused("it makes more values than it has bytes")
+
     def _tensor(self, storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> Any:
         """A tensor as lists within lists; one of no dimension as a number."""
         if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):
             raise Refused("it holds a tensor of impossible shape")
-        count = int(np.prod([int(n) for n in size], dtype=object)) if size else 1
-        self._left -= count
+        count = math.prod(size)
+        self._left -= _most(size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if self._left < 0 or (count and last >= len(storage)):
             raise Refused("it holds a tensor of more values than its storage has")
@@ -96,8 +106,17 @@ class Unpickler(pickle.Unpickler):
         return np.lib.stride_tricks.as_strided(storage[offset:] if count else storage[:0], size, steps).tolist()
 
 
-def _names() -> dict[tuple[str, str], Any]:
-    """The list: made anew for each pickle, as one may set attributes of what it is given."""
+def _most(shape: Sequence[int]) -> int:
+    """Values or lists of an array on the level that has most: of shape (9, 0) there are 9 lists and no value."""
+    return max(itertools.accumulate(shape, operator.mul, initial=1))
+
+
+def _names(charge: Callable[[int], None]) -> dict[tuple[str, str], Any]:
+    """The list: made anew for each pickle, as one may set attributes of what it is given.
+
+    Args:
+        charge: Counts the values that a call makes, before it makes them.
+    """
 
     class Dtype:
         """A dtype of numpy: plain numbers and flags only."""
@@ -117,6 +136,7 @@ def _names() -> dict[tuple[str, str], Any]:
             _version, shape, dtype, fortran, data = state
             if not isinstance(dtype, Dtype) or not isinstance(data, bytes):
                 raise Refused("it holds an array of numpy of other values than plain numbers")
+            charge(max(len(data), _most(shape)))
             values = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if fortran else "C")
             if not values.ndim:
                 raise Refused("it holds an array of numpy without a dimension")
@@ -128,14 +148,24 @@ def _names() -> dict[tuple[str, str], Any]:
     def encoded(text: str, encoding: str = "") -> bytes:  # how protocol 2 writes bytes
         if encoding != "latin1":
             raise Refused(f"it holds text in {encoding!r}")
+        charge(len(text))
         return text.encode("latin1")
 
+    def made(kind: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*values: Any) -> Any:
+            charge(sum(map(len, values)))
+            return kind(*values)
+
+        return make
+
+    builtins = ("builtins", "__builtin__")
     numpy = {"scalar": scalar, "_reconstruct": lambda *_: Array()}
     return {
-        ("collections", "OrderedDict"): OrderedDict,
-        **{(module, name): list for module in ("builtins", "__builtin__") for name in ("set", "frozenset", "list")},
-        ("builtins", "dict"): dict,
-        ("torch", "Size"): list,
+        ("collections", "OrderedDict"): made(OrderedDict),
+        **{(module, name): made(list) for module in builtins for name in ("set", "frozenset", "list")},
+        **{(module, "bytes"): lambda: b"" for module in builtins},  # how protocol 2 writes empty bytes
+        ("builtins", "dict"): made(dict),
+        ("torch", "Size"): made(list),
         ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
         ("_codecs", "encode"): encoded,
         ("datetime", "datetime"): lambda *state: datetime.datetime(*state).isoformat(),

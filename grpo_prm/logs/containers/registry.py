@@ -16,6 +16,7 @@ from .container import Container
 
 HEAD = 2 << 20  # bytes by which a log is known
 HEAD_RECORDS = 1024
+DEPTH = 100  # levels of a record of the head that are looked at: whoever walks through more needs a deeper stack
 # Asked in this order; each is a module beside this one with a `CONTAINER`. The last takes what no other knows.
 CONTAINERS = ("parquet_file", "arrow", "eval_zip", "torch_zip", "table_json", "json_file", "csv_file", "jsonl")
 
@@ -66,7 +67,20 @@ def head_records(source: Source) -> tuple[Container, list[Any]]:
         if values and (size >= HEAD or len(values) >= HEAD_RECORDS):
             break
     objects = [value for value in values if isinstance(value, dict)]
-    return container, (objects or values)[:HEAD_RECORDS]
+    return container, [shallow(value) for value in (objects or values)[:HEAD_RECORDS]]
+
+
+def shallow(value: Any, depth: int = DEPTH) -> Any:
+    """A JSON value with null in the place of what is nested deeper than that."""
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        return None
+    inner = value.values() if isinstance(value, dict) else value
+    if {dict, list}.isdisjoint(map(type, inner)):
+        return value
+    made = [shallow(one, depth - 1) for one in inner]
+    return dict(zip(value, made, strict=True)) if isinstance(value, dict) else made
 
 
 def why_no_records(source: Source) -> InputError:

@@ -24,7 +24,8 @@ LIMIT = 512 << 20  # bytes of the largest pickle that is read: its values take s
 _VALUES = 1 << 28  # values in all: lists that stand in a pickle once may be pointed at many times
 _FIRST = re.compile(rb"PK\x03\x04.{26}[^\0]{0,200}?/data\.pkl", re.DOTALL)
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x8a\x95\]}()NKX\x8c]")
-_PLAIN = (str, int, float, bool, bytes, type(None))
+_PLAIN = {str, float, bool, bytes, type(None)}  # as they are in JSON, or refused where a value of JSON is needed
+_BITS = 10_000  # of the largest integer
 
 
 def _claims(_source: Source, start: bytes) -> bool:
@@ -68,8 +69,7 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
             if not memo_fits(data):
                 raise Refused("its pickle is damaged, or asks for more memory than it needs")
             value = Unpickler(data, lambda key, needed: member(f"data/{key}", needed), ">" if big else "<").load()
-            _count(value, {})
-            return value, len(data)
+            return _as_json(value, {})[0], len(data)
     except Refused as refused:
         fault = f"{refused}"
     except (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, LookupError, OSError, EOFError) as error:
@@ -80,27 +80,54 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
     raise InputError(f"{source.name}: a file of torch.save, but {fault}. {what}")
 
 
-def _count(value: Any, known: dict[int, int | None]) -> int:
-    """How many values there are when all that is pointed at is written out.
+def _as_json(value: Any, known: dict[int, tuple[Any, int] | None]) -> tuple[Any, int]:
+    """A value as JSON would have it, and how many values there are when all that is pointed at is written out.
+
+    Tuples and sets become lists, keys become text. What is pointed at several times stays one.
 
     Raises:
-        Refused: More than `_VALUES`, or something holds itself.
+        Refused: More than `_VALUES`, something that holds itself, or what no JSON can hold.
     """
-    if not isinstance(value, list | tuple | dict):
-        return 1
+    if isinstance(value, int):
+        return _fitting(value), 1
+    if not isinstance(value, list | tuple | dict | set | frozenset):
+        return value, 1
     if id(value) in known:
-        count = known[id(value)]
-        if count is None:
+        found = known[id(value)]
+        if found is None:
             raise Refused("it holds a value that holds itself")
-        return count
+        return found
     known[id(value)] = None
-    inner = value.values() if isinstance(value, dict) else value
-    nested = [one for one in inner if isinstance(one, list | tuple | dict)] if set(map(type, inner)) - {*_PLAIN} else ()
-    count = 1 + len(value) + sum(_count(one, known) for one in nested)
-    if count > _VALUES:
+    inner = value if isinstance(value, list) else list(value.values() if isinstance(value, dict) else value)
+    types = set(map(type, inner))
+    if types == {int}:
+        _fitting(max(inner)), _fitting(min(inner))
+        made, count = inner, len(inner)
+    elif types <= _PLAIN:
+        made, count = inner, len(inner)
+    else:
+        parts = [_as_json(one, known) for one in inner]
+        made, count = [part for part, _ in parts], sum(number for _, number in parts)
+    if count >= _VALUES:
         raise Refused("it holds too many values")
-    known[id(value)] = count
-    return count
+    result = dict(zip(map(_key, value), made, strict=True)) if isinstance(value, dict) else made
+    known[id(value)] = result, count + 1
+    return result, count + 1
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int | float | None):
+        return str(_fitting(key))
+    raise Refused(f"it holds a dict with a key that is a {type(key).__name__}, not text")
+
+
+def _fitting(value: Any) -> Any:
+    """A number, if Python writes it out: an integer of more than 4300 digits it does not."""
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise Refused(f"it holds an integer of {value.bit_length()} bits")
+    return value
 
 
 CONTAINER = Container("torch_zip", _claims, _open)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..columns.first_rows import dumped
 from ..columns.plan import Plan
 from ..format import Format, Head, Row
 from ..rows.values import Bad
@@ -81,9 +82,9 @@ def _in_loss(advantage: Any, mask: np.ndarray) -> Any:
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     """A line is a group, whatever its prompt."""
-    scores: dict[tuple[int, ...], list[Any]] = {}
+    scores: dict[str, list[Any]] = {}
     for row in rows:
-        scores.setdefault(tuple(row["prompt"]), []).append(row["reward"])
+        scores.setdefault(dumped(row["prompt"]), []).append(row["reward"])
     equal = any(len(of_one) > 1 and of_one.count(of_one[0]) == len(of_one) for of_one in scores.values())
     notes = (_LABELS,) if equal else (_SKIPPED, _LABELS)
     return replace(plan, by=("_file", "_line"), per_draw=True, notes=(*plan.notes, *notes))

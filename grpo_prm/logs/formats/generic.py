@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from ...errors import InputError
+from ...errors import InputError, UsageError
 from ..columns.matching import make_plan
 from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
@@ -65,6 +65,7 @@ def open_log(
         plan = change(plan)
     elif format_ and format_.plan:
         plan = format_.plan(plan, rows)
+    plan = _with_key_that_is_read(plan, head.name)
     record = format_.record if format_ else None
     read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
     return Log(format_.name if format_ else name, tuple(sources), plan, read)
@@ -102,6 +103,18 @@ def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptio
         return plan
     note = f"No row names a step: steps are those of the paths ({named[0].name}: step {named[0].step})."
     return replace(plan, step_of_file=True, notes=(*plan.notes, note))
+
+
+def _with_key_that_is_read(plan: Plan, name: str) -> Plan:
+    """The plan without what the user switched off among the columns that tell groups apart; refused if none is left."""
+    missing = {"key" if c == "group" else c for c in ("group", "prompt", "problem") if c not in plan.paths}
+    by = tuple(column for column in plan.by if column not in missing)
+    if by:
+        return replace(plan, by=by)
+    raise UsageError(
+        f"{name}: its groups are told apart by {' and '.join(plan.by).replace('key', 'group')}, which is switched off."
+        " Read that column, or name another with --columns group=NAME."
+    )
 
 
 def _one_object(head: Head) -> str:

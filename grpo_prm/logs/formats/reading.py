@@ -58,14 +58,14 @@ def _decoder(record: type) -> Callable[[bytes], Any]:
     def decode(line: bytes) -> Any:
         try:
             return decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             why = error
         value = parse(line)  # NaN and a byte order mark are no JSON for msgspec
         if isinstance(value, Bad):
             return value
         try:
             return decoder.decode(orjson.dumps(value))
-        except (msgspec.DecodeError, TypeError):
+        except (msgspec.DecodeError, TypeError, RecursionError):
             return Bad("", f"not a record of this format ({why})"[:160])
 
     return decode

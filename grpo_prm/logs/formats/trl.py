@@ -19,6 +19,7 @@ import polars as pl
 
 from ...core.group_size import modal_size
 from ...errors import InputError
+from ..columns.first_rows import HUGE
 from ..columns.plan import LABELS, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
@@ -138,7 +139,9 @@ def _arrays(files: Sequence[_File], names: list[str], k: int) -> tuple[np.ndarra
     table = pl.concat([file.numbers for file in files], how="diagonal")
     absent = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in table.columns]
     rewards = table.with_columns(absent).select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    rewards = np.where(np.abs(rewards) < HUGE, rewards, np.nan)
     advantages = table["advantage"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    advantages = np.where(np.abs(advantages) < HUGE, advantages, np.nan)
     batches = np.repeat(np.arange(len(files)), [len(file.numbers) for file in files])
     return rewards, advantages, np.repeat(np.arange(len(blocks)), blocks), batches
 

@@ -66,7 +66,7 @@ def _examples(head: Head) -> int | None:
     try:
         said = json.loads((head.source.path.parent / "metadata.json").read_text("utf-8"))
         examples, rollouts = int(said["num_examples"]), int(said["rollouts_per_example"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
     keys = [_content(row) for row in head.rows]
     turns = examples > 0 and all(key == keys[i % examples] for i, key in enumerate(keys))

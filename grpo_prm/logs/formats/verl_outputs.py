@@ -98,13 +98,14 @@ def _joined(rows: pl.DataFrame) -> pl.DataFrame:
 def _one(outputs: pl.DataFrame) -> pl.DataFrame:
     """Outputs of a rollout, in order, as one row: the first prompt, all texts, the numbers of the last output."""
     said = outputs["completion"].to_list()
-    asked = [prompt or "" for prompt in outputs["prompt"]]
+    prompts = outputs["prompt"] if "prompt" in outputs.columns else [None] * len(said)  # switched off
+    asked = [prompt or "" for prompt in prompts]
     text, segments, context = said[0], [0, len(said[0])], asked[0] + said[0]
     for prompt, output in zip(asked[1:], said[1:], strict=True):
         between = prompt[len(context) :] if prompt.startswith(context) else "\n"
         text, context = text + between + output, prompt + output
         segments += [len(between), len(output)]
     lengths = pl.Series("_segments", [segments], outputs.schema["_segments"])
-    return outputs[-1:].with_columns(
-        pl.lit(asked[0], pl.String()).alias("prompt"), pl.lit(text, pl.String()).alias("completion"), lengths
-    )
+    made = {"prompt": asked[0], "completion": text}
+    texts = [pl.lit(value, pl.String()).alias(name) for name, value in made.items() if name in outputs.columns]
+    return outputs[-1:].with_columns(*texts, lengths)

@@ -194,7 +194,7 @@ def _made_from(analysis: Path) -> str:
     try:
         files = json.loads((analysis / "summary.json").read_text("utf-8"))["source"]["files"]
         return files[0] + (f" and {len(files) - 1} more" if files[1:] else "")
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "rollouts"
 
 

@@ -46,9 +46,13 @@ def _shards(folder: Path, split: str) -> list[Source]:
 
 def _names(names: Any, file: Path) -> list[str]:
     """Names inside the folder; a name that leads out of it is none."""
-    if isinstance(names, list) and all(isinstance(name, str) and Path(name).name == name for name in names):
+    if isinstance(names, list) and all(isinstance(name, str) and _is_name(name) for name in names):
         return names
     raise InputError(f"{file}: it does not list the files of a data set. Save it again with save_to_disk.")
+
+
+def _is_name(name: str) -> bool:
+    return Path(name).name == name and name.isprintable() and len(name.encode()) < 256
 
 
 def _json(path: Path) -> dict[str, Any]:

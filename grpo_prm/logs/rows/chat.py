@@ -44,7 +44,7 @@ def messages_of(value: Any) -> list[Any] | None:
         return None
     try:
         messages = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     messages = [messages] if isinstance(messages, dict) else messages
     # Stricter than above: a completion may well be JSON of its own, and then it is text.
@@ -126,7 +126,7 @@ def _parsed(value: Any) -> Any:
         return value
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return parsed if isinstance(parsed, dict | list) else value  # the argument "3" stays text
 

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..chunks import lines_of
+from ..columns.first_rows import HUGE
 from ..columns.plan import LISTS, Inside, Plan
 from ..rollouts import REWARD_PART
 from ..sources import Source
@@ -155,6 +156,8 @@ def _rows(read: pl.DataFrame, plan: Plan, file: int, line: int, source: Source) 
         return None
     schema = row_schema(plan)
     read = read.rename({"group": "key"} if "group" in plan.paths else {}).with_columns(_derived(read, plan))
+    if plan.reward_weights and (read["reward"].abs() >= HUGE).any():
+        return None
     lines = pl.Series("_line", np.arange(line, line + len(read), dtype=np.int64))
     read = read.with_columns(lines, pl.lit(file, pl.Int32()).alias("_file"))
     if "run" not in plan.paths:
@@ -186,6 +189,9 @@ def _may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
     needed += ["prompt"] if "prompt" in plan.by else []
     needed.append(plan.unit)
     if any(read[c].null_count() for c in needed):
+        return True
+    scores = [c for c in read.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
+    if any((read[c].abs() >= HUGE).any() for c in scores if read[c].dtype == pl.Float64):
         return True
     if (
         plan.reward_weights

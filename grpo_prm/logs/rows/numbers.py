@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ..columns.first_rows import MISSING
+from ..columns.first_rows import HUGE, MISSING
 from .values import Bad, described, json_list
 
 
@@ -24,12 +24,14 @@ def sum_of(value: Any) -> Any:
 
 
 def number_of(value: Any, field: str, from_text: bool = False, words: Mapping[str, float] | None = None) -> float:
-    """A finite number; true and false are 1 and 0, and of words what `Plan.words` says."""
+    """A finite number below `HUGE`; true and false are 1 and 0, and of words what `Plan.words` says."""
     if isinstance(value, str):
         value = _number_in(value, field, from_text, words)
     # Not math.isfinite: an int too large for a float raises there.
-    if isinstance(value, bool | int | float) and abs(value) <= sys.float_info.max:
+    if isinstance(value, bool | int | float) and abs(value) < HUGE:
         return float(value)
+    if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+        raise Bad(field, f"too large a number to compute with ({value:.3g})")
     if value is MISSING or value is None:
         raise Bad(field, "missing" if value is MISSING else "null")
     raise Bad(field, f"expected a finite number, got {described(value)}")

@@ -118,6 +118,9 @@ def to_row_batch(records: Iterable[Record], plan: Plan, file: int, source: Sourc
                     raise completion
                 rows.append({**of_file, "_line": record.line, **_row(completion, plan, said)})
                 told.update(said)
+            except RecursionError:
+                reason = "nested too deeply"
+                rejected.append((source.name, record.line, "", reason, raw_start(record.raw)))
             except Bad as bad:
                 rejected.append((source.name, record.line, bad.field, bad.reason, raw_start(record.raw)))
     return RowBatch(to_frame(rows, row_schema(plan)), reject_frame(rejected), size, done, told)
@@ -192,8 +195,10 @@ def _add_rewards(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, sai
         row[column] = part_of(
             values[column], column, plan.from_text, column not in plan.optional, plan.words.get(column)
         )
-    if plan.reward_weights and "reward" not in row:
-        raise Bad("reward", "all columns of its sum are missing")
+    if plan.reward_weights:
+        if "reward" not in row:
+            raise Bad("reward", "all columns of its sum are missing")
+        row["reward"] = number_of(row["reward"], "reward")
     if "reward" in plan.paths and not (values["reward"] is None and "reward" in plan.optional):
         value = sum_of(values["reward"]) if plan.summed else values["reward"]
         row["reward"] = number_of(value, "reward", plan.from_text, plan.words.get("reward"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,12 @@ def raw_start(raw: Any) -> str:
 def _start_of_json(value: Any) -> str:
     """The start of a value as JSON; the rest, of a whole file maybe, is not written for it."""
     written, pieces = 0, []
-    for piece in json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value):
-        pieces.append(piece)
-        written += len(piece)
-        if written >= RAW:
-            break
+    with suppress(RecursionError):  # nested too deeply to be written, and its start is enough
+        for piece in json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value):
+            pieces.append(piece)
+            written += len(piece)
+            if written >= RAW:
+                break
     return "".join(pieces)[:RAW]
 
 
