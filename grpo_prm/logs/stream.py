@@ -71,12 +71,15 @@ def fold(
     Returns:
         What the last call of `consume` returned.
     """
-    options = options or ReadOptions()
-    logs = open_all(paths, options)
+    return fold_opened(open_all(paths, options or ReadOptions()), consume)
+
+
+def fold_opened(logs: Logs, consume: Callable[[Iterator[Rollouts]], T]) -> T:
+    """`fold` of logs that are open: what was said when they were opened is said, and a pipe is opened once."""
     try:
         return consume(logs.batches())
     except Disordered:
-        return consume(replace(logs, options=replace(options, ordered=False)).batches())
+        return consume(replace(logs, options=replace(logs.options, ordered=False)).batches())
 
 
 def collect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Rollouts:

@@ -18,14 +18,17 @@ from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
 
+_ALWAYS = {"tokens", "response_length", "reward"}
+_OWN = {"group_index", "label", "status", "metadata", "loss_mask", "rollout_log_probs", "remove_sample"}
 _TOTAL = "score"  # what slime's own verifiers call the total in a dict of rewards
 _CHOSEN = f"Rewards are dicts: the reward is their {_TOTAL}, the other numbers are its parts (slime: --reward-key)."
 _REMOVED = "Some completions are out of the loss (remove_sample, or a loss mask of zeros): they stay in their groups."
 
 
 def _detect(head: Head) -> bool:
+    """Its three columns and two of its own: other logs pad the ids behind the response, and mean the first ones."""
     samples = (sample for record in head.rows for sample in _samples(record)[1])
-    return any(isinstance(s, Mapping) and {"tokens", "response_length", "reward"} <= s.keys() for s in samples)
+    return any(isinstance(s, Mapping) and s.keys() >= _ALWAYS and len(s.keys() & _OWN) > 1 for s in samples)
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
