@@ -84,7 +84,11 @@ def test_a_log_without_masks_says_that_all_is_in_the_loss(tmp_path, monkeypatch)
 
 def test_it_says_which_files_of_a_folder_are_left_out(tmp_path):
     rows = [{"prompt": f"p{n // 3}", "completion": f"say {n}", "reward": n % 2} for n in range(6)]
-    for name, text in (("train/1.jsonl", rows), ("eval/1.jsonl", rows[3:] + rows[:3]), ("metrics.jsonl", [{"loss": 1}])):
+    for name, text in (
+        ("train/1.jsonl", rows),
+        ("eval/1.jsonl", rows[3:] + rows[:3]),
+        ("metrics.jsonl", [{"loss": 1}]),
+    ):
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / name).write_text("".join(json.dumps(row) + "\n" for row in text))
     found = inspect(tmp_path / "run")
