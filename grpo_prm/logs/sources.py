@@ -37,6 +37,7 @@ class Source(NamedTuple):
         split: `train` or `eval`, where its path says which; else None.
         named: The user named the file itself, not a folder above it.
         pipe: What is read instead of the path, where it is a pipe.
+        left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Source(NamedTuple):
     split: str | None = None
     named: bool = False
     pipe: Pipe | None = None
+    left_out: tuple[str, ...] = ()
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""

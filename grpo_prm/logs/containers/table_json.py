@@ -29,7 +29,7 @@ def _claims(source: Source, start: bytes) -> bool:
     listed = (
         all(isinstance(row, list) for row in rows)
         if isinstance(rows, list)
-        else re.match(r"\[\s*\[", str(rows)) is not None
+        else isinstance(rows, str) and re.match(r"\[\s*\[", rows) is not None
     )
     # Where the rows come first and are long, the names of the columns stand beyond what was read.
     return "data" in keys and listed and (named or (not whole and source.path.name.endswith(".table.json")))

@@ -66,7 +66,11 @@ def _detect(head: Head) -> bool:
 
 def _is_group(row: dict[str, Any]) -> bool:
     inner = row.get("trajectories")
-    return isinstance(inner, list) and all(isinstance(t, dict) and "messages_and_choices" in t for t in inner)
+    return (
+        isinstance(inner, list)
+        and bool(inner)
+        and all(isinstance(t, dict) and "messages_and_choices" in t for t in inner)
+    )
 
 
 def _is_row(row: dict[str, Any]) -> bool:

@@ -10,11 +10,14 @@ from ...errors import InputError
 from ..columns.matching import make_plan
 from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
-from ..containers.registry import containers
-from ..format import Format, Head, Log
+from ..containers.registry import HEAD, containers, head_records
+from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
 from ..sources import Source
 from .reading import flattener, row_batches, rows_of_head
+
+_FILES = 20
+_ANY_NAMES = ("dict_of_lists", "nested_lists", "inner_array", "trl-table", "verl")
 
 
 def open_log(
@@ -45,15 +48,17 @@ def open_log(
         InputError: No row can be made of the first records.
     """
     flatten = flattener(format_) if format_ and format_.flatten else None
+    if format_ and flatten and format_.name not in _ANY_NAMES:
+        head = _wider(head, sources)
     rows = head.rows if flatten is None else rows_of_head(head, flatten)
     rows = [row for row in rows if isinstance(row, dict)]
     if flatten is None and head.container == "json" and len(rows) == len(head.rows) == 1:
         raise InputError(not_rollouts(rows, head.name) or _one_object(head))
     if not rows:
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
-    plan = make_plan(
-        rows, options, head.name, defaults or (format_.columns if format_ else None), head.container == "csv"
-    )
+    if format_ and defaults is None:
+        defaults = {**_emitted(format_, rows), **format_.columns}
+    plan = make_plan(rows, options, head.name, defaults, head.container == "csv")
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:
@@ -63,6 +68,31 @@ def open_log(
     record = format_.record if format_ else None
     read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
     return Log(format_.name if format_ else name, tuple(sources), plan, read)
+
+
+def _wider(head: Head, sources: Sequence[Source]) -> Head:
+    """The head of a log of one record a file, with the records of more files: a column may lack in the first."""
+    rows, size = list(head.rows), head.source.size
+    for source in sources[:_FILES] if len(rows) == 1 else ():
+        size += 0 if source is head.source else source.size
+        if source.pipe or size > HEAD:
+            break
+        try:
+            container, values = head_records(source) if source is not head.source else (None, [])
+        except InputError:  # it is refused when it is read
+            continue
+        rows += values if container and container.name == head.container else []
+    return head._replace(rows=rows)
+
+
+def _emitted(format_: Format, rows: Sequence[Row]) -> dict[str, str]:
+    """The group and the problem that a format names in its rows are what it says, and are not weighed by their values.
+
+    Formats that know no framework hand on the names of the log, which may mean anything.
+    """
+    if format_.flatten is None or format_.name in _ANY_NAMES:
+        return {}
+    return {name: name for name in ("group", "problem") if all(row.get(name) is not None for row in rows)}
 
 
 def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptions) -> Plan:

@@ -14,6 +14,8 @@ _TEXTS = ("completion", "solution", "generation")
 def _detect(head: Head) -> bool:
     rows = [row for row in head.rows if isinstance(row, Mapping)]
     texts = any(head.has(name) for name in _TEXTS)
+    if any(map(head.has, ("reward", "score", "step"))):  # a log of training, in which passed is no reward
+        return False
     return texts and head.has("task_id", "passed") and any(isinstance(row.get("passed"), bool) for row in rows)
 
 

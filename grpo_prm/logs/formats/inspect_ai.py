@@ -33,7 +33,8 @@ def _samples(record: Any) -> Sequence[Any]:
         return ()
     if isinstance(samples := record.get("samples"), list) and isinstance(record.get("eval"), Mapping):
         return samples
-    return (record,) if {"id", "epoch", "input", "output"} <= record.keys() else ()
+    named = {"id", "epoch", "input", "output"} <= record.keys()
+    return (record,) if named and isinstance(record["output"], Mapping | None) else ()
 
 
 def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:

@@ -19,7 +19,9 @@ _CALL = 2
 
 
 def _detect(head: Head) -> bool:
-    return head.has("responses_create_params", "response", "reward")
+    objects = [row["response"] for row in head.rows if isinstance(row, Mapping) and "response" in row]
+    named = head.has("responses_create_params", "response", "reward")
+    return named and any(isinstance(one, Mapping) and "output" in one for one in objects)
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:

@@ -45,7 +45,7 @@ def flatten(record: Mapping[str, Any], _source: Source, chats: bool = False) -> 
     for place, messages in enumerate(content):
         if not isinstance(messages, list) or not messages:
             raise Bad("completion", f"expected a list of messages, got {described(messages)}")
-        ids = "token_ids" in record and not isinstance(messages[0], Mapping)
+        ids = record.get("token_ids") is not None and not isinstance(messages[0], Mapping)
         units = _ids(record, place, messages) if ids else _texts(messages, chats)
         yield {**units, "reward": rewards[place]}
 
@@ -58,15 +58,15 @@ def _ids(record: Mapping[str, Any], place: int, messages: Sequence[Any]) -> Row:
     mask = list(map(bool, mask[opens:]))
     row: Row = {"prompt": ids[:opens], "completion": _joined(messages), "tokens": ids[opens:end], "mask": mask}
     for ours, name in (("logprobs", "generation_logprobs"), ("trainer_logprobs", "prev_logprobs")):
-        if name in record:
+        if record.get(name) is not None:
             row[ours] = record[name][place][opens:end]
-    if "advantages" in record:
+    if record.get("advantages") is not None:
         values = record["advantages"][place]
         if isinstance(values, list):  # one a token, and outside the loss it may be 0
             values = list(compress(values[opens:end], mask))
             values = values[0] if values and values.count(values[0]) == len(values) else values or None
         row["advantage"] = values
-    if "sample_loss_mask" in record and not record["sample_loss_mask"][place]:
+    if record.get("sample_loss_mask") is not None and not record["sample_loss_mask"][place]:
         row["mask"] = [False] * len(mask)
     return row
 
@@ -110,7 +110,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
 def _texts_of(record: Any) -> Iterator[Sequence[str]]:
     """The messages of a slice, where they are strings without ids beside them."""
-    content = record.get("content") if isinstance(record, Mapping) and "token_ids" not in record else None
+    content = record.get("content") if isinstance(record, Mapping) and record.get("token_ids") is None else None
     for messages in content if isinstance(content, list) else ():
         if isinstance(messages, list) and messages and all(isinstance(text, str) for text in messages):
             yield messages

@@ -68,7 +68,7 @@ def _is_prompt(key: str, value: Any) -> bool:
 
 def rollout_places(records: Sequence[Any]) -> list[Place]:
     """The places at which objects with a completion and a reward stand; what lies within such objects is theirs."""
-    found = [p for one in records for p in places(one) if any(_is_rollout(leaf[2]) for leaf in _some(one, p))]
+    found = [p for one in records for p in places(one) if any(is_rollout(leaf[2]) for leaf in _some(one, p))]
     return [p for p in dict.fromkeys(found) if not any(p[: len(outer)] == outer != p for outer in found)]
 
 
@@ -79,7 +79,7 @@ def _some(record: Any, place: Place) -> Iterator[tuple[str, Row, Any]]:
         yield leaf
 
 
-def _is_rollout(leaf: Any) -> bool:
+def is_rollout(leaf: Any) -> bool:
     """Has it a completion, one and not a group of them, and a reward, both under known names?"""
     if not isinstance(leaf, Mapping):
         return False
@@ -90,7 +90,7 @@ def _is_rollout(leaf: Any) -> bool:
 
 def _detect(head: Head) -> bool:
     """Lists within lists, or within the objects of several records; one list in one object is no group by itself."""
-    if any(_is_rollout(record) for record in head.rows):
+    if any(is_rollout(record) for record in head.rows):
         return False
     if _is_list_of_objects(head.rows[0]):  # whatever their names are: the user may say
         return True

@@ -28,7 +28,9 @@ _UNMASKED = "Tool output stands in the responses, and open-instruct does not log
 
 
 def _detect(head: Head) -> bool:
-    return head.has("prompt_idx", "prompt_tokens", "response_tokens", "reward")
+    ids = [row.get("response_tokens") for row in head.rows if isinstance(row, dict)]  # elsewhere it counts them
+    named = head.has("prompt_idx", "prompt_tokens", "response_tokens", "reward")
+    return named and any(isinstance(one, list) for one in ids)
 
 
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:

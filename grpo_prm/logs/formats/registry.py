@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import GrpoPrmError, InputError, UsageError
-from ..columns.plan import Plan
 from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
+from ..plugins import asked, loaded
 from ..sources import Source, family
 from .generic import open_log
+from .nested_lists import is_rollout
 
 # Asked in this order; each is a module beside this one with a `FORMAT`. The last takes what no other knows.
 FORMATS = (
@@ -28,12 +28,27 @@ FORMATS = (
     *("inspect_ai", "tau2", "lm_eval", "evalplus", "human_eval", "cruxeval", "reasoning_gym"),
     *("dict_of_lists", "nested_lists", "inner_array", "generic"),
 )
+# Their records hold rollouts deeper down.
+_NESTED = (
+    "traces",
+    "rllm",
+    "art",
+    "nemo-gym",
+    "atropos",
+    "inspect_ai",
+    "tau2",
+    "evalplus",
+    "cruxeval",
+    "reasoning_gym",
+)
+# Of any names: whether one is a log its columns must tell.
+_ANY = ("dict_of_lists", "nested_lists", "inner_array", "generic")
 
 
 @cache
 def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
-    known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
+    known = {f.name: f for f in loaded("grpo_prm.formats")}
     for name in FORMATS:  # imported when a log is opened, not with the package
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
@@ -65,7 +80,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         raise max(judged, key=lambda one: sum(s.size for s in one.sources)).fault or InputError(
             f"{sources[0].name}: no rows. Name a log with at least one row."
         )
-    notes: list[str] = []
+    notes = [note for source in sources for note in source.left_out]
     named_in_vain = [one for one in judged if one.fault and one.sources[0].named]
     if named_in_vain:
         raise named_in_vain[0].fault  # ty: ignore[invalid-raise]
@@ -81,15 +96,9 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
     kept = {source.name for one in logs for source in one.sources}
     kept_sources = [source for source in sources if source.name in kept]
     log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others))
-
-
-def with_left_out(plan: Plan, others: Sequence[Source]) -> Plan:
-    """The plan of a log with a note about the files beside it that are no logs."""
-    if not others:
-        return plan
-    note = f"Left out, as they are no rollouts: {_listed(others)}."
-    return replace(plan, notes=(*plan.notes, note))
+    if others:
+        notes.append(f"Left out, as they are no rollouts: {_listed(others)}.")
+    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
 
 
 class SeveralKinds(InputError):
@@ -114,8 +123,8 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
         head = _head(files)
     except GrpoPrmError as error:
         return _Judged(files, None, None, fault=error)
-    known = chosen or next(f for f in formats().values() if f.detect(head))
-    if alone or (known.name != "generic" and not chosen):
+    known = chosen or _detected(head)
+    if alone or (known.name not in _ANY and not chosen):
         return _Judged(files, head, known)
     try:
         plan = _opened(known, files, options, head).plan
@@ -123,6 +132,12 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
         return _Judged(files, head, None, fault=error)
     mattering = ("completion", "tokens", "reward", "advantage")
     return _Judged(files, head, known, ", ".join(f"{c} = {plan.paths[c]}" for c in mattering if c in plan.paths))
+
+
+def _detected(head: Head) -> Format:
+    """The format of a log. Rows that hold a completion and its reward nest none, whatever else is logged in them."""
+    rows = any(map(is_rollout, head.rows))
+    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and asked(f.detect, f.name, head))
 
 
 def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:
@@ -167,5 +182,7 @@ def _name(one: _Judged) -> str:
 
 
 def _listed(sources: Iterable[Source]) -> str:
-    names = [Path(source.name).name for source in sources]
+    files = [Path(source.name) for source in sources]
+    same = len({file.name for file in files}) < len(files)  # traces.jsonl of each step
+    names = ["/".join(file.parts[-3:]) if same else file.name for file in files]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

@@ -110,6 +110,8 @@ def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
 def _detect(head: Head) -> bool:
     rows = [row for row in head.rows if isinstance(row, dict) and isinstance(row.get("trajectories"), list)]
     inner = [trajectory for row in rows for trajectory in row["trajectories"] if isinstance(trajectory, dict)]
+    if any(not row["trajectories"] and {"termination_reason", "is_correct"} <= row.keys() for row in rows):
+        return True  # an episode that failed
     return any("steps" in trajectory and "reward" in trajectory for trajectory in inner)
 
 

@@ -17,7 +17,9 @@ from .problems import APART, name_problems, one_text_of_several, problem_name
 
 
 def _detect(head: Head) -> bool:
-    return head.has("input_prompt", "output_response", "score")
+    """Its names, and those of an environment; a step stands in its paths and never in its rows."""
+    own = any(map(head.has, ("env_class", "env_extras", "stop_reason")))
+    return own and head.has("input_prompt", "output_response", "score") and not head.has("step")
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row]:

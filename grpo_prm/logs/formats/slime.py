@@ -18,17 +18,15 @@ from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
 
-_ALWAYS = {"tokens", "response_length", "reward"}
-_OWN = {"group_index", "label", "status", "metadata", "loss_mask", "rollout_log_probs", "remove_sample"}
 _TOTAL = "score"  # what slime's own verifiers call the total in a dict of rewards
 _CHOSEN = f"Rewards are dicts: the reward is their {_TOTAL}, the other numbers are its parts (slime: --reward-key)."
 _REMOVED = "Some completions are out of the loss (remove_sample, or a loss mask of zeros): they stay in their groups."
 
 
 def _detect(head: Head) -> bool:
-    """Its three columns and two of its own: other logs pad the ids behind the response, and mean the first ones."""
-    samples = (sample for record in head.rows for sample in _samples(record)[1])
-    return any(isinstance(s, Mapping) and s.keys() >= _ALWAYS and len(s.keys() & _OWN) > 1 for s in samples)
+    """Samples with their place in the batch: tokens beside a length alone may be of any log."""
+    samples = [s for record in head.rows for s in _samples(record)[1] if isinstance(s, Mapping)]
+    return any(s.keys() >= {"tokens", "response_length", "reward", "group_index", "status"} for s in samples)
 
 
 def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
@@ -64,6 +62,7 @@ def _row(sample: Any) -> Row:
     opens = len(tokens) - length
     index = sample.get("index")
     row: Row = {
+        **({"step": sample["step"]} if "step" in sample else {}),  # of a line that somebody made of a sample
         "group": sample.get("group_index"),
         "sample": index,
         "prompt": sample.get("prompt") or tokens[:opens],

@@ -29,7 +29,8 @@ def _simulations(record: Any) -> Sequence[Any]:
     inner = record.get("simulations")
     if isinstance(inner, list) and any(isinstance(one, Mapping) and "messages" in one for one in inner):
         return inner
-    return (record,) if {"task_id", "reward_info", "messages"} <= record.keys() or _is_old(record) else ()
+    one = {"task_id", "reward_info", "messages"} <= record.keys() and "reward" not in record
+    return (record,) if one or _is_old(record) else ()
 
 
 def _is_old(record: Mapping[str, Any]) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import InputError
+from ..columns.plan import NAMES
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..sources import Source
 
 
 def _detect(head: Head) -> bool:
-    return head.has("group_idx", "traj_idx", "total_reward", "steps") and not head.has("completion")
+    said = any(map(head.has, (*NAMES["completion"], *NAMES["tokens"])))
+    return head.has("group_idx", "traj_idx", "total_reward", "steps") and not said
 
 
 def _open(_sources: Sequence[Source], _options: ReadOptions, head: Head) -> Log:

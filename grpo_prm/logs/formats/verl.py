@@ -32,6 +32,10 @@ _UNMASKED = (
 )
 _APART = APART.format("ground truths (gts)")
 _VALIDATION = "Every row has a reward equal to its score, as in verl's validation dumps: these may be evaluations."
+_ONE_PROMPT = (
+    "All rows of a step have one prompt text and no ground truth (gts) tells problems apart: they are one group. If"
+    " they are several problems, as images leave no text, this log cannot tell them apart."
+)
 
 
 def _detect(head: Head) -> bool:
@@ -56,6 +60,8 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     gts = told and name_problems(prompts, problems)
     several = gts and one_text_of_several(prompts, problems)
     notes = (*_notes(rows, head), *((_APART,) if several else ()), *(outputs_note(rows) if uid else ()))
+    if not (told or named or head.has("uid")) and _one_prompt_a_step(rows):
+        notes = (*notes, _ONE_PROMPT)
     group = {"group": _PROBLEM} if gts else {"group": "uid"} if head.has("uid") and not named else {}
     problem = {"problem": _PROBLEM} if several else {}
     samples = {"sample": "uid"} if uid else {}  # the whole uid tells rows apart, and its start tells groups apart
@@ -73,6 +79,13 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     known = replace(FORMAT, flatten=flatten if gts else None)
     log = generic.open_log(sources, options, head, "verl", _OWN, change, known)
     return replace(log, row_batches=lambda: by_rollout(log.row_batches())) if uid else log
+
+
+def _one_prompt_a_step(rows: Sequence[Mapping[str, Any]]) -> bool:
+    prompts: dict[str, set[str]] = {}
+    for row in rows:
+        prompts.setdefault(str(row.get("step")), set()).add(str(row.get("input")))
+    return all(len(of_step) == 1 for of_step in prompts.values()) and len(rows) > len(prompts)
 
 
 def _of_rows(plan: Plan) -> Iterator[str]:

@@ -11,9 +11,11 @@ from ..sources import INNER
 STRUCTURE = {
     *INNER, "rollout", "trajectories", "episodes", "token_exports", "dumped_evals", "media", "table", "files",
     "train", "training", "eval", "val", "validation", "test", "all", "effective",
+    "rollout_data", "validation_data", "train_data", "val_data", "eval-rollout",
 }  # fmt: skip
 EVAL = ("eval", "evals", "val", "valid", "validation", "test")
-STEP = re.compile(r"(?:^|[_.-])(?:global_?|train_?|gen_?)?(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
+_OF = r"(?:global_?|train_?|gen_?|val_?|eval_?|test_?)?"
+STEP = re.compile(rf"(?:^|[_.-]){_OF}(?:step|iteration|iter)s?[_.-]?(\d+)(?!\d)", re.IGNORECASE)
 
 
 def step_of_path(folders: Sequence[str], name: str) -> int | None:
