@@ -41,7 +41,7 @@ def inspect(
     keep: Keep = None,
     run: Run = None,
 ) -> None:
-    """Show what a log is taken for: format, columns, steps, groups, unit, and what will be left out and why."""
+    """Show what a log is taken for: format, columns, steps, groups, unit, what is inferred and what is left out."""
     from grpo_prm.logs import inspect as inspect_logs
 
     from .progress import progress_bar

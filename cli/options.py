@@ -13,17 +13,19 @@ if TYPE_CHECKING:
 PANEL = "Reading"
 WHAT_A_LOG_IS = (
     "Files, folders, archives (.zip, .tar.gz), globs in quotes, addresses (https, s3, gs, hf) or data sets of the hub; "
-    "- is standard input."
+    "- is standard input. Which logs: docs/logs.md."
 )
 Logs = Annotated[list[str], typer.Argument(help=WHAT_A_LOG_IS, metavar="LOGS...", show_default=False)]
 Format = Annotated[
     str | None,
-    typer.Option(help="Format of the log, as docs/logs.md lists them. (default: by content)", rich_help_panel=PANEL),
+    typer.Option(
+        help="Name of the format in docs/logs.md: trl, verl, slime, ... (default: by content)", rich_help_panel=PANEL
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help='Which column is which: "completion=response,reward=infos.r"; "mask=-" reads none.',
+        help='Which column is which: "completion=said,reward=infos.r"; "mask=-" reads none.',
         metavar="OURS=THEIRS,...",
         rich_help_panel=PANEL,
     ),

@@ -25,6 +25,7 @@ from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
+_RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members")
 
 
 def summarize(
@@ -149,6 +150,8 @@ def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[s
         "rows_read": counts["rows_read"],
         "used": counts["completions_read"],
         "rejected": rejected,
+        # Absent where there are none: rows that went into others of their rollout, and groups that may be of several.
+        **{name: counts[name] for name in _RARE if counts[name]},
         "completions": int(sizes.sum()),
         "tokens": int(groups["tokens"].sum()),
         # Absent where no token is out of the loss.

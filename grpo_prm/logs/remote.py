@@ -111,6 +111,8 @@ def _by_fsspec(name: str, place: str, target: Path) -> Path:
         raise InputError(
             f"{name}: there is no way to read {scheme}://. Copy the log here, and name the copy."
         ) from None
+    except Exception as error:  # some log in at once
+        raise _unreached(name, error) from None
     try:
         wanted = _listed(system, root)
         if (size := sum(wanted.values())) > BYTES:

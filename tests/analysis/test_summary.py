@@ -18,6 +18,7 @@ from oracle import Row
 from polars.testing import assert_frame_equal
 from strategies import logs
 
+import grpo_prm
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 
@@ -173,3 +174,16 @@ def test_the_example_log_through_the_command(tmp_path):
         same(found[section], expected[section], section)
     same(found["informativeness"]["observed"], expected["informativeness"]["observed"])
     same({name: found["counts"][name] for name in expected["counts"]}, expected["counts"], "counts")
+
+
+def test_rows_of_one_rollout_are_counted_so_that_rows_add_up(tmp_path):
+    rows = [
+        {"uid": g, "rollout_id": f"r{g}{k}", "turn": turn, "prompt": "p", "completion": f"say {k} {turn}", "reward": k}
+        for g in range(2)
+        for k in range(3)
+        for turn in range(2)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    counts = grpo_prm.analyze(tmp_path / "log.jsonl").summary["counts"]
+    assert counts["rows_read"] == 12 == counts["used"] + counts["rejected"] + counts["rows_joined"]
+    assert "groups_joined" not in counts and "groups_merged" not in counts

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from grpo_prm_cli.main import app
@@ -79,3 +80,21 @@ def test_a_log_without_masks_says_that_all_is_in_the_loss(tmp_path, monkeypatch)
     assert "pieces, all in the loss" in output and "log.jsonl.gz (packed: gzip)" in output
     run("analyze", path, "--no-figures")
     assert "tokens_masked" not in (tmp_path / "log.prm" / "summary.json").read_text()
+
+
+def test_it_says_which_files_of_a_folder_are_left_out(tmp_path):
+    rows = [{"prompt": f"p{n // 3}", "completion": f"say {n}", "reward": n % 2} for n in range(6)]
+    for name, text in (
+        ("train/1.jsonl", rows),
+        ("eval/1.jsonl", rows[3:] + rows[:3]),
+        ("metrics.jsonl", [{"loss": 1}]),
+    ):
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("".join(json.dumps(row) + "\n" for row in text))
+    found = inspect(tmp_path / "run")
+    assert found.groups == 2 and [Path(name).parent.name for name in found.files] == ["train"]
+    said = [note for note in found.notes if note.startswith("Left out, as ")]
+    assert said == [
+        "Left out, as evaluations are no training rollouts: 1.jsonl. Name them to read them.",
+        "Left out, as they are no rollouts: metrics.jsonl.",
+    ]

@@ -216,3 +216,7 @@ def test_a_way_that_nobody_knows():
     assert message(lambda: fetched("foo://a/b")) == (
         "foo://a/b: there is no way to read foo://. Copy the log here, and name the copy."
     )
+    # This one logs in before anything is asked for.
+    assert message(lambda: fetched("ftp://127.0.0.1:1/log.jsonl")).startswith(
+        "ftp://127.0.0.1:1/log.jsonl: cannot be fetched (Connection refused). Check the address"
+    )

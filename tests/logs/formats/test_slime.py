@@ -121,3 +121,19 @@ def test_a_sample_that_is_none_costs_itself_alone(tmp_path):
     wanted = [("tokens", "response_length is 99 beside 7 tokens"), ("", "expected a sample, got the text 'x'")]
     assert done.rejected.select("field", "reason").rows() == wanted
     assert sorted(done.table["reward"]) == sorted(r.reward for n, r in enumerate(made) if n not in (3, 5))
+
+
+def test_a_log_of_others_may_pad_behind_the_response(tmp_path):
+    made = rollouts()
+    rows = [
+        {
+            "step": r.step,
+            "prompt": r.question,
+            "tokens": r.ids + [0] * (40 - len(r.ids)),
+            "response_length": len(r.ids),
+            "reward": r.reward,
+        }
+        for r in made
+    ]
+    done = read(write_lines(tmp_path / "log.jsonl", rows))
+    assert done.format == "generic" and done.table["tokens"].to_list() == [r.ids for r in made]
