@@ -61,7 +61,7 @@ def make_plan(
     _check_complete(plan, rows, keyed, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = with_parts(with_lists_that_fit(plan), rows, options, name)
-    plan = with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = with_labels(with_sample(with_key(plan, keyed, options.columns), rows), rows)
     plan = plan if "reward" in options.off else with_reward_of_parts(plan, rows)
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
