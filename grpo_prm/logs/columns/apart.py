@@ -1,4 +1,4 @@
-"""What keeps rows of one key apart beside the step: an epoch, training or evaluation, the task. And steps that are none.
+"""What keeps rows of one key apart beside the step: epoch, evaluation, task. And steps that are none.
 
 A key and a step name a group only as long as neither begins anew for something else.
 """
@@ -18,12 +18,12 @@ from .turns import ROLLOUT
 EPOCH, SPLIT = "_epoch", "_split"  # as the rows call them
 _EPOCHS = ("epoch", "epoch_idx", "epoch_id", "epoch_num", "num_epoch")
 _SPLITS = ("split", "mode", "phase", "stage", "is_eval", "is_train", "is_training", "is_validation", "train", "eval")
-_WORDS = frozenset("train training eval evaluation val valid validation test dev true false".split())
+_WORDS = {"train", "training", "eval", "evaluation", "val", "valid", "validation", "test", "dev", "true", "false"}
 _FEW = 3  # stretches of rows of one step: of two, rows in any order may look like steps that begin anew
 
 
 def with_training_step(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
-    """Settle what happens where the step begins anew inside the log, as a turn does, or a step inside an epoch.
+    """Settle what happens where the step begins anew inside the log, as turns do, or steps of an epoch.
 
     Args:
         plan: With what was recognised under `step`.
@@ -46,10 +46,9 @@ def with_training_step(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
             return replace(plan, paths={**plan.paths, "step": other}, cautions=(*plan.cautions, note))
     for epoch in _EPOCHS:
         values = _numbers(plan, rows, epoch)
-        if _rises(values) and all(a <= b for a, b in pairwise(zip(values, steps, strict=True))):
-            note = (
-                f"The column {path} begins anew in each {epoch}: rows of one step in two of them are never one group."
-            )
+        within = pairwise(zip(values, steps, strict=True)) if _rises(values) else ()
+        if within and all(a <= b for a, b in within):
+            note = f"The column {path} begins anew in each {epoch}: rows of several are never one group."
             return replace(plan, beside={**plan.beside, EPOCH: epoch}, cautions=(*plan.cautions, note))
     note = (
         f"The column {path} begins anew inside the log ({again} times in the first {len(rows)} rows): rows of one {path}"
