@@ -41,7 +41,7 @@ def test_a_step_that_counts_samples_beside_one_that_goes_up(tmp_path, save):
     ]  # fmt: skip
     got = read_log(tmp_path, rows, ordered=False, **({"columns": {"step": "step"}} if save else {}))
     assert (groups_of(got) == truth(rows, "iteration", "prompt")) is not save
-    assert ("so iteration is the step" in " ".join(got.notes)) is not save
+    assert ("iteration is the step" in " ".join(got.notes)) is not save
 
 
 def test_a_second_run_behind_the_first_is_worth_a_word(tmp_path):

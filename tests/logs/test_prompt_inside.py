@@ -214,3 +214,17 @@ def test_a_mask_of_floats(tmp_path):
     rows = [row(tokens=[n, 2, 3], mask=[1.0, 1.0, 0.0]) for n in range(4)]
     assert read_log(tmp_path, rows).table["mask"].to_list() == [[True, True, False]] * 4
     assert len(read_log(tmp_path, [*rows, row(mask=[0.5, 1.0])]).rejected) == 1
+
+
+@pytest.mark.parametrize("unit", ["completion", "tokens"])
+def test_completions_of_a_group_that_all_begin_alike_may_hold_the_prompt(tmp_path, unit):
+    def read(front):
+        texts = [(p, f"{front(p)} so {n} is it") for p in range(4) for n in range(4)]
+        units = [(p, text if unit == "completion" else list(text.encode())) for p, text in texts]
+        rows = [{"problem_id": p, unit: value, "reward": n % 2} for n, (p, value) in enumerate(units)]
+        return " ".join(read_log(tmp_path, rows).notes)
+
+    said = "In each group all completions begin alike, and otherwise than in other groups"
+    assert said in read(lambda p: f"What is {p} and {p} together?")
+    assert said not in read(lambda p: "Okay, so let me think about this.")
+    assert said not in read(lambda p: f"So {p}.")

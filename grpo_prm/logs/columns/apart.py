@@ -42,18 +42,18 @@ def with_training_step(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
         return plan
     for other in (name for name in NAMES["step"] if name != path):
         if _rises(_numbers(plan, rows, other)):
-            note = f"The column {path} begins anew {again} times where {other} goes up, so {other} is the step."
+            note = f"The column {path} begins anew {again} times where {other} goes up: {other} is the step."
             return replace(plan, paths={**plan.paths, "step": other}, cautions=(*plan.cautions, note))
     for epoch in _EPOCHS:
         values = _numbers(plan, rows, epoch)
         within = pairwise(zip(values, steps, strict=True)) if _rises(values) else ()
         if within and all(a <= b for a, b in within):
-            note = f"The column {path} begins anew in each {epoch}: rows of several are never one group."
+            note = f"The column {path} begins anew in each {epoch}: rows of two are never one group."
             return replace(plan, beside={**plan.beside, EPOCH: epoch}, cautions=(*plan.cautions, note))
     note = (
-        f"The column {path} begins anew inside the log ({again} times in the first {len(rows)} rows): rows of one {path}"
-        " and key were put together. If it counts turns, samples, or the steps of another run, name the training step"
-        " with --columns step=NAME, or switch it off with step=-."
+        f"The column {path} begins anew inside the log ({again} times in the first {len(rows)} rows), and rows of one"
+        f" {path} and key were put together. If it counts turns, samples or steps of another run, name the training"
+        " step with --columns step=NAME, or switch it off with step=-."
     )
     return replace(plan, cautions=(*plan.cautions, note))
 

@@ -212,8 +212,11 @@ def _pad_in_front(lists: Sequence[Sequence[int]]) -> int | None:
     """The id with which lists are filled in front, if there is one; it may be the end token as well, and end them."""
     doubled = Counter(ids[0] for ids in lists if len(ids) > 1 and ids[0] == ids[1])
     pad = max(doubled, key=lambda id_: doubled[id_], default=-1)
-    within = sum(pad in ids[_run(ids[::-1], pad) : -1] for ids in lists)
-    return pad if doubled[pad] >= max(2, _PADDED * len(lists)) and within <= _WITHIN * len(lists) else None
+    runs = [_run(ids[::-1], pad) for ids in lists]
+    within = sum(pad in ids[run:-1] for ids, run in zip(lists, runs, strict=True))
+    # Texts may begin with the same id twice; they do not with any number of them.
+    filled = doubled[pad] >= max(2, _PADDED * len(lists)) and len(set(runs)) > 2 and min(map(len, lists)) >= _CHANCE
+    return pad if filled and within <= _WITHIN * len(lists) else None
 
 
 def _in_blocks(lengths: Sequence[int]) -> bool:
