@@ -155,3 +155,10 @@ def test_rows_without_a_step_beside_rows_with_one(tmp_path):
     files = {f"step_{n}.jsonl": rows_of("pq", 2, 10 * n) for n in (1, 2)}
     got = collect(folder(tmp_path, files | {"last.jsonl": rows_of("pq", 2, 30)}))
     assert len(texts(got)) == 6 and all(len(group.split()) == 2 for group in texts(got))
+
+
+def test_numbers_of_groups_that_begin_anew_are_joined_loudly(tmp_path):
+    rows = [{k: v for k, v in x.items() if k != "prompt"} for n in (0, 5) for x in rows_of("pq", 2, n)]
+    rows = [{**x, "group_index": n // 2 % 2} for n, x in enumerate(rows)]
+    got = read_log(tmp_path, rows)
+    assert got.counts["groups_joined"] == 2 and "2 keys come back later in the log" in " ".join(got.notes)

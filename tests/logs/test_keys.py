@@ -104,3 +104,11 @@ def test_one_prompt_for_all_rows_is_worth_a_word(tmp_path):
     got = read_log(tmp_path, rows)
     assert len(groups_of(got)) == 1 and "All rows of a step have one prompt text" in " ".join(got.notes)
     assert "one prompt text" not in " ".join(read_log(tmp_path, problems(10, 4, 3, lambda n: n > 4)).notes)
+
+
+def test_an_answer_that_tells_the_reward_is_that_of_the_policy(tmp_path):
+    rows = [
+        {"prompt": f"Question {n // 4}?", "answer": "xxyy"[n % 4], "completion": f"{n} so", "reward": float(n % 4 < 2)}
+        for n in range(48)
+    ]
+    assert groups_of(read_log(tmp_path, rows)) == truth(rows, "prompt")

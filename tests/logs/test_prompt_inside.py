@@ -175,3 +175,56 @@ def test_a_canonical_table_stands_as_it_is(tmp_path):
     table = read_log(tmp_path, [row(tokens=[5, 9, n, 4]) for n in range(4)]).table
     again = write(tmp_path / "again.jsonl", [{**r, "response_length": 2} for r in table.to_dicts()])
     assert collect(again).table["tokens"].to_list() == [[5, 9, n, 4] for n in range(4)]
+
+
+def test_space_around_the_prompt_and_a_template_behind_it(tmp_path):
+    rows = [
+        {"prompt": f"{p}\n", "text": f"{p}<|im_start|>assistant\nSo {n}", "reward": n}
+        for p in PROMPTS
+        for n in range(4)
+    ]
+    got = read_log(tmp_path, rows)
+    assert got.table["completion"].to_list() == [f"So {n}" for n in range(4)] * 2
+    assert "the words of a template are cut off too, in 8 completions." in got.notes[-1]
+    mine = [{**r, "text": f"{r['prompt']}Answer: {n}"} for n, r in enumerate(rows)]  # which the policy may have written
+    assert read_log(tmp_path, mine).table["completion"].to_list() == [f"Answer: {n}" for n in range(8)]
+
+
+@pytest.mark.parametrize("key", ["prompt", "group_id"])
+def test_as_many_ids_in_front_as_the_prompt_has(tmp_path, key):
+    rows = [
+        {key: f"p{p}", "tokens": [p, 8, *[6] * (p == 5), 9, n, n + 1], "prompt_length": 3 + (p == 5), "reward": n % 2}
+        for p in (4, 5) for n in range(20, 24)
+    ]  # fmt: skip
+    assert read_log(tmp_path, rows).table["tokens"].to_list() == [[n, n + 1] for n in range(20, 24)] * 2
+    # Completions that begin alike, whatever the prompt is, do not hold it.
+    alone = [{**r, "tokens": [7, 7, 8, 9, *r["tokens"][-2:]]} for r in rows]
+    assert read_log(tmp_path, alone).table["tokens"].to_list() == [r["tokens"] for r in alone]
+
+
+@pytest.mark.parametrize("pad", [0, 7])
+def test_padding_in_front(tmp_path, pad):
+    lists = [[*range(20, 23 + 3 * n), 7] for n in range(6)]
+    longest = max(map(len, lists))
+    got = read_log(tmp_path, [row(tokens=[pad] * (longest - len(ids)) + ids) for ids in lists])
+    assert got.table["tokens"].to_list() == lists and "cut off the front of 5 completions as padding" in got.notes[-1]
+
+
+def test_a_mask_of_floats(tmp_path):
+    rows = [row(tokens=[n, 2, 3], mask=[1.0, 1.0, 0.0]) for n in range(4)]
+    assert read_log(tmp_path, rows).table["mask"].to_list() == [[True, True, False]] * 4
+    assert len(read_log(tmp_path, [*rows, row(mask=[0.5, 1.0])]).rejected) == 1
+
+
+@pytest.mark.parametrize("unit", ["completion", "tokens"])
+def test_completions_of_a_group_that_all_begin_alike_may_hold_the_prompt(tmp_path, unit):
+    def read(front):
+        texts = [(p, f"{front(p)} so {n} is it") for p in range(4) for n in range(4)]
+        units = [(p, text if unit == "completion" else list(text.encode())) for p, text in texts]
+        rows = [{"problem_id": p, unit: value, "reward": n % 2} for n, (p, value) in enumerate(units)]
+        return " ".join(read_log(tmp_path, rows).notes)
+
+    said = "In each group all completions begin alike, and otherwise than in other groups"
+    assert said in read(lambda p: f"What is {p} and {p} together?")
+    assert said not in read(lambda p: "Okay, so let me think about this.")
+    assert said not in read(lambda p: f"So {p}.")

@@ -209,3 +209,14 @@ def test_a_log_of_groups_of_one_says_what_was_taken_for_the_key(tmp_path):
     assert "rows were grouped by the column uid" in message(lambda: read_log(tmp_path, rows))
     bare = [{name: v for name, v in x.items() if name != "uid"} for x in rows]
     assert "rows were grouped by the exact prompt" in message(lambda: read_log(tmp_path, bare))
+
+
+def test_turns_of_nameless_rollouts_are_worth_a_word(tmp_path):
+    rows = [
+        {"problem_id": p, "turn": turn, "completion": f"{p} {i} {turn}", "reward": i % 2}
+        for p in range(3) for i in range(4) for turn in range(1 + i)
+    ]  # fmt: skip
+    said = "The column turn seems to count turns, and nothing says which rows are of one rollout"
+    assert said in " ".join(read_log(tmp_path, rows).notes)
+    numbers = [{**r, "turn": n} for n, r in enumerate(rows)]
+    assert said not in " ".join(read_log(tmp_path, numbers).notes)

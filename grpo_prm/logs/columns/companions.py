@@ -32,7 +32,7 @@ class _Seen(NamedTuple):
     value: str
 
 
-def companion(rows: Rows, step: str | None, prompt: str, taken: Sequence[str]) -> str | None:
+def companion(rows: Rows, step: str | None, prompt: str, taken: Sequence[str], reward: str | None = None) -> str | None:
     """The column that tells problems of one prompt apart, if there is one; of several the one that cuts finest.
 
     Args:
@@ -40,10 +40,11 @@ def companion(rows: Rows, step: str | None, prompt: str, taken: Sequence[str]) -
         step: Path of the step.
         prompt: Path of the prompt.
         taken: Columns that are something else.
+        reward: Path of the reward, if it is one column.
     """
     parts = {}
     for path in COMPANIONS:
-        if path in taken or kind_of(rows, path, False) not in _PLAIN:
+        if path in taken or kind_of(rows, path, False) not in _PLAIN or _is_graded(rows, (step, prompt, path), reward):
             continue
         seen = [_Seen(*(dumped(at(row, p)) if p else "" for p in (step, prompt, path))) for row in rows]
         parts[path] = max(map(_even_parts, _whole(seen)), default=0)
@@ -60,6 +61,18 @@ def mixes(rows: Rows, step: str | None, key: str, path: str) -> bool:
         sizes[bucket] += 1
     several = [len(values[bucket]) for bucket, size in sizes.items() if size > 1]
     return 2 * sum(n > 1 for n in several) > len(several)
+
+
+def _is_graded(rows: Rows, paths: Sequence[str | None], reward: str | None) -> bool:
+    """Does the value of a row tell its reward, where rewards of its prompt differ? Then the policy gave it."""
+    if reward is None:
+        return False
+    of_value, of_prompt = defaultdict(set), defaultdict(set)
+    for row in rows:
+        step, prompt, value = (dumped(at(row, path)) if path else "" for path in paths)
+        of_value[step, prompt, value].add(dumped(at(row, reward)))
+        of_prompt[step, prompt].add(dumped(at(row, reward)))
+    return max(map(len, of_value.values())) == 1 < max(map(len, of_prompt.values()))
 
 
 def _even_parts(rows: Sequence[_Seen]) -> int:

@@ -6,23 +6,31 @@ off otherwise. How often it was cut is counted while the log is read, and said.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import orjson
 
-from .first_rows import Rows, at
+from .first_rows import Rows, at, dumped
 from .plan import LISTS, Inside, Plan
 
 # Columns beside `tokens` that tell where the prompt ends in them.
 PROMPT_IDS = ("prompt_ids", "prompt_token_ids", "prompt_tokens")
+_MORE_IDS = ("input_ids", "prompt_input_ids", "input_token_ids", "query_ids")  # of the prompt, in some logs
+STARTS = ("prompt_length", "prompt_len", "num_prompt_tokens", "prompt_tokens")
 LENGTHS = ("response_length", "response_len", "completion_length", "completion_len")
 _ASKED = ("prompt", "of_prompt")
 _HABIT = 0.9
 _FEW = 4  # lists that say nothing about the rest of a log
 _PADDED, _WITHIN = 0.2, 0.02  # shares of lists: with two pads or more at least, with a pad among other ids at most
+# How chat templates open the answer.
+_OPENS = re.compile(
+    r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<\|assistant\|>\n?|\[/INST\] ?"
+    r"|<start_of_turn>model\n?|<\uff5cAssistant\uff5c>|\n#+ Response:?\n?|(^|\n)(assistant|Assistant:)\s?"
+)
 _CHANCE, _LETTERS = 8, 3  # characters: one prompt, or several, that are shorter may be how answers begin
 
 Draw = Mapping[str, Any]  # one completion of the first rows
@@ -39,15 +47,22 @@ def inside_of(rows: Rows, plan: Plan) -> Inside:
         What it is; nothing where the mask holds labels, which tell by themselves where a completion begins.
     """
     if plan.unit == "completion":
-        return Inside(prompt="prompt" in plan.paths and _begin_with_prompt(_draws(rows, plan, {})))
+        draws = list(_draws(rows, plan, {})) if "prompt" in plan.paths else []
+        return Inside(True, _template(draws)) if _begin_with_prompt(draws) else Inside()
     if plan.labels:
         return Inside()
     names = {key for row in rows for key in row} - set(plan.paths.values()) | {plan.paths.get("prompt")}
-    for path in (name for name in PROMPT_IDS if name in names):
+    for path in (name for name in (*PROMPT_IDS, *_MORE_IDS) if name in names):
         draws = [d for d in _draws(rows, plan, {"of_prompt": path}) if _ids(d["tokens"]) and _ids(d["of_prompt"])]
         if _habit([_begins(d["tokens"], d["of_prompt"]) for d in draws]):
             rest = [d["tokens"][len(d["of_prompt"]) :] for d in draws if _begins(d["tokens"], d["of_prompt"])]
             return _with_padding(Inside(prompt_ids=path), rest, plan)
+    for path in (name for name in STARTS if name in names):
+        key = plan.paths.get("prompt") or plan.paths.get("group") or ""
+        draws = list(_draws(rows, plan, {"start": path, "of_prompt": key}))
+        draws = [d for d in draws if _ids(d["tokens"]) and type(d["start"]) is int]
+        if _fronts_are_prompts([d for d in draws if 0 < d["start"] < len(d["tokens"])], len(draws)):
+            return _with_padding(Inside(start=path), [d["tokens"][d["start"] :] for d in draws], plan)
     for path in (name for name in LENGTHS if name in names):
         draws = [d for d in _draws(rows, plan, {"length": path}) if _ids(d["tokens"]) and type(d["length"]) is int]
         longer = [d for d in draws if 0 <= d["length"] < len(d["tokens"])]
@@ -120,14 +135,36 @@ def _habit(held: Sequence[bool]) -> bool:
     return bool(held) and sum(held) >= _HABIT * len(held)
 
 
-def _begin_with_prompt(draws: Iterator[Draw]) -> bool:
-    """Do the texts begin with the prompts of their rows, and go on?"""
-    pairs = [(d["completion"], d["prompt"]) for d in draws if isinstance(d["completion"], str) and d["completion"]]
-    pairs = [(text, prompt) for text, prompt in pairs if isinstance(prompt, str) and prompt]
+def _begin_with_prompt(draws: Sequence[Draw]) -> bool:
+    """Do the texts begin with the prompts of their rows, but for the space around these, and go on?"""
+    pairs = _texts_and_prompts(draws)
     lengths = [len(prompt) for prompt in {prompt for _, prompt in pairs}]
     # Completions to several prompts do not each begin with their own by chance, unless those are letters or so.
     by_chance = max(lengths, default=0) < _CHANCE and (len(lengths) < 2 or min(lengths) < _LETTERS)
     return not by_chance and _habit([text != prompt and text.startswith(prompt) for text, prompt in pairs])
+
+
+def _texts_and_prompts(draws: Sequence[Draw]) -> list[tuple[str, str]]:
+    pairs = [(d["completion"], d["prompt"]) for d in draws if isinstance(d["completion"], str) and d["completion"]]
+    return [(text, prompt.strip()) for text, prompt in pairs if isinstance(prompt, str) and prompt.strip()]
+
+
+def _template(draws: Sequence[Draw]) -> str:
+    """The words of a template behind the prompts that texts begin with, empty where there are none."""
+    rests = [text[len(prompt) :] for text, prompt in _texts_and_prompts(draws) if text.startswith(prompt)]
+    opens = _OPENS.search(rests[0][:200])
+    template = rests[0][: opens.end()] if opens else ""
+    return template if _habit([rest.startswith(template) for rest in rests]) else ""
+
+
+def _fronts_are_prompts(draws: Sequence[Draw], of: int) -> bool:
+    """Are the ids where the prompt should stand the same for one prompt, and others for another?"""
+    fronts = {dumped(d["of_prompt"]): d["tokens"][: d["start"]] for d in draws}
+    alike = [fronts[dumped(d["of_prompt"])] == d["tokens"][: d["start"]] for d in draws]
+    ordered = sorted({tuple(front) for front in fronts.values()})
+    # One that goes on as another begins is none: completions begin alike as well.
+    several = len(ordered) - sum(longer[: len(one)] == one for one, longer in pairwise(ordered))
+    return several > 1 and several >= _HABIT * len(fronts) and sum(alike) >= _HABIT * of and 2 * len(fronts) <= of
 
 
 def _all_padded(longer: Sequence[Draw]) -> bool:
@@ -153,8 +190,12 @@ def _with_padding(inside: Inside, lists: Sequence[Sequence[int]], plan: Plan) ->
     that are filled, and the longest lists, which have no pad, end in it as well. Where ids of all kinds stand before
     the pad, it is the end token itself, and one of it was sampled.
     """
+    if "mask" in plan.paths or len(lists) < _FEW or not _in_blocks(list(map(len, lists))):
+        return inside
+    if not inside.front and (pad := _pad_in_front(lists)) is not None:
+        return inside._replace(pad=pad, left=True)
     doubled = Counter(ids[-1] for ids in lists if len(ids) > 1 and ids[-1] == ids[-2])
-    if "mask" in plan.paths or len(lists) < _FEW or not doubled or not _in_blocks(list(map(len, lists))):
+    if not doubled:
         return inside
     pad = max(doubled, key=lambda id_: doubled[id_])
     runs = [_run(ids, pad) for ids in lists]
@@ -165,6 +206,17 @@ def _with_padding(inside: Inside, lists: Sequence[Sequence[int]], plan: Plan) ->
     end = max(before, key=lambda id_: before[id_], default=None)
     after_end = end is not None and before[end] >= _HABIT * before.total() and _ends_too(lists, runs, end)
     return inside._replace(pad=pad, ends=not after_end)
+
+
+def _pad_in_front(lists: Sequence[Sequence[int]]) -> int | None:
+    """The id with which lists are filled in front, if there is one; it may be the end token as well, and end them."""
+    doubled = Counter(ids[0] for ids in lists if len(ids) > 1 and ids[0] == ids[1])
+    pad = max(doubled, key=lambda id_: doubled[id_], default=-1)
+    runs = [_run(ids[::-1], pad) for ids in lists]
+    within = sum(pad in ids[run:-1] for ids, run in zip(lists, runs, strict=True))
+    # Texts may begin with the same id twice; they do not with any number of them.
+    filled = doubled[pad] >= max(2, _PADDED * len(lists)) and len(set(runs)) > 2 and min(map(len, lists)) >= _CHANCE
+    return pad if filled and within <= _WITHIN * len(lists) else None
 
 
 def _in_blocks(lengths: Sequence[int]) -> bool:

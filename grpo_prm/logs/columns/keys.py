@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .apart import kept_apart, with_training_step
 from .companions import companion, mixes
 from .first_rows import Rows, at, dumped, exists, kind_of
 from .members import with_members
@@ -17,18 +18,20 @@ _NUMBERS_ROWS = "numbers the rows"  # as an index often does: not worth a word
 _MANY = 32  # rows of one prompt in a step from which on a group so large is worth a word
 
 
-def with_key(plan: Plan, rows: Rows) -> Plan:
+def with_key(plan: Plan, rows: Rows, asked: Collection[str] = ()) -> Plan:
     """Settle what tells the groups apart: the log's own key, the exact prompt, or the row; without any `by` is ().
 
-    Where rows are turns, the rollouts that they belong to are settled before (see `turns`).
+    Where rows are turns, the rollouts that they belong to are settled before (see `turns`), and so is a step that is
+    no training step (see `apart`). `asked` are the canonical columns that the user named.
     """
-    return with_members(_with_key(plan, rows), rows)
+    return with_members(kept_apart(_with_key(plan, rows, asked), rows, asked), rows)
 
 
-def _with_key(plan: Plan, rows: Rows) -> Plan:
+def _with_key(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
     lengths = [len(value) if isinstance(value := at(row, plan.paths[plan.unit]), list) else 0 for row in rows]
     one_each = len(rows) > 1 and set(lengths) == {1}  # every value stands in a list of one: rows are not groups
-    plan, rows = with_rollouts(plan, rows)
+    plan, rollouts = with_rollouts(plan, rows)
+    plan, rows = with_training_step(plan, rows, asked), rollouts
     # A row that holds k completions and one prompt is a group by itself, whatever its key says.
     if plan.grouped and not one_each and kind_of(rows, plan.paths.get("prompt", ""), plan.from_text) != "texts":
         key = plan.paths.get("group") or next((n for n in NAMES["group"] if _names(rows, n)), None)
@@ -38,7 +41,7 @@ def _with_key(plan: Plan, rows: Rows) -> Plan:
         key = plan.paths["group"]
         return replace(plan, by=("key",), per_draw=key.rpartition(".")[2] in PER_DRAW)
     step, prompt, notes = plan.paths.get("step"), plan.paths.get("prompt"), []
-    other = companion(rows, step, prompt, _not_companions(plan)) if prompt else None
+    other = companion(rows, step, prompt, _not_companions(plan), plan.paths.get("reward")) if prompt else None
     for key in NAMES["group"]:
         if not _names(rows, key) or key in plan.beside.values():
             continue
@@ -60,7 +63,7 @@ def by_prompt(plan: Plan, rows: Rows) -> Plan:
         rows: The first rows.
     """
     step, prompt = plan.paths.get("step"), plan.paths["prompt"]
-    if other := companion(rows, step, prompt, _not_companions(plan)):
+    if other := companion(rows, step, prompt, _not_companions(plan), plan.paths.get("reward")):
         note = f"Several problems have one prompt text: rows are grouped by exact prompt and by {other}."
         paths = {**plan.paths, "problem": other}  # so that they are apart in the intervals as well
         kinds = {**plan.kinds, "problem": kind_of(rows, other, plan.from_text)}

@@ -10,6 +10,7 @@ from ...errors import UsageError
 from ..memory import NAME, columns_option
 from ..options import ReadOptions
 from ..rollouts import REWARD_PART
+from .alike import begin_alike
 from .cut_texts import cut_at_the_end, cut_at_the_front
 from .evidence import sampled_first
 from .first_rows import Rows, check_present, kind_of
@@ -62,7 +63,7 @@ def make_plan(
     _check_complete(plan, rows, keyed, name)
     plan = replace(plan, grouped=_is_grouped(rows, plan))
     plan = with_parts(with_lists_that_fit(plan), rows, options, name)
-    plan = with_labels(with_sample(with_key(plan, keyed), rows), rows)
+    plan = with_labels(with_sample(with_key(plan, keyed, options.columns), rows), rows)
     plan = plan if "reward" in options.off else with_reward_of_parts(plan, rows)
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
@@ -77,7 +78,7 @@ def make_plan(
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
     notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *left_out(plan, options.off))
-    cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan)]))
+    cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan), begin_alike(rows, plan)]))
     return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan) or wrapped(rows, plan))
 
 

@@ -86,24 +86,30 @@ class Inside(NamedTuple):
 
     Attributes:
         prompt: Texts begin with the prompt of their row.
+        template: With `prompt`: what stands behind the prompt in all of them, before the answer.
         prompt_ids: Path of the ids of the prompt, with which `tokens` begin.
+        start: Path of the number of ids of the prompt, which `tokens` begin with.
         length: Path of the number of ids of the completion, of which `tokens` have more: the last ones are meant.
         behind: With `length`: the first ones are meant, what follows is padding.
         pad: The id that fills lists up to one length.
+        left: With `pad`: it stands in front.
         ends: The pad is the end token as well: one of it behind a completion belongs to it.
     """
 
     prompt: bool = False
+    template: str = ""
     prompt_ids: str | None = None
+    start: str | None = None
     length: str | None = None
     behind: bool = False
     pad: int | None = None
+    left: bool = False
     ends: bool = False
 
     @property
     def front(self) -> bool:
         """Are ids of the prompt cut off the front?"""
-        return self.prompt_ids is not None or (self.length is not None and not self.behind)
+        return bool(self.prompt_ids or self.start) or (self.length is not None and not self.behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,22 @@ def with_rollouts(plan: Plan, rows: Rows) -> tuple[Plan, Rows]:
         paths = {c: p for c, p in trial.paths.items() if c != "sample" or p not in beside.values()}
         plan = replace(trial, paths=paths, beside=beside, notes=(*trial.notes, *((note,) if note else ())))
         return plan, [members[0] for members in of_rollout.values()]
+    if "turn" in found and _count_turns(rows, found["turn"]):
+        note = (
+            f"The column {found['turn']} seems to count turns, and nothing says which rows are of one rollout: each row"
+            " was taken for a rollout. Name the column that does with --columns rollout=NAME."
+        )
+        plan = replace(plan, cautions=(*plan.cautions, note))
     return plan, rows
+
+
+def _count_turns(rows: Rows, path: str) -> bool:
+    """Are there several numbers from 0 or 1 on, none more often than the one before, as rollouts end one by one?"""
+    values = [at(row, path) for row in rows]
+    if not all(type(value) is int for value in values):
+        return False
+    counts = [count for _, count in sorted(Counter(values).items())]
+    return min(values) in (0, 1) and 1 < len(counts) < len(rows) and counts == sorted(counts, reverse=True)
 
 
 def _step_is_turn(plan: Plan, rows: Rows, rollout: str, key: str | None) -> bool:

@@ -81,7 +81,8 @@ def into_groups(
     of_bucket = np.searchsorted(opens, starts, "right") - 1
     if PIECE in rows.columns:
         done.notes.extend(come_back(heads, plan))
-        if not plan.per_draw:
+        # A key made anew for each draw may come back where rows are mixed; a number may also have begun anew.
+        if not plan.per_draw or plan.kinds.get("group") == "int":
             done.counts["groups_joined"], note = joined(np.repeat(np.arange(len(k)), k), rows, place)
             done.notes.extend(note)
     rows = rows.with_columns(

@@ -10,10 +10,13 @@ import numpy as np
 from ..columns.first_rows import MISSING
 from ..columns.plan import Inside
 from .chat import messages_of, segments
-from .members import LENGTH, PROMPT_IDS
+from .members import LENGTH, PROMPT_IDS, START
 from .values import json_list
 
 _PROMPT = "The prompt is cut off the front of {completions}, where it stands again."
+_TEMPLATE = "Behind the prompt the words of a template are cut off too, in {completions}."
+_FRONT = "The prompt is cut off the front of {completions}: as many ids as the log says that it has."
+_LEFT = "The id {pad} that fills lists up to one length is cut off the front of {{completions}} as padding."
 _WHOLE = "Taken whole, as they do not begin with their prompt like the others: {completions}."
 _TURNS = "Leading turns that are marked as not trained on are taken for the prompt and cut off, in {completions}."
 _LONGER = "The prompt is cut off the front of {completions}: their tokens are more than the logged length."
@@ -38,10 +41,16 @@ def without_prompt(value: Any, prompt: Any, inside: Inside, said: list[str]) -> 
     if not inside.prompt or not isinstance(value, str) or not isinstance(prompt, str) or not prompt:
         return value
     if not value.startswith(prompt):
+        prompt = prompt.strip()
+    if not prompt or not value.startswith(prompt):
         said.append(_WHOLE)
         return value
     said.append(_PROMPT)
-    return value[len(prompt) :]
+    rest = value[len(prompt) :]
+    if inside.template and rest.startswith(inside.template):
+        said.append(_TEMPLATE)
+        return rest[len(inside.template) :]
+    return rest
 
 
 def _without_messages(messages: list[Any], prompt: Any, said: list[str]) -> list[Any] | None:
@@ -68,7 +77,7 @@ def span_of(ids: np.ndarray, values: Mapping[str, Any], inside: Inside, said: li
 
     Args:
         ids: int32, as they are logged.
-        values: Of the completion; `members.PROMPT_IDS` and `LENGTH` are used.
+        values: Of the completion; `members.PROMPT_IDS`, `START` and `LENGTH` are used.
         inside: What the ids hold.
         said: Gets what was done.
 
@@ -81,13 +90,27 @@ def span_of(ids: np.ndarray, values: Mapping[str, Any], inside: Inside, said: li
         if np.array_equal(prompt, ids[: len(prompt)]):
             start = len(prompt)
         said.append(_PROMPT if start else _WHOLE)
-    length = int(length) if isinstance(length, str) and length.isdigit() else length
-    if type(length) is int and 0 <= length < len(ids):
+    front = _whole_number(values.get(START))
+    if front is not None and 0 < front < len(ids):
+        start = front
+        said.append(_FRONT)
+    length = _whole_number(length)
+    if length is not None and 0 <= length < len(ids):
         start, stop = (0, length) if inside.behind else (len(ids) - length, len(ids))
         said.append(_SHORTER if inside.behind else _LONGER)
-    if inside.pad is not None:
+    if inside.pad is not None and inside.left:
+        others = np.flatnonzero(ids != inside.pad)
+        start = int(others[0]) if len(others) else stop
+        said.extend([_LEFT.format(pad=inside.pad)] * (start > 0))
+    elif inside.pad is not None:
         stop = _before_pads(ids, start, inside, said)
     return start, stop
+
+
+def _whole_number(value: Any) -> int | None:
+    """A number of ids, of a CSV too."""
+    value = int(value) if isinstance(value, str) and value.isdigit() else value
+    return value if type(value) is int else None
 
 
 def _before_pads(ids: np.ndarray, start: int, inside: Inside, said: list[str]) -> int:

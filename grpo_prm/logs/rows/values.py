@@ -143,8 +143,9 @@ def flags_of(value: list[Any] | np.ndarray, labels: bool = False) -> np.ndarray:
         return value
     value = value.tolist() if isinstance(value, np.ndarray) else value
     types = set(map(type, value))
-    if types - {bool, int}:
-        raise Bad("mask", f"expected true and false or 0 and 1, got {described(_first_other(value, (bool, int)))}")
+    if types - {bool, int, float}:
+        other = _first_other(value, (bool, int, float))
+        raise Bad("mask", f"expected true and false or 0 and 1, got {described(other)}")
     if labels:
         return np.array(value, object) != -100
     if set(value) - {0, 1}:
