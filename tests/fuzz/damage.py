@@ -93,6 +93,7 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
             OSError,
             OverflowError,
             RecursionError,
+            LookupError,
             zlib.error,
             zipfile.BadZipFile,
             pl.exceptions.PolarsError,
