@@ -57,6 +57,9 @@ def test_training_and_evaluation_are_never_one_group(tmp_path, name, of):
     rows = [{**row, "step": 1} for row in log(name, of)]
     got = read_log(tmp_path, rows)
     assert groups_of(got) == truth(rows, name, "prompt") and "training from evaluation" in " ".join(got.notes)
+    fewer = rows[:16] + rows[16::2]  # an evaluation of two rollouts a prompt says nothing about the training
+    got = read_log(tmp_path, fewer)
+    assert groups_of(got) == truth(fewer, name, "prompt") and got.table["run"].n_unique() == 2
 
 
 def test_a_split_that_cuts_no_prompt_changes_nothing(tmp_path):

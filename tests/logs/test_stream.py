@@ -118,6 +118,61 @@ def test_nothing_of_a_parquet_is_lost_and_both_ways_of_reading_agree(tmp_path_fa
         same(fast, collect(path))
 
 
+SAID = st.sampled_from(["so it is", "what is two? so", "what is two?<|assistant|>so", "pass", "", "[1]", "a\n"])
+TOLD = st.lists(
+    st.fixed_dictionaries(
+        {"completion": SAID, "reward": st.sampled_from([0, 1, 0.5, "pass", "fail", None])},
+        optional={
+            "prompt": st.sampled_from(["what is two?", "what is two?\n", "name a river"]),
+            "question_id": st.integers(0, 1),
+            "task": st.sampled_from(["easy", "hard"]),
+            "split": st.sampled_from(["train", "test"]),
+            "step": st.integers(0, 2),
+            "epoch": st.integers(0, 1),
+            "iteration": st.integers(0, 1),
+            "answer": st.sampled_from(["x", "y"]),
+            "episode_id": st.integers(0, 3),
+            "turn": st.integers(0, 2),
+            "group_size": st.sampled_from([4, 4, 2]),
+            "completion_ids": st.lists(st.sampled_from([5, 6, 7, 0, 0]), max_size=4),
+            "prompt_length": st.integers(0, 3),
+        },
+    ),
+    max_size=24,
+)
+FIRST = [{"completion": f"it is {n}", "reward": n, "prompt": "why?", "question_id": 9, "step": 0} for n in (0, 1)]
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None)
+@given(rows=TOLD, names=st.sets(st.sampled_from(["prompt", "step", "completion_ids", "episode_id", "split", "task"])))
+def test_what_is_inferred_depends_on_no_way_of_reading(tmp_path_factory, rows, names):
+    """Columns that are there in all rows or in none, so that more is inferred of them than that they are mixed."""
+    kept = names | {"completion", "reward", "question_id", "answer", "epoch", "turn", "iteration"}
+    whole = [{**FIRST[0], "task": "easy", "split": "test", "episode_id": 9, "completion_ids": [5]} | r for r in rows]
+    rows = [{name: value for name, value in r.items() if name in kept} for r in [*FIRST, *whole]]
+    path = write(tmp_path_factory.mktemp("log") / "log.jsonl", rows)
+    options = ReadOptions(ordered=False)
+    try:
+        fast = collect(path, options)
+    except InputError:
+        return
+    assert balanced(fast) or fast.counts["rows_joined"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "wire_schema", lambda plan: None)
+        same(fast, collect(path, options))
+    for size in (1, 200):
+        with pytest.MonkeyPatch.context() as patch:
+            cut(patch, size)
+            patch.setattr(chunks, "TEXT", size)
+            anew = collect(path, options)
+            told = anew.table.select("run", "step", "group_key", "completion", "reward").rows()
+            assert sorted(told, key=str) == sorted(
+                fast.table.select("run", "step", "group_key", "completion", "reward").rows(), key=str
+            )
+            assert anew.counts == fast.counts and sorted(reasons(anew)) == sorted(reasons(fast))
+
+
 @pytest.mark.parametrize("name", ["tokens", "completion"])
 @pytest.mark.parametrize(
     "twice",

@@ -74,7 +74,7 @@ def kept_apart(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
     for name in _SPLITS:
         words = {str(at(row, name)).lower() for row in rows} if kind_of(rows, name, False) in ("text", "bool") else ()
         if len(words) > 1 and words <= _WORDS and _cut(plan, rows, name):
-            note = f"The column {name} tells training from evaluation: rows of both are never one group."
+            note = f"The column {name} tells training from evaluation: each is a run of its own."
             beside = {**plan.beside, SPLIT: name}
             plan = replace(plan, beside=beside, by=(*plan.by, SPLIT), cautions=(*plan.cautions, note))
             break

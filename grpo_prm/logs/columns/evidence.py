@@ -97,10 +97,27 @@ def group_by_content(rows: Rows, from_text: bool, taken: Collection[str | None])
 
 
 def sampled_first(rows: Rows, names: Sequence[str]) -> list[str]:
-    """Names of completions in their order, but those behind that hold one text for each prompt: a gold answer."""
-    keys = [key for key in _trusted_names(rows) if len(names) > 1]
-    gold = {n for n in names if not any(differ_within(dumped(rows, key), dumped(rows, n), 0.0) for key in keys)}
-    return sorted(names, key=gold.__contains__)
+    """Names of completions in their order; behind are parts of others, and last one text a prompt: a gold answer."""
+    gold = {name for name in names if of_prompts(rows, name)} if len(names) > 1 else set()
+    texts = [name for name in names if name not in gold and kind_of(rows, name, False) == "text"]
+    parts = {part for part in texts for whole in texts if part != whole and _is_cut_out(rows, part, whole)}
+    return sorted(names, key=lambda name: (name in gold, name in parts))
+
+
+def _is_cut_out(rows: Rows, part: str, whole: str) -> bool:
+    """Is a column an answer taken out of the text of another? What stands before it then differs from row to row."""
+    pairs = [(_plain(at(row, part)), _plain(at(row, whole))) for row in rows]
+    fronts = [w[: w.find(p)] if p in w else "" for p, w in pairs]
+    if sum(bool(front) for front in fronts) < CLOSE * len(pairs):
+        return False
+    keys = _trusted_names(rows)
+    return bool(keys) and all(differ_within(dumped(rows, key), fronts) for key in keys)
+
+
+def of_prompts(rows: Rows, path: str) -> bool:
+    """Does a column have one value for each prompt, where prompts or keys come again?"""
+    keys = _trusted_names(rows)
+    return bool(keys) and not any(differ_within(dumped(rows, key), dumped(rows, path), 0.0) for key in keys)
 
 
 def _kind_of_texts(rows: Rows, path: str, from_text: bool) -> str | None:

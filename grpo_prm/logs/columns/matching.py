@@ -17,6 +17,7 @@ from .first_rows import Rows, check_present, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .inside import PROMPT_IDS, inside_of, wrapped
 from .keys import with_key, with_sample
+from .of_groups import ids_are_of_prompts, reward_is_of_groups
 from .plan import LABELS, LISTS, NAMES, Plan
 from .reward import left_out, with_parts, with_readings, with_reward
 from .reward_of_parts import parts_of, with_reward_of_parts
@@ -50,13 +51,18 @@ def make_plan(
     of_user = {ours: path for ours, path in options.named.items() if not ours.startswith(REWARD_PART)}
     paths = {**_by_name(rows, from_text), **(defaults or {}), **of_user}
     paths = {canonical: path for canonical, path in paths.items() if canonical not in options.off}
+    given = {**(defaults or {}), **of_user}
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
     if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
         del paths["tokens"]
-    cautions = tuple(_tokens_as_texts(rows, paths, from_text, name))
-    plan = Plan(paths, {}, keep=tuple(options.keep), from_text=from_text, cautions=cautions)
+    cautions = list(_tokens_as_texts(rows, paths, from_text, name))
+    tokens = paths.get("tokens")
+    if tokens and "tokens" not in given and ids_are_of_prompts(rows, tokens, paths.get("completion")):
+        cautions.append(f"The ids under {tokens} are the same wherever the prompt is: they are not used.")
+        del paths["tokens"]
+    plan = Plan(paths, {}, keep=tuple(options.keep), from_text=from_text, cautions=tuple(cautions))
     plan = with_reward(plan, rows, options, name)
     # A key that is switched off is one that the rows do not have.
     keyed = _without(rows, NAMES["group"]) if "group" in options.off else rows
@@ -68,7 +74,6 @@ def make_plan(
     plan = with_logprobs_that_fit(replace(plan, inside=inside_of(rows, plan)), rows)
     plan = with_readings(plan, rows)
     # Ids of the prompt are read where they tell the groups apart; else they are only in the way.
-    given = {**(defaults or {}), **of_user}
     if "prompt" not in plan.by and "prompt" not in given and plan.paths.get("prompt") in PROMPT_IDS:
         plan = replace(plan, paths={c: p for c, p in plan.paths.items() if c != "prompt"})
     # Text takes most of the memory; where ids are logged the prompt is needed only to tell groups apart.
@@ -78,7 +83,10 @@ def make_plan(
     plan = with_kinds(plan, rows)
     chosen = ", ".join(f"{c} = {p}" for c, p in plan.paths.items() if c != p)
     notes = (*((f"Columns: {chosen}.",) if chosen else ()), *plan.notes, *left_out(plan, options.off))
-    cautions = (*plan.cautions, *filter(None, [cut_at_the_end(rows, plan), begin_alike(rows, plan)]))
+    cautions = (
+        *plan.cautions,
+        *filter(None, [cut_at_the_end(rows, plan), begin_alike(rows, plan), reward_is_of_groups(rows, plan)]),
+    )
     return replace(plan, notes=notes, cautions=cautions, refused=cut_at_the_front(rows, plan) or wrapped(rows, plan))
 
 

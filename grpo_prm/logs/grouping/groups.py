@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from ..columns.apart import SPLIT
 from ..columns.plan import Plan
 from ..options import ReadOptions
 from ..rollouts import REJECTED, groups_of_several_prompts
@@ -56,6 +57,9 @@ def into_groups(
     """
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
+    if SPLIT in plan.beside:  # an evaluation has a group size of its own, as a run has
+        split = pl.format("{} {}={}", "run", pl.lit(plan.beside[SPLIT]), pl.col(SPLIT).cast(pl.String()).fill_null(""))
+        rows = rows.with_columns(split.alias("run"))
     if "group" not in plan.by:
         rows = with_pieces(rows, plan, sources, done)
     rows = with_samples_once(rows, plan, sources, state.noted, done)
