@@ -59,7 +59,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 # The core alone on the lowest versions that pyproject.toml promises, in an environment of its own.
 $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
-	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis
+	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
 	@touch $@
 
 clean:

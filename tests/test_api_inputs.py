@@ -266,7 +266,7 @@ def test_what_is_no_log_is_refused_in_two_sentences(what, tmp_path, monkeypatch)
         ),
         ([{}, {("a", 1): 2}], "rows in memory:2: .* no JSON can"),
         (pl.DataFrame({"completion": [object(), object()]}), "rows in memory: .* Cast"),
-        (pl.DataFrame({"uid": [0, 0], "reward": [1.0, 0.0]}), "no column holds completions"),
+        (pl.DataFrame({"uid": [0, 0], "reward": [1.0, 0.0]}), "rewards without completions"),
         (TABLE.with_columns(reward=pl.lit("x")), "rows in memory.*reward"),
         ([BATCH, BATCH], "group 0 stands in two tables"),
         (Rollouts(TABLE.drop("tokens")), "the column tokens is missing"),

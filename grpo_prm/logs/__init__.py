@@ -25,6 +25,7 @@ from .rows.records import Record, parse
 from .rows.values import Bad
 from .sources import Source
 from .stream import Disordered, collect, fold, read
+from .unpacking import unpacked
 
 __all__ = [
     "FORMATS",
@@ -46,4 +47,5 @@ __all__ = [
     "inspect",
     "parse",
     "read",
+    "unpacked",
 ]

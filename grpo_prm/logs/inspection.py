@@ -13,7 +13,7 @@ import polars as pl
 from ..core.group_size import modal_size
 from .options import ReadOptions
 from .rollouts import SCHEMA, Rollouts
-from .stream import fold, open_all
+from .stream import open_all
 
 # What a log may lack, and what cannot be had without it.
 LACKS = {
@@ -107,9 +107,8 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
         InputError: As for `read`.
     """
     options = options or ReadOptions()
-    logs = open_all(paths, options).logs
-    # Not the paths again: a pipe is opened once, and what lies elsewhere is fetched once.
-    tally = fold([source for log in logs for source in log.sources], options, _tally)
+    opened = open_all(paths, options)  # once: a pipe can be, and what lies elsewhere is fetched
+    logs, tally = opened.logs, opened.fold(_tally)
     plan = logs[0].plan
     # Kept columns are left out, as they are called what they were. Of the canonical ones those that hold something.
     columns = {**plan.paths, **plan.reward_columns}

@@ -15,7 +15,7 @@ import polars as pl
 from ..errors import GrpoPrmError, InputError
 from .columns.keys import key_of_groups
 from .format import Log
-from .formats.registry import NoRows, SeveralKinds, open_run, with_left_out
+from .formats.registry import SeveralKinds, open_run
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
@@ -71,12 +71,7 @@ def fold(
     Returns:
         What the last call of `consume` returned.
     """
-    options = options or ReadOptions()
-    logs = open_all(paths, options)
-    try:
-        return consume(logs.batches())
-    except Disordered:
-        return consume(replace(logs, options=replace(options, ordered=False)).batches())
+    return open_all(paths, options or ReadOptions()).fold(consume)
 
 
 def collect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Rollouts:
@@ -117,10 +112,9 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
         raise max(faults, key=lambda fault: sum(file.size for file in fault[0]))[1]
     _check_alike(logs)
     if faults:
-        unread = [file for files, error in faults if isinstance(error, NoRows) for file in files]
-        others = [file for files, error in faults if not isinstance(error, NoRows) for file in files]
-        plan = with_left_out(logs[0].plan, others, unread)
-        logs[0] = replace(logs[0], plan=plan)
+        told = [f"Left out: {str(error).partition('. ')[0]}."[:300] for _, error in faults]
+        more = [f"{len(told) - 3} more folders hold no rollouts and are left out."] if told[3:] else []
+        logs[0] = replace(logs[0], plan=replace(logs[0].plan, notes=(*logs[0].plan.notes, *told[:3], *more)))
     return Logs(tuple(logs), options)
 
 
@@ -181,6 +175,13 @@ class Logs:
         if told:  # all is counted by now
             last = Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
             yield _named(last, self.logs[-1], ())
+
+    def fold(self, consume: Callable[[Iterator[Rollouts]], T]) -> T:
+        """See `fold`."""
+        try:
+            return consume(self.batches())
+        except Disordered:
+            return consume(replace(self, options=replace(self.options, ordered=False)).batches())
 
     def _load_encoder(self) -> Pieces | Tokens:
         from .tokenize import load  # imports `tokenizers`, which a log of ids does not need

@@ -233,12 +233,9 @@ def check_convert(path, folder, **reading):
 @pytest.mark.parametrize("log", LOGS)
 def test_a_log_and_its_canonical_table_give_the_same_numbers(tmp_path, log):
     found = check_convert(log(tmp_path), tmp_path)
-    assert found[".overlap.path_depth.n"] == CLUSTERS.get(log, 24)
-    assert (found[".overlap.path_depth.low"] is None) == (CLUSTERS.get(log, 24) < 20)
+    assert found[".overlap.path_depth.n"] == 24
+    assert (found[".overlap.path_depth.low"] is None) == (24 < 20)
     assert found[".counts.groups_prompts_differ"] == (8 if log is labelled else 0)
-
-
-CLUSTERS = {verl_with_uid: 1}  # one prompt for all and no key but that of a draw: nothing tells problems apart
 
 
 REAL = {
@@ -248,7 +245,7 @@ REAL = {
     "atropos_rubiks_process_results_k4_tokens.jsonl": {},
     "atropos_cybersec_objreward_k8_tokens.jsonl": {},
     "verifiers_v01_network_logs_k3_results.jsonl": {},
-    "taubench_gpt4o_airline_k4.json": {"completion": "traj"},
+    "taubench_gpt4o_airline_k4.json": {},
     "tot_game24_gpt4_cot_k100.json": {"completion": "ys", "reward": "infos.r"},
     "trl_1.16_generated/conv_plain": {},
     "trl_1.16_generated/str_eval": {},

@@ -272,11 +272,12 @@ def test_hostile_text_comes_back_as_it_was(tmp_path):
         assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == len(made)
 
 
-def test_half_a_surrogate_pair_is_rejected_by_the_reader(tmp_path):
+def test_half_a_surrogate_pair_costs_the_text_and_not_the_completion(tmp_path):
     rows = group(0, "a", [1.0, 0.0, 0.0, 0.0]) + group(0, "b", [1.0, 0.0, 0.0, 0.0])
     rows[0]["completion"] = HOSTILE
     made, counts = exported(tmp_path, rows)
-    assert counts["rows_rejected"] == 1 and {row["k"] for row in made} == {3, 4}
+    assert counts["rows_rejected"] == 0 and counts["text_none"] == 1 and {row["k"] for row in made} == {4}
+    assert next(row["text"] for row in made if (row["group_key"], row["sample"]) == ("a", 0)) is None
 
 
 def test_masks_and_members(tmp_path):

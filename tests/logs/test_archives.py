@@ -48,7 +48,7 @@ def made_zip(path, members):
 
 
 def made(path, members):
-    if path.name.endswith(".zip"):
+    if path.name.endswith((".zip", ".npz")):
         return made_zip(path, members)
     if path.name.endswith(".zst"):
         data = made_tar(path.with_suffix(".plain"), members, "w").read_bytes()
@@ -153,7 +153,7 @@ def test_zips_that_are_one_log_are_none_of_logs(tmp_path):
 
 def test_what_is_no_archive_of_logs_is_said(tmp_path):
     assert not is_archive(made(tmp_path / "log.zip", {"[Content_Types].xml": b"", "xl/a.xml": b""}), "log.zip")
-    assert not is_archive(made(tmp_path / "log.npz", {"a.npy": b""}), "log.npz")
+    assert not is_archive(made(tmp_path / "arrays.zip", {"a.npy": b""}), "arrays.zip")
     empty = made(tmp_path / "no.tar", {"d": link("d", "..")})
     assert "no.tar: the archive holds no file." in message(lambda: expand(empty, "no.tar"))
     locked = bytearray(made(tmp_path / "locked.zip", {"a": b"a"}).read_bytes())

@@ -57,3 +57,38 @@ def test_a_log_of_another_package_is_read(tmp_path, installed):
     formats, steps, sizes, rewards, reasons, rows_read = inspected(tmp_path, installed)
     assert formats == ["quokka"] and steps == {"first": 5, "last": 10, "count": 2} and sizes == {"4": 4}
     assert rewards == [1.0, 0.0, 1.0, 0.0] * 4 and reasons == ["cut short"] and rows_read == 17
+
+
+BROKEN = """
+from grpo_prm.logs import Format
+
+def detect(head):
+    return 1 / 0
+
+FORMAT = Format("broken", detect)
+"""
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("broken = broken:FORMAT", "broken of broken fails with ZeroDivisionError"),
+        (
+            "broken = broken:FORMTA",
+            "The package broken cannot be used: its entry point broken (grpo_prm.formats) fails",
+        ),
+    ],
+)
+def test_a_broken_package_is_named(tmp_path, points, message):
+    site = tmp_path / "site"
+    (site / "broken-1.0.dist-info").mkdir(parents=True)
+    (site / "broken.py").write_text(BROKEN)
+    (site / "broken-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (site / "broken-1.0.dist-info" / "entry_points.txt").write_text(f"[grpo_prm.formats]\n{points}\n")
+    (tmp_path / "log.jsonl").write_text('{"group": 1, "tokens": [1], "reward": 1}\n' * 2)
+    code = "import sys; from grpo_prm.logs import collect; collect(sys.argv[1])"
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log.jsonl")], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.returncode == 1 and message in done.stderr

@@ -26,7 +26,9 @@ def sizes(rollouts):
         ("atropos_rubiks_process_results_k4_tokens.jsonl", {4: 6}, {}),
         ("atropos_cybersec_objreward_k8_tokens.jsonl", {8: 2}, {}),
         ("tot_game24_gpt4_cot_k100.json", {100: 100}, {"columns": {"completion": "ys", "reward": "infos.r"}}),
-        ("taubench_gpt4o_airline_k4.json", {4: 50}, {"columns": {"completion": "traj"}}),
+        ("taubench_gpt4o_airline_k4.json", {4: 50}, {}),
+        ("cruxeval_codellama7b_output_k10.json", {10: 800}, {}),
+        ("reasoninggym_games_qwen3b_step500_cognition_k3.json", {3: 700}, {}),
         ("verifiers_v01_network_logs_k3_results.jsonl", {3: 10}, {}),
     ],
 )
@@ -38,10 +40,7 @@ def test_groups_of_a_real_log(name, expected, options):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("cruxeval_codellama7b_output_k10.json", "one JSON object with the keys raw_generations"),
-        ("reasoninggym_games_qwen3b_step500_cognition_k3.json", "under datasets.results.completions, in lists within"),
         ("tot_game24_gpt4_cot_k100.json", "no column .* Perhaps it is --columns completion=ys,reward=infos.r; "),
-        ("taubench_gpt4o_airline_k4.json", "no column .* Perhaps it is --columns completion=traj; "),
     ],
 )
 def test_what_is_not_known_is_refused_with_its_columns(name, reason):
@@ -51,7 +50,7 @@ def test_what_is_not_known_is_refused_with_its_columns(name, reason):
 
 def test_what_inspect_says_of_a_real_log():
     seen = inspect(REAL / "prime_hosted_rl")
-    assert seen.formats == ("generic",) and seen.columns["group"] == "problem_id" and len(seen.runs) == 6
+    assert seen.formats == ("prime-hosted",) and seen.columns["group"] == "problem_id" and len(seen.runs) == 6
     assert seen.steps == {"first": 0, "last": 40, "count": 2} and seen.group_sizes == {1: 3, 8: 15}
     assert seen.groups_split == 4 and seen.groups_of_one == 3 and seen.unit == "piece" and seen.group_size == 8
     assert any(m.startswith("no token ids") for m in seen.missing) and not seen.rejected

@@ -126,8 +126,8 @@ def test_parts_alone_are_named_and_read_by_their_names(tmp_path, shape):
 
 
 def test_a_column_that_is_called_like_a_reward_is_meant_before_the_parts(tmp_path):
-    lines = [{"group": i // 2, "text": f"a {i}", "metrics": {"turns": i}, "passed": i % 2} for i in range(6)]
-    with pytest.raises(UsageError, match="--columns reward=passed"):
+    lines = [{"group": i // 2, "text": f"a {i}", "metrics": {"turns": i}, "success_score": i % 2} for i in range(6)]
+    with pytest.raises(UsageError, match="--columns reward=success_score"):
         collect(written(tmp_path, lines))
 
 

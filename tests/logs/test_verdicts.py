@@ -97,12 +97,3 @@ def test_a_part_beside_the_reward_may_be_nan(tmp_path):
     rows = [row(tokens=[n], metrics={"a": NAN if n else 1.0}) for n in range(3)]
     assert read_log(tmp_path, rows).table["reward/a"].to_list() == [1, None, None]
     assert read_log(tmp_path, rows, columns={"reward/a": "metrics.a"}).table["reward/a"].to_list() == [1, None, None]
-
-
-def test_parts_without_a_total_are_named(tmp_path):
-    rows = [{"group": "g", "tokens": [n], "advantage": n - 0.5, "metrics": {"a": 1.0, "b": n}} for n in range(2)]
-    got = read_log(tmp_path, rows)
-    (note,) = (n for n in got.notes if n.startswith("No total reward is logged, only its parts a, b"))
-    assert '--reward "metrics.a+metrics.b"' in note
-    assert read_log(tmp_path, rows, reward="metrics.a+metrics.b").table["reward"].to_list() == [1, 2]
-    assert got.table["reward"].to_list() == [None, None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from ...errors import InputError
 from ..chunks import CUT_SHORT, LINE, read_up_to, unpacked
+from ..plugins import asked, loaded
 from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
 from ..sources import Source, kind_by_name
@@ -23,7 +23,7 @@ CONTAINERS = ("parquet_file", "arrow", "eval_zip", "torch_zip", "table_json", "j
 @cache
 def containers() -> dict[str, Container]:
     """All containers by name: those of other packages first, so that they can be more special than ours."""
-    known = {c.name: c for c in (point.load() for point in entry_points(group="grpo_prm.containers"))}
+    known = {c.name: c for c in loaded("grpo_prm.containers")}
     for name in CONTAINERS:
         module = import_module(f".{name}", __package__)
         known.setdefault(module.CONTAINER.name, module.CONTAINER)
@@ -37,7 +37,9 @@ def container_of(source: Source) -> Container:
         InputError: A file of another kind than logs: a page, a picture, a model.
     """
     start = _start(source)
-    chosen = next(container for container in containers().values() if container.claims(source, start))
+    chosen = next(
+        container for container in containers().values() if asked(container.claims, container.name, source, start)
+    )
     # What another package claims is its own to judge, and so is text that is a table by its header.
     ours = chosen.name in _ours() and (chosen.name != "csv" or kind_by_name(source.path) == "csv")
     if ours and (refused := refusal_of_bytes(start, source.name)):
@@ -57,12 +59,14 @@ def head_records(source: Source) -> tuple[Container, list[Any]]:
     Raises:
         InputError: The file cannot be read.
     """
-    container = container_of(source)
+    container, values, size = container_of(source), [], 0
     for some in container.open(source, HEAD):
-        if values := [record.value for record in some.records if not isinstance(record.value, Bad)]:
-            objects = [value for value in values if isinstance(value, dict)]
-            return container, (objects or values)[:HEAD_RECORDS]
-    return container, []
+        values += [record.value for record in some.records if not isinstance(record.value, Bad)]
+        size += some.size
+        if values and (size >= HEAD or len(values) >= HEAD_RECORDS):
+            break
+    objects = [value for value in values if isinstance(value, dict)]
+    return container, (objects or values)[:HEAD_RECORDS]
 
 
 def why_no_records(source: Source) -> InputError:

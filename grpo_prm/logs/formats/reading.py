@@ -44,7 +44,7 @@ def flattener(format_: Format) -> Flatten:
             return list(format_.flatten(value, source))  # ty: ignore[not-callable]
         except Bad:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # of a format of anybody, at a record of any shape
             what = f"{type(error).__name__}: {error}"[:120]
             raise Bad("", f"not a record of {format_.name} ({what})") from None
 

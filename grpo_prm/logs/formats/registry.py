@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import GrpoPrmError, InputError, UsageError
-from ..columns.plan import Plan
 from ..containers.registry import head_records, why_no_records
 from ..format import Format, Head, Log
 from ..options import ReadOptions
+from ..plugins import asked, loaded
 from ..sources import Source, family
 from .generic import open_log
 from .nested_lists import is_rollout
@@ -48,7 +47,7 @@ _ANY = ("dict_of_lists", "nested_lists", "inner_array", "generic")
 @cache
 def formats() -> dict[str, Format]:
     """All formats by name: those of other packages first, so that they can be more special than ours."""
-    known = {f.name: f for f in (point.load() for point in entry_points(group="grpo_prm.formats"))}
+    known = {f.name: f for f in loaded("grpo_prm.formats")}
     for name in FORMATS:  # imported when a log is opened, not with the package
         module = import_module(f".{name}", __package__)
         known.setdefault(module.FORMAT.name, module.FORMAT)
@@ -103,13 +102,10 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         notes.append(said)
     else:
         log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    return replace(log, plan=with_left_out(replace(log.plan, notes=(*log.plan.notes, *notes)), others, unread))
-
-
-def with_left_out(plan: Plan, others: Sequence[Source], unread: Sequence[Source] = ()) -> Plan:
-    """The plan of a log with a note about the files beside it that are no logs, and one about those without rows."""
-    said = (("they are no rollouts", others), ("no rows of them can be read", unread))
-    return replace(plan, notes=(*plan.notes, *(f"Left out, as {why}: {_listed(f)}." for why, f in said if f)))
+    for why, files in (("they are no rollouts", others), ("no rows of them can be read", unread)):
+        if files:
+            notes.append(f"Left out, as {why}: {_listed(files)}.")
+    return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
 
 
 class NoRows(InputError):
@@ -152,7 +148,7 @@ def _judged(files: list[Source], options: ReadOptions, chosen: Format | None, *,
 def _detected(head: Head) -> Format:
     """The format of a log. Rows that hold a completion and its reward nest none, whatever else is logged in them."""
     rows = any(map(is_rollout, head.rows))
-    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and f.detect(head))
+    return next(f for name, f in formats().items() if not (rows and name in _NESTED) and asked(f.detect, f.name, head))
 
 
 def _opened(known: Format | None, sources: Sequence[Source], options: ReadOptions, head: Head | None) -> Log:

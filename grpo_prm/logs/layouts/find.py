@@ -7,15 +7,15 @@ import json
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
 from ..names import places
+from ..plugins import asked, loaded
 from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
@@ -38,8 +38,7 @@ class _Run(NamedTuple):
 @cache
 def layouts() -> tuple[Layout, ...]:
     """All layouts: those of other packages first, so that they can be more special than ours."""
-    theirs = [point.load() for point in entry_points(group="grpo_prm.layouts")]
-    return (*theirs, *(import_module(f".{name}", __package__).LAYOUT for name in LAYOUTS))
+    return (*loaded("grpo_prm.layouts"), *(import_module(f".{name}", __package__).LAYOUT for name in LAYOUTS))
 
 
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
@@ -81,6 +80,8 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
             else:
                 shards[pattern] = len(runs)
                 runs.append(_Run(stem(path), parent.name, [file]))
+    for number in shards.values():
+        runs[number].files.sort(key=lambda file: natural(file.path))
     return _mark_repeated([source for one in _name_apart(runs) for source in _ready(one.files, run or one.name)])
 
 
@@ -91,17 +92,21 @@ def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
             f"{given}: an analysis, not a log; it was made from {_made_from(path)}."
             f" Look into it with grpo-prm tree {shlex.quote(given)}, or name the log."
         )
+    top = path.resolve()
+    while is_structure(top.name) and top.parent != top:
+        top = top.parent
     runs: dict[str, list[Source]] = {}
     passed: list[Path] = []
-    found, arrived = _effective(list(_below(path, path, passed)))
+    below = list(_below(path, path, passed))
+    folders = {source.path: parts for source, parts in below}
+    found, arrived = _effective([source for source, _ in below])
     shards: dict[Path, set[str]] = defaultdict(set)
     for source in found:
         if named := _named_run(source.path):
             shards[source.path.parent].add(named)
     for source in found:
-        folders = source.path.relative_to(path).parts[:-1]
-        run = source.run or _run_of_shard(source.path, shards)
-        name = "/".join(part for part in (*folders, run) if part and not is_structure(part))
+        parts = (*folders[source.path], _run_of_shard(source.path, shards))
+        name = source.run or "/".join([top.name, *(part for part in parts if part and not is_structure(part))])
         if path != Path(given):  # unpacked or fetched
             source = source._replace(name=f"{given.rstrip('/')}/{source.path.relative_to(path)}")
         runs.setdefault(name, []).append(source)
@@ -110,25 +115,24 @@ def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
         raise InputError(
             f"{given}: no logs in this folder, nor below it. Logs end in {', '.join(SUFFIXES)}, packed or not."
         )
-    top = path.resolve()
-    while is_structure(top.name) and top.parent != top:
-        top = top.parent
     for number, (name, files) in enumerate(runs.items()):
         if number == 0:
             files = [files[0]._replace(left_out=left_out), *files[1:]]
-        yield _Run("/".join(filter(None, (top.name, name))), top.parent.name, files)
+        yield _Run(name, top.parent.name, files)
 
 
-def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[Source]:
-    """Files with the ending of a log, in natural order.
+def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source, tuple[str, ...]]]:
+    """Files with the ending of a log, in natural order, each with the folders that may name its run.
 
     Args:
         path: A folder.
         given: The folder that the user named: a word in a name above it says nothing of the split.
         passed: Gets what is left out: hidden files, links to folders, analyses.
     """
-    if layout := next((layout for layout in layouts() if layout.claims(path)), None):
-        yield from layout.sources(path)
+    layout = next((one for one in layouts() if asked(one.claims, one.name, path)), None)
+    if layout:
+        # Wherever in its folder they lie: only the layout knows which files are of another run.
+        yield from ((source, path.relative_to(given).parts) for source in asked(layout.sources, layout.name, path))
         return
     folders = path.resolve().parts[-3:]  # step_12/train/effective
     # Any other folder is a run, and `test_run` no split of one.
@@ -145,7 +149,7 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[Source]:
         elif entry.is_file() and kind_by_name(entry):
             name = stem(entry)
             step, split = step_of_path(folders, name), split_of_path(splits, name)
-            yield Source(entry, str(entry), step=step, split=split)
+            yield Source(entry, str(entry), step=step, split=split), path.relative_to(given).parts
 
 
 def _run_of_shard(path: Path, shards: dict[Path, set[str]]) -> str:
@@ -170,7 +174,8 @@ def _effective(files: list[Source]) -> tuple[list[Source], list[Source]]:
 def _left_out(arrived: Sequence[Source], passed: Sequence[Path], folder: Path) -> Iterator[str]:
     """Say which files of a folder are not read."""
     if arrived:
-        yield f"Left out, as the rollouts trained on lie beside: {_listed([f.path for f in arrived], folder)}."
+        names = _listed([source.path for source in arrived], folder)
+        yield f"Left out, as the rollouts trained on (effective) lie beside: {names}."
     if passed:
         yield f"Left out, as hidden, a link or an analysis: {_listed(passed, folder)}."
 
@@ -193,13 +198,12 @@ def _made_from(analysis: Path) -> str:
         return "rollouts"
 
 
-def _ready(files: Iterable[Source], run: str) -> list[Source]:
-    """Shards in numeric order, with run, size and method; empty files are no shards."""
-    ordered = sorted(files, key=lambda file: [natural(Path(part)) for part in file.path.parts])
-    methods = {folder: method_beside(folder) for folder in {file.path.parent for file in ordered}}
+def _ready(files: list[Source], run: str) -> list[Source]:
+    """The files with run, size and method; empty ones are no shards."""
+    methods = {folder: method_beside(folder) for folder in {file.path.parent for file in files}}
     sources = [
         file._replace(run=run, size=0 if file.pipe else file.path.stat().st_size, method=methods[file.path.parent])
-        for file in ordered
+        for file in files
     ]
     return [source for source in sources if source.size or source.pipe] or sources
 
