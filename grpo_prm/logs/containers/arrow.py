@@ -7,7 +7,7 @@ import itertools
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
@@ -92,7 +92,7 @@ def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _silent() -> Generator[None]:
     """Without what Rust writes to the standard error when polars panics over a damaged file."""
     with _LOCK, open(os.devnull, "w") as nowhere:
         kept = os.dup(2)
