@@ -48,7 +48,7 @@ def made_zip(path, members):
 
 
 def made(path, members):
-    if path.name.endswith(".zip"):
+    if path.name.endswith((".zip", ".npz")):
         return made_zip(path, members)
     if path.name.endswith(".zst"):
         data = made_tar(path.with_suffix(".plain"), members, "w").read_bytes()

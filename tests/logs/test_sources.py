@@ -133,3 +133,11 @@ def test_seeds_and_dates_are_runs_and_ranks_are_none(tmp_path):
     assert sorted(starts["run"].unique()) == ["c/iter2_baseline", "c/iter2_ours"]
     ranks = texts("d/rank0/1.jsonl", "d/rank1/1.jsonl")
     assert set(ranks["run"]) == {"d"} and ranks["group"].n_unique() == 1 and len(ranks) == 4
+
+
+@pytest.mark.parametrize(("names", "said"), [(("k8_step5", "k16_step5"), 1), (("step5_rank0", "step5_rank1"), 0)])
+def test_two_files_of_one_step_are_told(tmp_path, names, said):
+    for name in names:
+        rows = [{"prompt": "p", "completion": f"{name} {i}", "reward": i} for i in (0, 1)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert sum("are both of step 5" in note for note in collect([tmp_path]).notes) == said

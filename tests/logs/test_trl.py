@@ -234,3 +234,9 @@ def test_a_real_run_with_two_iterations_has_every_second_file_twice():
     assert done.counts["files_repeated"] == 2 and done.table["step"].unique().sort().to_list() == [1, 3]
     assert "The reward is short+0.5*has_e, known up to a factor" in done.notes[0]
     assert done.table["reward"].null_count() == 0
+
+
+def test_a_copy_of_a_run_is_left_out(tmp_path):
+    for name in ("run", "run_copy"):
+        table = write(tmp_path / name / "completions", 1, ["a", "b"])
+    assert len(collect([tmp_path]).table) == len(table["step"])

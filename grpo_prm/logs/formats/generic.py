@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,10 +14,11 @@ from ..columns.plan import Plan
 from ..containers.registry import HEAD, containers, head_records
 from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
-from ..sources import Source
+from ..sources import Source, family
 from .reading import flattener, row_batches, rows_of_head
 
 _FILES = 20
+_SHARD = re.compile(r"rank|shard|part|worker|gpu|node", re.IGNORECASE)
 _ANY_NAMES = ("dict_of_lists", "nested_lists", "inner_array", "trl-table", "verl")
 
 
@@ -102,7 +104,20 @@ def _with_step_of_path(plan: Plan, sources: Sequence[Source], options: ReadOptio
     if not named or "step" in plan.paths or options.columns.get("step") == "-":
         return plan
     note = f"No row names a step: steps are those of the paths ({named[0].name}: step {named[0].step})."
-    return replace(plan, step_of_file=True, notes=(*plan.notes, note))
+    return replace(plan, step_of_file=True, notes=(*plan.notes, note, *_of_one_step(named)))
+
+
+def _of_one_step(named: Sequence[Source]) -> Iterator[str]:
+    """Say that two files of a folder are of one step: as shards one group, but a log cannot tell whether they are."""
+    first: dict[tuple[str, int | None], Source] = {}
+    for source in named:
+        other = first.setdefault((family(source), source.step), source)
+        if other is not source and not source.repeats and not _SHARD.search(source.path.name):
+            yield (
+                f"{other.path.name} and {source.path.name} are both of step {source.step}: their rows of one prompt are"
+                " one group. If they are runs of their own, put each in a folder."
+            )
+            return
 
 
 def _with_key_that_is_read(plan: Plan, name: str) -> Plan:

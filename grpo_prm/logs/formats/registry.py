@@ -102,8 +102,9 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         notes.append(said)
     else:
         log = _opened(logs[0].format, kept_sources, options, logs[0].head)
-    said_of = (("they are no rollouts", others), ("no rows of them can be read", unread))
-    notes += [f"Left out, as {why}: {_listed(files)}." for why, files in said_of if files]
+    for why, files in (("they are no rollouts", others), ("no rows of them can be read", unread)):
+        if files:
+            notes.append(f"Left out, as {why}: {_listed(files)}.")
     return replace(log, plan=replace(log.plan, notes=(*log.plan.notes, *notes)))
 
 

@@ -175,7 +175,8 @@ def _effective(files: list[Source]) -> tuple[list[Source], list[Source]]:
 def _left_out(arrived: Sequence[Source], passed: Sequence[Path], folder: Path) -> Iterator[str]:
     """Say which files of a folder are not read."""
     if arrived:
-        yield f"Left out, as the rollouts trained on lie beside: {_listed([f.path for f in arrived], folder)}."
+        names = _listed([source.path for source in arrived], folder)
+        yield f"Left out, as the rollouts trained on (effective) lie beside: {names}."
     if passed:
         yield f"Left out, as hidden, a link or an analysis: {_listed(passed, folder)}."
 

@@ -17,6 +17,7 @@ from logs.containers.records_of import records_of, values_of
 from grpo_prm.errors import InputError
 from grpo_prm.logs.containers import plain_pickle, torch_zip
 from grpo_prm.logs.containers.pickle_ops import memo_fits
+from grpo_prm.logs.refusals import refusal_of_bytes
 
 
 def zipped(path, data, storages=(), order="little"):
@@ -281,3 +282,13 @@ def test_limits_are_heeded(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"its tensors hold more than 100 values, as those of a checkpoint do"):
         values_of(saved(tmp_path / "b.pt", torch.zeros(101)), "torch_zip")
     assert len(records_of(saved(tmp_path / "b.pt", torch.zeros(100)), "torch_zip")) == 100
+
+
+def test_rollouts_with_tensors_are_no_weights(tmp_path):
+    torch = pytest.importorskip("torch")
+    text = "layer.weight and param_groups"
+    sample = {"train_metadata": None, "response": text, "tokens": torch.tensor([1, 2]), "metadata": {}}
+    torch.save({"samples": [sample]}, tmp_path / "1.pt")
+    assert refusal_of_bytes((tmp_path / "1.pt").read_bytes(), "1.pt") is None
+    torch.save({"layer.weight": torch.ones(2)}, tmp_path / "2.pt")
+    assert "weights of a model" in refusal_of_bytes((tmp_path / "2.pt").read_bytes(), "2.pt")

@@ -132,3 +132,13 @@ def test_agents_of_an_episode_are_groups_of_their_own(tmp_path):
     log = collect(dump(tmp_path / "episodes", made))
     assert set(log.table["group_key"]) == {"t:solver", "t:judge"}
     assert log.table.group_by("group").len()["len"].to_list() == [3, 3]
+
+
+def test_a_column_that_the_first_episode_lacks_is_read(tmp_path):
+    made = [episode("a", s, turns(s) if s else [turns(s)[0]], training_step=1) for s in range(4)]
+    for s, one in enumerate(made[1:], 1):
+        for turn in one["trajectories"][0]["steps"]:
+            turn["advantage"] = s / 8
+    made[0] |= {"trajectories": [], "termination_reason": "env_timeout"}
+    log = collect(dump(tmp_path, made))
+    assert log.format == "rllm" and sorted(log.table["advantage"]) == [1 / 8, 2 / 8, 3 / 8]

@@ -98,3 +98,13 @@ def test_a_log_with_an_id_of_its_own_is_not_taken_for_verifiers(tmp_path):
     log = collect(dump(tmp_path / "run", rows))
     assert log.format == "generic"
     assert hashed("p0") not in log.table["group_key"]
+
+
+def test_environments_that_count_from_0_are_apart(tmp_path):
+    made = [
+        {**row(e, s, f"{task} {e}"), "example_id": e, "task": task, "is_completed": True}
+        for task in ("a", "b")
+        for e in range(2)
+        for s in range(3)
+    ]
+    assert collect(dump(tmp_path, made)).table.group_by("group").len()["len"].to_list() == [3] * 4
