@@ -192,16 +192,13 @@ def _with_padding(inside: Inside, lists: Sequence[Sequence[int]], plan: Plan) ->
     """
     if "mask" in plan.paths or len(lists) < _FEW or not _in_blocks(list(map(len, lists))):
         return inside
-    if not inside.front and (pad := _pad_in_front(lists)) is not None:
-        return inside._replace(pad=pad, left=True)
     doubled = Counter(ids[-1] for ids in lists if len(ids) > 1 and ids[-1] == ids[-2])
-    if not doubled:
-        return inside
-    pad = max(doubled, key=lambda id_: doubled[id_])
+    pad = max(doubled, key=lambda id_: doubled[id_], default=-1)
     runs = [_run(ids, pad) for ids in lists]
     within = sum(pad in ids[: len(ids) - run] for ids, run in zip(lists, runs, strict=True))
     if doubled[pad] < max(2, _PADDED * len(lists)) or within > _WITHIN * len(lists):
-        return inside
+        front = None if inside.front else _pad_in_front(lists)
+        return inside if front is None else inside._replace(pad=front, left=True)
     before = Counter(ids[-run - 1] for ids, run in zip(lists, runs, strict=True) if 1 < run < len(ids))
     end = max(before, key=lambda id_: before[id_], default=None)
     after_end = end is not None and before[end] >= _HABIT * before.total() and _ends_too(lists, runs, end)
