@@ -124,7 +124,7 @@ def _parsed(value: Any, plan: Plan) -> Any:
 
 
 def _ids(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and set(map(type, value)) == {int}
+    return isinstance(value, list) and bool(value) and type(value[0]) is int
 
 
 def _begins(ids: Sequence[int], prompt: Sequence[int]) -> bool:
@@ -193,29 +193,21 @@ def _with_padding(inside: Inside, lists: Sequence[Sequence[int]], plan: Plan) ->
     if "mask" in plan.paths or len(lists) < _FEW or not _in_blocks(list(map(len, lists))):
         return inside
     doubled = Counter(ids[-1] for ids in lists if len(ids) > 1 and ids[-1] == ids[-2])
-    # Lists are filled on one side: on that where more of them repeat an id.
-    opened = Counter(ids[0] for ids in lists if len(ids) > 1 and ids[0] == ids[1])
-    most_in_front = max(opened.values(), default=0) > max(doubled.values(), default=0)
-    if most_in_front and not inside.front and (pad := _pad_in_front(lists, opened)) is not None:
-        return inside._replace(pad=pad, left=True)
-    if not doubled:
-        return inside
-    pad = max(doubled, key=lambda id_: doubled[id_])
+    pad = max(doubled, key=lambda id_: doubled[id_], default=-1)
     runs = [_run(ids, pad) for ids in lists]
     within = sum(pad in ids[: len(ids) - run] for ids, run in zip(lists, runs, strict=True))
     if doubled[pad] < max(2, _PADDED * len(lists)) or within > _WITHIN * len(lists):
-        return inside
+        front = None if inside.front else _pad_in_front(lists)
+        return inside if front is None else inside._replace(pad=front, left=True)
     before = Counter(ids[-run - 1] for ids, run in zip(lists, runs, strict=True) if 1 < run < len(ids))
     end = max(before, key=lambda id_: before[id_], default=None)
     after_end = end is not None and before[end] >= _HABIT * before.total() and _ends_too(lists, runs, end)
     return inside._replace(pad=pad, ends=not after_end)
 
 
-def _pad_in_front(lists: Sequence[Sequence[int]], doubled: Counter[int]) -> int | None:
-    """The id with which lists are filled in front, if there is one; it may be the end token as well, and end them.
-
-    `doubled` counts the lists that begin with an id twice.
-    """
+def _pad_in_front(lists: Sequence[Sequence[int]]) -> int | None:
+    """The id with which lists are filled in front, if there is one; it may be the end token as well, and end them."""
+    doubled = Counter(ids[0] for ids in lists if len(ids) > 1 and ids[0] == ids[1])
     pad = max(doubled, key=lambda id_: doubled[id_], default=-1)
     runs = [_run(ids[::-1], pad) for ids in lists]
     within = sum(pad in ids[run:-1] for ids, run in zip(lists, runs, strict=True))
