@@ -140,8 +140,17 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
             "outcome": options.outcome,
             **running.options,
         },
-        "notes": [*running.why_rejected, *running.notes],
+        "notes": [*running.why_rejected, *_of_another_size(running), *running.notes],
     }
+
+
+def _of_another_size(running: RunningSums) -> list[str]:
+    """A sentence about groups that are not of the size which the user gave, none without such."""
+    size, uneven = running.options.get("group_size"), running.counts["groups_uneven"]
+    if not size or not uneven:
+        return []
+    are = "1 group is" if uneven == 1 else f"{uneven:,} groups are"
+    return [f"{are} of another size than --group-size {size}, and kept: --drop-uneven leaves such groups out."]
 
 
 def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[str, Any]:

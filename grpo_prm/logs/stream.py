@@ -237,7 +237,10 @@ def _repeated(log: Log) -> Iterator[str]:
     """Say which files hold the rows of others."""
     again = [source for source in log.sources if source.repeats]
     if again:
-        first = f"{Path(again[0].name).name} those of {Path(again[0].repeats or '').name}"
+        one, other = again[0].name, again[0].repeats or ""
+        if Path(one).name != Path(other).name:  # of one name in two folders it takes the folders to tell them apart
+            one, other = Path(one).name, Path(other).name
+        first = f"{one} those of {other}"
         more = f"{len(again)} files hold the rows of earlier ones and are left out" if again[1:] else ""
         yield f"{more or 'One file holds the rows of an earlier one and is left out'} ({first})."
 

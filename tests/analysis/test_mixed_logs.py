@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.tables import Tables
 from grpo_prm.errors import UsageError
+from grpo_prm.logs import ReadOptions
 from grpo_prm.logs.rollouts import Rollouts
 
 LARGE = ("decided", "completions", "process_steps", "permutations", "subsamples")
@@ -111,3 +113,13 @@ def test_empty_completions_have_no_log_probabilities_whatever_stands_beside_them
     some = [Row(tokens=[1, n], reward=float(n), logprobs=[-1.0, -1.0]) for n in range(3)]
     groups = analyze(Rollouts(table_of([("run", 0, "empty", empty), ("run", 0, "some", some)]))).groups
     assert groups["logprob_tokens"].to_list() == [None, 6.0]
+
+
+def test_why_rows_are_rejected_and_groups_of_another_size_are_said(tmp_path):
+    rows = [{"group": n // 4, "tokens": [n % 3, n], "reward": n % 2 if n != 5 else "?"} for n in range(12)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notes = analyze(tmp_path / "log.jsonl", reading=ReadOptions(group_size=3)).summary["source"]["notes"]
+    assert notes[:2] == [
+        "1 row is rejected: reward: expected a finite number, got the text '?'.",
+        "2 groups are of another size than --group-size 3, and kept: --drop-uneven leaves such groups out.",
+    ]

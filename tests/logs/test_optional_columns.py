@@ -1,5 +1,7 @@
 """Columns that a log can do without cost no row, whatever their shape; and any can be switched off."""
 
+import json
+
 import pytest
 from logs.log_files import balanced, read_log, reasons, row
 
@@ -109,3 +111,9 @@ def test_what_is_needed_cannot_be_switched_off(tmp_path):
     canonical = read_log(tmp_path, rows).table.to_dicts()
     with pytest.raises(UsageError, match="the groups of a canonical table stand"):
         read_log(tmp_path, canonical, columns={"group": "-"})
+
+
+def test_ids_that_are_written_as_text_are_ids(tmp_path):
+    rows = [row(group="a", tokens=[1, 2 + n], reward=n) for n in range(2)]
+    got = read_log(tmp_path, [{**one, "tokens": json.dumps(one["tokens"])} for one in rows])
+    assert got.table["tokens"].to_list() == [[1, 2], [1, 3]] and got.table["tokens_from"][0] == "log"

@@ -126,7 +126,9 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
             continue
         if canonical == "problem" and {"head_version", "tail_version"} <= present:
             continue  # AReaL gives every draw a `task_id` of its own
-        kinds = {name: kind_of(rows, name, from_text) for name in names if name in present}
+        # A list of numbers may be written as text, by which it is known all the same.
+        as_text = from_text or canonical in LISTS
+        kinds = {name: kind_of(rows, name, as_text) for name in names if name in present}
         fitting = [name for name, kind in kinds.items() if kind != "none" and _fits(canonical, kind)]
         if canonical == "completion":
             fitting = sampled_first(rows, fitting)
