@@ -124,7 +124,7 @@ def _parsed(value: Any, plan: Plan) -> Any:
 
 
 def _ids(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and type(value[0]) is int
+    return isinstance(value, list) and bool(value) and set(map(type, value)) == {int}
 
 
 def _begins(ids: Sequence[int], prompt: Sequence[int]) -> bool:

@@ -174,7 +174,7 @@ def _derived(read: pl.DataFrame, plan: Plan) -> list[pl.Expr]:
     if plan.reward_weights:
         total = pl.lit(0.0)
         for name, weight in plan.reward_weights.items():  # added one by one, as `records` does: equal to the last bit
-            total = total + weight * pl.col(REWARD_PART + name).fill_null(0.0)
+            total = total + weight * pl.col(REWARD_PART + name).cast(pl.Float64).fill_null(0.0)
         made.append(total.alias("reward"))
     if "mask" in plan.paths and read["mask"].dtype == pl.List(pl.Int64):
         made.append(pl.col("mask").list.eval(pl.element() == 1))
