@@ -37,7 +37,7 @@ class Head(NamedTuple):
 
     def has(self, *columns: str) -> bool:
         """Does every one of the columns stand in one of the first records?"""
-        present = {key for row in self.rows if isinstance(row, Mapping) for key in row}
+        present = {key for row in self.rows if isinstance(row, dict) for key in row}
         return present.issuperset(columns)
 
 

@@ -64,7 +64,8 @@ def head_records(source: Source) -> tuple[Container, list[Any]]:
     for some in container.open(source, HEAD):
         values += [record.value for record in some.records if not isinstance(record.value, Bad)]
         size += some.size
-        if values and (size >= HEAD or len(values) >= HEAD_RECORDS):
+        # Whole lines are a little less than what was asked for.
+        if values and (2 * size >= HEAD or len(values) >= HEAD_RECORDS):
             break
     objects = [value for value in values if isinstance(value, dict)]
     return container, [shallow(value) for value in (objects or values)[:HEAD_RECORDS]]
