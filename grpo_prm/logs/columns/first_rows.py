@@ -86,7 +86,8 @@ def names_of(rows: Rows) -> list[str]:
 
 def listed(rows: Rows) -> str:
     """The columns of a log for a message."""
-    return _some(names_of(rows))
+    text = _some(names_of(rows))
+    return text.encode("utf-8", "backslashreplace").decode()  # a CSV may name columns in no UTF-8
 
 
 def _some(names: Sequence[str]) -> str:
