@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,10 +65,9 @@ class LambdaGRPOTrainer(GRPOTrainer):
         weights = self._loss_token_weights(samples)
         for rows, batch in zip(self.split_by_mini_batches(weights), batch_encoded_inputs, strict=True):
             mask = batch["grpo_batch"].completion_mask
-            factor = torch.zeros(mask.shape, device=mask.device)
+            batch["grpo_batch"].lambda_weights = torch.zeros(mask.shape, device=mask.device)
             # The mask is the labels' own, row by row: padding may be left or right, and rows may be packed.
-            factor[mask] = torch.from_numpy(np.concatenate(rows)).to(mask.device)
-            batch["grpo_batch"].lambda_weights = factor
+            batch["grpo_batch"].lambda_weights[mask] = torch.from_numpy(np.concatenate(rows)).to(mask.device)
 
     def _loss_token_weights(self, samples: list[Any]) -> list[NDArray[np.float32]]:
         """Weights of the loss tokens of each sample of this process; its groups may go on in others."""
@@ -115,6 +115,11 @@ def register(power: float = 1.0, kind: str = "process-set") -> None:
     Args:
         power: p of |λ|^-p, at least 0.
         kind: `process-set` or `parent`.
+
+    Raises:
+        UsageError: Megatron's command is running, whose trainer is another.
     """
+    if "swift.megatron" in sys.modules:
+        raise UsageError("megatron rlhf has a trainer of its own, which knows no weights. Train with swift rlhf.")
     LambdaGRPOTrainer.lambda_power, LambdaGRPOTrainer.lambda_kind = power, kind
     TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{LambdaGRPOTrainer.__name__}"

@@ -18,6 +18,7 @@ import ray
 import torch
 
 from ..errors import UsageError
+from .gradient import weigh_gradient
 from .sequences import sequence_weights
 
 ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline")  # one advantage a completion, from its group
@@ -83,16 +84,13 @@ def weigh_training(trainer: Any) -> None:
 
     @wraps(step)
     def training_step(experience: Any, *args: Any, **kwargs: Any) -> Any:
-        passed = []
+        passed: list[bool] = []
 
-        def weigh(gradient: torch.Tensor) -> torch.Tensor:
-            passed.append(True)
-            return gradient * experience.values
+        def weigh(_model: Any, _inputs: Any, output: Any) -> None:
+            weigh_gradient(output[0], experience.values, lambda: passed.append(True))
 
         # The actor is called once a step, and policy and KL term both start from what it gives.
-        hook = trainer.actor.register_forward_hook(
-            lambda _model, _inputs, output: output[0].register_hook(weigh) and None
-        )
+        hook = trainer.actor.register_forward_hook(weigh)
         try:
             status = step(experience, *args, **kwargs)
         finally:

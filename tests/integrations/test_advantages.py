@@ -1,5 +1,8 @@
 """A weight on the advantage is a weight on the term without KL, and is refused with one."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +50,15 @@ def test_ragged_rows():
     weights = Groups.of(TOKENS, REWARDS, 4).lambda_weights()
     found = weighted_advantages([6.0, -6.0, 3.0, 1.0], weights, 0.0)
     assert [row.tolist() for row in found] == [pytest.approx(row) for row in ([2, 3, 6], [-2, -3, -6], [1, 3], [1])]
+
+
+def test_the_code_of_the_page_runs():
+    page = (Path(__file__).parents[2] / "docs" / "trainers" / "others.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1), names)  # noqa: S102 - our own text
+    assert [row.tolist() for row in names["by_token"]] == [
+        pytest.approx(row) for row in ([1 / 3, 1 / 2, 1], [-1 / 3, -1 / 2, -1], [1 / 3, 1], [-1])
+    ]
 
 
 def test_arrays():

@@ -1,7 +1,10 @@
 """Contract with ms-swift 4.6 on a CPU, its own code: what `rlhf` trains, and its loss with one line put into it."""
 
+import dataclasses
 import inspect
+import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +14,12 @@ import torch
 pytest.importorskip("swift.rlhf_trainers")
 from integrations.swift_toy import prompts, tiny_model
 from swift.arguments import RLHFArguments
+from swift.cli import main as swift_launcher
 from swift.pipelines import rlhf_main
+from swift.rewards import orms
 from swift.rl_core.data import GRPOSample
 from swift.rlhf_trainers import GRPOTrainer
+from swift.rlhf_trainers.utils import collate_to_grpo_micro_batch, encode_sample, pad_logps_back_to_batch
 
 from grpo_prm import read_rollouts
 from grpo_prm.errors import UsageError
@@ -159,11 +165,36 @@ def test_tools_part_completions_and_have_no_weight_themselves(batch):
     assert weights[1][:3] == pytest.approx([1 / 4, 1 / 3, 1])
 
 
+@pytest.mark.parametrize("padding", ["right", "left", "free"])
+def test_the_loss_mask_has_the_loss_tokens_in_their_order(run, padding, monkeypatch):
+    """So weights that are laid on the mask one after another lie on their tokens, however rows are padded."""
+    template, samples = run.trainer.template, own_samples()
+    monkeypatch.setattr(template, "padding_side", "left" if padding == "left" else "right")
+    monkeypatch.setattr(
+        template, "_padding_free" if "_padding_free" in vars(template) else "padding_free", padding == "free"
+    )
+    with run.trainer._template_context(template):
+        for one in samples:
+            one.encoded = encode_sample(one, template)
+        expected = [
+            token for one in samples
+            for token, label in zip(one.encoded["input_ids"], one.encoded["labels"], strict=True) if label != -100
+        ]  # fmt: skip
+        inputs, grpo = collate_to_grpo_micro_batch(
+            samples, template, device=torch.device("cpu"), use_logits_to_keep=True
+        )  # fmt: skip
+    ids = inputs["input_ids"][:, -grpo.logits_to_keep :].float()
+    if padding == "free":
+        assert len(ids) == 1
+        ids, _ = pad_logps_back_to_batch(
+            ids, logits_to_keep=grpo.logits_to_keep, batch_size=len(samples), seq_lengths=grpo.seq_lengths
+        )
+    assert ids[grpo.completion_mask].tolist() == expected
+
+
 def test_groups_that_go_on_in_another_process(run, batch, monkeypatch):
     samples = own_samples()
     with run.trainer._template_context(run.trainer.template):
-        from swift.rlhf_trainers.utils import encode_sample
-
         for one in samples:
             one.encoded = encode_sample(one, run.trainer.template)
     everyone = [list(one.encoded["input_ids"]) for one in samples]
@@ -262,6 +293,12 @@ def test_rows_of_one_trajectory_are_refused(run, monkeypatch):
         run.trainer._postprocess_batch([], [])
 
 
+def test_megatron_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "swift.megatron", SimpleNamespace())
+    with pytest.raises(UsageError, match="megatron rlhf"):
+        ms_swift.register()
+
+
 def test_a_loss_from_elsewhere_is_noticed(run, monkeypatch):
     monkeypatch.setattr(GRPOTrainer, "training_step", lambda *_: torch.zeros(()))
     with pytest.raises(UsageError, match="λ-GRPO would be GRPO"):
@@ -273,3 +310,14 @@ def test_without_a_power_it_is_ms_swift_to_the_bit(run, batch, monkeypatch):
     ours = gradients(run.trainer, batch, ms_swift.LambdaGRPOTrainer._compute_loss_and_metrics)
     monkeypatch.setattr(ms_swift, "weigh_gradient", lambda *_: None)
     assert torch.equal(ours, gradients(run.trainer, batch, ms_swift.LambdaGRPOTrainer._compute_loss_and_metrics))
+
+
+def test_the_commands_of_the_page_have_options_of_this_version():
+    page = (Path(__file__).parents[2] / "docs" / "trainers" / "ms-swift.md").read_text(encoding="utf-8")
+    commands = re.search(r"```bash\n(.*?)```", page, re.DOTALL).group(1)
+    options = set(re.findall(r"--(\w+)", commands))
+    assert len(options) > 15
+    assert options - {field.name for field in dataclasses.fields(RLHFArguments)} == set()
+    for name in set(re.findall(r"\b([A-Z_]+)=", commands)):
+        assert name in inspect.getsource(swift_launcher.get_torchrun_args)
+    assert {"accuracy", "format"} <= set(orms)

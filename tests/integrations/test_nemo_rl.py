@@ -5,9 +5,12 @@ loss works once pydantic sees the TypedDict that it asks for.
 """
 
 import inspect
+import re
+import shlex
 import subprocess
 import sys
 import typing
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +25,8 @@ from nemo_rl.algorithms.loss import ClippedPGLossConfig, ClippedPGLossFn, loss_f
 from nemo_rl.algorithms.loss.wrapper import SequencePackingLossWrapper
 from nemo_rl.distributed.batched_data_dict import BatchedDataDict
 from nemo_rl.models.policy.lm_policy import Policy
+from nemo_rl.utils.config import load_config, parse_hydra_overrides, register_omegaconf_resolvers
+from omegaconf import OmegaConf
 from ray import cloudpickle
 
 from grpo_prm.errors import UsageError
@@ -240,6 +245,25 @@ def test_it_runs_a_script_with_its_arguments(installed, tmp_path, capsys, monkey
     )
     main(["nemo-rl", str(tmp_path / "run_grpo.py"), "--config", "x.yaml", "cluster.num_nodes=8"])
     assert capsys.readouterr().out == "weighted_loss ['--config', 'x.yaml', 'cluster.num_nodes=8']\n"
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trainers" / "nemo-rl.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"nemo-rl (examples/[^\n\"]*)", re.search(r"```bash\n(.*?)```", PAGE, re.DOTALL).group(1))
+
+
+@pytest.mark.parametrize(("command", "gpus"), list(zip(COMMANDS, [1, 8, 64], strict=True)))
+def test_the_commands_of_the_page_are_understood(command, gpus, monkeypatch):
+    script, *arguments = shlex.split(command)
+    checkout = Path(grpo.__file__).parents[2]
+    assert (checkout / script).is_file()
+    config = checkout / (arguments.pop(1) if arguments[0] == "--config" else "examples/configs/grpo_math_1B.yaml")
+    overrides = [argument for argument in arguments if argument != "--config"]
+    register_omegaconf_resolvers()
+    read = OmegaConf.to_container(parse_hydra_overrides(load_config(str(config)), overrides), resolve=True)
+    settings = grpo.MasterConfig(**read)
+    assert settings.cluster["gpus_per_node"] * settings.cluster["num_nodes"] == gpus
+    nemo_rl.weighted_loss(settings.loss_fn)
+    assert not settings.data_plane["enabled"]
 
 
 def test_the_seams_are_where_they_were():

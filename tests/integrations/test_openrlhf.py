@@ -1,7 +1,10 @@
 """Contract with OpenRLHF 0.11 on a CPU, its own code: experience maker, the way to the actor, its training step."""
 
 import inspect
+import re
+import shlex
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +13,7 @@ from integrations import openrlhf_without_gpu  # noqa: F401 - before OpenRLHF is
 
 pytest.importorskip("openrlhf.trainer.ray.ppo_actor")
 import ray
+from openrlhf import utils
 from openrlhf.models import PolicyLoss
 from openrlhf.models import loss as losses
 from openrlhf.models.actor import Actor
@@ -367,6 +371,36 @@ def test_it_is_started_by_its_own_arguments(kept, capsys, monkeypatch):
     assert "--algo.advantage.estimator" in capsys.readouterr().out
     assert issubclass(plain(ppo_actor.PolicyModelActor), before)
     assert plain(ppo_actor.PolicyModelActor) is not before
+
+
+class ParsedError(Exception):
+    """OpenRLHF's script has read its arguments, the one of this error."""
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trainers" / "openrlhf.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(
+    r"^python3 -m grpo_prm.integrations (.*?[^\\])$",
+    re.search(r"```bash\n(.*?)```", PAGE, re.DOTALL).group(1),
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["1 GPU", "8 GPUs", "64 GPUs"])
+def test_the_commands_of_the_page_are_understood(kept, monkeypatch, command):
+    def stop(args):
+        raise ParsedError(args)
+
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(utils, "get_strategy", stop)
+    with pytest.raises(ParsedError) as caught:
+        main(shlex.split(command.replace("\\\n", "")))
+    (args,) = caught.value.args
+    openrlhf.refuse(args)
+    gpus = args.actor.num_nodes * args.actor.num_gpus_per_node
+    assert gpus == args.vllm.num_engines * args.vllm.tensor_parallel_size  # what colocate_all asks for
+    assert gpus == args.ref.num_nodes * args.ref.num_gpus_per_node
+    assert args.rollout.batch_size * args.rollout.n_samples_per_prompt % args.train.batch_size == 0
 
 
 def test_the_seams_are_where_they_were():
