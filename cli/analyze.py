@@ -73,11 +73,7 @@ def analyze(
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
     import gc
-    import os
     from tempfile import TemporaryDirectory
-
-    # Asked for when numpy is imported. More threads wait by spinning for the next small product, on cores that read.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
