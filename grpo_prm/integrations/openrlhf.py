@@ -19,6 +19,7 @@ import torch
 
 from ..errors import UsageError
 from .gradient import weigh_gradient
+from .openrlhf_rollouts import record_rollouts
 from .sequences import sequence_weights
 
 ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline")  # one advantage a completion, from its group
@@ -115,18 +116,21 @@ def extended(actor: Any, method: str, after: Callable[[Any], None]) -> Any:
     return ray.remote(type(plain.__name__, (plain,), {method: both}))
 
 
-def install(power: float = 1.0, kind: str = "process-set") -> None:
+def install(power: float = 1.0, kind: str = "process-set", rollouts: str | None = None) -> None:
     """Put λ weights into the classes that `openrlhf.cli.train_ppo_ray` takes; call it before that is imported.
 
     Args:
         power: p of |λ|^-p, at least 0.
         kind: `process-set` or `parent`.
+        rollouts: Folder to record all rollouts in, where the trainer runs; None: they are not recorded.
     """
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
     from openrlhf.trainer.ray import ppo_actor
 
     def maker(trainer: Any) -> None:
         weigh_experiences(trainer.experience_maker, power, kind)
+        if rollouts:
+            record_rollouts(trainer, rollouts)
 
     ppo_trainer.PPOTrainer = extended(ppo_trainer.PPOTrainer, "__init__", maker)
     ppo_trainer_async.TrainingActor = extended(ppo_trainer_async.TrainingActor, "__init__", maker)

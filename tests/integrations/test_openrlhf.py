@@ -30,9 +30,11 @@ from openrlhf.trainer.ray import ppo_actor
 from openrlhf.utils.loss_utils import get_loss_batch_info
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from grpo_prm import read_rollouts
 from grpo_prm.errors import UsageError
 from grpo_prm.integrations import openrlhf
 from grpo_prm.integrations.__main__ import main
+from grpo_prm.integrations.openrlhf_rollouts import record_rollouts, recorded_rows
 
 K = 4
 PROMPTS = [[7, 7, 7], [8, 8]]
@@ -87,8 +89,8 @@ def rollout(n):
     )  # fmt: skip
 
 
-def experiences(args, power=1.0, kind="process-set"):
-    """All rollouts through the experience maker, but for the forward passes, in micro-batches that cut groups."""
+def prepared_maker(args, power, kind):
+    """OpenRLHF's experience maker with weights, but for the forward passes."""
     maker = RemoteExperienceMaker(
         None, None, None, None, SimpleNamespace(value=0.3), SimpleNamespace(args=args), SimpleNamespace(pad_token_id=0)
     )
@@ -103,7 +105,12 @@ def experiences(args, power=1.0, kind="process-set"):
         return made
 
     maker.make_experience = make_experience
-    return maker.make_experience_batch([rollout(n) for n in range(len(ROWS))])
+    return maker
+
+
+def experiences(args, power=1.0, kind="process-set"):
+    """All rollouts as the experience maker makes them, in micro-batches that cut groups."""
+    return prepared_maker(args, power, kind).make_experience_batch([rollout(n) for n in range(len(ROWS))])
 
 
 def by_sets(power=1.0):
@@ -146,6 +153,68 @@ def test_parent_weights():
     sets = by_sets(0.5)
     first = next(one for one in items if one.sequences[:8].tolist() == [8, 8, 20, 21, 22, 23, 24, 25])
     assert first.values[1:8].tolist() == pytest.approx([4**-0.5, *sets[5][:-1]])
+
+
+class Tokenizer:
+    """Ids as words."""
+
+    pad_token_id = 0
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+
+def recorded(folder, steps):
+    """Train steps that make experiences and no more, with a recorder in front."""
+    maker = prepared_maker(settings(), 1.0, "process-set")
+    maker.tokenizer = Tokenizer()
+    trainer = SimpleNamespace(
+        experience_maker=maker, train_step=lambda samples, _: (maker.make_experience_batch(samples), 0)
+    )  # fmt: skip
+    recorder = record_rollouts(trainer, folder)
+    made = [trainer.train_step([rollout(n) for n in range(len(ROWS))], step) for step in steps]
+    recorder.close()
+    return [experiences for experiences, _ in made]
+
+
+def test_rollouts_are_recorded_as_they_were_trained_on(tmp_path):
+    made = recorded(tmp_path / "mine" / "rollouts", [0, 1])
+    (read,) = read_rollouts([tmp_path / "mine" / "rollouts"])
+    table = read.table.sort("step", "group", "sample")
+    assert table["step"].to_list() == [1] * 8 + [2] * 8
+    assert table["run"].unique().to_list() == ["mine"]
+    assert table["tokens"].to_list() == [ids for ids, _ in ROWS] * 2
+    masks = [mask or [True] * len(ids) for (ids, _), mask in zip(ROWS, table["mask"][:8].to_list(), strict=True)]
+    assert masks == [list(map(bool, mask)) for _, mask in ROWS]
+    assert table["completion"][0] == "10 11 90 91 12"
+    assert table["group_key"].to_list() == [f"{step}-{n // K}" for step in (1, 2) for n in range(8)]
+    assert table["reward"].to_list() == [float(n % 3) for n in range(8)] * 2
+    rewards = torch.tensor([float(n % 3) for n in range(8)]).view(2, K)
+    advantages = (rewards - rewards.mean(1, keepdim=True)) / rewards.std(1, keepdim=True)
+    assert table["advantage"][:8].to_list() == pytest.approx(advantages.flatten().tolist(), rel=1e-5)
+    whole = [row for one in made[0] for row in zip(one.action_log_probs, one.action_mask, strict=True)]
+    for (values, action), (ids, _), logged in zip(whole, ROWS, table["trainer_logprobs"][:8].to_list(), strict=True):
+        begin = int(action.argmax())
+        assert logged == pytest.approx(values[begin : begin + len(ids)].tolist())
+
+
+def test_a_resumed_run_goes_on_in_its_folder(tmp_path):
+    recorded(tmp_path / "rollouts", [0, 1, 2])
+    recorded(tmp_path / "rollouts", [1])
+    (read,) = read_rollouts([tmp_path / "rollouts"])
+    assert read.table["step"].unique().sort().to_list() == [1, 2]
+    with pytest.raises(UsageError, match="rollouts of another run"):
+        recorded(tmp_path / "rollouts", [0])
+
+
+def test_a_rollout_without_a_token_of_the_policy_is_empty():
+    one = rollout(4)
+    one.action_mask = torch.zeros_like(one.action_mask)
+    together = Experience.concat_experiences([rollout(5), one], 0)
+    together.index, together.advantages = [5, 4], torch.ones(together.action_mask.shape)
+    first, second = recorded_rows([together])
+    assert (len(first["tokens"]), len(second["tokens"]), len(second["masks"])) == (7, 0, 0)
+    assert second["advantages"] is None
 
 
 def actor(seed=0):
