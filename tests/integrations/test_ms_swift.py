@@ -120,25 +120,25 @@ def sample(prompt, turns, masks=None):
     )  # fmt: skip
 
 
-def own_samples():
-    """Two groups of unequal prompts and lengths; in the first a tool's words (out of the loss) part two rows."""
+def own_samples(second="a longer prompt"):
+    """Two groups of unequal lengths; in the first a tool's words (out of the loss) part two rows."""
     tool = [[1, 1, 0, 0, 1]]
     return [
         sample("a", [[10, 11, 90, 91, 12]], tool),
         sample("a", [[10, 11, 90, 92, 12]], tool),
         sample("a", [[10, 11, 90, 91, 12]], tool),
         sample("a", [[10, 13]]),
-        sample("a longer prompt", [[20]]),
-        sample("a longer prompt", [[20, 21, 22, 23, 24, 25, 26]]),
-        sample("a longer prompt", [[20, 21, 22, 23]]),
-        sample("a longer prompt", [[30, 31]]),
+        sample(second, [[10]]),
+        sample(second, [[10, 11, 22, 23, 24, 25, 26]]),
+        sample(second, [[10, 11, 22, 23]]),
+        sample(second, [[30, 31]]),
     ]
 
 
 @pytest.fixture
 def batch(run):
     """Our own rows through ms-swift's encoding, collation and advantages."""
-    trainer, samples = run.trainer, own_samples()
+    trainer, samples = run.trainer, own_samples("a")  # one prompt drawn twice: two groups that share nothing
     trainer.model.train()
     rewards = torch.tensor([[1.0], [0.0], [0.5], [0.0], [1.0], [0.0], [1.0], [0.2]])
     with pytest.MonkeyPatch.context() as patch:

@@ -33,14 +33,14 @@ from grpo_prm.errors import UsageError
 from grpo_prm.integrations import nemo_rl
 from grpo_prm.integrations.__main__ import main
 
-PROMPTS = {"a": [7, 7, 7], "b": [8, 8]}
+PROMPTS = {"a": [7, 7, 7], "b": [7, 7]}  # one begins like the other, whose completions go on like it
 # Name of the prompt, completion, loss mask: rows of a group are no neighbours, in group a a tool's words part two rows.
 ROWS = [
     ("a", [10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
-    ("b", [20], [1]),
+    ("b", [7], [1]),
     ("a", [10, 11, 90, 92, 12], [1, 1, 0, 0, 1]),
-    ("b", [20, 21, 22, 23, 24, 25, 26], [1] * 7),
-    ("b", [20, 21, 22, 23], [1] * 4),
+    ("b", [7, 10, 22, 23, 24, 25, 26], [1] * 7),
+    ("b", [7, 10, 22, 23], [1] * 4),
     ("a", [10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
     ("b", [30, 31], [1, 1]),
     ("a", [10, 13], [1, 1]),

@@ -37,16 +37,16 @@ from grpo_prm.integrations.__main__ import main
 from grpo_prm.integrations.openrlhf_rollouts import record_rollouts, recorded_rows
 
 K = 4
-PROMPTS = [[7, 7, 7], [8, 8]]
+PROMPTS = [[7, 7, 7], [7, 7, 7]]  # drawn twice: two groups that share nothing
 # Completion and loss mask, the K rows of a prompt after one another; in the first group a tool's words part two rows.
 ROWS = [
     ([10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
     ([10, 11, 90, 92, 12], [1, 1, 0, 0, 1]),
     ([10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
     ([10, 13], [1, 1]),
-    ([20], [1]),
-    ([20, 21, 22, 23, 24, 25, 26], [1] * 7),
-    ([20, 21, 22, 23], [1] * 4),
+    ([10], [1]),
+    ([10, 11, 22, 23, 24, 25, 26], [1] * 7),
+    ([10, 11, 22, 23], [1] * 4),
     ([30, 31], [1, 1]),
 ]
 
@@ -151,8 +151,8 @@ def test_weights_reach_the_actor_on_their_tokens(dynamic):
 def test_parent_weights():
     items = [item for one in experiences(settings(), 0.5, "parent") for item in split_experience_batch(one)]
     sets = by_sets(0.5)
-    first = next(one for one in items if one.sequences[:8].tolist() == [8, 8, 20, 21, 22, 23, 24, 25])
-    assert first.values[1:8].tolist() == pytest.approx([4**-0.5, *sets[5][:-1]])
+    first = next(one for one in items if one.sequences[:10].tolist() == PROMPTS[1] + ROWS[5][0])
+    assert first.values[2:9].tolist() == pytest.approx([4**-0.5, *sets[5][:-1]])
 
 
 class Tokenizer:
