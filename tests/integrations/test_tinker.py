@@ -1,0 +1,208 @@
+"""λ-GRPO in the Tinker cookbook: on a stand-in everywhere, and on the cookbook's own code where it is installed.
+
+The service computes the losses, so they cannot be run here: the gradients are those of its documented formulas.
+"""
+
+import asyncio
+import importlib
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import stand_in_tinker
+import torch
+from oracle_rows import made_rows, row_factors
+
+from grpo_prm.errors import UsageError
+from grpo_prm.integrations import tinker as lambda_tinker
+
+
+@pytest.fixture(params=["stand-in", "installed"])
+def modules(request, monkeypatch):
+    """`tinker` and `tinker_cookbook.rl.train`, plain again after the test."""
+    if request.param == "stand-in":
+        return stand_in_tinker.install(monkeypatch)
+    tinker = pytest.importorskip("tinker")
+    train = pytest.importorskip("tinker_cookbook.rl.train")
+    for name in ("main", "assemble_training_data", "prepare_minibatch"):
+        monkeypatch.setattr(train, name, getattr(train, name))
+    return tinker, train
+
+
+def made_data(tinker, seed):
+    """Datums of rows in any order, with tool output out of the loss; targets are shifted by one."""
+    rng = np.random.default_rng(seed)
+    rows, starts, groups = made_rows(seed)
+    data, masks = [], []
+    for row, start in zip(rows, starts, strict=True):
+        mask = np.array([0.0] * (start - 1) + [1.0, *rng.integers(0, 2, max(0, len(row) - start - 1))])[: len(row) - 1]
+        given = rng.normal(size=len(row) - 1)
+        inputs = {"target_tokens": np.array(row[1:]), "mask": mask, "advantages": (given * mask).astype(np.float32)}
+        data.append(tinker.Datum(model_input=tinker.ModelInput.from_ints(row[:-1]), loss_fn_inputs=inputs))
+        masks.append(mask)
+    return data, masks, rows, starts, groups
+
+
+def usable(seed):
+    """Seeds whose rows all have a target (a service takes no sequence of one token)."""
+    return all(len(row) > 1 for row in made_rows(seed)[0])
+
+
+SEEDS = [seed for seed in range(40) if usable(seed)][:4]
+
+
+@pytest.mark.parametrize("kind", ["process-set", "parent"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_advantages_are_multiplied_with_counted_factors(modules, seed, kind):
+    data, masks, rows, starts, groups = made_data(modules[0], seed)
+    before = [datum.loss_fn_inputs["advantages"].to_numpy().copy() for datum in data]
+    lambda_tinker.attach(data, groups, 1.0, kind)
+    lambda_tinker.multiply(data)
+    expected = row_factors(rows, starts, groups, 1.0, kind)
+    for datum, plain, mask, start, factors in zip(data, before, masks, starts, expected, strict=True):
+        assert sorted(datum.loss_fn_inputs) == ["advantages", "mask", "target_tokens"]
+        full = np.concatenate([np.ones(start - 1), factors])
+        np.testing.assert_allclose(datum.loss_fn_inputs["advantages"].to_numpy(), plain * full * mask, rtol=1e-6)
+
+
+def test_no_power_changes_no_bit(modules):
+    data, *_, groups = made_data(modules[0], SEEDS[0])
+    before = [datum.loss_fn_inputs["advantages"].to_numpy().copy() for datum in data]
+    lambda_tinker.attach(data, groups, 0.0)
+    lambda_tinker.multiply(data)
+    for datum, plain in zip(data, before, strict=True):
+        assert np.array_equal(datum.loss_fn_inputs["advantages"].to_numpy(), plain)
+
+
+# What the service documents of each loss, for one token: log π, that of the sampler, and the advantage.
+LOSSES = {
+    "importance_sampling": lambda new, old, a: -(new - old).exp() * a,
+    "ppo": lambda new, old, a: -torch.minimum((new - old).exp() * a, (new - old).exp().clamp(0.8, 1.2) * a),
+    "cispo": lambda new, old, a: -(new - old).exp().clamp(0.8, 1.2).detach() * new * a,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradient_is_that_of_the_weighted_loss(modules, loss):
+    """A factor on the advantage is a factor on the token's loss, clipped tokens of either sign among them."""
+    data, _, rows, starts, groups = made_data(modules[0], SEEDS[0])
+    plain = [torch.tensor(datum.loss_fn_inputs["advantages"].to_numpy()).double() for datum in data]
+    lambda_tinker.attach(data, groups)
+    lambda_tinker.multiply(data)
+    generator = torch.Generator().manual_seed(0)
+    for datum, advantages, start, factors in zip(
+        data, plain, starts, row_factors(rows, starts, groups, 1.0, "process-set"), strict=True
+    ):
+        old = -torch.rand(len(advantages), generator=generator).double()
+        new = (old + torch.randn(len(advantages), generator=generator) * 0.5).requires_grad_()
+        weights = torch.tensor(np.concatenate([np.ones(start - 1), factors]))
+        expected = torch.autograd.grad((LOSSES[loss](new, old, advantages) * weights).sum(), new)[0]
+        weighed = torch.tensor(datum.loss_fn_inputs["advantages"].to_numpy()).double()
+        got = torch.autograd.grad(LOSSES[loss](new, old, weighed).sum(), new)[0]
+        torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-9)
+
+
+def config(loss="ppo", penalty=0.0, discount=0.0):
+    return SimpleNamespace(training_loss_fn=lambda: loss, kl_penalty_coef=penalty, kl_discount_factor=discount)
+
+
+@pytest.mark.parametrize("loss", ["stable_reinforce", "dro", "gspo", "cross_entropy", "custom"])
+def test_a_loss_that_is_not_in_proportion_is_refused(modules, loss):
+    lambda_tinker.switch_on()
+    with pytest.raises(UsageError, match=loss):
+        asyncio.run(modules[1].main(config(loss)))
+
+
+def test_a_penalty_on_the_prompt_is_refused(modules):
+    lambda_tinker.switch_on()
+    with pytest.raises(UsageError, match="kl_discount_factor"):
+        asyncio.run(modules[1].main(config(penalty=0.1, discount=0.9)))
+
+
+def test_a_module_that_took_main_before_is_named(modules, monkeypatch):
+    monkeypatch.setitem(sys.modules, "a_recipe", SimpleNamespace(main=modules[1].main))
+    with pytest.raises(UsageError, match="a_recipe"):
+        lambda_tinker.switch_on()
+
+
+def test_the_penalty_is_weighted_too_and_a_second_call_replaces_the_first(modules, monkeypatch):
+    tinker, train = stand_in_tinker.install(monkeypatch)
+    lambda_tinker.switch_on(3.0)
+    lambda_tinker.switch_on(1.0)
+    rows = [[9, 1, 1], [9, 1, 2]]
+    group = [
+        tinker.Datum(
+            model_input=tinker.ModelInput.from_ints(row[:-1]),
+            loss_fn_inputs={"target_tokens": row[1:], "mask": [1.0, 1.0], "advantages": [0.5, 0.5]},
+        )
+        for row in rows
+    ]
+    data, metrics, usage = asyncio.run(train.prepare_minibatch(None, [group], 0.25))
+    assert [datum.loss_fn_inputs["advantages"].to_numpy().tolist() for datum in data] == [[0.375, 0.75]] * 2
+    assert (metrics, usage) == ({"kl_policy_base": 0.25}, "usage")
+    assert asyncio.run(train.main(passed := config())) is passed
+
+
+class Reference:
+    """A reference model that says the same of every token, as the cookbook asks for it."""
+
+    def sample(self, prompt, **_):
+        async def answer():
+            tokens = [None] + [-0.5] * (prompt.length - 1)
+            return SimpleNamespace(prompt_logprobs=tokens, prompt_cache_hit_tokens=0, sequences=[])
+
+        return SimpleNamespace(coroutine=answer)
+
+
+def test_the_cookbook_itself_weighs_reward_and_penalty(monkeypatch):
+    """prepare_minibatch as installed: several turns, a rewritten history (two datums), tool output, a KL penalty."""
+    tinker = pytest.importorskip("tinker")
+    train = pytest.importorskip("tinker_cookbook.rl.train")
+    types = importlib.import_module("tinker_cookbook.rl.types")
+    completers = importlib.import_module("tinker_cookbook.completers")
+    for name in ("main", "assemble_training_data", "prepare_minibatch"):
+        monkeypatch.setattr(train, name, getattr(train, name))
+    # (observation, action) of each turn; the last trajectory's second turn does not go on from its first
+    turns = [
+        [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [5])],
+        [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [6])],
+        [([1, 2], [3, 7])],
+        [([1, 2], [3, 4]), ([1, 9], [5, 5])],
+    ]
+
+    def trajectory(pairs):
+        transitions = [
+            types.Transition(
+                ob=tinker.ModelInput.from_ints(seen),
+                ac=completers.TokensWithLogprobs(tokens=action, maybe_logprobs=[-0.1 * token for token in action]),
+                reward=0.0,
+                episode_done=False,
+            )
+            for seen, action in pairs
+        ]
+        return types.Trajectory(transitions=transitions, final_ob=tinker.ModelInput.empty())
+
+    def group():
+        return types.TrajectoryGroup([trajectory(pairs) for pairs in turns], [1.0, 0.0, 0.0, 2.0], [{}] * 4)
+
+    builder = SimpleNamespace(logging_tags=list)
+    tokenizer = SimpleNamespace(decode=str, encode=lambda *_, **__: [])
+
+    def data():
+        arguments = ([builder] * 2, [group(), group()], tokenizer, Reference())
+        return asyncio.run(train.prepare_minibatch(*arguments, kl_penalty_coef=0.3, kl_discount_factor=0.0))[0]
+
+    plain = data()
+    lambda_tinker.switch_on(1.0)
+    weighed = data()
+    sequences = [
+        [*datum.model_input.to_ints(), int(datum.loss_fn_inputs["target_tokens"].to_numpy()[-1])] for datum in plain
+    ]
+    assert sequences[:5] == [[1, 2, 3, 4, 8, 8, 5], [1, 2, 3, 4, 8, 8, 6], [1, 2, 3, 7], [1, 2, 3, 4], [1, 9, 5, 5]]
+    factors = row_factors(sequences, [2] * 10, [0] * 5 + [1] * 5, 1.0, "process-set")
+    assert factors[0].tolist() == [1 / 4, 1 / 3, 1 / 2, 1 / 2, 1.0]
+    for before, after, factor in zip(plain, weighed, factors, strict=True):
+        assert sorted(after.loss_fn_inputs) == sorted(before.loss_fn_inputs)
+        expected = before.loss_fn_inputs["advantages"].to_numpy() * np.concatenate([np.ones(1), factor])
+        np.testing.assert_allclose(after.loss_fn_inputs["advantages"].to_numpy(), expected, rtol=1e-6)
