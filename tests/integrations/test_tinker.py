@@ -34,14 +34,13 @@ def made_data(tinker, seed):
     """Datums of rows in any order, with tool output out of the loss; targets are shifted by one."""
     rng = np.random.default_rng(seed)
     rows, starts, groups = made_rows(seed)
-    data, masks = [], []
+    data = []
     for row, start in zip(rows, starts, strict=True):
         mask = np.array([0.0] * (start - 1) + [1.0, *rng.integers(0, 2, max(0, len(row) - start - 1))])[: len(row) - 1]
         given = rng.normal(size=len(row) - 1)
-        inputs = {"target_tokens": np.array(row[1:]), "mask": mask, "advantages": (given * mask).astype(np.float32)}
+        inputs = {"target_tokens": np.array(row[1:]), "mask": mask, "advantages": given.astype(np.float32)}
         data.append(tinker.Datum(model_input=tinker.ModelInput.from_ints(row[:-1]), loss_fn_inputs=inputs))
-        masks.append(mask)
-    return data, masks, rows, starts, groups
+    return data, rows, starts, groups
 
 
 def usable(seed):
@@ -55,15 +54,15 @@ SEEDS = [seed for seed in range(40) if usable(seed)][:4]
 @pytest.mark.parametrize("kind", ["process-set", "parent"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_advantages_are_multiplied_with_counted_factors(modules, seed, kind):
-    data, masks, rows, starts, groups = made_data(modules[0], seed)
+    data, rows, starts, groups = made_data(modules[0], seed)
     before = [datum.loss_fn_inputs["advantages"].to_numpy().copy() for datum in data]
     lambda_tinker.attach(data, groups, 1.0, kind)
     lambda_tinker.multiply(data)
     expected = row_factors(rows, starts, groups, 1.0, kind)
-    for datum, plain, mask, start, factors in zip(data, before, masks, starts, expected, strict=True):
+    for datum, plain, start, factors in zip(data, before, starts, expected, strict=True):
         assert sorted(datum.loss_fn_inputs) == ["advantages", "mask", "target_tokens"]
         full = np.concatenate([np.ones(start - 1), factors])
-        np.testing.assert_allclose(datum.loss_fn_inputs["advantages"].to_numpy(), plain * full * mask, rtol=1e-6)
+        np.testing.assert_allclose(datum.loss_fn_inputs["advantages"].to_numpy(), plain * full, rtol=1e-6)
 
 
 def test_no_power_changes_no_bit(modules):
@@ -73,6 +72,28 @@ def test_no_power_changes_no_bit(modules):
     lambda_tinker.multiply(data)
     for datum, plain in zip(data, before, strict=True):
         assert np.array_equal(datum.loss_fn_inputs["advantages"].to_numpy(), plain)
+
+
+def test_pictures_are_compared_by_what_they_show(modules):
+    """Each of two tokens in the input, which the targets hold as 0: an answer to another picture is another one."""
+    tinker, _ = modules
+
+    def picture(shown):
+        return SimpleNamespace(shown=shown, length=2)
+
+    data = []
+    for shown in ("cat", "cat", "dog"):
+        chunks = [SimpleNamespace(tokens=[7, 1]), picture(shown), SimpleNamespace(tokens=[4])]
+        inputs = {
+            "target_tokens": np.array([1, 0, 0, 4, 5]),
+            "mask": [1.0, 0.0, 0.0, 0.0, 1.0],
+            "advantages": [1.0] * 5,
+        }
+        data.append(tinker.Datum(model_input=SimpleNamespace(chunks=chunks), loss_fn_inputs=inputs))
+    lambda_tinker.attach(data, [0, 0, 0])
+    lambda_tinker.multiply(data)
+    found = [datum.loss_fn_inputs["advantages"].to_numpy()[[0, 4]].tolist() for datum in data]
+    assert found == [pytest.approx([1 / 3, 1 / 2])] * 2 + [pytest.approx([1 / 3, 1.0])]
 
 
 # What the service documents of each loss, for one token: log π, that of the sampler, and the advantage.
@@ -86,7 +107,7 @@ LOSSES = {
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradient_is_that_of_the_weighted_loss(modules, loss):
     """A factor on the advantage is a factor on the token's loss, clipped tokens of either sign among them."""
-    data, _, rows, starts, groups = made_data(modules[0], SEEDS[0])
+    data, rows, starts, groups = made_data(modules[0], SEEDS[0])
     plain = [torch.tensor(datum.loss_fn_inputs["advantages"].to_numpy()).double() for datum in data]
     lambda_tinker.attach(data, groups)
     lambda_tinker.multiply(data)
