@@ -86,8 +86,8 @@ def test_pictures_are_compared_by_what_they_show(modules):
         chunks = [SimpleNamespace(tokens=[7, 1]), picture(shown), SimpleNamespace(tokens=[4])]
         inputs = {
             "target_tokens": np.array([1, 0, 0, 4, 5]),
-            "mask": [1.0, 0.0, 0.0, 0.0, 1.0],
-            "advantages": [1.0] * 5,
+            "mask": np.array([1.0, 0.0, 0.0, 0.0, 1.0]),
+            "advantages": np.ones(5),
         }
         data.append(tinker.Datum(model_input=SimpleNamespace(chunks=chunks), loss_fn_inputs=inputs))
     lambda_tinker.attach(data, [0, 0, 0])
