@@ -34,7 +34,7 @@ def assemble_training_data(groups, _advantages, include_provenance=True):
     return data, [{"group_idx": n, "traj_idx": 0} for n, group in enumerate(groups) for _ in group]
 
 
-async def prepare_minibatch(_builders, groups, penalty):
+async def prepare_minibatch(_builders, groups, _tokenizer, penalty):
     """The cookbook finds `assemble_training_data` by its name in the module, and adds its KL penalty afterwards."""
     data, _ = sys.modules["tinker_cookbook.rl.train"].assemble_training_data(groups, None)
     for datum in data:
@@ -49,9 +49,14 @@ def install(monkeypatch):
     async def main(config):
         return config
 
+    async def train_step(config, i_batch):
+        return i_batch
+
     tinker, train = ModuleType("tinker"), ModuleType("tinker_cookbook.rl.train")
     tinker.TensorData, tinker.ModelInput, tinker.Datum = TensorData, ModelInput, Datum
     train.main, train.assemble_training_data, train.prepare_minibatch = main, assemble_training_data, prepare_minibatch
+    train.compute_advantages = list
+    train.do_train_step_and_get_sampling_client = train.do_train_step_streaming_and_get_sampling_client = train_step
     cookbook, rl = ModuleType("tinker_cookbook"), ModuleType("tinker_cookbook.rl")
     cookbook.rl, rl.train = rl, train
     for module in (tinker, train, cookbook, rl):

@@ -6,31 +6,33 @@ whole loss is in proportion to its advantage: `importance_sampling` -r A, `cispo
 so weighted too. `dro` and `stable_reinforce` have a KL term beside the advantage, and `gspo` one ratio a sequence.
 
     from grpo_prm.integrations.tinker import switch_on
-    switch_on(power=1.0)                               # before the recipe is imported
+    switch_on(power=1.0, rollouts="run/rollouts")      # before the recipe is imported
     from tinker_cookbook.recipes.math_rl import train
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
 from .rows import Kind, check_weights, completion_weights
+from .tinker_rollouts import StepRecorder, sequence
 
 EXACT = ("importance_sampling", "ppo", "cispo")
 FIELD = "lambda_weights"  # stands in the datums until the KL penalty is in, and never leaves for the service
-IMAGES = 1 << 30  # numbers from here on stand for what is no token
 
 
-def switch_on(power: float = 1.0, kind: Kind = "process-set") -> None:
+def switch_on(power: float = 1.0, kind: Kind = "process-set", rollouts: str | Path | None = None) -> None:
     """Weigh every run of `tinker_cookbook.rl.train` in this process; a later call replaces an earlier one.
 
     Args:
-        power: p, 0 or more; 0 is plain GRPO.
+        power: p, 0 or more; 0 is plain GRPO, with any loss.
         kind: `process-set` or `parent`.
+        rollouts: Folder to record the rollouts in, for `grpo-prm analyze`; the cookbook itself keeps no ids. None: no.
 
     Raises:
         UsageError: The weights cannot be meant, or a module holds the cookbook's plain `main` already.
@@ -43,24 +45,34 @@ def switch_on(power: float = 1.0, kind: Kind = "process-set") -> None:
     early = [name for name in holders if name != train.__name__]
     if early:
         raise UsageError(f"{early[0]} took main from the cookbook before λ-GRPO was on. Call switch_on() before it.")
+    recorder = None if rollouts is None else StepRecorder(rollouts, assemble, train.compute_advantages)
 
     async def checked_main(config: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse(config)
-        return await main(config, *args, **kwargs)
+        if power:
+            refuse(config)
+        if recorder is None:
+            return await main(config, *args, **kwargs)
+        with recorder.run(train.checkpoint_utils.get_last_checkpoint(config.log_path)):
+            return await main(config, *args, **kwargs)
 
     def weighed_assembly(*args: Any, **kwargs: Any) -> Any:
         data, places = assemble(*args, **kwargs)
         attach(data, [place["group_idx"] for place in places], power, kind)
         return data, places
 
-    async def weighed_minibatch(*args: Any, **kwargs: Any) -> Any:
-        data, *rest = await prepare(*args, **kwargs)
+    async def weighed_minibatch(builders: Any, groups: Any, tokenizer: Any, *args: Any, **kwargs: Any) -> Any:
+        data, *rest = await prepare(builders, groups, tokenizer, *args, **kwargs)
         multiply(data)
+        if recorder is not None:
+            recorder.write(groups, tokenizer)
         return data, *rest
 
     _replace(train, "main", checked_main)
     _replace(train, "assemble_training_data", weighed_assembly)
     _replace(train, "prepare_minibatch", weighed_minibatch)
+    for name in ("do_train_step_and_get_sampling_client", "do_train_step_streaming_and_get_sampling_client"):
+        plain = _plain(train, name)
+        _replace(train, name, plain if recorder is None else recorder.counting(plain))
 
 
 def _plain(module: Any, name: str) -> Any:
@@ -70,7 +82,9 @@ def _plain(module: Any, name: str) -> Any:
 
 
 def _replace(module: Any, name: str, function: Any) -> None:
-    function.plain = _plain(module, name)
+    plain = _plain(module, name)
+    if function is not plain:
+        function.plain = plain
     setattr(module, name, function)
 
 
@@ -99,13 +113,7 @@ def attach(data: list[Any], groups: list[int], power: float = 1.0, kind: Kind = 
     import tinker
 
     numbers: dict[str, int] = {}
-    rows, starts = [], []
-    for datum in data:
-        targets = datum.loss_fn_inputs["target_tokens"].to_numpy()
-        trained = np.flatnonzero(datum.loss_fn_inputs["mask"].to_numpy() > 0)
-        # The input lacks the last token of the sequence, the targets lack the first.
-        rows.append([*_tokens(datum.model_input, numbers), int(targets[-1])])
-        starts.append(int(trained[0]) + 1 if trained.size else len(targets) + 1)
+    rows, starts = zip(*(sequence(datum, numbers) for datum in data), strict=True) if data else ((), ())
     weights = completion_weights(rows, starts, groups, power, kind)
     for datum, start, factors in zip(data, starts, weights, strict=True):
         full = np.concatenate([np.ones(start - 1, np.float32), factors])
@@ -123,14 +131,3 @@ def multiply(data: list[Any]) -> None:
         factors = datum.loss_fn_inputs.pop(FIELD).to_numpy()
         weighed = datum.loss_fn_inputs["advantages"].to_numpy() * factors
         datum.loss_fn_inputs["advantages"] = tinker.TensorData.from_numpy(weighed)
-
-
-def _tokens(model_input: Any, numbers: dict[str, int]) -> list[int]:
-    """Ids of an input; of what is no text one number for each content, as often as it is long."""
-    ids: list[int] = []
-    for chunk in model_input.chunks:
-        if hasattr(chunk, "tokens"):
-            ids.extend(chunk.tokens)
-        else:
-            ids.extend([IMAGES + numbers.setdefault(repr(chunk), len(numbers))] * chunk.length)
-    return ids

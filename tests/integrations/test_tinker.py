@@ -5,15 +5,18 @@ The service computes the losses, so they cannot be run here: the gradients are t
 
 import asyncio
 import importlib
+import inspect
 import sys
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import stand_in_tinker
 import torch
 from oracle_rows import made_rows, row_factors
 
+import grpo_prm
 from grpo_prm.errors import UsageError
 from grpo_prm.integrations import tinker as lambda_tinker
 
@@ -25,9 +28,15 @@ def modules(request, monkeypatch):
         return stand_in_tinker.install(monkeypatch)
     tinker = pytest.importorskip("tinker")
     train = pytest.importorskip("tinker_cookbook.rl.train")
-    for name in ("main", "assemble_training_data", "prepare_minibatch"):
-        monkeypatch.setattr(train, name, getattr(train, name))
+    restored(monkeypatch, train)
     return tinker, train
+
+
+def restored(monkeypatch, train):
+    """Give the cookbook's module its own functions back after the test."""
+    steps = ("do_train_step_and_get_sampling_client", "do_train_step_streaming_and_get_sampling_client")
+    for name in ("main", "assemble_training_data", "prepare_minibatch", *steps):
+        monkeypatch.setattr(train, name, getattr(train, name))
 
 
 def made_data(tinker, seed):
@@ -159,7 +168,7 @@ def test_the_penalty_is_weighted_too_and_a_second_call_replaces_the_first(module
         )
         for row in rows
     ]
-    data, metrics, usage = asyncio.run(train.prepare_minibatch(None, [group], 0.25))
+    data, metrics, usage = asyncio.run(train.prepare_minibatch(None, [group], None, 0.25))
     assert [datum.loss_fn_inputs["advantages"].to_numpy().tolist() for datum in data] == [[0.375, 0.75]] * 2
     assert (metrics, usage) == ({"kl_policy_base": 0.25}, "usage")
     assert asyncio.run(train.main(passed := config())) is passed
@@ -176,47 +185,54 @@ class Reference:
         return SimpleNamespace(coroutine=answer)
 
 
-def test_the_cookbook_itself_weighs_reward_and_penalty(monkeypatch):
-    """prepare_minibatch as installed: several turns, a rewritten history (two datums), tool output, a KL penalty."""
+# (observation, action) of each turn; the last trajectory's second turn does not go on from its first
+TURNS = [
+    [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [5])],
+    [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [6])],
+    [([1, 2], [3, 7])],
+    [([1, 2], [3, 4]), ([1, 9], [5, 5])],
+]
+REWARDS = [1.0, 0.0, 0.0, 2.0]
+TOKENIZER = SimpleNamespace(decode=str, encode=lambda *_, **__: [])
+
+
+@pytest.fixture
+def cookbook(monkeypatch):
+    """The cookbook as installed, and how to make two of its groups: turns, tool output, a rewritten history."""
     tinker = pytest.importorskip("tinker")
     train = pytest.importorskip("tinker_cookbook.rl.train")
     types = importlib.import_module("tinker_cookbook.rl.types")
     completers = importlib.import_module("tinker_cookbook.completers")
-    for name in ("main", "assemble_training_data", "prepare_minibatch"):
-        monkeypatch.setattr(train, name, getattr(train, name))
-    # (observation, action) of each turn; the last trajectory's second turn does not go on from its first
-    turns = [
-        [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [5])],
-        [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [6])],
-        [([1, 2], [3, 7])],
-        [([1, 2], [3, 4]), ([1, 9], [5, 5])],
-    ]
+    restored(monkeypatch, train)
 
-    def trajectory(pairs):
-        transitions = [
-            types.Transition(
-                ob=tinker.ModelInput.from_ints(seen),
-                ac=completers.TokensWithLogprobs(tokens=action, maybe_logprobs=[-0.1 * token for token in action]),
-                reward=0.0,
-                episode_done=False,
-            )
-            for seen, action in pairs
+    def transition(seen, action):
+        sampled = completers.TokensWithLogprobs(tokens=action, maybe_logprobs=[-0.1 * token for token in action])
+        seen = tinker.ModelInput.from_ints(seen)
+        return types.Transition(ob=seen, ac=sampled, reward=0.0, episode_done=False)
+
+    def groups():
+        made = [
+            types.Trajectory([transition(*pair) for pair in pairs], final_ob=tinker.ModelInput.empty())
+            for pairs in TURNS
         ]
-        return types.Trajectory(transitions=transitions, final_ob=tinker.ModelInput.empty())
+        return [types.TrajectoryGroup(made, REWARDS, [{}] * 4) for _ in range(2)]
 
-    def group():
-        return types.TrajectoryGroup([trajectory(pairs) for pairs in turns], [1.0, 0.0, 0.0, 2.0], [{}] * 4)
+    return train, groups
 
-    builder = SimpleNamespace(logging_tags=list)
-    tokenizer = SimpleNamespace(decode=str, encode=lambda *_, **__: [])
 
-    def data():
-        arguments = ([builder] * 2, [group(), group()], tokenizer, Reference())
-        return asyncio.run(train.prepare_minibatch(*arguments, kl_penalty_coef=0.3, kl_discount_factor=0.0))[0]
+def minibatch(train, groups):
+    builders = [SimpleNamespace(logging_tags=list)] * 2
+    made = train.prepare_minibatch(
+        builders, groups(), TOKENIZER, Reference(), kl_penalty_coef=0.3, kl_discount_factor=0.0
+    )
+    return asyncio.run(made)[0]
 
-    plain = data()
+
+def test_the_cookbook_itself_weighs_reward_and_penalty(cookbook):
+    train, groups = cookbook
+    plain = minibatch(train, groups)
     lambda_tinker.switch_on(1.0)
-    weighed = data()
+    weighed = minibatch(train, groups)
     sequences = [
         [*datum.model_input.to_ints(), int(datum.loss_fn_inputs["target_tokens"].to_numpy()[-1])] for datum in plain
     ]
@@ -227,3 +243,41 @@ def test_the_cookbook_itself_weighs_reward_and_penalty(monkeypatch):
         assert sorted(after.loss_fn_inputs) == sorted(before.loss_fn_inputs)
         expected = before.loss_fn_inputs["advantages"].to_numpy() * np.concatenate([np.ones(1), factor])
         np.testing.assert_allclose(after.loss_fn_inputs["advantages"].to_numpy(), expected, rtol=1e-6)
+
+
+def test_what_is_recorded_is_what_was_trained_on(cookbook, monkeypatch, tmp_path):
+    """Two steps, of which the second has two minibatches; then a run that goes on from the first step."""
+    train, groups = cookbook
+    for name in ("do_train_step_and_get_sampling_client", "do_train_step_streaming_and_get_sampling_client"):
+        assert list(inspect.signature(getattr(train, name)).parameters)[:2] == ["config", "i_batch"]
+
+    async def step(config, i_batch):
+        for _ in range(i_batch + 1):
+            await train.prepare_minibatch([SimpleNamespace(logging_tags=list)] * 2, groups(), TOKENIZER, None, 0, 0)
+
+    async def main(config):
+        for i_batch in range(config.begin, 2):
+            await train.do_train_step_and_get_sampling_client(config, i_batch)
+
+    monkeypatch.setattr(train, "do_train_step_and_get_sampling_client", step)
+    monkeypatch.setattr(train, "main", main)
+    done = SimpleNamespace(get_last_checkpoint=lambda path: path)
+    monkeypatch.setattr(train, "checkpoint_utils", done)
+    folder = tmp_path / "run" / "rollouts"
+    lambda_tinker.switch_on(0.0, rollouts=folder)
+    for begin, checkpoint in ((0, None), (1, SimpleNamespace(batch=1))):
+        settings = vars(config("stable_reinforce")) | {"begin": begin, "log_path": checkpoint}
+        asyncio.run(train.main(SimpleNamespace(**settings)))
+    names = [f"step_00000{step}-{generation}.rank0-of-1.parquet" for step, generation in ((1, 0), (2, 0), (2, 1))]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    table = pl.read_parquet(folder / names[2])
+    assert table["group_key"].to_list() == ["2-1-0"] * 4 + ["2-1-1"] * 4
+    first = table.head(4)
+    assert first["tokens"].to_list() == [[3, 4, 8, 8, 5], [3, 4, 8, 8, 6], [3, 7], [5, 5]]
+    assert first["mask"].to_list() == [[True, True, False, False, True]] * 2 + [[True, True]] * 2
+    assert first["reward"].to_list() == REWARDS
+    assert first["advantage"].to_list() == [0.25, -0.75, -0.75, 1.25]
+    assert first["logprobs"].to_list()[2] == pytest.approx([-0.3, -0.7])
+    assert first["prompt"].to_list()[3] == "[1, 9]"
+    assert (table["step"] == 2).all() and (table["run"] == "run").all()
+    assert grpo_prm.analyze(folder).summary["counts"]["completions"] == 24
