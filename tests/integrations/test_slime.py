@@ -6,7 +6,10 @@ and the tokens' gradients, each times its counted factor, are added up.
 
 import inspect
 import os
+import subprocess
+import sys
 from argparse import Namespace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -239,6 +242,16 @@ def test_recomputed_losses_are_weighted_once(megatron):
         return torch.autograd.grad(loss, values)[0]
 
     torch.testing.assert_close(of(True), of(False))
+
+
+@pytest.mark.slow
+def test_two_context_parallel_ranks(megatron):
+    script = Path(__file__).parent / "slime_ranks.py"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    paths = os.pathsep.join([str(script.parents[1]), str(script.parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(launcher, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_names_that_slime_must_have(megatron):
