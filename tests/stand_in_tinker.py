@@ -31,7 +31,9 @@ class Datum:
 
 def assemble_training_data(groups, _advantages, include_provenance=True):
     data = [datum for group in groups for datum in group]
-    return data, [{"group_idx": n, "traj_idx": 0} for n, group in enumerate(groups) for _ in group]
+    return data, [
+        {"group_idx": n, "traj_idx": member} for n, group in enumerate(groups) for member in range(len(group))
+    ]
 
 
 async def prepare_minibatch(_builders, groups, _tokenizer, penalty):

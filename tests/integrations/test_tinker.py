@@ -19,6 +19,7 @@ from oracle_rows import made_rows, row_factors
 import grpo_prm
 from grpo_prm.errors import UsageError
 from grpo_prm.integrations import tinker as lambda_tinker
+from grpo_prm.integrations.tinker_rollouts import StepRecorder
 
 
 @pytest.fixture(params=["stand-in", "installed"])
@@ -185,6 +186,54 @@ class Reference:
         return SimpleNamespace(coroutine=answer)
 
 
+TOKENIZER = SimpleNamespace(decode=str, encode=lambda *_, **__: [])
+
+
+class Group(list):
+    """A trajectory group of the stand-in: its datums, one a trajectory, with their rewards."""
+
+    def get_total_rewards(self):
+        return [0.5 * n for n in range(len(self))]
+
+
+def test_parts_know_their_step(tmp_path):
+    """Without the cookbook: two minibatches of a step, then the step again after a resume before it."""
+
+    def datum(row, mask):
+        logprobs = np.linspace(-1, -2, len(mask))
+        inputs = {"target_tokens": row[1:], "mask": mask, "logprobs": logprobs}
+        return stand_in_tinker.Datum(stand_in_tinker.ModelInput(row[:-1]), inputs)
+
+    group = Group([datum([7, 1, 9, 2], [1.0, 0.0, 1.0]), datum([7, 1], [1.0])])
+    recorder = StepRecorder(
+        tmp_path / "run" / "rollouts",
+        stand_in_tinker.assemble_training_data,
+        lambda groups: [[-0.25, 0.25]] * len(groups),
+    )
+
+    async def train_step(config, i_batch):
+        for _ in range(2):
+            recorder.write([group, group], TOKENIZER)
+
+    for checkpoint in (None, SimpleNamespace(batch=4)):
+        with recorder.run(checkpoint):
+            asyncio.run(recorder.counting(train_step)("config", 4))
+    found = sorted(tmp_path.glob("run/rollouts/*"))
+    assert [path.name for path in found] == [f"step_000005-{n}.rank0-of-1.parquet" for n in range(2)]
+    table = pl.read_parquet(found[1])
+    assert table.select("run", "step", "group_key", "sample", "reward", "advantage").rows() == [
+        ("run", 5, f"5-1-{group}", member, 0.5 * member, 0.5 * member - 0.25)
+        for group in range(2)
+        for member in range(2)
+    ]
+    assert table["tokens"].to_list() == [[1, 9, 2], [1]] * 2
+    assert table["mask"].to_list() == [[True, False, True], [True]] * 2
+    assert table["logprobs"].to_list() == [[-1.0, -1.5, -2.0], [-1.0]] * 2
+    assert table["completion"].to_list() == ["[1, 9, 2]", "[1]"] * 2
+    with pytest.raises(UsageError), recorder.run(None):
+        pass
+
+
 # (observation, action) of each turn; the last trajectory's second turn does not go on from its first
 TURNS = [
     [([1, 2], [3, 4]), ([1, 2, 3, 4, 8, 8], [5])],
@@ -193,7 +242,6 @@ TURNS = [
     [([1, 2], [3, 4]), ([1, 9], [5, 5])],
 ]
 REWARDS = [1.0, 0.0, 0.0, 2.0]
-TOKENIZER = SimpleNamespace(decode=str, encode=lambda *_, **__: [])
 
 
 @pytest.fixture
