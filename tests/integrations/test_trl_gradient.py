@@ -13,7 +13,16 @@ from functools import cache
 
 import pytest
 import torch
-from integrations.trl_toy import K, length_reward, prompts, rollouts, saved_model, settings
+from integrations.trl_toy import (
+    K,
+    length_reward,
+    logprobs_and_entropies,
+    prompts,
+    rollouts,
+    saved_model,
+    settings,
+    without_kernel,
+)
 from peft import LoraConfig
 
 module = pytest.importorskip("trl.trainer.grpo_trainer")
@@ -55,19 +64,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def exact(monkeypatch):
-    """Log-probabilities from float64 logits instead of TRL's float32 kernel, so that roundings hide nothing."""
-    three = "aux_loss" in inspect.getsource(module.GRPOTrainer._get_per_token_logps_and_entropies)
-    monkeypatch.setattr(
-        module.GRPOTrainer,
-        "_get_per_token_logps_and_entropies",
-        lambda self, *args, **_: (*logprobs_and_entropies(self, *args), None)[: 3 if three else 2],
-    )
-
-
-def logprobs_and_entropies(trainer, model, ids, attended, width, *_):
-    logits = model(input_ids=ids, attention_mask=attended).logits[:, -width - 1 : -1] / trainer.temperature
-    each = logits.log_softmax(-1)
-    return each.gather(2, ids[:, -width:, None])[..., 0], -(each.exp() * each).sum(-1).detach()
+    without_kernel(monkeypatch)
 
 
 @cache

@@ -6,12 +6,14 @@ every third token is an environment's. All are the same on every machine.
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 
 import torch
 from datasets import Dataset
 from train_models import tiny
+from trl import GRPOTrainer
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` warns otherwise
 K, END = 4, 1
@@ -77,6 +79,21 @@ def settings(out, **more):
         "gradient_checkpointing": False, "save_strategy": "no", "seed": 1, "temperature": 1.0, "disable_tqdm": True,
     }  # fmt: skip
     return fixed | more
+
+
+def logprobs_and_entropies(trainer, model, ids, attended, width, *_):
+    """From the logits, in the model's own precision."""
+    logits = model(input_ids=ids, attention_mask=attended).logits[:, -width - 1 : -1] / trainer.temperature
+    each = logits.log_softmax(-1)
+    return each.gather(2, ids[:, -width:, None])[..., 0], -(each.exp() * each).sum(-1).detach()
+
+
+def without_kernel(patch):
+    """Log-probabilities from float64 logits instead of TRL's float32 kernel, so that roundings hide nothing."""
+    name = "_get_per_token_logps_and_entropies"
+    number = 3 if "aux_loss" in inspect.getsource(getattr(GRPOTrainer, name)) else 2  # of what it returns, by version
+    made = lambda self, *args, **_: (*logprobs_and_entropies(self, *args), None)[:number]  # noqa: E731
+    patch.setattr(GRPOTrainer, name, made)
 
 
 def flat(model):
