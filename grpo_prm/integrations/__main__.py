@@ -10,8 +10,9 @@ import argparse
 import runpy
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
-from .sequences import KINDS
+from .rows import Kind
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser("python -m grpo_prm.integrations", description="Train with λ-GRPO elsewhere.")
     parser.add_argument("--lambda-power", type=float, default=1.0, help="p of |λ|^-p: 0 is GRPO, 1 λ-GRPO")
-    parser.add_argument("--lambda-kind", choices=KINDS, default="process-set")
+    parser.add_argument("--lambda-kind", choices=get_args(Kind), default="process-set")
     parser.add_argument("--rollouts", metavar="FOLDER", help="record all rollouts there; OpenRLHF keeps none itself")
     parser.add_argument("framework", choices=("openrlhf", "nemo-rl"))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own; of NeMo-RL the script first")

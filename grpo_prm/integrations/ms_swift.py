@@ -20,7 +20,7 @@ from swift.trainers import TrainerFactory
 
 from ..errors import UsageError
 from .gradient import weigh_gradient
-from .sequences import sequence_weights
+from .rows import Kind, check_weights, sequence_weights
 
 IGNORED = -100  # label of a token out of the loss
 
@@ -29,7 +29,7 @@ class LambdaGRPOTrainer(GRPOTrainer):
     """ms-swift's GRPO, of which each token's whole loss term is multiplied by its λ weight."""
 
     lambda_power: ClassVar[float] = 1.0
-    lambda_kind: ClassVar[str] = "process-set"
+    lambda_kind: ClassVar[Kind] = "process-set"
     _weighed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -109,7 +109,7 @@ def refuse(args: Any) -> None:
         raise UsageError("sdar_loss_coef adds a term that is no part of GRPO and would be weighted too. Set it to 0.")
 
 
-def register(power: float = 1.0, kind: str = "process-set") -> None:
+def register(power: float = 1.0, kind: Kind = "process-set") -> None:
     """Make `--rlhf_type grpo` train with λ weights.
 
     Args:
@@ -117,8 +117,9 @@ def register(power: float = 1.0, kind: str = "process-set") -> None:
         kind: `process-set` or `parent`.
 
     Raises:
-        UsageError: Megatron's command is running, whose trainer is another.
+        UsageError: There are no such weights, or Megatron's command is running, whose trainer is another.
     """
+    check_weights(power, kind)
     if "swift.megatron" in sys.modules:
         raise UsageError("megatron rlhf has a trainer of its own, which knows no weights. Train with swift rlhf.")
     LambdaGRPOTrainer.lambda_power, LambdaGRPOTrainer.lambda_kind = power, kind

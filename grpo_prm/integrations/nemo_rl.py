@@ -21,7 +21,7 @@ from nemo_rl.models.policy.lm_policy import Policy
 from ray import cloudpickle
 
 from ..errors import UsageError
-from .sequences import sequence_weights
+from .rows import Kind, check_weights, sequence_weights
 
 FIELD = "lambda_weights"
 
@@ -72,7 +72,7 @@ def weighted_loss(cfg: ClippedPGLossConfig, **kwargs: Any) -> LambdaPGLossFn:
     return LambdaPGLossFn(cfg, **kwargs)
 
 
-def add_weights(data: Any, power: float, kind: str) -> None:
+def add_weights(data: Any, power: float, kind: Kind) -> None:
     """Put the weights of a whole step beside its advantages, shape (B, S), float32; 0 on padding.
 
     Args:
@@ -90,13 +90,17 @@ def add_weights(data: Any, power: float, kind: str) -> None:
     data[FIELD] = weights
 
 
-def install(power: float = 1.0, kind: str = "process-set") -> None:
+def install(power: float = 1.0, kind: Kind = "process-set") -> None:
     """Let NeMo-RL's GRPO train with λ weights; call it before `nemo_rl.algorithms.grpo.setup`.
 
     Args:
         power: p of |λ|^-p, at least 0.
         kind: `process-set` or `parent`.
+
+    Raises:
+        UsageError: There are no such weights.
     """
+    check_weights(power, kind)
     train = Policy.train
 
     @wraps(train)

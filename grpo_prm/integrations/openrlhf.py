@@ -20,7 +20,7 @@ import torch
 from ..errors import UsageError
 from .gradient import weigh_gradient
 from .openrlhf_rollouts import record_rollouts
-from .sequences import sequence_weights
+from .rows import Kind, check_weights, sequence_weights
 
 ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline")  # one advantage a completion, from its group
 
@@ -49,7 +49,7 @@ def refuse(args: Any) -> None:
         )
 
 
-def weigh_experiences(maker: Any, power: float, kind: str) -> None:
+def weigh_experiences(maker: Any, power: float, kind: Kind) -> None:
     """Let an experience maker put λ weights into `values` of what it makes, shape (B, A) float32, 0 on padding."""
     refuse(maker.strategy.args)
     made = maker.compute_advantages_and_returns
@@ -63,7 +63,7 @@ def weigh_experiences(maker: Any, power: float, kind: str) -> None:
     maker.compute_advantages_and_returns = compute_advantages_and_returns
 
 
-def add_weights(experiences: list[Any], k: int, power: float, kind: str) -> None:
+def add_weights(experiences: list[Any], k: int, power: float, kind: Kind) -> None:
     """Fill `values` of all experiences of a step; their rows stand in any order and any micro-batch."""
     real = [experience.attention_mask.bool() for experience in experiences]
     rows = [
@@ -116,14 +116,18 @@ def extended(actor: Any, method: str, after: Callable[[Any], None]) -> Any:
     return ray.remote(type(plain.__name__, (plain,), {method: both}))
 
 
-def install(power: float = 1.0, kind: str = "process-set", rollouts: str | None = None) -> None:
+def install(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None = None) -> None:
     """Put λ weights into the classes that `openrlhf.cli.train_ppo_ray` takes; call it before that is imported.
 
     Args:
         power: p of |λ|^-p, at least 0.
         kind: `process-set` or `parent`.
         rollouts: Folder to record all rollouts in, where the trainer runs; None: they are not recorded.
+
+    Raises:
+        UsageError: There are no such weights.
     """
+    check_weights(power, kind)
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
     from openrlhf.trainer.ray import ppo_actor
 

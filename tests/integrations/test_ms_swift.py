@@ -321,3 +321,9 @@ def test_the_commands_of_the_page_have_options_of_this_version():
     for name in set(re.findall(r"\b([A-Z_]+)=", commands)):
         assert name in inspect.getsource(swift_launcher.get_torchrun_args)
     assert {"accuracy", "format"} <= set(orms)
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
+def test_weights_that_there_are_not_are_refused_at_once(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        ms_swift.register(**wrong)

@@ -292,3 +292,9 @@ def test_a_worker_needs_no_grpo_prm(installed, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[[-0.125, -0.125]]"
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
+def test_weights_that_there_are_not_are_refused_at_once(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        nemo_rl.install(**wrong)

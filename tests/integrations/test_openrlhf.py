@@ -479,3 +479,9 @@ def test_the_seams_are_where_they_were():
     assert "self.trainer = ActorPPOTrainer(" in inspect.getsource(plain(ppo_actor.PolicyModelActor))
     assert "self.experience_maker = RemoteExperienceMaker(" in inspect.getsource(ppo_trainer.BasePPOTrainer)
     assert Experience.is_step_tensor_field("values")
+
+
+@pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
+def test_weights_that_there_are_not_are_refused_at_once(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        openrlhf.install(**wrong)

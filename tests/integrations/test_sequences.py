@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grpo_prm import Groups
-from grpo_prm.integrations.sequences import sequence_weights
+from grpo_prm.integrations.rows import sequence_weights
 
 PROMPTS = {"a": [1, 2], "b": [1, 2, 3], "c": [2]}
 ROW = st.tuples(st.sampled_from("abc"), st.lists(st.integers(1, 3), max_size=6))
@@ -28,12 +28,6 @@ def test_rows_in_any_order_have_the_weights_of_their_completions(rows, power, ki
 def test_rows_of_one_group_that_read_different_prompts_share_nothing():
     (first, second) = sequence_weights([[1, 5, 5], [2, 5, 5]], [0, 0], 1.0, "process-set")
     assert first[1:].tolist() == second[1:].tolist() == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("kind", ["position", "other"])
-def test_controls_and_unknown_kinds_are_refused(kind):
-    with pytest.raises(ValueError, match=f"'{kind}': one of process-set, parent"):
-        sequence_weights([[1]], [0], 1.0, kind)
 
 
 def test_it_is_what_groups_of_completions_say():
