@@ -170,9 +170,7 @@ def test_the_loss_mask_has_the_loss_tokens_in_their_order(run, padding, monkeypa
     """So weights that are laid on the mask one after another lie on their tokens, however rows are padded."""
     template, samples = run.trainer.template, own_samples()
     monkeypatch.setattr(template, "padding_side", "left" if padding == "left" else "right")
-    monkeypatch.setattr(
-        template, "_padding_free" if "_padding_free" in vars(template) else "padding_free", padding == "free"
-    )
+    monkeypatch.setattr(template, "padding_free", padding == "free")
     with run.trainer._template_context(template):
         for one in samples:
             one.encoded = encode_sample(one, template)
