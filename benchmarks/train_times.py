@@ -14,9 +14,9 @@ import torch
 from processes import measure
 from tables import at_least, at_most, table
 
+from grpo_prm.analysis.group_sums import group_sums
 from grpo_prm.train.batch import Batch, batch_tokens
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.diagnostics import step_figures
 from grpo_prm.train.sample import sample
 from grpo_prm.train.update import update
 
@@ -101,7 +101,7 @@ def our_steps(setting: Setting, steps: int) -> float:
         )
         batch = Batch(prompts, sampled.completions, K, np.array(rewards_of(sampled.completions)), sampled.truncated)
         update(model, optimizer, batch, config)
-        step_figures(batch.measured(config.std))
+        group_sums(batch.measured(config.std))
     return (time.perf_counter() - begin) / steps
 
 
@@ -174,7 +174,7 @@ def overhead_table(rounds: int) -> str:
         return batch
 
     weights = least(weigh, rounds)
-    both = least(lambda: step_figures(weigh().measured(config.std)), rounds)
+    both = least(lambda: group_sums(weigh().measured(config.std)), rounds)
     step = our_steps(NAMED, 3)
     share = both / step
     cells = [f"{weights * 1e3:.2f}", f"{both * 1e3:.2f}", f"{step * 1e3:.0f}", f"{share:.2%}", at_most(share, 0.01)]

@@ -72,6 +72,15 @@ def test_the_code_of_the_page_on_python_runs(folder, monkeypatch):
         exec(code, names)  # noqa: S102 - our own text
 
 
+def test_the_code_of_the_page_on_trainers_of_ones_own_records_what_is_analysed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in python_of(ROOT / "docs" / "trainers" / "your-own.md"):
+        exec(code, names)  # noqa: S102 - our own text
+    depth = float(capsys.readouterr().out)
+    assert grpo_prm.analyze("run/rollouts").summary["overlap"]["path_depth"]["mean"] == depth > 0
+
+
 def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsys):
     """The code of docs/output.md gives every completion its steps, in a row, from 0 to its length."""
     analysis = grpo_prm.analyze(ROOT / "examples" / "chain.jsonl")
@@ -95,7 +104,7 @@ def test_step_rewards_along_each_completion(folder, tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
 )
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))

@@ -113,15 +113,15 @@ class Sums:
         return ratios_of_sums(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
 
 
-def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, float | None]:
-    """The statistics of some groups without intervals.
+def sums_of(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> Floats:
+    """The sums over some groups of which their statistics are ratios; those of other groups may be added to them.
 
     Args:
         columns: The columns of the groups table that the statistics need, NaN for null, shape (groups,) each.
         names: Which of `STATISTICS`.
 
     Returns:
-        Name to statistic; None for 0/0.
+        Numerator, first and second denominator, the first again where there is one, shape (names, 3), float64.
     """
     sums = []
     for name in names:
@@ -131,7 +131,17 @@ def point_estimates(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> 
         has = ~np.isnan(values)
         below = [has.sum() if bottom == "groups" else np.asarray(columns[bottom])[has].sum() for bottom in bottoms]
         sums.append((values[has].sum(), below[0], below[-1]))
-    values = ratios_of_sums(names, *np.array(sums, np.float64).reshape(-1, 3).T)
+    return np.array(sums, np.float64).reshape(-1, 3)
+
+
+def estimates(sums: Floats, names: Sequence[str]) -> dict[str, float | None]:
+    """The statistics of some groups without intervals, by name; None for 0/0.
+
+    Args:
+        sums: `sums_of` these groups, shape (names, 3).
+        names: Which of `STATISTICS`.
+    """
+    values = ratios_of_sums(names, *np.asarray(sums, np.float64).T)
     return {name: _number(value) for name, value in zip(names, values, strict=True)}
 
 

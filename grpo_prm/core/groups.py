@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ from .prm import (
     zero_tolerance,
     zero_variance,
 )
+from .weights import Kind, scale_sums, token_factors
 
 Shape = Callable[[NDArray], Any]  # one value a token, completion after completion, to the form of the input
 ID_LIMIT = 1 << 31  # the forest sorts by (step, token id) in one integer of 64 bits
@@ -211,13 +212,15 @@ class Groups:
         """A(λ(i,t)) of each token, float64, in the form of the input; 0 on padding."""
         return self.shape(expand(self.forest, self.set_advantages))
 
-    def lambda_weights(self, p: float = 1.0, kind: Literal["process-set", "parent"] = "process-set") -> Any:
-        """Factor of each token's whole loss term under λ-GRPO (definitions: λ-GRPO; parent weights).
+    def lambda_weights(self, p: float = 1.0, kind: Kind = "process-set", weights: ArrayLike | None = None) -> Any:
+        """Factor of each token's whole loss term under λ-GRPO (definitions: λ-GRPO; parent weights; Controls).
 
         Args:
             p: At least 0; 0 is GRPO, 1 the paper's λ-GRPO.
             kind: `process-set` is |λ(i,t)|^-p. `parent` is |λ(i,t-1)|^-p, how many completions reached the decision;
-                k^-p at t = 0.
+                k^-p at t = 0. `position` is the placebo: the weighted mean of |λ|^-p over the completions of the group
+                that have a token at this position. `none` is 1.
+            weights: w_i of each completion in the loss, shape (completions,), which weigh that mean; None: 1.
 
         Returns:
             Factors in [0, 1], float32, in the form of the input; 0 on padding.
@@ -225,24 +228,24 @@ class Groups:
         Raises:
             ValueError: p is negative, or the kind is unknown.
         """
-        if not 0 <= p < np.inf:
-            raise ValueError(f"p is {p}, but a process set must not count for more than its members: give 0 or more.")
-        if kind not in ("process-set", "parent"):
-            raise ValueError(f"unknown kind of weights {kind!r}: one of process-set, parent.")
-        factors = (self.forest.size ** -float(p)).astype(np.float32)
-        weights = expand(self.forest, factors)
-        if kind == "parent":
-            # Inside a step the set does not change from t - 1 to t, so only the first token of a step differs.
-            above = np.where(self.forest.parent < 0, factors, factors[self.forest.parent])
-            first = self._first_tokens()
-            weights[first] = expand(self.forest, above)[first]
-        return self.shape(weights)
+        return self.shape(token_factors(self.forest, self.groups, p, kind, self._token_weights(weights)))
 
-    def _first_tokens(self) -> Ints:
-        """Which tokens open a step, ascending."""
-        start = expand(self.forest, self.forest.start)
-        position = np.arange(len(start)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        return np.flatnonzero(position == start)
+    def scale_sums(self, p: float = 1.0, weights: ArrayLike | None = None) -> tuple[float, float]:
+        """Σ w |λ|^-p |a| and Σ w |a| over the loss tokens, which add up over parts of a batch (definitions: Controls).
+
+        The first over the second is the factor of GRPO whose loss is as small as that of λ-GRPO (scale-matched).
+
+        Args:
+            p: At least 0.
+            weights: w_i of each completion in the loss, shape (completions,); None: 1.
+        """
+        return scale_sums(self.forest, p, self._token_weights(weights), self.advantages)
+
+    def _token_weights(self, weights: ArrayLike | None) -> Floats:
+        """w_i m_it of each token, shape (tokens,)."""
+        each = np.ones(len(self.lengths)) if weights is None else _column(weights, len(self.lengths), "weights")
+        of_token = np.repeat(each, self.lengths)
+        return of_token if self.mask is None else of_token * self.mask
 
 
 def _flattened(tokens: Any, mask: Any, lengths: ArrayLike | None) -> tuple[NDArray, Ints, Bools | None, Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["process-set", "parent", "position"]
+from ..core.weights import Kind
 
 
 class Method(NamedTuple):

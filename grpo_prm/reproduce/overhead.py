@@ -66,8 +66,7 @@ def evidence_of(seconds: dict[tuple[str, str], float], plan: Plan) -> Evidence:
         f"The step: Qwen2 of 4 layers of 128, vocabulary {VOCABULARY:,}, {PROMPTS} prompts of {PROMPT} tokens x {K} "
         f"completions of {NEW}. A larger model makes the share smaller.",
         "analyze and a padded batch build the same forest, which follows the shared tokens alone; the latter lays the "
-        "weights out as a padded tensor too (`core.weights.lambda_weights`), and where that is on a GPU compares every "
-        "pair of completions instead, which is not timed here.",
+        "weights out as a padded tensor too (`Groups.lambda_weights`).",
         "Weights of a step: from lists of ids to the advantage, weight and factor of every token; train builds the "
         "forest on the CPU, whatever the model runs on.",
         "The recursion is ours, and so is its speed. The paper's 1.19e-7 s (k = 6) and 1.21e-7 s (k = 36) are of "

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..core.forest import build_forest, expand
+from ..core.groups import Groups
 
 KS = (6, 36)
 WORDS, FORK = 150_000, 0.02  # token ids; probability to leave the completion before at each token
@@ -76,12 +77,9 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
     """
     import torch
 
-    from ..core.weights import lambda_weights
-
     groups, k, length = tokens.shape
     flat, lengths, of_group = tokens.ravel(), np.full(groups * k, length), np.repeat(np.arange(groups), k)
     ids = torch.from_numpy(tokens.reshape(groups * k, length))
-    attended = torch.ones_like(ids, dtype=torch.bool)
     each = [list(group) for group in ids.unflatten(0, (groups, k))]
 
     def by_forest() -> NDArray:
@@ -90,7 +88,7 @@ def time_weights(tokens: NDArray[np.int64], rounds: int) -> dict[str, float]:
 
     ways: dict[str, Callable[[], Any]] = {
         NUMPY: by_forest,
-        TORCH: lambda: lambda_weights(ids, attended, k),
+        TORCH: lambda: Groups.of(ids, np.zeros(groups * k), k, lengths=lengths).lambda_weights(),
         REFERENCE: lambda: [recursive_weights(group) for group in each],
     }
     # A way that is fast and wrong must not be timed.
@@ -109,9 +107,9 @@ def time_step(steps: int) -> dict[str, float]:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    from ..analysis.group_sums import group_sums
     from ..train.batch import Batch, batch_tokens
     from ..train.config import TrainConfig
-    from ..train.diagnostics import step_figures
     from ..train.sample import sample
     from ..train.update import update
 
@@ -134,7 +132,7 @@ def time_step(steps: int) -> dict[str, float]:
         rewards = np.array([(sum(row) * 31 + len(row)) % 97 / 97 for row in sampled.completions])
         batch = Batch(prompts, sampled.completions, K, rewards, sampled.truncated)
         update(model, optimizer, batch, config)
-        step_figures(batch.measured(config.std))
+        group_sums(batch.measured(config.std))
         return batch
 
     batch = step()  # warms up: the first step allocates, and the optimizer makes its moments
@@ -148,7 +146,7 @@ def time_step(steps: int) -> dict[str, float]:
         {
             "step": step,
             "weights": weights,
-            "weights and figures": lambda: step_figures(weights().measured(config.std)),
+            "weights and figures": lambda: group_sums(weights().measured(config.std)),
         },
         steps,
     )

@@ -77,7 +77,7 @@ def ascent(counts: NDArray, rewards: Floats, logits: list[Floats], power: float,
         rewards: Of the leaves.
         logits: As for `leaf_probabilities`.
         power: p.
-        kind: What is counted, as in `weights.token_factors`.
+        kind: What is counted, as in `core.weights.token_factors`.
 
     Returns:
         The gradient with respect to the logits, in their shapes.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.forest import Forest, expand
+from ..core.forest import Forest
 from ..core.groups import Groups
 from ..core.prm import Std, completion_weights
 from ..core.weights import Kind, token_factors
@@ -69,13 +69,11 @@ class Tokens(NamedTuple):
         advantages: a_i of its completion, float64.
         weights: w_i m_it, float64, the normaliser of the whole batch included; 0 out of the loss.
         factor: f, float32.
-        size: The process-set size.
     """
 
     advantages: Tensor
     weights: Tensor
     factor: Tensor
-    size: Tensor
 
 
 def batch_advantages(batch: Batch, config: TrainConfig) -> NDArray[np.float64]:
@@ -96,23 +94,15 @@ def batch_tokens(batch: Batch, config: TrainConfig, *, kind: Kind | None = None)
         config: Aggregation, weights and controls.
         kind: Weights other than those of the config.
     """
-    lengths, inside = torch.from_numpy(batch.lengths), loss_tokens(batch, config)
+    inside = loss_tokens(batch, config)
     # normalised over the whole batch, so that micro-batches and processes may be cut anywhere
-    weights = torch.from_numpy(completion_weights(config.aggregation, inside, config.max_new_tokens) * (inside > 0))
-    advantages = torch.from_numpy(batch_advantages(batch, config))
-    width = max(1, int(lengths.max()))
-    attended = torch.arange(width) < lengths[:, None]
-    sizes = torch.zeros(attended.shape, dtype=torch.int64)
-    sizes[attended] = torch.from_numpy(expand(batch.forest, batch.forest.size))
+    weights = completion_weights(config.aggregation, inside, config.max_new_tokens) * (inside > 0)
+    of_token = np.repeat(weights, batch.lengths)
     matched = config.match_scale or config.match_norm  # controls: GRPO's own weights, in the size of λ-GRPO's
     kind = kind or ("none" if matched else config.weights)
-    factor = token_factors(sizes, batch.k, config.power, kind, weights[:, None] * attended)[attended]
-    tokens = Tokens(advantages.repeat_interleave(lengths), weights.repeat_interleave(lengths), factor, sizes[attended])
-    return tokens._replace(factor=factor * matched_scale(tokens, config.power)) if config.match_scale else tokens
-
-
-def matched_scale(tokens: Tokens, power: float) -> float:
-    """s_a(p) = Σ w |λ|^-p |a| / Σ w |a|: what p would do to the size of the loss; 1 without advantages."""
-    pull = tokens.weights * tokens.advantages.abs()
-    total = pull.sum().item()
-    return (pull * tokens.size.double() ** -power).sum().item() / total if total > 0 else 1.0
+    factor = token_factors(batch.forest, batch.groups, config.power, kind, of_token)
+    if config.match_scale:
+        top, bottom = batch.measured(config.std).scale_sums(config.power, weights)
+        factor *= top / bottom if bottom > 0 else 1.0
+    advantages = np.repeat(batch_advantages(batch, config), batch.lengths)
+    return Tokens(*map(torch.from_numpy, (advantages, of_token, factor)))

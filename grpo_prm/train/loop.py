@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..analysis.group_sums import group_sums, statistics_of
 from ..core.interval import Interval
 from ..errors import UsageError
 from ..files import atomic
@@ -32,7 +33,6 @@ from .checkpoint import (
 )
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
-from .diagnostics import step_figures
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
@@ -286,13 +286,14 @@ class _Run(NamedTuple):
 
     def _metrics(self, made: Rollouts) -> dict[str, float | None]:
         rows = [row for row in made.prompts for _ in range(self.config.group_size)]
+        prompts = np.array([len(ids) for ids in made.batch.prompts], np.float64)
         means = {f"reward/{name}" if name != "reward" else name: _mean(v) for name, v in made.rewards.items()}
         return {
             **means,
             "accuracy": float(self.problem.right(rows, made.texts).mean()) if self.problem.tells else None,
             "length": float(made.batch.lengths.mean()),
             "truncated": float(made.batch.truncated.mean()),
-            **step_figures(made.batch.measured(self.config.std)),
+            **statistics_of(group_sums(made.batch.measured(self.config.std), prompts)),
         }
 
     def evaluates(self, done: int) -> bool:

@@ -15,7 +15,7 @@ import polars as pl
 
 from ..errors import InputError
 from ..files import atomic
-from ..logs.rollouts import REWARD_PART, SCHEMA
+from ..logs.recording import recorded_table
 
 if TYPE_CHECKING:
     from .batch import Batch
@@ -38,32 +38,22 @@ def rollouts_table(
     batch: Batch,
 ) -> pl.DataFrame:
     """A step's rollouts as the canonical table; rows whose reward is not finite are left out, as `analyze` does."""
-    rows, k = len(texts), batch.k
-    columns: dict[str, Any] = {
-        "run": [run] * rows,
-        "step": [step] * rows,
-        # numbered on over the run, so that the parts read together are one table
-        "group": np.repeat(np.arange(len(prompts)) + step * len(prompts), k),
-        "group_key": [f"{step}-{group}" for group in range(len(prompts)) for _ in range(k)],
-        "problem": [None] * rows,
-        "task": [None] * rows,
-        "sample": np.tile(np.arange(k), len(prompts)),
-        "prompt": [row.text for row in prompts for _ in range(k)],
-        "completion": texts,
-        "tokens": sampled.completions,
-        "mask": [None] * rows,
-        "logprobs": [values.tolist() for values in sampled.logprobs],
-        "trainer_logprobs": [None] * rows,
-        "ref_logprobs": [None] * rows,
-        "reward": rewards["reward"],
-        "advantage": advantages,
-        "truncated": sampled.truncated,
-        "tokens_from": ["log"] * rows,
-    }
-    parts = {REWARD_PART + name: values for name, values in rewards.items() if name != "reward"}
-    schema = SCHEMA | {name: pl.Float64() for name in parts}
-    table = pl.DataFrame({**columns, **parts}, schema=schema, strict=False)
-    return table.filter(pl.col("reward").is_finite())
+    k = batch.k
+    return recorded_table(
+        run=run,
+        step=step,
+        group_keys=[f"{step}-{group}" for group in range(len(prompts)) for _ in range(k)],
+        samples=np.tile(np.arange(k), len(prompts)),
+        prompts=[row.text for row in prompts for _ in range(k)],
+        completions=texts,
+        tokens=sampled.completions,
+        rewards=rewards["reward"],
+        parts={name: values for name, values in rewards.items() if name != "reward"},
+        logprobs=sampled.logprobs,
+        advantages=advantages,
+        truncated=sampled.truncated,
+        first_group=step * len(prompts),  # numbered on over the run, so that the parts read together are one table
+    )
 
 
 def write_rollouts(folder: Path, step: int, table: pl.DataFrame) -> None:

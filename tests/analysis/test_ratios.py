@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import wilson
 
 from grpo_prm.analysis import ratios as module
-from grpo_prm.analysis.ratios import CLUSTER, Sums, point_estimates
+from grpo_prm.analysis.ratios import CLUSTER, Sums, estimates, sums_of
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, STATISTICS
 from grpo_prm.core.interval import FEW_CLUSTERS, RESAMPLES
 
@@ -229,7 +229,7 @@ def test_point_estimates_are_the_means_of_the_intervals(rows, seed, nulls):
     columns = {
         name: table[name].cast(pl.Float64).to_numpy() for name in table.columns if table[name].dtype != pl.String
     }
-    found, expected = point_estimates(columns, OF_GROUPS), figures(table.to_dicts())
+    found, expected = estimates(sums_of(columns, OF_GROUPS), OF_GROUPS), figures(table.to_dicts())
     assert list(found) == list(OF_GROUPS)
     assert all(close([found[name]], [expected[name]]) for name in found)
 

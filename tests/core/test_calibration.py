@@ -19,7 +19,7 @@ from grpo_prm.analysis.analyze import _with_certain, analyze
 from grpo_prm.analysis.measure import measure
 from grpo_prm.analysis.null import null_of_log
 from grpo_prm.analysis.options import Options
-from grpo_prm.analysis.ratios import point_estimates
+from grpo_prm.analysis.ratios import estimates, sums_of
 from grpo_prm.analysis.running_sums import RunningSums
 from grpo_prm.analysis.statistics import OF_GROUPS, PERMUTED
 
@@ -137,7 +137,7 @@ def of_analysis(logs):
     for (step,), of_log in groups.group_by("step", maintain_order=True):
         numeric = {name: of_log[name].cast(float).fill_null(np.nan).to_numpy() for name in of_log.columns
                    if of_log[name].dtype.is_numeric() or of_log[name].dtype == pl.Boolean}  # fmt: skip
-        values, ranges = point_estimates(numeric, PERMUTED), null_of_log(of_log, running[step])
+        values, ranges = estimates(sums_of(numeric, PERMUTED), PERMUTED), null_of_log(of_log, running[step])
         for name in PERMUTED:
             observed[name].append(np.nan if values[name] is None else values[name])
             null[name].append(ranges[name])

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from weights_of import factors
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
-from grpo_prm.core.weights import process_set_sizes, token_factors
 
 GROUPS, K = 20_000, 6
 GOOD, COMMON = 0.5, 0.8
@@ -25,8 +25,7 @@ def gradients(kind, power):
     good, common = rng.random((GROUPS, K)) < GOOD, rng.random((GROUPS, K)) < COMMON
     ids = torch.from_numpy(np.stack([good, np.where(good, 2 + common, 4)], axis=2)).long().flatten(0, 1)
     advantages = group_advantages(good.ravel().astype(float), np.repeat(np.arange(GROUPS), K))
-    sizes = process_set_sizes(ids, torch.ones_like(ids), K)
-    factor = token_factors(sizes, K, power, kind)[:, 1]
+    factor = factors(ids, K, power, kind)[:, 1]
     logits = torch.tensor([np.log(1 - COMMON), np.log(COMMON)]).repeat(GROUPS, 1).requires_grad_()
     of_row = logits.log_softmax(-1).repeat_interleave(K, 0)
     logprobs = of_row.gather(1, torch.from_numpy(common.ravel()).long()[:, None])[:, 0]

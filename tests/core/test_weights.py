@@ -1,4 +1,4 @@
-"""Process-set sizes and factors of a padded batch, against sets of prefixes and against the forest."""
+"""Factors of λ-GRPO, against sets of prefixes: ragged rows in any order, groups of any size, masks, padded batches."""
 
 from __future__ import annotations
 
@@ -7,114 +7,110 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracle_loss import aggregation_weights, parent_factor, position_factor, size_factor
-from oracle_sets import Row, in_loss, process_set
-from strategies import flatten, groups
+from oracle_loss import aggregation_weights, matched_scale, parent_factor, position_factor, size_factor
+from oracle_sets import Row, in_loss
+from strategies import groups
 
-import grpo_prm.core.weights as module
-from grpo_prm.core.forest import build_forest, expand
-from grpo_prm.core.weights import lambda_weights, process_set_sizes, token_factors
+from grpo_prm.core.groups import Groups
 
-WAYS = (process_set_sizes, module._by_forest, module._by_pairs)  # on the processor, and on an accelerator
+KINDS = ("process-set", "parent", "position", "none")
 
 
-def padded(batch):
-    """ids and attended of groups of one size, and the mask of the loss, all (rows, T)."""
-    rows = [row for group in batch for row in group]
-    width = max([len(row.tokens) for row in rows], default=0)
-    attended = torch.tensor([[t < len(row.tokens) for t in range(width)] for row in rows], dtype=torch.bool)
-    attended = attended.reshape(len(rows), width)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)  # pad is an id like any other
-    ids[attended] = torch.tensor([t for row in rows for t in row.tokens], dtype=torch.long)
-    mask = torch.tensor([[t < len(r.tokens) and in_loss(r, t) for t in range(width)] for r in rows], dtype=torch.bool)
-    return ids, attended, mask.reshape(len(rows), width)
+def factor_of(kind, group, power, w):
+    if kind == "position":
+        return position_factor(group, power, w)
+    return {"process-set": size_factor, "parent": parent_factor}[kind](group, power) if kind != "none" else lambda *_: 1
 
 
 @st.composite
-def batches(draw, mask="none"):
-    k = draw(st.integers(1, 5))
-    return draw(st.lists(groups(k, k, mask=mask), min_size=1, max_size=3))
+def batches(draw):
+    return draw(st.lists(groups(1, 5, mask="any"), min_size=1, max_size=4))
 
 
 @settings(max_examples=80)
-@given(batches())
-@example([[Row([]), Row([])]])
-@example([[Row([0, 0]), Row([0])]])  # the second ends where the padding goes on with the same id
-@example([[Row([5])] * 3, [Row([5, 5]), Row([5]), Row([])]])
-def test_sizes_are_those_of_the_process_sets(batch):
-    ids, attended, _ = padded(batch)
-    rows = [(group, i) for group in batch for i in range(len(group))]
-    for way in WAYS:
-        if not ids.numel() and way is not process_set_sizes:
-            continue
-        for (group, i), found, on in zip(rows, way(ids, attended, len(batch[0])), attended, strict=True):
-            assert found[on].tolist() == [len(process_set(group, i, t)) for t in range(len(group[i].tokens))]
-            assert not found[~on].any() and found.dtype == torch.int64
-
-
-@pytest.mark.parametrize("block", [1, 1 << 24])
-def test_tensors_and_arrays_agree_on_a_large_batch(block, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", block)
-    rng = np.random.default_rng(0)
-    batch = [[Row(rng.integers(0, 2, rng.integers(0, 30)).tolist()) for _ in range(12)] for _ in range(9)]
-    ids, attended, _ = padded(batch)
-    tokens, lengths, index, _ = flatten(batch)
-    forest = build_forest(tokens, lengths, index)
-    found = module._by_pairs(ids, attended, 12)[attended]
-    assert found.tolist() == expand(forest, forest.size).tolist() and found.unique().numel() > 3
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_memory_is_bounded_whatever_the_group_size(way):
-    """64 completions of 16,384 tokens: the tokens themselves take 8 MB, all pairs of completions would take 550 MB."""
-    ids = torch.zeros(64, 16_384, dtype=torch.int64)
-    ids[32:, 8_000:] = 1
-    sizes = way(ids, torch.ones_like(ids, dtype=torch.bool), 64)
-    assert (sizes[:, :8_000] == 64).all() and (sizes[:, 8_000:] == 32).all()
-
-
-@settings(max_examples=60)
-@given(batches("any"), st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.sampled_from(["dapo", "grpo", "dr_grpo"]))
-@example([[Row([1, 2], [False, True]), Row([1, 3], [True, False]), Row([1])]], 1.0, "grpo")
-def test_factors_are_those_of_the_definition(batch, power, aggregation):
-    ids, attended, mask = padded(batch)
-    k = len(batch[0])
-    sizes = process_set_sizes(ids, attended, k)
+@given(batches(), st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.sampled_from(["dapo", "grpo", "dr_grpo"]), st.randoms())
+@example([[Row([1, 2], [False, True]), Row([1, 3], [True, False]), Row([1])]], 1.0, "grpo", None)
+@example([[Row([]), Row([])], [Row([5])] * 3, [Row([5, 5]), Row([5]), Row([])]], 1.0, "dapo", None)
+def test_factors_are_those_of_the_definition(batch, power, aggregation, order):
+    """Rows of groups of several sizes, shuffled over the batch."""
     w = aggregation_weights(batch, aggregation, limit=7)
-    rows = torch.tensor([x for of_group in w for x in of_group], dtype=torch.float64)
-    for kind in ("process-set", "parent", "position", "none"):
-        found = token_factors(sizes, k, power, kind, rows[:, None] * mask)
-        assert found.dtype == torch.float32 and not found[~attended].any()
-        for g, group in enumerate(batch):
-            factor = {
-                "process-set": size_factor(group, power),
-                "parent": parent_factor(group, power),
-                "position": position_factor(group, power, w[g]),
-                "none": lambda *_: 1.0,
-            }[kind]
-            for i, row in enumerate(group):
-                for t in range(len(row.tokens)):
-                    if kind != "position" or mask[g * k + i, t]:
-                        assert found[g * k + i, t].item() == pytest.approx(factor(i, t), rel=1e-6)
+    rows = [(g, i) for g, group in enumerate(batch) for i in range(len(group))]
+    if order:
+        order.shuffle(rows)
+    tokens = [batch[g][i].tokens for g, i in rows]
+    mask = [[in_loss(batch[g][i], t) for t in range(len(batch[g][i].tokens))] for g, i in rows]
+    found = Groups.of(tokens, np.zeros(len(rows)), [g for g, _ in rows], mask)
+    for kind in KINDS:
+        values = found.lambda_weights(power, kind, [w[g][i] for g, i in rows])
+        for (g, i), own, loss in zip(rows, values, mask, strict=True):
+            factor = factor_of(kind, batch[g], power, w[g])
+            assert own.dtype == np.float32 and len(own) == len(loss)
+            for t, inside in enumerate(loss):
+                # out of the loss the placebo is a mean of others, which no term has
+                if kind != "position" or inside:
+                    assert own[t] == pytest.approx(factor(i, t), rel=1e-6)
+
+
+@settings(max_examples=40)
+@given(batches(), st.sampled_from([0.5, 1.0]), st.data())
+def test_a_matched_scale_is_a_ratio_of_sums_that_add_up(batch, power, data):
+    rows = [row for group in batch for row in group]
+    a = [[data.draw(st.floats(-2, 2)) for _ in group] for group in batch]
+    w = aggregation_weights(batch, "grpo")
+    flat_a, flat_w = ([x for of_group in values for x in of_group] for values in (a, w))
+    names = [g for g, group in enumerate(batch) for _ in group]
+    mask = [[in_loss(row, t) for t in range(len(row.tokens))] for row in rows]
+    # `a` of a zero-variance group is 0, and so is one within the tolerance: both sides take what Groups says
+    found = Groups.of([row.tokens for row in rows], None, names, mask, advantages=flat_a)
+    known = iter(found.advantages.tolist())
+    a = [[next(known) for _ in group] for group in batch]
+    top, bottom = found.scale_sums(power, flat_w)
+    parts = [
+        Groups.of(
+            [row.tokens for row in group], None, len(group),
+            [[in_loss(row, t) for t in range(len(row.tokens))] for row in group], advantages=a[g],
+        ).scale_sums(power, w[g])
+        for g, group in enumerate(batch)
+    ]  # fmt: skip
+    assert (top, bottom) == pytest.approx(np.sum(parts, axis=0), rel=1e-12)
+    if bottom > 0:
+        assert top / bottom == pytest.approx(matched_scale(batch, a, w, power), rel=1e-9)
 
 
 def test_by_hand():
     ids = torch.tensor([[5, 7, 0], [5, 7, 9], [5, 8, 0], [4, 0, 0]])
-    attended = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 0, 0]])
-    sizes = process_set_sizes(ids, attended, 4)
-    assert sizes.tolist() == [[3, 2, 0], [3, 2, 1], [3, 1, 0], [1, 0, 0]]
-    assert lambda_weights(ids, attended, 4).sum().item() == pytest.approx(5)  # 4, 5, 57, 579, 58
-    assert (lambda_weights(ids, attended, 4, power=0) == attended).all()
-    parent = token_factors(sizes, 4, 1.0, "parent")
+    found = Groups.of(ids, [0, 1, 1, 0], 4, lengths=[2, 3, 2, 1])
+    assert found.sizes.tolist() == [[3, 2, 0], [3, 2, 1], [3, 1, 0], [1, 0, 0]]
+    assert found.lambda_weights().sum().item() == pytest.approx(5)  # 4, 5, 57, 579, 58
+    assert found.lambda_weights(0).tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 0, 0]]
+    parent = found.lambda_weights(1.0, "parent")
     torch.testing.assert_close(parent[1], torch.tensor([1 / 4, 1 / 3, 1 / 2]))  # who is alone was one of two before
     torch.testing.assert_close(parent[3], torch.tensor([1 / 4, 0, 0]))
+    position = found.lambda_weights(1.0, "position")
+    assert position[:, 0].tolist() == pytest.approx([(3 / 3 + 1) / 4] * 4)
+
+
+def test_memory_follows_the_tokens():
+    """64 completions of 16,384 tokens: the tokens take 8 MB, all pairs of completions would take 550 MB."""
+    ids = np.zeros((64, 16_384), np.int64)
+    ids[32:, 8_000:] = 1
+    for kind in ("process-set", "position"):
+        weights = Groups.of(list(ids), np.zeros(64), 64).lambda_weights(1.0, kind)
+        assert all((row[:8_000] == np.float32(1 / 64)).all() and (row[8_000:] == 1 / 32).all() for row in weights)
+
+
+def test_one_long_row_costs_its_own_tokens_alone():
+    rows = [[1]] * 3_000 + [list(range(1, 100_001))]
+    weights = Groups.of(rows, np.zeros(3_001), [*range(3_000), 2_999]).lambda_weights(1.0, "position")
+    assert weights[-1][0] == 0.5 and (weights[-1][1:] == 1).all()
 
 
 def test_what_makes_no_sense_is_refused():
-    sizes = torch.ones(2, 1, dtype=torch.int64)
-    with pytest.raises(ValueError, match="power is -1"):
-        token_factors(sizes, 2, -1)
-    with pytest.raises(ValueError, match="give weights"):
-        token_factors(sizes, 2, 1.0, "position")
-    with pytest.raises(ValueError, match="unknown weights 'child'"):
-        token_factors(sizes, 2, 1.0, "child")
+    found = Groups.of([[1], [1]], [0, 1], 2)
+    for p in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="give 0 or more"):
+            found.lambda_weights(p)
+    with pytest.raises(ValueError, match="unknown kind of weights 'child'"):
+        found.lambda_weights(1, "child")
+    with pytest.raises(ValueError, match="weights has shape"):
+        found.lambda_weights(1, "position", [1, 2, 3])

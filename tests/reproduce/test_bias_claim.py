@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reproduce.at_once import at_once
+from weights_of import factors
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
-from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.bias import (
     CLAIM,
     COMMON,
@@ -38,7 +38,7 @@ def of_trainer(first, second, rewards, common, power, kind):
     """Ascent of the logit of the common token behind the good and the bad prefix; the loss is a plain sum."""
     k = len(first)
     ids = torch.tensor([[g, 2 + c] for g, c in zip(first, second, strict=True)])
-    factor = token_factors(process_set_sizes(ids, torch.ones_like(ids), k), k, power, kind)[:, 1].double()
+    factor = factors(ids, k, power, kind)[:, 1]
     a = torch.from_numpy(group_advantages(np.array(rewards, float), np.zeros(k, int)))
     logits = torch.tensor([[np.log(1 - common), np.log(common)]] * 2, dtype=torch.float64, requires_grad=True)
     logprobs = logits.log_softmax(-1)[1 - torch.tensor(first), torch.tensor(second)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import weights_of
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
-from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.gpt_trees import MODELS, log_odds, tiny_gpt2, train_gpt_trees
 from grpo_prm.reproduce.methods import METHODS
 from grpo_prm.reproduce.tabular import paper_tree
@@ -36,7 +36,7 @@ def chosen_logprobs(model, ids):
 def loss_of(model, ids, advantages, power, kind, factor=1.0):
     k, depth = ids.shape
     weights = torch.full((k, depth), 1 / (k * depth), dtype=torch.float64)
-    factors = factor * token_factors(process_set_sizes(ids, torch.ones_like(ids), k), k, power, kind, weights)
+    factors = factor * weights_of.factors(ids, k, power, kind)
     terms = unit_terms(
         torch.arange(k * depth), k * depth, advantages.repeat_interleave(depth), weights.flatten(), factors.flatten()
     )
@@ -55,7 +55,7 @@ def set_gradient(model, method, ids, advantages):
         wanted = gradient_of(model, ids, advantages, method.power, method.kind)
         factor = torch.cat([g.flatten() for g in wanted]).norm() / torch.cat([g.flatten() for g in made]).norm()
     if method.control == "scale" and advantages.any():
-        shrunk = process_set_sizes(ids, torch.ones_like(ids), len(ids)).double() ** -method.power
+        shrunk = weights_of.factors(ids, len(ids), method.power)
         size = advantages.abs()[:, None].expand_as(shrunk)
         factor = (shrunk * size).sum() / size.sum()
     for weight, slope in zip(model.parameters(), made, strict=True):

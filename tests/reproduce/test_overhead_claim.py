@@ -51,7 +51,7 @@ def test_invented_completions_share_as_much_as_said():
 def test_ways_that_disagree_are_not_timed(monkeypatch):
     tokens = invented(np.random.default_rng(0), 2, 3, 30)
     assert set(time_weights(tokens, 1)) == {NUMPY, TORCH, REFERENCE}
-    monkeypatch.setattr("grpo_prm.core.weights.lambda_weights", lambda ids, attended, k: torch.ones(ids.shape))
+    monkeypatch.setattr(groups_module.Groups, "lambda_weights", lambda groups: torch.ones(tokens.size))
     with pytest.raises(AssertionError, match=re.escape(TORCH)):
         time_weights(tokens, 1)
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from weights_of import factors
 
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import group_advantages
-from grpo_prm.core.weights import process_set_sizes, token_factors
 from grpo_prm.reproduce.defect import exact_change, sampled_change
 from grpo_prm.reproduce.methods import METHODS, Method
 from grpo_prm.reproduce.tabular import ascent, leaf_probabilities, paper_tree, target_gradient
@@ -24,9 +24,8 @@ def written_out(counts, tree, pairs, power, kind):
     leaves = [leaf for leaf, count in enumerate(counts) for _ in range(count)]
     k, depth = len(leaves), tree.depth
     ids = torch.tensor([[(leaf >> (depth - 1 - t)) & 1 for t in range(depth)] for leaf in leaves])
-    sizes = process_set_sizes(ids, torch.ones_like(ids), k)
     weights = torch.full((k, depth), 1 / (k * depth), dtype=torch.float64)
-    factor = token_factors(sizes, k, power, kind, weights)
+    factor = factors(ids, k, power, kind)
     advantages = torch.from_numpy(group_advantages(tree.rewards[leaves], np.zeros(k, int)))
     nodes = [torch.tensor(pair, dtype=torch.float64, requires_grad=True) for pair in pairs]
     logprobs = torch.stack(

@@ -10,9 +10,9 @@ import torch
 from rounding import of_model
 from train_models import tiny
 
+from grpo_prm.core.groups import Groups
 from grpo_prm.core.loss import policy_loss, unit_terms
 from grpo_prm.core.prm import completion_weights, group_advantages
-from grpo_prm.core.weights import lambda_weights
 from grpo_prm.train.packing import padded_layout, token_logprobs, tree_layout
 
 pytestmark = pytest.mark.slow
@@ -87,12 +87,17 @@ def batch(old, reference):
     return given
 
 
+def weights_of_rows(given, power):
+    lengths = given["completion_mask"].sum(1)
+    return Groups.of(given["completion_ids"], REWARDS, K, lengths=lengths).lambda_weights(power)
+
+
 def ours(model, layout, given, aggregation, power, **settings):
     """Our loss on the same batch, its gradient left in the model."""
     attended = given["completion_mask"].bool()
     lengths = given["completion_mask"].sum(1)
     w = torch.from_numpy(completion_weights(aggregation, lengths.numpy(), LIMIT))
-    factor = lambda_weights(given["completion_ids"], attended, K, power)[attended]
+    factor = weights_of_rows(given, power)[attended]
     units = len(layout.target)
     terms = unit_terms(
         layout.unit,
@@ -154,7 +159,7 @@ def test_loss_and_gradient_are_those_of_trl(folder, tmp_path, aggregation, beta,
         given = batch(old, noisy(model, 0.2, 2) if beta else None)
         hooked = made._get_per_token_logps_and_entropies
         for power in (0.0, 0.5, 1.0):
-            weights = lambda_weights(given["completion_ids"], given["completion_mask"], K, power)
+            weights = weights_of_rows(given, power)
 
             def weighed(*args, weights=weights, hooked=hooked, **kwargs):
                 logprobs, *rest = hooked(*args, **kwargs)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ...errors import InputError
 from ..names import places
 from ..plugins import asked, loaded
+from ..recorder import MISSING, missing
 from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
@@ -128,7 +129,7 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source
     Args:
         path: A folder.
         given: The folder that the user named: a word in a name above it says nothing of the split.
-        passed: Gets what is left out: hidden files, links to folders, analyses.
+        passed: Gets what is left out: hidden files, links to folders, analyses, and what says which steps are missing.
     """
     layout = next((one for one in layouts() if asked(one.claims, one.name, path)), None)
     if layout:
@@ -147,6 +148,8 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source
                 passed.append(entry)
             else:
                 yield from _below(entry, given, passed)
+        elif MISSING.fullmatch(entry.name):
+            passed.append(entry)
         elif entry.is_file() and kind_by_name(entry):
             name = stem(entry)
             step, split = step_of_path(folders, name), split_of_path(splits, name)
@@ -177,8 +180,10 @@ def _left_out(arrived: Sequence[Source], passed: Sequence[Path], folder: Path) -
     if arrived:
         names = _listed([source.path for source in arrived], folder)
         yield f"Left out, as the rollouts trained on (effective) lie beside: {names}."
-    if passed:
-        yield f"Left out, as hidden, a link or an analysis: {_listed(passed, folder)}."
+    for gaps in dict.fromkeys(path.parent for path in passed if MISSING.fullmatch(path.name)):
+        yield from missing(gaps)
+    if others := [path for path in passed if not MISSING.fullmatch(path.name)]:
+        yield f"Left out, as hidden, a link or an analysis: {_listed(others, folder)}."
 
 
 def _listed(paths: Sequence[Path], folder: Path) -> str:

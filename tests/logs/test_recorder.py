@@ -1,0 +1,174 @@
+"""The recorder: whole parts beside a training, nothing past a checkpoint, and no fault of the disk that stops it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import polars as pl
+import pytest
+
+from grpo_prm import analyze
+from grpo_prm.errors import UsageError
+from grpo_prm.logs import recorder as module
+from grpo_prm.logs.recorder import Recorder, missing, parts, spans
+from grpo_prm.logs.recording import recorded_table
+from grpo_prm.logs.rollouts import load
+
+
+def table(step, rank=0, groups=2, k=3):
+    rng = np.random.default_rng([step, rank])
+    tokens = [rng.integers(0, 3, rng.integers(0, 5)).tolist() for _ in range(groups * k)]
+    return recorded_table(
+        run="r",
+        step=step,
+        group_keys=[f"{step}-{rank}-{n // k}" for n in range(groups * k)],
+        samples=np.arange(groups * k) % k,
+        prompts=[f"p{n // k}" for n in range(groups * k)],
+        completions=[str(row) for row in tokens],
+        tokens=tokens,
+        rewards=rng.random(groups * k),
+    )
+
+
+def record(folder, steps, rank=0, ranks=1, begin=0):
+    recorder = Recorder(folder, rank, ranks)
+    recorder.begin(begin)
+    for step in steps:
+        recorder.write(step, 0, lambda step=step: table(step, rank))
+    recorder.close()
+
+
+def test_every_part_is_a_canonical_table_under_its_name(tmp_path):
+    for rank in (0, 1):
+        record(tmp_path / "rollouts", [1, 2], rank, 2)
+    found = parts(tmp_path / "rollouts")
+    assert [part[1:] for part in found] == [(1, 0, 0, 2), (1, 0, 1, 2), (2, 0, 0, 2), (2, 0, 1, 2)]
+    for part in found:
+        assert load(part.path).equals(table(part.step, part.rank))
+    summary = analyze(tmp_path).summary
+    assert summary["counts"]["groups"] == 8 and summary["source"]["steps"] == {"first": 1, "last": 2, "count": 2}
+
+
+def test_a_run_that_goes_on_leaves_the_bytes_of_one_that_never_stopped(tmp_path):
+    record(tmp_path / "whole", [1, 2, 3, 4])
+    record(tmp_path / "cut", [1, 2, 3])
+    (tmp_path / "cut" / ".step_000003-0.rank0-of-1.x.parquet").write_bytes(b"half")
+    (tmp_path / "cut" / "notes.txt").write_text("mine")
+    record(tmp_path / "cut", [3, 4], begin=2)
+    whole, cut = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.parquet")} for name in ("whole", "cut")
+    )
+    assert whole == cut and len(cut) == 4
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir() if p.suffix != ".parquet") == ["notes.txt"]
+    assert not list((tmp_path / "cut").glob(".step*"))
+
+
+def test_a_run_that_goes_on_with_fewer_ranks_takes_the_parts_of_the_others_away(tmp_path):
+    for rank in range(3):
+        record(tmp_path, [1, 2], rank, 3)
+    for rank in range(2):
+        Recorder(tmp_path, rank, 2).begin(1)
+    assert [part[1:] for part in parts(tmp_path)] == [(1, 0, rank, 3) for rank in range(3)]
+
+
+def test_two_runs_in_one_folder_are_refused_and_ranks_of_one_are_not(tmp_path):
+    record(tmp_path, [1], 0, 2)
+    Recorder(tmp_path, 1, 2).begin(0)  # the first rank was quicker
+    with pytest.raises(UsageError, match=r"holds the rollouts of another run \(step_000001-0.rank0-of-2.parquet\)"):
+        Recorder(tmp_path, 0, 2).begin(0)
+    with pytest.raises(UsageError, match="another run"):
+        Recorder(tmp_path, 1, 4).begin(0)
+
+
+def test_a_full_disk_is_said_once_and_the_gap_is_named(tmp_path, caplog, monkeypatch):
+    full = threading.Event()
+    real = pl.DataFrame.write_parquet
+
+    def write(frame, path, **options):
+        if full.is_set():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(frame, path, **options)
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", write)
+    recorder = Recorder(tmp_path)
+    recorder.begin()
+    with caplog.at_level(logging.WARNING, "grpo_prm"):
+        for step, is_full in enumerate([False, True, True, True, False, True, False], 1):
+
+            def make(step=step, is_full=is_full):
+                (full.set if is_full else full.clear)()
+                return table(step)
+
+            recorder.write(step, 0, make)
+        recorder.close()
+    lines = [record.getMessage().removeprefix(f"{tmp_path}: ") for record in caplog.records]
+    assert lines == [
+        "step 2 is not recorded (No space left on device). Training goes on.",
+        "the rollouts of steps 2 to 4 are missing; recording goes on.",
+        "step 6 is not recorded (No space left on device). Training goes on.",
+        "the rollouts of step 6 are missing; recording goes on.",
+    ]
+    assert [part.step for part in parts(tmp_path)] == [1, 5, 7]
+    assert not list(tmp_path.glob(".*"))
+    known = [json.loads(line) for line in (tmp_path / "missing.rank0.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in known] == [2, 3, 4, 6]
+    assert list(missing(tmp_path)) == [
+        "The rollouts of steps 2 to 4, 6 are missing, as they could not be written in training (No space left on"
+        " device)."
+    ]
+    notes = analyze(tmp_path).summary["source"]["notes"]
+    assert any(note.startswith("The rollouts of steps 2 to 4, 6 are missing") for note in notes)
+    Recorder(tmp_path).begin(3)  # steps from 4 on are made again
+    assert next(missing(tmp_path)).startswith("The rollouts of steps 2 to 3 are missing")
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, caplog):
+    (tmp_path / "rollouts").write_text("a file")
+    with caplog.at_level(logging.WARNING, "grpo_prm"):
+        record(tmp_path / "rollouts", [1, 2])
+    assert len(caplog.records) == 2 and "steps 1 to 2 are missing" in caplog.records[1].getMessage()
+
+
+def test_writing_never_waits(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "WAITING", 2)
+    go_on, recorder = threading.Event(), Recorder(tmp_path)
+    recorder.begin()
+
+    def slow(step):
+        go_on.wait(60)
+        return table(step)
+
+    with caplog.at_level(logging.WARNING, "grpo_prm"):
+        for step in range(1, 11):  # one is being written, two wait: none of the others makes the training wait
+            recorder.write(step, 0, lambda step=step: slow(step))
+        go_on.set()
+        recorder.close()
+    written = [part.step for part in parts(tmp_path)]
+    assert 2 <= len(written) <= 3 and "2 parts wait for the disk already" in caplog.text
+    lost = [json.loads(line)["step"] for line in (tmp_path / "missing.rank0.jsonl").read_text().splitlines()]
+    assert sorted(written + lost) == list(range(1, 11))
+
+
+def test_a_script_that_ends_early_loses_nothing(tmp_path):
+    code = (
+        "import sys, polars as pl; from grpo_prm.logs.recorder import Recorder\n"
+        f"r = Recorder({str(tmp_path)!r}); r.begin()\n"
+        "for step in range(1, 6): r.write(step, 0, lambda: pl.DataFrame({'a': [1]}))\n"
+        "raise SystemExit(3)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
+    assert [part.step for part in parts(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"), [([3], "step 3"), ([4, 5, 5, 9, 6], "steps 4 to 6, 9"), ([1, 3], "steps 1, 3")]
+)
+def test_spans(steps, text):
+    assert spans(steps) == text
