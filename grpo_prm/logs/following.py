@@ -33,11 +33,12 @@ class Fresh(NamedTuple):
     """What has come since the last look.
 
     Attributes:
-        batches: Whole steps, as `stream.read` gives them.
+        batches: Whole steps, as `stream.read` gives them, read as they are asked for; those that are not asked for come
+            with the next look.
         anew: What was given before holds no more, as parts of it were taken away: begin again with these batches.
     """
 
-    batches: list[Rollouts]
+    batches: Iterator[Rollouts]
     anew: bool
 
 
@@ -89,20 +90,21 @@ class Following:
             self._begin()
         fresh = [part for name, part in found.items() if name not in self._given]
         self.newest = max(filter(None, (self.newest, *(_time(part.path) for part in fresh))), default=None)
-        batches: list[Rollouts] = []
+        return Fresh(self._batches(fresh, ended=ended), anew)
+
+    def _batches(self, fresh: list[Part], *, ended: bool) -> Iterator[Rollouts]:
         for step, of_step in self._complete(fresh, ended=ended):
             try:
-                batches += self._read(of_step)
+                batches = self._read(of_step)
             except (GrpoPrmError, OSError):
                 if all(part.path.exists() for part in of_step):
                     raise
-                self._begin()  # taken away under our hands: the next look begins anew
-                return Fresh([], True)
+                return  # taken away under our hands: the next look sees what is there then
             self.last = step
             self._most = max(self._most, len({part.generation for part in of_step}))
             self._given |= {part.path.name: part for part in of_step}
             self._stamps = {part.path: stamp for part in of_step if (stamp := _stamp(part.path))}
-        return Fresh(batches, anew)
+            yield from batches
 
     def _still_there(self, found: Mapping[str, Part]) -> bool:
         """Whether all that was given stands, and nothing has come for a step that was given.
@@ -116,10 +118,11 @@ class Following:
 
     def _complete(self, fresh: list[Part], *, ended: bool) -> Iterator[tuple[int, list[Part]]]:
         """Steps that can be read, in order, up to the first that cannot."""
-        gaps, most = _gaps(self.folder), self._most
+        gaps, most, begun = _gaps(self.folder), self._most, 0
         for step, group in groupby(fresh, key=lambda part: part.step):
             of_step = list(group)
-            later = [part for part in fresh if part.step > step]
+            begun += len(of_step)
+            later = fresh[begun:]
             generations = len({part.generation for part in of_step})
             single = of_step[0].ranks == 0  # of our trainer, which writes a step at once
             if not (single or ended or later or (most and generations >= most)):

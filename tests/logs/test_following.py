@@ -53,14 +53,18 @@ def steps(fresh):
     return [batch.table["step"].unique().to_list() for batch in fresh.batches]
 
 
+def nothing(fresh):
+    return not fresh.anew and steps(fresh) == []
+
+
 def test_a_folder_that_is_not_there_yet_has_no_steps(tmp_path):
     following = Following(tmp_path / "rollouts")
-    assert following.poll() == ([], False) and following.newest is None and following.last is None
+    assert nothing(following.poll()) and following.newest is None and following.last is None
     put(tmp_path / "rollouts", 1)
     assert steps(following.poll()) == []  # a second generation of the first step may come
     put(tmp_path / "rollouts", 2)
     assert steps(following.poll()) == [[1], [2]] and following.last == 2
-    assert following.poll() == ([], False)
+    assert nothing(following.poll())
     put(tmp_path / "rollouts", 3)
     assert steps(following.poll()) == [[3]]
     assert following.newest == (tmp_path / "rollouts" / name(3)).stat().st_mtime
@@ -139,10 +143,10 @@ def test_what_is_being_written_is_never_seen(tmp_path):
     put(tmp_path, 1)
     put(tmp_path, 2)
     following = Following(tmp_path)
-    following.poll()
+    assert steps(following.poll()) == [[1], [2]]
     with atomic(tmp_path / name(3)) as part:
         part.write_bytes(b"PAR1 half")
-        assert following.poll() == ([], False)
+        assert nothing(following.poll())
         table(3).write_parquet(part)
     (tmp_path / "step_000004-0.rank0-of-1.parquet.tmp").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
@@ -153,26 +157,26 @@ def test_a_run_that_is_set_back_is_read_anew(tmp_path):
     for step in (1, 2, 3, 4):
         put(tmp_path, step)
     following = Following(tmp_path)
-    assert len(following.poll().batches) == 4
+    assert len(list(following.poll().batches)) == 4
     Recorder(tmp_path).begin(2)
     fresh = following.poll(ended=True)
     assert fresh.anew and steps(fresh) == [[1], [2]] and following.last == 2
     put(tmp_path, 3, seed=1)
     fresh = following.poll()
-    assert not fresh.anew and fresh.batches[0].table["tokens"].to_list() == table(3, seed=1)["tokens"].to_list()
+    assert not fresh.anew and next(fresh.batches).table["tokens"].to_list() == table(3, seed=1)["tokens"].to_list()
 
 
 def test_parts_that_were_written_again_between_two_looks_are_noticed(tmp_path):
     for step in (1, 2, 3):
         put(tmp_path, step)
     following = Following(tmp_path)
-    following.poll()
+    list(following.poll().batches)
     for step in (2, 3):
         put(tmp_path, step, seed=1)
     os.utime(tmp_path / name(3), ns=(1, 1))  # on a disk with coarse times its size may be the same as well
     fresh = following.poll()
-    assert fresh.anew and len(fresh.batches) == 3
     again = pl.concat([batch.table for batch in fresh.batches])
+    assert fresh.anew and again["step"].unique().to_list() == [1, 2, 3]
     assert_frame_equal(again, collect(tmp_path).table)
 
 
@@ -180,7 +184,7 @@ def test_a_generation_that_nobody_expected_makes_the_step_anew(tmp_path):
     for step in (1, 2):
         put(tmp_path, step)
     following = Following(tmp_path)
-    assert len(following.poll().batches) == 2
+    assert len(list(following.poll().batches)) == 2
     put(tmp_path, 2, 1)
     put(tmp_path, 3)
     fresh = following.poll()
@@ -210,11 +214,11 @@ def test_a_run_that_goes_on_with_other_ranks(tmp_path):
         for rank in range(2):
             put(tmp_path, step, 0, rank, 2)
     following = Following(tmp_path)
-    assert len(following.poll().batches) == 2
+    assert len(list(following.poll().batches)) == 2
     for rank in range(3):
         put(tmp_path, 3, 0, rank, 3)
     fresh = following.poll()
-    assert not fresh.anew and steps(fresh) == [[3]] and len(fresh.batches[0].table) == 3 * 2 * K
+    assert not fresh.anew and len(next(fresh.batches).table) == 3 * 2 * K
 
 
 def test_a_rank_without_rows_and_a_step_without_any(tmp_path):
@@ -225,14 +229,35 @@ def test_a_rank_without_rows_and_a_step_without_any(tmp_path):
         put(tmp_path, 3, 0, rank, 2)
     following = Following(tmp_path)
     assert steps(following.poll()) == [[1], [3]] and following.last == 3
-    assert following.poll() == ([], False)
+    assert nothing(following.poll())
 
 
 def test_a_part_that_is_no_table_is_refused_by_name(tmp_path):
     put(tmp_path, 1)
     (tmp_path / name(2)).write_bytes(b"not parquet at all")
     with pytest.raises(InputError, match="step_000002"):
-        Following(tmp_path).poll(ended=True)
+        list(Following(tmp_path).poll(ended=True).batches)
+
+
+def test_what_is_not_asked_for_comes_with_the_next_look(tmp_path):
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    following = Following(tmp_path)
+    next(following.poll().batches)
+    assert steps(following.poll()) == [[2], [3]]
+
+
+def test_a_part_that_goes_while_it_is_read_ends_the_look(tmp_path):
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    following = Following(tmp_path)
+    fresh = following.poll()
+    next(fresh.batches)
+    for step in (2, 3):
+        (tmp_path / name(step)).unlink()
+    assert list(fresh.batches) == [] and following.last == 1
+    put(tmp_path, 2, seed=1)
+    assert steps(following.poll(ended=True)) == [[2]]
 
 
 def test_where_the_parts_of_a_run_lie(tmp_path):
