@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,10 @@ class RunningAnalysis:
             InputError: No group has two completions.
             UsageError: No table of the log has the outcome part of the options.
         """
-        # What was held until it decides the divisor may still be decided otherwise, so it is not kept.
-        return (self._grown or self._of_held(None)).tables(notes)
+        if self._grown:
+            return self._grown.tables(notes)
+        # Later groups may decide for another divisor, so this is made for now alone, its files in a place of their own.
+        return self._of_held(self._spill and Path(mkdtemp(dir=self._spill))).tables(notes)
 
     def _of_held(self, spill: Path | None) -> _Growing:
         growing = self._growing(self._first, spill)
