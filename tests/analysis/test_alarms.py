@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -188,3 +190,12 @@ def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():
     for step in (10, 11, 12, 4, 5, 6):
         alarms.add(step, step_table(step, 20, 4))
     assert alarms._window.span == (4, 6) and len(alarms._window.groups) == 60
+
+
+def test_the_code_of_the_page_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {"rollouts_of": lambda step: step_table(step, 20, 4)})  # noqa: S102 - our own text
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit, match="25 % of completions are copies"):
+        exec(code, {"rollouts_of": lambda step: step_table(step, 20, 4, 20)})  # noqa: S102 - our own text
