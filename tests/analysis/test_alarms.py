@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from canonical import table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import logs
 
+from grpo_prm.analysis import alarms as module
 from grpo_prm.analysis.alarms import LEAST, WINDOW, Alarms
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.findings import CODES, sentence
 from grpo_prm.analysis.inputs import fold_input
 from grpo_prm.analysis.options import Options
-from grpo_prm.errors import UsageError
+from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 from grpo_prm.logs.stream import merge
 from grpo_prm.selftest.logs import LOGS
@@ -70,6 +73,28 @@ def test_steps_that_have_left_the_window_count_no_more():
         held = {one.code: one.value for one in alarms.now}
         assert set(expected) <= set(held)
         assert [held[code] for code in expected] == pytest.approx([one["value"] for one in expected.values()])
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(logs(), st.booleans())
+def test_of_any_step_the_findings_are_those_of_the_report_card(log, outcome):
+    """Empty completions, masks, missing rewards, advantages and log-probabilities, in one step; judged from one group on."""
+    named = "part" if outcome else None
+    table = table_of([("a", 0, key, rows) for _, _, key, rows in log])
+    if outcome:
+        table = table.with_columns(
+            pl.when(pl.col("group") != 1).then(pl.col("reward").fill_null(0.0)).alias("reward/part")
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST", 1)
+        alarms = Alarms(window=1, outcome=named)
+        alarms.add(0, table)
+    try:
+        expected = findings(table, named)
+    except (UsageError, InputError):  # neither rewards nor advantages in some group, or no group of two
+        return
+    same(alarms, expected)
 
 
 def step_table(step, groups, k=4, copied=0, run="r", prompts=True):

@@ -209,6 +209,15 @@ def test_what_could_not_be_written_is_not_waited_for(tmp_path):
     )
 
 
+def test_a_rank_that_has_gone_on_to_the_next_generation_owes_none_before(tmp_path):
+    put(tmp_path, 1, 0, 0, 2)
+    put(tmp_path, 1, 1, 0, 2)
+    following = Following(tmp_path)
+    assert steps(following.poll(ended=True)) == []  # rank 1 has written nothing
+    put(tmp_path, 1, 1, 1, 2)
+    assert steps(following.poll(ended=True)) == [[1]]
+
+
 def test_a_run_that_goes_on_with_other_ranks(tmp_path):
     for step in (1, 2):
         for rank in range(2):
