@@ -166,6 +166,16 @@ def test_a_run_that_is_set_back_is_read_anew(tmp_path):
     assert not fresh.anew and next(fresh.batches).table["tokens"].to_list() == table(3, seed=1)["tokens"].to_list()
 
 
+def test_a_part_of_an_earlier_step_that_goes_is_noticed(tmp_path):
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    following = Following(tmp_path)
+    assert len(steps(following.poll())) == 3
+    (tmp_path / name(2)).unlink()
+    fresh = following.poll(ended=True)
+    assert fresh.anew and steps(fresh) == [[1], [3]]
+
+
 def test_parts_that_were_written_again_between_two_looks_are_noticed(tmp_path):
     for step in (1, 2, 3):
         put(tmp_path, step)
@@ -228,6 +238,12 @@ def test_a_run_that_goes_on_with_other_ranks(tmp_path):
         put(tmp_path, 3, 0, rank, 3)
     fresh = following.poll()
     assert not fresh.anew and len(next(fresh.batches).table) == 3 * 2 * K
+    for rank in range(2):  # the third rank of these steps is never heard of again
+        put(tmp_path, 4, 0, rank, 3)
+    assert steps(following.poll()) == []
+    for rank in range(2):
+        put(tmp_path, 5, 0, rank, 2)
+    assert steps(following.poll()) == [[4], [5]]
 
 
 def test_a_rank_without_rows_and_a_step_without_any(tmp_path):
