@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from threading import Timer
 
 import grpo_prm_cli.live as live
 import numpy as np
@@ -132,14 +132,12 @@ def test_once_of_a_run_without_parts_and_of_a_file_is_refused(tmp_path):
         live.live(tmp_path / "log.jsonl")
 
 
-def _until(stream, wanted, limit=60.0):
-    read, ends = [], time.monotonic() + limit
-    while time.monotonic() < ends:
-        row = stream.readline()
-        read.append(row)
-        if wanted in row:
-            return read
-    raise AssertionError(read)
+def _until(stream, wanted):
+    read = []
+    while not read or wanted not in read[-1]:
+        read.append(stream.readline())
+        assert read[-1], read  # the process has ended
+    return read
 
 
 @pytest.mark.slow
@@ -148,6 +146,8 @@ def test_plain_lines_in_a_pipe_until_ctrl_c(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "grpo_prm", "live", str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = Timer(120, process.kill)
+        watchdog.start()
         try:
             assert "no such folder yet" in _until(process.stdout, "waiting")[-1]
             for step in (1, 2, 3):
@@ -158,6 +158,7 @@ def test_plain_lines_in_a_pipe_until_ctrl_c(tmp_path):
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
         finally:
+            watchdog.cancel()
             process.kill()
         assert process.stderr.read() == "interrupted: nothing is left half written\n"
 

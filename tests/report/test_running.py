@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -149,6 +150,8 @@ def test_the_command_writes_the_page_as_steps_come_and_ctrl_c_leaves_it(tmp_path
     run, page = tmp_path / "run", tmp_path / "page.html"
     command = [sys.executable, "-m", "grpo_prm", "report", str(run), "--follow", "--out", str(page)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = Timer(240, process.kill)
+        watchdog.start()
         try:
             assert "waiting for steps" in process.stderr.readline()
             for step in (1, 2):
@@ -160,6 +163,7 @@ def test_the_command_writes_the_page_as_steps_come_and_ctrl_c_leaves_it(tmp_path
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
         finally:
+            watchdog.cancel()
             process.kill()
     assert page.read_text(encoding="utf-8").endswith("</html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "run"]
