@@ -67,11 +67,13 @@ def _render(context: dict[str, Any], sampled: list[dict[str, Any]]) -> str:
 def _context(folder: Tables, sampled: list[dict[str, Any]], running: datetime | None) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
+    # The parts of a run that goes on are many files, and none of them is its name.
+    named = source["runs"] if running else [Path(file).name for file in source["files"]]
     return {
         "policy": _policy(style, script),
         "style": style,
         "script": script,
-        "title": ", ".join(Path(file).name for file in source["files"][:2]) or "rollouts",
+        "title": ", ".join(named[:2]) or "rollouts",
         "summary": folder.summary,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],

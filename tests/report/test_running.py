@@ -57,7 +57,8 @@ def test_the_page_is_that_of_an_analysis_of_all_steps_until_now(tmp_path):
         page = running.page(NOW)
         folder = run / "rollouts"
         assert page == report(replace(analyze(folder), path=folder), None, NOW)
-        assert f"{last} training steps until now" in page and "written on 2026-11-29 at 12:30:05 UTC" in page
+        assert f"{last} training steps until now" in page and "<title>r: grpo-prm report</title>" in page
+        assert "written on 2026-11-29 at 12:30:05 UTC" in page
     assert running.page(NOW) is None  # nothing has come
     Recorder(run / "rollouts").begin(1)
     put(run, 2, seed=1)
