@@ -10,7 +10,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test fuzz lint lowest bench results gallery clean
+.PHONY: demo check test fuzz lint lowest bench results gallery clean test-ms-swift test-openrlhf test-nemo-rl
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -46,6 +46,24 @@ results: $(VENV)/.dev
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
+# Contracts with trainers, on their own code and a CPU, each in an environment of its own:
+# make test-ms-swift, make test-openrlhf, make test-nemo-rl NEMO_RL=path/to/checkout
+NEMO_RL ?= ../RL
+ms-swift = ms-swift==4.6.0
+openrlhf = openrlhf==0.11.2
+
+test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
+	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*).py
+
+# Frameworks without what they require: much of that needs CUDA, and DeepSpeed is built on torch.
+.venv-%/.ready: tests/integrations/requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet "setuptools>=77" wheel ninja torch==2.13.0
+	DS_BUILD_OPS=0 .venv-$*/bin/pip install --quiet --no-build-isolation -r $<
+	.venv-$*/bin/pip install --quiet hypothesis pytest torch==2.13.0 --editable .
+	$(if $($*),.venv-$*/bin/pip install --quiet --no-deps $($*))
+	@touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -63,4 +81,4 @@ $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo.prm build dist *.egg-info
+	rm -rf $(VENV) .venv-* demo.prm build dist *.egg-info
