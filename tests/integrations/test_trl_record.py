@@ -25,6 +25,9 @@ CASES = {
     "truncated out of the loss": {"mask_truncated_completions": True, "pad_to_multiple_of": 8},
 }  # fmt: skip
 
+if "pad_to_multiple_of" not in LambdaGRPOConfig.__dataclass_fields__:  # older versions of TRL
+    del CASES["truncated out of the loss"]["pad_to_multiple_of"]
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
