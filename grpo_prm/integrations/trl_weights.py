@@ -50,11 +50,7 @@ def completion_share(mask: list[NDArray[np.bool_]], loss_type: str) -> Floats:
 
 
 def padded(rows: list[NDArray[np.float32]], like: torch.Tensor) -> torch.Tensor:
-    """Values of tokens as a tensor in the shape of `like`, (rows, T), on its device, float32; 0 on padding.
-
-    Raises:
-        ValueError: A row is longer than T.
-    """
+    """Values of tokens as a tensor in the shape of `like`, (rows, T), on its device, float32; 0 on padding."""
     values = torch.zeros(like.shape, dtype=torch.float32)
     lengths = torch.tensor([len(row) for row in rows])
     if len(rows):
