@@ -21,7 +21,7 @@ def generation_of(ids, k, rewards, prompts=None):
     return Generation(
         prompts=["p"] * number,
         completions=["c"] * number,
-        prompt_ids=prompts or [(7,)] * number,
+        prompt_ids=prompts or [np.array([7])] * number,
         ids=ids,
         mask=[np.ones(len(row), bool) for row in ids],
         advantages=np.zeros(number),
@@ -63,7 +63,7 @@ def test_only_groups_of_two_rewards_or_more_are_measured():
 
 
 def test_rows_that_read_another_prompt_are_another_group():
-    read = [(1,), (1,), (2,), (1,), (2,), (2,)]
+    read = [np.array([token]) for token in (1, 1, 2, 1, 2, 2)]
     assert group_names(read, 0, 3) == ["0", "0", "0.1", "1", "1.1", "1.1"]
     assert group_names(read[:2], 6, 2) == ["3", "3"]
     whole = whole_groups(generation_of([[4, 5]] * 6, 3, range(6), read))
