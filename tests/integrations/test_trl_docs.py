@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from integrations.trl_toy import length_reward, saved_model, settings
+from integrations.trl_toy import length_reward, saved_model
+from peft import LoraConfig
 
 import grpo_prm
 
@@ -19,23 +20,19 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def test_the_code_of_the_page_trains_watches_and_stops(tmp_path, monkeypatch, capsys):
-    train, watch, halt = re.findall(r"```python\n(.*?)```", (ROOT / "docs/trainers/trl.md").read_text(), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
+def test_the_code_of_the_page_trains_and_watches(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/trainers/trl.md").read_text(encoding="utf-8"), re.DOTALL)
     model, data = saved_model(tmp_path / "model"), Dataset.from_list([{"prompt": f"{n} 4"} for n in range(3, 11)])
     # the page leaves the machine and the length of a run to TRL's settings
     monkeypatch.setattr(trl.GRPOConfig, "__post_init__", short(trl.GRPOConfig.__post_init__))
-    names = {"model": model, "reward": length_reward, "data": data}
-    exec(train, names)  # noqa: S102 - our own text
-    depth = grpo_prm.analyze("run/rollouts").training["statistic"].to_list()
-    assert "path_depth" in depth
-    assert Path("run/method.txt").read_text() == "λ-GRPO, p = 1\n"
-    for code, out in ((watch, "watched"), (halt, "halted")):
-        args = trl.GRPOConfig(**settings(out, max_steps=1))
-        names["trainer"] = trl.GRPOTrainer(model, length_reward, args, train_dataset=data)
-        names["watch"] = names.get("watch")
+    names = {"model": model, "reward": length_reward, "data": data, "lora": LoraConfig(target_modules="all-linear")}
+    names |= {"GRPOTrainer": trl.GRPOTrainer}
+    for number, (code, method) in enumerate(zip(blocks, ("λ-GRPO, p = 1", "GRPO"), strict=True)):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
         exec(code, names)  # noqa: S102 - our own text
-        assert len(list(Path(out, "rollouts").glob("*.parquet"))) == 1
+        assert "path_depth" in grpo_prm.analyze("run/rollouts").training["statistic"].to_list()
+        assert Path("run/method.txt").read_text(encoding="utf-8") == f"{method}\n"
 
 
 def short(post_init):
