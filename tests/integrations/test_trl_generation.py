@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +89,32 @@ def test_generations_of_a_step_are_numbered_and_their_groups_too():
     keys = [key for held in done for key in held.table["group_key"].unique()]
     assert len(set(keys)) == 6
     assert rollouts.take() == []
+
+
+def test_a_generation_has_the_rows_of_its_process():
+    """The second of two processes with three rows each; padding is the end token, 1."""
+    nan = float("nan")
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(process_index=1),
+        reward_func_names=["<lambda>", "right", "<lambda>"],
+        reward_weights=torch.tensor([1.0, 2.0, 0.5]),
+        reward_clip_range=(-1.0, 2.0),  # of RLOO
+        num_generations=2,
+    )
+    per_function = torch.tensor([[0.0, 0, 0]] * 3 + [[1.0, nan, 4.0], [nan, nan, nan], [0.25, -9.0, 0.0]])
+    made = {
+        "prompt_ids": torch.tensor([[1, 1, 5], [1, 5, 1], [7, 8, 9]]),
+        "prompt_mask": torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 1]]),
+        "completion_mask": torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]]),  # the third is truncated, out of the loss
+        "tool_mask": torch.tensor([[1, 0, 1], [1, 1, 1], [1, 1, 1]]),
+        "advantages": torch.tensor([0.5, 0.0, -0.5]),
+    }
+    ids = [[4, 3, 1], [1], [6, 6]]
+    found = trl_generation.generation_of(trainer, Rewarded(["p"] * 3, ["c"] * 3, ids, per_function), made)
+    assert (found.first, found.k, found.rows, found.straddles) == (3, 2, slice(3, 6), True)
+    assert [row.tolist() for row in found.prompt_ids] == [[5], [5, 1], [7, 8, 9]]
+    assert [row.tolist() for row in found.mask] == [[True, False, True], [True], [False, False]]
+    assert found.rewards.tolist()[3:] == pytest.approx([2.0, nan, -1.0], nan_ok=True)
+    assert list(found.parts) == ["<lambda>", "right", "<lambda> 2"]
+    assert found.parts["<lambda> 2"].tolist() == pytest.approx([4.0, nan, 0.0], nan_ok=True)
+    assert found.advantages.tolist() == [0.5, 0.0, -0.5]
