@@ -12,12 +12,19 @@ import torch
 pytest.importorskip("trl")
 from grpo_prm.analysis.group_sums import NAMES
 from grpo_prm.integrations.trl_figures import Figures, measured_rows
-from grpo_prm.integrations.trl_generation import Generation, group_names, loss_groups, whole_groups
+from grpo_prm.integrations.trl_generation import (
+    Generation,
+    Rewarded,
+    generation_of,
+    group_names,
+    loss_groups,
+    whole_groups,
+)
 from grpo_prm.integrations.trl_rollouts import Rollouts
 from grpo_prm.integrations.trl_weights import completion_share, method_weights, padded
 
 
-def generation_of(ids, k, rewards, prompts=None):
+def made_of(ids, k, rewards, prompts=None):
     number = len(ids)
     return Generation(
         prompts=["p"] * number,
@@ -40,7 +47,7 @@ def generation_of(ids, k, rewards, prompts=None):
     ids=["some empty", "all empty", "groups of one", "no row"],
 )
 def test_awkward_rows_have_weights_and_figures(ids, k, kind):
-    generation = generation_of(ids, k, np.arange(len(ids)))
+    generation = made_of(ids, k, np.arange(len(ids)))
     whole = whole_groups(generation)
     groups = loss_groups(whole)
     rows = method_weights(whole, groups, 1.0, kind, "grpo")
@@ -59,7 +66,7 @@ def test_awkward_rows_have_weights_and_figures(ids, k, kind):
 
 def test_only_groups_of_two_rewards_or_more_are_measured():
     nan = float("nan")
-    whole = whole_groups(generation_of([[1]] * 6, 3, [1.0, nan, nan, 0.0, nan, 1.0]))
+    whole = whole_groups(made_of([[1]] * 6, 3, [1.0, nan, nan, 0.0, nan, 1.0]))
     assert measured_rows(whole).tolist() == [3, 5]
 
 
@@ -67,7 +74,7 @@ def test_rows_that_read_another_prompt_are_another_group():
     read = [np.array([token]) for token in (1, 1, 2, 1, 2, 2)]
     assert group_names(read, 0, 3) == ["0", "0", "0.1", "1", "1.1", "1.1"]
     assert group_names(read[:2], 6, 2) == ["3", "3"]
-    whole = whole_groups(generation_of([[4, 5]] * 6, 3, range(6), read))
+    whole = whole_groups(made_of([[4, 5]] * 6, 3, range(6), read))
     assert [row[0] for row in loss_groups(whole).sizes] == [2, 2, 1, 1, 2, 2]
 
 
@@ -79,7 +86,7 @@ def test_a_completion_weighs_what_the_loss_type_gives_it():
 
 
 def test_generations_of_a_step_are_numbered_and_their_groups_too():
-    rollouts, generation = Rollouts(None, "run"), generation_of([[3], [4]] * 2, 2, range(4))
+    rollouts, generation = Rollouts(None, "run"), made_of([[3], [4]] * 2, 2, range(4))
     for step in (1, 1, 2):
         generation = replace(generation)
         rollouts.hold(step, generation, ["0", "0", "1", "1"], [False] * 4, {}, torch.zeros(4, 1))
@@ -110,7 +117,7 @@ def test_a_generation_has_the_rows_of_its_process():
         "advantages": torch.tensor([0.5, 0.0, -0.5]),
     }
     ids = [[4, 3, 1], [1], [6, 6]]
-    found = trl_generation.generation_of(trainer, Rewarded(["p"] * 3, ["c"] * 3, ids, per_function), made)
+    found = generation_of(trainer, Rewarded(["p"] * 3, ["c"] * 3, ids, per_function), made)
     assert (found.first, found.k, found.rows, found.straddles) == (3, 2, slice(3, 6), True)
     assert [row.tolist() for row in found.prompt_ids] == [[5], [5, 1], [7, 8, 9]]
     assert [row.tolist() for row in found.mask] == [[True, False, True], [True], [False, False]]
