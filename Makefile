@@ -10,7 +10,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test fuzz lint lowest bench results gallery clean test-ms-swift test-openrlhf test-nemo-rl
+.PHONY: demo check test test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -31,6 +31,10 @@ lint: $(VENV)/.dev
 
 lowest: $(VENV)/.lowest
 	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+
+# What runs inside TRL, with the oldest TRL that is supported, in an environment of its own.
+test-trl-oldest: $(VENV)/.trl-oldest
+	$(VENV)/bin/python -m pytest -n auto -q -W default tests/integrations/test_trl_*.py
 
 # Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
 fuzz: $(VENV)/.dev
@@ -78,6 +82,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 # The core alone on the lowest versions that pyproject.toml promises, in an environment of its own.
 $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
+	@touch $@
+
+$(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints-trl-oldest.txt --editable ".[trl]" \
+		"datasets>=4.7" hypothesis "pytest>=9.0" pytest-xdist requests "setuptools>=77" tensorboard wandb
 	@touch $@
 
 clean:
