@@ -20,6 +20,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from ..errors import UsageError
+from ..train.method import named
 from .gradient import weigh_gradient
 from .trl_generation import Rewarded
 from .trl_watching import Begin, Watching
@@ -192,7 +193,7 @@ def watch(trainer: Any, rollouts: str | Path | None = "rollouts") -> Any:
     # The class of this one object, so that methods of subclasses are wrapped too, and pickles and cards keep its name.
     trainer.__class__ = type(kind.__name__, (Watched, kind), {"__module__": kind.__module__})
     token = getattr(trainer.args, "importance_sampling_level", None) == "token"
-    _attach(trainer, rollouts, "GRPO" if kind is GRPOTrainer and token else None)
+    _attach(trainer, rollouts, named(0, "none").name if kind is GRPOTrainer and token else None)
     return trainer
 
 
@@ -202,11 +203,11 @@ def _attach(trainer: Any, rollouts: str | Path | None, method: str | None) -> No
 
 
 def _method(args: LambdaGRPOConfig) -> str:
-    """The method in the words of `logs.sources.METHODS`."""
-    p = f"{args.lambda_power:g}"
-    if not args.lambda_power:
-        return "GRPO"
-    return {
-        "process-set": f"λ-GRPO, p = {p}",
-        "scale-matched": f"GRPO, loss as small as that of λ-GRPO with p = {p}",
-    }.get(args.lambda_kind, f"GRPO with {args.lambda_kind} weights, p = {p}")
+    """The method in the words that `analyze` knows."""
+    kind = args.lambda_kind
+    known = (
+        named(args.lambda_power, "process-set", "match-scale")
+        if kind == "scale-matched"
+        else named(args.lambda_power, kind)
+    )
+    return known.name

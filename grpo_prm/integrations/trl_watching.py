@@ -7,6 +7,7 @@ the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from ..core.groups import Groups
+from ..errors import UsageError
 from ..files import atomic
 from ..logs.recorder import Recorder
 from ..logs.sources import METHOD
@@ -53,7 +55,8 @@ class Watching:
         recorder = self._rollouts.recorder
         recorder.begin(step)
         if self._method and not recorder.rank:
-            with atomic(recorder.folder.parent / METHOD) as part:
+            # a full disk stops no training; of what is missing the recorder speaks
+            with suppress(OSError, UsageError), atomic(recorder.folder.parent / METHOD) as part:
                 part.write_text(f"{self._method}\n", encoding="utf-8")
 
     def generated(self, trainer: Any, made: dict[str, Any]) -> tuple[WholeGroups, Groups]:
