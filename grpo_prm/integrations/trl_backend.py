@@ -15,6 +15,7 @@ import torch
 import trl
 from accelerate.utils import gather_object
 from transformers import PrinterCallback, TrainerCallback
+from transformers.utils import logging
 
 from ..analysis.group_sums import metric_names
 from ..core.interval import Interval
@@ -75,6 +76,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         state["before"] = list(run.held_out(0))
     run.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if ranks.leads():
+        shutil.rmtree(folder / STAGING, ignore_errors=True)
         keep_model(folder / MODEL, run.model, tokenizer)
     tracker.close()
     ranks.leave()
@@ -145,6 +147,7 @@ class RunTrainer(LambdaGRPOTrainer):
             peft_config=adapter_of(config) if config.lora else None,
         )
         self.remove_callback(PrinterCallback)
+        logging.disable_progress_bar()  # transformers turns it on again where it loads a model
         self._steady = Steady()
         self.add_callback(self._steady)
 

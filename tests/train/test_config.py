@@ -150,7 +150,10 @@ def test_what_is_bounded_is_what_was_meant():
         ({"vllm": True}, "Give --backend trl"),
         ({"backend": "trl", "vllm": True, "device": "cpu"}, "leave out --vllm"),
         ({"backend": "trl", "match_norm": True}, "--match-norm needs a second backward pass"),
-        ({"backend": "trl", "packing": "tree"}, "--packing is tree, and TRL reads every completion whole. Leave it out"),
+        (
+            {"backend": "trl", "packing": "tree"},
+            "--packing is tree, and TRL reads every completion whole. Leave it out",
+        ),
         ({"backend": "trl", "std": "population"}, "--std is population"),
         ({"backend": "trl", "updates_per_batch": 2}, "--updates-per-batch is above 1"),
         ({"backend": "trl", "warmup_steps": 2}, "--warmup-steps are counted from a rate of 0"),
