@@ -1,6 +1,6 @@
 """`grpo-prm train --backend trl`: the run of `train.loop`, its steps taken by TRL's GRPOTrainer.
 
-Prompts, draws, rewards, weights and the run folder are those of our trainer; loss, update, processes and vLLM are TRL's.
+Prompts, draws, rewards and the run folder are those of our trainer; loss, update, processes and vLLM are TRL's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..analysis.group_sums import metric_names
 from ..core.interval import Interval
 from ..errors import InputError, UsageError
 from ..train import ranks
-from ..train.checkpoint import MODEL, clear_folders, has_checkpoint, keep_model, seed_everything
+from ..train.checkpoint import MODEL, clear_folders, keep_model, seed_everything
 from ..train.config import TrainConfig
 from ..train.data import PromptRow
 from ..train.evaluate import Complete, evaluate
@@ -162,7 +162,7 @@ class RunTrainer(LambdaGRPOTrainer):
             completions, logprobs = self._sampled(prompt_ids)
         self._sampling += time.perf_counter() - begin
         config = self._telling.config
-        # those of a tempered sampler would be recorded beside the untempered ones of the loss, as if they could be compared
+        # beside the untempered ones of the loss those of a tempered sampler would be taken for a fault of the sampler
         return completions, logprobs if config.temperature == temperature_of(config) else None
 
     def _sampled(self, prompt_ids: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run inside TRL: written by transformers beside the others, then given their name, whole or not at all."""
+"""Checkpoints of a run inside TRL: transformers writes one beside the others, and when it is whole it gets its name."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..errors import UsageError
 from ..train import ranks
 from ..train.settings import TrainConfig
@@ -125,7 +127,7 @@ def _optimizer(config: TrainConfig) -> dict[str, Any]:
 
 
 def _machine(config: TrainConfig) -> dict[str, Any]:
-    cpu = config.device == "cpu"
+    cpu = config.device == "cpu" or not torch.cuda.is_available()
     return {
         "seed": config.seed,
         "bf16": config.dtype == "bfloat16",

@@ -152,7 +152,7 @@ def test_what_is_bounded_is_what_was_meant():
         ({"backend": "trl", "match_norm": True}, "--match-norm needs a second backward pass"),
         (
             {"backend": "trl", "packing": "tree"},
-            "--packing is tree, and TRL reads every completion whole. Leave it out",
+            "--packing is tree, and TRL reads every completion whole. Leave",
         ),
         ({"backend": "trl", "std": "population"}, "--std is population"),
         ({"backend": "trl", "updates_per_batch": 2}, "--updates-per-batch is above 1"),
