@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ pytest.importorskip("trl")
 from integrations.trl_rank_cases import CASES, run
 
 from grpo_prm import analyze
+from grpo_prm.analysis.alarms import LEAST
 from grpo_prm.analysis.group_sums import metric_names
 
 pytestmark = pytest.mark.slow
@@ -123,3 +125,10 @@ def test_analyze_pools_the_parts_of_both(folder, found):
             means.pop("tokens_per_unique_with_prompt", None)
             logged = {own: line.get(metric) for own, metric in metric_names().items() if own in means}
             assert logged == pytest.approx({own: means[own] for own in logged}, rel=1e-12, abs=1e-12)
+
+
+def test_an_alarm_stops_both_at_one_step(found):
+    one, other = (known["halted"] for known in found)
+    assert one == other
+    assert one["step"] == math.ceil(LEAST / 3)  # of three groups each, until there is enough to judge
+    assert "copies" in [code for code, *_ in one["heard"]]

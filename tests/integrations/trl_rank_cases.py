@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from integrations.trl_toy import flat, length_reward, part_reward, prompts, rollouts, settings, without_kernel
+from integrations.trl_toy import copies, flat, length_reward, part_reward, prompts, rollouts, settings, without_kernel
 
-from grpo_prm.integrations.trl import LambdaGRPOConfig, LambdaGRPOTrainer
+from grpo_prm.integrations.trl import LambdaGRPOConfig, LambdaGRPOTrainer, watch
 
 # Rows of all processes at a time; 12 are three groups of 4, the second of which straddles two processes.
 CASES = {
@@ -53,11 +53,21 @@ def run(model, out, name):
     return {"figures": figures, "kept": trainer.kept, "final": flat(model), "ranks": trainer.accelerator.num_processes}
 
 
+def halted(model, out):
+    """The step at which an alarm stopped this process, and what it heard."""
+    heard = []
+    args = LambdaGRPOConfig(**settings(Path(out, "halted"), per_device_train_batch_size=6, max_steps=9))
+    trainer = LambdaGRPOTrainer(model, length_reward, args, train_dataset=prompts(), rollout_func=copies)
+    watch(trainer, halt_on=["copies"], on_alarm=heard.append).train()
+    return {"step": trainer.state.global_step, "heard": [tuple(alarm) for alarm in heard]}
+
+
 def main(model, out):
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         without_kernel(patch)
         found = {name: run(model, out, name) for name in CASES}
+    found["halted"] = halted(model, out)
     torch.save(found, Path(out) / f"{os.environ['RANK']}.pt")
     torch.distributed.destroy_process_group()
 

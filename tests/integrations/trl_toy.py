@@ -63,6 +63,13 @@ def rollouts(*, masked=False, k=K, logprobs=None):
     return roll
 
 
+def copies(prompts, trainer):
+    """A `rollout_func` of TRL whose groups hold two completions twice each."""
+    made = [[5, 6, 7 + n % 2, END] for n in range(len(prompts))]
+    asked = [trainer.processing_class(prompt)["input_ids"] for prompt in prompts]
+    return {"prompt_ids": asked, "completion_ids": [ids[: 3 + n % 2] for n, ids in enumerate(made)], "logprobs": None}
+
+
 def length_reward(completion_ids, **_):
     return [len(ids) * 7 % 5 / 5 + (3 in ids) for ids in completion_ids]
 
