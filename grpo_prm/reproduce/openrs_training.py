@@ -52,13 +52,15 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
 
 
 def _job(plan: Plan, beta: float, n: int, method: str, seed: int) -> Job:
+    backend = backend_of(plan, method)
+    vllm = plan.vllm and backend == "trl"
     settings = (PAPER if plan.model else TINY) | {
         "model": plan.model,
         "prompt_column": PROBLEM,
         "beta": beta,
         "steps": plan.steps,
-        "backend": backend_of(plan, method),
-        "vllm": plan.vllm and backend_of(plan, method) == "trl",
+        "backend": backend,
+        "vllm": vllm,
         "seed": seed * 100_000 + n,
     }
     arguments = {
@@ -69,7 +71,7 @@ def _job(plan: Plan, beta: float, n: int, method: str, seed: int) -> Job:
         "held_out": plan.held_out,
     }
     name = f"openrs/beta{beta:g}-{method.replace(' = ', '')}-seed{n}"
-    return Job(name, openrs_record, arguments, seconds_of(plan), works_in=True, alone=plan.vllm)
+    return Job(name, openrs_record, arguments, seconds_of(plan), works_in=True, alone=vllm)
 
 
 def compare(part: str, records: dict[str, list[pl.DataFrame]]) -> list[Finding]:
