@@ -118,11 +118,14 @@ def _noting(watch: Watch) -> Generator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             watch(Event("note", text=record.getMessage()))
 
-    log, handler = logging.getLogger("grpo_prm"), Notes()
-    before, log.propagate = log.propagate, False
+    log, theirs, handler = logging.getLogger("grpo_prm"), logging.getLogger("trl"), Notes()
+    before = log.propagate, theirs.level
+    log.propagate = False
+    theirs.setLevel(logging.ERROR)  # it prints a completion as it is wherever a reward fails, which our note says
     log.addHandler(handler)
     try:
         yield
     finally:
         log.removeHandler(handler)
-        log.propagate = before
+        log.propagate = before[0]
+        theirs.setLevel(before[1])
