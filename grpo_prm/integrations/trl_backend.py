@@ -47,8 +47,8 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         InputError: Model, data or checkpoint cannot be used.
     """
     config = replace(config, out=config.out or run_folder(config))
-    _check_machine(config)
     ranks.join(config.device)
+    _check_machine(config)
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)

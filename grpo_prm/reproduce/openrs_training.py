@@ -71,7 +71,8 @@ def _job(plan: Plan, beta: float, n: int, method: str, seed: int) -> Job:
         "held_out": plan.held_out,
     }
     name = f"openrs/beta{beta:g}-{method.replace(' = ', '')}-seed{n}"
-    return Job(name, openrs_record, arguments, seconds_of(plan), works_in=True, alone=vllm)
+    alone = backend == "trl" and bool(plan.model)  # TRL and vLLM keep memory of the GPU until their process ends
+    return Job(name, openrs_record, arguments, seconds_of(plan), works_in=True, alone=alone)
 
 
 def compare(part: str, records: dict[str, list[pl.DataFrame]]) -> list[Finding]:
