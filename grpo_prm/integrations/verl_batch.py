@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..analysis.group_sums import group_sums, metric_names, statistics_of
 from ..core.forest import Floats
 from ..core.groups import Groups
+from ..core.weights import scale_sums
 from ..logs.recording import recorded_table
 
 LambdaKind = Literal["process-set", "parent", "position", "scale-matched"]
@@ -98,11 +99,13 @@ def token_weights(batch: Batch, power: float, kind: LambdaKind, aggregation: str
     Returns:
         One array for each row, float32, as long as its response. `scale-matched` is one number for the whole batch.
     """
+    of_row = _row_weights(batch, aggregation)
     if kind != "scale-matched":
-        return batch.groups.lambda_weights(power, kind, _row_weights(batch, aggregation))
-    # By verl's own advantages, whatever its estimator: it is their loss whose size is matched.
+        return batch.groups.lambda_weights(power, kind, of_row)
+    # By verl's own advantages, which are not 0 in a group of one: it is their loss whose size is matched.
     given = np.array([value or 0.0 for value in batch.advantage_of_rows()])
-    top, bottom = replace(batch.groups, given=given).scale_sums(power, _row_weights(batch, aggregation))
+    counted = np.concatenate([mask * weight for mask, weight in zip(batch.masks, of_row, strict=True)])
+    top, bottom = scale_sums(batch.groups.forest, power, counted, given)
     factor = np.float32(top / bottom if bottom else 1.0)
     return [np.full(len(row), factor) for row in batch.responses]
 
