@@ -120,10 +120,6 @@ def analyze(
 
 def _codes(given: list[str] | None) -> set[str]:
     """The codes of --fail-on, checked before anything is read."""
-    from grpo_prm.analysis.verdict import CODES
-    from grpo_prm.errors import UsageError
+    from grpo_prm.analysis.findings import checked
 
-    codes = {code.strip() for part in given or () for code in part.split(",")}
-    if unknown := sorted(codes.difference(CODES)):
-        raise UsageError(f"--fail-on: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
-    return codes
+    return checked((code.strip() for part in given or () for code in part.split(",")), "--fail-on")

@@ -47,6 +47,7 @@ def print_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: bool = typer.Option(  # noqa: ARG001 - its callback acts
         False, "--version", help="Print the version and stop.", is_eager=True, callback=print_version
     ),
@@ -54,6 +55,9 @@ def common(
 ) -> None:
     """See the process reward model that GRPO hides in your rollouts (arXiv 2509.21154)."""
     os.environ["GRPO_PRM_DEBUG"] = "1" if debug else ""
+    if context.invoked_subcommand not in ("train", "reproduce"):  # torch may use the same library there
+        # Asked for when numpy is imported. More threads spin while they wait for the next small product.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> None:

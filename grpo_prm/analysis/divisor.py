@@ -41,7 +41,7 @@ def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator
         facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
         if _decisive(pl.concat(facts))[1]:
             break
-    std = _fitting(pl.concat(facts)) if facts else "sample"
+    std = (fitting(pl.concat(facts)) if facts else None) or "sample"
     note = None if std == "sample" else f"Advantages are {_MADE[std]}, as logged: --std {std}."
     return std, note, chain(held, source)
 
@@ -60,11 +60,16 @@ def _decisive(facts: pl.DataFrame) -> tuple[Bools, bool]:
     return (telling & first & whole)[groups], len(k) >= GROUPS or int(counted[-1:].sum()) >= TELLING
 
 
-def _fitting(facts: pl.DataFrame) -> Std:
+def fitting(facts: pl.DataFrame) -> Std | None:
+    """The divisor that gives the logged advantages of some groups, None where none does or nothing tells.
+
+    Args:
+        facts: Columns `run`, `step`, `group`, `reward`, `advantage` of whole groups; rows of a group are neighbours.
+    """
     rows, _ = _decisive(facts)
     logged = np.where(rows, facts["advantage"].to_numpy(), np.nan)
     steps = np.unique(facts.select(pl.struct("run", "step").hash()).to_series().to_numpy(), return_inverse=True)[1]
-    return fitting_std(facts["reward"].to_numpy(), logged, _groups(facts), steps) or "sample"
+    return fitting_std(facts["reward"].to_numpy(), logged, _groups(facts), steps)
 
 
 def _groups(facts: pl.DataFrame) -> Ints:

@@ -55,7 +55,7 @@ def groups_table(
         "exchangeable": _exchangeable(groups),
         "non_trivial": overlap.intermediate_steps > 0,
         **overlap._asdict(),
-        "duplicates": _duplicates(groups),
+        "duplicates": duplicates(groups),
         "prompts_differ": groups_of_several_prompts(table),
         "tool_output": unmasked_tool_output(table),
         "completions_with_loss": np.bincount(of_row, seen.completion > 0).astype(np.int64),
@@ -85,7 +85,7 @@ def _std(groups: Groups, values: Floats, k: Ints) -> Floats:
     return np.sqrt(squares / (k - 1))
 
 
-def _duplicates(groups: Groups) -> Ints:
+def duplicates(groups: Groups) -> Ints:
     """Completions of each group that are equal to an earlier one: those that end where another has ended."""
     step, row, ends = groups.seen.step, groups.seen.row, groups.forest.end
     here = groups.lengths[row] == ends[step]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -28,18 +30,16 @@ def logprob_columns(table: pl.DataFrame, groups: Groups) -> tuple[dict[str, Floa
         Columns of shape (groups,), NaN for a group in which a completion has none; `GapSums` of each bin of sizes, one
         row for each with a token.
     """
-    whole = _whole(table, groups, SAMPLER)
-    both = whole & _whole(table, groups, TRAINER)
+    whole, both, sampler, trainer = logged_logprobs(table, groups)
     columns = {f"logprob_{name}": None for name in CHECKS} | dict.fromkeys(SurprisalSums._fields)
     gaps, by_size = dict.fromkeys(GapSums._fields), pl.DataFrame(schema=BY_SIZE)
     # A log without log-probabilities, as most are, has no array of the size of its tokens here.
-    if whole.any():
-        sampler = _per_token(table, groups, SAMPLER)
+    if sampler is not None:
         check = logprob_check(groups.forest, groups.advantages, sampler, groups.groups, groups.number, groups.mask)
         columns = {f"logprob_{name}": values for name, values in check._asdict().items()}
         columns |= surprisal_sums(groups, sampler)._asdict()
-        if both.any():
-            trainer, of_token = _per_token(table, groups, TRAINER), groups_of_tokens(groups)
+        if trainer is not None:
+            of_token = groups_of_tokens(groups)
             gaps = gap_sums(groups, sampler, trainer, of_token, groups.number)._asdict()
             by_size = _by_size(groups, sampler, np.where(both[of_token], trainer, np.nan))
     known = [(columns, whole), (gaps, both)]
@@ -48,6 +48,29 @@ def logprob_columns(table: pl.DataFrame, groups: Groups) -> tuple[dict[str, Floa
         for part, has in known
         for name, values in part.items()
     }, by_size
+
+
+class Logged(NamedTuple):
+    """The log-probabilities of a table.
+
+    Attributes:
+        whole: Groups in which every completion has those of the sampler, shape (groups,).
+        both: Those in which every completion has those of the trainer, too.
+        sampler, trainer: One a token, NaN where there is none, shape (tokens,); None where no group is whole.
+    """
+
+    whole: NDArray[np.bool_]
+    both: NDArray[np.bool_]
+    sampler: Floats | None
+    trainer: Floats | None
+
+
+def logged_logprobs(table: pl.DataFrame, groups: Groups) -> Logged:
+    """The log-probabilities of sampler and trainer; arguments as of `logprob_columns`."""
+    whole = _whole(table, groups, SAMPLER)
+    both = whole & _whole(table, groups, TRAINER)
+    sampler = _per_token(table, groups, SAMPLER) if whole.any() else None
+    return Logged(whole, both, sampler, _per_token(table, groups, TRAINER) if both.any() else None)
 
 
 def _by_size(groups: Groups, sampler: Floats, trainer: Floats) -> pl.DataFrame:

@@ -89,7 +89,7 @@ def _measure(
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
     names = table[group_opens(table), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
-    names = _with_cluster(names)
+    names = with_cluster(names)
     decided = decisions(groups, options.seed)
     of_logprobs, gaps = logprob_columns(table, groups)
     added = {
@@ -109,7 +109,7 @@ def _measure(
     )
 
 
-def _with_cluster(names: pl.DataFrame) -> pl.DataFrame:
+def with_cluster(names: pl.DataFrame) -> pl.DataFrame:
     """The groups with what tells their clusters apart (definitions: Intervals): `prompt_key` and `problem` together.
 
     Where the log's own key of the problem is coarser than the prompt, the prompt decides, and where it is finer, the

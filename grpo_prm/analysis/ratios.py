@@ -186,17 +186,16 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
 
 def percentiles(resampled: Floats) -> Floats:
     """2.5 and 97.5 percentiles of each column over the resamples that have the statistic, shape (2, columns)."""
-    ends = np.full((2, resampled.shape[1]), np.nan)
     if not len(resampled):
-        return ends
-    # One call for the columns that every resample has: a call for each would take most of the time of a bootstrap.
-    whole = ~np.isnan(resampled).any(axis=0)
-    ends[:, whole] = np.percentile(resampled[:, whole], [2.5, 97.5], axis=0)
-    for column in np.flatnonzero(~whole):
-        values = resampled[:, column]
-        if len(values := values[~np.isnan(values)]):
-            ends[:, column] = np.percentile(values, [2.5, 97.5])
-    return ends
+        return np.full((2, resampled.shape[1]), np.nan)
+    # To the last bit what `np.percentile` gives of a column, in a third of its time: sorting is faster than selecting.
+    ordered = np.sort(resampled.T, axis=1)  # NaN come last
+    last = np.maximum((~np.isnan(ordered)).sum(axis=1) - 1, 0)
+    at = np.outer([0.025, 0.975], last)
+    below = at.astype(np.int64)
+    column, share = np.arange(len(ordered)), at - below
+    low, high = ordered[column, below], ordered[column, np.minimum(below + 1, last)]
+    return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
 
 
 def _divide(top: Floats, bottom: Floats) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seed
 from ..logs.grouping.groups import hashed
-from .verdict import EXAMPLES
+from .findings import EXAMPLES
 from .worst_groups import CLEAREST
 
 EACH = 10  # groups of each kind

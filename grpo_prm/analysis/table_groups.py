@@ -48,7 +48,7 @@ def advantages_of(table: pl.DataFrame, options: Options) -> Advantages:
     assert options.std is not None  # `analyze` puts in what is not given
     rewarded = with_rewards(table)
     computed = np.full(len(table), np.nan)
-    computed[rewarded] = _computed(table.filter(rewarded), options.std)
+    computed[rewarded] = _computed(table.select("run", "step", "group", "reward").filter(rewarded), options.std)
     logged = ~rewarded if options.advantage == "computed" else np.ones(len(table), bool)
     given = table["advantage"].to_numpy()
     if np.isnan(given[logged]).any():

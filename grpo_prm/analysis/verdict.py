@@ -14,35 +14,13 @@ from typing import Any
 import polars as pl
 
 from ..core.permutations import PERMUTATIONS
+from .findings import EXAMPLES, Figures, concerned_by, judge
 
 LITTLE_LENGTH = 0.05
 LITTLE_TURN = 10.0  # degrees
 ALPHA = 0.05
 CLOSE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / (PERMUTATIONS + 1))  # two standard errors of a p of so many permutations
-
-# From when on a finding is one.
-TOOL_OUTPUT = 0.05  # of the completions
-SAMPLE_SIZE = 0.9  # effective, of the tokens: below
-SPREAD = 0.1  # of log-probabilities inside a step, mean
-PHANTOM = 0.1  # of the advantages
-NO_VARIANCE = 0.3  # of the groups
-COPIES = 0.1  # of the completions
-BOILERPLATE = 0.5  # of the intermediate proportion
-RELIABLE = 0.5  # below, with its whole interval
-
-CODES = (
-    *("mixed_prompts", "unmasked_tool_output", "sampler_gap", "phantom_advantage", "teaches_nothing", "copies"),
-    *("boilerplate", "low_reliability"),
-)
 FOLDER = "DIR"  # stands in commands for the folder of the analysis
-# The column of the groups table that says how much of a finding a group has; `samples` keeps one that has most.
-EXAMPLES = {
-    "mixed_prompts": "prompts_differ",
-    "unmasked_tool_output": "tool_output",
-    "phantom_advantage": "phantom_advantage",
-    "teaches_nothing": "zero_variance",
-    "copies": "duplicates",
-}
 
 
 def verdict(summary: dict[str, Any], groups: pl.DataFrame) -> dict[str, Any]:
@@ -98,51 +76,37 @@ def _risk(raised: dict[str, Any] | None) -> str | None:
 
 
 def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    counts, source, number = summary["counts"], summary["source"], len(groups)
-
-    def of_groups(code: str, value: float) -> dict[str, Any]:
-        """A finding about some groups; its command shows the first of those that have most of it."""
-        concerned = concerned_by(code, groups)
-        shown = f"tree {FOLDER} --group {quote(group_name(source, concerned.row(0, named=True)))}"
-        return {"code": code, "value": value, "groups": len(concerned), "command": f"grpo-prm {shown}"}
-
-    def of_log(code: str, value: float, **more: Any) -> dict[str, Any]:
-        return {"code": code, "value": value, "groups": number, "command": f"grpo-prm report {FOLDER}", **more}
-
-    if differ := int(groups["prompts_differ"].sum()):
-        yield of_groups("mixed_prompts", differ / number)
-    if (share := groups["tool_output"].sum() / counts["completions"]) >= TOOL_OUTPUT:
-        yield of_groups("unmasked_tool_output", share)
-    size, spread = summary["logprobs"]["effective_sample_size"], summary["prm"]["logprob_spread"]
-    if size is not None and size["mean"] < SAMPLE_SIZE:
-        yield of_log("sampler_gap", size["mean"], measure="effective_sample_size")
-    elif spread is not None and spread["mean"] >= SPREAD:
-        yield of_log("sampler_gap", spread["mean"], measure="logprob_spread")
-    phantom = summary["teaching"]["phantom_advantage"]
-    if phantom is not None and phantom["mean"] >= PHANTOM:
-        yield of_groups("phantom_advantage", phantom["mean"])
-    if (share := counts["groups_zero_variance"] / number) >= NO_VARIANCE:
-        yield of_groups("teaches_nothing", share)
-    if (share := counts["duplicates"] / counts["completions"]) >= COPIES:
-        yield of_groups("copies", share)
-    own, other = (summary[section]["intermediate_proportion"] for section in ("overlap", "baseline"))
-    if own is not None and other is not None and own["mean"] > 0 and other["mean"] >= BOILERPLATE * own["mean"]:
-        yield of_log("boilerplate", other["mean"] / own["mean"])
-    reliability = summary["credit"]["reliability"]
-    if reliability is not None and reliability["high"] is not None and reliability["high"] < RELIABLE:
-        yield of_log("low_reliability", reliability["mean"], k=_reliable_k(reliability, counts))
+    source = summary["source"]
+    for code, value, found, more in judge(_figures(summary, groups)):
+        if not found:
+            continue
+        number, command = len(groups), f"report {FOLDER}"
+        if code in EXAMPLES:  # it shows the first of the groups that have most of it
+            concerned = concerned_by(code, groups)
+            number = len(concerned)
+            command = f"tree {FOLDER} --group {quote(group_name(source, concerned.row(0, named=True)))}"
+        yield {"code": code, "value": value, "groups": number, "command": f"grpo-prm {command}", **more}
 
 
-def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
-    """The groups that a finding with an example (`EXAMPLES`) is about, those that have most of it first."""
-    column = EXAMPLES[code]
-    return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
+def _figures(summary: dict[str, Any], groups: pl.DataFrame) -> Figures:
+    counts, number = summary["counts"], len(groups)
 
+    def mean(section: str, name: str) -> float | None:
+        return None if (value := summary[section][name]) is None else value["mean"]
 
-def _reliable_k(reliability: dict[str, Any], counts: dict[str, Any]) -> int | None:
-    """Completions a group at which the same steps would have a reliability of .5; None where there may be no signal."""
-    r = reliability["mean"]
-    return math.ceil(counts["group_size"]["mode"] * (1 - r) / r) if reliability["low"] > 0 else None
+    return Figures(
+        prompts_differ=int(groups["prompts_differ"].sum()) / number,
+        tool_output=groups["tool_output"].sum() / counts["completions"],
+        effective_sample_size=mean("logprobs", "effective_sample_size"),
+        logprob_spread=mean("prm", "logprob_spread"),
+        phantom_advantage=mean("teaching", "phantom_advantage"),
+        zero_variance=counts["groups_zero_variance"] / number,
+        copies=counts["duplicates"] / counts["completions"],
+        intermediate_proportion=mean("overlap", "intermediate_proportion"),
+        baseline=mean("baseline", "intermediate_proportion"),
+        reliability=summary["credit"]["reliability"],
+        k=counts["group_size"]["mode"],
+    )
 
 
 def group_name(source: dict[str, Any], group: dict[str, Any]) -> str:

@@ -56,8 +56,9 @@ def pair_order(
         for some, chunk in _chunks(pairs.counts, permutations, k):
             here = slice(begin + some.start, begin + some.stop)
             score = _sign(pairs.weights[some, chunk] @ values[here], tie[here])
-            value = values[here, pairs.one[chunk]] - values[here, pairs.other[chunk]]
-            value = _sign(value, tolerance[here, None, None]) * pairs.counts[some, chunk, None]
+            value = values[here].take(pairs.one[chunk], axis=1) - values[here].take(pairs.other[chunk], axis=1)
+            value = _sign(value, tolerance[here, None, None])
+            value *= pairs.counts[some, chunk, None].view(np.int8)  # numpy is four times slower at int8 times bool
             counted = np.einsum("gpn,gpn->gn", value, value).astype(np.float64)
             order.counted[here] += counted
             # A pair adds +1, 0 for a tie or -1 to the sum of products: (1 + that) / 2 is its share of right.

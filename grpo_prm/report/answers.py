@@ -5,8 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import Any, NamedTuple
 
+from ..analysis.findings import EXAMPLES, concerned_by
 from ..analysis.tables import Tables
-from ..analysis.verdict import EXAMPLES, concerned_by
 from ..text.verdict import Finding, changes, findings, knows, no_finding
 
 

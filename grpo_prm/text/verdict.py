@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..analysis.findings import sentence
 from ..analysis.verdict import FOLDER
 from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
@@ -100,7 +101,7 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         folder: The folder of the analysis as it is typed, for the commands.
     """
     found = summary["verdict"]["findings"]
-    return [Finding(*_worded(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
+    return [Finding(*sentence(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
 
 
 def no_finding(summary: dict[str, Any]) -> str:
@@ -109,40 +110,3 @@ def no_finding(summary: dict[str, Any]) -> str:
     if problems < FEW_CLUSTERS:
         return f"No finding, but {amount(problems, 'problem')} can show only gross faults."
     return "Nothing to worry about."
-
-
-def _worded(found: dict[str, Any]) -> tuple[str, str]:
-    """Sentence and source of a finding."""
-    sentence, source = FINDINGS[found.get("measure") or found["code"]]
-    k = found.get("k")
-    larger = "unknown what size would do" if k is None else f"0.5 takes groups of {k:,}"
-    mix = "mixes" if found["groups"] == 1 else "mix"
-    values = {"percent": percent(found["value"]), "number": number(found["value"]), "larger": larger, "mix": mix}
-    return sentence.format(**values, groups=amount(found["groups"], "group")), source
-
-
-DEFINITIONS = "docs/definitions.md"
-# By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
-FINDINGS = {
-    "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
-    "unmasked_tool_output": (
-        "{percent} % of completions hold unmasked tool output: mask it",
-        "arXiv 2503.09516",
-    ),
-    "effective_sample_size": (
-        "{percent} % effective sample size, sampler and trainer differ: sample afresh",
-        "arXiv 2510.26788",
-    ),
-    "logprob_spread": (
-        "{number} nats apart on one prefix and token: several policies sampled",
-        "arXiv 2510.26788",
-    ),
-    "phantom_advantage": (
-        "{percent} % of the advantage lies in groups of one outcome: filter groups",
-        "arXiv 2503.14476",
-    ),
-    "teaches_nothing": ("{percent} % of groups teach nothing (equal rewards): filter or resample", "arXiv 2503.14476"),
-    "copies": ("{percent} % of completions are copies in their group: raise the temperature", DEFINITIONS),
-    "boilerplate": ("{percent} % as much overlap between prompts as within: partly boilerplate", DEFINITIONS),
-    "low_reliability": ("{number} is too unreliable for credit by step: {larger}", DEFINITIONS),
-}

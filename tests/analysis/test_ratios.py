@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import wilson
 
 from grpo_prm.analysis import ratios as module
-from grpo_prm.analysis.ratios import CLUSTER, Sums, estimates, sums_of
+from grpo_prm.analysis.ratios import CLUSTER, Sums, estimates, percentiles, sums_of
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, STATISTICS
 from grpo_prm.core.interval import FEW_CLUSTERS, RESAMPLES
 
@@ -242,3 +242,17 @@ def test_a_statistic_that_a_log_lacks_changes_no_other_one():
     assert whole.pop("surprisal_at_decisions").mean > 0
     for name, one in rest.items():
         assert one == pytest.approx(whole[name], rel=1e-12), name
+
+
+@pytest.mark.parametrize("rows", [1, 2, 21, 40, 2000])
+def test_percentiles_are_those_of_numpy_column_by_column(rows):
+    rng = np.random.default_rng(rows)
+    columns = rng.standard_normal((rows, 6)) * [1, 1e-300, 1e300, 1, 1, 1]
+    columns[:, 3] = rng.integers(0, 3, rows)  # ties
+    columns[rng.random((rows, 6)) < 0.2] = np.nan
+    columns[:, 4] = np.nan
+    columns[:, 5] = 0.1
+    for found, column in zip(percentiles(columns).T, columns.T, strict=True):
+        some = column[~np.isnan(column)]
+        expected = np.percentile(some, [2.5, 97.5]) if len(some) else [np.nan, np.nan]
+        np.testing.assert_array_equal(found, expected)

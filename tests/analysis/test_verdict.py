@@ -7,7 +7,8 @@ import math
 import polars as pl
 import pytest
 
-from grpo_prm.analysis.verdict import CODES, EXAMPLES, group_name, verdict
+from grpo_prm.analysis.findings import CODES, EXAMPLES
+from grpo_prm.analysis.verdict import group_name, verdict
 
 GROUPS = pl.DataFrame(
     {

@@ -10,8 +10,8 @@ from itertools import product
 import pytest
 from grpo_prm_cli.screen import LINES, show_doubts, show_verdict
 
-from grpo_prm.analysis.verdict import CODES
-from grpo_prm.text.verdict import CHANGES, FINDINGS, KNOWS, findings
+from grpo_prm.analysis.findings import CODES, SENTENCES
+from grpo_prm.text.verdict import CHANGES, KNOWS, findings
 
 AUC = {"mean": 0.5128, "low": 0.47, "high": 0.55, "null_low": 0.469, "null_high": 0.539, "p_value": 0.315}
 WHY = {
@@ -103,7 +103,7 @@ def test_with_full_every_finding_has_its_command(capsys):
     lines = screen(capsys, summary_of(todo=ALL), whole=True)
     assert sum(line.startswith("        grpo-prm ") for line in lines) == len(ALL)
     assert not any("more finding" in line or "--full" in line for line in lines)
-    assert all(f"({source})" in unwrapped(lines) for _, source in FINDINGS.values())
+    assert all(f"({source})" in unwrapped(lines) for _, source in SENTENCES.values())
 
 
 def test_a_source_that_would_take_a_line_of_its_own_is_told_with_full_alone(capsys):

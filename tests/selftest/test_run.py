@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo_prm.analysis.verdict import CODES
+from grpo_prm.analysis.findings import CODES
 from grpo_prm.selftest.logs import LOGS
 from grpo_prm.selftest.matrix import COUNTS, FINDINGS, MATRIX, MAY, MUST, MUST_NOT, NUMBERS, Number, expected
 from grpo_prm.selftest.run import _number_check, compared, selftest

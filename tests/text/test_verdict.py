@@ -2,8 +2,9 @@
 
 import pytest
 
-from grpo_prm.analysis.verdict import CODES
-from grpo_prm.text.verdict import CHANGES, FINDINGS, KNOWS, RISK, changes, findings, knows, no_finding
+from grpo_prm.analysis.findings import CODES
+from grpo_prm.analysis.findings import SENTENCES as WORDED
+from grpo_prm.text.verdict import CHANGES, KNOWS, RISK, changes, findings, knows, no_finding
 
 RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
@@ -108,7 +109,7 @@ def test_every_finding_has_number_reason_source_and_command(code, measure, value
 
 def test_no_code_is_without_a_sentence_and_none_is_for_nothing():
     assert {code for code, *_ in SENTENCES} == {*CODES}
-    assert {measure or code for code, measure, _ in SENTENCES} == {*FINDINGS}
+    assert {measure or code for code, measure, _ in SENTENCES} == {*WORDED}
 
 
 def test_one_group_and_no_size_that_would_do():

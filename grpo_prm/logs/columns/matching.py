@@ -13,7 +13,7 @@ from ..rollouts import REWARD_PART
 from .alike import begin_alike
 from .cut_texts import cut_at_the_end, cut_at_the_front
 from .evidence import sampled_first
-from .first_rows import Rows, check_present, kind_of
+from .first_rows import Rows, check_present, exists, kind_of
 from .hints import perhaps_completion, perhaps_group, perhaps_reward, refusal
 from .inside import PROMPT_IDS, inside_of, wrapped
 from .keys import with_key, with_sample
@@ -55,7 +55,7 @@ def make_plan(
     for path in options.keep:
         check_present(rows, path, name, f"--keep {path}")
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
-    if "tokens" in paths and "tokens" not in options.columns and kind_of(rows, paths["tokens"], from_text) == "none":
+    if "tokens" in paths and "tokens" not in options.columns and not exists(rows, paths["tokens"]):
         del paths["tokens"]
     cautions = list(_tokens_as_texts(rows, paths, from_text, name))
     tokens = paths.get("tokens")
@@ -143,8 +143,10 @@ def _by_name(rows: Rows, from_text: bool) -> dict[str, str]:
 
 def _tokens_as_texts(rows: Rows, paths: Mapping[str, str], from_text: bool, name: str) -> Iterator[str]:
     """Say that tokens which are written as texts are not used; refuse a log that has nothing else."""
+    if "tokens" in paths:
+        return
     texts = [column for column in NAMES["tokens"] if kind_of(rows, column, from_text) == "texts"]
-    if not texts or "tokens" in paths:
+    if not texts:
         return
     if "completion" not in paths:
         raise UsageError(

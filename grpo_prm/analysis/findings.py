@@ -1,0 +1,181 @@
+"""THE registry of findings: from when on each is one, and the sentence that says it (definitions: The verdict).
+
+The report card of a log (`verdict`) and the alarms of a running training (`alarms`) judge by the same limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from ..errors import UsageError
+
+# From when on a finding is one.
+TOOL_OUTPUT = 0.05  # of the completions
+SAMPLE_SIZE = 0.9  # effective, of the tokens: below
+SPREAD = 0.1  # of log-probabilities inside a step, mean
+PHANTOM = 0.1  # of the advantages
+NO_VARIANCE = 0.3  # of the groups
+COPIES = 0.1  # of the completions
+BOILERPLATE = 0.5  # of the intermediate proportion
+RELIABLE = 0.5  # below, with its whole interval
+
+DEFINITIONS = "docs/definitions.md"
+# By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
+SENTENCES = {
+    "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
+    "unmasked_tool_output": (
+        "{percent:.3g} % of completions hold unmasked tool output: mask it",
+        "arXiv 2503.09516",
+    ),
+    "effective_sample_size": (
+        "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
+        "arXiv 2510.26788",
+    ),
+    "logprob_spread": (
+        "{value:.3g} nats apart on one prefix and token: several policies sampled",
+        "arXiv 2510.26788",
+    ),
+    "phantom_advantage": (
+        "{percent:.3g} % of the advantage lies in groups of one outcome: filter groups",
+        "arXiv 2503.14476",
+    ),
+    "teaches_nothing": (
+        "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
+        "arXiv 2503.14476",
+    ),
+    "copies": ("{percent:.3g} % of completions are copies in their group: raise the temperature", DEFINITIONS),
+    "boilerplate": ("{percent:.3g} % as much overlap between prompts as within: partly boilerplate", DEFINITIONS),
+    "low_reliability": ("{value:.3g} is too unreliable for credit by step: {larger}", DEFINITIONS),
+}
+CODES = (
+    *("mixed_prompts", "unmasked_tool_output", "sampler_gap", "phantom_advantage", "teaches_nothing", "copies"),
+    *("boilerplate", "low_reliability"),
+)
+# The column of the groups table that says how much of a finding a group has; `samples` keeps one that has most.
+EXAMPLES = {
+    "mixed_prompts": "prompts_differ",
+    "unmasked_tool_output": "tool_output",
+    "phantom_advantage": "phantom_advantage",
+    "teaches_nothing": "zero_variance",
+    "copies": "duplicates",
+}
+
+
+class Figures(NamedTuple):
+    """What findings are judged by, of whole groups of two or more; None where it is not known.
+
+    Attributes:
+        prompts_differ: Share of the groups that hold completions of different prompts.
+        tool_output: Share of the completions with unmasked tool output.
+        effective_sample_size: Of sampler and trainer, a share of the tokens.
+        logprob_spread: Mean spread of log-probabilities inside a step, in nats.
+        phantom_advantage: Share of the advantage.
+        zero_variance: Share of the groups with equal rewards.
+        copies: Share of the completions that are equal to an earlier one of their group.
+        intermediate_proportion: A mean over groups.
+        baseline: The same of cross-prompt groups.
+        reliability: `mean`, `low` and `high`.
+        k: The commonest size of a group.
+    """
+
+    prompts_differ: float
+    tool_output: float
+    effective_sample_size: float | None
+    logprob_spread: float | None
+    phantom_advantage: float | None
+    zero_variance: float
+    copies: float
+    intermediate_proportion: float | None
+    baseline: float | None
+    reliability: Mapping[str, Any] | None
+    k: int
+
+
+class Judgement(NamedTuple):
+    """Whether there is a finding.
+
+    Attributes:
+        code: Of `CODES`.
+        value: The number that was judged.
+        found: Whether it is beyond the limit.
+        more: `measure`, where a code has two; `k` of a low reliability.
+    """
+
+    code: str
+    value: float
+    found: bool
+    more: dict[str, Any]
+
+
+def checked(codes: Iterable[str], setting: str) -> set[str]:
+    """Codes of findings.
+
+    Args:
+        codes: As a user gave them.
+        setting: What messages call them.
+
+    Raises:
+        UsageError: One that there is not.
+    """
+    given = set(codes)
+    if unknown := sorted(given.difference(CODES)):
+        raise UsageError(f"{setting}: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
+    return given
+
+
+def judge(figures: Figures) -> Iterator[Judgement]:
+    """Hold figures against the limits, in the order of `CODES`; what is not known is not judged."""
+    yield Judgement("mixed_prompts", figures.prompts_differ, figures.prompts_differ > 0, {})
+    yield Judgement("unmasked_tool_output", figures.tool_output, figures.tool_output >= TOOL_OUTPUT, {})
+    yield from _sampler_gap(figures.effective_sample_size, figures.logprob_spread)
+    if (phantom := figures.phantom_advantage) is not None:
+        yield Judgement("phantom_advantage", phantom, phantom >= PHANTOM, {})
+    yield Judgement("teaches_nothing", figures.zero_variance, figures.zero_variance >= NO_VARIANCE, {})
+    yield Judgement("copies", figures.copies, figures.copies >= COPIES, {})
+    own, other = figures.intermediate_proportion, figures.baseline
+    if own is not None and other is not None and own > 0:
+        yield Judgement("boilerplate", other / own, other >= BOILERPLATE * own, {})
+    reliability = figures.reliability
+    if reliability is not None and reliability["high"] is not None:
+        more = {"k": _reliable_k(reliability, figures.k)}
+        yield Judgement("low_reliability", reliability["mean"], reliability["high"] < RELIABLE, more)
+
+
+def _sampler_gap(size: float | None, spread: float | None) -> Iterator[Judgement]:
+    """By either number: the sample size where it is too small, else the spread where there is one."""
+    if size is not None and (size < SAMPLE_SIZE or spread is None or spread < SPREAD):
+        yield Judgement("sampler_gap", size, size < SAMPLE_SIZE, {"measure": "effective_sample_size"})
+    elif spread is not None:
+        yield Judgement("sampler_gap", spread, spread >= SPREAD, {"measure": "logprob_spread"})
+
+
+def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
+    """Completions a group at which the same steps would have a reliability of .5; None where there may be no signal."""
+    r = reliability["mean"]
+    return math.ceil(k * (1 - r) / r) if reliability["low"] > 0 else None
+
+
+def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups that a finding with an example (`EXAMPLES`) is about, those that have most of it first."""
+    column = EXAMPLES[code]
+    return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
+
+
+def sentence(found: Mapping[str, Any]) -> tuple[str, str]:
+    """What a finding says, and where to read why.
+
+    Args:
+        found: `code`, `value` and `groups` (how many it is about), and `more` of its judgement.
+    """
+    said, source = SENTENCES[found.get("measure") or found["code"]]
+    value, groups, k = found["value"], found["groups"], found.get("k")
+    words = {
+        "groups": "1 group" if groups == 1 else f"{groups:,} groups",
+        "mix": "mixes" if groups == 1 else "mix",
+        "larger": "unknown what size would do" if k is None else f"0.5 takes groups of {k:,}",
+    }
+    return said.format(value=value, percent=100 * value, **words), source

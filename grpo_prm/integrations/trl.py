@@ -1,0 +1,212 @@
+"""λ-GRPO and live figures in TRL: `LambdaGRPOTrainer` trains, `watch` only looks.
+
+    args = LambdaGRPOConfig("run", lambda_power=1.0)
+    LambdaGRPOTrainer(model, [reward], args, train_dataset=data).train()
+
+    watch(GRPOTrainer(model, [reward], args, train_dataset=data)).train()
+
+Both log figures of overlap, of the hidden process reward model and of sharing beside TRL's own, and record rollouts
+that `grpo-prm analyze run/rollouts` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl import GRPOConfig, GRPOTrainer
+
+from ..errors import UsageError
+from .gradient import weigh_gradient
+from .trl_generation import Rewarded
+from .trl_watching import Begin, Watching
+from .trl_weights import LambdaKind, method_weights, padded, refusal
+
+WEIGHTS = "lambda_weights"  # beside TRL's tensors, so that it is shuffled and cut with them
+# The methods of TRL's trainers that are wrapped.
+SEAMS = (
+    "_calculate_rewards", "_generate_and_score_completions", "_get_per_token_logps_and_entropies", "compute_loss",
+    "log", "train", "_save_checkpoint",
+)  # fmt: skip
+
+
+@dataclass
+class LambdaGRPOConfig(GRPOConfig):
+    """TRL's settings and three more; TrlParser and YAML files know them.
+
+    Attributes:
+        lambda_power: p of |λ|^-p, the factor of each token's whole loss term; 0 is GRPO, 1 the paper's λ-GRPO.
+        lambda_kind: `process-set`, `parent`, or a control: `position`, `scale-matched` (definitions: λ-GRPO, Controls).
+        record_rollouts: Write the rollouts to `output_dir/rollouts`.
+    """
+
+    lambda_power: float = field(default=1.0, metadata={"help": "p of |λ|^-p: 0 is GRPO, 1 the paper's λ-GRPO."})
+    lambda_kind: LambdaKind = field(
+        default="process-set",
+        metadata={"help": "process-set (the paper's), parent, or a control: position, scale-matched."},
+    )
+    record_rollouts: bool = field(
+        default=True, metadata={"help": "Write output_dir/rollouts, which grpo-prm analyze reads."}
+    )
+
+
+# What `Watched` stands before is known only when `watch` gets it; a type checker takes the commonest.
+_Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
+
+
+class Watched(_Trainer):
+    """Before a trainer with the seams of TRL's GRPOTrainer: hands what passes them on to `Watching`."""
+
+    _watching: Watching
+    _in_loss: Mapping[str, Any] | None = None
+    _generating = False
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
+        found = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._watching.rewarded = Rewarded(prompts, completions, completion_ids_list, found)
+        return found
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self._generating = self.model.training
+        try:
+            made = super()._generate_and_score_completions(inputs)
+        finally:
+            self._generating = False
+        if self.model.training:
+            self._on_generation(made)
+        return made
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._generating:
+            self._watching.passes.append(found[0])
+        elif self._in_loss is not None and self.model.training:
+            self._on_logprobs(found[0], self._in_loss)
+        return found
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's; the log-probabilities that are asked for meanwhile are those of the loss."""
+        self._in_loss = inputs
+        try:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        finally:
+            self._in_loss = None
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with the figures since the last line of training."""
+        if self.model.training:  # else TRL logs an evaluation
+            logs.update(self._watching.figures.pooled())
+        super().log(logs, *args, **kwargs)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's; however it ends, what was generated is written."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._watching.close()
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        self._watching.close()  # a run that goes on from here finds the rollouts of all steps before
+        super()._save_checkpoint(*args, **kwargs)
+
+    def _on_generation(self, made: dict[str, Any]) -> None:
+        self._watching.generated(self, made)
+
+    def _on_logprobs(self, logprobs: torch.Tensor, inputs: Mapping[str, Any]) -> None:
+        self._watching.passed(inputs, logprobs)
+
+
+class LambdaGRPOTrainer(Watched, GRPOTrainer):
+    """GRPOTrainer with each token's loss term times its λ weight, live figures, and recorded rollouts."""
+
+    args: LambdaGRPOConfig
+    _weighed = False
+
+    def __init__(self, model: Any, reward_funcs: Any = None, args: Any = None, **kwargs: Any) -> None:
+        if not isinstance(args, LambdaGRPOConfig):
+            raise UsageError(
+                f"args is a {type(args).__name__}, but LambdaGRPOTrainer needs to know lambda_power. "
+                "Pass args=LambdaGRPOConfig(...), which takes all settings of GRPOConfig."
+            )
+        if sentences := refusal(args):
+            raise UsageError(sentences)
+        super().__init__(model, reward_funcs, args, **kwargs)
+        _attach(self, "rollouts" if args.record_rollouts else None, _method(args))
+
+    def _on_generation(self, made: dict[str, Any]) -> None:
+        whole, groups = self._watching.generated(self, made)
+        args = self.args
+        if args.lambda_power:
+            rows = method_weights(whole, groups, args.lambda_power, args.lambda_kind, args.loss_type)
+            made[WEIGHTS] = padded(rows, made["completion_ids"])
+
+    def _on_logprobs(self, logprobs: torch.Tensor, inputs: Mapping[str, Any]) -> None:
+        super()._on_logprobs(logprobs, inputs)
+        if self.args.lambda_power and logprobs.requires_grad:
+            weigh_gradient(logprobs, inputs[WEIGHTS], self._on_gradient)
+
+    def _on_gradient(self) -> None:
+        self._weighed = True
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """TRL's, which must have sent a gradient through the log-probabilities.
+
+        Raises:
+            UsageError: It did not, so no weight had an effect.
+        """
+        self._weighed = False
+        loss = super().training_step(*args, **kwargs)
+        if self.args.lambda_power and not self._weighed:
+            raise UsageError(
+                "No gradient went through TRL's log-probabilities, so λ-GRPO would be GRPO: the loss is computed "
+                "elsewhere (Liger's, a chunked or fused loss, unsloth's patches, a subclass). Switch that off "
+                "(use_liger_kernel=False, no unsloth import), or train without weights: lambda_power=0."
+            )
+        return loss
+
+
+def watch(trainer: Any, rollouts: str | Path | None = "rollouts") -> Any:
+    """Measure and record the training of a trainer of TRL that is made already; the training stays as it is.
+
+    Args:
+        trainer: GRPOTrainer, RLOOTrainer or a subclass of one, of any loss type and importance sampling level.
+        rollouts: Folder of the rollouts, inside the output folder unless absolute; None: they are not recorded.
+
+    Returns:
+        The trainer.
+
+    Raises:
+        UsageError: It is no such trainer, or it is watched already.
+    """
+    kind = type(trainer)
+    if lacking := [name for name in SEAMS if not callable(getattr(kind, name, None))]:
+        raise UsageError(
+            f"{kind.__name__} has no {lacking[0]}, so its rollouts cannot be seen. watch takes TRL's GRPOTrainer, "
+            "RLOOTrainer or a subclass of one of them."
+        )
+    if isinstance(trainer, Watched):
+        raise UsageError(f"This {kind.__name__} is watched already. Call watch once; LambdaGRPOTrainer needs no watch.")
+    # The class of this one object, so that methods of subclasses are wrapped too, and pickles and cards keep its name.
+    trainer.__class__ = type(kind.__name__, (Watched, kind), {"__module__": kind.__module__})
+    token = getattr(trainer.args, "importance_sampling_level", None) == "token"
+    _attach(trainer, rollouts, "GRPO" if kind is GRPOTrainer and token else None)
+    return trainer
+
+
+def _attach(trainer: Any, rollouts: str | Path | None, method: str | None) -> None:
+    trainer._watching = Watching(trainer, rollouts, method)
+    trainer.add_callback(Begin(trainer._watching))
+
+
+def _method(args: LambdaGRPOConfig) -> str:
+    """The method in the words of `logs.sources.METHODS`."""
+    p = f"{args.lambda_power:g}"
+    if not args.lambda_power:
+        return "GRPO"
+    return {
+        "process-set": f"λ-GRPO, p = {p}",
+        "scale-matched": f"GRPO, loss as small as that of λ-GRPO with p = {p}",
+    }.get(args.lambda_kind, f"GRPO with {args.lambda_kind} weights, p = {p}")

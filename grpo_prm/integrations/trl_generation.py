@@ -1,0 +1,193 @@
+"""What TRL generated at one time, row by row and without padding, and the whole groups that the rows belong to.
+
+TRL holds a group's completions next to each other, numbered over all processes in rank order; a group may straddle two.
+Its padded tensors do not give the ids back, since padding may equal the end token and a mask may be zeroed: they are
+taken from `_calculate_rewards`, which sees lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+
+from ..core.forest import Floats, Ints
+from ..core.groups import Groups
+
+
+class Rewarded(NamedTuple):
+    """The arguments and the result of TRL's `_calculate_rewards`.
+
+    Attributes:
+        prompts, completions: Texts or chats, one of each a row of this process.
+        ids: Completion token ids of each row, without padding.
+        per_function: Reward of each function for the rows of all processes, shape (all rows, functions); NaN for none.
+    """
+
+    prompts: list[Any]
+    completions: list[Any]
+    ids: list[list[int]]
+    per_function: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The rows that one generation gave this process.
+
+    Attributes:
+        prompts, completions: Texts or chats.
+        prompt_ids: Token ids of each prompt.
+        ids: Token ids of each completion.
+        mask: True where a token is in the loss, one array a row.
+        advantages: As the loss has them, shape (rows,), float64.
+        rewards: The reward that they are made of, of the rows of ALL processes, shape (all rows,), float64; NaN where
+            no function gave one.
+        parts: What each reward function gave to the rows of this process, shape (rows,) each.
+        first: Number of the first row among all.
+        k: Completions of a group.
+    """
+
+    prompts: list[Any]
+    completions: list[Any]
+    prompt_ids: list[tuple[int, ...]]
+    ids: list[list[int]]
+    mask: list[NDArray[np.bool_]]
+    advantages: Floats
+    rewards: Floats
+    parts: dict[str, Floats]
+    first: int
+    k: int
+
+    @property
+    def rows(self) -> slice:
+        """The rows of this process among all."""
+        return slice(self.first, self.first + len(self.ids))
+
+    @property
+    def straddles(self) -> bool:
+        """Whether groups are parted between processes; all processes give one answer, as all have as many rows."""
+        return len(self.ids) % self.k > 0
+
+
+def generation_of(trainer: Any, rewarded: Rewarded, made: Mapping[str, Any]) -> Generation:
+    """Put together what TRL knows of the rows.
+
+    Args:
+        trainer: A trainer with the attributes of TRL's GRPOTrainer.
+        rewarded: What its `_calculate_rewards` saw.
+        made: The tensors that its `_generate_and_score_completions` returned.
+    """
+    prompts, completions, ids, per_function = rewarded
+    first = trainer.accelerator.process_index * len(ids)
+    in_loss = made["completion_mask"]
+    if "tool_mask" in made:
+        in_loss = in_loss * made["tool_mask"]
+    asked = zip(made["prompt_ids"].tolist(), made["prompt_mask"].tolist(), strict=True)
+    of_function = per_function.double().cpu().numpy()[first : first + len(ids)]
+    return Generation(
+        prompts=prompts,
+        completions=completions,
+        prompt_ids=[tuple(token for token, real in zip(*row, strict=True) if real) for row in asked],
+        ids=ids,
+        mask=[row[: len(own)] for row, own in zip(in_loss.bool().cpu().numpy(), ids, strict=True)],
+        advantages=made["advantages"].double().cpu().numpy(),
+        rewards=_total(trainer, per_function),
+        parts={name: of_function[:, n] for n, name in enumerate(trainer.reward_func_names)},
+        first=first,
+        k=trainer.num_generations,
+    )
+
+
+def _total(trainer: Any, per_function: torch.Tensor) -> Floats:
+    """The reward of each row as TRL adds it up, in its own float32."""
+    total = (per_function * trainer.reward_weights.to(per_function.device)).nansum(1)
+    total[per_function.isnan().all(1)] = torch.nan
+    if bounds := getattr(trainer, "reward_clip_range", None):  # of RLOO
+        total = total.clamp(*bounds)
+    return total.double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class WholeGroups:
+    """The rows of every group of which this process has one: its own, or those of all processes.
+
+    Attributes:
+        ids, mask, advantages, rewards: As in `Generation`, one entry for each of these rows.
+        prompt_lengths: Tokens of the prompt of each row, shape (rows,).
+        names: Name of the group of each row.
+        rows: Where they stand among those of all processes.
+        local: The rows of this process among them.
+        complete: These are the rows of all processes.
+    """
+
+    ids: list[list[int]]
+    mask: list[NDArray[np.bool_]]
+    advantages: Floats
+    rewards: Floats
+    prompt_lengths: Ints
+    names: list[str]
+    rows: slice
+    local: slice
+    complete: bool
+
+
+def whole_groups(generation: Generation) -> WholeGroups:
+    """Complete the groups; where they straddle processes this is a collective call, which all make."""
+    ids, mask, prompts, advantages = generation.ids, generation.mask, generation.prompt_ids, generation.advantages
+    rows, local = generation.rows, slice(0, len(ids))
+    if generation.straddles:
+        everyone = gather_object(list(zip(ids, mask, prompts, advantages.tolist(), strict=True)))
+        ids, mask, prompts, listed = (list(column) for column in zip(*everyone, strict=True))
+        advantages, rows, local = np.array(listed), slice(0, len(ids)), generation.rows
+    return WholeGroups(
+        ids=ids,
+        mask=mask,
+        advantages=advantages,
+        rewards=generation.rewards[rows],
+        prompt_lengths=np.array([len(prompt) for prompt in prompts], np.int64),
+        names=group_names(prompts, rows.start, generation.k),
+        rows=rows,
+        local=local,
+        complete=len(ids) == len(generation.rewards),
+    )
+
+
+def group_names(prompts: list[tuple[int, ...]], first: int, k: int) -> list[str]:
+    """Name of the group of each row: TRL's number of it, and what read another prompt of its environment is apart.
+
+    Rows that read different prompts share no tree: what seems a common beginning followed another text.
+
+    Args:
+        prompts: Token ids of the prompts of consecutive rows, whole groups.
+        first: Number of the first row among those of all processes.
+        k: Completions of a group.
+    """
+    read: dict[int, list[tuple[int, ...]]] = {}
+    names = []
+    for row, prompt in enumerate(prompts, first):
+        known = read.setdefault(row // k, [])
+        if prompt not in known:
+            known.append(prompt)
+        other = known.index(prompt)
+        names.append(f"{row // k}.{other}" if other else f"{row // k}")
+    return names
+
+
+def loss_groups(whole: WholeGroups) -> Groups:
+    """The groups with the advantages of the loss: rows without a reward stay members of their process sets."""
+    return Groups.of(whole.ids, None, whole.names, whole.mask, advantages=whole.advantages)
+
+
+def added(sums: Floats, *, alone: bool) -> Floats:
+    """Sums over all processes, the same on each.
+
+    Args:
+        sums: Those of the groups of this process.
+        alone: Every process has these groups, so that there is nothing to add; else all processes make this call.
+    """
+    return sums if alone else np.sum(gather_object([sums]), axis=0)

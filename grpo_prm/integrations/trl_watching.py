@@ -1,0 +1,113 @@
+"""What is done with a generation of TRL at each seam of its trainer: measured, recorded, and where asked for weighted.
+
+Nothing here draws a random number or touches a tensor of TRL's, so a training that is only watched stays what it was to
+the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from ..core.groups import Groups
+from ..files import atomic
+from ..logs.recorder import Recorder
+from ..logs.sources import METHOD
+from .trl_figures import Figures, divisor_of
+from .trl_generation import Generation, Rewarded, WholeGroups, generation_of, loss_groups, whole_groups
+from .trl_rollouts import Rollouts, run_name, truncated_rows
+
+ROW = "rollout_row"  # beside TRL's tensors, so that it is shuffled and cut with them: the row in the generation
+
+
+class Watching:
+    """The state of one watched training on one process.
+
+    Args:
+        trainer: The trainer, made.
+        folder: Where rollouts are recorded, inside the output folder unless absolute; None: nowhere.
+        method: What the run is trained with, for `method.txt`; None: not named.
+    """
+
+    def __init__(self, trainer: Any, folder: str | Path | None, method: str | None) -> None:
+        self.figures = Figures()
+        self.rewarded: Rewarded | None = None
+        self.passes: list[torch.Tensor] = []  # log-probabilities that TRL computed while it generated
+        self._method = method
+        self._rollouts: Rollouts | None = None
+        if folder is not None:
+            accelerator = trainer.accelerator
+            recorder = Recorder(
+                Path(trainer.args.output_dir) / folder, accelerator.process_index, accelerator.num_processes
+            )
+            self._rollouts = Rollouts(recorder, run_name(trainer.args.output_dir))
+
+    def begin(self, step: int) -> None:
+        """Take the folder for a run that has done `step` steps; a new run in a folder that holds one is refused."""
+        if self._rollouts is None:
+            return
+        recorder = self._rollouts.recorder
+        recorder.begin(step)
+        if self._method and not recorder.rank:
+            with atomic(recorder.folder.parent / METHOD) as part:
+                part.write_text(f"{self._method}\n", encoding="utf-8")
+
+    def generated(self, trainer: Any, made: dict[str, Any]) -> tuple[WholeGroups, Groups]:
+        """Measure a generation and hold it for the recorder.
+
+        Args:
+            trainer: The trainer.
+            made: What its `_generate_and_score_completions` returned; gets a tensor more where it is recorded.
+
+        Returns:
+            The whole groups, as rows and measured.
+        """
+        assert self.rewarded is not None
+        generation = generation_of(trainer, self.rewarded, made)
+        whole = whole_groups(generation)
+        groups = loss_groups(whole)
+        self.figures.add(generation, whole, groups, divisor_of(trainer))
+        if self._rollouts is not None:
+            self._hold(trainer, generation, whole.names[whole.local], made)
+        self.passes.clear()
+        return whole, groups
+
+    def _hold(self, trainer: Any, generation: Generation, names: list[str], made: dict[str, Any]) -> None:
+        assert self._rollouts is not None
+        old = made.get("old_per_token_logps")
+        if "old_logps" in made and self.passes:  # RLOO keeps only their sums; the first pass is the policy's
+            old = self.passes[0]
+        self._rollouts.hold(
+            trainer.state.global_step + 1,
+            generation,
+            names,
+            truncated_rows(trainer, generation.ids),
+            made,
+            old,
+        )
+        made[ROW] = torch.arange(len(generation.ids), device=made["completion_ids"].device)
+
+    def passed(self, inputs: Mapping[str, Any], logprobs: torch.Tensor) -> None:
+        """Take the log-probabilities of a micro-batch in the loss."""
+        if self._rollouts is not None and ROW in inputs:
+            self._rollouts.logprobs(inputs[ROW], logprobs)
+
+    def close(self) -> None:
+        """Wait until all rollouts so far are written."""
+        if self._rollouts is not None:
+            self._rollouts.close()
+
+
+class Begin(TrainerCallback):
+    """Takes the folder when the training starts, which is when the step it goes on from is known."""
+
+    def __init__(self, watching: Watching) -> None:
+        self._watching = watching
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Begin."""
+        self._watching.begin(state.global_step)
