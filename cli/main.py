@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from . import analyze, compare, convert, export, inspect, plot, report, reproduce, selftest, train, tree
+from . import analyze, compare, convert, doctor, export, inspect, plot, report, reproduce, selftest, train, tree
 
 STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}  # with 128 and its number as exit code
 READER_GONE = 141  # what a shell says of others whose reader goes away
@@ -31,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, report, plot, compare, export, convert, train, reproduce, selftest):
+for module in (inspect, analyze, tree, report, plot, compare, export, convert, train, doctor, reproduce, selftest):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

@@ -11,9 +11,13 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
+from verl.trainer.ppo.core_algos import agg_loss
+from verl.utils.metric import Metric
 from verl.workers.config import ActorConfig
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
+
+from .gradient import weigh_gradient
 
 FIELD = "lambda_weights"  # in TransferQueue, beside the advantages; nested, one float32 a response token
 
@@ -36,10 +40,11 @@ def lambda_ppo_loss(
     """
     log_probs = weighed(model_output["log_probs"], data)
     loss, metrics = ppo_loss(config, {**model_output, "log_probs": log_probs}, data, dp_group)
-    mask = data["response_mask"].values().bool()
-    in_loss = data[FIELD].values()[mask.to(data[FIELD].device)]
-    # A micro-batch without loss tokens has no mean; verl averages over micro-batches, so it gives none.
-    return loss, metrics | ({"actor/lambda_weight": in_loss.mean().item()} if len(in_loss) else {})
+    fields = data.select(FIELD, "response_mask").to_padded_tensor()
+    # Over the loss tokens of the whole mini-batch, added up over micro-batches and ranks as verl adds up the loss.
+    mean = agg_loss(fields[FIELD], fields["response_mask"].bool(), "token-mean", **config.global_batch_info)
+    aggregation = metrics["actor/pg_loss"].aggregation
+    return loss, {**metrics, "actor/lambda_weight": Metric(value=mean, aggregation=aggregation)}
 
 
 def weighed(log_probs: torch.Tensor, data: TensorDict) -> torch.Tensor:
@@ -47,10 +52,8 @@ def weighed(log_probs: torch.Tensor, data: TensorDict) -> torch.Tensor:
     if not log_probs.requires_grad:
         return log_probs
     values = log_probs.values() if log_probs.is_nested else log_probs
-    factors = packed_weights(values, data)
-    same = values.view_as(values)
-    # The hook closes over a constant, so no graph is kept alive by it.
-    same.register_hook(lambda gradient: gradient * factors)
+    same = values.view_as(values)  # what else reads verl's tensor keeps its gradient
+    weigh_gradient(same, packed_weights(values, data), lambda: None)
     if not log_probs.is_nested:
         return same
     return torch.nested.nested_tensor_from_jagged(same, log_probs.offsets())  # ty: ignore[missing-attribute]
