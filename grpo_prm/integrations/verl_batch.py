@@ -146,30 +146,28 @@ def _first_of_groups(groups: Groups, rows: NDArray[np.int64]) -> NDArray[np.int6
     return rows[np.unique(groups.groups, return_index=True)[1]]
 
 
-def table(batch: Batch, run: str, step: int, first_group: int, text: Callable[[NDArray[Any]], str]) -> pl.DataFrame:
-    """The batch as the canonical table.
+def table(batch: Batch, run: str, step: int, first_group: int) -> pl.DataFrame:
+    """The batch as the canonical table, without text.
 
     Args:
         batch: The rows.
         run: Name of the run.
         step: The training step that they are for, from 1, as verl counts.
         first_group: Number of the first group.
-        text: Decodes token ids.
 
     Returns:
         `logs.rollouts.SCHEMA` and `reward/NAME`, rows of a group next to each other. `logprobs` are the sampler's and
         `trainer_logprobs` the trainer's where verl kept both, else `logprobs` are the trainer's.
     """
-    of_group = dict(zip(batch.group_keys, batch.prompts, strict=True))
-    prompts = {key: text(prompt) for key, prompt in of_group.items()}  # each is decoded once
     sampler, trainer = batch.logprobs.get("rollout_log_probs"), batch.logprobs.get("old_log_probs")
+    no_text = [None] * len(batch.keys)
     return recorded_table(
         run=run,
         step=step,
         group_keys=batch.group_keys,
         samples=_numbered(batch.group_keys),
-        prompts=[prompts[key] for key in batch.group_keys],
-        completions=[text(row) for row in batch.responses],
+        prompts=no_text,
+        completions=no_text,
         tokens=batch.responses,
         rewards=batch.rewards,
         parts=batch.parts,
@@ -179,6 +177,16 @@ def table(batch: Batch, run: str, step: int, first_group: int, text: Callable[[N
         ref_logprobs=batch.logprobs.get("ref_log_prob"),
         advantages=batch.advantage_of_rows(),
         first_group=first_group,
+    )
+
+
+def with_text(table: pl.DataFrame, batch: Batch, text: Callable[[Any], str]) -> pl.DataFrame:
+    """The table with the text of prompts and completions; `text` decodes token ids."""
+    of_group = dict(zip(batch.group_keys, batch.prompts, strict=True))
+    prompts = {key: text(prompt) for key, prompt in of_group.items()}  # each is decoded once
+    return table.with_columns(
+        pl.Series("prompt", [prompts[key] for key in table["group_key"]], pl.String),
+        pl.Series("completion", [text(ids) for ids in table["tokens"]], pl.String),
     )
 
 

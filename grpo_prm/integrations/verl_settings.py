@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
+from ..analysis.findings import checked
 from ..errors import UsageError
 from .verl_batch import LambdaKind
 
@@ -29,11 +31,13 @@ class Settings:
         lambda_power: p in |λ|^-p; 1 is the paper's λ-GRPO, 0 leaves training to verl bit for bit and only measures.
         lambda_kind: `process-set`, `parent`, `position` (placebo) or `scale-matched` (GRPO times one factor a batch).
         record_rollouts: Write every batch as canonical rollouts into `rollouts` in `trainer.default_local_dir`.
+        halt_on: Codes of findings (`analysis.findings.CODES`) that end the training when they begin.
     """
 
     lambda_power: float = 1.0
     lambda_kind: LambdaKind = "process-set"
     record_rollouts: bool = True
+    halt_on: Sequence[str] = ()
 
 
 def settings_of(config: DictConfig) -> Settings:
@@ -57,6 +61,9 @@ def settings_of(config: DictConfig) -> Settings:
         raise UsageError(f"{SECTION}.lambda_kind is {settings.lambda_kind!r}. Give one of {', '.join(KINDS)}.")
     if not isinstance(settings.record_rollouts, bool):
         raise UsageError(f"{SECTION}.record_rollouts is {settings.record_rollouts!r}. Give true or false.")
+    if isinstance(settings.halt_on, str):
+        raise UsageError(f"{SECTION}.halt_on is {settings.halt_on!r}. Give a list: halt_on=[{settings.halt_on}].")
+    checked(settings.halt_on, f"{SECTION}.halt_on")
     if power:
         _refuse(config)
     return settings

@@ -6,6 +6,7 @@ TransferQueue. The workers read that field with the others and their loss applie
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -21,14 +22,16 @@ from verl.trainer.ppo.v1 import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.config import omega_conf_to_dataclass
 
+from ..analysis.alarms import Alarms
 from ..logs.recorder import Recorder
 from .verl import NAME
-from .verl_batch import Batch, Rows, as_sampled, figures, table, token_weights
+from .verl_batch import Batch, Rows, as_sampled, figures, table, token_weights, with_text
 from .verl_loss import FIELD, lambda_ppo_loss
 from .verl_settings import settings_of
 
 LOGPROBS = ("rollout_log_probs", "old_log_probs", "ref_log_prob")  # which of them there are, verl's settings decide
 FIELDS = ("uid", "prompts", "responses", "response_mask", "rm_scores", "advantages", "extra_fields", *LOGPROBS)
+logger = logging.getLogger("grpo_prm")
 
 
 @register_trainer(NAME)
@@ -45,6 +48,7 @@ class LambdaTrainerSync(PPOTrainerSync):
             UsageError: They cannot be meant, or do not fit the rest of the configuration.
         """
         self.settings = settings_of(config)
+        self.alarms = Alarms(self.settings.halt_on)
         super().__init__(config)
 
     @property
@@ -79,7 +83,7 @@ class LambdaTrainerSync(PPOTrainerSync):
         real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
         rows = fetch(as_sampled(real), batch.partition_id)
         metrics.update(figures(rows))
-        self._record(rows)
+        self._watch(rows)
         if not self.settings.lambda_power:
             return batch
         aggregation = self.config.actor_rollout_ref.actor.loss_agg_mode
@@ -94,17 +98,24 @@ class LambdaTrainerSync(PPOTrainerSync):
             fields=TensorDict({FIELD: nested}, batch_size=len(batch)),
         )
 
-    def _record(self, rows: Batch) -> None:
-        """Leave table and file to the recorder's thread: decoding the text of a large batch takes seconds."""
-        if not self.recorder:
-            return
+    def _watch(self, rows: Batch) -> None:
+        """Judge the batch and record it."""
         if OmegaConf.select(self.config, "algorithm.rollout_correction.bypass_mode"):
             rows.logprobs.pop("old_log_probs", None)  # verl copied the sampler's there
-        generation, run = self.local_trigger_step, str(self.config.trainer.experiment_name)
+        step, generation = self.global_steps, self.local_trigger_step
         first = self.recorded if generation else 0
         self.recorded = first + rows.groups.number
-        text = partial(self.tokenizer.decode, skip_special_tokens=True)
-        self.recorder.write(self.global_steps, generation, partial(table, rows, run, self.global_steps, first, text))
+        bare = table(rows, str(self.config.trainer.experiment_name), step, first)
+        for alarm in self.alarms.add(step, bare):
+            logger.warning(alarm.sentence)
+            if alarm.halts:
+                # The next step becomes the last: verl saves, validates and ends as after any last step.
+                self.total_training_steps = min(self.total_training_steps, step + 1)
+                logger.warning("Training ends after step %d: halt_on names %s.", step + 1, alarm.code)
+        if self.recorder:
+            # Decoding the text of a large batch takes seconds: the recorder's thread does it.
+            text = partial(self.tokenizer.decode, skip_special_tokens=True)
+            self.recorder.write(step, generation, partial(with_text, bare, rows, text))
 
 
 def fetch(keys: list[str], partition: str) -> Batch:

@@ -20,9 +20,9 @@ def test_one_line_is_enough():
     assert settings() == Settings(1.0, "process-set", True)
 
 
-def test_the_three_settings():
-    given = ("lambda_power=0.5", "lambda_kind=parent", "record_rollouts=false")
-    assert settings(*(f"+trainer.v1.lambda_sync.{one}" for one in given)) == Settings(0.5, "parent", False)
+def test_the_settings():
+    given = ("lambda_power=0.5", "lambda_kind=parent", "record_rollouts=false", "halt_on=[copies]")
+    assert settings(*(f"+trainer.v1.lambda_sync.{one}" for one in given)) == Settings(0.5, "parent", False, ["copies"])
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ def test_the_three_settings():
         ("lambda_power=high", "lambda_power is 'high', but"),
         ("lambda_power=true", "lambda_power is True, but"),
         ("lambda_kind=none", "lambda_kind is 'none'. Give one of process-set, parent, position, scale-matched."),
+        ("halt_on=copies", "halt_on is 'copies'. Give a list: halt_on=[copies]."),
+        ("halt_on=[copiez]", "halt_on"),
         ("record_rollouts=maybe", "record_rollouts is 'maybe'. Give true or false."),
     ],
 )

@@ -324,6 +324,21 @@ def test_a_second_generation_of_a_step_is_a_part_of_its_own_with_groups_of_its_o
     assert first.min() == 0 and second.min() == first.max() + 1
 
 
+def test_an_alarm_is_said_and_ends_the_training_where_it_is_named(queue, tmp_path, caplog):
+    copies = [
+        Sampled(f"c{g}_{s}_0", f"c{g}", [2, g + 3], [5, 6, 7, 8, 9][: 5 - (s == 0)], [1] * (5 - (s == 0)), float(s % 2))
+        for g in range(30)
+        for s in range(4)
+    ]
+    made = trainer_of(configured(halt_on="[copies]", record_rollouts="false"))
+    made.total_training_steps = 100
+    with caplog.at_level("WARNING", "grpo_prm"):
+        made._compute_advantage(put(copies, "copies"), {})
+    assert f"Training ends after step {STEP + 1}: halt_on names copies." in caplog.text
+    assert made.total_training_steps == STEP + 1
+    assert sum("completions" in record.message for record in caplog.records) >= 1
+
+
 def test_fit_waits_for_the_disk_even_when_training_breaks(tmp_path, monkeypatch):
     from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
