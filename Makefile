@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+VERL ?= .verl
 OUT ?= demo.prm
 
 # What needs no extra: the rest of the tests trains, or shows what training makes.
@@ -10,7 +11,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -31,6 +32,10 @@ lint: $(VENV)/.dev
 
 lowest: $(VENV)/.lowest
 	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+
+# verl's own functions on a CPU, in an environment of their own: verl needs an older transformers than the trainer here.
+test-verl: $(VERL)/.installed
+	$(VERL)/bin/python -m pytest -q -W ignore tests/with_verl
 
 # Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
 fuzz: $(VENV)/.dev
@@ -62,5 +67,11 @@ $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
 	@touch $@
 
+$(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
+	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
+	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
+	$(VERL)/bin/python -m pip install --quiet --requirement tests/with_verl/requirements.txt --editable .
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo.prm build dist *.egg-info
+	rm -rf $(VENV) $(VERL) demo.prm build dist *.egg-info

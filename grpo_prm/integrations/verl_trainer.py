@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, OmegaConf
@@ -39,6 +40,7 @@ class LambdaTrainerSync(PPOTrainerSync):
     """`trainer.v1.trainer_mode=lambda_sync`; its settings are those of `trainer.v1.lambda_sync` (`verl_settings`)."""
 
     recorder: Recorder | None = None  # None: nothing is recorded
+    ending = False  # a finding that halt_on names has begun
     recorded = 0  # groups of this step in earlier generations
 
     def __init__(self, config: DictConfig) -> None:
@@ -99,23 +101,31 @@ class LambdaTrainerSync(PPOTrainerSync):
         )
 
     def _watch(self, rows: Batch) -> None:
-        """Judge the batch and record it."""
+        """Judge the batch and record it, in the recorder's thread where there is one: a large batch takes seconds."""
         if OmegaConf.select(self.config, "algorithm.rollout_correction.bypass_mode"):
             rows.logprobs.pop("old_log_probs", None)  # verl copied the sampler's there
         step, generation = self.global_steps, self.local_trigger_step
         first = self.recorded if generation else 0
         self.recorded = first + rows.groups.number
-        bare = table(rows, str(self.config.trainer.experiment_name), step, first)
-        for alarm in self.alarms.add(step, bare):
+        judge = partial(self._judged, rows, step, first)
+        if self.recorder:
+            text = partial(self.tokenizer.decode, skip_special_tokens=True)
+            self.recorder.write(step, generation, lambda: with_text(judge(), rows, text))
+        else:
+            judge()
+        if self.ending:
+            # The next step becomes the last: verl saves, validates and ends as after any last step.
+            self.total_training_steps = min(self.total_training_steps, step + 1)
+
+    def _judged(self, rows: Batch, step: int, first: int) -> pl.DataFrame:
+        """The table of a batch, after its alarms were said."""
+        made = table(rows, str(self.config.trainer.experiment_name), step, first)
+        for alarm in self.alarms.add(step, made):
             logger.warning(alarm.sentence)
             if alarm.halts:
-                # The next step becomes the last: verl saves, validates and ends as after any last step.
-                self.total_training_steps = min(self.total_training_steps, step + 1)
-                logger.warning("Training ends after step %d: halt_on names %s.", step + 1, alarm.code)
-        if self.recorder:
-            # Decoding the text of a large batch takes seconds: the recorder's thread does it.
-            text = partial(self.tokenizer.decode, skip_special_tokens=True)
-            self.recorder.write(step, generation, partial(with_text, bare, rows, text))
+                logger.warning("Training ends with one of the next two steps: halt_on names %s.", alarm.code)
+                self.ending = True
+        return made
 
 
 def fetch(keys: list[str], partition: str) -> Batch:

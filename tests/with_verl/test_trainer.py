@@ -32,6 +32,7 @@ from grpo_prm.analysis.group_sums import metric_names
 from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.integrations.verl_loss import FIELD, lambda_ppo_loss
 from grpo_prm.integrations.verl_trainer import LambdaTrainerSync
+from grpo_prm.logs.recorder import Recorder
 
 STEP = 7
 
@@ -229,8 +230,6 @@ def test_setup_gives_the_workers_our_loss_and_takes_the_folder(power, tmp_path, 
 
 def recorded(tmp_path, rows, partition, **more):
     """One step, recorded; the metrics that verl logs, and the folder."""
-    from grpo_prm.logs.recorder import Recorder
-
     config = configured(tmp_path)
     for name, value in more.items():
         OmegaConf.update(config, name, value)
@@ -311,8 +310,6 @@ def test_rows_that_rollout_correction_rejects_are_recorded_as_out_of_the_loss(qu
 
 
 def test_a_second_generation_of_a_step_is_a_part_of_its_own_with_groups_of_its_own(queue, tmp_path):
-    from grpo_prm.logs.recorder import Recorder
-
     made = trainer_of(configured(tmp_path))
     made.recorder = Recorder(tmp_path / "rollouts")
     made.recorder.begin(0)
@@ -324,19 +321,41 @@ def test_a_second_generation_of_a_step_is_a_part_of_its_own_with_groups_of_its_o
     assert first.min() == 0 and second.min() == first.max() + 1
 
 
-def test_an_alarm_is_said_and_ends_the_training_where_it_is_named(queue, tmp_path, caplog):
-    copies = [
-        Sampled(f"c{g}_{s}_0", f"c{g}", [2, g + 3], [5, 6, 7, 8, 9][: 5 - (s == 0)], [1] * (5 - (s == 0)), float(s % 2))
+def copies(step):
+    """Thirty groups in which three of four completions are one."""
+    return [
+        Sampled(
+            f"c{step}-{g}_{s}_0", f"c{step}-{g}", [2, g + 3], [5, 6, 7, 8, 9][s == 0 :], [1] * (5 - (s == 0)), s % 2
+        )
         for g in range(30)
         for s in range(4)
     ]
-    made = trainer_of(configured(halt_on="[copies]", record_rollouts="false"))
+
+
+@pytest.mark.parametrize("recorded", ["true", "false"])
+def test_an_alarm_is_said_once_and_ends_the_training_where_it_is_named(recorded, queue, tmp_path, caplog):
+    made = trainer_of(configured(tmp_path, halt_on="[copies]", record_rollouts=recorded))
+    made.total_training_steps = 100
+    if recorded == "true":
+        made.recorder = Recorder(tmp_path / "rollouts")
+    with caplog.at_level("WARNING", "grpo_prm"):
+        for step in (STEP, STEP + 1):
+            made.global_steps = step
+            made._compute_advantage(put(copies(step), f"copies{recorded}{step}"), {})
+            if made.recorder:
+                made.recorder.close()  # waits until it is written, and so judged
+    said = [record.message for record in caplog.records if record.name == "grpo_prm"]
+    assert said.count("Training ends with one of the next two steps: halt_on names copies.") == 1
+    # In its own thread the judgement comes behind the step, which is then not the last but one.
+    assert made.total_training_steps == STEP + (2 if recorded == "true" else 1)
+
+
+def test_an_alarm_that_is_not_named_ends_nothing(queue, caplog):
+    made = trainer_of(configured(record_rollouts="false"))
     made.total_training_steps = 100
     with caplog.at_level("WARNING", "grpo_prm"):
-        made._compute_advantage(put(copies, "copies"), {})
-    assert f"Training ends after step {STEP + 1}: halt_on names copies." in caplog.text
-    assert made.total_training_steps == STEP + 1
-    assert sum("completions" in record.message for record in caplog.records) >= 1
+        made._compute_advantage(put(copies(0), "unnamed"), {})
+    assert made.total_training_steps == 100 and [r for r in caplog.records if r.name == "grpo_prm"]
 
 
 def test_fit_waits_for_the_disk_even_when_training_breaks(tmp_path, monkeypatch):
