@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from verl.trainer.ppo import core_algos
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import ActorConfig, PolicyLossConfig
+from verl.workers.engine.utils import prepare_micro_batches
 from verl.workers.utils.losses import ppo_loss
 from verl_batches import invented, process_set_weights
 
@@ -153,6 +154,28 @@ def test_micro_batches_that_cut_groups_add_up_to_the_whole_batch(loss):
     config = config_of(loss, kl=True)
     whole, _ = gradient(lambda_ppo_loss, config, WHOLE)
     assert apart(gradient(lambda_ppo_loss, config, UNEVEN)[0], whole) < 1e-12
+
+
+@pytest.mark.parametrize("longest", [24, 40, 10_000])
+def test_mini_and_micro_batches_that_verl_itself_cuts_keep_each_row_with_its_weights(longest, monkeypatch):
+    """As `train_mini_batch` and the engine's `forward_backward_batch` cut them: shuffled, then by length."""
+    explicit, _ = written_in(monkeypatch)
+    config = config_of("vanilla", kl=True)
+    expected, _ = gradient(explicit, config, WHOLE)
+    data = micro_batch(WHOLE[0], corrected=False)
+    data["row"] = torch.arange(len(ROWS))
+    data["input_ids"] = nested([row.prompt + row.response for row in ROWS], torch.int64)
+    tu.assign_non_tensor(data, use_dynamic_bsz=True, max_token_len_per_gpu=longest)
+    policy = POLICY.clone().requires_grad_()
+    pieces, cuts = policy.split(LENGTHS), 0
+    for mini in tu.make_iterator(data, len(ROWS), epochs=1, seed=3, dataloader_kwargs={"shuffle": True}):
+        for micro in prepare_micro_batches(mini)[0]:
+            rows, cuts = micro["row"].tolist(), cuts + 1
+            lengths = torch.tensor([0, *(LENGTHS[n] for n in rows)]).cumsum(0)
+            log_probs = torch.nested.nested_tensor_from_jagged(torch.cat([pieces[n] for n in rows]), lengths)
+            lambda_ppo_loss(config, {"log_probs": log_probs}, micro)[0].backward()
+    assert cuts > 1 or longest == 10_000
+    assert apart(policy.grad, expected) < 1e-12
 
 
 @pytest.mark.parametrize("loss", LOSSES)
