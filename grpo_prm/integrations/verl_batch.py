@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,9 +17,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..analysis.divisor import fitting
 from ..analysis.group_sums import group_sums, metric_names, statistics_of
 from ..core.forest import Floats
 from ..core.groups import Groups
+from ..core.prm import Std
 from ..core.weights import scale_sums
 from ..logs.recording import recorded_table
 
@@ -129,6 +131,7 @@ def figures(batch: Batch) -> dict[str, float]:
         return {}
     rows = np.flatnonzero(several)
     groups = batch.groups if several.all() else _selected(batch, rows)
+    groups = replace(groups, std=_divisor(batch, groups, rows))
     lengths = np.array([len(batch.prompts[row]) for row in _first_of_groups(groups, rows)])
     found = statistics_of(group_sums(groups, lengths))
     return {metric: value for name, metric in metric_names().items() if (value := found[name]) is not None}
@@ -139,6 +142,15 @@ def _selected(batch: Batch, rows: NDArray[np.int64]) -> Groups:
         return [column[row] for row in rows]
 
     return Groups.of(some(batch.responses), batch.rewards[rows], some(batch.group_keys), some(batch.masks))
+
+
+def _divisor(batch: Batch, groups: Groups, rows: NDArray[np.int64]) -> Std:
+    """What `analyze` will find that verl's estimator divides r - mean by; `sample` where nothing fits."""
+    every = batch.advantage_of_rows()
+    facts = {"group": groups.groups, "reward": batch.rewards[rows], "advantage": [every[row] for row in rows]}
+    table = pl.DataFrame(facts, {"group": pl.Int64, "reward": pl.Float64, "advantage": pl.Float64})
+    of_step = table.with_columns(run=pl.lit(""), step=pl.lit(0)).sort("group", maintain_order=True)
+    return fitting(of_step) or "sample"
 
 
 def _first_of_groups(groups: Groups, rows: NDArray[np.int64]) -> NDArray[np.int64]:

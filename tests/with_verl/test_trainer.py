@@ -275,8 +275,18 @@ def test_what_is_recorded_is_what_was_trained_on(queue, tmp_path):
             assert line[column] == logprobs[name].unbind()[n].tolist()
 
 
-def test_analyze_finds_the_figures_that_verl_logged(queue, tmp_path):
-    metrics, _, folder = recorded(tmp_path, invented(13, groups=6), "analyzed")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("norm_adv_by_std_in_grpo", True),
+        ("norm_adv_by_std_in_grpo", False),
+        ("adv_estimator", "rloo"),
+        ("adv_estimator", "reinforce_plus_plus_baseline"),
+    ],
+)
+def test_analyze_finds_the_figures_that_verl_logged(name, value, queue, tmp_path):
+    rows = [row for row in invented(13, groups=6) if row.key[-1] == "0" or name != "adv_estimator"]
+    metrics, _, folder = recorded(tmp_path, rows, f"analyzed{value}", **{f"algorithm.{name}": value})
     summary = grpo_prm.analyze(folder).summary
     for name, metric in metric_names().items():
         one = STATISTICS[name]
