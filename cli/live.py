@@ -1,209 +1,186 @@
-"""What a run looks like while it goes on: a table with sparklines on a terminal, plain lines in a pipe."""
+"""`grpo-prm live`: a training that runs, watched from another terminal by the rollouts that it records."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from grpo_prm.analysis.statistics import STATISTICS
-from grpo_prm.text.printable import printable
-from grpo_prm.train.events import Event
+if TYPE_CHECKING:
+    from rich.console import Console, Group
 
-BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 24  # bars of a sparkline
-LINE_EVERY = 10.0  # seconds between two lines in a pipe
-# Metric of a step to its name: what the trainer measures, and the statistics that are shown over training.
-SHOWN = {
-    **{name: STATISTICS[name].title for name in ("reward", "accuracy")},
-    "kl": "KL",
-    "entropy": "entropy",
-    **{name: one.title for name, one in STATISTICS.items() if one.over_training},
-    "length": "length",
-    "tokens_per_second": "tokens/s",
-}
-IN_LINES = tuple(name for name in SHOWN if name not in STATISTICS or STATISTICS[name].headline)
-WARM = "warm start of the small model (once: it is kept in the cache)"
-Tell = Callable[[Event], None]
+    from grpo_prm.analysis.course import Step
+
+EXAMPLES = """
+Examples:
+
+    grpo-prm live lambda0.5-chain.run
+
+    grpo-prm live output_dir     # of TRL or verl: the folder that holds rollouts/
+
+    grpo-prm live output_dir --once     # what there is now, then stop
+
+    grpo-prm live output_dir >> live.log &     # plain lines
+"""
+LOOK_EVERY = 1.0  # seconds
+LINE_EVERY = 10.0  # seconds between two lines of figures in a pipe
 
 
-@contextmanager
-def watching() -> Generator[Tell]:
-    """Give the function that a run tells its events; everything is shown on stderr."""
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    # rewriting lines needs a terminal that can move its cursor
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield Lines().tell
-        return
-    view = View(console)
-    with Live(console=console, get_renderable=view.render, refresh_per_second=4) as live:
+def live(
+    run: Annotated[
+        Path,
+        typer.Argument(help="Run folder of `train`, TRL or verl, or its rollouts.", metavar="RUN", show_default=False),
+    ],
+    once: Annotated[bool, typer.Option("--once", help="Show what there is now, and stop.")] = False,
+) -> None:
+    """Watch a training: figures over its steps, and the findings of the report card over the last 20 of them.
 
-        def tell(event: Event) -> None:
-            if event.kind == "note":
-                live.console.print(Text(_note(event)))
-            view.tell(event)
+    It reads each step once all of it is written, and waits where there is none yet. Ctrl-C ends it, and not the run.
+    """
+    from rich.console import Console
 
-        yield tell
+    from grpo_prm.errors import InputError, UsageError
 
+    from .screen import trimmed
 
-class Faults:
-    """What went wrong so far: rewards that failed, and optimizer steps skipped since something was not finite."""
-
-    def __init__(self) -> None:
-        self._count = {"failed_rewards": 0, "skipped": 0}
-
-    def add(self, metrics: Mapping[str, float | None]) -> None:
-        """Count a step's."""
-        for name in self._count:
-            self._count[name] += int(metrics.get(name) or 0)
-
-    def sentences(self) -> list[str]:
-        """`3 rewards failed`, `1 optimizer step skipped (loss or gradient not finite)`; nothing where all is well."""
-        failed, skipped = self._count.values()
-        rewards = f"{failed:,} reward{'s' * (failed != 1)} failed"
-        steps = f"{skipped:,} optimizer step{'s' * (skipped != 1)} skipped (loss or gradient not finite)"
-        return [rewards] * (failed > 0) + [steps] * (skipped > 0)
+    if run.is_file():
+        raise UsageError(f"{run}: is a file. Name the folder of a run.")
+    console = Console(markup=False, highlight=False, emoji=False)
+    watched = Watched(run)
+    if once:
+        if not list(watched.look(ended=True)):
+            raise InputError(f"{watched.nothing}. Leave out --once to wait for it.")
+        with trimmed(console):
+            console.print(watched.shown())
+    elif console.is_terminal and not console.is_dumb_terminal:
+        _on_terminal(watched, console)
+    else:
+        _in_lines(watched)
 
 
-class Lines:
-    """Plain lines: the first step, then one every few seconds, the last, and every evaluation."""
+class Watched:
+    """A run as far as it has come.
 
-    def __init__(self) -> None:
-        self._written = -math.inf  # when the last line was
-        self._warm, self._counts = False, Faults()
-        self._began: tuple[float, int] | None = None  # when the first step of this process was done, and which
+    Attributes:
+        course: Its figures and findings.
+        set_back: The last look found that the run had taken steps back, so that all was read anew.
+    """
 
-    def tell(self, event: Event) -> None:
-        """Print what is due."""
-        if event.kind == "warm":
-            self._warming(event, time.monotonic())
-        elif event.kind == "note":
-            _write(_note(event))
-        elif event.kind == "eval":
-            _write(f"step {event.step}/{event.steps}: held-out accuracy {held_out(event.metrics)}")
-        elif event.kind == "step":
-            self._step(event, time.monotonic())
+    def __init__(self, run: Path) -> None:
+        from grpo_prm.analysis.course import Course
+        from grpo_prm.logs.following import Following, folder_of_parts
 
-    def _warming(self, event: Event, now: float) -> None:
-        if not self._warm:
-            self._warm = True
-            _write(WARM)
-        elif now - self._written >= LINE_EVERY:
-            _write(f"warm start {event.step}/{event.steps}")
-        else:
-            return
-        self._written = now
+        self._run, self.course, self.set_back = run, Course(), False
+        self._following = Following(folder_of_parts(run))
 
-    def _step(self, event: Event, now: float) -> None:
-        self._counts.add(event.metrics)
-        # A resumed run starts late: time left is measured from its own first step.
-        since, first = self._began = self._began or (now, event.step)
-        if now - self._written < LINE_EVERY and event.step != event.steps:
-            return
-        self._written = now
-        known = {name: event.metrics.get(name) for name in IN_LINES}
-        shown = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
-        # by the steps of this process: those before a resume took another time
-        if first < event.step < event.steps:
-            left = (now - since) / (event.step - first) * (event.steps - event.step)
-            shown.append(f"{duration(left)} left")
-        shown += self._counts.sentences()
-        _write(f"step {event.step}/{event.steps}: {', '.join(shown)}")
+    def look(self, *, ended: bool = False) -> Iterator[Step]:
+        """The steps that have come since the last look."""
+        from grpo_prm.analysis.course import Course
+        from grpo_prm.logs.following import Following, folder_of_parts
 
+        if not self.course.steps:  # until now nobody knew which folder it would be
+            self._following = Following(folder_of_parts(self._run))
+        fresh = self._following.poll(ended=ended)
+        self.set_back = fresh.anew
+        if fresh.anew:
+            self.course = Course()
+        for batch in fresh.batches:
+            yield from self.course.add(batch)
 
-class View:
-    """The table of a terminal: each figure now, over the run as a sparkline, and its range there."""
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to see yet."""
+        folder = self._following.folder
+        what = "no step whose rollouts are all there yet" if folder.is_dir() else "no such folder yet"
+        return f"{folder}: {what} (of a log that is complete: grpo-prm analyze {self._run})"
 
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console)
-        self._task = self._bar.add_task("starting", total=None)
-        self._history: dict[str, list[float]] = {name: [] for name in SHOWN}
-        self._held_out: list[str] = []
-        self._counts = Faults()
+    def shown(self) -> Group:
+        """Where the run is, each figure now and over the steps, and its findings; or that there is nothing yet."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
 
-    def tell(self, event: Event) -> None:
-        """Take an event in."""
-        if event.kind == "warm":
-            self._bar.update(self._task, description="warm start", completed=event.step, total=event.steps)
-        elif event.kind == "start":  # time left is that of the steps to come
-            self._bar.reset(self._task, description="step", completed=event.step, total=event.steps)
-        elif event.kind == "step":
-            self._bar.update(self._task, description="step", completed=event.step, total=event.steps)
-            self._counts.add(event.metrics)
-            for name, values in self._history.items():
-                if (value := event.metrics.get(name)) is not None and math.isfinite(value):
-                    values.append(value)
-        elif event.kind == "eval":
-            self._held_out.append(f"{held_out(event.metrics)} after {event.step}")
+        from grpo_prm.text.printable import printable
 
-    def render(self) -> Group:
-        """The table, and the bar below it."""
+        from .sparkline import number, sparkline
+
+        if not self.course.steps:
+            return Group(Text(printable(f"Waiting. {self.nothing}.")))
         table = Table.grid(padding=(0, 2))
-        for name, values in self._history.items():
+        for name, values in list(self.course.figures.items()):
             if values:
-                bars = sparkline(values)
-                spread = f"{number(min(values))} to {number(max(values))}"
-                table.add_row(SHOWN[name], Text(number(values[-1]), justify="right"), bars, Text(spread, style="dim"))
-        lines: list[Table | Text | Progress] = [table]
-        if self._held_out:
-            first_and_last = [self._held_out[0], *self._held_out[1:][-1:]]
-            lines.append(Text(f"held-out accuracy {', '.join(first_and_last)}"))
-        if faults := self._counts.sentences():
-            lines.append(Text(", ".join(faults)))
-        return Group(*lines, self._bar)
+                spread = Text(f"{number(min(values))} to {number(max(values))}", style="dim")
+                table.add_row(title(name), Text(number(values[-1]), justify="right"), sparkline(values), spread)
+        findings = [Text(f"{one.code}: {one.sentence}", style="bold") for one in self.course.alarms.now]
+        notes = [Text(printable(note), style="dim") for note in self._following.notes]
+        return Group(Text(printable(self._state())), table, *(findings or [Text("no finding")]), *notes)
+
+    def _state(self) -> str:
+        """`step 12: 96 groups in 12 steps, last part 0:07 ago (a.run/rollouts)`."""
+        from grpo_prm.text.amounts import amount
+
+        from .sparkline import duration
+
+        last = "" if self.course.last is None else f"step {self.course.last:,}: "
+        read = f"{amount(self.course.groups, 'group')} in {amount(self.course.steps, 'step')}"
+        ago = duration(max(0.0, time.time() - (self._following.newest or 0.0)))
+        return f"{last}{read}, last part {ago} ago ({self._following.folder})"
 
 
-def sparkline(values: list[float]) -> str:
-    """All values from first to last, means of equal parts, as bars from the lowest to the highest."""
-    width = min(WIDTH, len(values))
-    cuts = [part * len(values) // width for part in range(width + 1)]
-    # All values count: every n-th alone would hide a short collapse.
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
-    low, high = min(means), max(means)
-    span = high - low or 1.0  # a flat line is drawn at the bottom
-    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
+def _on_terminal(watched: Watched, console: Console) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=console, get_renderable=watched.shown, refresh_per_second=2) as view:
+        while True:
+            for step in watched.look():
+                for text in changes(step):
+                    view.console.print(Text(text))
+            time.sleep(LOOK_EVERY)
 
 
-def held_out(metrics: Mapping[str, float | None]) -> str:
-    """`0.953 [0.931, 0.968]`."""
-    mean, low, high = (number(metrics.get(name)) for name in ("accuracy", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+def _in_lines(watched: Watched) -> None:
+    """Figures every few seconds at most, and every finding that begins or ends."""
+    written, told = -math.inf, False
+    while True:
+        for step in watched.look():
+            if watched.set_back:
+                typer.echo("the run was set back: read anew")
+                watched.set_back = False
+            for text in changes(step):
+                typer.echo(text)
+            if time.monotonic() - written >= LINE_EVERY:
+                written = time.monotonic()
+                typer.echo(line(step))
+        if not (watched.course.steps or told):
+            told = True
+            typer.echo(f"waiting: {watched.nothing}")
+        time.sleep(LOOK_EVERY)
 
 
-def number(value: float | None) -> str:
-    """Three decimals, or whole with commas from 1,000 on; `-` for none."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+def changes(step: Step) -> Iterator[str]:
+    """A line for each finding that begins or ends with a step."""
+    for one in step.alarms:
+        yield f"step {one.step}: {one.code} begins: {one.sentence}" if one.began else f"step {one.step}: {one.sentence}"
 
 
-def duration(seconds: float) -> str:
-    """`0:12`, `1:02:03`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def line(step: Step) -> str:
+    """`step 12: reward 0.500, path depth 1.200, ...`."""
+    from grpo_prm.analysis.statistics import STATISTICS
+
+    from .sparkline import number
+
+    few = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
+    told = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
+    return f"step {step.step}: {', '.join(told)}" if step.step is not None else ", ".join(told)
 
 
-def notes(event: Event) -> None:
-    """Print notes alone."""
-    if event.kind == "note":
-        _write(_note(event))
+def title(name: str) -> str:
+    """What a figure is called."""
+    from grpo_prm.analysis.statistics import STATISTICS
 
-
-def _note(event: Event) -> str:
-    return "note: " + printable(event.text, "\n")
-
-
-def _write(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    return "length" if name == "length" else STATISTICS[name].title

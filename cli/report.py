@@ -1,7 +1,9 @@
-"""`grpo-prm report`: one self-contained HTML page of an analysis, with the tree explorer."""
+"""`grpo-prm report`: one self-contained HTML page of an analysis, or of a run that goes on, with the tree explorer."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +15,19 @@ Examples:
     grpo-prm report rollouts.prm
 
     grpo-prm report rollouts.prm --out report.html --tokenizer Qwen/Qwen2.5-1.5B
+
+    grpo-prm report output_dir --follow     # of a training that runs, of TRL, verl or `train`; Ctrl-C ends it
 """
+LOOK_EVERY = 2.0  # seconds
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder that `analyze` wrote.", metavar="DIR", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that `analyze` wrote; with --follow that of a run.", metavar="DIR", show_default=False
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The page. (default: DIR/report.html)")] = None,
     tokenizer: Annotated[
         str | None,
@@ -26,6 +36,9 @@ def report(
             metavar="NAME_OR_PATH",
         ),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Of a run that goes on: write the page again as its steps come.")
+    ] = False,
 ) -> None:
     """Write a page to look at: cautions, summary, trend, groups, and the tree of each group that has its text kept.
 
@@ -33,7 +46,6 @@ def report(
     """
     from grpo_prm.analysis.folder import read_folder
     from grpo_prm.errors import UsageError
-    from grpo_prm.files import atomic
     from grpo_prm.report import report as page
 
     from .progress import working
@@ -41,8 +53,44 @@ def report(
     out = out or folder / "report.html"
     if out.is_dir():
         raise UsageError(f"{out}: is a folder. Give --out the name of a file.")
+    if follow:
+        _follow(folder, out, tokenizer)
+        return
     with working("writing the page"):
-        text = page(read_folder(folder), tokenizer)
-        with atomic(out) as part:
-            part.write_text(text, encoding="utf-8")
-    typer.echo(f"{out}: {len(text.encode()) / 1e6:.2f} MB. Open it in a browser; it asks no network.", err=True)
+        size = _write(page(read_folder(folder), tokenizer), out)
+    typer.echo(f"{out}: {size} MB. Open it in a browser; it asks no network.", err=True)
+
+
+def _write(text: str, out: Path) -> str:
+    """Write the page whole or not at all; its size in MB."""
+    from grpo_prm.files import atomic
+
+    with atomic(out) as part:
+        part.write_text(text, encoding="utf-8")
+    return f"{len(text.encode()) / 1e6:.2f}"
+
+
+def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
+    """Write the page again and again, until somebody stops it."""
+    from tempfile import TemporaryDirectory
+
+    from grpo_prm.errors import UsageError
+    from grpo_prm.report.running import RunningReport
+
+    from .progress import working
+
+    if run.is_file():
+        raise UsageError(f"{run}: is a file. Name the folder of a run.")
+    typer.echo(f"{run}: waiting for steps whose rollouts are all there. Ctrl-C ends it, the page stays.", err=True)
+    with TemporaryDirectory() as spill:
+        running, written = RunningReport(run, tokenizer, Path(spill)), 0
+        while True:
+            began = time.monotonic()
+            with working("writing the page"):
+                text = running.page(datetime.now(UTC))
+                size = None if text is None else _write(text, out)
+            if size is not None and not written:
+                typer.echo(f"{out}: {size} MB. Open it in a browser: it loads itself again as steps come.", err=True)
+            written += size is not None
+            # A long run has a long page: no more than half of the time goes into it.
+            time.sleep(max(LOOK_EVERY, time.monotonic() - began))

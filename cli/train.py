@@ -71,7 +71,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     from grpo_prm.train import ranks
     from grpo_prm.train.quiet import quiet_libraries
 
-    from .live import notes, watching
+    from .train_view import notes, watching
 
     quiet_libraries()
     if dry_run:

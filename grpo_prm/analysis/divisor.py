@@ -25,6 +25,31 @@ _MADE: dict[Std, str] = {
 }
 
 
+class FirstGroups:
+    """Holds the first batches of a log until their groups decide the divisor.
+
+    Attributes:
+        held: Batches, canonical tables of whole groups, each training step in one.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[Rollouts] = []
+        self._facts: list[pl.DataFrame] = []
+
+    def add(self, batch: Rollouts) -> bool:
+        """Hold one more; whether there are enough now, so that no other can decide otherwise."""
+        self.held.append(batch)
+        self._facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
+        return _decisive(pl.concat(self._facts))[1]
+
+    def divisor(self) -> tuple[Std, str | None]:
+        """The divisor by what is held: `sample` where that gives the logged advantages or nothing does, else the one
+        that gives them; and a sentence that says so, None for `sample`.
+        """
+        std = (fitting(pl.concat(self._facts)) if self._facts else None) or "sample"
+        return std, None if std == "sample" else f"Advantages are {_MADE[std]}, as logged: --std {std}."
+
+
 def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator[Rollouts]]:
     """Find out how a log makes advantages of rewards.
 
@@ -32,18 +57,13 @@ def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator
         batches: Canonical tables of whole groups, each training step in one.
 
     Returns:
-        `sample`, where that gives the logged advantages or nothing does, else the divisor that gives them; then a
-        sentence that says so, None for `sample`; and all the batches, those that were looked at once more.
+        What `FirstGroups.divisor` gives, and all the batches, those that were looked at once more.
     """
-    source, held, facts = iter(batches), [], []
+    source, first = iter(batches), FirstGroups()
     for batch in source:
-        held.append(batch)
-        facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
-        if _decisive(pl.concat(facts))[1]:
+        if first.add(batch):
             break
-    std = (fitting(pl.concat(facts)) if facts else None) or "sample"
-    note = None if std == "sample" else f"Advantages are {_MADE[std]}, as logged: --std {std}."
-    return std, note, chain(held, source)
+    return *first.divisor(), chain(first.held, source)
 
 
 def _decisive(facts: pl.DataFrame) -> tuple[Bools, bool]:

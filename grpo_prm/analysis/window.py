@@ -66,7 +66,7 @@ class Window:
             step: Optimizer step that they are for.
             table: Canonical rollouts of whole groups.
         """
-        table = _with_values(without_groups_of_one(table)).with_columns(step=pl.lit(step, pl.Int64))
+        table = with_values(without_groups_of_one(table)).with_columns(step=pl.lit(step, pl.Int64))
         if len(table) and self._std is None:
             self._std = fitting(table)
         options = Options(self._std or "sample", "computed", self._seed, self._outcome)
@@ -110,7 +110,7 @@ def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _with_values(table: pl.DataFrame) -> pl.DataFrame:
+def with_values(table: pl.DataFrame) -> pl.DataFrame:
     """The groups in which all rewards are known, or else all logged advantages: of others no step has a value."""
     rewarded = with_rewards(table)
     if rewarded.all():  # also of no rows

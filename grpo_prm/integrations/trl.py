@@ -11,7 +11,7 @@ that `grpo-prm analyze run/rollouts` reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
+from ..analysis.alarms import Alarm, Alarms
 from ..errors import UsageError
+from ..train.method import named
 from .gradient import weigh_gradient
+from .trl_alarms import Watchman
 from .trl_generation import Rewarded
-from .trl_watching import Begin, Watching
+from .trl_watching import Steps, Watching
 from .trl_weights import LambdaKind, method_weights, padded, refusal
 
 WEIGHTS = "lambda_weights"  # beside TRL's tensors, so that it is shuffled and cut with them
@@ -98,7 +101,7 @@ class Watched(_Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """TRL's, with the figures since the last line of training."""
         if self.model.training:  # else TRL logs an evaluation
-            logs.update(self._watching.figures.pooled())
+            logs.update(self._watching.to_log())
         super().log(logs, *args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -134,7 +137,7 @@ class LambdaGRPOTrainer(Watched, GRPOTrainer):
         if sentences := refusal(args):
             raise UsageError(sentences)
         super().__init__(model, reward_funcs, args, **kwargs)
-        _attach(self, "rollouts" if args.record_rollouts else None, _method(args))
+        _attach(self, "rollouts" if args.record_rollouts else None, _method(args), Watchman(Alarms(), None))
 
     def _on_generation(self, made: dict[str, Any]) -> None:
         whole, groups = self._watching.generated(self, made)
@@ -168,45 +171,62 @@ class LambdaGRPOTrainer(Watched, GRPOTrainer):
         return loss
 
 
-def watch(trainer: Any, rollouts: str | Path | None = "rollouts") -> Any:
+def watch(
+    trainer: Any,
+    rollouts: str | Path | None = "rollouts",
+    *,
+    alarms: bool = True,
+    halt_on: Collection[str] = (),
+    on_alarm: Callable[[Alarm], None] | None = None,
+) -> Any:
     """Measure and record the training of a trainer of TRL that is made already; the training stays as it is.
 
     Args:
-        trainer: GRPOTrainer, RLOOTrainer or a subclass of one, of any loss type and importance sampling level.
+        trainer: GRPOTrainer, RLOOTrainer or a subclass of one, of any loss type and importance sampling level. Of a
+            LambdaGRPOTrainer, which watches itself, only the alarms are set.
         rollouts: Folder of the rollouts, inside the output folder unless absolute; None: they are not recorded.
+        alarms: Say when a finding of the report card begins and when it is over.
+        halt_on: Codes of findings that stop the training when they begin (`analysis.findings.CODES`).
+        on_alarm: Called on every process with each finding that begins or is over.
 
     Returns:
         The trainer.
 
     Raises:
-        UsageError: It is no such trainer, or it is watched already.
+        UsageError: It is no such trainer, or it is watched already; or `halt_on` names no finding.
     """
+    if not alarms and (halt_on or on_alarm):
+        raise UsageError("halt_on and on_alarm need the alarms. Leave out alarms=False.")
+    watchman = Watchman(Alarms(halt_on), on_alarm) if alarms else None
     kind = type(trainer)
     if lacking := [name for name in SEAMS if not callable(getattr(kind, name, None))]:
         raise UsageError(
             f"{kind.__name__} has no {lacking[0]}, so its rollouts cannot be seen. watch takes TRL's GRPOTrainer, "
             "RLOOTrainer or a subclass of one of them."
         )
+    if isinstance(trainer, LambdaGRPOTrainer):
+        trainer._watching.watchman = watchman
+        return trainer
     if isinstance(trainer, Watched):
-        raise UsageError(f"This {kind.__name__} is watched already. Call watch once; LambdaGRPOTrainer needs no watch.")
+        raise UsageError(f"This {kind.__name__} is watched already. Call watch once, with all that it shall do.")
     # The class of this one object, so that methods of subclasses are wrapped too, and pickles and cards keep its name.
     trainer.__class__ = type(kind.__name__, (Watched, kind), {"__module__": kind.__module__})
     token = getattr(trainer.args, "importance_sampling_level", None) == "token"
-    _attach(trainer, rollouts, "GRPO" if kind is GRPOTrainer and token else None)
+    _attach(trainer, rollouts, named(0, "none").name if kind is GRPOTrainer and token else None, watchman)
     return trainer
 
 
-def _attach(trainer: Any, rollouts: str | Path | None, method: str | None) -> None:
-    trainer._watching = Watching(trainer, rollouts, method)
-    trainer.add_callback(Begin(trainer._watching))
+def _attach(trainer: Any, rollouts: str | Path | None, method: str | None, watchman: Watchman | None) -> None:
+    trainer._watching = Watching(trainer, rollouts, method, watchman)
+    trainer.add_callback(Steps(trainer._watching))
 
 
 def _method(args: LambdaGRPOConfig) -> str:
-    """The method in the words of `logs.sources.METHODS`."""
-    p = f"{args.lambda_power:g}"
-    if not args.lambda_power:
-        return "GRPO"
-    return {
-        "process-set": f"λ-GRPO, p = {p}",
-        "scale-matched": f"GRPO, loss as small as that of λ-GRPO with p = {p}",
-    }.get(args.lambda_kind, f"GRPO with {args.lambda_kind} weights, p = {p}")
+    """The method in the words that `analyze` knows."""
+    kind = args.lambda_kind
+    known = (
+        named(args.lambda_power, "process-set", "match-scale")
+        if kind == "scale-matched"
+        else named(args.lambda_power, kind)
+    )
+    return known.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Held:
     """A generation on its way to the disk.
 
     Attributes:
+        run: Name of the run.
         step: Optimizer step that it is for, counted from 1 as trackers count.
         number: 0 for the first of this step.
         generation: Its rows on this process.
@@ -39,6 +40,7 @@ class Held:
         trainer: Under the trained model; None for a row whose are not known yet.
     """
 
+    run: str
     step: int
     number: int
     generation: Generation
@@ -53,18 +55,46 @@ class Held:
         """Whether nothing more is to come."""
         return all(row is not None for row in self.trainer)
 
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """The canonical table; what is not finite (vLLM has no log-probability of some tokens) leaves a row without."""
+        generation, rows = self.generation, self.generation.rows
+        trainer = [_finite(row) for row in self.trainer]
+        sampler = None if self.sampler is None else [_finite(row) for row in self.sampler]
+        groups = len(generation.rewards) // generation.k  # of all processes, so that numbers go on over generations
+        return recorded_table(
+            run=self.run,
+            step=self.step,
+            group_keys=[f"{self.step}-{self.number}-{name}" for name in self.names],
+            samples=np.arange(rows.start, rows.stop) % generation.k,
+            prompts=generation.prompts,
+            completions=generation.completions,
+            tokens=generation.ids,
+            rewards=generation.rewards[rows],
+            parts=generation.parts,
+            # a mask that hides nothing says nothing
+            masks=[None if row.all() else row.tolist() for row in generation.mask],
+            logprobs=trainer if sampler is None else sampler,
+            trainer_logprobs=None if sampler is None else trainer,
+            ref_logprobs=self.reference,
+            advantages=generation.advantages,
+            truncated=self.truncated,
+            first_group=self.number * groups + rows.start // generation.k,
+        )
+
 
 class Rollouts:
-    """Holds generations and hands them to the recorder.
+    """Holds generations and hands them to the recorder, and to whoever takes them.
 
     Args:
-        recorder: Of this process.
+        recorder: Of this process; None: nothing is written.
         run: Name of the run.
     """
 
-    def __init__(self, recorder: Recorder, run: str) -> None:
+    def __init__(self, recorder: Recorder | None, run: str) -> None:
         self.recorder, self.run = recorder, run
         self._held: Held | None = None
+        self._done: list[Held] = []
         self._last = (0, 0)  # step and number of the generation before
 
     def hold(
@@ -90,6 +120,7 @@ class Rollouts:
         number = self._last[1] + 1 if self._last[0] == step else 0
         self._last = (step, number)
         self._held = Held(
+            self.run,
             step,
             number,
             generation,
@@ -119,15 +150,24 @@ class Rollouts:
             self.flush()
 
     def flush(self) -> None:
-        """Have what is held written as it is."""
+        """Hand on what is held as it is."""
         held, self._held = self._held, None
-        if held is not None:
-            self.recorder.write(held.step, held.number, partial(_table, held, self.run))
+        if held is None:
+            return
+        self._done.append(held)
+        if self.recorder is not None:
+            self.recorder.write(held.step, held.number, lambda: held.table)
+
+    def take(self) -> list[Held]:
+        """What was handed on since the last call."""
+        done, self._done = self._done, []
+        return done
 
     def close(self) -> None:
-        """Have what is held written, and wait until all is."""
+        """Hand on what is held, and wait until all is written."""
         self.flush()
-        self.recorder.close()
+        if self.recorder is not None:
+            self.recorder.close()
 
 
 def _rows(values: torch.Tensor | None, generation: Generation) -> Rows | None:
@@ -136,33 +176,6 @@ def _rows(values: torch.Tensor | None, generation: Generation) -> Rows | None:
         return None
     padded = values.detach().float().cpu().numpy()
     return [row[: len(ids)].copy() for row, ids in zip(padded, generation.ids, strict=True)]
-
-
-def _table(held: Held, run: str) -> pl.DataFrame:
-    """The canonical table; what is not finite (vLLM has no log-probability of some tokens) leaves a row without."""
-    generation, rows = held.generation, held.generation.rows
-    trainer = [_finite(row) for row in held.trainer]
-    sampler = None if held.sampler is None else [_finite(row) for row in held.sampler]
-    groups = len(generation.rewards) // generation.k  # of all processes, so that numbers go on over generations
-    return recorded_table(
-        run=run,
-        step=held.step,
-        group_keys=[f"{held.step}-{held.number}-{name}" for name in held.names],
-        samples=np.arange(rows.start, rows.stop) % generation.k,
-        prompts=generation.prompts,
-        completions=generation.completions,
-        tokens=generation.ids,
-        rewards=generation.rewards[rows],
-        parts=generation.parts,
-        # a mask that hides nothing says nothing
-        masks=[None if row.all() else row.tolist() for row in generation.mask],
-        logprobs=trainer if sampler is None else sampler,
-        trainer_logprobs=None if sampler is None else trainer,
-        ref_logprobs=held.reference,
-        advantages=generation.advantages,
-        truncated=held.truncated,
-        first_group=held.number * groups + rows.start // generation.k,
-    )
 
 
 def _finite(row: NDArray[np.float32] | None) -> NDArray[np.float32] | None:

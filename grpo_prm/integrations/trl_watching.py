@@ -7,6 +7,7 @@ the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import torch
 from transformers import TrainerCallback
 
 from ..core.groups import Groups
+from ..errors import UsageError
 from ..files import atomic
 from ..logs.recorder import Recorder
 from ..logs.sources import METHOD
+from .trl_alarms import Watchman
 from .trl_figures import Figures, divisor_of
 from .trl_generation import Generation, Rewarded, WholeGroups, generation_of, loss_groups, whole_groups
 from .trl_rollouts import Rollouts, run_name, truncated_rows
@@ -31,29 +34,30 @@ class Watching:
         trainer: The trainer, made.
         folder: Where rollouts are recorded, inside the output folder unless absolute; None: nowhere.
         method: What the run is trained with, for `method.txt`; None: not named.
+        watchman: Raises alarms; None: nobody does.
     """
 
-    def __init__(self, trainer: Any, folder: str | Path | None, method: str | None) -> None:
-        self.figures = Figures()
+    def __init__(self, trainer: Any, folder: str | Path | None, method: str | None, watchman: Watchman | None) -> None:
         self.rewarded: Rewarded | None = None
         self.passes: list[torch.Tensor] = []  # log-probabilities that TRL computed while it generated
-        self._method = method
-        self._rollouts: Rollouts | None = None
+        self.watchman = watchman
+        self._accelerator, self._method = trainer.accelerator, method
+        self._figures, self._said = Figures(), dict[str, float]()
+        recorder = None
         if folder is not None:
-            accelerator = trainer.accelerator
-            recorder = Recorder(
-                Path(trainer.args.output_dir) / folder, accelerator.process_index, accelerator.num_processes
-            )
-            self._rollouts = Rollouts(recorder, run_name(trainer.args.output_dir))
+            process, processes = self._accelerator.process_index, self._accelerator.num_processes
+            recorder = Recorder(Path(trainer.args.output_dir) / folder, process, processes)
+        self._rollouts = Rollouts(recorder, run_name(trainer.args.output_dir))
 
     def begin(self, step: int) -> None:
         """Take the folder for a run that has done `step` steps; a new run in a folder that holds one is refused."""
-        if self._rollouts is None:
-            return
         recorder = self._rollouts.recorder
+        if recorder is None:
+            return
         recorder.begin(step)
         if self._method and not recorder.rank:
-            with atomic(recorder.folder.parent / METHOD) as part:
+            # a full disk stops no training; of what is missing the recorder speaks
+            with suppress(OSError, UsageError), atomic(recorder.folder.parent / METHOD) as part:
                 part.write_text(f"{self._method}\n", encoding="utf-8")
 
     def generated(self, trainer: Any, made: dict[str, Any]) -> tuple[WholeGroups, Groups]:
@@ -70,14 +74,13 @@ class Watching:
         generation = generation_of(trainer, self.rewarded, made)
         whole = whole_groups(generation)
         groups = loss_groups(whole)
-        self.figures.add(generation, whole, groups, divisor_of(trainer))
-        if self._rollouts is not None:
+        self._figures.add(generation, whole, groups, divisor_of(trainer))
+        if self._needs_rows:
             self._hold(trainer, generation, whole.names[whole.local], made)
         self.passes.clear()
         return whole, groups
 
     def _hold(self, trainer: Any, generation: Generation, names: list[str], made: dict[str, Any]) -> None:
-        assert self._rollouts is not None
         old = made.get("old_per_token_logps")
         if "old_logps" in made and self.passes:  # RLOO keeps only their sums; the first pass is the policy's
             old = self.passes[0]
@@ -93,17 +96,32 @@ class Watching:
 
     def passed(self, inputs: Mapping[str, Any], logprobs: torch.Tensor) -> None:
         """Take the log-probabilities of a micro-batch in the loss."""
-        if self._rollouts is not None and ROW in inputs:
+        if ROW in inputs:
             self._rollouts.logprobs(inputs[ROW], logprobs)
+
+    def step_ended(self) -> bool:
+        """Judge what the step was made of; whether training shall stop, the same on all processes."""
+        done = self._rollouts.take()
+        changes = [] if self.watchman is None else self.watchman.look(done, self._accelerator)
+        self._said |= {f"alarm/{alarm.code}": float(alarm.began) for alarm in changes}
+        return any(alarm.halts for alarm in changes)
+
+    def to_log(self) -> dict[str, float]:
+        """Figures since the last call, and which alarms began (1) or ended (0)."""
+        said, self._said = self._said, {}
+        return self._figures.pooled() | said
 
     def close(self) -> None:
         """Wait until all rollouts so far are written."""
-        if self._rollouts is not None:
-            self._rollouts.close()
+        self._rollouts.close()
+
+    @property
+    def _needs_rows(self) -> bool:
+        return self._rollouts.recorder is not None or self.watchman is not None
 
 
-class Begin(TrainerCallback):
-    """Takes the folder when the training starts, which is when the step it goes on from is known."""
+class Steps(TrainerCallback):
+    """Takes the folder when the training starts, which is when the step it goes on from is known; judges each step."""
 
     def __init__(self, watching: Watching) -> None:
         self._watching = watching
@@ -111,3 +129,8 @@ class Begin(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Begin."""
         self._watching.begin(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Stop where an alarm says so."""
+        if self._watching.step_ended():
+            control.should_training_stop = True

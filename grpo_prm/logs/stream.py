@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens
 
 T = TypeVar("T")
+EMPTY = "Empty, with nothing in the loss: {completions}."
 
 
 def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Iterator[Rollouts]:
@@ -134,6 +135,88 @@ def _check_alike(logs: Sequence[Log]) -> None:
         )
 
 
+@dataclass(slots=True)
+class _Usable:
+    """Counts what can be used of a log, to raise at the end if that is nothing."""
+
+    rows: int = 0
+    used: int = 0
+    empty: int = 0
+    largest: int = 0
+    reject: dict[str, Any] | None = None
+
+    def add(self, batch: Rollouts) -> None:
+        self.used += len(batch.table)
+        if len(batch.table):
+            self.empty += _without_units(batch.table)
+            self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
+        if self.reject is None and len(batch.rejected):
+            self.reject = batch.rejected.row(0, named=True)
+
+    def check(self, names: list[str], key: str) -> None:
+        if not self.used and self.reject:
+            raise InputError(
+                f"{_said(self.reject)}; none of the {self.rows} rows can be used."
+                f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
+                " columns are."
+            )
+        if not self.used:
+            raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
+        if self.empty == self.used:
+            raise InputError(
+                f"{', '.join(names[:3])}: no completion holds any text: all {self.used:,} are empty."
+                " Name the column that holds them with"
+                f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
+            )
+        if self.largest < 2 and self.reject:  # it may be what keeps the groups from being whole
+            raise InputError(
+                f"{_said(self.reject)}; {self.rows - self.used} of the {self.rows} rows cannot be used, and of the"
+                " others no group has two completions or more. Mend the log first; if the grouping is wrong, name the"
+                f" column of the group with {columns_option(names[0], {'group': 'NAME'})}."
+            )
+        if self.largest < 2:
+            raise InputError(
+                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared; rows were grouped"
+                f" by {key}. If that is wrong, name the column of the group with"
+                f" {columns_option(names[0], {'group': 'NAME'})}."
+            )
+
+
+@dataclass
+class SoFar:
+    """What a reader remembers from batch to batch, and of a log that grows from one file to the next.
+
+    Attributes:
+        options: How to read.
+        grouping: Sizes and numbers of groups.
+        usable: What can be used.
+        handed_out: Steps that are over.
+        told: What was done to single rows.
+    """
+
+    options: ReadOptions
+    grouping: GroupingState = field(default_factory=GroupingState)
+    usable: _Usable = field(default_factory=_Usable)
+    handed_out: set[Key] = field(default_factory=set)
+    told: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was counted until now."""
+        empty = Counter({EMPTY: self.usable.empty} if self.usable.empty else {})
+        return sentences(self.told + empty)
+
+    def encoder(self) -> Pieces | Tokens:
+        """What turns text into units: one for all batches, since it numbers the pieces that it meets."""
+        return self._encoder
+
+    @cached_property
+    def _encoder(self) -> Pieces | Tokens:
+        from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
+
+        return load(self.options.tokenizer)
+
+
 @dataclass(frozen=True, slots=True)
 class Logs:
     """Opened logs, one for each run, and how to read them."""
@@ -143,21 +226,32 @@ class Logs:
 
     def batches(self) -> Iterator[Rollouts]:
         """See `read`."""
-        state, encoder, usable = GroupingState(), cache(self._load_encoder), _Usable()
-        handed_out: set[Key] = set()
-        told: Counter[str] = Counter()
+        so_far = SoFar(self.options)
+        yield from self.more(so_far)
+        names = [source.name for log in self.logs for source in log.sources]
+        so_far.usable.check(names, key_of_groups(self.logs[0].plan))
+        if notes := so_far.notes:  # all is counted by now
+            yield _named(Rollouts(pl.DataFrame(schema=SCHEMA), notes=notes), self.logs[-1], ())
+
+    def more(self, so_far: SoFar) -> Iterator[Rollouts]:
+        """The batches of these logs behind those of earlier ones.
+
+        Args:
+            so_far: What is known of the earlier ones; grows.
+        """
+        usable = so_far.usable
         for log in self.logs:
             counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
             notes, rejected = (*log.plan.notes, *log.plan.cautions, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
             # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
-            for closed in self._closed_steps(log, handed_out, told):
+            for closed in self._closed_steps(log, so_far.handed_out, so_far.told):
                 usable.rows += closed.read
                 counts["rows_read"] += closed.read
                 rejected.append(closed.rejected)
                 self._report(log, closed.done, usable.rows)
                 if closed.rows:
-                    grouped = into_groups(closed.rows, log.plan, self.options, state, log.sources)
-                    table = canonical_table(grouped.rows, log.plan, encoder)
+                    grouped = into_groups(closed.rows, log.plan, self.options, so_far.grouping, log.sources)
+                    table = canonical_table(grouped.rows, log.plan, so_far.encoder)
                     origins = pl.concat([rows.select("_file", "run") for rows in closed.rows]).unique().rows()
                     rejected.append(grouped.rejected)
                     batch = Rollouts(table, pl.concat(rejected), counts + grouped.counts, notes + grouped.notes)
@@ -169,12 +263,6 @@ class Logs:
                 batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
                 usable.add(batch)
                 yield batch
-        usable.check([source.name for log in self.logs for source in log.sources], key_of_groups(self.logs[0].plan))
-        if usable.empty:
-            told["Empty, with nothing in the loss: {completions}."] += usable.empty
-        if told:  # all is counted by now
-            last = Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
-            yield _named(last, self.logs[-1], ())
 
     def fold(self, consume: Callable[[Iterator[Rollouts]], T]) -> T:
         """See `fold`."""
@@ -182,11 +270,6 @@ class Logs:
             return consume(self.batches())
         except Disordered:
             return consume(replace(self, options=replace(self.options, ordered=False)).batches())
-
-    def _load_encoder(self) -> Pieces | Tokens:
-        from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
-
-        return load(self.options.tokenizer)
 
     def _closed_steps(self, log: Log, handed_out: set[Key], told: Counter[str]) -> Iterator[ClosedSteps]:
         batches = _counted(log.row_batches(), told)
@@ -249,53 +332,6 @@ def _without_units(table: pl.DataFrame) -> int:
     """How many completions have no unit in the loss."""
     in_loss = pl.coalesce(pl.col("mask").list.sum(), pl.col("tokens").list.len())
     return table.select((in_loss == 0).sum()).item()
-
-
-@dataclass(slots=True)
-class _Usable:
-    """Counts what can be used of a log, to raise at the end if that is nothing."""
-
-    rows: int = 0
-    used: int = 0
-    empty: int = 0
-    largest: int = 0
-    reject: dict[str, Any] | None = None
-
-    def add(self, batch: Rollouts) -> None:
-        self.used += len(batch.table)
-        if len(batch.table):
-            self.empty += _without_units(batch.table)
-            self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
-        if self.reject is None and len(batch.rejected):
-            self.reject = batch.rejected.row(0, named=True)
-
-    def check(self, names: list[str], key: str) -> None:
-        if not self.used and self.reject:
-            raise InputError(
-                f"{_said(self.reject)}; none of the {self.rows} rows can be used."
-                f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
-                " columns are."
-            )
-        if not self.used:
-            raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
-        if self.empty == self.used:
-            raise InputError(
-                f"{', '.join(names[:3])}: no completion holds any text: all {self.used:,} are empty."
-                " Name the column that holds them with"
-                f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
-            )
-        if self.largest < 2 and self.reject:  # it may be what keeps the groups from being whole
-            raise InputError(
-                f"{_said(self.reject)}; {self.rows - self.used} of the {self.rows} rows cannot be used, and of the"
-                " others no group has two completions or more. Mend the log first; if the grouping is wrong, name the"
-                f" column of the group with {columns_option(names[0], {'group': 'NAME'})}."
-            )
-        if self.largest < 2:
-            raise InputError(
-                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared; rows were grouped"
-                f" by {key}. If that is wrong, name the column of the group with"
-                f" {columns_option(names[0], {'group': 'NAME'})}."
-            )
 
 
 def _said(reject: dict[str, Any]) -> str:

@@ -23,19 +23,21 @@ def example_groups(folder: Tables) -> dict[str, int]:
     return {code: int(concerned_by(code, folder.groups)["group"][0]) for code in codes}
 
 
-def answers(folder: Tables, trees: list[dict[str, Any]]) -> dict[str, Any]:
+def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = False) -> dict[str, Any]:
     """`knows` and `changes` as sentences, and `findings`.
 
     Args:
         folder: Of the analysis.
         trees: Those of the page: only their groups can be shown.
+        running: The folder is that of a log which grows: a command can show its trees, but nothing else.
     """
     summary, examples, in_page = folder.summary, example_groups(folder), {tree["group"] for tree in trees}
     codes = [one["code"] for one in summary["verdict"]["findings"]]
     groups = [group if (group := examples.get(code)) in in_page else None for code in codes]
     worded = findings(summary, quote(str(folder.path)))
-    if folder.path is None:  # nothing that a command could read
-        worded = [finding._replace(command="") for finding in worded]
+    # Without a folder there is nothing that a command could read.
+    readable = "" if folder.path is None else "grpo-prm tree " if running else "grpo-prm "
+    worded = [one if readable and one.command.startswith(readable) else one._replace(command="") for one in worded]
     return {
         "knows": knows(summary),
         "changes": changes(summary),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,22 @@ from .trees import fitted, trees
 from .trend import trend
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("data", "hash", "theme", "dom", "trend", "groups", "layout", "explorer", "panel", "aligned", "start")
+SCRIPTS = (
+    *("data", "hash", "theme", "dom", "trend", "groups", "layout", "explorer", "panel", "aligned"),
+    *("running", "start"),
+)
 BYTES = 4_800_000  # of a page, as far as texts can give way
 LEAST_TEXT = 200_000  # bytes of text even so
+IDLE = 10_000  # milliseconds without a hand on it until the page of a run that goes on loads itself
 
 
-def report(folder: Tables, tokenizer: str | None = None) -> str:
+def report(folder: Tables, tokenizer: str | None = None, running: datetime | None = None) -> str:
     """The report of an analysis as one HTML page that needs nothing else and asks no network.
 
     Args:
         folder: What `analyze` wrote.
         tokenizer: Of the log, to cut texts exactly at the borders of tokens.
+        running: Of a run that goes on: the time, in UTC. The page says so, and loads itself again.
 
     Returns:
         The page. Below `BYTES` for a log of 100,000 completions: every group as numbers, the sampled ones with their
@@ -45,7 +51,7 @@ def report(folder: Tables, tokenizer: str | None = None) -> str:
         UsageError: The tokenizer cannot be opened.
     """
     sampled = trees(folder, tokenizer)
-    context = _context(folder, sampled)
+    context = _context(folder, sampled, running)
     # Texts get what the page leaves of `BYTES`, so it is rendered without them first.
     without_texts = len(_render(context, [{**tree, "texts": []} for tree in sampled]).encode())
     return _render(context, fitted(sampled, max(LEAST_TEXT, BYTES - without_texts)))
@@ -58,18 +64,21 @@ def _render(context: dict[str, Any], sampled: list[dict[str, Any]]) -> str:
     return template.render(**{**context, "data": embed(data), "texts_cut": cut})
 
 
-def _context(folder: Tables, sampled: list[dict[str, Any]]) -> dict[str, Any]:
+def _context(folder: Tables, sampled: list[dict[str, Any]], running: datetime | None) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
+    # The parts of a run that goes on are many files, and none of them is its name.
+    named = source["runs"] if running else [Path(file).name for file in source["files"]]
     return {
         "policy": _policy(style, script),
         "style": style,
         "script": script,
-        "title": ", ".join(Path(file).name for file in source["files"][:2]) or "rollouts",
+        "title": ", ".join(named[:2]) or "rollouts",
         "summary": folder.summary,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
-        "answers": answers(folder, sampled),
+        "running": running,
+        "answers": answers(folder, sampled, running=running is not None),
         "cautions": cautions(folder),
         "pictures": pictures(folder),
         "trees": len(sampled),
@@ -80,6 +89,7 @@ def _context(folder: Tables, sampled: list[dict[str, Any]]) -> dict[str, Any]:
             "unit": source["unit"],
             "groups": group_columns(folder.groups),
             "trend": trend(folder.training),
+            **({"running": IDLE} if running else {}),
         },
     }
 

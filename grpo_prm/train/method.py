@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from ..core.weights import Kind
 from .settings import TrainConfig
 
 
@@ -21,13 +22,25 @@ class Method(NamedTuple):
 
 
 def method_of(config: TrainConfig) -> Method:
-    """The method of a run; whatever comes to the same as GRPO is called so. `logs.sources.METHODS` knows every name."""
-    p, kind = f"{config.power:g}", config.weights
-    if not config.power or kind == "none":  # every weight is 1, a matched scale and norm too
+    """The method of a run."""
+    control = "match-scale" if config.match_scale else "match-norm" if config.match_norm else None
+    return named(config.power, config.weights, control)
+
+
+def named(power: float, kind: Kind, control: Literal["match-scale", "match-norm"] | None = None) -> Method:
+    """Name a method; whatever comes to the same as GRPO is called so. `logs.sources.METHODS` knows every name.
+
+    Args:
+        power: p of |λ|^-p.
+        kind: Which weights.
+        control: GRPO's own weights, with the scale of the loss or the norm of the gradient that the others have.
+    """
+    p = f"{power:g}"
+    if not power or kind == "none":  # every weight is 1, a matched scale and norm too
         return Method("GRPO", "grpo")
-    if config.match_scale:
+    if control == "match-scale":
         return Method(f"GRPO, loss as small as that of λ-GRPO with p = {p}", f"match-scale{p}")
-    if config.match_norm:
+    if control == "match-norm":
         return Method(f"GRPO, gradient as long as that of λ-GRPO with p = {p}", f"match-norm{p}")
     if kind == "process-set":
         return Method(f"λ-GRPO, p = {p}", f"lambda{p}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from canonical import table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import logs
 
+from grpo_prm.analysis import alarms as module
 from grpo_prm.analysis.alarms import LEAST, WINDOW, Alarms
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.findings import CODES, sentence
 from grpo_prm.analysis.inputs import fold_input
 from grpo_prm.analysis.options import Options
-from grpo_prm.errors import UsageError
+from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 from grpo_prm.logs.stream import merge
 from grpo_prm.selftest.logs import LOGS
@@ -70,6 +75,28 @@ def test_steps_that_have_left_the_window_count_no_more():
         assert [held[code] for code in expected] == pytest.approx([one["value"] for one in expected.values()])
 
 
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(logs(), st.booleans())
+def test_of_any_step_the_findings_are_those_of_the_report_card(log, outcome):
+    """Empty completions, masks, missing rewards, advantages and log-probabilities; judged from one group on."""
+    named = "part" if outcome else None
+    table = table_of([("a", 0, key, rows) for _, _, key, rows in log])
+    if outcome:
+        table = table.with_columns(
+            pl.when(pl.col("group") != 1).then(pl.col("reward").fill_null(0.0)).alias("reward/part")
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST", 1)
+        alarms = Alarms(window=1, outcome=named)
+        alarms.add(0, table)
+    try:
+        expected = findings(table, named)
+    except (UsageError, InputError):  # neither rewards nor advantages in some group, or no group of two
+        return
+    same(alarms, expected)
+
+
 def step_table(step, groups, k=4, copied=0, run="r", prompts=True):
     """A step in which the first `copied` groups hold one copy each; every other completion has a token of its own."""
     rows = []
@@ -93,7 +120,7 @@ def step_table(step, groups, k=4, copied=0, run="r", prompts=True):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 8), min_size=12, max_size=30), st.integers(1, 5))
+@given(st.lists(st.integers(0, 16), min_size=12, max_size=30), st.integers(1, 5))
 def test_begin_and_end_by_their_definition(copied, window):
     groups, k = 20, 4
     alarms, told = Alarms(halt_on=["copies"], window=window), []
@@ -157,6 +184,13 @@ def test_a_step_may_come_in_several_tables():
                 alarms.add(step, part)
         assert whole.now == parts.now
     assert [one.code for one in whole.now] == ["copies"]
+    ends = []
+    for step in range(5, 10):  # it ends after three steps without it, not after three tables
+        table = step_table(step, 20, 4)
+        half = len(table) // 2
+        ends += [(step, "whole") for one in whole.add(step, table) if not one.began]
+        ends += [(step, "parts") for part in (table[:half], table[half:]) for _ in parts.add(step, part)]
+    assert ends == [(8, "whole"), (8, "parts")]
 
 
 def test_what_a_step_lacks_is_not_judged():
@@ -174,6 +208,29 @@ def test_what_a_step_lacks_is_not_judged():
     assert [one.code for one in alarms.add(0, step_table(1, 1, 4, 1).with_columns(step=0))] == ["copies"]
 
 
+def test_a_group_without_an_outcome_has_no_part_in_the_phantom_advantage():
+    log = LOGS["format_only"](groups=48)
+    known = pl.when(pl.col("group") % 3 > 0).then("reward/answer")
+    table = canonical(log).with_columns(known.alias("reward/answer"))
+    alarms = Alarms(window=1, outcome="answer")
+    alarms.add(0, table)
+    assert {one.code: one.value for one in alarms.now}["phantom_advantage"] == pytest.approx(1.0)
+
+
+def test_the_divisor_is_that_of_the_logged_advantages():
+    """Groups of few and of many right answers: the divisor decides how much each of them weighs in the reliability."""
+    table = canonical(LOGS["noise"](groups=64))
+    plain = (pl.col("reward") - pl.col("reward").mean().over("group")).alias("advantage")
+    values = []
+    for logged in (table, table.with_columns(plain)):
+        alarms = Alarms(window=1)
+        alarms.add(0, logged)
+        expected = findings(logged.with_columns(step=pl.lit(0, pl.Int64)))["low_reliability"]["value"]
+        values.append({one.code: one.value for one in alarms.now}["low_reliability"])
+        assert values[-1] == pytest.approx(expected, rel=1e-11)
+    assert abs(values[0] - values[1]) > 1e-3
+
+
 def test_a_code_that_there_is_not_and_a_window_without_a_step_are_refused():
     with pytest.raises(UsageError, match=r"halt_on: no finding is called 'copy'\. Choose from mixed_prompts, .*copies"):
         Alarms(halt_on=["copies", "copy"])
@@ -188,3 +245,12 @@ def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():
     for step in (10, 11, 12, 4, 5, 6):
         alarms.add(step, step_table(step, 20, 4))
     assert alarms._window.span == (4, 6) and len(alarms._window.groups) == 60
+
+
+def test_the_code_of_the_page_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {"rollouts_of": lambda step: step_table(step, 20, 4)})  # noqa: S102 - our own text
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit, match="25 % of completions are copies"):
+        exec(code, {"rollouts_of": lambda step: step_table(step, 20, 4, 20)})  # noqa: S102 - our own text

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from canonical import batch_of
 from compare.invented import folder, log
-from grpo_prm_cli.live import SHOWN
+from grpo_prm_cli.train_view import SHOWN
 from oracle_sets import Row
 
 from grpo_prm.analysis.analyze import analyze

@@ -83,6 +83,6 @@ def test_a_table_in_pieces_has_the_same_intervals(tmp_path, monkeypatch):
         for n, batch in enumerate(batch_of([group]) for group in log)
     )
     pieces = module.analyze(batches, spill=tmp_path).process_steps
-    assert len(list(tmp_path.glob("process_steps.*"))) > 1
+    assert len(list(tmp_path.rglob("process_steps.*"))) > 1
     pieces.sink_parquet(tmp_path / "steps.parquet")
     assert_frame_equal(pl.read_parquet(tmp_path / "steps.parquet"), whole.collect())

@@ -1,160 +1,171 @@
-"""The live view: what it shows of the events, on a terminal and in a pipe."""
+"""`grpo-prm live`: what it shows of a run that records its rollouts, while it runs and of one that has ended."""
+
+from __future__ import annotations
 
 import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from threading import Timer
 
 import grpo_prm_cli.live as live
+import numpy as np
 import pytest
-from grpo_prm_cli.live import Lines, View, duration, number, sparkline
-from hypothesis import given
-from hypothesis import strategies as st
+from grpo_prm_cli.live import Watched, changes, line
 from rich.console import Console
 
-from grpo_prm.train.events import Event
+from grpo_prm.errors import InputError, UsageError
+from grpo_prm.logs.recorder import Recorder
+from grpo_prm.logs.recording import recorded_table
+from grpo_prm.logs.rollouts import save
 
-METRICS = {
-    "reward": 0.5,
-    "accuracy": 0.25,
-    "kl": None,
-    "entropy": 1.25,
-    "intermediate_proportion": 0.125,
-    "amplification": 2.5,
-    "tokens_per_second": 12_345.6,
-    "skipped": 0,
-}
+K = 4
 
 
-def seen(events, width=80):
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, markup=False, highlight=False)
-    view = View(console)
-    for event in events:
-        view.tell(event)
-    console.print(view.render())
-    plain = Console(file=io.StringIO(), width=width)
-    plain.print(view.render())
-    return plain.file.getvalue()
-
-
-def steps(number_of, steps=20, **more):
-    return [Event("step", n + 1, steps, {**METRICS, "reward": n / 10, **more}) for n in range(number_of)]
-
-
-def test_the_table_shows_every_figure_that_is_there():
-    text = seen([Event("start", 0, 20), Event("eval", 0, 20, {"accuracy": 0.1, "low": 0.05, "high": 0.2}), *steps(8)])
-    lines = {line.split("  ")[0]: line for line in text.splitlines()}
-    assert lines["reward"].split() == ["reward", "0.700", "▁▂▃▄▅▆▇█", "0.000", "to", "0.700"]
-    assert "0.250" in lines["accuracy"] and "12,346" in lines["tokens/s"] and "KL" not in lines
-    assert {"entropy", "intermediate proportion", "amplification"} <= set(lines)
-    assert "held-out accuracy 0.100 [0.050, 0.200] after 0" in text
-    assert "8 of 20" in text and "left" in text and "skipped" not in text
-    assert all(len(line) <= 80 for line in text.splitlines())
-
-
-def test_a_long_run_fits_eighty_columns():
-    text = seen([Event("start", 0, 2000), *steps(200, 2000, tokens_per_second=123_456.0)])
-    assert "…" not in text and all(len(line) <= 80 for line in text.splitlines())
-
-
-def test_what_is_skipped_or_not_finite():
-    text = seen([Event("start", 0, 20), *steps(3, skipped=2, kl=float("inf"))])
-    assert "6 optimizer steps skipped" in text and "KL" not in text
-
-
-def test_the_warm_start_moves_the_bar_and_then_training_does():
-    assert "warm start" in seen([Event("warm", 30, 700)]) and "30 of 700" in seen([Event("warm", 30, 700)])
-    after = seen([Event("warm", 700, 700), Event("start", 5, 20)])
-    assert "5 of 20" in after and "warm" not in after
-    assert "starting" in seen([])
-
-
-def test_held_out_accuracy_is_shown_as_first_and_last():
-    evals = [Event("eval", n, 20, {"accuracy": n / 10, "low": 0.0, "high": 1.0}) for n in (0, 2, 4)]
-    assert "0.000 [0.000, 1.000] after 0, 0.400 [0.000, 1.000] after 4" in seen(evals)
-
-
-def told(events, capsys, times=None, monkeypatch=None):
-    lines = Lines()
-    for n, event in enumerate(events):
-        if times is not None:
-            monkeypatch.setattr(live.time, "monotonic", lambda n=n: times[n])
-        lines.tell(event)
-    out, err = capsys.readouterr()
-    assert out == ""
-    return err.splitlines()
-
-
-def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys, monkeypatch):
-    lines = told(steps(20), capsys, [n * 3.0 for n in range(20)], monkeypatch)
-    assert [line.split(":")[0] for line in lines] == [f"step {n}/20" for n in (1, 5, 9, 13, 17, 20)]
-    assert lines[0] == (
-        "step 1/20: reward 0.000, accuracy 0.250, entropy 1.250, intermediate proportion 0.125, tokens/s 12,346"
+def table(step, copied=0, groups=20):
+    """`copied` of the groups hold one copy each."""
+    keys = [f"{step}-{n}" for n in range(groups) for _ in range(K)]
+    own = [n % K if n // K >= copied or n % K else 1 for n in range(groups * K)]
+    return recorded_table(
+        run="r",
+        step=step,
+        group_keys=keys,
+        samples=np.tile(np.arange(K), groups),
+        prompts=[f"question {key}" for key in keys],
+        completions=["x"] * len(keys),
+        tokens=[[1000 + n // K, own[n]] for n in range(groups * K)],
+        rewards=np.tile([0.0, 1.0, 0.0, 1.0], groups),
+        first_group=step * groups,
     )
-    assert lines[1].endswith(", 0:45 left") and lines[4].endswith(", 0:09 left") and "left" not in lines[5]
 
 
-def test_lines_of_a_run_that_goes_on_count_its_own_time(capsys, monkeypatch):
-    lines = told(steps(20)[10:], capsys, [n * 10.0 for n in range(10)], monkeypatch)
-    assert lines[1].startswith("step 12/20") and lines[1].endswith(", 1:20 left")
+def part(step):
+    return f"step_{step:06d}-0.rank0-of-1.parquet"
 
 
-def test_other_events_as_lines(capsys, monkeypatch):
-    events = [
-        Event("warm", 1, 700),
-        Event("warm", 2, 700),
-        Event("warm", 90, 700),
-        Event("note", text="a\x1bb\nc"),
-        Event("eval", 3, 9, {"accuracy": 0.5, "low": 0.25, "high": 0.75}),
-        Event("step", 9, 9, {"skipped": 1, "failed_rewards": 2}),
-    ]
-    assert told(events, capsys, [0.0, 5.0, 10.0, 10.5, 11.0, 30.0], monkeypatch) == [
-        live.WARM,
-        "warm start 90/700",
-        r"note: a\x1bb",
-        "c",
-        "step 3/9: held-out accuracy 0.500 [0.250, 0.750]",
-        "step 9/9: 2 rewards failed, 1 optimizer step skipped (loss or gradient not finite)",
-    ]
+def put(run, step, **more):
+    (run / "rollouts").mkdir(parents=True, exist_ok=True)
+    save(table(step, **more), run / "rollouts" / part(step))
 
 
-def test_a_pipe_gets_lines_and_a_terminal_the_table(capsys, monkeypatch):
-    with live.watching() as watch:
-        watch(Event("step", 1, 1, {"reward": 0.5}))
-    assert capsys.readouterr().err == "step 1/1: reward 0.500\n"
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    with live.watching() as watch:
-        watch(Event("note", text="odd \x1b[2J"))
-        watch(Event("start", 0, 1))
-        watch(Event("step", 1, 1, {"reward": 0.5}))
-    err = capsys.readouterr().err
-    assert r"note: odd \x1b[2J" in err and "\x1b[2J" not in err and "reward" in err and "1 of 1" in err
-    monkeypatch.setenv("TERM", "dumb")
-    with live.watching() as watch:
-        watch(Event("step", 1, 1, {"reward": 0.5}))
-    assert capsys.readouterr().err == "step 1/1: reward 0.500\n"
+def seen(watched, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(watched.shown())
+    return console.file.getvalue()
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200))
-def test_a_sparkline_keeps_order_and_range(values):
-    bars = sparkline(values)
-    heights = [live.BARS.index(bar) for bar in bars]
-    assert len(bars) == min(len(values), live.WIDTH)
-    if len(values) <= live.WIDTH and max(values) > min(values):
-        assert heights[values.index(max(values))] == 7 and heights[values.index(min(values))] == 0
-        assert all(
-            heights[i] <= heights[j] for i in range(len(bars)) for j in range(len(bars)) if values[i] <= values[j]
-        )
+def test_it_waits_and_says_so_and_then_shows_the_steps(tmp_path):
+    watched = Watched(tmp_path / "run")
+    assert list(watched.look()) == []
+    assert "Waiting." in seen(watched, 300) and "no such folder yet" in seen(watched, 300)
+    put(tmp_path / "run", 1)
+    assert list(watched.look()) == [] and "no step whose rollouts are all there yet" in seen(watched, 300)
+    for step in (2, 3, 4):
+        put(tmp_path / "run", step, copied=20)
+    assert [one.step for one in watched.look()] == [1, 2, 3, 4] and list(watched.look()) == []
+    text = seen(watched, 200)
+    assert re.search(r"^step 4: 80 groups in 4 steps, last part 0:\d\d ago \(.*rollouts\)", text)
+    assert re.search(r"^reward +0\.500 +▁▁▁▁ +0\.500 to 0\.500", text, re.MULTILINE)
+    assert re.search(r"^length +2\.000", text, re.MULTILINE)
+    assert "copies: 18.8 % of completions are copies in their group: raise the temperature (steps 1 to 4)" in text
+    assert all(len(row) <= 80 for row in seen(watched).splitlines())
 
 
-def test_a_long_run_is_drawn_from_its_first_step_to_its_last():
-    assert sparkline([0.0] * 500 + [1.0] * 500) == "▁" * 12 + "█" * 12
-    assert sparkline([0.0, 0.99, 1.0]) == "▁██"
-    assert sparkline([0.3]) == "▁" and len(sparkline(list(range(25)))) == 24
+def test_without_a_finding_it_says_so_and_what_is_missing_is_told_in_plain_text(tmp_path):
+    for step in (1, 2):
+        put(tmp_path, step)
+    reason = json.dumps({"step": 3, "rank": 0, "reason": "no \x1b[2J space"})
+    (tmp_path / "rollouts" / "missing.rank0.jsonl").write_text(reason + "\n")
+    watched = Watched(tmp_path)
+    list(watched.look())
+    text = seen(watched, 200)
+    assert "no finding" in text and "The rollouts of step 3 are missing" in text
+    assert "\x1b" not in text and r"\x1b[2J" in text
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")])
-def test_duration(seconds, said):
-    assert duration(seconds) == said
+def test_a_run_that_is_set_back_is_read_anew(tmp_path):
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    watched = Watched(tmp_path)
+    assert len(list(watched.look())) == 3
+    Recorder(tmp_path / "rollouts").begin(1)
+    put(tmp_path, 2, copied=20)
+    put(tmp_path, 3, copied=20)
+    assert [one.step for one in watched.look()] == [1, 2, 3] and watched.set_back
+    assert "60 groups in 3 steps" in seen(watched, 200) and "copies: " in seen(watched, 200)
+    list(watched.look())
+    assert not watched.set_back
 
 
-def test_numbers():
-    assert (number(None), number(0.12345), number(-1234.5), number(999.9)) == ("-", "0.123", "-1,234", "999.900")
+def test_the_lines_of_a_step(tmp_path):
+    for step in range(1, 5):
+        put(tmp_path, step, copied=20 * (step > 1))
+    first, second, *_ = Watched(tmp_path).look()
+    assert list(changes(first)) == []
+    (told,) = changes(second)
+    assert told == (
+        "step 2: copies begins: 12.5 % of completions are copies in their group: raise the temperature (steps 1 to 2)"
+    )
+    assert line(first) == (
+        "step 1: reward 0.500, path depth 0.000, intermediate proportion 0.000, suppressed-good 0.000, "
+        "boosted-bad 0.000, length 2.000"
+    )
+    assert line(first._replace(step=None)).startswith("reward 0.500, ")
+
+
+def test_once_shows_what_there_is_and_ends(tmp_path, capsys):
+    put(tmp_path, 1, copied=20)
+    live.live(tmp_path, once=True)
+    out = capsys.readouterr().out
+    assert "step 1: 20 groups in 1 step, last part" in out and "copies: 25 %" in out
+    assert all(row == row.rstrip() for row in out.splitlines())
+
+
+def test_once_of_a_run_without_parts_and_of_a_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"rollouts: no such folder yet .*Leave out --once"):
+        live.live(tmp_path, once=True)
+    (tmp_path / "log.jsonl").write_text("{}")
+    with pytest.raises(UsageError, match=r"log\.jsonl: is a file"):
+        live.live(tmp_path / "log.jsonl")
+
+
+def _until(stream, wanted):
+    read = []
+    while not read or wanted not in read[-1]:
+        read.append(stream.readline())
+        assert read[-1], read  # the process has ended
+    return read
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_plain_lines_in_a_pipe_until_ctrl_c(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "grpo_prm", "live", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        watchdog = Timer(120, process.kill)
+        watchdog.start()
+        try:
+            assert "no such folder yet" in _until(process.stdout, "waiting")[-1]
+            for step in (1, 2, 3):
+                put(run, step, copied=20)
+            told = _until(process.stdout, "copies begins")
+            assert told[-1].startswith("step 1: copies begins: 25 % of completions")
+            assert _until(process.stdout, "reward 0.500")[-1].startswith("step 1: ")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            watchdog.cancel()
+            process.kill()
+        assert process.stderr.read() == "interrupted: nothing is left half written\n"
+
+
+@pytest.mark.slow
+def test_help_has_examples_and_is_on_the_list():
+    done = subprocess.run(
+        [sys.executable, "-m", "grpo_prm", "live", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "grpo-prm live output_dir --once" in done.stdout

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from compare.invented import folder, log
 
-from grpo_prm.analysis.analyze import Options
+from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import groups as made_groups
 
-from grpo_prm.analysis.analyze import _with_certain, analyze
+from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.measure import measure
 from grpo_prm.analysis.null import null_of_log
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.ratios import estimates, sums_of
+from grpo_prm.analysis.running import _with_certain
 from grpo_prm.analysis.running_sums import RunningSums
 from grpo_prm.analysis.statistics import OF_GROUPS, PERMUTED
 

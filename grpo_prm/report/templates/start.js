@@ -10,6 +10,7 @@ function start() {
   showTable();
   showGroup();
   if (FIELDS.slice(0, 3).some((field) => location.hash.includes(`${field}=`))) byId("tree").scrollIntoView();
+  goOn();
   document.documentElement.dataset.ready = "true";
 }
 

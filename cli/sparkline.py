@@ -1,0 +1,33 @@
+"""Numbers of something that goes on: now, and as bars over all of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 24  # bars of a sparkline
+
+
+def sparkline(values: list[float]) -> str:
+    """All values from first to last, means of equal parts, as bars from the lowest to the highest."""
+    width = min(WIDTH, len(values))
+    cuts = [part * len(values) // width for part in range(width + 1)]
+    # All values count: every n-th alone would hide a short collapse.
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
+    low, high = min(means), max(means)
+    span = high - low or 1.0  # a flat line is drawn at the bottom
+    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or whole with commas from 1,000 on; `-` for none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """`0:12`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,194 @@
+"""An analysis that grows: batches are measured one by one and added up, and summed up whenever it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..core.interval import wilson
+from ..errors import InputError
+from ..logs.options import ReadOptions
+from ..logs.rollouts import REJECTED, Rollouts
+from .cross_prompt import PseudoGroups
+from .decided_table import SCHEMA as DECIDED
+from .divisor import FirstGroups
+from .measure import measure
+from .null import null_of_log
+from .options import Options
+from .over_training import training_table
+from .prompts import PromptLengths
+from .running_sums import RunningSums
+from .samples import Samples
+from .spill import Spill
+from .summary import summarize
+from .tables import LARGE, Tables
+from .teaching import check_outcome
+
+NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
+# What of the reading changes numbers, for summary.json.
+READING = ("format", "columns", "reward", "tokenizer", "group_size", "drop_uneven")
+
+
+class RunningAnalysis:
+    """Takes batches of a log, and gives its tables as often as they are wanted.
+
+    Whatever the batches are, and however often the tables were asked for, they are those of one analysis of all of it.
+
+    Args:
+        options: What changes the numbers; `advantage` is given. `std` None: the first groups decide.
+        reading: How the log is read; None: it was canonical.
+        spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
+    """
+
+    def __init__(self, options: Options, reading: ReadOptions | None = None, spill: Path | None = None) -> None:
+        self._options, self._reading, self._spill = options, reading, spill
+        self._first = FirstGroups()
+        self._grown = self._growing(None, spill) if options.std else None
+
+    def add(self, batch: Rollouts) -> None:
+        """Add a batch: whole groups, each training step in one batch.
+
+        Raises:
+            UsageError: Logged advantages are asked for, or needed, but some are not there.
+        """
+        if self._grown:
+            self._grown.add(batch)
+        elif self._first.add(batch):
+            self._grown = self._of_held(self._spill)
+            self._first = FirstGroups()  # it held them long enough
+
+    def tables(self, notes: Collection[str] = ()) -> Tables:
+        """The summary and the tables of all batches until now.
+
+        Args:
+            notes: Further sentences for the user.
+
+        Raises:
+            InputError: No group has two completions.
+            UsageError: No table of the log has the outcome part of the options.
+        """
+        if self._grown:
+            return self._grown.tables(notes)
+        # Later groups may decide for another divisor, so this is made for now alone, its files in a place of their own.
+        return self._of_held(self._spill and Path(mkdtemp(dir=self._spill))).tables(notes)
+
+    def _of_held(self, spill: Path | None) -> _Growing:
+        growing = self._growing(self._first, spill)
+        for batch in self._first.held:
+            growing.add(batch)
+        return growing
+
+    def _growing(self, first: FirstGroups | None, spill: Path | None) -> _Growing:
+        std, note = (self._options.std, None) if first is None else first.divisor()
+        reading = {} if self._reading is None else {name: getattr(self._reading, name) for name in READING}
+        return _Growing(replace(self._options, std=std), reading, note, spill)
+
+
+class _Growing:
+    """The sums and tables of an analysis whose divisor is known."""
+
+    def __init__(self, options: Options, reading: dict[str, Any], note: str | None, spill: Path | None) -> None:
+        self._options = options
+        self._running = RunningSums(options=reading, notes=dict.fromkeys([note] if note else []))
+        self._large = {name: Spill(name, spill) for name in (*LARGE, "rejected")}
+        self._groups: list[pl.DataFrame] = []
+        self._baseline: list[pl.DataFrame] = []
+        self._subsamples: list[pl.DataFrame] = []
+        self._gaps: list[pl.DataFrame] = []
+        self._prompts = PromptLengths(reading.get("tokenizer"))
+        self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
+
+    def add(self, batch: Rollouts) -> None:
+        running = self._running
+        running.add(batch)
+        self._large["rejected"].add(batch.rejected)
+        for measured in measure(batch.table, self._options, self._prompts):
+            self._groups.append(measured.groups)
+            self._subsamples.append(measured.subsamples)
+            self._gaps.append(measured.gaps)
+            for name in LARGE:
+                self._large[name].add(getattr(measured, name))
+            running.add_permuted(measured.steps, measured.permuted)
+            running.decisions.append(measured.decisions)
+            self._samples.add(batch.table, measured.groups)
+        self._baseline.append(self._pseudo_groups.add(batch.table))
+
+    def tables(self, notes: Collection[str]) -> Tables:
+        running = replace(self._running, notes=self._running.notes | dict.fromkeys(notes))
+        if not self._groups:
+            raise InputError(_no_group(running))
+        check_outcome(self._options, running)
+        # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
+        table = _with_certain(pl.concat(self._groups, how="vertical_relaxed"), running.binary)
+        pseudo, gaps, seed = pl.concat(self._baseline), pl.concat(self._gaps), self._options.seed
+        pooled, rejected = self._pseudo_groups.pooled, self._large["rejected"]
+        return Tables(
+            summary=summarize(table, pseudo, gaps, running, pooled, rejected.rows, self._options),
+            groups=table,
+            training=training_table(table, pseudo, running, seed),
+            baseline=pseudo,
+            samples=self._samples.table(),
+            completions=self._large["completions"].table(),
+            process_steps=_with_intervals(self._large["process_steps"].table(), running),
+            permutations=_permutations_table(table, running),
+            subsamples=pl.concat(self._subsamples, how="vertical_relaxed"),
+            # A log without such rows has the columns, too.
+            decided=pl.concat([pl.LazyFrame(schema=DECIDED), self._large["decided"].table()], how="diagonal"),
+            rejected=pl.concat([pl.LazyFrame(schema=REJECTED), rejected.table()], how="diagonal"),
+        )
+
+
+def _no_group(running: RunningSums) -> str:
+    # A file or rows without groups are refused while they are read: this is about Groups and Rollouts.
+    if not running.counts["completions_read"]:
+        return "No completion can be used. Give Groups with finite rewards, or Rollouts with rows."
+    return (
+        f"No group has two completions or more ({running.counts['completions_read']} completions, each alone in its "
+        "group). Give the completions of one prompt one group: groups of Groups.of, or the column group of Rollouts."
+    )
+
+
+def _permutations_table(groups: pl.DataFrame, running: RunningSums) -> pl.DataFrame:
+    draws = pl.DataFrame(null_of_log(groups, running), nan_to_null=True)
+    return draws.select(pl.int_range(pl.len()).alias("permutation"), pl.all())
+
+
+def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
+    """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student.
+
+    With two rewards and five completions or fewer no interval is that narrow: null (definitions: Certain share).
+    """
+    certain = pl.col("certain_wilson" if binary else "certain_student")
+    if binary and (groups["k"] <= NEVER_CERTAIN).all():
+        certain = pl.lit(None, pl.Float64)
+    return groups.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student")
+
+
+def _with_intervals(steps: pl.LazyFrame, running: RunningSums) -> pl.LazyFrame:
+    """Put low and high of the step reward in place of the half width of its Student interval."""
+    reward, half = pl.col("reward"), pl.col("half_width")
+    low, high = reward - half, reward + half
+    if running.binary:
+        bounds = pl.struct("reward", "size").map_batches(
+            partial(_wilson, bottom=min(running.rewards), top=max(running.rewards)),
+            return_dtype=pl.Struct({"low": pl.Float64, "high": pl.Float64}),
+            is_elementwise=True,  # so that a long log is written part by part
+        )
+        low, high = bounds.struct.field("low"), bounds.struct.field("high")
+    return steps.with_columns(low=low, high=high).drop("half_width")
+
+
+def _wilson(steps: pl.Series, bottom: float, top: float) -> pl.Series:
+    """Wilson interval of the step rewards of a log whose only rewards are `bottom` and `top`; null without reward."""
+    reward, size = steps.struct.field("reward").to_numpy(), steps.struct.field("size").to_numpy()
+    # A mean of two values is a proportion on another scale, and its number of successes is whole but for rounding.
+    successes = np.rint((reward - bottom) / (top - bottom) * size)
+    bounds = (share * (top - bottom) + bottom for share in wilson(successes, size))
+    return pl.DataFrame(dict(zip(("low", "high"), bounds, strict=True)), nan_to_null=True).to_struct()

@@ -1,0 +1,63 @@
+"""Weights of rows as trainers hold them: prompt and completion in one sequence, in any order, several rows a rollout.
+
+Trainers name a group by an id of its own, and a rollout may come as several rows: a context that was compacted, a turn
+whose history was rewritten, a fork. Such a row is continued from another prompt than its rollout's first one, so rows
+stand in one tree when both the id and the prompt are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..core.groups import Groups
+from ..errors import UsageError
+
+Kind = Literal["process-set", "parent"]  # the placebo would need each trainer's normaliser
+
+
+def check_weights(power: float, kind: str) -> None:
+    """Refuse weights that a trainer here cannot carry, when it is switched on and not in its first step.
+
+    Raises:
+        UsageError: p is negative or not finite, or the kind is not one of `Kind`.
+    """
+    if kind not in get_args(Kind):
+        raise UsageError(f"kind is {kind!r}, which is no kind of weights. Give one of {', '.join(get_args(Kind))}.")
+    if not 0 <= power < np.inf:
+        raise UsageError(f"power is {power}, so a shared step would count for more. Give a number from 0 on.")
+
+
+def completion_weights(
+    rows: Sequence[ArrayLike],
+    starts: Sequence[int],
+    groups: Sequence[Hashable],
+    power: float = 1.0,
+    kind: Kind = "process-set",
+) -> list[NDArray[np.float32]]:
+    """|λ|^-p of every token behind the prompt (definitions: λ-GRPO; parent weights).
+
+    Args:
+        rows: Token ids of each row, prompt and completion, each of shape (T_i,). Ids that are no part of a vocabulary
+            (an image) are allowed, each in [0, 2**31).
+        starts: Where the completion begins, for each row. Tokens out of the loss behind it (tool output) part
+            completions like any others.
+        groups: The trainer's own name of each row's group.
+        power: p, 0 or more; 0 is GRPO, 1 the paper's λ-GRPO.
+        kind: `process-set` or `parent`.
+
+    Returns:
+        Factors in [0, 1] of each row, float32, shape (T_i - starts[i],).
+    """
+    ids = [np.asarray(row, np.int64) for row in rows]
+    number: dict[tuple[Hashable, bytes], int] = {}
+    trees = [
+        number.setdefault((group, row[:start].tobytes()), len(number))
+        for row, start, group in zip(ids, starts, groups, strict=True)
+    ]
+    completions = [row[start:] for row, start in zip(ids, starts, strict=True)]
+    # The sizes of process sets ask for no rewards; Groups wants some.
+    return Groups.of(completions, np.zeros(len(ids)), trees).lambda_weights(power, kind)

@@ -1,0 +1,232 @@
+"""The rollouts of a running training, read as they come: each step once, when all of it is there.
+
+A part appears whole under its name (`recorder`), so what is half written is never seen. A run that is set back takes
+parts away that were read already; then everything is read anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from ..errors import GrpoPrmError
+from .formats.registry import open_run
+from .layouts.path_words import step_of_path
+from .options import ReadOptions
+from .recorder import MISSING, Part, missing, parts
+from .rollouts import Rollouts
+from .sources import INNER, Source, method_beside, stem
+from .stream import Logs, SoFar
+
+ROLLOUTS = "rollouts"  # in a run folder
+_OF_OUR_TRAINER = re.compile(r"step_(\d+)\.parquet")
+
+
+class Fresh(NamedTuple):
+    """What has come since the last look.
+
+    Attributes:
+        batches: Whole steps, as `stream.read` gives them, read as they are asked for; those that are not asked for come
+            with the next look.
+        anew: What was given before holds no more, as parts of it were taken away: begin again with these batches.
+    """
+
+    batches: Iterator[Rollouts]
+    anew: bool
+
+
+class Following:
+    """Gives the steps of a folder of parts, each once.
+
+    Args:
+        folder: Of the parts, of a recorder (`recorder.Recorder`) or of our own trainer; need not be there yet.
+        options: How to read.
+
+    Attributes:
+        newest: When the last part was written, in seconds since 1970; None before the first.
+        last: The last step that was given; None before the first.
+    """
+
+    def __init__(self, folder: str | Path, options: ReadOptions | None = None) -> None:
+        self.folder, self._options = Path(folder), options or ReadOptions()
+        self.newest: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.last: int | None = None
+        self._so_far = SoFar(self._options)
+        self._given: dict[str, Part] = {}
+        self._stamps: dict[Path, tuple[int, int, int]] = {}  # of the parts of the last step
+        self._most = 0  # generations of a step until now
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about all that was given: what was counted, and which steps the recorder says are missing."""
+        return (*missing(self.folder), *self._so_far.notes)
+
+    def poll(self, *, ended: bool = False) -> Fresh:
+        """Look for steps that are complete now.
+
+        A step is complete when every rank has written its part of each of its generations, or has said that it is
+        missing, or has gone on to a later step; and when a later step shows that no generation is to come, or there
+        are as many as any step before had.
+
+        Args:
+            ended: No generation is to come: the last step is complete without a later one.
+
+        Raises:
+            InputError: A part cannot be read.
+        """
+        found = {part.path.name: part for part in _parts(self.folder)}
+        anew = not self._still_there(found)
+        if anew:
+            self._begin()
+        fresh = [part for name, part in found.items() if name not in self._given]
+        self.newest = max(filter(None, (self.newest, *(_time(part.path) for part in fresh))), default=None)
+        return Fresh(self._batches(fresh, ended=ended), anew)
+
+    def _batches(self, fresh: list[Part], *, ended: bool) -> Iterator[Rollouts]:
+        for step, of_step in self._complete(fresh, ended=ended):
+            try:
+                batches = self._read(of_step)
+            except (GrpoPrmError, OSError):
+                if all(part.path.exists() for part in of_step):
+                    raise
+                return  # taken away under our hands: the next look sees what is there then
+            self.last = step
+            self._most = max(self._most, len({part.generation for part in of_step}))
+            self._given |= {part.path.name: part for part in of_step}
+            self._stamps = {part.path: stamp for part in of_step if (stamp := _stamp(part.path))}
+            yield from batches
+
+    def _still_there(self, found: Mapping[str, Part]) -> bool:
+        """Whether all that was given stands, and nothing has come for a step that was given.
+
+        A run is set back by its last steps, so it shows in the parts of the last one even if these are there again.
+        """
+        fresh = [part for name, part in found.items() if name not in self._given]
+        late = self.last is not None and any(part.step <= self.last for part in fresh)
+        same = all(_stamp(path) == stamp for path, stamp in self._stamps.items())
+        return same and not late and self._given.keys() <= found.keys()
+
+    def _complete(self, fresh: list[Part], *, ended: bool) -> Iterator[tuple[int, list[Part]]]:
+        """Steps that can be read, in order, up to the first that cannot."""
+        gaps, most, begun = _gaps(self.folder), self._most, 0
+        for step, group in groupby(fresh, key=lambda part: part.step):
+            of_step = list(group)
+            begun += len(of_step)
+            later = fresh[begun:]
+            generations = len({part.generation for part in of_step})
+            single = of_step[0].ranks == 0  # of our trainer, which writes a step at once
+            if not (single or ended or later or (most and generations >= most)):
+                return
+            if any(True for _ in _awaited(of_step, later, gaps)):
+                return
+            most = max(most, generations)
+            yield step, of_step
+
+    def _read(self, of_step: list[Part]) -> list[Rollouts]:
+        sources = [_source(part) for part in of_step if _has_rows(part.path)]
+        if not sources:  # all of its rewards failed
+            return []
+        log = open_run(sources, self._options)
+        return list(Logs((log,), self._options).more(self._so_far))
+
+
+def folder_of_parts(run: str | Path) -> Path:
+    """Where the parts of a run lie.
+
+    Args:
+        run: The folder of a run, or that of its parts; need not be there yet.
+
+    Returns:
+        `run` if it holds parts or is called as trainers call that folder, else `rollouts` in it.
+    """
+    run = Path(run)
+    return run if run.name == ROLLOUTS or _parts(run) else run / ROLLOUTS
+
+
+def _parts(folder: Path) -> list[Part]:
+    """All parts, by step, generation and rank; `ranks` is 0 for those of our trainer."""
+    try:
+        matches = list(filter(None, map(_OF_OUR_TRAINER.fullmatch, os.listdir(folder))))
+    except OSError:
+        return []
+    ours = [Part(folder / found[0], int(found[1]), 0, 0, 0) for found in matches]
+    return sorted([*parts(folder), *ours], key=lambda part: part[1:])
+
+
+def _awaited(of_step: list[Part], later: list[Part], gaps: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Generation and rank of the parts of a step that are still to come."""
+    there = {(part.generation, part.rank) for part in of_step}
+    for generation, ranks in {(part.generation, part.ranks) for part in of_step}:
+        for rank in range(ranks):
+            # A rank that has gone on writes no more for this step; a run that goes on with other ranks has no such.
+            gone_on = any(part.rank == rank or part.ranks != ranks for part in later) or any(
+                part.rank == rank and part.generation > generation for part in of_step
+            )
+            if (generation, rank) not in there and not gone_on and (of_step[0].step, rank) not in gaps:
+                yield generation, rank
+
+
+def _gaps(folder: Path) -> set[tuple[int, int]]:
+    """Step and rank of what the recorder could not write."""
+    gaps = set()
+    for path in _files(folder):
+        if found := MISSING.fullmatch(path.name):
+            gaps |= {(step, int(found[1])) for step in _steps(path)}
+    return gaps
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _steps(path: Path) -> Iterator[int]:
+    for line in path.read_bytes().splitlines():
+        try:
+            yield int(json.loads(line)["step"])
+        except (ValueError, KeyError, TypeError):  # the line that is being written
+            continue
+
+
+def _source(part: Part) -> Source:
+    """The part as `find_sources` would list it."""
+    folder = part.path.parent.resolve()
+    run = folder.parent.name if folder.name in INNER else folder.name
+    step = step_of_path(folder.parts[-3:], stem(part.path))
+    size = part.path.stat().st_size
+    return Source(part.path, str(part.path), run, size, method=method_beside(folder), step=step)
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return pl.scan_parquet(path).select(pl.len()).collect().item() > 0
+    except pl.exceptions.PolarsError:
+        return True  # no table: whoever reads it says so
+
+
+def _time(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written again under the same name."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns, about.st_size
