@@ -25,6 +25,7 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from ..analysis.alarms import Alarms
 from ..logs.recorder import Recorder
+from .method import method_name, write_method
 from .verl import NAME
 from .verl_batch import Batch, Rows, as_sampled, figures, table, token_weights, with_text
 from .verl_loss import FIELD, lambda_ppo_loss
@@ -71,6 +72,14 @@ class LambdaTrainerSync(PPOTrainerSync):
             # A relative path counts from the working directory, as those of verl's checkpoints beside it do.
             self.recorder = Recorder(Path(self.config.trainer.default_local_dir) / "rollouts")
             self.recorder.begin(self.global_steps)  # the step that verl resumes from; 0 in a new run
+            if self.config.algorithm.adv_estimator == "grpo":
+                name = method_name(self.settings.lambda_power, self.settings.lambda_kind)
+                write_method(self.recorder.folder, name)
+
+    def _save_checkpoint(self) -> None:
+        if self.recorder:
+            self.recorder.close()  # a run that goes on from here finds the rollouts of all steps before
+        super()._save_checkpoint()
 
     def fit(self, agent_loop_manager: Any) -> None:
         """Train; what was recorded is on the disk when this ends, however it ends."""

@@ -30,6 +30,7 @@ from verl_batches import (
 import grpo_prm
 from grpo_prm.analysis.group_sums import metric_names
 from grpo_prm.analysis.statistics import STATISTICS
+from grpo_prm.errors import UsageError
 from grpo_prm.integrations.verl_loss import FIELD, lambda_ppo_loss
 from grpo_prm.integrations.verl_trainer import LambdaTrainerSync
 from grpo_prm.logs.recorder import Recorder
@@ -226,6 +227,22 @@ def test_setup_gives_the_workers_our_loss_and_takes_the_folder(power, tmp_path, 
     else:
         assert made.actor_rollout_wg.loss is None
     assert made.recorder.folder == tmp_path / "rollouts"
+    assert (tmp_path / "method.txt").read_text() == ("λ-GRPO, p = 1\n" if power else "GRPO\n")
+    (tmp_path / "rollouts").mkdir()
+    (tmp_path / "rollouts" / "step_000001-0.rank0-of-1.parquet").write_bytes(b"")
+    with pytest.raises(UsageError, match="holds the rollouts of another run"):
+        LambdaTrainerSync(configured(tmp_path))._setup()
+
+
+def test_a_checkpoint_waits_for_the_rollouts_of_its_steps(tmp_path, monkeypatch):
+    from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+    done = []
+    monkeypatch.setattr(PPOTrainer, "_save_checkpoint", lambda self: done.append("saved"))
+    made = LambdaTrainerSync(configured(tmp_path))
+    made.recorder = SimpleNamespace(close=lambda: done.append("written"))
+    made._save_checkpoint()
+    assert done == ["written", "saved"]
 
 
 def recorded(tmp_path, rows, partition, **more):
