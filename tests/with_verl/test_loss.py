@@ -216,6 +216,15 @@ def test_a_log_probability_of_minus_infinity_stays_one():
     assert weighed(output["log_probs"], micro_batch(rows, corrected=False)).values().eq(-torch.inf).all()
 
 
+def test_log_probabilities_may_come_without_offsets():
+    """verl takes them nested or laid end to end."""
+    config = config_of("vanilla", kl=True)
+    expected, _ = gradient(lambda_ppo_loss, config, WHOLE)
+    policy = POLICY.clone().requires_grad_()
+    lambda_ppo_loss(config, {"log_probs": policy}, micro_batch(WHOLE[0], corrected=False))[0].backward()
+    assert torch.equal(policy.grad, expected)
+
+
 def test_without_a_gradient_nothing_is_done():
     config = config_of("vanilla", kl=True)
     lengths = torch.tensor([0, *LENGTHS]).cumsum(0)
