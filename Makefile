@@ -2,15 +2,16 @@
 VENV ?= .venv
 PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+VERL ?= .venv-verl
 OUT ?= demo.prm
 
 # What needs no extra: the rest of the tests trains, or shows what training makes.
-CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
+CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
 
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -35,6 +36,10 @@ lowest: $(VENV)/.lowest
 # What runs inside TRL, with the oldest TRL that is supported, in an environment of its own.
 test-trl-oldest: $(VENV)/.trl-oldest
 	$(VENV)/bin/python -m pytest -n auto -q -W default tests/integrations/test_trl_*.py
+
+# verl's own functions on a CPU, in an environment of their own: verl needs an older transformers than the trainer here.
+test-verl: $(VERL)/.installed
+	$(VERL)/bin/python -m pytest -q -W ignore tests/with_verl
 
 # Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
 fuzz: $(VENV)/.dev
@@ -91,3 +96,12 @@ $(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/pyt
 
 clean:
 	rm -rf $(VENV) .venv-* demo.prm build dist *.egg-info
+
+$(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
+	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
+	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
+	$(VERL)/bin/python -m pip install --quiet --requirement tests/with_verl/requirements.txt --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VERL) demo.prm build dist *.egg-info
