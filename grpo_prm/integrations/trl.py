@@ -42,7 +42,7 @@ class LambdaGRPOConfig(GRPOConfig):
 
     Attributes:
         lambda_power: p of |λ|^-p, the factor of each token's whole loss term; 0 is GRPO, 1 the paper's λ-GRPO.
-        lambda_kind: `process-set`, `parent`, or a control: `position`, `scale-matched` (definitions: λ-GRPO, Controls).
+        lambda_kind: `process-set`, `parent`, or a control: `position`, `scale-matched` (definitions: λ-GRPO; Controls).
         record_rollouts: Write the rollouts to `output_dir/rollouts`.
     """
 
