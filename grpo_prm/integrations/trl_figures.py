@@ -37,7 +37,7 @@ class Figures:
         """
         self._sums += added(_sums(generation, whole, groups, std), alone=whole.complete)
 
-    def pooled(self) -> dict[str, float]:
+    def take(self) -> dict[str, float]:
         """Name in the logger to figure, of all groups since the last call; none where there was no group."""
         sums, self._sums = self._sums, no_sums()
         names = metric_names()

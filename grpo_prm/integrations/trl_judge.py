@@ -1,4 +1,4 @@
-"""The rewards of a run as TRL calls them: a function for each part, which all look at the same judgement."""
+"""The rewards of a run as TRL calls them: a function for each part, which share one judgement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..train.problem import Problem
 
 
 class Judged(NamedTuple):
-    """What the rewards said of the completions that this process has of a step.
+    """What the rewards tell of the completions that this process has of a step.
 
     Attributes:
         failed: Completions without a reward.
