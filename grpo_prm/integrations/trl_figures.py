@@ -1,6 +1,6 @@
 """The live figures of a training: sums of groups, added over generations and processes, divided when TRL logs.
 
-TRL averages what it logs; a mean of ratios would not be what `analyze` says of the same rollouts, which pools.
+TRL averages what it logs; `analyze` divides sums, and a mean of ratios is another number.
 """
 
 from __future__ import annotations

@@ -92,9 +92,9 @@ def test_generations_of_a_step_are_numbered_and_their_groups_too():
         generation = replace(generation)
         rollouts.add(step, generation, ["0", "0", "1", "1"], [False] * 4, {}, torch.zeros(4, 1))
     done = rollouts.take()
-    assert [(held.step, held.number) for held in done] == [(1, 0), (1, 1), (2, 0)]
-    assert [held.table["group"].to_list() for held in done] == [[0, 0, 1, 1], [2, 2, 3, 3], [0, 0, 1, 1]]
-    keys = [key for held in done for key in held.table["group_key"].unique()]
+    assert [(one.step, one.number) for one in done] == [(1, 0), (1, 1), (2, 0)]
+    assert [one.table["group"].to_list() for one in done] == [[0, 0, 1, 1], [2, 2, 3, 3], [0, 0, 1, 1]]
+    keys = [key for one in done for key in one.table["group_key"].unique()]
     assert len(set(keys)) == 6
     assert rollouts.take() == []
 
