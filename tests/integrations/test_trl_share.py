@@ -11,6 +11,8 @@ import torch
 from integrations.test_trl_gradient import LOSSES, PLACE, SOURCE, module
 from integrations.trl_toy import length_reward, prompts, rollouts, saved_model, settings, without_kernel
 
+from grpo_prm.errors import UsageError
+from grpo_prm.integrations import trl_weights
 from grpo_prm.integrations.trl import LambdaGRPOConfig, LambdaGRPOTrainer
 from grpo_prm.integrations.trl_weights import completion_share
 
@@ -60,6 +62,8 @@ def test_a_completion_weighs_what_trl_gives_it(model, tmp_path, monkeypatch, los
     without_kernel(monkeypatch)
     if loss == "bnpo" and cut == "accumulated":
         pytest.skip("the tokens of a micro-batch, which TRL draws afterwards, divide its terms")
+    if loss == "luspo" and trl_weights.INSTALLED < trl_weights.LUSPO:
+        pytest.skip("the placebo is refused with it")
     args = LambdaGRPOConfig(
         **settings(tmp_path, loss_type=loss, max_steps=1, model_init_kwargs={"dtype": "auto"}, **CUTS[cut])
     )
@@ -76,3 +80,12 @@ def test_a_completion_weighs_what_trl_gives_it(model, tmp_path, monkeypatch, los
         ratios += (found[: len(mask)][mask] / share[row]).tolist()
     assert len(ratios) > 20
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-6)
+
+
+def test_the_placebo_is_refused_with_luspo_of_an_older_version(model, tmp_path, monkeypatch):
+    whole = "loss = (per_token_loss * mask).sum(-1).mean()" in SOURCE
+    assert whole == (trl_weights.INSTALLED >= trl_weights.LUSPO)
+    monkeypatch.setattr(trl_weights, "INSTALLED", trl_weights.Version("1.8.0"))
+    args = LambdaGRPOConfig(**settings(tmp_path, loss_type="luspo", lambda_kind="position"))
+    with pytest.raises(UsageError, match=r"'luspo' of TRL 1\.8\.0 counts padding"):
+        LambdaGRPOTrainer(model, length_reward, args, train_dataset=prompts())
