@@ -13,9 +13,9 @@ from grpo_prm.tasks import get_task
 from grpo_prm.train.tiny import word_tokenizer
 
 tokenizer = word_tokenizer(get_task("chain"))
-# Without dropout, as most language models are: with it one prefix has other log-probabilities in each completion.
-config = GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=64, n_head=4, initializer_range=0.3,
-                    bos_token_id=None, eos_token_id=tokenizer.eos_token_id, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)  # fmt: skip
+# No dropout, as in most language models: with it one prefix has other log-probabilities in each completion.
+config = GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=64, n_head=4, initializer_range=0.3, bos_token_id=None,
+                    eos_token_id=tokenizer.eos_token_id, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)  # fmt: skip
 model = GPT2LMHeadModel(config)
 data = Dataset.from_dict({"prompt": [f"{a}+{b}=" for a in range(10) for b in range(10)]})
 
