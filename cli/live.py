@@ -27,6 +27,7 @@ Examples:
     grpo-prm live output_dir >> live.log &     # plain lines
 """
 LOOK_EVERY = 1.0  # seconds
+DRAW_EVERY = 0.5  # seconds between two pictures on a terminal while it reads
 LINE_EVERY = 10.0  # seconds between two lines of figures in a pipe
 
 
@@ -78,18 +79,17 @@ class Watched:
         self._following = Following(folder_of_parts(run))
 
     def look(self, *, ended: bool = False) -> Iterator[Step]:
-        """The steps that have come since the last look."""
+        """The steps that have come since the last look, read as they are asked for."""
         from grpo_prm.analysis.course import Course
         from grpo_prm.logs.following import Following, folder_of_parts
 
-        if not self.course.steps:  # until now nobody knew which folder it would be
+        if self._following.last is None:  # until now nobody knew which folder it would be
             self._following = Following(folder_of_parts(self._run))
         fresh = self._following.poll(ended=ended)
         self.set_back = fresh.anew
         if fresh.anew:
             self.course = Course()
-        for batch in fresh.batches:
-            yield from self.course.add(batch)
+        return (step for batch in fresh.batches for step in self.course.add(batch))
 
     @property
     def nothing(self) -> str:
@@ -135,31 +135,48 @@ def _on_terminal(watched: Watched, console: Console) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=console, get_renderable=watched.shown, refresh_per_second=2) as view:
+    # Drawn by the thread that reads: another would meet figures and findings while they change.
+    with Live(console=console, auto_refresh=False) as view:
+        drawn = -math.inf
         while True:
             for step in watched.look():
                 for text in changes(step):
                     view.console.print(Text(text))
+                if time.monotonic() - drawn >= DRAW_EVERY:
+                    drawn = time.monotonic()
+                    view.update(watched.shown(), refresh=True)
+            view.update(watched.shown(), refresh=True)
             time.sleep(LOOK_EVERY)
 
 
 def _in_lines(watched: Watched) -> None:
     """Figures every few seconds at most, and every finding that begins or ends."""
+    from grpo_prm.text.printable import printable
+
     written, told = -math.inf, False
+    newest: Step | None = None  # whose figures are not written yet
     while True:
-        for step in watched.look():
-            if watched.set_back:
-                typer.echo("the run was set back: read anew")
-                watched.set_back = False
+        steps = watched.look()
+        if watched.set_back:
+            typer.echo("the run was set back: read anew")
+            newest = None
+        for step in steps:
             for text in changes(step):
                 typer.echo(text)
-            if time.monotonic() - written >= LINE_EVERY:
-                written = time.monotonic()
-                typer.echo(line(step))
+            newest, written = _figures(step, written)
+        newest, written = _figures(newest, written)  # of a step that came too soon after another
         if not (watched.course.steps or told):
             told = True
-            typer.echo(f"waiting: {watched.nothing}")
+            typer.echo(printable(f"waiting: {watched.nothing}"))
         time.sleep(LOOK_EVERY)
+
+
+def _figures(newest: Step | None, written: float) -> tuple[Step | None, float]:
+    """Write the figures of a step if it is time; the step if it is not, and when the last were written."""
+    if newest is None or time.monotonic() - written < LINE_EVERY:
+        return newest, written
+    typer.echo(line(newest))
+    return None, time.monotonic()
 
 
 def changes(step: Step) -> Iterator[str]:

@@ -9,15 +9,18 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from threading import Timer
 
 import grpo_prm_cli.live as live
 import numpy as np
+import polars as pl
 import pytest
 from grpo_prm_cli.live import Watched, changes, line
 from rich.console import Console
 
 from grpo_prm.errors import InputError, UsageError
+from grpo_prm.logs.following import Following
 from grpo_prm.logs.recorder import Recorder
 from grpo_prm.logs.recording import recorded_table
 from grpo_prm.logs.rollouts import save
@@ -138,6 +141,68 @@ def _until(stream, wanted):
         read.append(stream.readline())
         assert read[-1], read  # the process has ended
     return read
+
+
+def test_steps_without_a_group_of_two_are_read_once(tmp_path, monkeypatch):
+    read, real = [], Following._read
+    monkeypatch.setattr(Following, "_read", lambda self, of_step: read.append(of_step[0].step) or real(self, of_step))
+    watched = Watched(tmp_path)
+    for step in range(1, 5):
+        (tmp_path / "rollouts").mkdir(exist_ok=True)
+        save(table(step).filter(pl.col("sample") == 0), tmp_path / "rollouts" / part(step))
+        assert list(watched.look()) == []
+    assert read == [1, 2, 3, 4]
+
+
+def test_lines_of_a_run_that_is_set_back_and_of_one_that_has_ended(tmp_path, monkeypatch, capsys):
+    """The last step that is read has its line, however soon it came after the one before."""
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    clock = [0.0]
+
+    def sleep(seconds):
+        clock[0] += 4 * seconds
+        if clock[0] == 20:
+            Recorder(tmp_path / "rollouts").begin(1)
+        if clock[0] == 32:
+            put(tmp_path, 2)
+        if clock[0] > 60:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live.time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        live.live(tmp_path)
+    assert [re.split(" reward| /", row)[0] for row in capsys.readouterr().out.splitlines()] == [
+        "step 1:",
+        "step 3:",
+        "the run was set back: read anew",
+        "waiting:",
+        "step 1:",
+        "step 2:",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 200])
+def test_a_terminal_is_drawn_by_the_thread_that_reads(tmp_path, monkeypatch, width):
+    for step in (1, 2, 3):
+        put(tmp_path, step, copied=20)
+    console = Console(file=io.StringIO(), width=width, height=60, force_terminal=True, color_system=None)
+    threads = []
+
+    def sleep(_):
+        threads.append(threading.active_count())
+        if len(threads) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(live.time, "sleep", sleep)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        live._on_terminal(Watched(tmp_path), console)
+    assert threads == [before] * 3
+    shown = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", console.file.getvalue())
+    assert "step 1: copies begins" in shown and "reward" in shown
+    assert all(len(row) <= width for row in shown.replace("\r", "\n").splitlines())
 
 
 @pytest.mark.slow
