@@ -26,7 +26,7 @@ Examples:
 
     grpo-prm live output_dir >> live.log &     # plain lines
 """
-LOOK_EVERY = 1.0  # seconds
+POLL_EVERY = 1.0  # seconds
 DRAW_EVERY = 0.5  # seconds between two pictures on a terminal while it reads
 LINE_EVERY = 10.0  # seconds between two lines of figures in a pipe
 
@@ -53,7 +53,7 @@ def live(
     console = Console(markup=False, highlight=False, emoji=False)
     watched = Watched(run)
     if once:
-        if not list(watched.look(ended=True)):
+        if not list(watched.poll(ended=True)):
             raise InputError(f"{watched.nothing}. Leave out --once to wait for it.")
         with trimmed(console):
             console.print(watched.shown())
@@ -68,7 +68,7 @@ class Watched:
 
     Attributes:
         course: Its figures and findings.
-        set_back: The last look found that the run had taken steps back, so that all was read anew.
+        set_back: The last `poll` found that the run had taken steps back, so that all was read anew.
     """
 
     def __init__(self, run: Path) -> None:
@@ -78,8 +78,8 @@ class Watched:
         self._run, self.course, self.set_back = run, Course(), False
         self._following = Following(folder_of_parts(run))
 
-    def look(self, *, ended: bool = False) -> Iterator[Step]:
-        """The steps that have come since the last look, read as they are asked for."""
+    def poll(self, *, ended: bool = False) -> Iterator[Step]:
+        """The steps that have come since the last call, read as they are asked for."""
         from grpo_prm.analysis.course import Course
         from grpo_prm.logs.following import Following, folder_of_parts
 
@@ -94,8 +94,13 @@ class Watched:
     @property
     def nothing(self) -> str:
         """Why there is nothing to see yet."""
+        from grpo_prm.analysis.running_sums import why_rejected
+
         folder = self._following.folder
         what = "no step whose rollouts are all there yet" if folder.is_dir() else "no such folder yet"
+        if (last := self._following.last) is not None:
+            why = " ".join(why_rejected(self.course.rejected))
+            what = f"no group of two completions with rewards until step {last}. {why}".rstrip(". ")
         return f"{folder}: {what} (of a log that is complete: grpo-prm analyze {self._run})"
 
     def shown(self) -> Group:
@@ -104,6 +109,7 @@ class Watched:
         from rich.table import Table
         from rich.text import Text
 
+        from grpo_prm.analysis.running_sums import why_rejected
         from grpo_prm.text.printable import printable
 
         from .sparkline import number, sparkline
@@ -116,7 +122,8 @@ class Watched:
                 spread = Text(f"{number(min(values))} to {number(max(values))}", style="dim")
                 table.add_row(title(name), Text(number(values[-1]), justify="right"), sparkline(values), spread)
         findings = [Text(f"{one.code}: {one.sentence}", style="bold") for one in self.course.alarms.now]
-        notes = [Text(printable(note), style="dim") for note in self._following.notes]
+        sentences = (*why_rejected(self.course.rejected), *self._following.notes)
+        notes = [Text(printable(note), style="dim") for note in sentences]
         return Group(Text(printable(self._state())), table, *(findings or [Text("no finding")]), *notes)
 
     def _state(self) -> str:
@@ -139,24 +146,24 @@ def _on_terminal(watched: Watched, console: Console) -> None:
     with Live(console=console, auto_refresh=False) as view:
         drawn = -math.inf
         while True:
-            for step in watched.look():
+            for step in watched.poll():
                 for text in changes(step):
                     view.console.print(Text(text))
                 if time.monotonic() - drawn >= DRAW_EVERY:
                     drawn = time.monotonic()
                     view.update(watched.shown(), refresh=True)
             view.update(watched.shown(), refresh=True)
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_EVERY)
 
 
 def _in_lines(watched: Watched) -> None:
     """Figures every few seconds at most, and every finding that begins or ends."""
     from grpo_prm.text.printable import printable
 
-    written, told = -math.inf, False
+    written, waiting = -math.inf, False
     newest: Step | None = None  # whose figures are not written yet
     while True:
-        steps = watched.look()
+        steps = watched.poll()
         if watched.set_back:
             typer.echo("the run was set back: read anew")
             newest = None
@@ -165,10 +172,10 @@ def _in_lines(watched: Watched) -> None:
                 typer.echo(text)
             newest, written = _figures(step, written)
         newest, written = _figures(newest, written)  # of a step that came too soon after another
-        if not (watched.course.steps or told):
-            told = True
+        if not (watched.course.steps or waiting):
+            waiting = True
             typer.echo(printable(f"waiting: {watched.nothing}"))
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_EVERY)
 
 
 def _figures(newest: Step | None, written: float) -> tuple[Step | None, float]:
@@ -192,8 +199,8 @@ def line(step: Step) -> str:
     from .sparkline import number
 
     few = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
-    told = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
-    return f"step {step.step}: {', '.join(told)}" if step.step is not None else ", ".join(told)
+    figures = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
+    return f"step {step.step}: {', '.join(figures)}" if step.step is not None else ", ".join(figures)
 
 
 def title(name: str) -> str:

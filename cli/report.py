@@ -18,7 +18,7 @@ Examples:
 
     grpo-prm report output_dir --follow     # of a training that runs, of TRL, verl or `train`; Ctrl-C ends it
 """
-LOOK_EVERY = 2.0  # seconds
+POLL_EVERY = 2.0  # seconds
 
 
 def report(
@@ -89,11 +89,11 @@ def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
         while True:
             began = time.monotonic()
             with working("writing the page"):
-                said = page.put(running.page(datetime.now(UTC)))
-            if said:
-                typer.echo(printable(said), err=True)
+                sentence = page.put(running.page(datetime.now(UTC)))
+            if sentence:
+                typer.echo(printable(sentence), err=True)
             # A long run has a long page: no more than half of the time goes into it.
-            time.sleep(max(LOOK_EVERY, time.monotonic() - began))
+            time.sleep(max(POLL_EVERY, time.monotonic() - began))
 
 
 class _Page:
@@ -126,8 +126,8 @@ class _Page:
         except (OSError, UsageError) as error:
             if not self._written:
                 raise
-            told, self._refused = self._refused, True
+            before, self._refused = self._refused, True
             reason = getattr(error, "strerror", None) or str(error).partition(". ")[0]
-            return None if told else f"{self._out}: stays as it is ({reason}). It is tried again as long as this runs."
-        told, self._written, self._refused, self._waits = self._written, True, False, None
-        return None if told else f"{self._out}: {size} MB. Open it in a browser: it loads itself again as steps come."
+            return None if before else f"{self._out}: stays as it is ({reason}). It is tried again."
+        before, self._written, self._refused, self._waits = self._written, True, False, None
+        return None if before else f"{self._out}: {size} MB. Open it in a browser: it loads itself again as steps come."

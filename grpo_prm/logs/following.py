@@ -31,11 +31,11 @@ _OF_OUR_TRAINER = re.compile(r"step_(\d+)\.parquet")
 
 
 class Fresh(NamedTuple):
-    """What has come since the last look.
+    """What has come since the last poll.
 
     Attributes:
         batches: Whole steps, as `stream.read` gives them, read as they are asked for; those that are not asked for come
-            with the next look.
+            with the next poll.
         anew: What was given before holds no more, as parts of it were taken away: begin again with these batches.
     """
 
@@ -76,7 +76,7 @@ class Following:
     def poll(self, *, ended: bool = False) -> Fresh:
         """Look for steps that are complete now.
 
-        A step is complete when every rank has written its part of each of its generations, or has said that it is
+        A step is complete when every rank has written its part of each of its generations, or has named it as
         missing, or has gone on to a later step; and when a later step shows that no generation is to come, or there
         are as many as any step before had.
 
@@ -99,13 +99,13 @@ class Following:
         for step, of_step in self._complete(fresh, ended=ended):
             stamps = _stamps(of_step)
             if None in stamps.values():
-                return  # taken away since: the next look sees what is there then
+                return  # taken away since: the next poll sees what is there then
             try:
                 batches = self._read(of_step)
             except (GrpoPrmError, OSError):
                 if _stamps(of_step) == stamps:
                     raise
-                self._disturbed = True  # taken away or replaced while it was read: the next look begins again
+                self._disturbed = True  # taken away or replaced while it was read: the next poll begins again
                 return
             self.last = step
             self._most = max(self._most, len({part.generation for part in of_step}))

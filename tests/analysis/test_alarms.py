@@ -247,6 +247,32 @@ def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():
     assert alarms._window.span == (4, 6) and len(alarms._window.groups) == 60
 
 
+def test_a_table_that_says_nothing_takes_nothing_from_its_step():
+    table = step_table(0, 20, 4, 20)
+    for nothing in (
+        table[:0],
+        table.filter(pl.col("sample") == 0),
+        table.with_columns(reward=pl.lit(None, pl.Float64)),
+    ):
+        alarms = Alarms(window=1)
+        alarms.add(0, table)
+        alarms.add(0, nothing)
+        assert len(alarms._window.groups) == 20 and alarms._window.figures().copies == 0.25
+
+
+def test_a_step_that_is_made_again_inside_the_window_replaces_what_it_was():
+    """Set back by two steps, in which all groups held copies: when they are made again nothing of them is left."""
+    alarms = Alarms(window=4)
+    for step, copied in ((9, 0), (10, 0), (11, 20), (12, 20), (11, 0), (12, 0)):
+        alarms.add(step, step_table(step, 20, 4, copied))
+    figures = alarms._window.figures()
+    assert figures.copies == 0 and len(alarms._window.groups) == 80 and alarms._window.span == (9, 12)
+    fresh = Alarms(window=4)
+    for step in (9, 10, 11, 12):
+        fresh.add(step, step_table(step, 20, 4))
+    assert fresh._window.figures() == figures
+
+
 def test_the_code_of_the_page_runs(capsys):
     page = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
