@@ -2,15 +2,16 @@
 VENV ?= .venv
 PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+VERL ?= .venv-verl
 OUT ?= demo.prm
 
 # What needs no extra: the rest of the tests trains, or shows what training makes.
-CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce
+CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
 
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -32,6 +33,14 @@ lint: $(VENV)/.dev
 lowest: $(VENV)/.lowest
 	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
 
+# What runs inside TRL, with the oldest TRL that is supported, in an environment of its own.
+test-trl-oldest: $(VENV)/.trl-oldest
+	$(VENV)/bin/python -m pytest -n auto -q -W default tests/integrations/test_trl_*.py
+
+# verl's own functions on a CPU, in an environment of their own: verl needs an older transformers than the trainer here.
+test-verl: $(VERL)/.installed
+	$(VERL)/bin/python -m pytest -q -W ignore tests/with_verl
+
 # Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
 fuzz: $(VENV)/.dev
 	$(VENV)/bin/python tests/fuzz/run.py $(SECONDS) $(ONLY)
@@ -45,6 +54,24 @@ results: $(VENV)/.dev
 
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
+
+# Contracts with trainers, on their own code and a CPU, each in an environment of its own:
+# make test-ms-swift, make test-openrlhf, make test-nemo-rl NEMO_RL=path/to/checkout
+NEMO_RL ?= ../RL
+ms-swift = ms-swift==4.6.0
+openrlhf = openrlhf==0.11.2
+
+test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
+	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*).py
+
+# Frameworks without what they require: much of that needs CUDA, and DeepSpeed is built on torch.
+.venv-%/.ready: tests/integrations/requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet "setuptools>=77" wheel ninja torch==2.13.0
+	DS_BUILD_OPS=0 .venv-$*/bin/pip install --quiet --no-build-isolation -r $<
+	.venv-$*/bin/pip install --quiet hypothesis pytest torch==2.13.0 --editable .
+	$(if $($*),.venv-$*/bin/pip install --quiet --no-deps $($*))
+	@touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,5 +89,19 @@ $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
 	@touch $@
 
+$(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints-trl-oldest.txt --editable ".[trl]" \
+		"datasets>=4.7" hypothesis "pytest>=9.0" pytest-xdist requests "setuptools>=77" tensorboard wandb
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo.prm build dist *.egg-info
+	rm -rf $(VENV) .venv-* demo.prm build dist *.egg-info
+
+$(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
+	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
+	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
+	$(VERL)/bin/python -m pip install --quiet --requirement tests/with_verl/requirements.txt --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VERL) demo.prm build dist *.egg-info

@@ -21,6 +21,7 @@ from nested_times import nested_table
 from start_times import start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 from tree_times import trees_table
+from trl_overhead import trl_overhead_table
 
 SHAPES = [(300, 6, 1750), (100, 36, 1750)]
 QUICK_SHAPES = [(30, 6, 400), (10, 36, 400)]
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "many": lambda run: many_table(run.folder, 10 if run.quick else 400),
     "trl": lambda run: trl_table([NAMED] if run.quick else BESIDE, 1 if run.quick else 5, 1 if run.quick else 3),
     "overhead": lambda run: overhead_table(3 if run.quick else 30),
+    "trl_overhead": lambda run: trl_overhead_table(1 if run.quick else 5),
     "packing": lambda run: packing_table([0.75] if run.quick else [0.0, 0.25, 0.5, 0.75, 0.95], 1 if run.quick else 3),
     "trees": lambda run: trees_table(2, 5, 2) if run.quick else trees_table(20, 100, 10),
 }

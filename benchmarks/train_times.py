@@ -105,9 +105,31 @@ def our_steps(setting: Setting, steps: int) -> float:
     return (time.perf_counter() - begin) / steps
 
 
+def trl_data(setting: Setting) -> Any:
+    """The prompts as TRL takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list([{"prompt": " ".join(map(str, prompt))} for prompt in prompts_of(setting)])
+
+
+def trl_arguments(setting: Setting, folder: str, steps: int, new: int = NEW) -> dict[str, Any]:
+    """Settings of a GRPOConfig: one more step than `steps`, which warms up."""
+    fixed = {"disable_dropout": True, "learning_rate": 1e-6, "beta": 0.0, "bf16": False, "use_cpu": True}
+    quiet = {"gradient_checkpointing": False, "save_strategy": "no", "report_to": [], "disable_tqdm": True}
+    return {
+        "output_dir": folder,
+        "per_device_train_batch_size": setting.groups * K,
+        "num_generations": K,
+        "max_completion_length": new,
+        "max_steps": steps + 1,
+        "logging_steps": 100,
+        **fixed,
+        **quiet,
+    }
+
+
 def trl_steps(setting: Setting, steps: int) -> float:
     """Seconds a step of TRL on the same prompts and rewards."""
-    from datasets import Dataset
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
@@ -117,30 +139,12 @@ def trl_steps(setting: Setting, steps: int) -> float:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             times.append(time.perf_counter())
 
-    texts = [" ".join(map(str, prompt)) for prompt in prompts_of(setting)]
     with tempfile.TemporaryDirectory() as folder:
-        config = GRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=setting.groups * K,
-            num_generations=K,
-            max_completion_length=NEW,
-            max_steps=steps + 1,
-            logging_steps=100,
-            disable_dropout=True,
-            learning_rate=1e-6,
-            beta=0.0,
-            bf16=False,
-            use_cpu=True,
-            gradient_checkpointing=False,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-        )
         trainer = GRPOTrainer(
             model_of(setting),
             reward_funcs=lambda completion_ids, **_: rewards_of(completion_ids),
-            args=config,
-            train_dataset=Dataset.from_list([{"prompt": text} for text in texts]),
+            args=GRPOConfig(**trl_arguments(setting, folder, steps)),
+            train_dataset=trl_data(setting),
             processing_class=tokenizer_of(setting),
             callbacks=[Clock()],
         )

@@ -12,7 +12,21 @@ from types import FrameType
 
 import typer
 
-from . import analyze, compare, convert, export, inspect, live, plot, report, reproduce, selftest, train, tree
+from . import (
+    analyze,
+    compare,
+    convert,
+    doctor,
+    export,
+    inspect,
+    live,
+    plot,
+    report,
+    reproduce,
+    selftest,
+    train,
+    tree,
+)
 
 STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}  # with 128 and its number as exit code
 READER_GONE = 141  # what a shell says of others whose reader goes away
@@ -31,7 +45,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (inspect, analyze, tree, report, plot, compare, export, convert, train, live, reproduce, selftest):
+for module in (
+    *(inspect, analyze, tree, report, plot, compare, export, convert),
+    *(train, live, doctor, reproduce, selftest),
+):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
 

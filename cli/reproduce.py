@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +22,8 @@ Examples:
     grpo-prm reproduce overlap --log rollouts.jsonl
 
     grpo-prm reproduce --budget standard --resume
+
+    grpo-prm reproduce openrs-training --budget standard --dry-run
 """
 NOT_REPRODUCED = 5
 Names = Annotated[
@@ -39,7 +40,21 @@ BudgetOption = Annotated[
     typer.Option(help="quick: 3 minutes on two cores; standard: an hour; full: a day or more."),
 ]
 Seeds = Annotated[int | None, typer.Option(help="Fresh seeds of every comparison. (default: by budget)")]
-Workers = Annotated[int | None, typer.Option(help="Processes side by side. (default: one a core)")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes side by side. (default: one a GPU, which it has for itself, or a core)")
+]
+Part = Annotated[
+    str,
+    typer.Option(
+        metavar="N/M", help="On several machines: of all runs the N-th part of M; --resume without --part judges them."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be run and what it costs; run nothing.")]
+Backend = Annotated[
+    Literal["own", "trl"] | None,
+    typer.Option(help="openrs-training: what trains, our trainer or TRL's. (default: own)", show_default=False),
+]
+Vllm = Annotated[bool, typer.Option("--vllm", help="openrs-training: sample with vLLM; needs --backend trl.")]
 Out = Annotated[Path, typer.Option(help="Folder of results and of the record of every run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out: runs with a record are not run again.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
@@ -67,6 +82,10 @@ def reproduce(
     model: Model = None,
     data: Data = None,
     eval_data: EvalData = None,
+    backend: Backend = None,
+    vllm: Vllm = False,
+    part: Part = "1/1",
+    dry_run: DryRun = False,
 ) -> None:
     """Measure the paper's claims again; each gets one of four words: reproduced, partly, not reproduced, not testable.
 
@@ -74,27 +93,49 @@ def reproduce(
     Exit code 5: a claim that holds whenever the code is right did not.
     """
     from grpo_prm.reproduce.results import write_results
-    from grpo_prm.reproduce.run import Options
+    from grpo_prm.reproduce.run import Options, announced
     from grpo_prm.reproduce.run import reproduce as run
 
     from .progress import cost_bar
 
     # By the names of the plans' fields; a claim takes those that its plan has.
-    own = {"logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ())}
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    own = {
+        "logs": tuple(log or ()), "model": model, "data": data, "eval_data": tuple(eval_data or ()),
+        "backend": backend, "vllm": vllm,
+    }  # fmt: skip
     options = Options(
         claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers, out=out, resume=resume, seed=seed,
-        claim_options=tuple(own.items()),
+        part=_part(part), claim_options=tuple(own.items()),
     )  # fmt: skip
+    lines = announced(options)
+    if dry_run:
+        typer.echo("\n".join(lines))
+        return
+    if model:  # a night's work, or a week's
+        typer.echo("\n".join(lines), err=True)
     try:
         with cost_bar() as watch:
             outcomes = run(options, watch, lambda so_far: write_results(so_far, options))
     except (KeyboardInterrupt, SystemExit):
         typer.echo("go on with the same command and --resume", err=True)
         raise
+    if options.part != (1, 1) and not outcomes:
+        typer.echo(f"the runs of part {part} have their records in {out / 'runs'}; other parts are still to come.")
+        typer.echo("next, when all are in one folder: the same command with --resume and without --part")
+        return
     _print_verdicts(outcomes, out)
     if any(o.claim.always and o.verdict.word != "reproduced" for o in outcomes):
         raise typer.Exit(NOT_REPRODUCED)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """`2/4` as numbers."""
+    from grpo_prm.errors import UsageError
+
+    one, slash, of = text.partition("/")
+    if not (slash and one.isdecimal() and of.isdecimal()):
+        raise UsageError(f"--part is {text!r}, but must be like 2/4. Give the number of this machine and of all.")
+    return int(one), int(of)
 
 
 def _print_verdicts(outcomes: Sequence[Outcome], out: Path) -> None:

@@ -39,7 +39,7 @@ PANELS = {
     "Loss and λ weights": "power weights match_scale match_norm aggregation std clip_low clip_high beta ratio_in_kl "
     "loss_temperature updates_per_batch mask_truncated",
     "Optimizer": "optimizer learning_rate weight_decay schedule warmup_steps max_grad_norm",
-    "Machine": "packing token_budget dtype device lora lora_alpha gradient_checkpointing threads",
+    "Machine": "backend vllm packing token_budget dtype device lora lora_alpha gradient_checkpointing threads",
     "Record": "out eval_data eval_every eval_prompts save_every keep tracker",
 }
 LEFT = {"model": "trained model", "checkpoints/best": "best model", "figures": "curves"}
@@ -79,8 +79,10 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
 
         typer.echo(rehearsal.dry_run(settled, notes), nl=False)
         return
-    from grpo_prm.train.loop import train as run
+    from grpo_prm.integrations.backend import check_installed
+    from grpo_prm.integrations.backend import train as run
 
+    check_installed(settled)
     # under torchrun every process gets here, and only one speaks
     ranks.join(settled.device)
     leads = ranks.leads()

@@ -16,7 +16,7 @@ model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=
 data = Dataset.from_dict({"prompt": [f"{a}+{b}=" for a in range(10) for b in range(10)]})
 
 
-def reward(completions, **_):  # noqa: ANN001, ANN003, ANN201, D103
+def reward(completions, **_):
     return [sum(text.count(digit) for digit in "02468") / (len(text) + 1) for text in completions]
 
 

@@ -26,6 +26,7 @@ def credit_sums(groups: Groups) -> dict[str, Floats]:
         values, equal = groups.advantages, groups.tolerance
     else:
         values, equal = groups.rewards, np.zeros(groups.number)
-        np.maximum.at(equal, groups.groups, ROUNDING * np.abs(values))
+        # a completion may have no reward, as a trainer sees it before the log leaves it out
+        np.maximum.at(equal, groups.groups, ROUNDING * np.abs(np.nan_to_num(values)))
     order = observed_order(groups.forest, groups.seen, distinct(groups.forest), values, equal, ~groups.zero)
     return {**reliability_sums(groups), "pairs_right": order.right, "pairs": order.counted}

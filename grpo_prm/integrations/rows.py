@@ -61,3 +61,23 @@ def completion_weights(
     completions = [row[start:] for row, start in zip(ids, starts, strict=True)]
     # The sizes of process sets ask for no rewards; Groups wants some.
     return Groups.of(completions, np.zeros(len(ids)), trees).lambda_weights(power, kind)
+
+
+def sequence_weights(
+    rows: Sequence[ArrayLike], groups: Sequence[Hashable], power: float = 1.0, kind: Kind = "process-set"
+) -> list[NDArray[np.float32]]:
+    """The same where nobody says where a completion begins: of every token of each row, those of the prompt included.
+
+    Completions that agree up to a token agree on the prompt as well, so the tree of the whole rows has the same sets;
+    rows of a group that read different prompts part by themselves.
+
+    Args:
+        rows: Token ids of each row without padding, prompt and completion, each of shape (T_i,).
+        groups: The trainer's own name of each row's group.
+        power: p, 0 or more; 0 is GRPO, 1 the paper's λ-GRPO.
+        kind: `process-set` or `parent`.
+
+    Returns:
+        Factors in [0, 1] of each row, float32, shape (T_i,). No loss reads those of the prompt.
+    """
+    return completion_weights(rows, [0] * len(rows), groups, power, kind)

@@ -21,8 +21,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from ..analysis.alarms import Alarm, Alarms
 from ..errors import UsageError
-from ..train.method import named
 from .gradient import weigh_gradient
+from .method import method_name
 from .trl_alarms import Watchman
 from .trl_generation import Rewarded
 from .trl_watching import Steps, Watching
@@ -137,7 +137,12 @@ class LambdaGRPOTrainer(Watched, GRPOTrainer):
         if sentences := refusal(args):
             raise UsageError(sentences)
         super().__init__(model, reward_funcs, args, **kwargs)
-        _attach(self, "rollouts" if args.record_rollouts else None, _method(args), Watchman(Alarms(), None))
+        _attach(
+            self,
+            "rollouts" if args.record_rollouts else None,
+            method_name(args.lambda_power, args.lambda_kind),
+            Watchman(Alarms(), None),
+        )
 
     def _on_generation(self, made: dict[str, Any]) -> None:
         whole, groups = self._watching.generated(self, made)
@@ -212,21 +217,10 @@ def watch(
     # The class of this one object, so that methods of subclasses are wrapped too, and pickles and cards keep its name.
     trainer.__class__ = type(kind.__name__, (Watched, kind), {"__module__": kind.__module__})
     token = getattr(trainer.args, "importance_sampling_level", None) == "token"
-    _attach(trainer, rollouts, named(0, "none").name if kind is GRPOTrainer and token else None, watchman)
+    _attach(trainer, rollouts, method_name(0, "process-set") if kind is GRPOTrainer and token else None, watchman)
     return trainer
 
 
 def _attach(trainer: Any, rollouts: str | Path | None, method: str | None, watchman: Watchman | None) -> None:
     trainer._watching = Watching(trainer, rollouts, method, watchman)
     trainer.add_callback(Steps(trainer._watching))
-
-
-def _method(args: LambdaGRPOConfig) -> str:
-    """The method in the words that `analyze` knows."""
-    kind = args.lambda_kind
-    known = (
-        named(args.lambda_power, "process-set", "match-scale")
-        if kind == "scale-matched"
-        else named(args.lambda_power, kind)
-    )
-    return known.name

@@ -38,8 +38,7 @@ class Watchman:
         """
         if not done:
             return []
-        mine = [(held.step, held.number, held.table) for held in done]
-        everyone = gather_object(mine)
+        everyone = gather_object(_tables(done))
         heard: list[Any] = [self._judge(everyone) if accelerator.is_main_process else None]
         if accelerator.num_processes > 1:
             broadcast_object_list(heard)
@@ -60,3 +59,12 @@ class Watchman:
             if len(table := pl.concat(tables).sort("group", maintain_order=True)):
                 changes += self._alarms.add(step, table)
         return changes
+
+
+def _tables(done: list[Held]) -> list[tuple[int, int, pl.DataFrame]]:
+    """The rows of this process; none where they cannot be put into a table."""
+    try:
+        return [(held.step, held.number, held.table) for held in done]
+    except Exception as error:  # whatever a data set holds, the training must go on
+        _LOG.warning("Step %d is not judged (%s). Training goes on.", done[-1].step, error)
+        return []

@@ -41,7 +41,7 @@ class Generation:
 
     Attributes:
         prompts, completions: Texts or chats.
-        prompt_ids: Token ids of each prompt.
+        prompt_ids: Token ids of each prompt, one array a row.
         ids: Token ids of each completion.
         mask: True where a token is in the loss, one array a row.
         advantages: As the loss has them, shape (rows,), float64.
@@ -54,7 +54,7 @@ class Generation:
 
     prompts: list[Any]
     completions: list[Any]
-    prompt_ids: list[tuple[int, ...]]
+    prompt_ids: list[NDArray[np.integer]]
     ids: list[list[int]]
     mask: list[NDArray[np.bool_]]
     advantages: Floats
@@ -87,17 +87,19 @@ def generation_of(trainer: Any, rewarded: Rewarded, made: Mapping[str, Any]) -> 
     in_loss = made["completion_mask"]
     if "tool_mask" in made:
         in_loss = in_loss * made["tool_mask"]
-    asked = zip(made["prompt_ids"].tolist(), made["prompt_mask"].tolist(), strict=True)
+    asked = zip(made["prompt_ids"].cpu().numpy(), made["prompt_mask"].bool().cpu().numpy(), strict=True)
+    names = trainer.reward_func_names
     of_function = per_function.double().cpu().numpy()[first : first + len(ids)]
     return Generation(
         prompts=prompts,
         completions=completions,
-        prompt_ids=[tuple(token for token, real in zip(*row, strict=True) if real) for row in asked],
+        prompt_ids=[row[real] for row, real in asked],
         ids=ids,
         mask=[row[: len(own)] for row, own in zip(in_loss.bool().cpu().numpy(), ids, strict=True)],
         advantages=made["advantages"].double().cpu().numpy(),
         rewards=_total(trainer, per_function),
-        parts={name: of_function[:, n] for n, name in enumerate(trainer.reward_func_names)},
+        # two functions may have one name: two lambdas, say
+        parts={name if names.index(name) == n else f"{name} {n}": of_function[:, n] for n, name in enumerate(names)},
         first=first,
         k=trainer.num_generations,
     )
@@ -157,7 +159,7 @@ def whole_groups(generation: Generation) -> WholeGroups:
     )
 
 
-def group_names(prompts: list[tuple[int, ...]], first: int, k: int) -> list[str]:
+def group_names(prompts: list[NDArray[np.integer]], first: int, k: int) -> list[str]:
     """Name of the group of each row: TRL's number of it, and what read another prompt of its environment is apart.
 
     Rows that read different prompts share no tree: what seems a common beginning followed another text.
@@ -167,13 +169,11 @@ def group_names(prompts: list[tuple[int, ...]], first: int, k: int) -> list[str]
         first: Number of the first row among those of all processes.
         k: Completions of a group.
     """
-    read: dict[int, list[tuple[int, ...]]] = {}
+    read: dict[int, dict[bytes, int]] = {}
     names = []
     for row, prompt in enumerate(prompts, first):
-        known = read.setdefault(row // k, [])
-        if prompt not in known:
-            known.append(prompt)
-        other = known.index(prompt)
+        known = read.setdefault(row // k, {})
+        other = known.setdefault(prompt.tobytes(), len(known))
         names.append(f"{row // k}.{other}" if other else f"{row // k}")
     return names
 

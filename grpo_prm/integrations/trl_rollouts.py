@@ -134,7 +134,7 @@ class Rollouts:
             self.flush()
 
     def logprobs(self, rows: torch.Tensor, values: torch.Tensor) -> None:
-        """Take the log-probabilities of a pass of the loss; only a row's first counts.
+        """Take the log-probabilities of a micro-batch in the first pass of the loss.
 
         Args:
             rows: Which rows of the generation, shape (B,).
@@ -144,8 +144,7 @@ class Rollouts:
         if held is None:
             return
         for row, of_tokens in zip(rows.tolist(), values.detach().float().cpu().numpy(), strict=True):
-            if held.trainer[row] is None:
-                held.trainer[row] = of_tokens[: len(held.generation.ids[row])].copy()
+            held.trainer[row] = of_tokens[: len(held.generation.ids[row])].copy()
         if held.known:
             self.flush()
 

@@ -7,7 +7,6 @@ the bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ import torch
 from transformers import TrainerCallback
 
 from ..core.groups import Groups
-from ..errors import UsageError
-from ..files import atomic
 from ..logs.recorder import Recorder
-from ..logs.sources import METHOD
+from .method import write_method
 from .trl_alarms import Watchman
 from .trl_figures import Figures, divisor_of
 from .trl_generation import Generation, Rewarded, WholeGroups, generation_of, loss_groups, whole_groups
@@ -56,9 +53,7 @@ class Watching:
             return
         recorder.begin(step)
         if self._method and not recorder.rank:
-            # a full disk stops no training; of what is missing the recorder speaks
-            with suppress(OSError, UsageError), atomic(recorder.folder.parent / METHOD) as part:
-                part.write_text(f"{self._method}\n", encoding="utf-8")
+            write_method(recorder.folder, self._method)
 
     def generated(self, trainer: Any, made: dict[str, Any]) -> tuple[WholeGroups, Groups]:
         """Measure a generation and hold it for the recorder.

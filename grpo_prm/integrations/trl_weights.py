@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -50,11 +50,7 @@ def completion_share(mask: list[NDArray[np.bool_]], loss_type: str) -> Floats:
 
 
 def padded(rows: list[NDArray[np.float32]], like: torch.Tensor) -> torch.Tensor:
-    """Values of tokens as a tensor in the shape of `like`, (rows, T), on its device, float32; 0 on padding.
-
-    Raises:
-        ValueError: A row is longer than T.
-    """
+    """Values of tokens as a tensor in the shape of `like`, (rows, T), on its device, float32; 0 on padding."""
     values = torch.zeros(like.shape, dtype=torch.float32)
     lengths = torch.tensor([len(row) for row in rows])
     if len(rows):
@@ -64,8 +60,8 @@ def padded(rows: list[NDArray[np.float32]], like: torch.Tensor) -> torch.Tensor:
 
 def refusal(args: Any) -> str | None:
     """Why λ weights cannot be put on a training with these settings; None where they can."""
-    if args.lambda_kind not in LambdaKind.__args__:
-        return f"lambda_kind={args.lambda_kind!r} is unknown. Give one of {', '.join(LambdaKind.__args__)}."
+    if args.lambda_kind not in get_args(LambdaKind):
+        return f"lambda_kind={args.lambda_kind!r} is unknown. Give one of {', '.join(get_args(LambdaKind))}."
     if not 0 <= args.lambda_power < np.inf:
         return f"lambda_power={args.lambda_power!r} is not p of |λ|^-p. Give 0 (GRPO), 1 (λ-GRPO) or another p above 0."
     if args.lambda_power and args.importance_sampling_level != "token":

@@ -101,6 +101,7 @@ class Claim(NamedTuple):
         figures: Name of a table of the evidence to the function that draws it.
         captions: What stands under each of them.
         needs: A plan to the modules beside the core's that it imports.
+        announce: A plan to what is to be known before it starts, such as what a GPU is needed for and how long.
         always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
     """
 
@@ -115,6 +116,7 @@ class Claim(NamedTuple):
     figures: Mapping[str, Callable[[pl.DataFrame], Figure]]
     captions: Mapping[str, str]
     needs: Callable[[Any], Sequence[str]] = lambda _: ()
+    announce: Callable[[Any], Sequence[str]] = lambda _: ()
     always: bool = False
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ class Job(NamedTuple):
         arguments: Of `make`; JSON can hold them.
         cost: Seconds of one core, roughly.
         works_in: `make` is given a `folder` too, where it finds what an earlier try left; it goes with the record made.
+        alone: `make` runs in a process of its own, since it leaves behind what no later job can use: memory of a GPU.
     """
 
     name: str
@@ -41,19 +43,41 @@ class Job(NamedTuple):
     arguments: dict[str, Any]
     cost: float = 1.0
     works_in: bool = False
+    alone: bool = False
+
+
+class Unfinished(Exception):
+    """The jobs of this part are done, and others have no record yet."""
 
 
 RunJobs = Callable[[Sequence[Job]], list[pl.DataFrame]]  # jobs to their records, in order
 OnDone = Callable[[float, str], None]  # cost of a job that is done, and its name
 
 
+def gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES has for them."""
+    import torch
+
+    number, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:number] if visible else [str(n) for n in range(number)]
+
+
 @contextmanager
-def processes(number: int) -> Generator[Executor]:
-    """Worker processes of one thread each, so that results do not depend on their number; gone at the end."""
+def processes(number: int, gpus: Sequence[str] = ()) -> Generator[Executor]:
+    """Worker processes of one thread each, so that results do not depend on their number; gone at the end.
+
+    Args:
+        number: How many.
+        gpus: Each worker sees one of them alone, in turn; none: workers see what this process sees.
+    """
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)  # workers inherit it; the libraries read it when they are imported
     # Forking would copy the threads of torch and polars in whatever state they are.
-    executor = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_work_alone)
+    context = multiprocessing.get_context("spawn")
+    to_take = context.SimpleQueue()
+    for name in islice(cycle(gpus), number):
+        to_take.put(name)
+    executor = ProcessPoolExecutor(number, context, _begin_worker, (to_take if gpus else None,))
     try:
         yield executor
     except BaseException:
@@ -69,8 +93,10 @@ def processes(number: int) -> Generator[Executor]:
                 os.environ[name] = value
 
 
-def _work_alone() -> None:
-    """Leave Ctrl-C to the parent, and end when it does, however it does."""
+def _begin_worker(gpus: Any = None) -> None:
+    """Take a GPU, leave Ctrl-C to the parent, and end when it does, however it does."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before torch is imported, so it knows no other
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -82,7 +108,9 @@ def _work_alone() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def run_jobs(jobs: Sequence[Job], folder: Path, executor: Executor, on_done: OnDone) -> list[pl.DataFrame]:
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, executor: Executor, on_done: OnDone, part: tuple[int, int] = (1, 1)
+) -> list[pl.DataFrame]:
     """Run the jobs that have no record yet, and read all records, in the order of the jobs.
 
     Args:
@@ -90,12 +118,14 @@ def run_jobs(jobs: Sequence[Job], folder: Path, executor: Executor, on_done: OnD
         folder: Of the records.
         executor: Where they run.
         on_done: Is called with every job that is done, in the order in which they end.
+        part: `(1, 4)`: the first of four parts is run here, every fourth job.
 
     Raises:
         UsageError: A worker process died.
+        Unfinished: Jobs of other parts have no record yet.
     """
-    running = {}
-    for job in jobs:
+    running, (this, parts) = {}, part
+    for job in jobs[this - 1 :: parts]:
         if _made_of(_path(folder, job)) == _key(job):
             on_done(job.cost, job.name)
         else:
@@ -112,6 +142,8 @@ def run_jobs(jobs: Sequence[Job], folder: Path, executor: Executor, on_done: OnD
     finally:
         for future in running:  # of a fault: the others are not wanted any more
             future.cancel()
+    if lacking := sum(_made_of(_path(folder, job)) != _key(job) for job in jobs):
+        raise Unfinished(f"{lacking} of {len(jobs)} runs have no record yet")
     # Read back, so that a record is the same whether it was made now or in an earlier call.
     return [pl.read_parquet(_path(folder, job)) for job in jobs]
 
@@ -137,6 +169,10 @@ def _made_of(path: Path) -> str | None:
 
 def _make(folder: Path, job: Job) -> None:
     """In a worker: run a job, and write its record whole or not at all."""
+    if job.alone:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_worker) as own:
+            own.submit(_make, folder, job._replace(alone=False)).result()
+        return
     work = folder / f"{job.name}.run"
     if job.works_in:
         _begin_in(work, _key(job))

@@ -42,8 +42,8 @@ def openrs_record(
         `step`, `statistic`, `value`: `accuracy` on the validation problems by step, `reward` and `tokens_per_second` of
         every step, and after the last step `benchmark/NAME`.
     """
+    from ..integrations.backend import train
     from ..train.config import make_config
-    from ..train.loop import train
     from ..train.quiet import quiet_libraries
 
     quiet_libraries()
@@ -102,23 +102,34 @@ def _written(name: str, folder: Path) -> Path:
 
 def _benchmarks(config: Any, folder: Path, benchmarks: Sequence[Path]) -> list[tuple[str, float]]:
     """Greedy accuracy of the trained model on every benchmark."""
-    from ..train.checkpoint import restore
     from ..train.evaluate import evaluate
     from ..train.events import nobody
-    from ..train.loop import make_training
-    from ..train.problem import open_problem
+    from ..train.problem import problem_of
 
-    accuracies = []
+    accuracies, policy = [], _trained(config, folder)
     for name in benchmarks:
-        # The trainer evaluates on one file, so each benchmark takes its place in turn; all of its problems.
-        policy, problem = open_problem(replace(config, eval_data=str(name), eval_prompts=1_000_000), nobody)
-        restore(folder, make_training(policy, config))
+        # A run evaluates on one file, so each benchmark takes its place in turn; all of its problems.
+        every = replace(config, eval_data=str(name), eval_prompts=1_000_000)
+        problem = problem_of(policy.tokenizer, policy.model, every, nobody)
         right = evaluate(
             policy.model, policy.tokenizer, problem.held_out, problem.right,
             max_new_tokens=config.max_new_tokens, eos=policy.ends, batch=32,
         )  # fmt: skip
         accuracies.append((name.stem.removeprefix("benchmark-"), float(right.mean or 0.0)))
     return accuracies
+
+
+def _trained(config: Any, folder: Path) -> Any:
+    """The model that a run has left."""
+    from ..train.checkpoint import MODEL
+    from ..train.policy import load, prepare
+
+    model, tokenizer = load(config if config.lora else replace(config, model=str(folder / MODEL)))
+    if config.lora:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(folder / MODEL))
+    return prepare(model, tokenizer, replace(config, lora=0, beta=0.0, gradient_checkpointing=False))
 
 
 class _Words:

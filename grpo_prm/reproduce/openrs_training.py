@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from .claims import NOT_TESTABLE, TRAINER, Claim, Evidence, Finding, Verdict, of_most, pick
+from .claims import NOT_TESTABLE, Claim, Evidence, Finding, Verdict, of_most, pick
 from .jobs import Job, RunJobs
 from .methods import CONTROLS, NAMES
-from .openrs_runs import PROBLEM, VALIDATION, openrs_record
+from .openrs_plan import (
+    ENOUGH,
+    LENGTH,
+    PAPER,
+    TINY,
+    Plan,
+    announce,
+    backend_of,
+    cost_in_words,
+    needs,
+    seconds_of,
+)
+from .openrs_runs import PROBLEM, openrs_record
 from .paired import band_table, difference, mean_finding
 from .training import word_of_gains
 
@@ -20,85 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHOLE = "the full experiment"
-ENOUGH = 3  # seeds
-LENGTH = 1_000  # steps of the paper
 MEASURES = ("benchmarks", "validation")
-TINY_VALIDATION = 40
-
-
-class Plan(NamedTuple):
-    """The paper's experiment, or the same with a tiny model.
-
-    Attributes:
-        model: Folder or hub name; None: a tiny model is made, and it trains on sums.
-        data: Problems with answers: a file, or the name of a hub set.
-        eval_data: Benchmarks, given alike.
-        seeds: Runs of every method and β.
-        methods: Names of `methods.METHODS`.
-        betas: β of the KL term.
-        tiny_steps: Training steps of the tiny model.
-        whole_steps: Training steps of a model.
-    """
-
-    model: str | None
-    data: str | None
-    eval_data: tuple[str, ...]
-    seeds: int
-    methods: tuple[str, ...]
-    betas: tuple[float, ...]
-    tiny_steps: int
-    whole_steps: int = LENGTH
-
-    @property
-    def steps(self) -> int:
-        """Training steps."""
-        return self.whole_steps if self.model else self.tiny_steps
-
-    @property
-    def held_out(self) -> int:
-        """Validation problems."""
-        return VALIDATION if self.model else TINY_VALIDATION
-
-    @property
-    def lacks(self) -> str:
-        """What is missing for the whole experiment, or nothing."""
-        if not self.model:
-            return "a tiny model went the whole way"
-        short = [f"{self.steps:,} of {LENGTH:,} steps"] * (self.steps < LENGTH)
-        few = [f"{self.seeds} of {ENOUGH} seeds"] * (self.seeds < ENOUGH)
-        return ", ".join(short + few)
-
-
-# Of the authors' public code where it says so, else of the paper. Two differences: no dropout in the adapter, with
-# which Theorem 1 does not hold, and no end token forced after the answer.
-PAPER: dict[str, Any] = {
-    "prompts": 4,
-    "group_size": 6,
-    "max_new_tokens": 1_200,
-    "temperature": 0.75,
-    "loss_temperature": 1.0,
-    "aggregation": "grpo",
-    "ratio_in_kl": False,
-    "learning_rate": 1e-6,
-    "optimizer": "adam",
-    "lora": 64,
-    "lora_alpha": 128,
-    "dtype": "bfloat16",
-    "gradient_checkpointing": True,
-    "reward": ["math"],
-    "eval_every": 25,
-    "save_every": 25,
-}
-TINY: dict[str, Any] = PAPER | {
-    "max_new_tokens": 6,
-    "learning_rate": 3e-3,
-    "lora": 4,
-    "lora_alpha": 8,
-    "dtype": "float32",
-    "gradient_checkpointing": False,
-    "eval_every": 5,
-    "threads": 1,
-}
 
 
 def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
@@ -118,11 +52,15 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
 
 
 def _job(plan: Plan, beta: float, n: int, method: str, seed: int) -> Job:
+    backend = backend_of(plan, method)
+    vllm = plan.vllm and backend == "trl"
     settings = (PAPER if plan.model else TINY) | {
         "model": plan.model,
         "prompt_column": PROBLEM,
         "beta": beta,
         "steps": plan.steps,
+        "backend": backend,
+        "vllm": vllm,
         "seed": seed * 100_000 + n,
     }
     arguments = {
@@ -133,7 +71,8 @@ def _job(plan: Plan, beta: float, n: int, method: str, seed: int) -> Job:
         "held_out": plan.held_out,
     }
     name = f"openrs/beta{beta:g}-{method.replace(' = ', '')}-seed{n}"
-    return Job(name, openrs_record, arguments, _seconds(plan), works_in=True)
+    alone = backend == "trl" and bool(plan.model)  # TRL and vLLM keep memory of the GPU until their process ends
+    return Job(name, openrs_record, arguments, seconds_of(plan), works_in=True, alone=alone)
 
 
 def compare(part: str, records: dict[str, list[pl.DataFrame]]) -> list[Finding]:
@@ -191,20 +130,14 @@ def _notes(plan: Plan) -> list[str]:
             f"Not the experiment: a tiny model on sums, {plan.steps} steps, through the same code (LoRA, math-verify, "
             "held-out validation, benchmarks, checkpoints). Give --model, --data and --eval-data for the experiment."
         )
-    runs = len(NAMES) * 2 * ENOUGH
-    # Of one run: completions of training, and one greedy completion a validation problem.
-    each = LENGTH * PAPER["prompts"] * PAPER["group_size"] + LENGTH // PAPER["eval_every"] * VALIDATION
-    tokens = runs * each * PAPER["max_new_tokens"]
-    cost = (
-        f"The experiment with {len(NAMES)} methods, 2 β and {ENOUGH} seeds is {runs} runs of {LENGTH:,} steps: "
-        f"{tokens / 1e9:.1f} billion new tokens at most (k = 6, 4 prompts, 1,200 tokens; {VALIDATION} validation "
-        f"problems every 25 steps), {tokens / 3.6e6:,.0f} GPU-hours at 1,000 tokens a second (no GPU was there to ask)."
-    )
+    whole = plan._replace(methods=NAMES, betas=(0.0, 0.04), seeds=ENOUGH, whole_steps=LENGTH)
+    cost = f"The experiment {cost_in_words(whole)}"
     differs = (
         "Unlike the authors' code: no dropout in the adapter (Theorem 1 does not hold with it), no end token forced "
         "after \\boxed{}; validation problems are split off the data."
     )
-    return [what, cost, differs]
+    inside = "All methods but norm-matched, which needs a second backward pass in every step, were trained inside TRL."
+    return [what, cost, differs, *([inside] if plan.backend == "trl" else [])]
 
 
 def _curve(plan: Plan, records: dict[Any, pl.DataFrame], beta: float, method: str) -> pl.DataFrame:
@@ -222,13 +155,9 @@ def draw(table: pl.DataFrame) -> Figure:
     return curves(table, "validation accuracy")
 
 
-def _seconds(plan: Plan) -> float:
-    return 3_600.0 if plan.model else 1.5 + 0.1 * plan.steps
-
-
 def cost(plan: Plan) -> float:
     """Seconds of one core, or of a GPU."""
-    return len(plan.methods) * len(plan.betas) * plan.seeds * _seconds(plan)
+    return len(plan.methods) * len(plan.betas) * plan.seeds * seconds_of(plan)
 
 
 CLAIM = Claim(
@@ -246,7 +175,8 @@ CLAIM = Claim(
     cost=cost,
     run=run,
     decide=decide,
-    needs=lambda _: (*TRAINER, "peft", "math_verify"),  # LoRA, and the reward of mathematical answers
+    needs=needs,
+    announce=announce,
     figures={"openrs_validation": draw},
     captions={
         "openrs_validation": "Accuracy on the validation problems, mean over seeds, with bands from three seeds on.",

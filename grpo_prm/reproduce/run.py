@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..files import atomic
 from ..logs.layouts.find import find_sources
 from ..version import __version__
 from .claims import Claim, Evidence, Verdict
-from .jobs import OnDone, processes, run_jobs
+from .jobs import OnDone, Unfinished, gpus, processes, run_jobs
 from .paired import with_holm
 
 CLAIMS = {
@@ -46,20 +47,22 @@ class Options:
         claims: Names; none is all.
         budget: `quick` takes minutes, `standard` an hour, `full` a day, on two cores.
         seeds: Fresh seeds of every comparison; None: as the budget has it.
-        workers: Processes side by side; results do not depend on it.
+        workers: Processes side by side; results do not depend on it. None: one for each GPU, or for each core.
         out: Folder of results and records.
         resume: Go on in a folder that is there, with the records in it.
         seed: Of everything random.
+        part: `(1, 4)`: of four machines this is the first, and runs every fourth of the runs.
         claim_options: Options that only some claims have, by the name of their plan's field; None is not given.
     """
 
     claims: tuple[str, ...] = ()
     budget: Budget = "quick"
     seeds: int | None = None
-    workers: int = 2
+    workers: int | None = 2
     out: Path = Path("grpo.claims")
     resume: bool = False
     seed: int = 0
+    part: tuple[int, int] = (1, 1)
     claim_options: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -104,32 +107,63 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
         on_outcome: Is called after every claim with all outcomes so far.
 
     Returns:
-        An outcome for each claim, in the order of `CLAIMS`.
+        An outcome for each claim, in the order of `CLAIMS`; none for a claim of which other parts have runs to make.
 
     Raises:
         UsageError: An unknown claim, an option that no chosen claim has, a claim that needs what is not installed, or a
             folder that holds results already.
     """
-    chosen = {name: get_claim(name) for name in options.claims or CLAIMS}  # a name given twice runs once
-    claims = [chosen[name] for name in CLAIMS if name in chosen]
-    plans = [_plan(claim, options) for claim in claims]
-    _check(options, claims, plans)
-    _check_installed(options, claims, plans)
+    claims, plans = _chosen(options)
     _open_folder(options)
     costs = [claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)]
     outcomes: list[Outcome] = []
-    with processes(options.workers) as executor:
+    devices = gpus() if _trains(claims, plans) else []
+    with processes(options.workers or len(devices) or os.cpu_count() or 1, devices) as executor:
         for number, (claim, plan) in enumerate(zip(claims, plans, strict=True)):
             on_progress(claim.name, sum(costs[:number]), sum(costs))
             begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)
-            runner = partial(run_jobs, folder=options.out / RECORDS, executor=executor, on_done=on_done)
-            evidence = claim.run(plan, options.seed, runner)
+            runner = partial(
+                run_jobs, folder=options.out / RECORDS, executor=executor, on_done=on_done, part=options.part
+            )
+            try:
+                evidence = claim.run(plan, options.seed, runner)
+            except Unfinished:
+                continue
             # Over all that the rule of the claim reads, before it reads them.
             evidence = evidence._replace(findings=with_holm(evidence.findings))
             verdict = claim.decide(evidence.findings)
             outcomes.append(Outcome(claim, plan, evidence, verdict, time.perf_counter() - begin))
             on_outcome(outcomes)
     return outcomes
+
+
+def announced(options: Options) -> list[str]:
+    """What is to be known before anything starts: what every claim costs, and what else it has to say.
+
+    Raises:
+        UsageError: As `reproduce`.
+    """
+    claims, plans = _chosen(options)
+    lines = []
+    for claim, plan in zip(claims, plans, strict=True):
+        said = claim.announce(plan) or [f"about {claim.cost(plan) / 60:,.1f} minutes of one core."]
+        lines += [f"{claim.name}: {sentence}" for sentence in said]
+    return lines
+
+
+def _chosen(options: Options) -> tuple[list[Claim], list[Any]]:
+    """The claims that are asked for, in the order of `CLAIMS`, and their plans."""
+    chosen = {name: get_claim(name) for name in options.claims or CLAIMS}  # a name given twice runs once
+    claims = [chosen[name] for name in CLAIMS if name in chosen]
+    plans = [_plan(claim, options) for claim in claims]
+    _check(options, claims, plans)
+    _check_installed(options, claims, plans)
+    return claims, plans
+
+
+def _trains(claims: Sequence[Claim], plans: Sequence[Any]) -> bool:
+    """Whether any of them uses torch, and with it a GPU where there is one."""
+    return any("torch" in claim.needs(plan) for claim, plan in zip(claims, plans, strict=True))
 
 
 def _adding_costs(costs: Sequence[float], number: int, on_progress: OnProgress) -> OnDone:
@@ -174,6 +208,10 @@ def _check(options: Options, claims: Sequence[Claim], plans: Sequence[Any]) -> N
             raise UsageError(f"--{option} has no place in {ours}. Leave it out, or name the claim that it is for.")
     if len({name in given for name in ("model", "data", "eval_data")} if "model" in fields else ()) > 1:
         raise UsageError("openrs-training needs --model, --data and --eval-data together. Give all of them, or none.")
+    if not 1 <= options.part[0] <= options.part[1]:
+        raise UsageError(f"--part is {options.part[0]}/{options.part[1]}. Give 1/4, 2/4, 3/4 or 4/4 for four machines.")
+    if given.get("vllm") and given.get("backend") != "trl":
+        raise UsageError("--vllm is TRL's. Give --backend trl too, or leave it out.")
     if logs := given.get("logs"):
         if "-" in logs:
             raise UsageError("--log - is standard input, which several processes cannot read. Name a file.")
@@ -195,10 +233,12 @@ def _check_installed(options: Options, claims: Sequence[Claim], plans: Sequence[
         need, them = "needs" if len(missing) == 1 else "need", "it" if len(modules) == 1 else "them"
         # What runs without the extra, at this budget: the budget says whether the tree needs torch.
         able = [name for name in CLAIMS if not _missing(get_claim(name), _plan(get_claim(name), options))]
+        extra = "trl" if "trl" in modules else "reproduce"
+        more = " vllm" if "vllm" in modules else ""
         raise UsageError(
-            f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[reproduce]' "
-            f"(in a checkout: pip install '.[reproduce]'). Or run what needs nothing more: grpo-prm reproduce "
-            f"{' '.join(able)}"
+            f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[{extra}]'"
+            f"{more} (in a checkout: pip install '.[{extra}]'{more}). Or run what needs nothing more: grpo-prm "
+            f"reproduce {' '.join(able)}"
         )
 
 

@@ -23,7 +23,7 @@ def check(config: TrainConfig) -> None:
     """
     for fault in _ranges(config):
         raise UsageError(f"{fault}. Change it.")
-    for fault in (*_sources(config), *_training(config)):
+    for fault in (*_sources(config), *_training(config), *_backend(config)):
         raise UsageError(fault)
 
 
@@ -68,6 +68,26 @@ def _training(config: TrainConfig) -> Iterator[str]:
         yield f"--weight-decay is for adamw, and --optimizer is {config.optimizer}. Leave out one of the two."
     if config.warmup_steps > config.steps:
         yield f"--warmup-steps {config.warmup_steps} is more than --steps {config.steps}. Make it less."
+
+
+def _backend(config: TrainConfig) -> Iterator[str]:
+    """Faults of a run inside TRL: what TRL does not do, or does in another way, is not passed over in silence."""
+    if config.vllm and (config.backend != "trl" or config.device == "cpu"):
+        yield "--vllm samples on a GPU for --backend trl. Give --backend trl without --device cpu, or leave out --vllm."
+    if config.backend != "trl":
+        return
+    lacking = {
+        "match_norm": (config.match_norm, "needs a second backward pass in every step, which TRL does not make"),
+        "packing": (config.packing == "tree", "is tree, and TRL reads every completion whole"),
+        "std": (config.std == "population", "is population, and TRL has the deviation of a sample"),
+        "updates_per_batch": (config.updates_per_batch > 1, "is above 1, and TRL would count each update as a step"),
+        "warmup_steps": (config.warmup_steps > 0, "are counted from a rate of 0 in TRL, from the first share here"),
+        "weight_decay": (config.weight_decay > 0, "spares biases and norms in TRL, and nothing here"),
+        "device": (config.device not in ("auto", "cpu", "cuda"), "names one of several, and TRL takes the first"),
+    }
+    for name, (given, why) in lacking.items():
+        if given:
+            yield f"{flag(name)} {why}. Leave it out, or train with --backend own."
 
 
 def check_goes_on(config: TrainConfig, path: Path) -> None:

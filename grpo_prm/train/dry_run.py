@@ -44,8 +44,10 @@ def dry_run(config: TrainConfig, watch: Watch = nobody) -> str:
 
 
 def _layout(policy: Policy, made: Rollouts, config: TrainConfig) -> str:
-    if config.packing != "auto" or not policy.packs:
-        return config.packing if policy.packs else "padded"
+    if config.backend == "trl" or not policy.packs:
+        return "padded"
+    if config.packing != "auto":
+        return config.packing
     batch = made.batch
     return cheaper(batch.prompts, batch.completions, batch.k, policy.model, config.token_budget)
 

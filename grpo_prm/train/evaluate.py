@@ -14,6 +14,8 @@ from . import ranks
 from .data import PromptRow
 from .sample import sample
 
+Complete = Callable[[Sequence[PromptRow], Sequence[int]], list[list[int]]]
+
 STREAM = -1  # the step that evaluation draws for: no training step has it, and every evaluation draws alike
 
 
@@ -31,6 +33,7 @@ def evaluate(
     seed: int = 0,
     plain: bool = True,
     batch: int = 256,
+    complete: Complete | None = None,
 ) -> Interval:
     """Share of the prompts that one completion each gets right, with its Wilson interval.
 
@@ -48,10 +51,18 @@ def evaluate(
         seed: Of the draws: the same at every evaluation, and for every method under comparison.
         plain: Leave special tokens out of the text.
         batch: Prompts at a time, alike in length.
+        complete: Another sampler: prompts and their places among `rows` to the completion ids of each.
 
     Returns:
         Accuracy, low, high and the number of prompts of which something could be said; None where there are none.
     """
+
+    def own(some: Sequence[PromptRow], names: Sequence[int]) -> list[list[int]]:
+        return sample(
+            model, [row.ids for row in some], 1, seed=seed, step=STREAM, names=names, max_new_tokens=max_new_tokens,
+            temperature=temperature, top_p=top_p, top_k=top_k, eos=eos,
+        ).completions  # fmt: skip
+
     order = np.argsort([len(row.ids) for row in rows], kind="stable").tolist()
     # alike in length, so that little is padding; the draws of a prompt go by its place in `rows`, not in the batch
     mine = ranks.share(len(order))
@@ -59,11 +70,7 @@ def evaluate(
     for begin in range(0, len(order), batch):
         names = order[begin : begin + batch]
         some = [rows[name] for name in names]
-        sampled = sample(
-            model, [row.ids for row in some], 1, seed=seed, step=STREAM, names=names, max_new_tokens=max_new_tokens,
-            temperature=temperature, top_p=top_p, top_k=top_k, eos=eos,
-        )  # fmt: skip
-        texts = tokenizer.batch_decode(sampled.completions, skip_special_tokens=plain)
+        texts = tokenizer.batch_decode((complete or own)(some, names), skip_special_tokens=plain)
         judged = right(some, texts)
         correct, known = correct + int(np.nansum(judged)), known + int(np.isfinite(judged).sum())
     correct, known = map(sum, zip(*ranks.gathered([(correct, known)]), strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,6 @@ from .checkpoint import (
     Training,
     clear_folders,
     has_checkpoint,
-    keep_best,
     keep_model,
     restore,
     save,
@@ -39,9 +37,10 @@ from .identity_gap import identity_gap
 from .method import method_of, run_folder
 from .policy import Policy
 from .problem import Problem, open_problem
-from .record import append_metrics, cut_back, rollouts_table, write_rollouts
+from .record import cut_back, rollouts_table, write_rollouts
 from .sample import Sampled, sample
-from .tracker import Tracker, open_tracker
+from .telling import Telling, finite
+from .tracker import open_tracker
 from .update import update
 
 CONFIG = "config.yaml"
@@ -96,7 +95,7 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    watch = watch if ranks.leads() else _notes_only(watch)
+    watch = watch if ranks.leads() else notes_only(watch)
     # all that goes on from step to step beside weights and optimizer; checkpoints keep it as JSON
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
     notes: list[str] = []
@@ -110,17 +109,18 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         clear_folders(folder)  # of a run that was killed while it wrote its first checkpoint
     if ranks.leads():
         cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
-        for note in notes:
+        for note in (*notes, *_idle(config.prompts)):
             watch(Event("note", text=note))
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
-    run = _Run(config, watch, folder, policy, problem, training, tracker)
+    telling = Telling(config, watch, folder, tracker)
+    run = _Run(config, folder, policy, problem, training, telling)
     watch(Event("start", state["step"], config.steps, text=str(folder)))
     if not state["before"]:  # a run that is resumed has been evaluated already
         state["before"] = list(run.evaluate(0, state))
     for step in range(state["step"], config.steps):
         run.step(step, state)
         done = state["step"] = step + 1
-        if run.evaluates(done):
+        if telling.evaluates(done):
             state["after"] = list(run.evaluate(done, state))
         if ranks.leads() and (done % config.save_every == 0 or done == config.steps):
             save(folder, done, training, state, config.keep)
@@ -130,10 +130,21 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     tracker.close()
     ranks.leave()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
-    return Result(folder, _interval(state["before"]), _interval(state["after"]), state["skipped"], state["failed"])
+    return Result(folder, interval_of(state["before"]), interval_of(state["after"]), state["skipped"], state["failed"])
 
 
-def _notes_only(watch: Watch) -> Watch:
+def _idle(prompts: int) -> list[str]:
+    """A sentence where there are more processes than groups, since a group is not parted."""
+    idle = ranks.count() - prompts
+    if idle <= 0:
+        return []
+    return [
+        f"{idle} of {ranks.count()} processes have nothing to do, since each takes whole groups and a step has"
+        f" {prompts}. Start {prompts} processes, or give more --prompts."
+    ]
+
+
+def notes_only(watch: Watch) -> Watch:
     """What a process that does not lead tells: only it has seen the first failure of a reward in its own groups."""
 
     def tell(event: Event) -> None:
@@ -225,12 +236,11 @@ class _Run(NamedTuple):
     """All that a step needs."""
 
     config: TrainConfig
-    watch: Watch
     folder: Path
     policy: Policy
     problem: Problem
     training: Training
-    tracker: Tracker
+    telling: Telling
 
     def step(self, step: int, state: dict[str, Any]) -> None:
         """One training step; `state` is brought up to date."""
@@ -248,15 +258,15 @@ class _Run(NamedTuple):
         sampled_at = time.perf_counter()
         advantages = batch_advantages(made.batch, config)
         # two backward passes, so only now and then
-        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.evaluates(step + 1) else None
+        gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.telling.evaluates(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
         rate = self.training.schedule.get_last_lr()[0]  # of this step: read before the schedule goes on
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
         metrics: dict[str, Any] = self._metrics(made) | {
-            "loss": _finite(updated.loss),
-            "grad_norm": _finite(updated.grad_norm),
+            "loss": finite(updated.loss),
+            "grad_norm": finite(updated.grad_norm),
             "entropy": updated.entropy,
             "kl": updated.kl,
             "clipped": updated.clipped,
@@ -269,20 +279,13 @@ class _Run(NamedTuple):
             self._record(step, made, advantages)
         seconds = time.perf_counter() - begin
         clock = {"seconds": seconds, "sampling": sampled_at - begin, "tokens_per_second": _tokens(made) / seconds}
-        line = {"step": step, **metrics, "layout": updated.layout, "read_tokens": updated.read}
-        self._append({**line, "time": clock})
-        self.tracker.log(step, metrics)
-        self.watch(Event("step", step + 1, config.steps, {**metrics, **clock}))
+        self.telling.step(step, metrics, clock, layout=updated.layout, read_tokens=updated.read)
 
     def _record(self, step: int, made: Rollouts, advantages: np.ndarray) -> None:
         table = rollouts_table(
             self.folder.name, step, made.prompts, made.sampled, made.texts, made.rewards, advantages, made.batch
         )
         write_rollouts(self.folder, step, table)
-
-    def _append(self, line: Mapping[str, Any]) -> None:
-        if ranks.leads():
-            append_metrics(self.folder, line)
 
     def _metrics(self, made: Rollouts) -> dict[str, float | None]:
         rows = [row for row in made.prompts for _ in range(self.config.group_size)]
@@ -295,11 +298,6 @@ class _Run(NamedTuple):
             "truncated": float(made.batch.truncated.mean()),
             **statistics_of(group_sums(made.batch.measured(self.config.std), prompts)),
         }
-
-    def evaluates(self, done: int) -> bool:
-        """Is there an evaluation after so many steps?"""
-        every = self.config.eval_every
-        return done == self.config.steps or bool(every and done % every == 0)
 
     def evaluate(self, done: int, state: dict[str, Any]) -> Interval:
         """Held-out accuracy after so many steps; keeps the best model."""
@@ -315,20 +313,11 @@ class _Run(NamedTuple):
             seed=self.config.seed,
             plain=self.problem.plain,
         )
-        if accuracy.mean is None:
-            return accuracy
-        metrics: Mapping[str, float | None] = {"accuracy": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
-        self._append({"step": done - 1, "held_out": accuracy._asdict()})
-        self.tracker.log(max(done - 1, 0), {f"held_out/{name}": value for name, value in metrics.items()})
-        self.watch(Event("eval", done, self.config.steps, metrics))
-        if done and (state["best"] is None or accuracy.mean > state["best"]):
-            state["best"] = accuracy.mean
-            if ranks.leads():
-                keep_best(self.folder, self.policy.model, self.policy.tokenizer)
+        self.telling.accuracy(done, accuracy, state, self.policy.model, self.policy.tokenizer)
         return accuracy
 
 
-def _interval(values: list[Any]) -> Interval:
+def interval_of(values: list[Any]) -> Interval:
     """Back from JSON."""
     return Interval(*values)
 
@@ -340,7 +329,3 @@ def _tokens(made: Rollouts) -> int:
 def _mean(values: np.ndarray) -> float | None:
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..core.weights import Kind
 from .settings import TrainConfig
+
+if TYPE_CHECKING:
+    from ..core.weights import Kind  # not at run time: numpy would come with it, and `grpo-prm train --help` is quick
 
 
 class Method(NamedTuple):

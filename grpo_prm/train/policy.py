@@ -45,13 +45,11 @@ def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
     model.compute_dtype = getattr(torch, config.dtype)
     frozen = copy.deepcopy(model) if config.beta and not config.lora else None
     if config.lora:
-        model = _with_adapter(model, config)
-    # a module may be nn.Dropout, or hold a rate that its forward hands to functional.dropout
-    for part in (*model.modules(), *(frozen.modules() if frozen is not None else ())):
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-        for name in [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]:
-            setattr(part, name, 0.0)
+        from peft import get_peft_model
+
+        model = get_peft_model(model, adapter_of(config))
+    for one in (model, *([] if frozen is None else [frozen])):
+        without_dropout(one)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
         if config.lora:
@@ -59,6 +57,16 @@ def prepare(model: Any, tokenizer: Any, config: TrainConfig) -> Policy:
     model.train()
     reference = _reference(model, frozen, temperature_of(config)) if config.beta else None
     return Policy(model, tokenizer, ends_of(model, tokenizer), reference)
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Set every rate of dropout to 0."""
+    # a module may be nn.Dropout, or hold a rate that its forward hands to functional.dropout
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        for name in [name for name, value in vars(part).items() if "dropout" in name and isinstance(value, float)]:
+            setattr(part, name, 0.0)
 
 
 def load(config: TrainConfig) -> tuple[Any, Any]:
@@ -109,17 +117,17 @@ def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _with_adapter(model: Any, config: TrainConfig) -> Any:
-    from peft import LoraConfig, get_peft_model
+def adapter_of(config: TrainConfig) -> Any:
+    """The LoRA adapter of the settings, on all linear layers, without dropout."""
+    from peft import LoraConfig
 
-    settings = LoraConfig(
+    return LoraConfig(
         r=config.lora,
         lora_alpha=config.lora_alpha,
         lora_dropout=0.0,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, settings)
 
 
 def _reference(model: Any, frozen: Any, temperature: float) -> Callable[[Layout], torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ class Problem(NamedTuple):
         right: 1 for a completion that is right, 0 for one that is not, NaN where that cannot be said, shape (rows,).
         tells: Whether `right` says more than a reward of 1 does, so that it is worth recording at every step.
         plain: Special tokens are no part of the text that is judged.
+        weights: What each part of the reward weighs in the sum, by its name; the one part of a task has the task's.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Problem(NamedTuple):
     right: Callable[[Sequence[PromptRow], Sequence[str]], NDArray[np.float64]]
     tells: bool
     plain: bool
+    weights: Mapping[str, float]
 
 
 def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
@@ -51,24 +53,41 @@ def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
     Raises:
         InputError: Model or data cannot be used.
     """
-    if config.model:
-        model, tokenizer = load(config)
-    else:
-        task = get_task(str(config.task))
-        if config.warm_steps:
-            task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
-
-        def tell(done: int, steps: int) -> None:
-            watch(Event("warm", done, steps))
-
-        model, tokenizer = tiny_model(task, warm_seed(config), default_cache(), tell)
+    model, tokenizer = open_model(config, watch)
     policy = prepare(model, tokenizer, config)
     if config.packing != "padded" and (why := fits_tree(policy.model)):
         watch(Event("note", text=f"{type(model).__name__} is trained padded: {why}."))
         policy = policy._replace(packs=False)
+    return policy, problem_of(tokenizer, policy.model, config, watch)
+
+
+def open_model(config: TrainConfig, watch: Watch) -> tuple[Any, Any]:
+    """The model as it was before training, with its tokenizer: the user's, or the small one of the task.
+
+    Raises:
+        InputError: It cannot be used.
+    """
+    if config.model:
+        return load(config)
+    task = get_task(str(config.task))
+    if config.warm_steps:
+        task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
+
+    def tell(done: int, steps: int) -> None:
+        watch(Event("warm", done, steps))
+
+    return tiny_model(task, warm_seed(config), default_cache(), tell)
+
+
+def problem_of(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:
+    """What a model is trained on.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
     if config.task:
-        return policy, of_task(config.task, tokenizer, config)
-    return policy, of_data(tokenizer, policy.model, config, watch)
+        return of_task(config.task, tokenizer, config)
+    return of_data(tokenizer, model, config, watch)
 
 
 def warm_seed(config: TrainConfig) -> int:
@@ -90,9 +109,8 @@ def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
     def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.float64]:
         return np.array([float(task.right(row.row["task"], text)) for row, text in zip(rows, texts, strict=True)])
 
-    return Problem(
-        name, lambda step: draw(step, config.prompts), draw(HELD_OUT, config.eval_prompts), score, right, True, False
-    )
+    held_out = draw(HELD_OUT, config.eval_prompts)
+    return Problem(name, lambda step: draw(step, config.prompts), held_out, score, right, True, False, {name: 1.0})
 
 
 def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:
@@ -118,7 +136,8 @@ def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Pr
         # weights such as 0.7 and 0.3 add up to 1 only within rounding
         return np.where(np.isfinite(reward), reward >= 1.0 - 1e-9, np.nan)
 
-    return Problem(str(config.data), prompts, held_out, rewards, right, False, True)
+    weights = {function.name: function.weight for function in rewards.functions}
+    return Problem(str(config.data), prompts, held_out, rewards, right, False, True, weights)
 
 
 def as_read(tokenizer: Any, row: PromptRow) -> str:

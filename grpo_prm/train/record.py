@@ -74,17 +74,23 @@ def cut_back(folder: Path, step: int) -> None:
 
     At step 0 nothing stays, the evaluation before training included.
     """
+    cut_metrics(folder, step)
+    for part in (folder / ROLLOUTS).glob("step_*.parquet"):
+        if int(part.stem.removeprefix("step_")) >= step:
+            part.unlink()
+    for left in (folder / ROLLOUTS).glob(".step_*.parquet"):
+        left.unlink()
+
+
+def cut_metrics(folder: Path, step: int) -> None:
+    """Take away the metrics from `step` on, and temporary files of writes that a kill broke off."""
     path = folder / METRICS
     if path.exists():
         # step -1 is the evaluation before training; a torn line has no step and falls away
         kept = [line for line in path.read_bytes().splitlines() if step and -1 <= _step(line) < step]
         with atomic(path) as part:
             part.write_bytes(b"".join(line + b"\n" for line in kept))
-    for part in (folder / ROLLOUTS).glob("step_*.parquet"):
-        if int(part.stem.removeprefix("step_")) >= step:
-            part.unlink()
-    unfinished = (".config.*.yaml", ".method.*.txt", ".metrics.*.jsonl", f"{ROLLOUTS}/.step_*.parquet")
-    # temporary files of writes that a kill broke off
+    unfinished = (".config.*.yaml", ".method.*.txt", ".metrics.*.jsonl")
     for left in (path for pattern in unfinished for path in folder.glob(pattern)):
         left.unlink()
 

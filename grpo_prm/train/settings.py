@@ -98,6 +98,10 @@ class TrainConfig:
     max_grad_norm: float | None = setting(
         None, "Shorten longer gradients to this norm. Not for comparisons of methods.", above=0
     )
+    backend: Literal["own", "trl"] = setting(
+        "own", "What trains: own, the trainer of this package, or trl, TRL's GRPOTrainer with the same settings."
+    )
+    vllm: bool = setting(False, "Of --backend trl: sample and validate with vLLM, on the GPU that trains.")
     token_budget: int = setting(
         16_384, "Tokens that the model reads at a time; fewer need less memory and change only rounding.", least=1
     )

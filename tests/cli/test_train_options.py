@@ -132,7 +132,7 @@ def test_of_an_own_model_too(trained, tmp_path):
         (["--match-scale", "--weights", "parent"], "error: A matched control trains with p = 0"),
         (["--weights", "parents"], "'parents' is not one of"),
         (["--config", "no.yaml"], "error: no.yaml: cannot be read"),
-        (["--lamda", "1"], "No such option: --lamda (Possible options: --data, --lambda, --lora)"),
+        (["--lamda", "1"], "No such option: --lamda (Possible options: --lambda, --lora, --vllm)"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_loaded(trained, capsys, said, message):

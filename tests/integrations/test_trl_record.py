@@ -25,6 +25,9 @@ CASES = {
     "truncated out of the loss": {"mask_truncated_completions": True, "pad_to_multiple_of": 8},
 }  # fmt: skip
 
+if "pad_to_multiple_of" not in LambdaGRPOConfig.__dataclass_fields__:  # older versions of TRL
+    del CASES["truncated out of the loss"]["pad_to_multiple_of"]
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -123,3 +126,20 @@ def test_analyze_says_what_was_logged(model, tmp_path, name, scaled):
 def first_line_from(trainer, step):
     """A generation for two steps is logged with the first."""
     return min(line["step"] for line in trainer.state.log_history if line["step"] >= step)
+
+
+def test_evaluations_are_neither_recorded_nor_measured(model, tmp_path):
+    more = {"eval_strategy": "steps", "eval_steps": 1, "logging_steps": 2, "per_device_eval_batch_size": 4}
+    args = LambdaGRPOConfig(**settings(tmp_path, max_steps=4, **more))
+    data = prompts()
+    trainer = LambdaGRPOTrainer(model, length_reward, args, train_dataset=data, eval_dataset=data.select(range(4)))
+    trainer.train()
+    assert len(table_of(tmp_path)) == 4 * 8
+    of_step = analyze(tmp_path / "rollouts").groups.group_by("step").agg(pl.col("path_depth").sum(), pl.len())
+    # Two steps go into one line, whatever was evaluated between them.
+    lines = [line for line in trainer.state.log_history if "overlap/path_depth" in line]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert not any("eval_loss" in line for line in lines)
+    for line in lines:
+        two = of_step.filter(pl.col("step").is_in([line["step"] - 1, line["step"]])).sum()
+        assert line["overlap/path_depth"] == pytest.approx((two["path_depth"] / two["len"]).item(), rel=1e-12)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 import polars as pl
 import pytest
 
 from grpo_prm.errors import UsageError
 from grpo_prm.reproduce.defect import change_record
-from grpo_prm.reproduce.jobs import Job, _make, processes, run_jobs
+from grpo_prm.reproduce.jobs import Job, Unfinished, _make, gpus, processes, run_jobs
 
 
 def jobs(groups=50):
@@ -76,3 +77,46 @@ def test_a_job_goes_on_in_its_folder_but_not_in_that_of_another(tmp_path):
 def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
     with processes(1) as pool, pytest.raises(UsageError, match="fewer --workers"):
         run_jobs([Job("dies", os._exit, {"status": 1})], tmp_path, pool, lambda *_: None)
+
+
+def seen_record(number, folder):
+    """Which GPU a job sees, and its process; waits until the other one has begun, so that no worker makes both."""
+    (folder / "begun").write_text(str(number))
+    other = folder.parent / f"{1 - number}.run" / "begun"
+    until = time.monotonic() + 60
+    while not other.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return pl.DataFrame({"gpu": [os.environ.get("CUDA_VISIBLE_DEVICES")], "process": [os.getpid()]})
+
+
+def test_each_worker_has_a_gpu_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    both = [Job(f"seen/{n}", seen_record, {"number": n}, works_in=True, alone=n == 1) for n in (0, 1)]
+    with processes(2, ["3", "5"]) as pool:
+        found = run_jobs(both, tmp_path, pool, lambda *_: None)
+        workers = set(pool._processes)
+    assert sorted(table["gpu"][0] for table in found) == ["3", "5"]
+    one, alone = (table["process"][0] for table in found)
+    assert one in workers and alone not in workers  # and yet it has the GPU of its worker
+
+
+def test_gpus_are_those_that_are_visible(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-4a,6")
+    assert gpus() == ["GPU-4a", "6"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert gpus() == ["0", "1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert gpus() == []
+
+
+def test_parts_make_what_the_whole_makes(pool, tmp_path):
+    done = []
+    for part, names in (((1, 3), ["d/0", "d/3"]), ((2, 3), ["d/1"])):
+        with pytest.raises(Unfinished):
+            run_jobs(jobs(), tmp_path, pool, lambda _, name: done.append(name), part)
+        assert sorted(done) == names
+        done.clear()
+    found = run_jobs(jobs(), tmp_path, pool, lambda *_: None, (3, 3))
+    assert all(table.equals(change_record(**job.arguments)) for table, job in zip(found, jobs(), strict=True))

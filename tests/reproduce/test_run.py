@@ -151,6 +151,34 @@ def test_the_exit_code_says_that_a_claim_that_must_hold_did_not(monkeypatch, tmp
     assert [claim["verdict"] for claim in json.loads(Path(out, "claims.json").read_text())["claims"].values()]
 
 
+def test_parts_of_the_runs_on_several_machines(monkeypatch, tmp_path):
+    """Each part makes its own runs and judges nothing; what comes after them judges, and makes none again."""
+    from grpo_prm_cli.main import app
+    from typer.testing import CliRunner
+
+    def four_jobs(plan, seed, run_jobs):
+        jobs = [Job(f"a/{n}", defect.change_record, {"depth": 4, "groups": 5, "seed": n}) for n in range(4)]
+        return Evidence([Finding("", "", "it", float(len(run_jobs(jobs))))], {})
+
+    monkeypatch.setattr(run, "get_claim", lambda name: constant(1.0, name)._replace(run=four_jobs))
+    out = tmp_path / "out"
+
+    def command(*more):
+        arguments = ["reproduce", "defect", "--out", str(out), "--workers", "1", "--resume", *more]
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    assert "defect: " in command("--dry-run").stdout and not out.exists()
+    assert "other parts are still to come" in command("--part", "2/2").stdout
+    assert [path.stem for path in sorted((out / "runs" / "a").iterdir())] == ["1", "3"]
+    assert not (out / "claims.json").exists()
+    before = (out / "runs" / "a" / "1.parquet").stat().st_mtime_ns
+    assert "results.md" in command("--part", "1/2").stdout  # the last part finds all the others
+    assert json.loads((out / "claims.json").read_text())["claims"]["defect"]["findings"][0]["mean"] == 4
+    assert (out / "runs" / "a" / "1.parquet").stat().st_mtime_ns == before
+    result = CliRunner().invoke(app, ["reproduce", "--part", "2"])
+    assert result.exit_code and "must be like 2/4" in str(result.exception)
+
+
 def test_the_bar_moves_by_the_costs_of_the_jobs_and_not_beyond_those_of_the_claim(monkeypatch, tmp_path):
     def two_jobs(plan, seed, run_jobs):
         arguments = {"depth": 4, "groups": 5, "seed": 0}
@@ -196,6 +224,9 @@ def test_claims_of_an_earlier_call_stay_on_the_page(monkeypatch, tmp_path):
         (Options(("defect",), seeds=5), "--seeds has no place in defect"),
         (Options(("binary-tree",), seeds=2), "--seeds is 2, but must be at least 3"),
         (Options(("defect",), workers=0), "--workers is 0"),
+        (Options(("defect",), part=(3, 2)), "--part is 3/2. Give 1/4"),
+        (Options(("defect",), claim_options=(("backend", "trl"),)), "--backend has no place in defect"),
+        (Options(("openrs-training",), claim_options=(("vllm", True),)), "--vllm is TRL's. Give --backend trl too"),
     ],
 )
 def test_wrong_usage(options, message, tmp_path):

@@ -147,6 +147,18 @@ def test_what_is_bounded_is_what_was_meant():
         ({"dtype": "bfloat16"}, "float32"),
         ({"weight_decay": 0.1}, "--weight-decay is for adamw"),
         ({"warmup_steps": 20, "steps": 10}, "--warmup-steps 20 is more than --steps 10"),
+        ({"vllm": True}, "Give --backend trl"),
+        ({"backend": "trl", "vllm": True, "device": "cpu"}, "leave out --vllm"),
+        ({"backend": "trl", "match_norm": True}, "--match-norm needs a second backward pass"),
+        (
+            {"backend": "trl", "packing": "tree"},
+            "--packing is tree, and TRL reads every completion whole. Leave",
+        ),
+        ({"backend": "trl", "std": "population"}, "--std is population"),
+        ({"backend": "trl", "updates_per_batch": 2}, "--updates-per-batch is above 1"),
+        ({"backend": "trl", "warmup_steps": 2}, "--warmup-steps are counted from a rate of 0"),
+        ({"backend": "trl", "weight_decay": 0.1, "optimizer": "adamw"}, "--weight-decay spares biases"),
+        ({"backend": "trl", "device": "cuda:1"}, "or train with --backend own"),
         ({"stepz": 20}, "Did you mean steps?"),
         ({"optimizer": "adm"}, "--optimizer is 'adm', but must be one of adam, adamw, sgd"),
     ],
@@ -160,6 +172,7 @@ def test_what_does_go_together():
     assert make_config({**OWN, "eval_every": 5, "eval_data": "e"}).eval_data == "e"
     assert make_config({"model": "m", "task": "chain", "dtype": "bfloat16"}).dtype == "bfloat16"
     assert make_config(OWN | {"reward": "exact"}).reward == ("exact",)
+    assert make_config({"backend": "trl", "vllm": True, "device": "cuda", "packing": "padded"}).vllm
     assert make_config({"warmup_steps": 10, "steps": 10}).warmup_steps == 10
 
 
@@ -180,7 +193,7 @@ def values_of(name):
 @example({**{f.name: f.default for f in fields(TrainConfig)}, **OWN, "system": "\x85\u2028 \ufeff'λ: 答え\n\t\x00"})
 def test_the_file_of_a_config_gives_the_config(tmp_path_factory, flags):
     flags |= {"task": None, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
-    flags |= {"warm_seed": None, "warm_steps": None}
+    flags |= {"warm_seed": None, "warm_steps": None, "backend": "own", "vllm": False}
     flags["out"] = flags["out"] or "a.run"  # it would be given a name
     flags["steps"] = max(flags["steps"], flags["warmup_steps"])
     config = TrainConfig(**flags)

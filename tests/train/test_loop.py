@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 
+import grpo_prm.train.loop as loop
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs.rollouts import load
@@ -179,3 +180,9 @@ def test_threads_are_those_of_the_settings(tmp_path):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("processes", "said"), [(4, []), (8, ["4 of 8 processes have nothing to do"])])
+def test_processes_without_a_group_are_said(monkeypatch, processes, said):
+    monkeypatch.setattr(loop.ranks, "count", lambda: processes)
+    assert [sentence.partition(",")[0] for sentence in loop._idle(4)] == said
