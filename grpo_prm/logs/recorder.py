@@ -154,10 +154,11 @@ class Recorder:
 
     def _write(self, task: _Task) -> None:
         path = self.folder / f"step_{task.step:06d}-{task.generation}.rank{self.rank}-of-{self.ranks}.parquet"
+        table = task.make()  # first: a trainer may judge it there, which a full disk is not to stop
         if path.exists():  # `begin` has taken away what is made again
             raise UsageError("another run writes into this folder")
         with atomic(path) as part:
-            task.make().write_parquet(part, compression="zstd")
+            table.write_parquet(part, compression="zstd")
 
     def _fail(self, step: int, reason: str) -> None:
         """Say it once, when the gap begins."""

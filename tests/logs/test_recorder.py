@@ -135,8 +135,14 @@ def test_a_full_disk_is_said_once_and_the_gap_is_named(tmp_path, caplog, monkeyp
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, caplog):
     (tmp_path / "rollouts").write_text("a file")
+    judged = []
     with caplog.at_level(logging.WARNING, "grpo_prm"):
-        record(tmp_path / "rollouts", [1, 2])
+        recorder = Recorder(tmp_path / "rollouts")
+        recorder.begin()
+        for step in (1, 2):
+            recorder.write(step, 0, lambda step=step: judged.append(step) or table(step))
+        recorder.close()
+    assert judged == [1, 2]  # what the trainer does with the tables goes on
     assert [record.getMessage().removeprefix(f"{tmp_path / 'rollouts'}: ") for record in caplog.records] == [
         "step 1 is not recorded (File exists). Training goes on.",
         "the rollouts of steps 1 to 2 are missing.",
