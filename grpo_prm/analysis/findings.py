@@ -115,13 +115,13 @@ def checked(codes: Iterable[str], setting: str) -> set[str]:
     """Codes of findings.
 
     Args:
-        codes: As a user gave them.
+        codes: As a user gave them; a single one may be a string.
         setting: What messages call them.
 
     Raises:
         UsageError: One that there is not.
     """
-    given = set(codes)
+    given = {codes} if isinstance(codes, str) else set(codes)  # not its letters
     if unknown := sorted(given.difference(CODES)):
         raise UsageError(f"{setting}: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
     return given

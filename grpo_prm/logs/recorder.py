@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +28,13 @@ from .gaps import MISSING, Gap, append, forget, matches, spans
 
 PART = re.compile(r"step_(\d+)-(\d+)\.rank(\d+)-of-(\d+)\.parquet")
 _UNFINISHED = re.compile(r"\.(?:step_\d+-\d+|missing)\.rank(\d+)(?:-of-\d+)?\..*")
-_SYSTEM = re.compile(r"\(os error (\d+)\)")  # how polars tells what the system refused
 WAITING = 64  # parts that may wait for the disk: more, and memory would grow with the training
 _LOG = logging.getLogger("grpo_prm")
+# A fork copies locks as they are, those of imports too, without the thread that would let go of them: a data loader's
+# workers would wait for ever. So a fork waits while a table is made, which does not wait for the disk.
+_MAKING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_MAKING.release)
 
 
 class Part(NamedTuple):
@@ -154,11 +159,14 @@ class Recorder:
 
     def _write(self, task: _Task) -> None:
         path = self.folder / f"step_{task.step:06d}-{task.generation}.rank{self.rank}-of-{self.ranks}.parquet"
-        table = task.make()  # first: a trainer may judge it there, which a full disk is not to stop
+        made = BytesIO()
+        with _MAKING:
+            task.make().write_parquet(made, compression="zstd")
+        # Only now, since a trainer may judge the table where it makes it, which a full disk is not to stop.
         if path.exists():  # `begin` has taken away what is made again
             raise UsageError("another run writes into this folder")
         with atomic(path) as part:
-            table.write_parquet(part, compression="zstd")
+            part.write_bytes(made.getbuffer())
 
     def _fail(self, step: int, reason: str) -> None:
         """Say it once, when the gap begins."""
@@ -212,5 +220,4 @@ def _reason(error: BaseException) -> str:
         if isinstance(met, OSError) and met.strerror:
             return met.strerror
         met = met.__context__
-    found = _SYSTEM.search(str(error))
-    return os.strerror(int(found[1])) if found else str(error) or type(error).__name__
+    return str(error) or type(error).__name__

@@ -237,6 +237,10 @@ def test_a_code_that_there_is_not_and_a_window_without_a_step_are_refused():
     with pytest.raises(UsageError, match="window is 0"):
         Alarms(window=0)
     Alarms(halt_on=CODES)
+    (told,) = Alarms(halt_on="copies").add(0, step_table(0, 20, 4, 20))
+    assert told.halts
+    with pytest.raises(UsageError, match="no finding is called 'copy'"):
+        Alarms(halt_on="copy")
 
 
 def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():

@@ -315,13 +315,14 @@ def test_a_process_that_forks_from_a_recording_one_ends_and_writes_nothing_of_it
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # that threads and fork do not go together, which is what is tried
 import polars as pl
-from grpo_prm.logs.recorder import Recorder
-go_on = threading.Event()
-def slow():
+import grpo_prm.logs.recorder as module
+go_on, atomic = threading.Event(), module.atomic
+def slow(path):  # a disk for which the first part waits
     go_on.wait(60)
-    return pl.DataFrame({{"a": [1]}})
-recorder = Recorder({str(tmp_path)!r})
-for step in range(1, 66): recorder.write(step, 0, slow)
+    return atomic(path)
+module.atomic = slow
+recorder = module.Recorder({str(tmp_path)!r})
+for step in range(1, 66): recorder.write(step, 0, lambda: pl.DataFrame({{"a": [1]}}))
 child = os.fork()
 if not child: sys.exit(7)  # its atexit closes the recorder
 go_on.set()
@@ -330,6 +331,32 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert len(parts(tmp_path)) >= 64
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_fork_waits_while_a_table_is_made(tmp_path):
+    """Else the child has the locks that the thread held, as that of an import, and nobody to let go of them."""
+    code = f"""
+import os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+import polars as pl
+from grpo_prm.logs.recorder import Recorder
+lock, making = threading.Lock(), threading.Event()
+def make():
+    with lock:
+        making.set()
+        time.sleep(0.5)
+        return pl.DataFrame({{"a": [1]}})
+recorder = Recorder({str(tmp_path)!r})
+recorder.write(1, 0, make)
+making.wait()
+child = os.fork()
+if not child: os._exit(not lock.acquire(timeout=5))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
