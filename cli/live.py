@@ -124,7 +124,13 @@ class Watched:
         findings = [Text(f"{one.code}: {one.sentence}", style="bold") for one in self.course.alarms.now]
         sentences = (*why_rejected(self.course.rejected), *self._following.notes)
         notes = [Text(printable(note), style="dim") for note in sentences]
-        return Group(Text(printable(self._state())), table, *(findings or [Text("no finding")]), *notes)
+        return Group(Text(printable(self._state())), table, *(findings or [Text(self._no_finding())]), *notes)
+
+    def _no_finding(self) -> str:
+        from grpo_prm.analysis.alarms import LEAST
+
+        early = self.course.groups < LEAST
+        return f"no finding yet: judged from {LEAST} groups on" if early else "no finding"
 
     def _state(self) -> str:
         """`step 12: 96 groups in 12 steps, last part 0:07 ago (a.run/rollouts)`."""

@@ -36,7 +36,7 @@ SENTENCES = {
         "arXiv 2510.26788",
     ),
     "logprob_spread": (
-        "{value:.3g} nats apart on one prefix and token: several policies sampled",
+        "{value:.3g} nats apart on one prefix and token: several policies, or dropout",
         "arXiv 2510.26788",
     ),
     "phantom_advantage": (

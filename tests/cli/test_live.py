@@ -251,3 +251,13 @@ def test_help_has_examples_and_is_on_the_list():
         [sys.executable, "-m", "grpo_prm", "live", "--help"], capture_output=True, text=True, check=True
     )
     assert "grpo-prm live output_dir --once" in done.stdout
+
+
+def test_before_enough_groups_it_says_that_nothing_is_judged_yet(tmp_path):
+    put(tmp_path, 1, groups=19)
+    watched = Watched(tmp_path)
+    list(watched.poll(ended=True))
+    assert seen(watched).splitlines()[-1] == "no finding yet: judged from 20 groups on"
+    put(tmp_path, 2, groups=1)
+    list(watched.poll(ended=True))
+    assert "judged from" not in seen(watched)
