@@ -82,7 +82,8 @@ def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
 
     if run.is_file():
         raise UsageError(f"{run}: is a file. Name the folder of a run.")
-    waiting = f"{run}: waiting for steps whose rollouts are all there. Ctrl-C ends it, the page stays."
+    there = "waiting" if run.exists() else "no such folder yet, waiting"
+    waiting = f"{run}: {there} for steps whose rollouts are all there. Ctrl-C ends it, the page stays."
     typer.echo(printable(waiting), err=True)
     with TemporaryDirectory() as spill:
         running, page = RunningReport(run, tokenizer, Path(spill)), _Page(out)
