@@ -62,7 +62,7 @@ ms-swift = ms-swift==4.6.0
 openrlhf = openrlhf==0.11.2
 
 test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
-	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*).py
+	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*)*.py
 
 # Frameworks without what they require: much of that needs CUDA, and DeepSpeed is built on torch.
 .venv-%/.ready: tests/integrations/requirements-%.txt
@@ -94,9 +94,6 @@ $(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/pyt
 		"datasets>=4.7" hypothesis "pytest>=9.0" pytest-xdist requests "setuptools>=77" tensorboard wandb
 	@touch $@
 
-clean:
-	rm -rf $(VENV) .venv-* demo.prm build dist *.egg-info
-
 $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
 	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
@@ -104,4 +101,4 @@ $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VERL) demo.prm build dist *.egg-info
+	rm -rf $(VENV) $(VERL) .venv-* demo.prm build dist *.egg-info

@@ -35,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if own.framework == "openrlhf":
         from . import openrlhf
 
-        openrlhf.install(own.lambda_power, own.lambda_kind, own.rollouts)
+        openrlhf.switch_on(own.lambda_power, own.lambda_kind, own.rollouts)
         sys.argv = ["openrlhf.cli.train_ppo_ray", *own.arguments]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         from . import nemo_rl
 
-        nemo_rl.install(own.lambda_power, own.lambda_kind)
+        nemo_rl.switch_on(own.lambda_power, own.lambda_kind)
         sys.argv = own.arguments
         runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -105,7 +105,8 @@ def weigh_training(trainer: Any) -> None:
 
 def extended(actor: Any, method: str, after: Callable[[Any], None]) -> Any:
     """The Ray actor class with `after(self)` behind one of its methods, which Ray sends to the workers as it stands."""
-    plain = actor.__ray_metadata__.modified_class.__ray_actor_class__
+    own = actor.__ray_metadata__.modified_class.__ray_actor_class__
+    plain = vars(own).get("plain", own)  # what was extended before is extended anew
     before = getattr(plain, method)
 
     @wraps(before)
@@ -113,14 +114,16 @@ def extended(actor: Any, method: str, after: Callable[[Any], None]) -> Any:
         before(self, *args, **kwargs)
         after(self)
 
-    return ray.remote(type(plain.__name__, (plain,), {method: both}))
+    return ray.remote(type(plain.__name__, (plain,), {method: both, "plain": plain}))
 
 
-def install(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None = None) -> None:
+def switch_on(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None = None) -> None:
     """Put λ weights into the classes that `openrlhf.cli.train_ppo_ray` takes; call it before that is imported.
 
+    A later call replaces an earlier one.
+
     Args:
-        power: p of |λ|^-p, at least 0.
+        power: p, 0 or more; 0 is plain GRPO, with any settings.
         kind: `process-set` or `parent`.
         rollouts: Folder to record all rollouts in, where the trainer runs; None: they are not recorded.
 
@@ -132,12 +135,15 @@ def install(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None
     from openrlhf.trainer.ray import ppo_actor
 
     def maker(trainer: Any) -> None:
-        weigh_experiences(trainer.experience_maker, power, kind)
+        if power:
+            weigh_experiences(trainer.experience_maker, power, kind)
         if rollouts:
             record_rollouts(trainer, rollouts)
 
+    def actor(one: Any) -> None:
+        if power:
+            weigh_training(one.trainer)
+
     ppo_trainer.PPOTrainer = extended(ppo_trainer.PPOTrainer, "__init__", maker)
     ppo_trainer_async.TrainingActor = extended(ppo_trainer_async.TrainingActor, "__init__", maker)
-    ppo_actor.PolicyModelActor = extended(
-        ppo_actor.PolicyModelActor, "init_model_from_pretrained", lambda actor: weigh_training(actor.trainer)
-    )
+    ppo_actor.PolicyModelActor = extended(ppo_actor.PolicyModelActor, "init_model_from_pretrained", actor)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..logs.recorder import Recorder
 from ..logs.recording import recorded_table
+from .rows import only_value
 
 
 def record_rollouts(trainer: Any, folder: str | Path) -> Recorder:
@@ -62,8 +63,7 @@ def recorded_rows(experiences: list[Any]) -> Iterator[dict[str, Any]]:
             yield {
                 "index": index, "prompts": one.prompts[n], "tokens": ids[begin + 1 :], "masks": flags[begin:],
                 "rewards": one.rewards[n].item(), "truncated": bool(one.truncated[n]),
-                # One for a whole completion with the estimators that are not refused.
-                "advantages": one.advantages[n, begin].item() if flags.any() else None,
+                "advantages": only_value(one.advantages[n, : len(flags)].numpy()[flags]),
             } | {
                 name: None if values is None else values[n][begin : len(flags)].float().numpy()
                 for name, values in columns.items()

@@ -81,3 +81,8 @@ def sequence_weights(
         Factors in [0, 1] of each row, float32, shape (T_i,). No loss reads those of the prompt.
     """
     return completion_weights(rows, [0] * len(rows), groups, power, kind)
+
+
+def only_value(values: NDArray[np.floating]) -> float | None:
+    """The advantage of a completion whose tokens, shape (T,), all have the same; None where they have several."""
+    return float(values[0]) if len(values) and (values == values[0]).all() else None

@@ -21,6 +21,7 @@ if sys.version_info < (3, 12):
     typing.TypedDict = typing_extensions.TypedDict
 pytest.importorskip("nemo_rl.algorithms.loss")
 from nemo_rl.algorithms import grpo
+from nemo_rl.algorithms.advantage_estimator import AdvEstimatorConfig
 from nemo_rl.algorithms.loss import ClippedPGLossConfig, ClippedPGLossFn, loss_functions
 from nemo_rl.algorithms.loss.wrapper import SequencePackingLossWrapper
 from nemo_rl.distributed.batched_data_dict import BatchedDataDict
@@ -216,11 +217,12 @@ def test_a_batch_without_weights_is_refused():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """`install`, taken back after the test."""
+    """Switched on; taken back after the test."""
     monkeypatch.setattr(grpo, "ClippedPGLossFn", ClippedPGLossFn)
+    monkeypatch.setattr(grpo, "_create_advantage_estimator", grpo._create_advantage_estimator)
     received = []
     monkeypatch.setattr(Policy, "train", lambda self, data, loss_fn, **kwargs: received.append((data, loss_fn, kwargs)))
-    nemo_rl.install(power=1.0)
+    nemo_rl.switch_on(power=1.0)
     yield received
     cloudpickle.unregister_pickle_by_value(nemo_rl)
 
@@ -234,6 +236,29 @@ def test_training_gets_the_weights_and_validation_none(installed):
     assert kwargs == {"timer": "t"}
     assert data["lambda_weights"].max() == 1
     assert "lambda_weights" not in other
+
+
+def test_a_second_call_replaces_the_first(installed):
+    loss_fn = grpo.ClippedPGLossFn(ClippedPGLossConfig())
+    nemo_rl.switch_on(power=0.5)
+    Policy.train(SimpleNamespace(), batch(), loss_fn)
+    ((data, _, _),) = installed
+    assert data["lambda_weights"][0, 3] == pytest.approx(by_sets(0.5)[0][0])
+    nemo_rl.switch_on(power=0)
+    assert grpo.ClippedPGLossFn is ClippedPGLossFn
+    Policy.train(SimpleNamespace(), batch(), loss_fn)
+    assert "lambda_weights" not in installed[1][0]
+
+
+@pytest.mark.parametrize("name", ["grpo", "gdpo", "reinforce_plus_plus", "opd"])
+def test_a_teacher_is_refused(installed, name):
+    estimator = AdvEstimatorConfig(name=name)
+    config = SimpleNamespace(grpo=SimpleNamespace(adv_estimator=estimator), loss_fn=ClippedPGLossConfig())
+    if name == "opd":
+        with pytest.raises(UsageError, match="adv_estimator"):
+            grpo._create_advantage_estimator(config)
+    else:
+        assert grpo._create_advantage_estimator(config)
 
 
 def test_it_runs_a_script_with_its_arguments(installed, tmp_path, capsys, monkeypatch):
@@ -271,6 +296,7 @@ def test_the_seams_are_where_they_were():
     assert "loss_fn = ClippedPGLossFn(" in inspect.getsource(grpo.setup)
     for loop in (grpo.grpo_train, grpo.async_grpo_train):
         assert "policy.train(" in inspect.getsource(loop)
+        assert "_create_advantage_estimator(master_config)" in inspect.getsource(loop)
 
 
 @pytest.mark.slow
@@ -297,4 +323,4 @@ def test_a_worker_needs_no_grpo_prm(installed, tmp_path):
 @pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
 def test_weights_that_there_are_not_are_refused_at_once(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        nemo_rl.install(**wrong)
+        nemo_rl.switch_on(**wrong)
