@@ -17,8 +17,9 @@ Framework = Literal["trl", "verl"]
 State = Literal["ok", "note", "FAILED"]
 TESTED = {"trl": ("0.29.1", "1.16.0"), "verl": ("0.9.1",)}
 INSTALL = {
-    "trl": "pip install 'grpo-prm[trl]'",
-    "verl": "verl needs transformers below 5.11, so in an environment of its own: pip install verl==0.9.1 grpo-prm",
+    "trl": "pip install 'grpo-prm[trl]' (in a checkout: pip install '.[trl]')",
+    "verl": "verl needs transformers below 5.11, so in an environment of its own: pip install verl==0.9.1 grpo-prm "
+    "(in a checkout: pip install verl==0.9.1 .)",
 }
 # Named, not imported: verl must load the plugin by itself here, as it must in training.
 PLUGIN, TRAINER = "grpo_prm.integrations.verl", "lambda_sync"
