@@ -23,12 +23,14 @@ def check_weights(power: float, kind: str) -> None:
     """Refuse weights that a trainer here cannot carry, when it is switched on and not in its first step.
 
     Raises:
-        UsageError: p is negative or not finite, or the kind is not one of `Kind`.
+        UsageError: p is no number, negative or not finite, or the kind is not one of `Kind`.
     """
     if kind not in get_args(Kind):
-        raise UsageError(f"kind is {kind!r}, which is no kind of weights. Give one of {', '.join(get_args(Kind))}.")
-    if not 0 <= power < np.inf:
-        raise UsageError(f"power is {power}, so a shared step would count for more. Give a number from 0 on.")
+        raise UsageError(
+            f"kind is {kind!r}, which is no kind of weights here. Give one of {', '.join(get_args(Kind))}."
+        )
+    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 <= power < np.inf:
+        raise UsageError(f"power is {power!r}, but it is p in |λ|^-p. Give a number of at least 0.")
 
 
 def completion_weights(

@@ -31,7 +31,7 @@ def recorded(folder, steps):
     trainer = SimpleNamespace(
         experience_maker=maker, train_step=lambda samples, _: (maker.make_experience_batch(samples), 0)
     )  # fmt: skip
-    recorder = record_rollouts(trainer, folder)
+    recorder = record_rollouts(trainer, folder, "λ-GRPO, p = 1")
     made = [trainer.train_step([rollout(n) for n in range(len(ROWS))], step) for step in steps]
     recorder.close()
     return [experiences for experiences, _ in made]
@@ -43,6 +43,7 @@ def test_rollouts_are_recorded_as_they_were_trained_on(tmp_path):
     table = read.table.sort("step", "group", "sample")
     assert table["step"].to_list() == [1] * 8 + [2] * 8
     assert table["run"].unique().to_list() == ["mine"]
+    assert (tmp_path / "mine" / "method.txt").read_text(encoding="utf-8") == "λ-GRPO, p = 1\n"
     assert table["tokens"].to_list() == [ids for ids, _ in ROWS] * 2
     masks = [mask or [True] * len(ids) for (ids, _), mask in zip(ROWS, table["mask"][:8].to_list(), strict=True)]
     assert masks == [list(map(bool, mask)) for _, mask in ROWS]

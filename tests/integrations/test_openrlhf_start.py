@@ -22,6 +22,7 @@ from openrlhf.trainer.ray import ppo_actor
 from grpo_prm.errors import UsageError
 from grpo_prm.integrations import openrlhf
 from grpo_prm.integrations.__main__ import main
+from grpo_prm.logs.recorder import Recorder
 
 
 @pytest.fixture
@@ -104,6 +105,24 @@ def test_without_a_power_nothing_is_refused(kept, monkeypatch):
     plain(ppo_trainer.PPOTrainer)()
 
 
+def test_the_end_of_a_training_waits_for_the_rollouts(kept, monkeypatch, tmp_path):
+    """Ray ends its processes without running what Python has left for the exit."""
+    maker = SimpleNamespace(strategy=SimpleNamespace(args=settings()), compute_advantages_and_returns=None)
+
+    def begin(self):
+        self.experience_maker, self.train_step = maker, None
+
+    waited = []
+    monkeypatch.setattr(Recorder, "close", lambda self: waited.append(self.folder))
+    for module, name in ((ppo_trainer, "PPOTrainer"), (ppo_trainer_async, "TrainingActor")):
+        monkeypatch.setattr(plain(getattr(module, name)), "__init__", begin)
+        monkeypatch.setattr(plain(getattr(module, name)), "fit", lambda self: "trained")
+    openrlhf.switch_on(power=0.0, rollouts=str(tmp_path / "rollouts"))
+    for module, name in ((ppo_trainer, "PPOTrainer"), (ppo_trainer_async, "TrainingActor")):
+        assert plain(getattr(module, name))().fit() == "trained"
+    assert waited == [tmp_path / "rollouts"] * 2
+
+
 @pytest.mark.slow
 def test_ray_runs_an_extended_class():
     @ray.remote(num_cpus=0)
@@ -119,8 +138,9 @@ def test_ray_runs_an_extended_class():
 
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        counter = openrlhf.extended(Counter, "__init__", double).options(num_cpus=0).remote(21)
+        counter = openrlhf.extended(Counter, __init__=double, get=double).options(num_cpus=0).remote(21)
         assert ray.get(counter.get.remote()) == 42
+        assert ray.get(counter.get.remote()) == 84  # the first call gave its result, then doubled
     finally:
         ray.shutdown()
 

@@ -38,7 +38,10 @@ def test_a_row_without_completion_is_a_member_of_nothing():
     assert [row.tolist() for row in completion_weights([[7], [7, 1]], [1, 1], [0, 0])] == [[], [1.0]]
 
 
-@pytest.mark.parametrize(("power", "kind"), [(-1.0, "process-set"), (float("nan"), "parent"), (1.0, "position")])
+@pytest.mark.parametrize(
+    ("power", "kind"),
+    [(-1.0, "process-set"), (float("nan"), "parent"), ("1", "parent"), (True, "parent"), (1.0, "position")],
+)
 def test_weights_that_cannot_be_meant(power, kind):
     with pytest.raises(UsageError):
         check_weights(power, kind)

@@ -209,6 +209,7 @@ def test_parts_know_their_step(tmp_path):
         tmp_path / "run" / "rollouts",
         stand_in_tinker.assemble_training_data,
         lambda groups: [[-0.25, 0.25]] * len(groups),
+        "λ-GRPO, p = 1",
     )
 
     async def train_step(config, i_batch):
@@ -220,6 +221,7 @@ def test_parts_know_their_step(tmp_path):
             asyncio.run(recorder.counting(train_step)("config", 4))
     found = sorted(tmp_path.glob("run/rollouts/*"))
     assert [path.name for path in found] == [f"step_000005-{n}.rank0-of-1.parquet" for n in range(2)]
+    assert (tmp_path / "run" / "method.txt").read_text(encoding="utf-8") == "λ-GRPO, p = 1\n"
     table = pl.read_parquet(found[1])
     assert table.select("run", "step", "group_key", "sample", "reward", "advantage").rows() == [
         ("run", 5, f"5-1-{group}", member, 0.5 * member, 0.5 * member - 0.25)
