@@ -62,6 +62,7 @@ ms-swift = ms-swift==4.6.0
 openrlhf = openrlhf==0.11.2
 
 test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
+	@test $* != nemo-rl || test -d $(NEMO_RL)/nemo_rl || { echo "$(NEMO_RL) is no checkout of NeMo-RL. Give one: make test-nemo-rl NEMO_RL=PATH"; exit 1; }
 	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*)*.py
 
 # Frameworks without what they require: much of that needs CUDA, and DeepSpeed is built on torch.
