@@ -11,7 +11,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -56,12 +56,13 @@ gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
 # Contracts with trainers, on their own code and a CPU, each in an environment of its own:
-# make test-ms-swift, make test-openrlhf, make test-nemo-rl NEMO_RL=path/to/checkout
+# make test-ms-swift, make test-openrlhf, make test-tinker, make test-nemo-rl NEMO_RL=path/to/checkout
 NEMO_RL ?= ../RL
 ms-swift = ms-swift==4.6.0
 openrlhf = openrlhf==0.11.2
+tinker = tinker-cookbook==0.6.1
 
-test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
+test-ms-swift test-openrlhf test-nemo-rl test-tinker: test-%: .venv-%/.ready
 	@test $* != nemo-rl || test -d $(NEMO_RL)/nemo_rl || { echo "$(NEMO_RL) is no checkout of NeMo-RL. Give one: make test-nemo-rl NEMO_RL=PATH"; exit 1; }
 	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*)*.py
 
