@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ..gaps import MISSING, missing
 from ..names import places
 from ..plugins import asked, loaded
-from ..recorder import MISSING, missing
 from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
