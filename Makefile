@@ -11,7 +11,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/
 SECONDS ?= 120
 ONLY ?=
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -56,13 +56,15 @@ gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
 # Contracts with trainers, on their own code and a CPU, each in an environment of its own:
-# make test-ms-swift, make test-openrlhf, make test-nemo-rl NEMO_RL=path/to/checkout
+# make test-ms-swift, make test-openrlhf, make test-tinker, make test-nemo-rl NEMO_RL=path/to/checkout
 NEMO_RL ?= ../RL
 ms-swift = ms-swift==4.6.0
 openrlhf = openrlhf==0.11.2
+tinker = tinker-cookbook==0.6.1
 
-test-ms-swift test-openrlhf test-nemo-rl: test-%: .venv-%/.ready
-	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*).py
+test-ms-swift test-openrlhf test-nemo-rl test-tinker: test-%: .venv-%/.ready
+	@test $* != nemo-rl || test -d $(NEMO_RL)/nemo_rl || { echo "$(NEMO_RL) is no checkout of NeMo-RL. Give one: make test-nemo-rl NEMO_RL=PATH"; exit 1; }
+	PYTHONPATH=$(NEMO_RL) .venv-$*/bin/python -m pytest -q -W ignore tests/integrations/test_$(subst -,_,$*)*.py
 
 # Frameworks without what they require: much of that needs CUDA, and DeepSpeed is built on torch.
 .venv-%/.ready: tests/integrations/requirements-%.txt
@@ -94,9 +96,6 @@ $(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/pyt
 		"datasets>=4.7" hypothesis "pytest>=9.0" pytest-xdist requests "setuptools>=77" tensorboard wandb
 	@touch $@
 
-clean:
-	rm -rf $(VENV) .venv-* demo.prm build dist *.egg-info
-
 $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
 	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
@@ -104,4 +103,4 @@ $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VERL) demo.prm build dist *.egg-info
+	rm -rf $(VENV) $(VERL) .venv-* demo.prm build dist *.egg-info

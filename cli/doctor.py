@@ -19,7 +19,7 @@ UNFIT = 3
 
 
 class Trainer(StrEnum):
-    """Which framework is looked at."""
+    """Which framework is checked."""
 
     trl = "trl"
     verl = "verl"
@@ -35,11 +35,11 @@ def doctor(
     failed.
     """
     from grpo_prm.integrations.doctor import SWITCH_ON, Check
-    from grpo_prm.integrations.doctor import doctor as look
+    from grpo_prm.integrations.doctor import doctor as checks_of
 
     warnings.simplefilter("ignore")  # what a framework says of engines that are not installed is not asked for
     checks: list[Check] = []
-    for check in look(framework.value):
+    for check in checks_of(framework.value):
         checks.append(check)
         if not json:
             typer.echo(shown(check.state, check.what, check.todo))

@@ -26,7 +26,8 @@ Examples:
 
     grpo-prm live output_dir >> live.log &     # plain lines
 """
-LOOK_EVERY = 1.0  # seconds
+POLL_EVERY = 1.0  # seconds
+DRAW_EVERY = 0.5  # seconds between two pictures on a terminal while it reads
 LINE_EVERY = 10.0  # seconds between two lines of figures in a pipe
 
 
@@ -52,7 +53,7 @@ def live(
     console = Console(markup=False, highlight=False, emoji=False)
     watched = Watched(run)
     if once:
-        if not list(watched.look(ended=True)):
+        if not list(watched.poll(ended=True)):
             raise InputError(f"{watched.nothing}. Leave out --once to wait for it.")
         with trimmed(console):
             console.print(watched.shown())
@@ -67,7 +68,7 @@ class Watched:
 
     Attributes:
         course: Its figures and findings.
-        set_back: The last look found that the run had taken steps back, so that all was read anew.
+        set_back: The last `poll` found that the run had taken steps back, so that all was read anew.
     """
 
     def __init__(self, run: Path) -> None:
@@ -77,25 +78,29 @@ class Watched:
         self._run, self.course, self.set_back = run, Course(), False
         self._following = Following(folder_of_parts(run))
 
-    def look(self, *, ended: bool = False) -> Iterator[Step]:
-        """The steps that have come since the last look."""
+    def poll(self, *, ended: bool = False) -> Iterator[Step]:
+        """The steps that have come since the last call, read as they are asked for."""
         from grpo_prm.analysis.course import Course
         from grpo_prm.logs.following import Following, folder_of_parts
 
-        if not self.course.steps:  # until now nobody knew which folder it would be
+        if self._following.last is None:  # until now nobody knew which folder it would be
             self._following = Following(folder_of_parts(self._run))
         fresh = self._following.poll(ended=ended)
         self.set_back = fresh.anew
         if fresh.anew:
             self.course = Course()
-        for batch in fresh.batches:
-            yield from self.course.add(batch)
+        return (step for batch in fresh.batches for step in self.course.add(batch))
 
     @property
     def nothing(self) -> str:
         """Why there is nothing to see yet."""
+        from grpo_prm.analysis.running_sums import why_rejected
+
         folder = self._following.folder
         what = "no step whose rollouts are all there yet" if folder.is_dir() else "no such folder yet"
+        if (last := self._following.last) is not None:
+            why = " ".join(why_rejected(self.course.rejected))
+            what = f"no group of two completions with rewards until step {last}. {why}".rstrip(". ")
         return f"{folder}: {what} (of a log that is complete: grpo-prm analyze {self._run})"
 
     def shown(self) -> Group:
@@ -104,6 +109,7 @@ class Watched:
         from rich.table import Table
         from rich.text import Text
 
+        from grpo_prm.analysis.running_sums import why_rejected
         from grpo_prm.text.printable import printable
 
         from .sparkline import number, sparkline
@@ -116,8 +122,15 @@ class Watched:
                 spread = Text(f"{number(min(values))} to {number(max(values))}", style="dim")
                 table.add_row(title(name), Text(number(values[-1]), justify="right"), sparkline(values), spread)
         findings = [Text(f"{one.code}: {one.sentence}", style="bold") for one in self.course.alarms.now]
-        notes = [Text(printable(note), style="dim") for note in self._following.notes]
-        return Group(Text(printable(self._state())), table, *(findings or [Text("no finding")]), *notes)
+        sentences = (*why_rejected(self.course.rejected), *self._following.notes)
+        notes = [Text(printable(note), style="dim") for note in sentences]
+        return Group(Text(printable(self._state())), table, *(findings or [Text(self._no_finding())]), *notes)
+
+    def _no_finding(self) -> str:
+        from grpo_prm.analysis.alarms import LEAST
+
+        early = self.course.groups < LEAST
+        return f"no finding yet: judged from {LEAST} groups on" if early else "no finding"
 
     def _state(self) -> str:
         """`step 12: 96 groups in 12 steps, last part 0:07 ago (a.run/rollouts)`."""
@@ -135,31 +148,48 @@ def _on_terminal(watched: Watched, console: Console) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=console, get_renderable=watched.shown, refresh_per_second=2) as view:
+    # Drawn by the thread that reads: another would meet figures and findings while they change.
+    with Live(console=console, auto_refresh=False) as view:
+        drawn = -math.inf
         while True:
-            for step in watched.look():
+            for step in watched.poll():
                 for text in changes(step):
                     view.console.print(Text(text))
-            time.sleep(LOOK_EVERY)
+                if time.monotonic() - drawn >= DRAW_EVERY:
+                    drawn = time.monotonic()
+                    view.update(watched.shown(), refresh=True)
+            view.update(watched.shown(), refresh=True)
+            time.sleep(POLL_EVERY)
 
 
 def _in_lines(watched: Watched) -> None:
     """Figures every few seconds at most, and every finding that begins or ends."""
-    written, told = -math.inf, False
+    from grpo_prm.text.printable import printable
+
+    written, waiting = -math.inf, False
+    newest: Step | None = None  # whose figures are not written yet
     while True:
-        for step in watched.look():
-            if watched.set_back:
-                typer.echo("the run was set back: read anew")
-                watched.set_back = False
+        steps = watched.poll()
+        if watched.set_back:
+            typer.echo("the run was set back: read anew")
+            newest = None
+        for step in steps:
             for text in changes(step):
                 typer.echo(text)
-            if time.monotonic() - written >= LINE_EVERY:
-                written = time.monotonic()
-                typer.echo(line(step))
-        if not (watched.course.steps or told):
-            told = True
-            typer.echo(f"waiting: {watched.nothing}")
-        time.sleep(LOOK_EVERY)
+            newest, written = _figures(step, written)
+        newest, written = _figures(newest, written)  # of a step that came too soon after another
+        if not (watched.course.steps or waiting):
+            waiting = True
+            typer.echo(printable(f"waiting: {watched.nothing}"))
+        time.sleep(POLL_EVERY)
+
+
+def _figures(newest: Step | None, written: float) -> tuple[Step | None, float]:
+    """Write the figures of a step if it is time; the step if it is not, and when the last were written."""
+    if newest is None or time.monotonic() - written < LINE_EVERY:
+        return newest, written
+    typer.echo(line(newest))
+    return None, time.monotonic()
 
 
 def changes(step: Step) -> Iterator[str]:
@@ -175,8 +205,8 @@ def line(step: Step) -> str:
     from .sparkline import number
 
     few = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
-    told = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
-    return f"step {step.step}: {', '.join(told)}" if step.step is not None else ", ".join(told)
+    figures = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
+    return f"step {step.step}: {', '.join(figures)}" if step.step is not None else ", ".join(figures)
 
 
 def title(name: str) -> str:

@@ -37,9 +37,10 @@ EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"),
 EXTRAS["textual"] = "tui"  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
-    epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input; 4 rows were rejected "
-    "and --strict was given; 5 a claim that must hold did not; 6 a finding named by --fail-on; "
-    "130 interrupted (Ctrl-C), 143 terminated, 129 hung up: nothing is left half written; 141 nobody reads the output.",
+    epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage; 3 nothing usable in the input, or a check of doctor "
+    "failed; 4 rows were rejected and --strict was given; 5 a claim that must hold did not; 6 a finding named by "
+    "--fail-on; 130 interrupted (Ctrl-C), 143 terminated, 129 hung up: nothing is left half written; 141 nobody reads "
+    "the output.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

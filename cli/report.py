@@ -18,7 +18,7 @@ Examples:
 
     grpo-prm report output_dir --follow     # of a training that runs, of TRL, verl or `train`; Ctrl-C ends it
 """
-LOOK_EVERY = 2.0  # seconds
+POLL_EVERY = 2.0  # seconds
 
 
 def report(
@@ -76,21 +76,59 @@ def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
 
     from grpo_prm.errors import UsageError
     from grpo_prm.report.running import RunningReport
+    from grpo_prm.text.printable import printable
 
     from .progress import working
 
     if run.is_file():
         raise UsageError(f"{run}: is a file. Name the folder of a run.")
-    typer.echo(f"{run}: waiting for steps whose rollouts are all there. Ctrl-C ends it, the page stays.", err=True)
+    there = "waiting" if run.exists() else "no such folder yet, waiting"
+    waiting = f"{run}: {there} for steps whose rollouts are all there. Ctrl-C ends it, the page stays."
+    typer.echo(printable(waiting), err=True)
     with TemporaryDirectory() as spill:
-        running, written = RunningReport(run, tokenizer, Path(spill)), 0
+        running, page = RunningReport(run, tokenizer, Path(spill)), _Page(out)
         while True:
             began = time.monotonic()
             with working("writing the page"):
-                text = running.page(datetime.now(UTC))
-                size = None if text is None else _write(text, out)
-            if size is not None and not written:
-                typer.echo(f"{out}: {size} MB. Open it in a browser: it loads itself again as steps come.", err=True)
-            written += size is not None
+                sentence = page.put(running.page(datetime.now(UTC)))
+            if sentence:
+                typer.echo(printable(sentence), err=True)
             # A long run has a long page: no more than half of the time goes into it.
-            time.sleep(max(LOOK_EVERY, time.monotonic() - began))
+            time.sleep(max(POLL_EVERY, time.monotonic() - began))
+
+
+class _Page:
+    """The page of a run that goes on, as a file.
+
+    Args:
+        out: The file.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._written, self._refused = out, False, False
+        self._waits: str | None = None  # a page that found no room
+
+    def put(self, text: str | None) -> str | None:
+        """Write the page, or the one before that found no room; None: there is no new one.
+
+        Returns:
+            What to say: where it is, the first time; that there is no room for it, when that begins.
+
+        Raises:
+            OSError, UsageError: Not even the first can be written.
+        """
+        from grpo_prm.errors import UsageError
+
+        self._waits = text or self._waits
+        if self._waits is None:
+            return None
+        try:
+            size = _write(self._waits, self._out)
+        except (OSError, UsageError) as error:
+            if not self._written:
+                raise
+            before, self._refused = self._refused, True
+            reason = getattr(error, "strerror", None) or str(error).partition(". ")[0]
+            return None if before else f"{self._out}: stays as it is ({reason}). It is tried again."
+        before, self._written, self._refused, self._waits = self._written, True, False, None
+        return None if before else f"{self._out}: {size} MB. Open it in a browser: it loads itself again as steps come."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # bars of a sparkline
+ROUNDING = 1e-12  # of a mean, relative
 
 
 def sparkline(values: list[float]) -> str:
@@ -15,14 +17,19 @@ def sparkline(values: list[float]) -> str:
     # All values count: every n-th alone would hide a short collapse.
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(cuts)]
     low, high = min(means), max(means)
-    span = high - low or 1.0  # a flat line is drawn at the bottom
+    span = high - low
+    # What differs by rounding alone is flat, and so is what no float can hold; a flat line is drawn at the bottom.
+    if not ROUNDING * max(abs(low), abs(high)) < span < math.inf:
+        return BARS[0] * width
     return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or whole with commas from 1,000 on; `-` for none."""
+    """Three decimals, whole with commas from 1,000 on, three digits and a power from 1e9 on; `-` for none."""
     if value is None:
         return "-"
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 

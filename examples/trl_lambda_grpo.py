@@ -1,7 +1,8 @@
-"""λ-GRPO in TRL: `pip install 'grpo-prm[trl]'`, then `python trl_lambda_grpo.py`; on a CPU, and nothing is downloaded.
+"""λ-GRPO in TRL, on a CPU, with nothing to download: `python examples/trl_lambda_grpo.py` where `.[trl]` is installed.
 
 The model is a tiny one with random weights, which learns to write even digits. With a model, a reward and data of your
-own only the last two statements are needed. Afterwards: `grpo-prm analyze lambda-run/rollouts`.
+own only the last two statements are needed. Meanwhile, in another terminal: `grpo-prm live lambda-run`. Afterwards:
+`grpo-prm analyze lambda-run`.
 """
 
 from datasets import Dataset
@@ -12,7 +13,10 @@ from grpo_prm.tasks import get_task
 from grpo_prm.train.tiny import word_tokenizer
 
 tokenizer = word_tokenizer(get_task("chain"))
-model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=64, n_head=4, initializer_range=0.3))
+# No dropout, as in most language models: with it one prefix has other log-probabilities in each completion.
+config = GPT2Config(vocab_size=len(tokenizer), n_layer=2, n_embd=64, n_head=4, initializer_range=0.3, bos_token_id=None,
+                    eos_token_id=tokenizer.eos_token_id, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)  # fmt: skip
+model = GPT2LMHeadModel(config)
 data = Dataset.from_dict({"prompt": [f"{a}+{b}=" for a in range(10) for b in range(10)]})
 
 

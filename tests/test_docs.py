@@ -116,3 +116,13 @@ def test_the_readme_shows_the_verdicts_of_the_page_of_results():
     rows = [line for line in README.splitlines() if "](docs/results.md#" in line and line.startswith("|")]
     verdicts = [line for line in page.splitlines() if line.startswith("| [") and "](#" in line]
     assert verdicts and [row.replace("](docs/results.md#", "](#") for row in rows] == verdicts
+
+
+HEADINGS = ["Switch it on", "Commands", "What a row and a group are", "Rollouts", "Refused", "Tested"]
+
+
+@pytest.mark.parametrize("page", ["ms-swift", "nemo-rl", "openrlhf", "prime-rl", "slime", "tinker", "verl"])
+def test_pages_of_trainers_answer_the_same_questions_in_the_same_order(page):
+    text = (ROOT / "docs" / "trainers" / f"{page}.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)", text, re.MULTILINE) == HEADINGS
+    assert f"](trainers/{page}.md)" in (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ class Alarms:
             raise UsageError(f"window is {window}: findings are judged over steps. Give 1 or more.")
         self._room, self._window = window, Window(window, outcome, seed)
         self._on: dict[str, Alarm] = {}
-        self._held: dict[str, int] = {}  # steps since it last held, of those that began
+        self._without: dict[str, int] = {}  # steps since it last held, of those that began
         self._last: int | None = None
 
     @property
@@ -74,7 +74,8 @@ class Alarms:
         """Add rollouts of a step.
 
         Args:
-            step: The optimizer step that they are for. A step may come in several tables, one after the other.
+            step: The optimizer step that they are for. A step may come in several tables, one after the
+                other; one that comes again after others replaces what it was.
             table: Canonical rollouts (docs/logs.md) of whole groups, rows of a group next to each other.
 
         Returns:
@@ -91,21 +92,21 @@ class Alarms:
     def _change(self, step: int, code: str, one: Judgement | None, *, fresh: bool) -> Alarm | None:
         before = self._on.get(code)
         if one is not None and one.found:
-            self._held[code] = 0
-            said = f"{sentence(self._described(one))[0]} ({self._over})"
+            self._without[code] = 0
+            words = f"{sentence(self._described(one))[0]} ({self._over})"
             since = before.step if before else step
-            self._on[code] = Alarm(code, one.value, True, code in self._halt_on, said, since)
+            self._on[code] = Alarm(code, one.value, True, code in self._halt_on, words, since)
             return None if before else self._on[code]
         if before is None:
             return None
-        self._held[code] += fresh
-        if self._held[code] < self._room:
+        self._without[code] += fresh
+        if self._without[code] < self._room:
             return None
-        del self._on[code], self._held[code]
+        del self._on[code], self._without[code]
         value = before.value if one is None else one.value
         now = "not known" if one is None else f"{value:.3g}"
-        said = f"{code} is over: {now} ({self._over}); it began at step {before.step}"
-        return Alarm(code, value, False, False, said, step)
+        words = f"{code} is over: {now} ({self._over}); it began at step {before.step}"
+        return Alarm(code, value, False, False, words, step)
 
     @property
     def _over(self) -> str:

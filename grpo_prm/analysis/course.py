@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from .alarms import Alarm, Alarms
 from .divisor import fitting
 from .group_sums import NAMES, group_sums, no_sums, statistics_of
 from .options import Options
+from .running_sums import reasons_of
 from .statistics import STATISTICS
 from .table_groups import SLICE, advantages_of, slices, table_groups, without_groups_of_one
 from .window import with_values
@@ -41,6 +43,7 @@ class Course:
     Attributes:
         figures: Each of `FIGURES` over the steps that have it.
         steps, groups, completions: How many there were, groups of one left out.
+        rejected: Why rows were rejected, with the number of rows.
         last: The last step that was added.
         alarms: What judges the findings; `alarms.now` are those of now.
     """
@@ -48,12 +51,14 @@ class Course:
     def __init__(self) -> None:
         self.figures: dict[str, list[float]] = {name: [] for name in FIGURES}
         self.steps = self.groups = self.completions = 0
+        self.rejected: Counter[str] = Counter()
         self.last: int | None = None
         self.alarms = Alarms()
         self._std: Std | None = None  # found in the first step that tells
 
     def add(self, batch: Rollouts) -> list[Step]:
         """Add whole steps, in order; those without a group of two are passed over."""
+        self.rejected.update(reasons_of(batch.rejected))
         table = with_values(without_groups_of_one(batch.table))
         parts = table.partition_by("run", "step", maintain_order=True) if len(table) else []
         return [self._add(part["step"][0], part) for part in parts]

@@ -14,7 +14,7 @@ from ..core.prm import Bools, Std, zero_variance
 from ..logs.rollouts import Rollouts
 from ..logs.scaling import SMALLEST, fitting_std
 
-# The first groups of a log decide, in whatever batches they come: batches are held until there are so many. All others
+# The first groups of a log decide, in whatever batches they come: batches are kept until there are so many. All others
 # are then compared (`advantage_mismatch`).
 GROUPS = 64
 TELLING = 16  # of groups whose rewards and logged advantages vary
@@ -26,24 +26,24 @@ _MADE: dict[Std, str] = {
 
 
 class FirstGroups:
-    """Holds the first batches of a log until their groups decide the divisor.
+    """Keeps the first batches of a log until their groups decide the divisor.
 
     Attributes:
-        held: Batches, canonical tables of whole groups, each training step in one.
+        batches: Canonical tables of whole groups, each training step in one.
     """
 
     def __init__(self) -> None:
-        self.held: list[Rollouts] = []
+        self.batches: list[Rollouts] = []
         self._facts: list[pl.DataFrame] = []
 
     def add(self, batch: Rollouts) -> bool:
-        """Hold one more; whether there are enough now, so that no other can decide otherwise."""
-        self.held.append(batch)
+        """Keep one more; whether there are enough now, so that no other can decide otherwise."""
+        self.batches.append(batch)
         self._facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
         return _decisive(pl.concat(self._facts))[1]
 
     def divisor(self) -> tuple[Std, str | None]:
-        """The divisor by what is held: `sample` where that gives the logged advantages or nothing does, else the one
+        """The divisor by these batches: `sample` where that gives the logged advantages or nothing does, else the one
         that gives them; and a sentence that says so, None for `sample`.
         """
         std = (fitting(pl.concat(self._facts)) if self._facts else None) or "sample"
@@ -63,7 +63,7 @@ def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator
     for batch in source:
         if first.add(batch):
             break
-    return *first.divisor(), chain(first.held, source)
+    return *first.divisor(), chain(first.batches, source)
 
 
 def _decisive(facts: pl.DataFrame) -> tuple[Bools, bool]:

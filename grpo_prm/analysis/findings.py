@@ -36,7 +36,7 @@ SENTENCES = {
         "arXiv 2510.26788",
     ),
     "logprob_spread": (
-        "{value:.3g} nats apart on one prefix and token: several policies sampled",
+        "{value:.3g} nats apart on one prefix and token: several policies, or dropout",
         "arXiv 2510.26788",
     ),
     "phantom_advantage": (
@@ -115,13 +115,13 @@ def checked(codes: Iterable[str], setting: str) -> set[str]:
     """Codes of findings.
 
     Args:
-        codes: As a user gave them.
+        codes: As a user gave them; a single one may be a string.
         setting: What messages call them.
 
     Raises:
         UsageError: One that there is not.
     """
-    given = set(codes)
+    given = {codes} if isinstance(codes, str) else set(codes)  # not its letters
     if unknown := sorted(given.difference(CODES)):
         raise UsageError(f"{setting}: no finding is called {unknown[0]!r}. Choose from {', '.join(CODES)}.")
     return given
@@ -171,11 +171,11 @@ def sentence(found: Mapping[str, Any]) -> tuple[str, str]:
     Args:
         found: `code`, `value` and `groups` (how many it is about), and `more` of its judgement.
     """
-    said, source = SENTENCES[found.get("measure") or found["code"]]
+    words, source = SENTENCES[found.get("measure") or found["code"]]
     value, groups, k = found["value"], found["groups"], found.get("k")
-    words = {
+    values = {
         "groups": "1 group" if groups == 1 else f"{groups:,} groups",
         "mix": "mixes" if groups == 1 else "mix",
         "larger": "unknown what size would do" if k is None else f"0.5 takes groups of {k:,}",
     }
-    return said.format(value=value, percent=100 * value, **words), source
+    return words.format(value=value, percent=100 * value, **values), source

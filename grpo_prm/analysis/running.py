@@ -61,8 +61,8 @@ class RunningAnalysis:
         if self._grown:
             self._grown.add(batch)
         elif self._first.add(batch):
-            self._grown = self._of_held(self._spill)
-            self._first = FirstGroups()  # it held them long enough
+            self._grown = self._of_first(self._spill)
+            self._first = FirstGroups()  # lets go of the batches
 
     def tables(self, notes: Collection[str] = ()) -> Tables:
         """The summary and the tables of all batches until now.
@@ -77,11 +77,11 @@ class RunningAnalysis:
         if self._grown:
             return self._grown.tables(notes)
         # Later groups may decide for another divisor, so this is made for now alone, its files in a place of their own.
-        return self._of_held(self._spill and Path(mkdtemp(dir=self._spill))).tables(notes)
+        return self._of_first(self._spill and Path(mkdtemp(dir=self._spill))).tables(notes)
 
-    def _of_held(self, spill: Path | None) -> _Growing:
+    def _of_first(self, spill: Path | None) -> _Growing:
         growing = self._growing(self._first, spill)
-        for batch in self._first.held:
+        for batch in self._first.batches:
             growing.add(batch)
         return growing
 

@@ -55,8 +55,7 @@ class RunningSums:
         """Add a batch: its counts and notes, and what is counted in its table."""
         self.counts.update(batch.counts)
         self.notes |= dict.fromkeys(batch.notes)
-        for name, reason in batch.rejected.select("field", "reason").iter_rows():
-            self.reasons[f"{name}: {reason}" if name else reason] += 1
+        self.reasons.update(reasons_of(batch.rejected))
         self.files |= dict.fromkeys(batch.files)
         self.formats |= dict.fromkeys([batch.format] if batch.format else [])
         self.methods = merged_methods([self.methods, batch.methods])
@@ -78,14 +77,8 @@ class RunningSums:
 
     @property
     def why_rejected(self) -> list[str]:
-        """A sentence about the rejected rows, none without any."""
-        if not self.reasons:
-            return []
-        ((reason, rows),) = self.reasons.most_common(1)
-        number = self.reasons.total()
-        most = f"most of them ({rows:,})" if rows < number else "all of them" if number > 1 else ""
-        what = "1 row is rejected" if number == 1 else f"{number:,} rows are rejected"
-        return [f"{what}, {most} for this: {reason}." if most else f"{what}: {reason}."]
+        """`why_rejected` of all batches."""
+        return why_rejected(self.reasons)
 
     def add_permuted(self, steps: Sequence[tuple[str, int | None]], permuted: PermutedSums) -> None:
         """Add the permutations of a slice, one bin for each of `steps`."""
@@ -103,3 +96,20 @@ class RunningSums:
     def binary(self) -> bool:
         """Has the log exactly two rewards?"""
         return len(self.rewards) == 2
+
+
+def reasons_of(rejected: pl.DataFrame) -> Counter[str]:
+    """Why rows were rejected, field and reason, with the number of rows."""
+    fields = rejected.select("field", "reason").iter_rows()
+    return Counter(f"{name}: {reason}" if name else reason for name, reason in fields)
+
+
+def why_rejected(reasons: Counter[str]) -> list[str]:
+    """A sentence about rejected rows, by `reasons_of`; none without any."""
+    if not reasons:
+        return []
+    ((reason, rows),) = reasons.most_common(1)
+    number = reasons.total()
+    most = f"most of them ({rows:,})" if rows < number else "all of them" if number > 1 else ""
+    what = "1 row is rejected" if number == 1 else f"{number:,} rows are rejected"
+    return [f"{what}, {most} for this: {reason}." if most else f"{what}: {reason}."]

@@ -62,6 +62,8 @@ class Window:
     def add(self, step: int, table: pl.DataFrame) -> None:
         """Add rollouts of a step: a new one pushes the oldest out; of the newest further groups may come.
 
+        An older one is made again, as in a run that was set back: it is a new one in place of what it was.
+
         Args:
             step: Optimizer step that they are for.
             table: Canonical rollouts of whole groups.
@@ -70,14 +72,21 @@ class Window:
         if len(table) and self._std is None:
             self._std = fitting(table)
         options = Options(self._std or "sample", "computed", self._seed, self._outcome)
+        if step in self._groups and step != self.span[1]:
+            self._take_out(step)
         before = [of_step] if len(of_step := self._groups.get(step, pl.DataFrame())) else []
-        self._groups[step] = pl.concat([*before, *_sums(table, options)]) if len(table) else pl.DataFrame()
+        fresh = _sums(table, options) if len(table) else ()
+        self._groups[step] = pl.concat([*before, *fresh] or [pl.DataFrame()])
         while len(self._groups) > self._room:
-            del self._groups[next(iter(self._groups))]
+            self._take_out(next(iter(self._groups)))
         pseudo_groups = self._pseudo_groups.add(table)["step", PROPORTION].iter_rows() if len(table) else ()
         # Those of steps that were put together count for the first of them, which may have left already.
-        self._baseline = [one for one in (*self._baseline, *pseudo_groups) if one[0] in self._groups]
+        self._baseline += [one for one in pseudo_groups if one[0] in self._groups]
         self.groups = pl.concat([of_step for of_step in self._groups.values() if len(of_step)] or [pl.DataFrame()])
+
+    def _take_out(self, step: int) -> None:
+        del self._groups[step]
+        self._baseline = [one for one in self._baseline if one[0] != step]
 
     def figures(self) -> Figures:
         """What findings are judged by, over the groups of the window; at least one group."""

@@ -1,8 +1,4 @@
-"""Start OpenRLHF or NeMo-RL with λ weights in it, by their own scripts and with their own arguments.
-
-python -m grpo_prm.integrations --lambda-power 1.0 openrlhf --actor.model_name_or_path ...
-python -m grpo_prm.integrations --lambda-power 1.0 nemo-rl examples/run_grpo.py --config ...
-"""
+"""Start OpenRLHF or NeMo-RL with λ weights in it, by their own scripts and with their own arguments."""
 
 from __future__ import annotations
 
@@ -14,6 +10,13 @@ from typing import get_args
 
 from .rows import Kind
 
+EXAMPLES = """Examples:
+
+    python -m grpo_prm.integrations openrlhf --actor.model_name_or_path ...
+    python -m grpo_prm.integrations --lambda-power 0 --rollouts run/rollouts openrlhf ...     # records alone
+    python -m grpo_prm.integrations --lambda-kind parent nemo-rl examples/run_grpo.py --config ...
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Put the weights in, then run the framework's script as if it had been called itself.
@@ -21,9 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Ours, the name of the framework, its arguments; None: those of the process.
     """
-    parser = argparse.ArgumentParser("python -m grpo_prm.integrations", description="Train with λ-GRPO elsewhere.")
-    parser.add_argument("--lambda-power", type=float, default=1.0, help="p of |λ|^-p: 0 is GRPO, 1 λ-GRPO")
-    parser.add_argument("--lambda-kind", choices=get_args(Kind), default="process-set")
+    parser = argparse.ArgumentParser(
+        "python -m grpo_prm.integrations",
+        description="Start OpenRLHF or NeMo-RL, by their own scripts, with λ weights in them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--lambda-power", type=float, default=1.0, help="p of |λ|^-p: 0 is GRPO, 1 λ-GRPO (default)")
+    parser.add_argument("--lambda-kind", choices=get_args(Kind), default="process-set", help="of weights")
     parser.add_argument("--rollouts", metavar="FOLDER", help="record all rollouts there; OpenRLHF keeps none itself")
     parser.add_argument("framework", choices=("openrlhf", "nemo-rl"))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own; of NeMo-RL the script first")
@@ -35,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if own.framework == "openrlhf":
         from . import openrlhf
 
-        openrlhf.install(own.lambda_power, own.lambda_kind, own.rollouts)
+        openrlhf.switch_on(own.lambda_power, own.lambda_kind, own.rollouts)
         sys.argv = ["openrlhf.cli.train_ppo_ray", *own.arguments]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         from . import nemo_rl
 
-        nemo_rl.install(own.lambda_power, own.lambda_kind)
+        nemo_rl.switch_on(own.lambda_power, own.lambda_kind)
         sys.argv = own.arguments
         runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -1,7 +1,7 @@
 """`grpo-prm doctor`: whether λ-GRPO works inside the trainer that is installed here, checked one thing after another.
 
 verl says at DEBUG only that a plugin could not be loaded, and a fused loss passes a gradient hook by in silence. So
-each thing that must hold is looked at by itself, with what to do where it does not, and last the weights are tried out.
+each thing that must hold is checked by itself, with what to do where it does not, and last the weights are tried out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ Framework = Literal["trl", "verl"]
 State = Literal["ok", "note", "FAILED"]
 TESTED = {"trl": ("0.29.1", "1.16.0"), "verl": ("0.9.1",)}
 INSTALL = {
-    "trl": "pip install 'grpo-prm[trl]'",
-    "verl": "verl needs transformers below 5.11, so in an environment of its own: pip install verl==0.9.1 grpo-prm",
+    "trl": "pip install 'grpo-prm[trl]' (in a checkout: pip install '.[trl]')",
+    "verl": "verl needs transformers below 5.11, so in an environment of its own: pip install verl==0.9.1 grpo-prm "
+    "(in a checkout: pip install verl==0.9.1 .)",
 }
 # Named, not imported: verl must load the plugin by itself here, as it must in training.
 PLUGIN, TRAINER = "grpo_prm.integrations.verl", "lambda_sync"
@@ -51,7 +52,7 @@ SWITCH_ON = {
 
 
 class Check(NamedTuple):
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         state: `note` is no fault, but nothing that was tested either.
@@ -65,7 +66,7 @@ class Check(NamedTuple):
 
 
 def doctor(framework: Framework) -> Iterator[Check]:
-    """Look at everything that must hold, in the order in which it is needed; end where nothing more can be looked at.
+    """Check everything that must hold, in the order in which it is needed; end where nothing more can be checked.
 
     Args:
         framework: Which trainer.
@@ -153,7 +154,7 @@ def _trial(framework: Framework) -> Check:
     try:
         return Check("ok", import_module(module).trial())
     except Exception as error:
-        return Check("FAILED", f"The trial went wrong: {_said(error)}.", "Report it with the lines above.")
+        return Check("FAILED", f"The trial went wrong: {_in_one_line(error)}.", "Report it with the lines above.")
 
 
 def _fault(act: Callable[[], object]) -> str:
@@ -161,9 +162,9 @@ def _fault(act: Callable[[], object]) -> str:
     try:
         act()
     except Exception as error:
-        return _said(error)
+        return _in_one_line(error)
     return ""
 
 
-def _said(error: Exception) -> str:
+def _in_one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].removesuffix(".")

@@ -1,9 +1,9 @@
 """λ-GRPO in ms-swift: its GRPO trainer with weights beside the advantages and a factor on the gradient.
 
-`--external_plugins FILE` runs a file before the trainer is looked up. Two lines in it switch the weights on:
+`--external_plugins FILE` runs a file before the trainer is chosen. Two lines in it switch the weights on:
 
-    from grpo_prm.integrations.ms_swift import register
-    register(power=1.0)
+    from grpo_prm.integrations.ms_swift import switch_on
+    switch_on(power=1.0)
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .gradient import weigh_gradient
 from .rows import Kind, check_weights, sequence_weights
 
 IGNORED = -100  # label of a token out of the loss
+PLAIN = TrainerFactory.TRAINER_MAPPING["grpo"]
 
 
 class LambdaGRPOTrainer(GRPOTrainer):
@@ -64,6 +65,11 @@ class LambdaGRPOTrainer(GRPOTrainer):
             )
         weights = self._loss_token_weights(samples)
         for rows, batch in zip(self.split_by_mini_batches(weights), batch_encoded_inputs, strict=True):
+            if batch["grpo_batch"].teacher_per_token_logps is not None:
+                raise UsageError(
+                    "A teacher's log-probabilities change the advantage of every token, so a completion has no single "
+                    "one to share out. Leave the teacher and the column teacher_prompt out."
+                )
             mask = batch["grpo_batch"].completion_mask
             batch["grpo_batch"].lambda_weights = torch.zeros(mask.shape, device=mask.device)
             # The mask is the labels' own, row by row: padding may be left or right, and rows may be packed.
@@ -105,15 +111,20 @@ def refuse(args: Any) -> None:
             "importance_sampling_level sequence makes one ratio for a whole completion, which has no token to weigh. "
             "Set it to token."
         )
+    if args.kl_in_reward and args.beta:
+        raise UsageError(
+            "kl_in_reward takes the KL of a whole completion off its reward, so no token has a KL term to weigh. Set "
+            "it to false, or beta to 0."
+        )
     if args.sdar_loss_coef:
         raise UsageError("sdar_loss_coef adds a term that is no part of GRPO and would be weighted too. Set it to 0.")
 
 
-def register(power: float = 1.0, kind: Kind = "process-set") -> None:
-    """Make `--rlhf_type grpo` train with λ weights.
+def switch_on(power: float = 1.0, kind: Kind = "process-set") -> None:
+    """Make `--rlhf_type grpo` train with λ weights; a later call replaces an earlier one.
 
     Args:
-        power: p of |λ|^-p, at least 0.
+        power: p, 0 or more; 0 is plain GRPO, with any settings.
         kind: `process-set` or `parent`.
 
     Raises:
@@ -123,4 +134,4 @@ def register(power: float = 1.0, kind: Kind = "process-set") -> None:
     if "swift.megatron" in sys.modules:
         raise UsageError("megatron rlhf has a trainer of its own, which knows no weights. Train with swift rlhf.")
     LambdaGRPOTrainer.lambda_power, LambdaGRPOTrainer.lambda_kind = power, kind
-    TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{LambdaGRPOTrainer.__name__}"
+    TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{LambdaGRPOTrainer.__name__}" if power else PLAIN

@@ -4,7 +4,7 @@ The driver gives `Policy.train` the whole step, so groups are whole there; NeMo-
 like `advantages`. The loss is NeMo-RL's own: only the gradient at the log-probabilities is multiplied, for policy and
 KL term alike. The class goes to the workers by value, so their environments need no grpo-prm.
 
-Started by `python -m grpo_prm.integrations nemo-rl examples/run_grpo.py`, or `install()` at the top of a script.
+Started by `python -m grpo_prm.integrations nemo-rl examples/run_grpo.py`, or `switch_on()` at the top of a script.
 """
 
 from __future__ import annotations
@@ -90,18 +90,23 @@ def add_weights(data: Any, power: float, kind: Kind) -> None:
     data[FIELD] = weights
 
 
-def install(power: float = 1.0, kind: Kind = "process-set") -> None:
+def switch_on(power: float = 1.0, kind: Kind = "process-set") -> None:
     """Let NeMo-RL's GRPO train with λ weights; call it before `nemo_rl.algorithms.grpo.setup`.
 
+    A later call replaces an earlier one.
+
     Args:
-        power: p of |λ|^-p, at least 0.
+        power: p, 0 or more; 0 is plain GRPO, with any settings.
         kind: `process-set` or `parent`.
 
     Raises:
         UsageError: There are no such weights.
     """
     check_weights(power, kind)
-    train = Policy.train
+    train, estimator = (getattr(one, "plain", one) for one in (Policy.train, grpo._create_advantage_estimator))
+    if not power:
+        Policy.train, grpo._create_advantage_estimator, grpo.ClippedPGLossFn = train, estimator, ClippedPGLossFn
+        return
 
     @wraps(train)
     def weighed(self: Policy, data: Any, loss_fn: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +114,16 @@ def install(power: float = 1.0, kind: Kind = "process-set") -> None:
             add_weights(data, power, kind)
         return train(self, data, loss_fn, *args, **kwargs)
 
-    Policy.train = weighed
+    @wraps(estimator)
+    def checked(master_config: Any) -> Any:
+        if master_config.grpo.adv_estimator.name == "opd":
+            raise UsageError(
+                "grpo.adv_estimator.name opd values tokens one by one, by a teacher and without groups. Give grpo, "
+                "gdpo or reinforce_plus_plus."
+            )
+        return estimator(master_config)
+
+    weighed.plain, checked.plain = train, estimator  # ty: ignore[missing-attribute]
+    Policy.train, grpo._create_advantage_estimator = weighed, checked
     grpo.ClippedPGLossFn = weighted_loss
     cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -19,6 +19,7 @@ import torch
 
 from ..errors import UsageError
 from .gradient import weigh_gradient
+from .method import method_name
 from .openrlhf_rollouts import record_rollouts
 from .rows import Kind, check_weights, sequence_weights
 
@@ -103,24 +104,31 @@ def weigh_training(trainer: Any) -> None:
     trainer.training_step = training_step
 
 
-def extended(actor: Any, method: str, after: Callable[[Any], None]) -> Any:
-    """The Ray actor class with `after(self)` behind one of its methods, which Ray sends to the workers as it stands."""
-    plain = actor.__ray_metadata__.modified_class.__ray_actor_class__
-    before = getattr(plain, method)
-
-    @wraps(before)
-    def both(self: Any, *args: Any, **kwargs: Any) -> None:
-        before(self, *args, **kwargs)
-        after(self)
-
-    return ray.remote(type(plain.__name__, (plain,), {method: both}))
+def extended(actor: Any, **after: Callable[[Any], None]) -> Any:
+    """The Ray actor class with a call behind methods of it, by name; Ray sends it to the workers as it stands."""
+    own = actor.__ray_metadata__.modified_class.__ray_actor_class__
+    plain = vars(own).get("plain", own)  # what was extended before is extended anew
+    methods = {name: _followed(getattr(plain, name), act) for name, act in after.items()}
+    return ray.remote(type(plain.__name__, (plain,), methods | {"plain": plain}))
 
 
-def install(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None = None) -> None:
+def _followed(method: Any, act: Callable[[Any], None]) -> Any:
+    @wraps(method)
+    def both(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = method(self, *args, **kwargs)
+        act(self)
+        return result
+
+    return both
+
+
+def switch_on(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None = None) -> None:
     """Put λ weights into the classes that `openrlhf.cli.train_ppo_ray` takes; call it before that is imported.
 
+    A later call replaces an earlier one.
+
     Args:
-        power: p of |λ|^-p, at least 0.
+        power: p, 0 or more; 0 is plain GRPO, with any settings.
         kind: `process-set` or `parent`.
         rollouts: Folder to record all rollouts in, where the trainer runs; None: they are not recorded.
 
@@ -131,13 +139,20 @@ def install(power: float = 1.0, kind: Kind = "process-set", rollouts: str | None
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
     from openrlhf.trainer.ray import ppo_actor
 
-    def maker(trainer: Any) -> None:
-        weigh_experiences(trainer.experience_maker, power, kind)
+    def made(trainer: Any) -> None:
+        if power:
+            weigh_experiences(trainer.experience_maker, power, kind)
         if rollouts:
-            record_rollouts(trainer, rollouts)
+            trainer.recorder = record_rollouts(trainer, rollouts, method_name(power, kind))
 
-    ppo_trainer.PPOTrainer = extended(ppo_trainer.PPOTrainer, "__init__", maker)
-    ppo_trainer_async.TrainingActor = extended(ppo_trainer_async.TrainingActor, "__init__", maker)
-    ppo_actor.PolicyModelActor = extended(
-        ppo_actor.PolicyModelActor, "init_model_from_pretrained", lambda actor: weigh_training(actor.trainer)
-    )
+    def done(trainer: Any) -> None:
+        if rollouts:
+            trainer.recorder.close()  # Ray ends its processes without waiting for what they have not written yet
+
+    def actor(one: Any) -> None:
+        if power:
+            weigh_training(one.trainer)
+
+    ppo_trainer.PPOTrainer = extended(ppo_trainer.PPOTrainer, __init__=made, fit=done)
+    ppo_trainer_async.TrainingActor = extended(ppo_trainer_async.TrainingActor, __init__=made, fit=done)
+    ppo_actor.PolicyModelActor = extended(ppo_actor.PolicyModelActor, init_model_from_pretrained=actor)

@@ -12,14 +12,17 @@ from typing import Any
 
 from ..logs.recorder import Recorder
 from ..logs.recording import recorded_table
+from .method import write_method
+from .rows import only_value
 
 
-def record_rollouts(trainer: Any, folder: str | Path) -> Recorder:
+def record_rollouts(trainer: Any, folder: str | Path, method: str) -> Recorder:
     """Let a trainer of OpenRLHF write the rollouts of each step.
 
     Args:
         trainer: A BasePPOTrainer; its `train_step(samples, global_step)` says how many steps are done.
         folder: Where the parts go. That of a run which is resumed goes on.
+        method: What the run is trained with (`method.method_name`), if OpenRLHF's estimator is GRPO's.
 
     Returns:
         What writes them; `close` waits for it.
@@ -32,6 +35,8 @@ def record_rollouts(trainer: Any, folder: str | Path) -> Recorder:
     def train_step(samples: Any, global_step: int) -> Any:
         if not done:
             recorder.begin(global_step)
+            if maker.strategy.args.algo.advantage.estimator == "group_norm":
+                write_method(recorder.folder, method)
         done[:] = [global_step]
         return train(samples, global_step)
 
@@ -62,8 +67,7 @@ def recorded_rows(experiences: list[Any]) -> Iterator[dict[str, Any]]:
             yield {
                 "index": index, "prompts": one.prompts[n], "tokens": ids[begin + 1 :], "masks": flags[begin:],
                 "rewards": one.rewards[n].item(), "truncated": bool(one.truncated[n]),
-                # One for a whole completion with the estimators that are not refused.
-                "advantages": one.advantages[n, begin].item() if flags.any() else None,
+                "advantages": only_value(one.advantages[n, : len(flags)].numpy()[flags]),
             } | {
                 name: None if values is None else values[n][begin : len(flags)].float().numpy()
                 for name, values in columns.items()

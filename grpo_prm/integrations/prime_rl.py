@@ -36,7 +36,8 @@ def switch_on(power: float = 1.0, kind: Kind = "process-set") -> None:
     check_weights(power, kind)
     for name in GROUP_RELATIVE:
         plain = ALGORITHM_CLASSES[name]
-        ALGORITHM_CLASSES[name] = lambda_algorithm(getattr(plain, "plain", plain), power, kind)
+        plain = getattr(plain, "plain", plain)
+        ALGORITHM_CLASSES[name] = lambda_algorithm(plain, power, kind) if power else plain
 
 
 def lambda_algorithm(plain: Any, power: float, kind: Kind) -> Any:

@@ -23,12 +23,14 @@ def check_weights(power: float, kind: str) -> None:
     """Refuse weights that a trainer here cannot carry, when it is switched on and not in its first step.
 
     Raises:
-        UsageError: p is negative or not finite, or the kind is not one of `Kind`.
+        UsageError: p is no number, negative or not finite, or the kind is not one of `Kind`.
     """
     if kind not in get_args(Kind):
-        raise UsageError(f"kind is {kind!r}, which is no kind of weights. Give one of {', '.join(get_args(Kind))}.")
-    if not 0 <= power < np.inf:
-        raise UsageError(f"power is {power}, so a shared step would count for more. Give a number from 0 on.")
+        raise UsageError(
+            f"kind is {kind!r}, which is no kind of weights here. Give one of {', '.join(get_args(Kind))}."
+        )
+    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 <= power < np.inf:
+        raise UsageError(f"power is {power!r}, but it is p in |λ|^-p. Give a number of at least 0.")
 
 
 def completion_weights(
@@ -81,3 +83,8 @@ def sequence_weights(
         Factors in [0, 1] of each row, float32, shape (T_i,). No loss reads those of the prompt.
     """
     return completion_weights(rows, [0] * len(rows), groups, power, kind)
+
+
+def only_value(values: NDArray[np.floating]) -> float | None:
+    """The advantage of a completion whose tokens, shape (T,), all have the same; None where they have several."""
+    return float(values[0]) if len(values) and (values == values[0]).all() else None

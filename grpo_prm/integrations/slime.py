@@ -7,7 +7,7 @@ The first sees all samples of a rollout, where groups are whole. The fields that
 the one for distillation goes the whole way, cut for context parallelism like the log-probabilities, and is free without
 it. The second runs slime's own policy loss with the gradient at each token's log-probability times its weight, so the
 policy term, the KL loss and importance correction are weighted alike; entropy, metrics and normalisers are as before.
-`lambda_power` and `lambda_kind` may stand in the file of `--custom-config-path`.
+`lambda_power` and `lambda_kind` may stand in the file of `--custom-config-path`; with power 0 both hooks do nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .gradient import weigh_gradient
 from .rows import check_weights, completion_weights
 
 FIELD = "teacher_log_probs"
+ESTIMATORS = ("grpo", "cispo", "reinforce_plus_plus_baseline")  # one advantage a completion, from its group
 
 
 def weigh_samples(args: Any, groups: list[Any]) -> None:
@@ -34,6 +35,9 @@ def weigh_samples(args: Any, groups: list[Any]) -> None:
     Raises:
         UsageError: The weights would not be exact, would not be used, or their field is taken.
     """
+    power, kind = _settings(args)
+    if not power:
+        return
     _refuse(args)
     if args.loss_type != "custom_loss":
         raise UsageError(
@@ -47,7 +51,8 @@ def weigh_samples(args: Any, groups: list[Any]) -> None:
         [sample.tokens for _, sample in samples],
         [len(sample.tokens) - sample.response_length for _, sample in samples],
         [name for name, _ in samples],
-        *_settings(args),
+        power,
+        kind,
     )
     for (_, sample), factors in zip(samples, weights, strict=True):
         setattr(sample, FIELD, factors.tolist())
@@ -70,6 +75,8 @@ def lambda_loss(args: Any, batch: dict[str, Any], logits: Any, sum_of_sample_mea
     """
     from slime.backends.megatron_utils import loss
 
+    if not _settings(args)[0]:
+        return loss.policy_loss_function(args, batch, logits, sum_of_sample_mean)
     _refuse(args)
     if not batch.get(FIELD):
         raise UsageError(
@@ -120,7 +127,20 @@ def _settings(args: Any) -> tuple[float, Any]:
 
 def _refuse(args: Any) -> None:
     """Settings under which the weights are not λ-GRPO."""
-    if args.advantage_estimator == "gspo":
-        raise UsageError("gspo has one ratio for a whole response, so no token can be weighed. Use grpo or cispo.")
+    estimator = args.advantage_estimator
+    if estimator == "gspo":
+        raise UsageError(
+            "--advantage-estimator gspo makes one ratio for a whole completion, which has no token to weigh. Give grpo "
+            "or cispo."
+        )
+    if estimator not in ESTIMATORS:
+        raise UsageError(
+            f"--advantage-estimator {estimator} has no group, or needs a critic. Give one of {', '.join(ESTIMATORS)}."
+        )
+    if estimator == "reinforce_plus_plus_baseline" and args.kl_coef:
+        raise UsageError(
+            f"--kl-coef {args.kl_coef} is taken off the reward, so the advantages differ within a completion. Give "
+            "--use-kl-loss --kl-loss-coef, and --kl-coef 0."
+        )
     if getattr(args, "use_opd", False):
         raise UsageError(f"--use-opd needs {FIELD}, the field that carries the λ weights. Leave it out.")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from .method import method_name
 from .rows import Kind, check_weights, completion_weights
 from .tinker_rollouts import StepRecorder, sequence
 
@@ -45,7 +46,9 @@ def switch_on(power: float = 1.0, kind: Kind = "process-set", rollouts: str | Pa
     early = [name for name in holders if name != train.__name__]
     if early:
         raise UsageError(f"{early[0]} took main from the cookbook before λ-GRPO was on. Call switch_on() before it.")
-    recorder = None if rollouts is None else StepRecorder(rollouts, assemble, train.compute_advantages)
+    recorder = None
+    if rollouts is not None:
+        recorder = StepRecorder(rollouts, assemble, train.compute_advantages, method_name(power, kind))
 
     async def checked_main(config: Any, *args: Any, **kwargs: Any) -> Any:
         if power:

@@ -13,6 +13,7 @@ import polars as pl
 
 from ..logs.recorder import Recorder
 from ..logs.recording import recorded_table
+from .method import write_method
 
 IMAGES = 1 << 30  # ids from here on stand for what is no token
 
@@ -43,10 +44,11 @@ class StepRecorder:
         folder: Where the parts are to lie.
         assemble: The cookbook's `assemble_training_data`, without weights.
         advantages: Its `compute_advantages`.
+        method: What the run is trained with (`method.method_name`).
     """
 
-    def __init__(self, folder: str | Path, assemble: Callable, advantages: Callable) -> None:
-        self.recorder, self.assemble, self.advantages = Recorder(folder), assemble, advantages
+    def __init__(self, folder: str | Path, assemble: Callable, advantages: Callable, method: str) -> None:
+        self.recorder, self.assemble, self.advantages, self.method = Recorder(folder), assemble, advantages, method
         self.name = Path(folder).resolve().parent.name
         self.step = self.generation = 0
 
@@ -54,6 +56,7 @@ class StepRecorder:
     def run(self, checkpoint: Any) -> Generator[None]:
         """Record a run that goes on from a checkpoint of the cookbook, or begins (None)."""
         self.recorder.begin(checkpoint.batch if checkpoint else 0)
+        write_method(self.recorder.folder, self.method)
         try:
             yield
         finally:

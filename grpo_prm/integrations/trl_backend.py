@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import trl
+from packaging.version import Version
 from transformers.utils.logging import disable_progress_bar
 
 from ..errors import UsageError
@@ -29,12 +30,11 @@ from ..train.problem import open_model, problem_of
 from ..train.record import ROLLOUTS, cut_metrics
 from ..train.telling import Telling
 from ..train.tracker import open_tracker
-from .trl import LambdaGRPOTrainer
 from .trl_checkpoints import STAGING, newest
 from .trl_run import RunTrainer
 
 START = "start"  # folder of a small model as it was before training: TRL and vLLM load a model by its name
-SEAMS = ("_tokenize_prompts", "_generate_single_turn", "_get_output_dir")
+OLDEST = "1.16"  # of TRL: the first version whose numbers were compared with ours
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
@@ -81,9 +81,9 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
 
 
 def _check_machine(config: TrainConfig) -> None:
-    if lacking := [name for name in SEAMS if not hasattr(LambdaGRPOTrainer, name)]:
+    if Version(trl.__version__) < Version(OLDEST):
         raise UsageError(
-            f"TRL {trl.__version__} has no {lacking[0]}, which --backend trl needs. Install TRL 1.16 or a newer one."
+            f"--backend trl needs TRL {OLDEST} or newer, and this is {trl.__version__}. Install a newer one."
         )
     if config.device != "cpu" and ranks.count() == 1 and (gpus := torch.cuda.device_count()) > 1:
         raise UsageError(

@@ -24,6 +24,7 @@ from ..core.groups import Groups
 from ..core.prm import Std
 from ..core.weights import scale_sums
 from ..logs.recording import recorded_table
+from .rows import only_value
 
 LambdaKind = Literal["process-set", "parent", "position", "scale-matched"]
 PER_ROW_MEAN = "seq-mean-token-mean"  # the one aggregation of verl that divides by the tokens of a row
@@ -74,7 +75,7 @@ class Batch:
 
     def advantage_of_rows(self) -> list[float | None]:
         """The one advantage of each row; None where no token is in the loss, or its tokens have several."""
-        return [_only(values[mask]) for values, mask in zip(self.advantages, self.masks, strict=True)]
+        return [only_value(values[mask]) for values, mask in zip(self.advantages, self.masks, strict=True)]
 
 
 def as_sampled(keys: Sequence[str]) -> list[str]:
@@ -83,10 +84,6 @@ def as_sampled(keys: Sequence[str]) -> list[str]:
     first = {uid: n for n, (uid, _, _) in reversed(list(enumerate(split.values())))}
     place = {key: (first[uid], int(rollout), int(output)) for key, (uid, rollout, output) in split.items()}
     return sorted(keys, key=place.__getitem__)
-
-
-def _only(values: NDArray[Any]) -> float | None:
-    return float(values[0]) if len(values) and (values == values[0]).all() else None
 
 
 def token_weights(batch: Batch, power: float, kind: LambdaKind, aggregation: str) -> Rows:

@@ -88,8 +88,8 @@ def _refuse(config: DictConfig) -> None:
         )
     if value("algorithm.use_kl_in_reward"):
         raise UsageError(
-            "algorithm.use_kl_in_reward is true, so the KL term is in the advantage of every token and a completion "
-            "has no single one to share out. Set it to false and actor_rollout_ref.actor.use_kl_loss to true."
+            "algorithm.use_kl_in_reward is true, which takes the KL of a whole completion off its reward, so no token "
+            "has a KL term to weigh. Set it to false and actor_rollout_ref.actor.use_kl_loss to true."
         )
     estimator = value("algorithm.adv_estimator")
     if estimator in TOKEN_ESTIMATORS:

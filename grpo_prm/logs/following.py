@@ -6,7 +6,6 @@ parts away that were read already; then everything is read anew.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,23 +17,25 @@ import polars as pl
 
 from ..errors import GrpoPrmError
 from .formats.registry import open_run
+from .gaps import gaps, missing
 from .layouts.path_words import step_of_path
 from .options import ReadOptions
-from .recorder import MISSING, Part, missing, parts
+from .recorder import Part, parts
 from .rollouts import Rollouts
 from .sources import INNER, Source, method_beside, stem
 from .stream import Logs, SoFar
 
 ROLLOUTS = "rollouts"  # in a run folder
+Stamps = dict[Path, tuple[int, int, int] | None]
 _OF_OUR_TRAINER = re.compile(r"step_(\d+)\.parquet")
 
 
 class Fresh(NamedTuple):
-    """What has come since the last look.
+    """What has come since the last poll.
 
     Attributes:
         batches: Whole steps, as `stream.read` gives them, read as they are asked for; those that are not asked for come
-            with the next look.
+            with the next poll.
         anew: What was given before holds no more, as parts of it were taken away: begin again with these batches.
     """
 
@@ -62,8 +63,9 @@ class Following:
     def _begin(self) -> None:
         self.last: int | None = None
         self._so_far = SoFar(self._options)
-        self._given: dict[str, Part] = {}
-        self._stamps: dict[Path, tuple[int, int, int]] = {}  # of the parts of the last step
+        self._given: dict[str, None] = {}  # names of parts
+        self._stamps: Stamps = {}  # of the parts of the last step
+        self._disturbed = False  # what was read of a step is no whole one
         self._most = 0  # generations of a step until now
 
     @property
@@ -74,7 +76,7 @@ class Following:
     def poll(self, *, ended: bool = False) -> Fresh:
         """Look for steps that are complete now.
 
-        A step is complete when every rank has written its part of each of its generations, or has said that it is
+        A step is complete when every rank has written its part of each of its generations, or has named it as
         missing, or has gone on to a later step; and when a later step shows that no generation is to come, or there
         are as many as any step before had.
 
@@ -84,50 +86,54 @@ class Following:
         Raises:
             InputError: A part cannot be read.
         """
-        found = {part.path.name: part for part in _parts(self.folder)}
-        anew = not self._still_there(found)
+        names = _names(self.folder)
+        fresh = _parts(self.folder, names - self._given.keys())  # names that are known are not parsed again
+        anew = not (self._given.keys() <= names and self._still_there(fresh))
         if anew:
             self._begin()
-        fresh = [part for name, part in found.items() if name not in self._given]
+            fresh = _parts(self.folder, names)
         self.newest = max(filter(None, (self.newest, *(_time(part.path) for part in fresh))), default=None)
         return Fresh(self._batches(fresh, ended=ended), anew)
 
     def _batches(self, fresh: list[Part], *, ended: bool) -> Iterator[Rollouts]:
         for step, of_step in self._complete(fresh, ended=ended):
+            stamps = _stamps(of_step)
+            if None in stamps.values():
+                return  # taken away since: the next poll sees what is there then
             try:
                 batches = self._read(of_step)
             except (GrpoPrmError, OSError):
-                if all(part.path.exists() for part in of_step):
+                if _stamps(of_step) == stamps:
                     raise
-                return  # taken away under our hands: the next look sees what is there then
+                self._disturbed = True  # taken away or replaced while it was read: the next poll begins again
+                return
             self.last = step
             self._most = max(self._most, len({part.generation for part in of_step}))
-            self._given |= {part.path.name: part for part in of_step}
-            self._stamps = {part.path: stamp for part in of_step if (stamp := _stamp(part.path))}
+            self._given.update(dict.fromkeys(part.path.name for part in of_step))
+            self._stamps = stamps
             yield from batches
 
-    def _still_there(self, found: Mapping[str, Part]) -> bool:
-        """Whether all that was given stands, and nothing has come for a step that was given.
+    def _still_there(self, fresh: list[Part]) -> bool:
+        """Whether the last step stands as it was given, and nothing has come for a step that was given.
 
         A run is set back by its last steps, so it shows in the parts of the last one even if these are there again.
         """
-        fresh = [part for name, part in found.items() if name not in self._given]
         late = self.last is not None and any(part.step <= self.last for part in fresh)
         same = all(_stamp(path) == stamp for path, stamp in self._stamps.items())
-        return same and not late and self._given.keys() <= found.keys()
+        return same and not late and not self._disturbed
 
     def _complete(self, fresh: list[Part], *, ended: bool) -> Iterator[tuple[int, list[Part]]]:
         """Steps that can be read, in order, up to the first that cannot."""
-        gaps, most, begun = _gaps(self.folder), self._most, 0
+        lost, most = {(gap.step, gap.rank) for gap in gaps(self.folder)}, self._most
+        begun, last = 0, _last_steps(fresh)
         for step, group in groupby(fresh, key=lambda part: part.step):
             of_step = list(group)
             begun += len(of_step)
-            later = fresh[begun:]
             generations = len({part.generation for part in of_step})
             single = of_step[0].ranks == 0  # of our trainer, which writes a step at once
-            if not (single or ended or later or (most and generations >= most)):
+            if not (single or ended or begun < len(fresh) or (most and generations >= most)):
                 return
-            if any(True for _ in _awaited(of_step, later, gaps)):
+            if _awaits(of_step, last, lost):
                 return
             most = max(most, generations)
             yield step, of_step
@@ -150,54 +156,48 @@ def folder_of_parts(run: str | Path) -> Path:
         `run` if it holds parts or is called as trainers call that folder, else `rollouts` in it.
     """
     run = Path(run)
-    return run if run.name == ROLLOUTS or _parts(run) else run / ROLLOUTS
+    return run if run.name == ROLLOUTS or _parts(run, _names(run)) else run / ROLLOUTS
 
 
-def _parts(folder: Path) -> list[Part]:
-    """All parts, by step, generation and rank; `ranks` is 0 for those of our trainer."""
+def _names(folder: Path) -> set[str]:
+    """Of all files of a folder; none where there is no such folder."""
     try:
-        matches = list(filter(None, map(_OF_OUR_TRAINER.fullmatch, os.listdir(folder))))
+        return set(os.listdir(folder))
     except OSError:
-        return []
-    ours = [Part(folder / found[0], int(found[1]), 0, 0, 0) for found in matches]
-    return sorted([*parts(folder), *ours], key=lambda part: part[1:])
+        return set()
 
 
-def _awaited(of_step: list[Part], later: list[Part], gaps: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Generation and rank of the parts of a step that are still to come."""
-    there = {(part.generation, part.rank) for part in of_step}
+def _parts(folder: Path, names: Iterable[str]) -> list[Part]:
+    """Those of the names that are parts, by step, generation and rank; `ranks` is 0 for those of our trainer."""
+    ours = (
+        Part(folder / found[0], int(found[1]), 0, 0, 0) for found in filter(None, map(_OF_OUR_TRAINER.fullmatch, names))
+    )
+    return sorted([*parts(folder, names), *ours], key=lambda part: part[1:])
+
+
+def _last_steps(fresh: list[Part]) -> dict[tuple[int, int], int]:
+    """Rank and number of ranks to the last step that it has a part of."""
+    return {(part.rank, part.ranks): part.step for part in fresh}  # in the order of the steps
+
+
+def _awaits(of_step: list[Part], last: Mapping[tuple[int, int], int], lost: set[tuple[int, int]]) -> bool:
+    """Whether parts of a step are still to come.
+
+    Args:
+        of_step: Those that are there.
+        last: `_last_steps` of these and later ones.
+        lost: Step and rank of what the recorder could not write.
+    """
+    step = of_step[0].step
     for generation, ranks in {(part.generation, part.ranks) for part in of_step}:
-        for rank in range(ranks):
-            # A rank that has gone on writes no more for this step; a run that goes on with other ranks has no such.
-            gone_on = any(part.rank == rank or part.ranks != ranks for part in later) or any(
-                part.rank == rank and part.generation > generation for part in of_step
-            )
-            if (generation, rank) not in there and not gone_on and (of_step[0].step, rank) not in gaps:
-                yield generation, rank
-
-
-def _gaps(folder: Path) -> set[tuple[int, int]]:
-    """Step and rank of what the recorder could not write."""
-    gaps = set()
-    for path in _files(folder):
-        if found := MISSING.fullmatch(path.name):
-            gaps |= {(step, int(found[1])) for step in _steps(path)}
-    return gaps
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _steps(path: Path) -> Iterator[int]:
-    for line in path.read_bytes().splitlines():
-        try:
-            yield int(json.loads(line)["step"])
-        except (ValueError, KeyError, TypeError):  # the line that is being written
+        # A rank that has gone on writes no more for this step; a run that goes on with other ranks has no such.
+        later = {rank_of for rank_of, newest in last.items() if newest > step}
+        if any(of != ranks for _, of in later):
             continue
+        done = {rank for rank, _ in later} | {part.rank for part in of_step if part.generation >= generation}
+        if any(rank not in done and (step, rank) not in lost for rank in range(ranks)):
+            return True
+    return False
 
 
 def _source(part: Part) -> Source:
@@ -221,6 +221,10 @@ def _time(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
+
+
+def _stamps(of_step: list[Part]) -> Stamps:
+    return {part.path: _stamp(part.path) for part in of_step}
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

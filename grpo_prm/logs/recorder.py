@@ -8,14 +8,15 @@ belongs: `step_000012-0.rank1-of-2.parquet` has the first generation for step 12
 from __future__ import annotations
 
 import atexit
-import json
 import logging
+import math
 import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +24,17 @@ import polars as pl
 
 from ..errors import UsageError
 from ..files import atomic
+from .gaps import MISSING, Gap, append, forget, matches, spans
 
 PART = re.compile(r"step_(\d+)-(\d+)\.rank(\d+)-of-(\d+)\.parquet")
-MISSING = re.compile(r"missing\.rank(\d+)\.jsonl")
+_UNFINISHED = re.compile(r"\.(?:step_\d+-\d+|missing)\.rank(\d+)(?:-of-\d+)?\..*")
 WAITING = 64  # parts that may wait for the disk: more, and memory would grow with the training
 _LOG = logging.getLogger("grpo_prm")
+# A fork copies locks as they are, those of imports too, without the thread that would let go of them: a data loader's
+# workers would wait for ever. So a fork waits while a table is made, which does not wait for the disk.
+_MAKING = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_MAKING.acquire, after_in_parent=_MAKING.release, after_in_child=_MAKING.release)
 
 
 class Part(NamedTuple):
@@ -49,6 +56,8 @@ class _Task(NamedTuple):
 class Recorder:
     """Writes the parts of one rank in a thread of its own.
 
+    A copy of it in another process, by pickle or by fork, has nothing to write until it is given something there.
+
     Args:
         folder: Where the parts go; made when the first is written.
         rank: Of this process.
@@ -57,10 +66,14 @@ class Recorder:
 
     def __init__(self, folder: str | Path, rank: int = 0, ranks: int = 1) -> None:
         self.folder, self.rank, self.ranks = Path(folder), rank, ranks
-        self._tasks: queue.Queue[_Task | None] = queue.Queue(WAITING)
-        self._unsaid: list[tuple[int, str]] = []  # what is missing and does not stand in the file yet
-        self._gap: list[int] = []  # steps of the gap that goes on
         self._thread: threading.Thread | None = None
+        self._tasks: queue.Queue[_Task | None]
+        self._lock: threading.Lock  # of the two lists
+        self._gap: list[int]  # steps of the gap that goes on
+        self._unsaid: list[Gap]  # what is missing and does not stand in the file yet
+
+    def __reduce__(self) -> tuple[type[Recorder], tuple[Path, int, int]]:
+        return type(self), (self.folder, self.rank, self.ranks)
 
     def begin(self, step: int = 0) -> None:
         """Take the folder for a run.
@@ -70,7 +83,7 @@ class Recorder:
                 these steps are made again.
 
         Raises:
-            UsageError: A new run, and parts of another lie there.
+            UsageError: A new run, and parts of another lie there; or parts that cannot be taken away.
         """
         mine = [part for part in parts(self.folder) if part.rank == self.rank or part.ranks != self.ranks]
         if not step and mine:
@@ -78,14 +91,22 @@ class Recorder:
                 f"{self.folder}: holds the rollouts of another run ({mine[0].path.name}). Give this run an output"
                 " folder of its own, resume that run, or take its rollouts away."
             )
-        for part in mine:
-            # A run may go on with another number of ranks: each takes away its own, the first those of nobody.
-            if part.step > step and (part.rank == self.rank or (not self.rank and part.rank >= self.ranks)):
-                part.path.unlink(missing_ok=True)
+        later = [part.path for part in mine if part.step > step and self._clears(part.rank)]
         # What a kill left half written.
-        for left in self.folder.glob(f".step_*.rank{self.rank}-of-*"):
-            left.unlink(missing_ok=True)
-        self._keep_missing(step)
+        left = [self.folder / found[0] for found in matches(self.folder, _UNFINISHED) if self._clears(int(found[1]))]
+        try:
+            for path in (*later, *left):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{self.folder}: the rollouts of steps after {step} cannot be taken away ({error.strerror}). Make it"
+                " writable, or record into another folder."
+            ) from None
+        for found in matches(self.folder, MISSING):
+            # A full disk is no reason not to begin.
+            with suppress(OSError, UsageError):
+                if self._clears(int(found[1])):
+                    forget(self.folder / found[0], step)
 
     def write(self, step: int, generation: int, make: Callable[[], pl.DataFrame]) -> None:
         """Have a part written; returns at once.
@@ -95,100 +116,108 @@ class Recorder:
             generation: 0 for the first of this step.
             make: Gives the canonical table (`recording.recorded_table`); is called in the thread that writes.
         """
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="grpo-prm recorder", daemon=True)
-            self._thread.start()
-            atexit.register(self.close)  # a script that ends early loses nothing
+        if not self._runs:
+            self._start()
         try:
             self._tasks.put_nowait(_Task(step, generation, make))
         except queue.Full:
             self._fail(step, f"{WAITING} parts wait for the disk already")
 
     def close(self) -> None:
-        """Wait until all that was given is written."""
-        if self._thread is None:
+        """Wait until all that was given is written; more may follow."""
+        if not self._runs:
             return
         self._tasks.put(None)
+        assert self._thread is not None
         self._thread.join()
         self._thread = None
         atexit.unregister(self.close)
 
+    @property
+    def _runs(self) -> bool:
+        """Whether the thread does; it does not live on in the processes that fork from this one."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(self) -> None:
+        self._tasks, self._lock = queue.Queue(WAITING), threading.Lock()
+        self._gap, self._unsaid = [], []
+        self._thread = threading.Thread(target=self._work, name="grpo-prm recorder", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # a script that ends early loses nothing
+
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            name = f"step_{task.step:06d}-{task.generation}.rank{self.rank}-of-{self.ranks}.parquet"
             try:
-                with atomic(self.folder / name) as part:
-                    task.make().write_parquet(part, compression="zstd")
-            except Exception as error:  # whatever it is, the training must go on
-                self._fail(task.step, getattr(error, "strerror", None) or str(error))
+                self._write(task)
+            except BaseException as error:  # a panic of polars too: whatever it is, the training must go on
+                self._fail(task.step, _reason(error))
             else:
-                self._went_well()
-        self._went_well(ended=True)
+                self._end_gap(task.step)
+            self._name_missing()
+        self._end_gap(math.inf)
+        self._name_missing()  # what was refused meanwhile
+
+    def _write(self, task: _Task) -> None:
+        path = self.folder / f"step_{task.step:06d}-{task.generation}.rank{self.rank}-of-{self.ranks}.parquet"
+        made = BytesIO()
+        with _MAKING:
+            task.make().write_parquet(made, compression="zstd")
+        # Only now, since a trainer may judge the table where it makes it, which a full disk is not to stop.
+        if path.exists():  # `begin` has taken away what is made again
+            raise UsageError("another run writes into this folder")
+        with atomic(path) as part:
+            part.write_bytes(made.getbuffer())
 
     def _fail(self, step: int, reason: str) -> None:
         """Say it once, when the gap begins."""
-        if not self._gap:
-            _LOG.warning("%s: step %d is not recorded (%s). Training goes on.", self.folder, step, reason)
-        self._gap.append(step)
-        self._unsaid.append((step, reason))
+        with self._lock:
+            if not self._gap:
+                _LOG.warning("%s: step %d is not recorded (%s). Training goes on.", self.folder, step, reason)
+            self._gap.append(step)
+            self._unsaid.append(Gap(step, self.rank, reason))
 
-    def _went_well(self, *, ended: bool = False) -> None:
-        """Say which steps are missing, in the log and in the folder, now that there is an end to it."""
-        if not self._gap:
+    def _end_gap(self, step: float) -> None:
+        """Say which steps are missing, now that a later one is written or (infinity) none is to come."""
+        with self._lock:
+            # Steps before the gap may still have waited for the disk when it began.
+            if self._gap and step > max(self._gap):
+                behind = "; recording goes on." if math.isfinite(step) else "."
+                _LOG.warning("%s: the rollouts of %s are missing%s", self.folder, spans(self._gap), behind)
+                self._gap.clear()
+
+    def _name_missing(self) -> None:
+        """Name what is missing in the folder, whole lines or none; where there is no room, after the next part."""
+        with self._lock:
+            unsaid, self._unsaid = self._unsaid, []
+        if not unsaid:
             return
-        lines = [json.dumps({"step": step, "rank": self.rank, "reason": reason}) for step, reason in self._unsaid]
         try:
-            with (self.folder / f"missing.rank{self.rank}.jsonl").open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
-            self._unsaid.clear()
+            append(self.folder, self.rank, unsaid)
         except OSError:
-            pass  # still no room: with the next part, or never, and the warning has said it
-        behind = "." if ended else "; recording goes on."
-        _LOG.warning("%s: the rollouts of %s are missing%s", self.folder, spans(self._gap), behind)
-        self._gap.clear()
+            with self._lock:
+                self._unsaid = unsaid + self._unsaid
 
-    def _keep_missing(self, step: int) -> None:
-        """Forget what was missing of steps that are made again."""
-        path = self.folder / f"missing.rank{self.rank}.jsonl"
-        if path.exists():
-            kept = [line for line in path.read_bytes().splitlines() if _step(line) <= step]
-            with atomic(path) as part:
-                part.write_bytes(b"".join(line + b"\n" for line in kept))
+    def _clears(self, rank: int) -> bool:
+        """A run may go on with another number of ranks: each clears away its own files, the first those of nobody."""
+        return rank == self.rank or (not self.rank and rank >= self.ranks)
 
 
-def parts(folder: Path) -> list[Part]:
-    """The finished parts of a folder, by step, generation and rank; none where there is no such folder."""
-    try:
-        matches = list(filter(None, map(PART.fullmatch, os.listdir(folder))))
-    except OSError:
-        return []
-    return sorted((Part(folder / m[0], *map(int, m.groups())) for m in matches), key=lambda part: part[1:])
+def parts(folder: Path, names: Iterable[str] | None = None) -> list[Part]:
+    """The finished parts of a folder, by step, generation and rank; none where there is no such folder.
+
+    Args:
+        folder: The folder.
+        names: Of its files; None: all of them.
+    """
+    found = matches(folder, PART) if names is None else filter(None, map(PART.fullmatch, names))
+    return sorted((Part(folder / one[0], *map(int, one.groups())) for one in found), key=lambda part: part[1:])
 
 
-def missing(folder: Path) -> Iterator[str]:
-    """A sentence about the steps of a folder whose rollouts could not be written; none where none is missing."""
-    known: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("missing.rank*.jsonl")):
-        for line in path.read_bytes().splitlines():
-            if (step := _step(line)) >= 0:
-                known.setdefault(str(json.loads(line).get("reason")), []).append(int(step))
-    for reason, steps in known.items():
-        yield f"The rollouts of {spans(steps)} are missing, as they could not be written in training ({reason})."
-
-
-def spans(steps: list[int]) -> str:
-    """`step 3`, or `steps 4 to 9, 12`."""
-    ordered = sorted(set(steps))
-    # A stretch ends where the next step is not the following one.
-    ends = [n for n, step in enumerate(ordered, 1) if n == len(ordered) or ordered[n] != step + 1]
-    stretches = [ordered[a:b] for a, b in pairwise([0, *ends])]
-    named = ", ".join(f"{one[0]}" if len(one) == 1 else f"{one[0]} to {one[-1]}" for one in stretches)
-    return f"step {named}" if len(ordered) == 1 else f"steps {named}"
-
-
-def _step(line: bytes) -> float:
-    """Step of a line; -1 where the line is torn."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return -1
+def _reason(error: BaseException) -> str:
+    """What the system said, in the same words for every part; else what the error says."""
+    met: BaseException | None = error
+    while met:  # `atomic` makes another error of it
+        if isinstance(met, OSError) and met.strerror:
+            return met.strerror
+        met = met.__context__
+    return str(error) or type(error).__name__

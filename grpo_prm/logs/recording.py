@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..errors import UsageError
 from .rollouts import REWARD_PART, SCHEMA
 from .rows.values import Bad, completion_of, prompt_of
 
 Values = Sequence[float | None] | NDArray[np.floating]
 Lists = Sequence[Any]
+OF_TOKENS = ("mask", "logprobs", "trainer_logprobs", "ref_logprobs")  # columns with one value a token
 
 
 def recorded_table(
@@ -60,6 +62,9 @@ def recorded_table(
 
     Returns:
         `SCHEMA` and `reward/NAME`, rows of a group next to each other, groups in the order in which they come.
+
+    Raises:
+        UsageError: Something has not one entry a completion, or not one value a token.
     """
     number = len(tokens)
     place: dict[str, int] = {}
@@ -86,6 +91,7 @@ def recorded_table(
     }
     named = {REWARD_PART + name: values for name, values in (parts or {}).items()}
     table = pl.DataFrame([_column(name, values, number) for name, values in {**columns, **named}.items()])
+    _check_lengths(table)
     # A table holds no NaN: a part that says nothing is null, and without a reward a row has no place in a group.
     table = table.with_columns(pl.col("reward", "advantage", *named).fill_nan(None))
     return table.filter(pl.col("reward").is_finite()).sort("group", maintain_order=True)
@@ -97,7 +103,18 @@ def _column(name: str, values: Any, number: int) -> pl.Series:
         return pl.Series(name, [None] * number, dtype)
     if isinstance(dtype, pl.List):
         values = [list(row) if isinstance(row, np.ndarray) else row for row in values]
+    if len(values) != number:
+        raise UsageError(f"{name}: {len(values)} for {number} completions. Give one a completion.")
     return pl.Series(name, values, dtype, strict=False)
+
+
+def _check_lengths(table: pl.DataFrame) -> None:
+    """Refuse values of tokens that are not as many as the tokens: the first that is met is named."""
+    for name in OF_TOKENS:
+        odd = table.with_row_index("row").filter(pl.col(name).list.len() != pl.col("tokens").list.len())
+        if len(odd):
+            row, given, tokens = odd.select("row", pl.col(name, "tokens").list.len()).row(0)
+            raise UsageError(f"{name} of completion {row}: {given} values for {tokens} tokens. Give one a token.")
 
 
 def _prompt(value: Any) -> str | None:

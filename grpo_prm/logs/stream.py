@@ -114,7 +114,8 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
     _check_alike(logs)
     if faults:
         told = [f"Left out: {str(error).partition('. ')[0]}."[:300] for _, error in faults]
-        more = [f"{len(told) - 3} more folders hold no rollouts and are left out."] if told[3:] else []
+        hold = "1 more folder holds" if len(told) == 4 else f"{len(told) - 3} more folders hold"
+        more = [f"{hold} no rollouts and are left out."] if told[3:] else []
         logs[0] = replace(logs[0], plan=replace(logs[0].plan, notes=(*logs[0].plan.notes, *told[:3], *more)))
     return Logs(tuple(logs), options)
 

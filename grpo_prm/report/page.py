@@ -31,7 +31,7 @@ SCRIPTS = (
 )
 BYTES = 4_800_000  # of a page, as far as texts can give way
 LEAST_TEXT = 200_000  # bytes of text even so
-IDLE = 10_000  # milliseconds without a hand on it until the page of a run that goes on loads itself
+IDLE = 10_000  # milliseconds without use until the page of a run that goes on loads itself
 
 
 def report(folder: Tables, tokenizer: str | None = None, running: datetime | None = None) -> str:

@@ -237,6 +237,10 @@ def test_a_code_that_there_is_not_and_a_window_without_a_step_are_refused():
     with pytest.raises(UsageError, match="window is 0"):
         Alarms(window=0)
     Alarms(halt_on=CODES)
+    (told,) = Alarms(halt_on="copies").add(0, step_table(0, 20, 4, 20))
+    assert told.halts
+    with pytest.raises(UsageError, match="no finding is called 'copy'"):
+        Alarms(halt_on="copy")
 
 
 def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():
@@ -245,6 +249,32 @@ def test_a_step_that_comes_again_later_is_a_new_one_at_the_end():
     for step in (10, 11, 12, 4, 5, 6):
         alarms.add(step, step_table(step, 20, 4))
     assert alarms._window.span == (4, 6) and len(alarms._window.groups) == 60
+
+
+def test_a_table_that_says_nothing_takes_nothing_from_its_step():
+    table = step_table(0, 20, 4, 20)
+    for nothing in (
+        table[:0],
+        table.filter(pl.col("sample") == 0),
+        table.with_columns(reward=pl.lit(None, pl.Float64)),
+    ):
+        alarms = Alarms(window=1)
+        alarms.add(0, table)
+        alarms.add(0, nothing)
+        assert len(alarms._window.groups) == 20 and alarms._window.figures().copies == 0.25
+
+
+def test_a_step_that_is_made_again_inside_the_window_replaces_what_it_was():
+    """Set back by two steps, in which all groups held copies: when they are made again nothing of them is left."""
+    alarms = Alarms(window=4)
+    for step, copied in ((9, 0), (10, 0), (11, 20), (12, 20), (11, 0), (12, 0)):
+        alarms.add(step, step_table(step, 20, 4, copied))
+    figures = alarms._window.figures()
+    assert figures.copies == 0 and len(alarms._window.groups) == 80 and alarms._window.span == (9, 12)
+    fresh = Alarms(window=4)
+    for step in (9, 10, 11, 12):
+        fresh.add(step, step_table(step, 20, 4))
+    assert fresh._window.figures() == figures
 
 
 def test_the_code_of_the_page_runs(capsys):

@@ -19,3 +19,9 @@ def test_wrong_calls(arguments, says, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert says in capsys.readouterr().err
+
+
+def test_the_help_has_examples(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert capsys.readouterr().out.count("python -m grpo_prm.integrations ") >= 4  # usage, and three of them

@@ -20,6 +20,7 @@ from swift.rewards import orms
 from swift.rl_core.data import GRPOSample
 from swift.rlhf_trainers import GRPOTrainer
 from swift.rlhf_trainers.utils import collate_to_grpo_micro_batch, encode_sample, pad_logps_back_to_batch
+from swift.trainers import TrainerFactory
 
 from grpo_prm import read_rollouts
 from grpo_prm.errors import UsageError
@@ -42,8 +43,8 @@ def run(tmp_path_factory):
         "    def __call__(self, completions, **kwargs):\n"
         "        return [len(text) % 3 / 2 for text in completions]\n"
         "orms['short'] = Short\n"
-        "from grpo_prm.integrations.ms_swift import register\n"
-        "register(power=1.0)\n"
+        "from grpo_prm.integrations.ms_swift import switch_on\n"
+        "switch_on(power=1.0)\n"
     )
     made = []
     postprocess = ms_swift.LambdaGRPOTrainer._postprocess_batch
@@ -273,12 +274,13 @@ def test_a_ratio_of_a_whole_completion_cannot_be_weighted_by_token(run, batch, m
         {"loss_type": "real"},
         {"importance_sampling_level": "sequence"},
         {"sdar_loss_coef": 0.1},
+        {"kl_in_reward": True},
     ],
     ids=lambda s: next(iter(s)),
 )
 def test_what_is_refused(run, setting):
-    good = {name: getattr(run.trainer.args, name) for name in ("use_liger_kernel", "loss_type", "sdar_loss_coef")}
-    good["importance_sampling_level"] = run.trainer.args.importance_sampling_level
+    names = "use_liger_kernel loss_type importance_sampling_level sdar_loss_coef kl_in_reward beta"
+    good = {name: getattr(run.trainer.args, name) for name in names.split()}
     ms_swift.refuse(SimpleNamespace(**good))
     with pytest.raises(UsageError, match=next(iter(setting))):
         ms_swift.LambdaGRPOTrainer(args=SimpleNamespace(**good | setting))
@@ -291,10 +293,28 @@ def test_rows_of_one_trajectory_are_refused(run, monkeypatch):
         run.trainer._postprocess_batch([], [])
 
 
+def test_a_teacher_is_refused(run, batch, monkeypatch):
+    monkeypatch.setattr(GRPOTrainer, "_postprocess_batch", lambda *_: None)
+    monkeypatch.setattr(run.trainer, "_loss_token_weights", lambda _: [])
+    monkeypatch.setattr(run.trainer, "split_by_mini_batches", lambda _: [[]])
+    monkeypatch.setattr(batch["grpo_batch"], "teacher_per_token_logps", torch.zeros(8, 7))
+    with pytest.raises(UsageError, match="teacher_prompt"):
+        run.trainer._postprocess_batch([], [batch])
+
+
+def test_without_a_power_the_trainer_is_ms_swifts_own(run):
+    try:
+        ms_swift.switch_on(0.0)
+        assert TrainerFactory.TRAINER_MAPPING["grpo"] == "swift.rlhf_trainers.GRPOTrainer"
+    finally:
+        ms_swift.switch_on(1.0)
+    assert TrainerFactory.TRAINER_MAPPING["grpo"] == "grpo_prm.integrations.ms_swift.LambdaGRPOTrainer"
+
+
 def test_megatron_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "swift.megatron", SimpleNamespace())
     with pytest.raises(UsageError, match="megatron rlhf"):
-        ms_swift.register()
+        ms_swift.switch_on()
 
 
 def test_a_loss_from_elsewhere_is_noticed(run, monkeypatch):
@@ -324,4 +344,4 @@ def test_the_commands_of_the_page_have_options_of_this_version():
 @pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
 def test_weights_that_there_are_not_are_refused_at_once(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        ms_swift.register(**wrong)
+        ms_swift.switch_on(**wrong)

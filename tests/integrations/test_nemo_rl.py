@@ -1,79 +1,18 @@
-"""Contract with NeMo-RL (commit 7ea279abf) on a CPU, its own code: loss, sharding, packing, and the way to workers.
+"""Contract with NeMo-RL (commit 7ea279abf) on a CPU, its own code: loss, sharding, packing.
 
-NeMo-RL is no package of an index: `make test-nemo-rl` takes a checkout. It asks for Python 3.13; on an older one the
-loss works once pydantic sees the TypedDict that it asks for.
+NeMo-RL is no package of an index: `make test-nemo-rl` takes a checkout.
 """
-
-import inspect
-import re
-import shlex
-import subprocess
-import sys
-import typing
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-if sys.version_info < (3, 12):
-    typing_extensions = pytest.importorskip("typing_extensions")
-    typing.TypedDict = typing_extensions.TypedDict
-pytest.importorskip("nemo_rl.algorithms.loss")
-from nemo_rl.algorithms import grpo
+pytest.importorskip("nemo_rl")
+from integrations.nemo_rl_toy import PROMPTS, ROWS, batch, by_sets
 from nemo_rl.algorithms.loss import ClippedPGLossConfig, ClippedPGLossFn, loss_functions
 from nemo_rl.algorithms.loss.wrapper import SequencePackingLossWrapper
-from nemo_rl.distributed.batched_data_dict import BatchedDataDict
-from nemo_rl.models.policy.lm_policy import Policy
-from nemo_rl.utils.config import load_config, parse_hydra_overrides, register_omegaconf_resolvers
-from omegaconf import OmegaConf
-from ray import cloudpickle
 
 from grpo_prm.errors import UsageError
 from grpo_prm.integrations import nemo_rl
-from grpo_prm.integrations.__main__ import main
-
-PROMPTS = {"a": [7, 7, 7], "b": [7, 7]}  # one begins like the other, whose completions go on like it
-# Name of the prompt, completion, loss mask: rows of a group are no neighbours, in group a a tool's words part two rows.
-ROWS = [
-    ("a", [10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
-    ("b", [7], [1]),
-    ("a", [10, 11, 90, 92, 12], [1, 1, 0, 0, 1]),
-    ("b", [7, 10, 22, 23, 24, 25, 26], [1] * 7),
-    ("b", [7, 10, 22, 23], [1] * 4),
-    ("a", [10, 11, 90, 91, 12], [1, 1, 0, 0, 1]),
-    ("b", [30, 31], [1, 1]),
-    ("a", [10, 13], [1, 1]),
-]
-
-
-def batch():
-    """A step as NeMo-RL's driver has it: padded on the right, one value a token, advantages (B, S)."""
-    generator = torch.Generator().manual_seed(0)
-    whole = [PROMPTS[name] + ids for name, ids, _ in ROWS]
-    width = max(map(len, whole)) + 2
-    pad = torch.nn.functional.pad
-    ids = torch.stack([pad(torch.tensor(row), (0, width - len(row))) for row in whole])
-    mask = torch.zeros(ids.shape)
-    for n, (name, completion, flags) in enumerate(ROWS):
-        begin = len(PROMPTS[name])
-        mask[n, begin : begin + len(completion)] = torch.tensor(flags).float()
-    values = -1.5 + 0.3 * torch.randn(3, *ids.shape, generator=generator)
-    return BatchedDataDict(
-        input_ids=ids, input_lengths=torch.tensor([len(row) for row in whole]), token_mask=mask,
-        sample_mask=torch.tensor([1.0] * 7 + [0.0]),
-        advantages=torch.randn(len(ROWS), 1, generator=generator).expand(ids.shape),
-        prev_logprobs=values[0], generation_logprobs=values[1], reference_policy_logprobs=values[2],
-    )  # fmt: skip
-
-
-def by_sets(power=1.0):
-    """|λ|^-p of each completion's tokens by counting rows of one prompt that agree up to the token."""
-
-    def size(name, begin):
-        return sum(other == name and row[: len(begin)] == begin for other, row, _ in ROWS)
-
-    return [[size(name, ids[: t + 1]) ** -power for t in range(len(ids))] for name, ids, _ in ROWS]
 
 
 def test_weights_lie_on_their_tokens():
@@ -212,89 +151,3 @@ def test_what_is_refused(setting):
 def test_a_batch_without_weights_is_refused():
     with pytest.raises(RuntimeError, match="data_plane"):
         nemo_rl.weighted_loss(ClippedPGLossConfig())(torch.zeros(8, 11), batch(), None, None)
-
-
-@pytest.fixture
-def installed(monkeypatch):
-    """`install`, taken back after the test."""
-    monkeypatch.setattr(grpo, "ClippedPGLossFn", ClippedPGLossFn)
-    received = []
-    monkeypatch.setattr(Policy, "train", lambda self, data, loss_fn, **kwargs: received.append((data, loss_fn, kwargs)))
-    nemo_rl.install(power=1.0)
-    yield received
-    cloudpickle.unregister_pickle_by_value(nemo_rl)
-
-
-def test_training_gets_the_weights_and_validation_none(installed):
-    loss_fn = grpo.ClippedPGLossFn(ClippedPGLossConfig())
-    Policy.train(SimpleNamespace(), batch(), loss_fn, timer="t")
-    Policy.train(SimpleNamespace(), batch(), object())
-    (data, passed, kwargs), (other, _, _) = installed
-    assert passed is loss_fn
-    assert kwargs == {"timer": "t"}
-    assert data["lambda_weights"].max() == 1
-    assert "lambda_weights" not in other
-
-
-def test_it_runs_a_script_with_its_arguments(installed, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    (tmp_path / "run_grpo.py").write_text(
-        "import sys\n"
-        "from nemo_rl.algorithms.grpo import ClippedPGLossFn\n"
-        "print(ClippedPGLossFn.__name__, sys.argv[1:])\n"
-    )
-    main(["nemo-rl", str(tmp_path / "run_grpo.py"), "--config", "x.yaml", "cluster.num_nodes=8"])
-    assert capsys.readouterr().out == "weighted_loss ['--config', 'x.yaml', 'cluster.num_nodes=8']\n"
-
-
-PAGE = (Path(__file__).parents[2] / "docs" / "trainers" / "nemo-rl.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"nemo-rl (examples/[^\n\"]*)", re.search(r"```bash\n(.*?)```", PAGE, re.DOTALL).group(1))
-
-
-@pytest.mark.parametrize(("command", "gpus"), list(zip(COMMANDS, [1, 8, 64], strict=True)))
-def test_the_commands_of_the_page_are_understood(command, gpus, monkeypatch):
-    script, *arguments = shlex.split(command)
-    checkout = Path(grpo.__file__).parents[2]
-    assert (checkout / script).is_file()
-    config = checkout / (arguments.pop(1) if arguments[0] == "--config" else "examples/configs/grpo_math_1B.yaml")
-    overrides = [argument for argument in arguments if argument != "--config"]
-    register_omegaconf_resolvers()
-    read = OmegaConf.to_container(parse_hydra_overrides(load_config(str(config)), overrides), resolve=True)
-    settings = grpo.MasterConfig(**read)
-    assert settings.cluster["gpus_per_node"] * settings.cluster["num_nodes"] == gpus
-    nemo_rl.weighted_loss(settings.loss_fn)
-    assert not settings.data_plane["enabled"]
-
-
-def test_the_seams_are_where_they_were():
-    assert list(inspect.signature(Policy.train).parameters)[:3] == ["self", "data", "loss_fn"]
-    assert "loss_fn = ClippedPGLossFn(" in inspect.getsource(grpo.setup)
-    for loop in (grpo.grpo_train, grpo.async_grpo_train):
-        assert "policy.train(" in inspect.getsource(loop)
-
-
-@pytest.mark.slow
-def test_a_worker_needs_no_grpo_prm(installed, tmp_path):
-    (tmp_path / "loss.pkl").write_bytes(cloudpickle.dumps(grpo.ClippedPGLossFn(ClippedPGLossConfig())))
-    code = (
-        "import sys, typing, typing_extensions; typing.TypedDict = typing_extensions.TypedDict\n"
-        "sys.modules['grpo_prm'] = None\n"
-        "import pickle, torch\n"
-        f"loss = pickle.load(open({str(tmp_path / 'loss.pkl')!r}, 'rb'))\n"
-        "one = torch.ones(1, 3)\n"
-        "data = dict.fromkeys(['token_mask', 'advantages', 'prev_logprobs', 'generation_logprobs',\n"
-        "                      'reference_policy_logprobs', 'lambda_weights'], one) | {'sample_mask': torch.ones(1)}\n"
-        "data['lambda_weights'] = one / 4\n"
-        "leaf = torch.ones(1, 2, requires_grad=True)\n"
-        "loss(leaf * 1.0, data, torch.ones(()), torch.tensor(2.0))[0].backward()\n"
-        "print(leaf.grad.tolist())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[[-0.125, -0.125]]"
-
-
-@pytest.mark.parametrize("wrong", [{"kind": "position"}, {"power": -1.0}])
-def test_weights_that_there_are_not_are_refused_at_once(wrong):
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        nemo_rl.install(**wrong)

@@ -79,6 +79,13 @@ def test_a_second_call_replaces_the_first(monkeypatch):
     assert episodes[0].traces[0].scored
 
 
+def test_without_a_power_the_algorithms_are_plain_again(monkeypatch):
+    algo = stand_in_prime_rl.install(monkeypatch)
+    switch_on(1.0)
+    switch_on(0.0)
+    assert set(algo.ALGORITHM_CLASSES.values()) == {stand_in_prime_rl.GRPOAlgorithm}
+
+
 def test_weights_that_cannot_be_meant_change_nothing(monkeypatch):
     algo = stand_in_prime_rl.install(monkeypatch)
     with pytest.raises(UsageError):

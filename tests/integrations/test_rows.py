@@ -5,7 +5,7 @@ import pytest
 from oracle_rows import made_rows, row_factors
 
 from grpo_prm.errors import UsageError
-from grpo_prm.integrations.rows import check_weights, completion_weights
+from grpo_prm.integrations.rows import check_weights, completion_weights, only_value
 
 
 @pytest.mark.parametrize("kind", ["process-set", "parent"])
@@ -38,7 +38,15 @@ def test_a_row_without_completion_is_a_member_of_nothing():
     assert [row.tolist() for row in completion_weights([[7], [7, 1]], [1, 1], [0, 0])] == [[], [1.0]]
 
 
-@pytest.mark.parametrize(("power", "kind"), [(-1.0, "process-set"), (float("nan"), "parent"), (1.0, "position")])
+@pytest.mark.parametrize(
+    ("power", "kind"),
+    [(-1.0, "process-set"), (float("nan"), "parent"), ("1", "parent"), (True, "parent"), (1.0, "position")],
+)
 def test_weights_that_cannot_be_meant(power, kind):
     with pytest.raises(UsageError):
         check_weights(power, kind)
+
+
+@pytest.mark.parametrize(("values", "only"), [([0.5, 0.5], 0.5), ([0.5, 0.4], None), ([], None), ([-1.0], -1.0)])
+def test_the_one_advantage_of_a_completion(values, only):
+    assert only_value(np.array(values)) == only

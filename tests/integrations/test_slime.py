@@ -35,6 +35,7 @@ def arguments(**changed):
         "eps_clip_c": None,
         "eps_clip_high": 0.28,
         "get_mismatch_metrics": False,
+        "kl_coef": 0.0,
         "kl_loss_coef": 0.3,
         "kl_loss_type": "low_var_kl",
         "log_probs_chunk_size": -1,
@@ -83,6 +84,9 @@ def test_samples_carry_counted_factors(seed, kind):
     ("changed", "named"),
     [
         ({"advantage_estimator": "gspo"}, "gspo"),
+        ({"advantage_estimator": "ppo"}, "ppo has no group, or needs a critic"),
+        ({"advantage_estimator": "reinforce_plus_plus"}, "reinforce_plus_plus has no group"),
+        ({"advantage_estimator": "reinforce_plus_plus_baseline", "kl_coef": 0.1}, "--kl-coef 0.1"),
         ({"use_opd": True}, "--use-opd"),
         ({"loss_type": "policy_loss"}, "--loss-type"),
         ({"lambda_power": -1.0}, "power"),
@@ -93,6 +97,16 @@ def test_settings_that_are_refused(changed, named):
     groups, _ = samples_of(*made_rows(0))
     with pytest.raises(UsageError, match=named):
         weigh_samples(arguments(**changed), groups)
+
+
+def test_without_a_power_nothing_is_refused_and_nothing_done(monkeypatch):
+    loss = stand_in_slime.install(monkeypatch)
+    loss.policy_loss_function = lambda *given: given
+    args = arguments(lambda_power=0, advantage_estimator="gspo", loss_type="policy_loss")
+    groups, flat = samples_of(*made_rows(0))
+    weigh_samples(args, groups)
+    assert all(sample.teacher_log_probs is None for group in flat for sample in group)
+    assert lambda_loss(args, {}, "logits", "reducer") == (args, {}, "logits", "reducer")
 
 
 def test_samples_of_a_distillation_are_refused():

@@ -281,6 +281,12 @@ def test_learned_positions_are_refused_where_prompts_differ_in_length(place, tmp
         train(settings(place, tmp_path / "a.run", model=str(tmp_path / "gpt2")))
 
 
+def test_an_older_trl_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(trl_backend.trl, "__version__", "1.15.2")
+    with pytest.raises(UsageError, match=r"needs TRL 1\.16 or newer, and this is 1\.15\.2"):
+        train(settings(place, tmp_path / "a.run"))
+
+
 def test_several_gpus_and_one_process_are_refused(place, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     with pytest.raises(UsageError, match="accelerate launch --num_processes 8"):

@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.errors import InputError
 from grpo_prm.files import atomic
+from grpo_prm.logs import following as module
 from grpo_prm.logs.following import Following, folder_of_parts
 from grpo_prm.logs.recorder import Recorder
 from grpo_prm.logs.recording import recorded_table
@@ -283,6 +284,54 @@ def test_a_part_that_goes_while_it_is_read_ends_the_look(tmp_path):
     assert list(fresh.batches) == [] and following.last == 1
     put(tmp_path, 2, seed=1)
     assert steps(following.poll(ended=True)) == [[2]]
+
+
+def test_a_part_that_is_replaced_while_it_is_read_makes_the_next_look_begin_again(tmp_path, monkeypatch):
+    """The first bytes were those of the old file, the last those of the new one: what comes of it is no fault."""
+    for step in (1, 2, 3):
+        put(tmp_path, step)
+    following, real = Following(tmp_path), module.open_run
+
+    def replaced(sources, options):
+        if following.last == 1:
+            put(tmp_path, 2, seed=1)
+            raise InputError("step_000002: damaged")
+        return real(sources, options)
+
+    monkeypatch.setattr(module, "open_run", replaced)
+    assert steps(following.poll()) == [[1]]
+    monkeypatch.setattr(module, "open_run", real)
+    fresh = following.poll(ended=True)
+    assert fresh.anew
+    assert_frame_equal(pl.concat([batch.table for batch in fresh.batches]), collect(tmp_path).table)
+
+
+def test_a_part_that_is_replaced_when_it_is_read_already_is_noticed(tmp_path, monkeypatch):
+    put(tmp_path, 1)
+    following, real = Following(tmp_path), Following._read
+
+    def read(self, of_step):
+        given = real(self, of_step)
+        put(tmp_path, 1, seed=1)
+        return given
+
+    monkeypatch.setattr(Following, "_read", read)
+    list(following.poll(ended=True).batches)
+    monkeypatch.setattr(Following, "_read", real)
+    fresh = following.poll(ended=True)
+    assert fresh.anew and next(fresh.batches).table["tokens"].to_list() == table(1, seed=1)["tokens"].to_list()
+
+
+def test_a_look_parses_new_names_alone(tmp_path, monkeypatch):
+    for step in range(1, 31):
+        put(tmp_path, step, groups=1)
+    following, parsed = Following(tmp_path), []
+    list(following.poll(ended=True).batches)
+    real = module.parts
+    monkeypatch.setattr(module, "parts", lambda folder, names: parsed.extend(names) or real(folder, names))
+    put(tmp_path, 31, groups=1)
+    assert steps(following.poll(ended=True)) == [[31]]
+    assert parsed == [name(31)]
 
 
 def test_where_the_parts_of_a_run_lie(tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +20,8 @@ import pytest
 from grpo_prm import analyze
 from grpo_prm.errors import UsageError
 from grpo_prm.logs import recorder as module
-from grpo_prm.logs.recorder import Recorder, missing, parts, spans
+from grpo_prm.logs.gaps import missing, spans
+from grpo_prm.logs.recorder import Recorder, parts
 from grpo_prm.logs.recording import recorded_table
 from grpo_prm.logs.rollouts import load
 
@@ -131,9 +135,18 @@ def test_a_full_disk_is_said_once_and_the_gap_is_named(tmp_path, caplog, monkeyp
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, caplog):
     (tmp_path / "rollouts").write_text("a file")
+    judged = []
     with caplog.at_level(logging.WARNING, "grpo_prm"):
-        record(tmp_path / "rollouts", [1, 2])
-    assert len(caplog.records) == 2 and "steps 1 to 2 are missing" in caplog.records[1].getMessage()
+        recorder = Recorder(tmp_path / "rollouts")
+        recorder.begin()
+        for step in (1, 2):
+            recorder.write(step, 0, lambda step=step: judged.append(step) or table(step))
+        recorder.close()
+    assert judged == [1, 2]  # what the trainer does with the tables goes on
+    assert [record.getMessage().removeprefix(f"{tmp_path / 'rollouts'}: ") for record in caplog.records] == [
+        "step 1 is not recorded (File exists). Training goes on.",
+        "the rollouts of steps 1 to 2 are missing.",
+    ]
 
 
 def test_writing_never_waits(tmp_path, monkeypatch, caplog):
@@ -150,6 +163,7 @@ def test_writing_never_waits(tmp_path, monkeypatch, caplog):
             recorder.write(step, 0, lambda step=step: slow(step))
         go_on.set()
         recorder.close()
+    assert caplog.text.count("Training goes on") == 1 and caplog.text.count("are missing") == 1
     written = [part.step for part in parts(tmp_path)]
     assert 2 <= len(written) <= 3 and "2 parts wait for the disk already" in caplog.text
     lost = [json.loads(line)["step"] for line in (tmp_path / "missing.rank0.jsonl").read_text().splitlines()]
@@ -165,6 +179,184 @@ def test_a_script_that_ends_early_loses_nothing(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
     assert [part.step for part in parts(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_whatever_a_table_raises_the_others_are_written(tmp_path, caplog):
+    class Panic(BaseException):  # as polars' own is
+        pass
+
+    def panic():
+        raise Panic("attempt to subtract with overflow")
+
+    recorder = Recorder(tmp_path)
+    recorder.begin()
+    for step, make in enumerate([panic, lambda: table(2), panic], 1):
+        recorder.write(step, 0, make)
+    recorder.close()
+    assert [part.step for part in parts(tmp_path)] == [2] and "attempt to subtract with overflow" in caplog.text
+    assert list(missing(tmp_path)) == [
+        "The rollouts of steps 1, 3 are missing, as they could not be written in training (attempt to subtract with"
+        " overflow)."
+    ]
+    assert not [thread for thread in threading.enumerate() if thread.name == "grpo-prm recorder"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="limits")
+def test_a_disk_without_room_even_for_the_gap_leaves_no_torn_line(tmp_path):
+    code = f"""
+import resource, signal, sys, logging
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import grpo_prm.logs.recorder as module
+from test_recorder import Recorder, table
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then it is an error, as on a full disk
+def room(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+def full(step, size):
+    room(size)
+    return table(step)
+recorder = Recorder({str(tmp_path)!r})
+recorder.begin()
+recorder.write(1, 0, lambda: full(1, 100))  # room for one line and a half
+recorder.write(2, 0, lambda: full(2, 100))
+recorder.write(3, 0, lambda: full(3, resource.RLIM_INFINITY))
+recorder.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        "step 1 is not recorded (File too large). Training goes on.",
+        "the rollouts of steps 1 to 2 are missing; recording goes on.",
+    ]
+    lines = [json.loads(line) for line in (tmp_path / "missing.rank0.jsonl").read_text().splitlines()]
+    assert lines == [{"step": step, "rank": 0, "reason": "File too large"} for step in (1, 2)]
+    assert [part.step for part in parts(tmp_path)] == [3]
+
+
+def test_a_gap_that_could_not_be_named_at_once_is_named_later(tmp_path, monkeypatch):
+    real, calls = module.append, []
+
+    def append(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(*given)
+
+    monkeypatch.setattr(module, "append", append)
+    recorder = Recorder(tmp_path)
+    recorder.begin()
+    for step, make in enumerate([dict, lambda: table(2), lambda: table(3)], 1):  # a dict is no table
+        recorder.write(step, 0, make)
+    recorder.close()
+    assert [json.loads(line)["step"] for line in (tmp_path / "missing.rank0.jsonl").read_text().splitlines()] == [1]
+
+
+def test_a_part_of_another_run_is_not_written_over(tmp_path, caplog):
+    recorders = [Recorder(tmp_path), Recorder(tmp_path)]
+    for recorder in recorders:
+        recorder.begin()  # both find the folder empty
+    for recorder, seed in zip(recorders, (0, 5), strict=True):
+        recorder.write(1, 0, lambda seed=seed: table(1, seed))
+        recorder.close()
+    assert load(parts(tmp_path)[0].path).equals(table(1)) and "another run writes into this folder" in caplog.text
+
+
+def test_a_run_that_goes_on_with_fewer_ranks_forgets_the_gaps_of_the_others(tmp_path):
+    for rank in range(3):
+        (tmp_path / f"missing.rank{rank}.jsonl").write_text(
+            "".join(json.dumps({"step": step, "rank": rank, "reason": "x"}) + "\n" for step in (1, 4)) + '{"step": 4'
+        )
+        (tmp_path / f".step_000002-0.rank{rank}-of-3.x.parquet").write_bytes(b"half")
+    Recorder(tmp_path, 1, 2).begin(2)
+    assert (tmp_path / "missing.rank0.jsonl").stat().st_size == (tmp_path / "missing.rank2.jsonl").stat().st_size
+    Recorder(tmp_path, 0, 2).begin(2)
+    assert {path.read_text() for path in tmp_path.glob("missing*")} == {
+        json.dumps({"step": 1, "rank": rank, "reason": "x"}) + "\n" for rank in range(3)
+    }
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "line", [b"[1]", b'{"step": "x"}', b'{"step": 1e999}', b'{"st', b"\xff", b"[" * 100_000, b"null"]
+)
+def test_a_line_that_says_nothing_is_passed_over(tmp_path, line):
+    (tmp_path / "missing.rank0.jsonl").write_bytes(line + b'\n{"step": 3, "rank": 0, "reason": "x"}\n')
+    assert [sentence[:29] for sentence in missing(tmp_path)] == ["The rollouts of step 3 are mi"]
+    Recorder(tmp_path).begin(3)
+    assert (tmp_path / "missing.rank0.jsonl").read_bytes() == b'{"step": 3, "rank": 0, "reason": "x"}\n'
+
+
+def test_parts_that_cannot_be_taken_away_are_said(tmp_path, monkeypatch):
+    record(tmp_path, [1, 2])
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UsageError, match=r"steps after 1 cannot be taken away \(Permission denied\)\. Make it"):
+        Recorder(tmp_path).begin(1)
+
+
+def test_a_trainer_that_holds_one_is_pickled_and_copied(tmp_path):
+    recorder = Recorder(tmp_path, 1, 2)
+    recorder.begin()
+    recorder.write(1, 0, lambda: table(1))
+    for other in (pickle.loads(pickle.dumps(recorder)), copy.deepcopy(recorder)):  # noqa: S301 - our own bytes
+        assert (other.folder, other.rank, other.ranks) == (tmp_path, 1, 2)
+        other.close()  # it has nothing of the first
+    recorder.close()
+    recorder.write(2, 0, lambda: table(2))  # more after a close
+    recorder.close()
+    assert [part.step for part in parts(tmp_path)] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_process_that_forks_from_a_recording_one_ends_and_writes_nothing_of_it(tmp_path):
+    code = f"""
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")  # that threads and fork do not go together, which is what is tried
+import polars as pl
+import grpo_prm.logs.recorder as module
+go_on, atomic = threading.Event(), module.atomic
+def slow(path):  # a disk for which the first part waits
+    go_on.wait(60)
+    return atomic(path)
+module.atomic = slow
+recorder = module.Recorder({str(tmp_path)!r})
+for step in range(1, 66): recorder.write(step, 0, lambda: pl.DataFrame({{"a": [1]}}))
+child = os.fork()
+if not child: sys.exit(7)  # its atexit closes the recorder
+go_on.set()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(parts(tmp_path)) >= 64
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_fork_waits_while_a_table_is_made(tmp_path):
+    """Else the child has the locks that the thread held, as that of an import, and nobody to let go of them."""
+    code = f"""
+import os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+import polars as pl
+from grpo_prm.logs.recorder import Recorder
+lock, making = threading.Lock(), threading.Event()
+def make():
+    with lock:
+        making.set()
+        time.sleep(0.5)
+        return pl.DataFrame({{"a": [1]}})
+recorder = Recorder({str(tmp_path)!r})
+recorder.write(1, 0, make)
+making.wait()
+child = os.fork()
+if not child: os._exit(not lock.acquire(timeout=5))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

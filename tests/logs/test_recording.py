@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from grpo_prm.errors import UsageError
 from grpo_prm.logs.recording import recorded_table
 from grpo_prm.logs.rollouts import SCHEMA, validate
 
@@ -43,3 +45,34 @@ def test_no_completions_are_a_table_without_rows():
         run="r", step=1, group_keys=[], samples=[], prompts=[], completions=[], tokens=[], rewards=[], parts={"a": []}
     )
     assert table.is_empty() and validate(table).columns == [*SCHEMA, "reward/a"]
+
+
+def made(**changed):
+    given = {
+        "run": "r",
+        "step": 1,
+        "group_keys": ["a", "a"],
+        "samples": [0, 1],
+        "prompts": ["q", "q"],
+        "completions": ["x", "y"],
+        "tokens": [[1, 2], [3]],
+        "rewards": [1.0, 0.0],
+    }
+    return recorded_table(**(given | changed))
+
+
+@pytest.mark.parametrize("name", ["mask", "logprobs", "trainer_logprobs", "ref_logprobs"])
+def test_values_of_tokens_that_are_not_as_many_are_refused(name):
+    argument = "masks" if name == "mask" else name
+    assert made(**{argument: [None, [1.0]]})[name].to_list() == [None, [1.0]]
+    with pytest.raises(UsageError, match=rf"{name} of completion 1: 2 values for 1 tokens\. Give one a token"):
+        made(**{argument: [[1.0, 1.0], [1.0, 1.0]]})
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [({"rewards": [1.0]}, "reward"), ({"group_keys": ["a"]}, "group"), ({"parts": {"f": [1.0]}}, "reward/f")],
+)
+def test_entries_that_are_not_one_a_completion_are_refused(changed, name):
+    with pytest.raises(UsageError, match=rf"{name}: 1 for 2 completions"):
+        made(**changed)

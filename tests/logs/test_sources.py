@@ -44,6 +44,21 @@ def test_a_run_of_the_trainer_is_its_rollouts(folder):
     assert run_files(folder("plain/metrics.jsonl") / "plain") == [("plain", "metrics.jsonl")]
 
 
+def test_checkpoints_of_a_run_are_not_looked_into(folder):
+    of_trl = ("checkpoint-10/trainer_state.json", "checkpoint-10/global_step10/states.pt")
+    ours = ("checkpoints/step_000010/optimizer.pt", "checkpoints/step_000010/tokenizer.json")
+    root = folder("trl/rollouts/a.parquet", *(f"trl/{name}" for name in (*of_trl, *ours)))
+    assert run_files(root / "trl") == [("trl", "a.parquet")]
+    (found,) = find_sources([root / "trl"])
+    assert found.left_out == (
+        "Left out, as hidden, a link, an analysis or a checkpoint: checkpoint-10, checkpoints/step_000010.",
+    )
+    other = folder("eval/checkpoint-10/log.jsonl", "eval/checkpoint-20/log.jsonl")  # only named like one
+    assert [name for _, name in run_files(other / "eval")] == ["log.jsonl", "log.jsonl"]
+    named = folder("mine/checkpoint-10/optimizer.pt", "mine/checkpoint-10/log.jsonl")  # given itself: as it is
+    assert len(run_files(named / "mine" / "checkpoint-10")) == 2
+
+
 def test_files_are_runs_but_numbered_ones_are_shards(folder):
     root = folder("a.jsonl.gz", "b.jsonl", "part-2.csv", "part-10.csv", "part-1.csv")
     assert run_files(*(root / n for n in ("part-10.csv", "a.jsonl.gz", "part-2.csv", "b.jsonl", "part-1.csv"))) == [
@@ -73,7 +88,7 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path):
     (tmp_path / "test_run" / "link").symlink_to(tmp_path / "test_run" / "_old")
     found = collect([tmp_path / "test_run"])
     assert len(found.table) == 2
-    assert "Left out, as hidden, a link or an analysis: .hidden.jsonl, _old, link." in found.notes
+    assert "Left out, as hidden, a link, an analysis or a checkpoint: .hidden.jsonl, _old, link." in found.notes
 
 
 def test_a_word_in_the_name_of_the_run_is_no_split(tmp_path):

@@ -1,5 +1,6 @@
 """The page of a run that goes on: of all steps until now, written again as they come; the reader keeps the place."""
 
+import errno
 import os
 import re
 import signal
@@ -10,10 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Timer
 
+import grpo_prm_cli.report as command
 import numpy as np
 import pytest
 from report.pages import data_of, text_of
 
+from grpo_prm import files
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.logs.recorder import Recorder
 from grpo_prm.logs.recording import recorded_table
@@ -143,6 +146,31 @@ def _until(fact, limit=90.0):
     while not fact():
         assert time.monotonic() < ends
         time.sleep(0.1)
+
+
+def test_a_page_that_finds_no_room_is_written_when_there_is_some(tmp_path, monkeypatch):
+    full, real = [False], files.atomic
+
+    def atomic(path):
+        if full[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path)
+
+    monkeypatch.setattr(files, "atomic", atomic)
+    out = tmp_path / "page.html"
+    page = command._Page(out)
+    assert page.put(None) is None
+    full[0] = True
+    with pytest.raises(OSError, match="No space left"):  # nothing is there yet: whoever asked is told at once
+        page.put("a")
+    full[0] = False
+    assert page.put("a") == f"{out}: 0.00 MB. Open it in a browser: it loads itself again as steps come."
+    full[0] = True
+    assert page.put("b") == f"{out}: stays as it is (No space left on device). It is tried again."
+    assert page.put("c") is None and page.put(None) is None and out.read_text() == "a"
+    full[0] = False
+    assert page.put(None) is None and out.read_text() == "c"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ SENTENCES = {
         "80 % effective sample size, sampler and trainer differ: sample afresh"
     ),
     ("sampler_gap", "logprob_spread", 0.25): (
-        "0.25 nats apart on one prefix and token: several policies sampled"
+        "0.25 nats apart on one prefix and token: several policies, or dropout"
     ),
     ("phantom_advantage", None, 0.12): "12 % of the advantage lies in groups of one outcome: filter groups",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",

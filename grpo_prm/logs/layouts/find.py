@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ..gaps import MISSING, missing
 from ..names import places
 from ..plugins import asked, loaded
-from ..recorder import MISSING, missing
 from ..sources import SUFFIXES, Source, kind_by_name, method_beside, natural, stem
 from .layout import Layout
 from .path_words import is_structure, split_of_path, step_of_path
@@ -129,7 +129,8 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source
     Args:
         path: A folder.
         given: The folder that the user named: a word in a name above it says nothing of the split.
-        passed: Gets what is left out: hidden files, links to folders, analyses, and what says which steps are missing.
+        passed: Gets what is left out: hidden files, links to folders, analyses, checkpoints, and what says which
+            steps are missing.
     """
     layout = next((one for one in layouts() if asked(one.claims, one.name, path)), None)
     if layout:
@@ -144,7 +145,8 @@ def _below(path: Path, given: Path, passed: list[Path]) -> Iterator[tuple[Source
             if kind_by_name(entry) or (entry.name[0] == "_" and entry.is_dir()):
                 passed.append(entry)
         elif entry.is_dir():
-            if entry.is_symlink() or _is_analysis(entry):  # a link may lead round in a circle
+            # A link may lead round in a circle; a run may hold a hundred checkpoints of gigabytes.
+            if entry.is_symlink() or _is_analysis(entry) or _is_checkpoint(entry):
                 passed.append(entry)
             else:
                 yield from _below(entry, given, passed)
@@ -183,7 +185,7 @@ def _left_out(arrived: Sequence[Source], passed: Sequence[Path], folder: Path) -
     for gaps in dict.fromkeys(path.parent for path in passed if MISSING.fullmatch(path.name)):
         yield from missing(gaps)
     if others := [path for path in passed if not MISSING.fullmatch(path.name)]:
-        yield f"Left out, as hidden, a link or an analysis: {_listed(others, folder)}."
+        yield f"Left out, as hidden, a link, an analysis or a checkpoint: {_listed(others, folder)}."
 
 
 def _listed(paths: Sequence[Path], folder: Path) -> str:
@@ -193,6 +195,12 @@ def _listed(paths: Sequence[Path], folder: Path) -> str:
 
 def _is_analysis(path: Path) -> bool:
     return (path / "summary.json").is_file() and (path / "groups.parquet").is_file()
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a trainer wrote the folder to go on from: TRL's (DeepSpeed has no `optimizer.pt` there), or ours."""
+    of_trl = path.name.startswith("checkpoint-") and (path / "trainer_state.json").is_file()
+    return of_trl or (path / "optimizer.pt").is_file()
 
 
 def _made_from(analysis: Path) -> str:
