@@ -18,8 +18,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` warns o
 SETTING = Setting(6, 256, 2_000, 64)
 NEW = 128
 # Everything of ours that a step waits for; the hook multiplies inside the backward pass, which is timed by itself.
-SEAMS = ("generated", "passed", "step_ended", "to_log")
-IN_TRAINER = ("method_weights", "padded", "weigh_gradient")
+SEAMS = ("generated", "loss_logprobs", "step_ended", "to_log")
+IN_TRAINER = ("method_weights", "padded", "reads_rows", "weigh_gradient")
 
 
 class Spent:

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from torch import Tensor
 
 
-def weigh_gradient(logprobs: Tensor, weights: Tensor, passed: Callable[[], None]) -> None:
+def weigh_gradient(logprobs: Tensor, weights: Tensor, on_gradient: Callable[[], None]) -> None:
     """Multiply the gradient that will reach the log-probabilities by the weights.
 
     Args:
         logprobs: Log-probability of each token under the policy, shape (B, T), with a gradient to come.
         weights: `Groups.lambda_weights` of each token, shape (B, T), any float dtype, on the same device.
-        passed: Is called when the gradient came through; if it never is, the loss was computed elsewhere.
+        on_gradient: Is called when the gradient came through; if it never is, the loss was computed elsewhere.
     """
     factor = weights.to(logprobs.dtype)
 
     def weighed(gradient: Tensor) -> Tensor:
-        passed()
+        on_gradient()
         return gradient * factor
 
     logprobs.register_hook(weighed)

@@ -1,4 +1,4 @@
-"""λ-GRPO and live figures in TRL: `LambdaGRPOTrainer` trains, `watch` only looks.
+"""λ-GRPO and live figures in TRL: `LambdaGRPOTrainer` trains with weights, `watch` measures.
 
     args = LambdaGRPOConfig("run", lambda_power=1.0)
     LambdaGRPOTrainer(model, [reward], args, train_dataset=data).train()
@@ -23,14 +23,13 @@ from ..analysis.alarms import Alarm, Alarms
 from ..errors import UsageError
 from .gradient import weigh_gradient
 from .method import method_name
-from .trl_alarms import Watchman
-from .trl_generation import Rewarded
+from .trl_alarms import AlarmJudge
+from .trl_generation import Rewarded, reads_rows
 from .trl_watching import Steps, Watching
 from .trl_weights import LambdaKind, method_weights, padded, refusal
 
 WEIGHTS = "lambda_weights"  # beside TRL's tensors, so that it is shuffled and cut with them
-# The methods of TRL's trainers that are wrapped.
-SEAMS = (
+SEAMS = (  # the methods of TRL's trainers that are wrapped
     "_calculate_rewards", "_generate_and_score_completions", "_get_per_token_logps_and_entropies", "compute_loss",
     "log", "train", "_save_checkpoint",
 )  # fmt: skip
@@ -42,7 +41,7 @@ class LambdaGRPOConfig(GRPOConfig):
 
     Attributes:
         lambda_power: p of |λ|^-p, the factor of each token's whole loss term; 0 is GRPO, 1 the paper's λ-GRPO.
-        lambda_kind: `process-set`, `parent`, or a control: `position`, `scale-matched` (definitions: λ-GRPO, Controls).
+        lambda_kind: `process-set`, `parent`, or a control: `position`, `scale-matched` (definitions: λ-GRPO; Controls).
         record_rollouts: Write the rollouts to `output_dir/rollouts`.
     """
 
@@ -61,16 +60,16 @@ _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
 
 
 class Watched(_Trainer):
-    """Before a trainer with the seams of TRL's GRPOTrainer: hands what passes them on to `Watching`."""
+    """Before a trainer with the seams of TRL's GRPOTrainer: gives what they take and return to `Watching`."""
 
     _watching: Watching
     _in_loss: Mapping[str, Any] | None = None
     _generating = False
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
-        found = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._watching.rewarded = Rewarded(prompts, completions, completion_ids_list, found)
-        return found
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._watching.rewarded = Rewarded(prompts, completions, completion_ids_list, rewards)
+        return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._generating = self.model.training
@@ -82,16 +81,19 @@ class Watched(_Trainer):
             self._on_generation(made)
         return made
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        # Compared before the model runs, when a GPU has little to catch up with.
+        of_loss = self._in_loss is not None and self.model.training and reads_rows(input_ids, self._in_loss)
+        result = super()._get_per_token_logps_and_entropies(model, input_ids, *args, **kwargs)
         if self._generating:
-            self._watching.passes.append(found[0])
-        elif self._in_loss is not None and self.model.training:
-            self._on_logprobs(found[0], self._in_loss)
-        return found
+            self._watching.generation_logprobs.append(result[0])
+        # Without a gradient they are those of another model: a teacher, say.
+        elif of_loss and self._in_loss is not None and result[0].requires_grad:
+            self._on_logprobs(result[0], self._in_loss)
+        return result
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """TRL's; the log-probabilities that are asked for meanwhile are those of the loss."""
+        """TRL's; log-probabilities of its rows that are asked for meanwhile are those of the loss."""
         self._in_loss = inputs
         try:
             return super().compute_loss(model, inputs, *args, **kwargs)
@@ -119,13 +121,14 @@ class Watched(_Trainer):
         self._watching.generated(self, made)
 
     def _on_logprobs(self, logprobs: torch.Tensor, inputs: Mapping[str, Any]) -> None:
-        self._watching.passed(inputs, logprobs)
+        self._watching.loss_logprobs(inputs, logprobs)
 
 
 class LambdaGRPOTrainer(Watched, GRPOTrainer):
     """GRPOTrainer with each token's loss term times its λ weight, live figures, and recorded rollouts."""
 
     args: LambdaGRPOConfig
+    _hooks = 0  # in this loss
     _weighed = False
 
     def __init__(self, model: Any, reward_funcs: Any = None, args: Any = None, **kwargs: Any) -> None:
@@ -141,23 +144,44 @@ class LambdaGRPOTrainer(Watched, GRPOTrainer):
             self,
             "rollouts" if args.record_rollouts else None,
             method_name(args.lambda_power, args.lambda_kind),
-            Watchman(Alarms(), None),
+            AlarmJudge(Alarms(), None),
         )
 
     def _on_generation(self, made: dict[str, Any]) -> None:
-        whole, groups = self._watching.generated(self, made)
         args = self.args
+        if args.lambda_power and args.lambda_kind == "scale-matched" and made["advantages"].ndim > 1:
+            raise UsageError(
+                f"{type(self).__name__} gives each token an advantage of its own, and lambda_kind='scale-matched' "
+                "needs one a completion. Take another lambda_kind."
+            )
+        whole, groups = self._watching.generated(self, made)
         if args.lambda_power:
             rows = method_weights(whole, groups, args.lambda_power, args.lambda_kind, args.loss_type)
             made[WEIGHTS] = padded(rows, made["completion_ids"])
 
     def _on_logprobs(self, logprobs: torch.Tensor, inputs: Mapping[str, Any]) -> None:
         super()._on_logprobs(logprobs, inputs)
-        if self.args.lambda_power and logprobs.requires_grad:
-            weigh_gradient(logprobs, inputs[WEIGHTS], self._on_gradient)
+        if not self.args.lambda_power:
+            return
+        if self._hooks:
+            raise UsageError(
+                f"{type(self).__name__} asks twice for the log-probabilities of the same completions in one loss, so "
+                "it is not known which of them λ weighs. Ask once, or train without weights: lambda_power=0."
+            )
+        self._hooks += 1
+        weigh_gradient(logprobs, inputs[WEIGHTS], self._on_gradient)
 
     def _on_gradient(self) -> None:
         self._weighed = True
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's, with weights.
+
+        Raises:
+            UsageError: A subclass asks twice for the log-probabilities that are to be weighed.
+        """
+        self._hooks = 0
+        return super().compute_loss(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's, which must have sent a gradient through the log-probabilities.
@@ -202,25 +226,25 @@ def watch(
     """
     if not alarms and (halt_on or on_alarm):
         raise UsageError("halt_on and on_alarm need the alarms. Leave out alarms=False.")
-    watchman = Watchman(Alarms(halt_on), on_alarm) if alarms else None
+    judge = AlarmJudge(Alarms(halt_on), on_alarm) if alarms else None
     kind = type(trainer)
     if lacking := [name for name in SEAMS if not callable(getattr(kind, name, None))]:
         raise UsageError(
-            f"{kind.__name__} has no {lacking[0]}, so its rollouts cannot be seen. watch takes TRL's GRPOTrainer, "
+            f"{kind.__name__} has no {lacking[0]}, so its rollouts cannot be recorded. watch takes TRL's GRPOTrainer, "
             "RLOOTrainer or a subclass of one of them."
         )
     if isinstance(trainer, LambdaGRPOTrainer):
-        trainer._watching.watchman = watchman
+        trainer._watching.alarm_judge = judge
         return trainer
     if isinstance(trainer, Watched):
         raise UsageError(f"This {kind.__name__} is watched already. Call watch once, with all that it shall do.")
     # The class of this one object, so that methods of subclasses are wrapped too, and pickles and cards keep its name.
     trainer.__class__ = type(kind.__name__, (Watched, kind), {"__module__": kind.__module__})
     token = getattr(trainer.args, "importance_sampling_level", None) == "token"
-    _attach(trainer, rollouts, method_name(0, "process-set") if kind is GRPOTrainer and token else None, watchman)
+    _attach(trainer, rollouts, method_name(0, "process-set") if kind is GRPOTrainer and token else None, judge)
     return trainer
 
 
-def _attach(trainer: Any, rollouts: str | Path | None, method: str | None, watchman: Watchman | None) -> None:
-    trainer._watching = Watching(trainer, rollouts, method, watchman)
+def _attach(trainer: Any, rollouts: str | Path | None, method: str | None, judge: AlarmJudge | None) -> None:
+    trainer._watching = Watching(trainer, rollouts, method, judge)
     trainer.add_callback(Steps(trainer._watching))

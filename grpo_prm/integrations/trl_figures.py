@@ -1,6 +1,6 @@
 """The live figures of a training: sums of groups, added over generations and processes, divided when TRL logs.
 
-TRL averages what it logs; a mean of ratios would not be what `analyze` says of the same rollouts, which pools.
+TRL averages what it logs; `analyze` divides sums, and a mean of ratios is another number.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Figures:
         """
         self._sums += added(_sums(generation, whole, groups, std), alone=whole.complete)
 
-    def pooled(self) -> dict[str, float]:
+    def take(self) -> dict[str, float]:
         """Name in the logger to figure, of all groups since the last call; none where there was no group."""
         sums, self._sums = self._sums, no_sums()
         names = metric_names()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
 from ..core.groups import Groups
+from ..errors import UsageError
 
 
 class Rewarded(NamedTuple):
@@ -44,7 +45,7 @@ class Generation:
         prompt_ids: Token ids of each prompt, one array a row.
         ids: Token ids of each completion.
         mask: True where a token is in the loss, one array a row.
-        advantages: As the loss has them, shape (rows,), float64.
+        advantages: As the loss has them, shape (rows,), float64; NaN where each token has one of its own.
         rewards: The reward that they are made of, of the rows of ALL processes, shape (all rows,), float64; NaN where
             no function gave one.
         parts: What each reward function gave to the rows of this process, shape (rows,) each.
@@ -81,28 +82,63 @@ def generation_of(trainer: Any, rewarded: Rewarded, made: Mapping[str, Any]) -> 
         trainer: A trainer with the attributes of TRL's GRPOTrainer.
         rewarded: What its `_calculate_rewards` saw.
         made: The tensors that its `_generate_and_score_completions` returned.
+
+    Raises:
+        UsageError: The rows of the loss are others than those that were rewarded.
     """
     prompts, completions, ids, per_function = rewarded
+    _check_rows(trainer, ids, made["completion_ids"])
     first = trainer.accelerator.process_index * len(ids)
     in_loss = made["completion_mask"]
     if "tool_mask" in made:
         in_loss = in_loss * made["tool_mask"]
-    asked = zip(made["prompt_ids"].cpu().numpy(), made["prompt_mask"].bool().cpu().numpy(), strict=True)
+    padded_prompts = zip(made["prompt_ids"].cpu().numpy(), made["prompt_mask"].bool().cpu().numpy(), strict=True)
     names = trainer.reward_func_names
     of_function = per_function.double().cpu().numpy()[first : first + len(ids)]
     return Generation(
         prompts=prompts,
         completions=completions,
-        prompt_ids=[row[real] for row, real in asked],
+        prompt_ids=[row[real] for row, real in padded_prompts],
         ids=ids,
         mask=[row[: len(own)] for row, own in zip(in_loss.bool().cpu().numpy(), ids, strict=True)],
-        advantages=made["advantages"].double().cpu().numpy(),
+        advantages=_of_completions(made["advantages"]),
         rewards=_total(trainer, per_function),
         # two functions may have one name: two lambdas, say
         parts={name if names.index(name) == n else f"{name} {n}": of_function[:, n] for n, name in enumerate(names)},
         first=first,
         k=trainer.num_generations,
     )
+
+
+def reads_rows(input_ids: torch.Tensor, inputs: Mapping[str, Any]) -> bool:
+    """Whether a model reads the rows of a micro-batch: a subclass may ask for log-probabilities of other text beside.
+
+    Args:
+        input_ids: What it reads, shape (B, at most P + T): padding of prompts may be cut off.
+        inputs: Of the loss, with `prompt_ids` of shape (B, P) and `completion_ids` of shape (B, T).
+    """
+    rows = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+    rows = rows[:, max(rows.shape[1] - input_ids.shape[1], 0) :]
+    return input_ids.shape[1] >= inputs["completion_ids"].shape[1] and torch.equal(input_ids, rows)
+
+
+def _check_rows(trainer: Any, ids: list[list[int]], padded: torch.Tensor) -> None:
+    """Refuse a subclass that filters, reorders or replays rows: weights and records would be those of others."""
+    rows = padded.cpu().numpy()
+    if len(rows) != len(ids) or any(
+        not np.array_equal(row[: len(own)], own) for row, own in zip(rows, ids, strict=True)
+    ):
+        raise UsageError(
+            f"{type(trainer).__name__} trains on other completions than those that were rewarded last (it filters, "
+            "reorders or replays them), so their groups are not known. Take a trainer that keeps its rows."
+        )
+
+
+def _of_completions(advantages: torch.Tensor) -> Floats:
+    """Advantages in shape (rows,); (rows, T), which TRL allows to subclasses, has none of a completion."""
+    if advantages.ndim == 1:
+        return advantages.double().cpu().numpy()
+    return np.full(len(advantages), np.nan)
 
 
 def _total(trainer: Any, per_function: torch.Tensor) -> Floats:

@@ -1,4 +1,4 @@
-"""The rewards of a run as TRL calls them: a function for each part, which all look at the same judgement."""
+"""The rewards of a run as TRL calls them: a function for each part, which share one judgement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..train.problem import Problem
 
 
 class Judged(NamedTuple):
-    """What the rewards said of the completions that this process has of a step.
+    """What the rewards tell of the completions that this process has of a step.
 
     Attributes:
         failed: Completions without a reward.
@@ -40,7 +40,7 @@ class Judge:
 
     def __init__(self, problem: Problem, tokenizer: Any, rows: Sequence[PromptRow], k: int) -> None:
         self._problem, self._tokenizer, self._rows, self._k = problem, tokenizer, rows, k
-        self._ids: Any = None  # the list of the last judgement: TRL hands one list to all functions of a step
+        self._ids: Any = None  # the list of the last judgement: TRL gives all functions of a step one list
         self._rewards: dict[str, NDArray[np.float64]] = {}
         self.judged = Judged(0, None, 0, 0)
 

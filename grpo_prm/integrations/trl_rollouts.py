@@ -1,4 +1,4 @@
-"""The rollouts of a training as `analyze` reads them: each generation is held until its log-probabilities are known.
+"""The rollouts of a training as `analyze` reads them: each generation waits until its log-probabilities are known.
 
 With vLLM the sampler gives them; where TRL needs them before the update it computes them; else they are those of the
 first pass of the loss, whose weights are still the sampler's.
@@ -6,9 +6,9 @@ first pass of the loss, whose weights are still the sampler's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ Rows = list[NDArray[np.float32]]
 
 
 @dataclass
-class Held:
+class Pending:
     """A generation on its way to the disk.
 
     Attributes:
@@ -55,36 +55,46 @@ class Held:
         """Whether nothing more is to come."""
         return all(row is not None for row in self.trainer)
 
-    @cached_property
+    @property
     def table(self) -> pl.DataFrame:
-        """The canonical table; what is not finite (vLLM has no log-probability of some tokens) leaves a row without."""
-        generation, rows = self.generation, self.generation.rows
-        trainer = [_finite(row) for row in self.trainer]
-        sampler = None if self.sampler is None else [_finite(row) for row in self.sampler]
-        groups = len(generation.rewards) // generation.k  # of all processes, so that numbers go on over generations
+        """The canonical table."""
+        generation = self.generation
+        texts = {"prompts": generation.prompts, "completions": generation.completions}
+        return self._table(len(self.names), **texts, ref_logprobs=self.reference, truncated=self.truncated)
+
+    def without_texts(self, rows: int) -> pl.DataFrame:
+        """What findings are judged by: no completion texts, no reference, and a digest of the prompt for its text.
+
+        Args:
+            rows: How many, from the first of this process.
+        """
+        digests = [blake2b(ids.tobytes(), digest_size=8).hexdigest() for ids in self.generation.prompt_ids[:rows]]
+        return self._table(rows, prompts=digests, completions=[None] * rows)
+
+    def _table(self, rows: int, **more: Any) -> pl.DataFrame:
+        generation, first, rewards = self.generation, self.generation.first, self.generation.rewards
+        trainer, sampler = _finite(self.trainer[:rows]), self.sampler and _finite(self.sampler[:rows])
+        groups = len(rewards) // generation.k  # of all processes, so that numbers go on over generations
         return recorded_table(
             run=self.run,
             step=self.step,
-            group_keys=[f"{self.step}-{self.number}-{name}" for name in self.names],
-            samples=np.arange(rows.start, rows.stop) % generation.k,
-            prompts=generation.prompts,
-            completions=generation.completions,
-            tokens=generation.ids,
-            rewards=generation.rewards[rows],
-            parts=generation.parts,
+            group_keys=[f"{self.step}-{self.number}-{name}" for name in self.names[:rows]],
+            samples=np.arange(first, first + rows) % generation.k,
+            tokens=generation.ids[:rows],
+            rewards=rewards[first : first + rows],
+            parts={name: values[:rows] for name, values in generation.parts.items()},
             # a mask that hides nothing says nothing
-            masks=[None if row.all() else row.tolist() for row in generation.mask],
+            masks=[None if row.all() else row.tolist() for row in generation.mask[:rows]],
             logprobs=trainer if sampler is None else sampler,
             trainer_logprobs=None if sampler is None else trainer,
-            ref_logprobs=self.reference,
-            advantages=generation.advantages,
-            truncated=self.truncated,
-            first_group=self.number * groups + rows.start // generation.k,
+            advantages=generation.advantages[:rows],
+            first_group=self.number * groups + first // generation.k,
+            **more,
         )
 
 
 class Rollouts:
-    """Holds generations and hands them to the recorder, and to whoever takes them.
+    """Keeps a generation until it is known, then gives it to the recorder and to whoever takes it.
 
     Args:
         recorder: Of this process; None: nothing is written.
@@ -93,11 +103,11 @@ class Rollouts:
 
     def __init__(self, recorder: Recorder | None, run: str) -> None:
         self.recorder, self.run = recorder, run
-        self._held: Held | None = None
-        self._done: list[Held] = []
+        self._pending: Pending | None = None
+        self._done: list[Pending] = []
         self._last = (0, 0)  # step and number of the generation before
 
-    def hold(
+    def add(
         self,
         step: int,
         generation: Generation,
@@ -119,7 +129,7 @@ class Rollouts:
         self.flush()  # TRL did not use up the one before, or its loss asks for no log-probabilities
         number = self._last[1] + 1 if self._last[0] == step else 0
         self._last = (step, number)
-        self._held = Held(
+        self._pending = Pending(
             self.run,
             step,
             number,
@@ -130,7 +140,7 @@ class Rollouts:
             reference=_rows(made.get("ref_per_token_logps"), generation),
             trainer=list(_rows(old, generation) or [None] * len(names)),
         )
-        if self._held.known:
+        if self._pending.known:
             self.flush()
 
     def logprobs(self, rows: torch.Tensor, values: torch.Tensor) -> None:
@@ -140,30 +150,31 @@ class Rollouts:
             rows: Which rows of the generation, shape (B,).
             values: Shape (B, T).
         """
-        held = self._held
-        if held is None:
+        pending = self._pending
+        if pending is None:
             return
         for row, of_tokens in zip(rows.tolist(), values.detach().float().cpu().numpy(), strict=True):
-            held.trainer[row] = of_tokens[: len(held.generation.ids[row])].copy()
-        if held.known:
+            if pending.trainer[row] is None:  # of a later pass the weights may be others
+                pending.trainer[row] = of_tokens[: len(pending.generation.ids[row])].copy()
+        if pending.known:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what is held as it is."""
-        held, self._held = self._held, None
-        if held is None:
+        """Give what waits to the recorder as it is."""
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        self._done.append(held)
+        self._done.append(pending)
         if self.recorder is not None:
-            self.recorder.write(held.step, held.number, lambda: held.table)
+            self.recorder.write(pending.step, pending.number, lambda: pending.table)
 
-    def take(self) -> list[Held]:
-        """What was handed on since the last call."""
+    def take(self) -> list[Pending]:
+        """Generations that are known since the last call."""
         done, self._done = self._done, []
         return done
 
     def close(self) -> None:
-        """Hand on what is held, and wait until all is written."""
+        """Give what waits to the recorder, and wait until all is written."""
         self.flush()
         if self.recorder is not None:
             self.recorder.close()
@@ -177,8 +188,9 @@ def _rows(values: torch.Tensor | None, generation: Generation) -> Rows | None:
     return [row[: len(ids)].copy() for row, ids in zip(padded, generation.ids, strict=True)]
 
 
-def _finite(row: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    return row if row is not None and np.isfinite(row).all() else None
+def _finite(rows: Sequence[NDArray[np.float32] | None]) -> list[NDArray[np.float32] | None]:
+    """The rows that are known; vLLM has no log-probability of some tokens, and a row is whole or not there."""
+    return [row if row is not None and np.isfinite(row).all() else None for row in rows]
 
 
 def run_name(output_dir: str | Path) -> str:

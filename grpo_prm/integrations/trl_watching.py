@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from ..core.groups import Groups
 from ..logs.recorder import Recorder
 from .method import write_method
-from .trl_alarms import Watchman
+from .trl_alarms import AlarmJudge
 from .trl_figures import Figures, divisor_of
 from .trl_generation import Generation, Rewarded, WholeGroups, generation_of, loss_groups, whole_groups
 from .trl_rollouts import Rollouts, run_name, truncated_rows
@@ -31,15 +31,17 @@ class Watching:
         trainer: The trainer, made.
         folder: Where rollouts are recorded, inside the output folder unless absolute; None: nowhere.
         method: What the run is trained with, for `method.txt`; None: not named.
-        watchman: Raises alarms; None: nobody does.
+        alarm_judge: Raises alarms; None: there are none.
     """
 
-    def __init__(self, trainer: Any, folder: str | Path | None, method: str | None, watchman: Watchman | None) -> None:
+    def __init__(
+        self, trainer: Any, folder: str | Path | None, method: str | None, alarm_judge: AlarmJudge | None
+    ) -> None:
         self.rewarded: Rewarded | None = None
-        self.passes: list[torch.Tensor] = []  # log-probabilities that TRL computed while it generated
-        self.watchman = watchman
+        self.generation_logprobs: list[torch.Tensor] = []  # that TRL computed while it generated, each (rows, T)
+        self.alarm_judge = alarm_judge
         self._accelerator, self._method = trainer.accelerator, method
-        self._figures, self._said = Figures(), dict[str, float]()
+        self._figures, self._alarm_values = Figures(), dict[str, float]()
         recorder = None
         if folder is not None:
             process, processes = self._accelerator.process_index, self._accelerator.num_processes
@@ -56,7 +58,7 @@ class Watching:
             write_method(recorder.folder, self._method)
 
     def generated(self, trainer: Any, made: dict[str, Any]) -> tuple[WholeGroups, Groups]:
-        """Measure a generation and hold it for the recorder.
+        """Measure a generation and keep it until it can be recorded.
 
         Args:
             trainer: The trainer.
@@ -71,15 +73,15 @@ class Watching:
         groups = loss_groups(whole)
         self._figures.add(generation, whole, groups, divisor_of(trainer))
         if self._needs_rows:
-            self._hold(trainer, generation, whole.names[whole.local], made)
-        self.passes.clear()
+            self._keep(trainer, generation, whole.names[whole.local], made)
+        self.generation_logprobs.clear()
         return whole, groups
 
-    def _hold(self, trainer: Any, generation: Generation, names: list[str], made: dict[str, Any]) -> None:
+    def _keep(self, trainer: Any, generation: Generation, names: list[str], made: dict[str, Any]) -> None:
         old = made.get("old_per_token_logps")
-        if "old_logps" in made and self.passes:  # RLOO keeps only their sums; the first pass is the policy's
-            old = self.passes[0]
-        self._rollouts.hold(
+        if "old_logps" in made and self.generation_logprobs:  # RLOO keeps only their sums; the policy's come first
+            old = self.generation_logprobs[0]
+        self._rollouts.add(
             trainer.state.global_step + 1,
             generation,
             names,
@@ -89,22 +91,22 @@ class Watching:
         )
         made[ROW] = torch.arange(len(generation.ids), device=made["completion_ids"].device)
 
-    def passed(self, inputs: Mapping[str, Any], logprobs: torch.Tensor) -> None:
-        """Take the log-probabilities of a micro-batch in the loss."""
+    def loss_logprobs(self, inputs: Mapping[str, Any], logprobs: torch.Tensor) -> None:
+        """Take the log-probabilities of a micro-batch in the loss, shape (B, T)."""
         if ROW in inputs:
             self._rollouts.logprobs(inputs[ROW], logprobs)
 
     def step_ended(self) -> bool:
         """Judge what the step was made of; whether training shall stop, the same on all processes."""
         done = self._rollouts.take()
-        changes = [] if self.watchman is None else self.watchman.look(done, self._accelerator)
-        self._said |= {f"alarm/{alarm.code}": float(alarm.began) for alarm in changes}
+        changes = [] if self.alarm_judge is None else self.alarm_judge.judge(done, self._accelerator)
+        self._alarm_values |= {f"alarm/{alarm.code}": float(alarm.began) for alarm in changes}
         return any(alarm.halts for alarm in changes)
 
     def to_log(self) -> dict[str, float]:
         """Figures since the last call, and which alarms began (1) or ended (0)."""
-        said, self._said = self._said, {}
-        return self._figures.pooled() | said
+        alarms, self._alarm_values = self._alarm_values, {}
+        return self._figures.take() | alarms
 
     def close(self) -> None:
         """Wait until all rollouts so far are written."""
@@ -112,7 +114,7 @@ class Watching:
 
     @property
     def _needs_rows(self) -> bool:
-        return self._rollouts.recorder is not None or self.watchman is not None
+        return self._rollouts.recorder is not None or self.alarm_judge is not None
 
 
 class Steps(TrainerCallback):

@@ -6,7 +6,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import trl
 from numpy.typing import NDArray
+from packaging.version import Version
 
 from ..core.forest import Floats
 from ..core.groups import Groups
@@ -14,6 +16,8 @@ from .trl_generation import WholeGroups, added
 
 LambdaKind = Literal["process-set", "parent", "position", "scale-matched"]
 PER_COMPLETION = ("grpo", "sapo")  # loss types that divide the terms of a completion by its length
+INSTALLED = Version(trl.__version__)
+LUSPO = Version("1.14")  # read in 1.14.2; in 1.8.0 `luspo` multiplies all terms of a completion with its length
 
 
 def method_weights(
@@ -64,6 +68,11 @@ def refusal(args: Any) -> str | None:
         return f"lambda_kind={args.lambda_kind!r} is unknown. Give one of {', '.join(get_args(LambdaKind))}."
     if not 0 <= args.lambda_power < np.inf:
         return f"lambda_power={args.lambda_power!r} is not p of |λ|^-p. Give 0 (GRPO), 1 (λ-GRPO) or another p above 0."
+    if args.lambda_kind in ("position", "scale-matched") and args.loss_type == "luspo" and INSTALLED < LUSPO:
+        return (
+            f"lambda_kind={args.lambda_kind!r} needs how much a completion weighs, and 'luspo' of TRL {INSTALLED} "
+            "counts padding. Install TRL 1.14 or a newer one, or take another loss_type."
+        )
     if args.lambda_power and args.importance_sampling_level != "token":
         return (
             f"importance_sampling_level={args.importance_sampling_level!r} makes one ratio for a whole completion, "

@@ -11,6 +11,7 @@ import torch
 
 pytest.importorskip("trl")
 from grpo_prm.analysis.group_sums import NAMES
+from grpo_prm.errors import UsageError
 from grpo_prm.integrations.trl_figures import Figures, measured_rows
 from grpo_prm.integrations.trl_generation import (
     Generation,
@@ -58,9 +59,9 @@ def test_awkward_rows_have_weights_and_figures(ids, k, kind):
     assert padded(rows, like).shape == like.shape
     figures = Figures()
     figures.add(generation, whole, groups, "sample")
-    found = figures.pooled()
+    found = figures.take()
     assert ("overlap/path_depth" in found) == (k > 1 and len(ids) > 0)
-    assert figures.pooled() == {}
+    assert figures.take() == {}
     assert len(found) <= len(NAMES)
 
 
@@ -89,11 +90,11 @@ def test_generations_of_a_step_are_numbered_and_their_groups_too():
     rollouts, generation = Rollouts(None, "run"), made_of([[3], [4]] * 2, 2, range(4))
     for step in (1, 1, 2):
         generation = replace(generation)
-        rollouts.hold(step, generation, ["0", "0", "1", "1"], [False] * 4, {}, torch.zeros(4, 1))
+        rollouts.add(step, generation, ["0", "0", "1", "1"], [False] * 4, {}, torch.zeros(4, 1))
     done = rollouts.take()
-    assert [(held.step, held.number) for held in done] == [(1, 0), (1, 1), (2, 0)]
-    assert [held.table["group"].to_list() for held in done] == [[0, 0, 1, 1], [2, 2, 3, 3], [0, 0, 1, 1]]
-    keys = [key for held in done for key in held.table["group_key"].unique()]
+    assert [(one.step, one.number) for one in done] == [(1, 0), (1, 1), (2, 0)]
+    assert [one.table["group"].to_list() for one in done] == [[0, 0, 1, 1], [2, 2, 3, 3], [0, 0, 1, 1]]
+    keys = [key for one in done for key in one.table["group_key"].unique()]
     assert len(set(keys)) == 6
     assert rollouts.take() == []
 
@@ -112,6 +113,7 @@ def test_a_generation_has_the_rows_of_its_process():
     made = {
         "prompt_ids": torch.tensor([[1, 1, 5], [1, 5, 1], [7, 8, 9]]),
         "prompt_mask": torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 1]]),
+        "completion_ids": torch.tensor([[4, 3, 1], [1, 1, 1], [6, 6, 1]]),
         "completion_mask": torch.tensor([[1, 1, 1], [1, 0, 0], [0, 0, 0]]),  # the third is truncated, out of the loss
         "tool_mask": torch.tensor([[1, 0, 1], [1, 1, 1], [1, 1, 1]]),
         "advantages": torch.tensor([0.5, 0.0, -0.5]),
@@ -125,3 +127,8 @@ def test_a_generation_has_the_rows_of_its_process():
     assert list(found.parts) == ["<lambda>", "right", "<lambda> 2"]
     assert found.parts["<lambda> 2"].tolist() == pytest.approx([4.0, nan, 0.0], nan_ok=True)
     assert found.advantages.tolist() == [0.5, 0.0, -0.5]
+    for other in ([[4, 3, 1], [1], [6, 7]], [[4, 3, 1], [1]], [[4, 3, 1], [1], [6, 6, 1, 1]]):
+        with pytest.raises(UsageError, match="SimpleNamespace trains on other completions"):
+            generation_of(trainer, Rewarded(["p"] * 3, ["c"] * 3, other, per_function), made)
+    made["advantages"] = made["advantages"][:, None] * torch.ones(3, 3)
+    assert np.isnan(generation_of(trainer, Rewarded(["p"] * 3, ["c"] * 3, ids, per_function), made).advantages).all()

@@ -131,4 +131,4 @@ def test_an_alarm_stops_both_at_one_step(found):
     one, other = (known["halted"] for known in found)
     assert one == other
     assert one["step"] == math.ceil(LEAST / 3)  # of three groups each, until there is enough to judge
-    assert "copies" in [code for code, *_ in one["heard"]]
+    assert "copies" in [code for code, *_ in one["alarms"]]

@@ -35,24 +35,24 @@ def model(tmp_path_factory):
 
 
 class Spy(LambdaGRPOTrainer):
-    """Keeps what TRL itself held."""
+    """Keeps what TRL itself had."""
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         found = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         step = self.state.global_step + 1
-        self.held.append({"step": step, "ids": completion_ids_list, "prompts": prompts, "rewards": found})
+        self.generations.append({"step": step, "ids": completion_ids_list, "prompts": prompts, "rewards": found})
         return found
 
     def _generate_and_score_completions(self, inputs):
         made = super()._generate_and_score_completions(inputs)
-        self.held[-1] |= {"made": made, "first": {}}
+        self.generations[-1] |= {"made": made, "first": {}}
         return made
 
     def _get_per_token_logps_and_entropies(self, *args, **kwargs):
         found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if self._in_loss is not None:
             for row, values in zip(self._in_loss["rollout_row"].tolist(), found[0].detach(), strict=True):
-                self.held[-1]["first"].setdefault(row, values.numpy().copy())
+                self.generations[-1]["first"].setdefault(row, values.numpy().copy())
         return found
 
 
@@ -60,7 +60,7 @@ def trainer_of(kind, model, out, *, rolling=None, rewards=(length_reward, part_r
     args = LambdaGRPOConfig(**settings(out, **more))
     made = kind(model, list(rewards), args, train_dataset=prompts(), callbacks=callbacks,
                 rollout_func=rolling or rollouts(masked=True))  # fmt: skip
-    made.held = []
+    made.generations = []
     return made
 
 
@@ -72,8 +72,8 @@ def table_of(out):
 def test_the_rows_are_those_of_trl(model, tmp_path, name):
     trainer = trainer_of(Spy, model, tmp_path, max_steps=4, **CASES[name])
     trainer.train()
-    table, held = table_of(tmp_path), trainer.held
-    rows = [(generation, row) for generation in held for row in range(len(generation["ids"]))]
+    table, generations = table_of(tmp_path), trainer.generations
+    rows = [(generation, row) for generation in generations for row in range(len(generation["ids"]))]
     assert table["tokens"].to_list() == [generation["ids"][row] for generation, row in rows]
     assert table["step"].to_list() == [generation["step"] for generation, _ in rows]
     assert table["prompt"].to_list() == [generation["prompts"][row] for generation, row in rows]

@@ -54,12 +54,12 @@ def run(model, out, name):
 
 
 def halted(model, out):
-    """The step at which an alarm stopped this process, and what it heard."""
-    heard = []
+    """The step at which an alarm stopped this process, and the alarms that it was told."""
+    told = []
     args = LambdaGRPOConfig(**settings(Path(out, "halted"), per_device_train_batch_size=6, max_steps=9))
     trainer = LambdaGRPOTrainer(model, length_reward, args, train_dataset=prompts(), rollout_func=copies)
-    watch(trainer, halt_on=["copies"], on_alarm=heard.append).train()
-    return {"step": trainer.state.global_step, "heard": [tuple(alarm) for alarm in heard]}
+    watch(trainer, halt_on=["copies"], on_alarm=told.append).train()
+    return {"step": trainer.state.global_step, "alarms": [tuple(alarm) for alarm in told]}
 
 
 def main(model, out):
