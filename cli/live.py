@@ -195,7 +195,7 @@ def _figures(newest: Step | None, written: float) -> tuple[Step | None, float]:
 def changes(step: Step) -> Iterator[str]:
     """A line for each finding that begins or ends with a step."""
     for one in step.alarms:
-        yield f"step {one.step}: {one.code} begins: {one.sentence}" if one.began else f"step {one.step}: {one.sentence}"
+        yield one.line
 
 
 def line(step: Step) -> str:

@@ -36,6 +36,12 @@ class Alarm(NamedTuple):
     sentence: str
     step: int
 
+    @property
+    def line(self) -> str:
+        """One line of a log: `step 20: copies begins: 18 % of completions are copies in their group (...)`."""
+        begins = f"{self.code} begins: " if self.began else ""
+        return f"step {self.step}: {begins}{self.sentence}"
+
 
 class Alarms:
     """Watches the steps of a training as they come.

@@ -50,7 +50,7 @@ class AlarmJudge:
             broadcast_object_list(changes)
         for alarm in changes[0]:
             if accelerator.is_main_process:
-                _LOG.warning("%s", alarm.sentence)
+                _LOG.warning("grpo-prm, %s.%s", alarm.line, " Training stops (halt_on)." if alarm.halts else "")
             if self._on_alarm is not None:
                 self._on_alarm(alarm)
         return changes[0]

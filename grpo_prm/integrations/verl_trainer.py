@@ -130,7 +130,7 @@ class LambdaTrainerSync(PPOTrainerSync):
         """The table of a batch, after its alarms were said."""
         made = table(rows, str(self.config.trainer.experiment_name), step, first)
         for alarm in self.alarms.add(step, made):
-            logger.warning(alarm.sentence)
+            logger.warning("grpo-prm, %s.", alarm.line)
             if alarm.halts:
                 logger.warning("Training ends with one of the next two steps: halt_on names %s.", alarm.code)
                 self.ending = True

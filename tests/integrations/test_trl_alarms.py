@@ -45,15 +45,15 @@ def test_a_finding_is_said_once_and_goes_everywhere(model, tmp_path, caplog):
     began = [alarm for alarm in told if alarm.code == "copies"]
     assert [(alarm.began, alarm.halts) for alarm in began] == [(True, False)]
     said = [record.getMessage() for record in caplog.records if record.name == "grpo_prm"]
-    assert said.count(began[0].sentence) == 1
+    assert said.count(f"grpo-prm, step {began[0].step}: {began[0].code} begins: {began[0].sentence}.") == 1
     lines = [line for line in trainer.state.log_history if "alarm/copies" in line]
     assert [(line["step"], line["alarm/copies"]) for line in lines] == [(began[0].step, 1.0)]
 
 
-def test_a_finding_that_is_named_stops_the_training(model, tmp_path):
+def test_a_finding_that_is_named_stops_the_training(model, tmp_path, caplog):
     trainer = watch(trainer_of(model, tmp_path), halt_on=["copies"], rollouts=None)
     trainer.train()
-    assert trainer.state.global_step == STEPS
+    assert trainer.state.global_step == STEPS and "Training stops (halt_on)." in caplog.text
     assert not (tmp_path / "rollouts").exists()
 
 
