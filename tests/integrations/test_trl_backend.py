@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from train_models import random_model, tiny
 
-pytest.importorskip("trl")
+pytest.importorskip("trl", minversion="1.16")  # the oldest whose numbers are compared with ours
 
 import grpo_prm.train.loop as loop
 from grpo_prm import analyze
