@@ -89,7 +89,7 @@ class Alarms:
         """
         self._window.add(step, table)
         fresh, self._last = step != self._last, step
-        if len(self._window.groups) < LEAST:
+        if len(self._window.groups) < LEAST:  # a share of a few groups would begin and end by chance
             return []
         judged = {one.code: one for one in judge(self._window.figures())}
         changes = (self._change(step, code, judged.get(code), fresh=fresh) for code in CODES)
@@ -100,12 +100,12 @@ class Alarms:
         if one is not None and one.found:
             self._without[code] = 0
             words = f"{sentence(self._described(one))[0]} ({self._over})"
-            since = before.step if before else step
+            since = before.step if before else step  # one that goes on keeps the step at which it began
             self._on[code] = Alarm(code, one.value, True, code in self._halt_on, words, since)
             return None if before else self._on[code]
         if before is None:
             return None
-        self._without[code] += fresh
+        self._without[code] += fresh  # further groups of one step are no further step
         if self._without[code] < self._room:
             return None
         del self._on[code], self._without[code]

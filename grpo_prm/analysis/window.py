@@ -74,6 +74,7 @@ class Window:
         options = Options(self._std or "sample", "computed", self._seed, self._outcome)
         if step in self._groups and step != self.span[1]:
             self._take_out(step)
+        # A table without a usable row must not take out the groups that the step has already.
         before = [of_step] if len(of_step := self._groups.get(step, pl.DataFrame())) else []
         fresh = _sums(table, options) if len(table) else ()
         self._groups[step] = pl.concat([*before, *fresh] or [pl.DataFrame()])
@@ -90,6 +91,7 @@ class Window:
 
     def figures(self) -> Figures:
         """What findings are judged by, over the groups of the window; at least one group."""
+        # A group without a named outcome has no part in the denominator either.
         known = pl.col("phantom_advantage").is_not_null()
         sums = self.groups.select(
             pl.exclude("run", "prompt_key", "problem", PROPORTION, "abs_advantage").sum(),

@@ -56,7 +56,7 @@ class LambdaGRPOTrainer(GRPOTrainer):
 
     def _postprocess_batch(self, samples: list[Any], batch_encoded_inputs: list[dict[str, Any]]) -> None:
         super()._postprocess_batch(samples, batch_encoded_inputs)
-        if not self.model.training:
+        if not self.model.training:  # evaluations have no loss to weigh
             return
         if self.dynamic_num_samples:
             raise UsageError(
@@ -79,7 +79,7 @@ class LambdaGRPOTrainer(GRPOTrainer):
         """Weights of the loss tokens of each sample of this process; its groups may go on in others."""
         rows = gather_object([list(sample.encoded["input_ids"]) for sample in samples])
         groups = np.arange(len(rows)) // self.num_generations  # as the advantages are made
-        first = self.accelerator.process_index * len(samples)
+        first = self.accelerator.process_index * len(samples)  # gathered in the order of processes
         weights = sequence_weights(rows, groups, self.lambda_power, self.lambda_kind)[first : first + len(samples)]
         labels = (np.array(sample.encoded["labels"]) for sample in samples)
         return [row[own != IGNORED] for row, own in zip(weights, labels, strict=True)]

@@ -44,6 +44,7 @@ def weigh_samples(args: Any, groups: list[Any]) -> None:
             f"--loss-type is {args.loss_type}, so nothing would use the λ weights. Give --loss-type custom_loss "
             f"--custom-loss-function-path {__name__}.lambda_loss."
         )
+    # A group is known by its place in the list.
     samples = [(name, sample) for name, group in enumerate(groups) for sample in _samples(group)]
     if any(getattr(sample, FIELD) is not None for _, sample in samples):
         raise UsageError(f"samples hold {FIELD} already, and λ weights need that field. Leave distillation out.")
@@ -55,7 +56,7 @@ def weigh_samples(args: Any, groups: list[Any]) -> None:
         kind,
     )
     for (_, sample), factors in zip(samples, weights, strict=True):
-        setattr(sample, FIELD, factors.tolist())
+        setattr(sample, FIELD, factors.tolist())  # slime makes tensors of lists on the way to the trainers
 
 
 def lambda_loss(args: Any, batch: dict[str, Any], logits: Any, sum_of_sample_mean: Callable) -> tuple[Any, dict]:
@@ -90,12 +91,13 @@ def lambda_loss(args: Any, batch: dict[str, Any], logits: Any, sum_of_sample_mea
 @contextmanager
 def _weighed_log_probs(loss: Any, weights: list[Any]) -> Generator[None]:
     """Let the loss module find log-probabilities of the same values whose gradients are multiplied."""
+    # The loss looks its helper up in its module at each call, so that is where it can be met.
     plain, used = loss.get_log_probs_and_entropy, []
 
     def weighed(*args: Any, **kwargs: Any) -> Any:
         empty, found = plain(*args, **kwargs)
         for log_probs, factors in zip(found["log_probs"], weights, strict=True):
-            if log_probs.requires_grad:
+            if log_probs.requires_grad:  # not where the old ones are computed
                 weigh_gradient(log_probs, factors, lambda: None)
         used.append(True)
         return empty, found

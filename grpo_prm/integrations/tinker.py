@@ -86,7 +86,7 @@ def _plain(module: Any, name: str) -> Any:
 
 def _replace(module: Any, name: str, function: Any) -> None:
     plain = _plain(module, name)
-    if function is not plain:
+    if function is not plain:  # a later call must replace what an earlier one made, not wrap it
         function.plain = plain
     setattr(module, name, function)
 
@@ -119,6 +119,7 @@ def attach(data: list[Any], groups: list[int], power: float = 1.0, kind: Kind = 
     rows, starts = zip(*(sequence(datum, numbers) for datum in data), strict=True) if data else ((), ())
     weights = completion_weights(rows, starts, groups, power, kind)
     for datum, start, factors in zip(data, starts, weights, strict=True):
+        # Targets stand one to the left of their tokens, so the prompt has one value less than tokens.
         full = np.concatenate([np.ones(start - 1, np.float32), factors])
         datum.loss_fn_inputs[FIELD] = tinker.TensorData.from_numpy(full)
 
