@@ -53,9 +53,11 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     watch = watch if ranks.leads() else notes_only(watch)
+    # The first process makes folder and model; the others find both.
     with ranks.leader_first():
         folder = open_folder(config, resume=resume)
         model, tokenizer = _named(*open_model(config, watch), config, folder)
+    # What was recorded behind the newest whole checkpoint is made again, so it is taken away first.
     checkpoint, state = newest(folder)
     if ranks.leads():
         _cut_back(folder, state["step"])

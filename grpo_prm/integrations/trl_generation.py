@@ -178,6 +178,7 @@ def whole_groups(generation: Generation) -> WholeGroups:
     """Complete the groups; where they straddle processes this is a collective call, which all make."""
     ids, mask, prompts, advantages = generation.ids, generation.mask, generation.prompt_ids, generation.advantages
     rows, local = generation.rows, slice(0, len(ids))
+    # Weights need whole groups; where each process has its own nothing is sent.
     if generation.straddles:
         everyone = gather_object(list(zip(ids, mask, prompts, advantages.tolist(), strict=True)))
         ids, mask, prompts, listed = (list(column) for column in zip(*everyone, strict=True))

@@ -146,8 +146,8 @@ def announced(options: Options) -> list[str]:
     claims, plans = _chosen(options)
     lines = []
     for claim, plan in zip(claims, plans, strict=True):
-        said = claim.announce(plan) or [f"about {claim.cost(plan) / 60:,.1f} minutes of one core."]
-        lines += [f"{claim.name}: {sentence}" for sentence in said]
+        sentences = claim.announce(plan) or [f"about {claim.cost(plan) / 60:,.1f} minutes of one core."]
+        lines += [f"{claim.name}: {sentence}" for sentence in sentences]
     return lines
 
 
