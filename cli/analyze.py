@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .naming import default_folder, say_what_is_replaced
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 EXAMPLES = """
 Examples:
@@ -70,6 +70,7 @@ def analyze(
     drop_uneven: DropUneven = False,
     keep: Keep = None,
     run: Run = None,
+    memory: Memory = None,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
     import gc
@@ -90,7 +91,7 @@ def analyze(
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         with progress_bar("reading") as progress:
             reading = reader_options(
-                format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
+                format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
             )
             analysis = measure(logs, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
         if not named:

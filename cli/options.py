@@ -57,6 +57,15 @@ Keep = Annotated[
 ]
 Run = Annotated[str | None, typer.Option(help="Name of the run. (default: from the path)", rich_help_panel=PANEL)]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Plan with so much memory: 800M, 2G. (default: half of what is free)",
+        metavar="SIZE",
+        rich_help_panel=PANEL,
+    ),
+]
+
 
 def reader_options(
     format: str | None = None,
@@ -68,6 +77,7 @@ def reader_options(
     keep: list[str] | None = None,
     run: str | None = None,
     progress: Callable[[int, int, int], None] | None = None,
+    memory: str | None = None,
 ) -> ReadOptions:
     """Put the options of a command together for the reader.
 
@@ -75,6 +85,7 @@ def reader_options(
         UsageError: `--columns` is not a list of OURS=THEIRS, or names one of ours twice.
     """
     from grpo_prm.logs import ReadOptions
+    from grpo_prm.machine import memory_of
 
     return ReadOptions(
         format=format,
@@ -86,6 +97,7 @@ def reader_options(
         keep=tuple(names(keep) or ()),
         run=run,
         progress=progress,
+        memory=memory_of(memory) if memory else None,
     )
 
 

@@ -33,6 +33,8 @@ class ReadOptions:
         spare_text: Leave out the text of completions whose token ids are logged, and of prompts that are not needed.
         ordered: True: a step that comes back raises `Disordered`. False: reads the log twice, and is right for any
             order.
+        memory: Bytes that reading may plan with; None: what the machine and its control groups leave
+            (`machine.memory`).
     """
 
     format: str | None = None
@@ -46,6 +48,7 @@ class ReadOptions:
     progress: Progress | None = None
     spare_text: bool = False
     ordered: bool = True
+    memory: int | None = None
 
     @property
     def named(self) -> dict[str, str]:
