@@ -74,7 +74,7 @@ def _choose(config: TrainConfig) -> Threads:
     if config.threads:
         return Threads(config.threads, "as the settings have it", config, _crowded(config))
     if not config.model:
-        return Threads(1, "as small models always: the same digits, however busy the machine is", config)
+        return Threads(1, "a small model: the same digits, however busy the machine is", config)
     cores, here = machine.cores(), ranks.local_count()
     shared = f", for {here} processes" if here > 1 else ""
     if device_of(config).type != "cpu":
