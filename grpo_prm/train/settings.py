@@ -123,7 +123,12 @@ class TrainConfig:
     tracker: Literal["trackio", "wandb", "tensorboard"] | None = setting(
         None, "Send metrics to trackio, wandb or tensorboard too."
     )
-    threads: int | None = setting(None, "CPU threads; another number changes the last digits.", least=1)
+    threads: int | None = setting(
+        None,
+        "CPU threads; another number changes the last digits. (default: 1 of a small model, else as many cores as are "
+        "free at the start; a run goes on with those that it began with)",
+        least=1,
+    )
 
 
 ABOUT: dict[str, About] = {field.name: field.metadata["about"] for field in fields(TrainConfig)}
