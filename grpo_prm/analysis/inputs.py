@@ -15,8 +15,10 @@ from ..core.group_size import modal_size
 from ..core.groups import Groups
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
+from ..logs.grouping.beside_text import without_logprobs_beside_text
 from ..logs.memory import rows_as_source
 from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
+from ..logs.rows.told import sentences
 
 T = TypeVar("T")
 TAKEN = (
@@ -169,12 +171,13 @@ def _all_of(kind: str, items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
-    """The batches, checked: each table canonical, and no group in two of them."""
+    """The batches, checked: each table canonical, and no group in two of them; the last has what was left out."""
     seen: set[int] = set()
+    told: Counter[str] = Counter()
     for batch in batches:
         if not isinstance(batch.table, pl.DataFrame):
             raise UsageError(f"Rollouts hold {_called(batch.table)}. Give them a polars DataFrame (docs/logs.md).")
-        table = validate(batch.table, "rollouts")
+        table = without_logprobs_beside_text(validate(batch.table, "rollouts"), told)
         groups = set(table["group"].unique())
         if twice := seen & groups:
             raise InputError(f"rollouts: group {min(twice)} stands in two tables. Put each group whole into one.")
@@ -182,6 +185,8 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
         # Who made the table may not have counted this; who did has counted the same.
         counts = batch.counts | Counter(groups_prompts_differ=int(groups_of_several_prompts(table).sum()))
         yield batch._replace(table=table, counts=counts)
+    if told:
+        yield Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
 
 
 def _called(value: Any) -> str:
