@@ -13,6 +13,7 @@ import polars as pl
 
 from ..core.group_size import modal_size
 from ..core.groups import Groups
+from ..core.prm import countable
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
 from ..logs.grouping.beside_text import without_logprobs_beside_text
@@ -115,11 +116,11 @@ def _table(log: Any) -> Any:
 def _rollouts(groups: Groups) -> Rollouts:
     """Groups as a canonical table: one run without steps or texts, the groups named as the user did, else from 0.
 
-    A completion whose reward or given advantage is not finite is rejected, as a row of a file is.
+    A completion whose reward or given advantage is not finite, or 1e100 or more, is rejected, as a row of a file is.
     """
     given = {"reward": groups.rewards, "advantage": groups.given}
     fields = {name: values for name, values in given.items() if values is not None}
-    wrong = {name: ~np.isfinite(values) for name, values in fields.items()}
+    wrong = {name: ~countable(values) for name, values in fields.items()}
     usable = ~np.any(list(wrong.values()), axis=0)
     order = np.argsort(groups.groups, kind="stable")  # the rows of a group become neighbours
     order = order[usable[order]]
@@ -151,7 +152,10 @@ def _rollouts(groups: Groups) -> Rollouts:
     rejected = []
     for row in np.flatnonzero(~usable).tolist():
         name = next(name for name, flags in wrong.items() if flags[row])
-        rejected.append((GROUPS_NAME, row + 1, name, f"expected a finite number, got {fields[name][row]}", ""))
+        value = fields[name][row]
+        large = f"too large a number to compute with ({value:.3g})"
+        reason = large if np.isfinite(value) else f"expected a finite number, got {value}"
+        rejected.append((GROUPS_NAME, row + 1, name, reason, ""))
     uneven = int(((k > 1) & (k != modal_size(k.tolist()))).sum())
     counts = Counter(rows_read=len(usable), groups_uneven=uneven)
     return Rollouts(pl.DataFrame(series), pl.DataFrame(rejected, REJECTED, orient="row"), counts)
