@@ -1,8 +1,8 @@
 """Rows of a log in any order, sorted on disk: sorted chunks first, then one range of the whole order after another.
 
 Memory follows the chunks and ranges, not the log and not its largest step. Rows are in canonical order: by run, step,
-the columns `by` that tell groups apart, then file and line. Nulls come first, and of texts in `by` the shorter one, so that
-"2" comes before "10".
+the columns `by` that tell groups apart, then file and line. Nulls come first, and short texts of `by` before longer ones, so
+that "2" comes before "10".
 
 A chunk is an Arrow IPC file, uncompressed: of the formats that were measured (docs/benchmarks.md) the fastest to write,
 and to read a few rows of. Whoever gives the folder removes it.
@@ -11,13 +11,14 @@ and to read a few rows of. Whoever gives the folder removes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 
 from .disk_ranges import BYTES, FILE, FIRST, ROWS, Range, cut_keys
 
-PIECE = 256 << 10  # bytes of rows that an index tells apart: a range reads up to this much for nothing at its ends
+PIECE = 64 << 10  # bytes of rows that an index tells apart: a range reads up to this much for nothing at its ends
 _BATCH = 512 << 10  # bytes of the record batches, the least that is read of a chunk
 _OPEN = 64  # chunks that are open together
 _STRETCH, _KEY = "_stretch", "_key"
@@ -43,7 +44,7 @@ def write_sorted(rows: pl.DataFrame, path: Path, by: Sequence[str]) -> pl.DataFr
     sizes = rows.select(_bytes_of_row(rows.schema).alias(BYTES))
     mean = max(1, int(sizes[BYTES].sum()) // max(1, len(rows)))
     rows.write_ipc(path, record_batch_size=max(1, _BATCH // mean))
-    return _index(rows, sizes, by).with_columns(pl.lit(str(path)).alias(FILE))
+    return _apart(_index(rows, sizes, by).with_columns(pl.lit(str(path)).alias(FILE)))
 
 
 def read_range(one: Range, by: Sequence[str]) -> pl.DataFrame:
@@ -59,10 +60,11 @@ def read_range(one: Range, by: Sequence[str]) -> pl.DataFrame:
     Raises:
         OSError: A chunk cannot be read.
     """
+    held = None if one.whole else _held(one, cut_keys(by, pl.scan_ipc(one.slices[0][0], glob=False).collect_schema()))
     parts: list[pl.DataFrame] = []
     for begin in range(0, len(one.slices), _OPEN):
-        scans = [_scan(place, one, by) for place in one.slices[begin : begin + _OPEN]]
-        parts += pl.collect_all(scans)
+        scans = [pl.scan_ipc(file, glob=False).slice(*place) for file, *place in one.slices[begin : begin + _OPEN]]
+        parts += pl.collect_all(scans if held is None else [scan.filter(held) for scan in scans])
     return in_canonical_order(pl.concat(parts), by)
 
 
@@ -96,6 +98,13 @@ def _index(rows: pl.DataFrame, sizes: pl.DataFrame, by: Sequence[str]) -> pl.Dat
     )
 
 
+def _apart(table: pl.DataFrame) -> pl.DataFrame:
+    """A copy with texts of its own: those of polars are views, which keep the texts of the whole chunk in memory."""
+    written = BytesIO()
+    table.write_ipc(written)
+    return pl.read_ipc(written)
+
+
 def _bytes_of_row(schema: pl.Schema) -> pl.Expr:
     """About what each row takes in memory."""
     total = pl.lit(0, pl.Int64)
@@ -113,19 +122,10 @@ def _width(dtype: object) -> int:
     return 4 if dtype in (pl.Int32, pl.UInt32, pl.Float32) else 1 if dtype == pl.Boolean else 8
 
 
-def _scan(place: tuple[str, int, int], one: Range, by: Sequence[str]) -> pl.LazyFrame:
-    file, first, rows = place
-    scan = pl.scan_ipc(file, glob=False).slice(first, rows)
-    if one.whole:
-        return scan
-    schema = scan.collect_schema()
-    keys = cut_keys(by, schema)
-    held = pl.lit(True)
-    if one.low is not None:
-        held = held & _from(keys, one.low)
-    if one.high is not None:
-        held = held & ~_from(keys, one.high)
-    return scan.filter(held)
+def _held(one: Range, keys: Sequence[pl.Expr]) -> pl.Expr:
+    """Does a row belong to a part of a (run, step)?"""
+    after = pl.lit(True) if one.low is None else _from(keys, one.low)
+    return after if one.high is None else after & ~_from(keys, one.high)
 
 
 def _from(keys: Sequence[pl.Expr], bound: Sequence[int | float | str | None]) -> pl.Expr:

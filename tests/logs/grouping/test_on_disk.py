@@ -87,7 +87,7 @@ def test_the_ranges_are_the_sorted_rows(tmp_path_factory, rows, by, cuts, memory
         patch.setattr(on_disk, "_BATCH", data.draw(st.sampled_from([1, on_disk._BATCH])))
         patch.setattr(on_disk, "_OPEN", 2)
         index = write(tmp_path_factory.mktemp("chunks"), rows, by, cuts)
-        found = pickle.loads(pickle.dumps(ranges(index, memory, inside)))
+        found = pickle.loads(pickle.dumps(ranges(index, memory, inside)))  # noqa: S301 - our own
         frames = [read_range(one, by) for one in found]
     assert pl.concat(frames).rows(named=True) == sorted(rows, key=lambda row: place(row, by))
     assert all(frame.schema == pl.Schema(SCHEMA) for frame in frames)
@@ -154,3 +154,21 @@ def test_what_cannot_be_written_is_an_error(tmp_path):
 
 def test_no_rows_make_no_ranges(tmp_path):
     assert ranges(write_sorted(pl.DataFrame(schema=SCHEMA), tmp_path / "none.arrow", ["key"]), 1) == []
+
+
+MEMORY = Path("/proc/self/status")
+
+
+def held_bytes():
+    return next(int(line.split()[1]) << 10 for line in MEMORY.read_text().splitlines() if line.startswith("RssAnon"))
+
+
+@pytest.mark.skipif(not MEMORY.exists(), reason="no count of the memory of this process")
+def test_an_index_does_not_keep_the_texts_of_its_chunk(tmp_path):
+    rows = [{"_file": 0, "_line": n, "run": "r", "prompt": f"{n} " + "x" * 8000} for n in range(1000)]
+    indexes, before = [], 0
+    for number in range(40):
+        frame = pl.DataFrame(rows, schema={name: SCHEMA[name] for name in ("_file", "_line", "run", "prompt")})
+        indexes.append(write_sorted(frame, tmp_path / f"{number % 2}.arrow", ["prompt"]))
+        before = held_bytes() if number == 9 else before  # what every chunk takes for a while is there by then
+    assert held_bytes() - before < 10 * frame.estimated_size()  # the texts of the 30 chunks since are 30 times as much
