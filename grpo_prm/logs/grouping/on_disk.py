@@ -1,8 +1,8 @@
 """Rows of a log in any order, sorted on disk: sorted chunks first, then one range of the whole order after another.
 
 Memory follows the chunks and ranges, not the log and not its largest step. Rows are in canonical order: by run, step,
-the columns `by` that tell groups apart, then file and line. Nulls come first, and short texts of `by` before longer ones, so
-that "2" comes before "10".
+the columns `by` that tell groups apart, then file and line. Nulls come first, and short texts of `by` before longer
+ones, so that "2" comes before "10".
 
 A chunk is an Arrow IPC file, uncompressed: of the formats that were measured (docs/benchmarks.md) the fastest to write,
 and to read a few rows of. Whoever gives the folder removes it.
@@ -102,6 +102,7 @@ def _apart(table: pl.DataFrame) -> pl.DataFrame:
     """A copy with texts of its own: those of polars are views, which keep the texts of the whole chunk in memory."""
     written = BytesIO()
     table.write_ipc(written)
+    written.seek(0)
     return pl.read_ipc(written)
 
 
