@@ -64,7 +64,10 @@ def _by_sample(samples: pl.Series, bucket: Ints, order: Ints) -> Ints:
         index = index[sort]
     else:
         ranks = pl.DataFrame({"sample": samples.gather(order)}).with_columns(
-            pl.struct(pl.col("sample").str.len_bytes().alias("length"), "sample").rank("dense").cast(pl.Int64).alias("rank")
+            pl.struct(pl.col("sample").str.len_bytes().alias("length"), "sample")
+            .rank("dense")
+            .cast(pl.Int64)
+            .alias("rank")
         )
         index = pl.select(pl.when(ranks["sample"].is_null()).then(-1).otherwise(ranks["rank"])).to_series().to_numpy()
         sort = np.lexsort((index, bucket))

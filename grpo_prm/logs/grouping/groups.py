@@ -54,8 +54,8 @@ def into_groups(
         sources: Files of the log, for the rejected rows.
 
     Returns:
-        Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, the groups of a step in the order of
-        their keys, whatever that of the log is.
+        Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, and the groups of a step stand in
+        the order of their keys, whatever that of the log is.
     """
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
