@@ -71,7 +71,7 @@ CLEAN = [row("c", i, [1, 2, i], [[-0.5] * 3, [-0.25] * 3, [-1.0] * 3], float(i %
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     groups("cde", st.floats(-20, 0), st.sampled_from([0.0, 1.0])),
     groups("xy", LOGPROBS, st.sampled_from([0.0, 1.0])),
@@ -100,7 +100,7 @@ def columns_of_lists(table):
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(groups("abc", LOGPROBS, REWARDS, advantages=True), st.sampled_from(["sample", "population", "none", "batch"]))
 @example([row("a", i, [1, i], [[-1.0] * 2] * 3, [1e308, -1e308][i], 0.0) for i in range(2)], "sample")
 @example([row("a", i, [1, i], [[-1.0] * 2] * 3, [9e99, -9e99][i], 9e99) for i in range(2)], "none")
