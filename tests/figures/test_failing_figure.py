@@ -18,6 +18,7 @@ ROWS = [
     for i in range(4)
 ]
 BROKEN = "informativeness"
+WHOLE = FIGURES[BROKEN]
 OTHERS = {name for name in FIGURES if name != BROKEN}
 
 
@@ -35,11 +36,13 @@ def drawn(folder):
 
 def test_without_a_place_for_it_the_error_is_raised(tmp_path, broken):
     with pytest.raises(ZeroDivisionError):
-        draw([grpo_prm.analyze(ROWS)], tmp_path)
+        draw([grpo_prm.analyze(ROWS)], tmp_path, select=[BROKEN])
 
 
 @pytest.mark.slow
-def test_all_else_is_saved_and_the_summary_names_it(tmp_path, broken):
+@pytest.mark.parametrize("part", ["draw", "table", "caption"])
+def test_all_else_is_saved_and_the_summary_names_it(tmp_path, broken, monkeypatch, part):
+    monkeypatch.setitem(FIGURES, BROKEN, WHOLE._replace(**{part: FIGURES[BROKEN].draw}))
     analysis = grpo_prm.analyze(ROWS)
     with pytest.warns(RuntimeWarning, match=f"1 figure could not be drawn: {BROKEN} "):
         folder = analysis.save(tmp_path / "x.prm")
