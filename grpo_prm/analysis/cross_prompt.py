@@ -36,9 +36,9 @@ class _Group(NamedTuple):
 class PseudoGroups:
     """Makes pseudo-groups of each step of a log as the steps come by.
 
-    A step with fewer different prompts than its group size k is put together with the next ones of its run until there
-    are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two completions
-    of one prompt are no cross-prompt pair.
+    A step with fewer different prompts than its group size k is put together with the next such steps of its run until
+    there are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two
+    completions of one prompt are no cross-prompt pair.
 
     Args:
         seed: Of the permutations; these depend on it and on the first of the steps put together alone.
@@ -60,7 +60,9 @@ class PseudoGroups:
         # The pseudo-group of each row, -1 for none; `steps` is the first step of each pseudo-group.
         pseudo, steps, waiting = np.full(len(table), -1), [], {}
         for (run, step), groups in _by_step(table).items():
-            chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
+            chosen, k = _one_group_a_prompt(groups)
+            if len(chosen) < k:
+                chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
             if len(chosen) < k:
                 waiting[run] = chosen
                 continue
