@@ -73,13 +73,13 @@ def read_frame(
     absent = wire.keys() - set(frame.columns)
     if absent & {plan.paths.get(c) for c in _NOT_NULL}:
         return None
+    # Of a column without values the first rows do not tell the type.
+    absent |= {path for path in wire.keys() - absent if frame[path].null_count() == len(frame)}
     if not all(_fits(frame.schema[path], dtype) for path, dtype in wire.items() if path not in absent):
         return None
     columns = [pl.lit(None).alias(path) if path in absent else pl.col(path) for path in wire]
     try:
-        read = frame.select(
-            column.cast(dtype, strict=True) for column, dtype in zip(columns, wire.values(), strict=True)
-        )
+        read = frame.with_columns(columns).select(pl.col(path).cast(dtype) for path, dtype in wire.items())
     except pl.exceptions.PolarsError:
         return None
     return _rows(read, plan, file, line, source)
@@ -87,8 +87,6 @@ def read_frame(
 
 def _fits(given: Any, wanted: Any) -> bool:
     """A cast that only widens or narrows numbers; nothing turns into text, or text into something else."""
-    if given == pl.Null:
-        return True
     if isinstance(wanted, pl.List):
         return isinstance(given, pl.List) and _fits(given.inner, wanted.inner)
     if wanted.is_integer():
@@ -102,15 +100,15 @@ def _keys_are_plain(data: bytes, read: pl.DataFrame) -> bool:
     There are as many keys as values, or one at most on each line. A key between quotes and before a colon cannot stand
     inside a text, where the quotes would have backslashes.
     """
+    unclear = []
     for name, dtype in read.schema.items():
         key = b'"%b":' % name.encode()
         values = len(read) - read[name].null_count()
         if dtype == pl.String and data.count(key + b'"') + data.count(key + b' "') != values:
             return False
         # The count over the whole chunk is cheap and settles nearly all cases; only then is each line looked at.
-        if data.count(key) != values and any(line.count(key) > 1 for line in data.split(b"\n")):
-            return False
-    return True
+        unclear += [key] if data.count(key) != values else []
+    return not unclear or all(line.count(key) <= 1 for line in data.split(b"\n") for key in unclear)
 
 
 def _may_be_null(plan: Plan) -> list[str]:
