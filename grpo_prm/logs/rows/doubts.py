@@ -54,6 +54,6 @@ def _lists_may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
         flat = read[name].drop_nulls().list.explode(empty_as_null=False)
         if (read[name].list.len() != lengths).any() or flat.null_count():
             return True
-        if name == "mask" and flat.dtype != pl.Boolean and not flat.is_in([0, 1]).all():
+        if name == "mask" and flat.dtype != pl.Boolean and not ((flat == 0) | (flat == 1)).all():
             return True
     return False
