@@ -54,7 +54,7 @@ def into_groups(
         sources: Files of the log, for the rejected rows.
 
     Returns:
-        Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, and the groups of a step come in
+        Rows with `group`, `group_key` and `sample`; rows of a group are neighbours, and the groups of a step come in
         the order of their keys, whatever that of the log is.
     """
     done = Done([], [], Counter())
