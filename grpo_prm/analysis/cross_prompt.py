@@ -12,6 +12,7 @@ from ..core.forest import Ints, build_forest, visits
 from ..core.group_size import modal_size
 from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
+from ..logs.grouping.buckets import in_order_of_keys
 from ..logs.rollouts import flatten, group_opens
 from .statistics import OVERLAP
 
@@ -86,13 +87,13 @@ class PseudoGroups:
 
 
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
-    """The groups of two or more, in order."""
+    """The groups of two or more, those of a step in the order of their keys, whatever that of the log is."""
     opens = group_opens(table)
-    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]].iter_rows()
+    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]]
+    order = in_order_of_keys(heads)
+    sizes = np.diff(opens, append=len(table))[order]
     steps: dict[Step, list[_Group]] = {}
-    for first, k, (run, step, problem, prompt, key) in zip(
-        opens, np.diff(opens, append=len(table)), heads, strict=True
-    ):
+    for first, k, (run, step, problem, prompt, key) in zip(opens[order], sizes, heads[order].iter_rows(), strict=True):
         # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
             # As the clusters of intervals: one prompt text may be that of several problems.

@@ -44,6 +44,7 @@ def by_definition(log, seed):
         fresh = [(step, key, rows) for r, s, key, rows in log if (r, s) == (run, step) and len(rows) > 1]
         if not fresh:
             continue
+        fresh.sort(key=lambda group: (len(group[1].encode()), group[1]))  # whatever the order of the log is
         first, k = one_group_a_prompt(fresh)
         if len(first) < k:
             first, k = one_group_a_prompt(waiting.pop(run, []) + fresh)

@@ -54,8 +54,8 @@ def into_groups(
         sources: Files of the log, for the rejected rows.
 
     Returns:
-        Rows with `group`, `group_key` and `sample`; rows of a group are neighbours, and the groups of a step come in
-        the order of their keys, whatever that of the log is.
+        Rows with `group`, `group_key` and `sample`; rows of a group are neighbours. Where the log names keys the groups
+        of a step come in their order, else in that of the log.
     """
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
@@ -96,7 +96,7 @@ def into_groups(
         pl.Series("sample", np.arange(len(rows)) - np.repeat(starts, k), pl.Int32()),
     )
     uneven = (k != cut.modal[of_bucket]) & (k > 1)
-    order = in_order_of_keys(rows[starts])
+    order = in_order_of_keys(rows[starts]) if "key" in rows.columns else np.arange(len(starts))
     if (np.diff(order) != 1).any():
         rows, uneven = rows[ranges(starts[order], k[order])[0]], uneven[order]
         k = k[order]
