@@ -11,7 +11,8 @@ import pytest
 from kills import kill_at
 
 from grpo_prm.errors import UsageError
-from grpo_prm.files import NEW, OLD, UMASK, _beside, atomic, atomic_folder, clear_away, unfinished
+from grpo_prm.files import UMASK, _beside, atomic, atomic_folder, clear_away, unfinished
+from grpo_prm.scratch import NEW, OLD
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -165,7 +166,7 @@ def test_what_a_live_process_writes_stays_and_what_a_dead_one_left_goes(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: done.pid)
         _beside(place, NEW)
-        patch.setattr("grpo_prm.files.MACHINE", "0" * 8)
+        patch.setattr("grpo_prm.scratch.MACHINE", "0" * 8)
         elsewhere = _beside(place, NEW)
     clear_away(place)
     assert set(tmp_path.iterdir()) == {alive, elsewhere}

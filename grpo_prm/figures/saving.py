@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from ..errors import UsageError
 from ..files import atomic
 from ..text.latex import tex
+from ..text.sheet import as_csv
 from .venues import rc_settings, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
@@ -73,16 +74,17 @@ def save_figure(
         The files written: figures, CSV, caption.
     """
     figure, written, data = figure_of(drawn), [], Path(folder, f"{name}.csv")
-    text = table.write_csv()
-    if not data.is_file() or data.read_text(encoding="utf-8") != text:
-        for suffix in FORMATS:
-            Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
+    formats, text = tuple(formats), as_csv(table)
     for suffix in formats:
         settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
         escaped = _for_tex(figure) if suffix == "pgf" else nullcontext()
         with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), escaped:
             figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
         written.append(Path(folder, f"{name}.{suffix}"))
+    # Only now, so that a process that is killed here leaves figures, by which the next one knows the data as ours.
+    if not data.is_file() or data.read_text(encoding="utf-8") != text:
+        for suffix in (suffix for suffix in FORMATS if suffix not in formats):
+            Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
     with atomic(data) as part:
         part.write_text(text, encoding="utf-8")
     written.append(data)
