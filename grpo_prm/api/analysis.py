@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -133,7 +134,8 @@ class Analysis(Tables):
         Args:
             path: The folder. An earlier analysis of the same log in it is replaced, with its figures and its page;
                 files that are not ours are kept.
-            figures: Draw the figures into it, too.
+            figures: Draw the figures into it, too. One that cannot be drawn is named in a warning and in the notes of
+                the summary.
             overwrite: Replace the analysis of another log, too. Rows in memory are one log.
 
         Returns:
@@ -143,15 +145,19 @@ class Analysis(Tables):
             UsageError: The folder cannot be written, it has files of others with names of ours, or it holds the
                 analysis of another log.
         """
-        from ..analysis.write import analysis_folder, write_tables
+        from ..analysis.write import analysis_folder, note_figures, write_tables
 
         logs = _named(self.log) or list(self.summary["source"]["files"])
         with analysis_folder(Path(path), logs, overwrite=overwrite) as folder:
             write_tables(self, folder)
             if figures:
-                from ..figures.plotting import draw
+                from ..figures.plotting import draw, not_drawn
 
-                draw([self], folder / "figures")
+                failed: dict[str, str] = {}
+                draw([self], folder / "figures", failed=failed)
+                if failed:
+                    note_figures(self, folder, failed)
+                    warnings.warn(not_drawn(failed), RuntimeWarning, stacklevel=2)
         return Path(path)
 
     def __repr__(self) -> str:
