@@ -68,7 +68,7 @@ def refuse_other_page(page: Path) -> None:
         UsageError: There is such a file, or a folder.
     """
     if page.is_dir():
-        raise UsageError(f"{page}: is a folder. Give the page the name of a file, with --out.")
+        raise UsageError(f"{page}: is a folder. Give --out the name of a file.")
     if page.exists() and not is_page(page):
         raise UsageError(f"{page}: is no page of grpo-prm, and would be lost. Give --out another name.")
 

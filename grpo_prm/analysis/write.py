@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UsageError
 from ..files import atomic_folder, clear_away
+from ..json_text import json_text
 from .ownership import MARK, is_analysis, is_page, mark, refuse_another_input, refuse_strangers
 from .tables import TABLES, Tables
 
@@ -107,4 +107,4 @@ def note_figures(analysis: Tables, folder: Path, failed: Mapping[str, str]) -> N
 
 def summary_text(analysis: Tables) -> str:
     """summary.json as text; NaN has no place in it."""
-    return json.dumps(analysis.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(analysis.summary, indent=2) + "\n"

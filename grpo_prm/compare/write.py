@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ..analysis.ownership import is_comparison
 from ..analysis.write import SUFFIXES, output_folder
 from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
+from ..json_text import json_text
 from ..text.amounts import listed, span
 from ..text.printable import printable
 from ..text.sheet import as_csv
@@ -77,4 +77,4 @@ def _caption(comparison: Comparison) -> str:
 
 def comparison_text(comparison: Comparison) -> str:
     """comparison.json as text; NaN has no place in it."""
-    return json.dumps(as_json(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(as_json(comparison), indent=2) + "\n"
