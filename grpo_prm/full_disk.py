@@ -26,7 +26,8 @@ def full_disk(error: BaseException | None) -> str | None:
     for one in _behind(error):
         if isinstance(one, OSError) and one.errno in _FULL:
             return one.strerror
-        of_library = type(one) is RuntimeError or type(one).__module__.partition(".")[0] in _PACKAGES
+        unnumbered = isinstance(one, OSError) and one.errno is None  # of polars when it writes
+        of_library = unnumbered or type(one) is RuntimeError or type(one).__module__.partition(".")[0] in _PACKAGES
         if of_library and (found := _SAID.search(str(one))):
             return found[1] if found[1] in _SENTENCES else "No space left on device"
     return None
