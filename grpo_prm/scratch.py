@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import re
@@ -80,8 +81,25 @@ def sweep_once(folder: Path) -> None:
     """`sweep`, unless this process did it before: a folder may be written to for every step of a training."""
     place = folder.resolve()
     if place not in _swept:
+        if not _swept:
+            atexit.register(_sweep_own)
         _swept.add(place)
         sweep(place)
+
+
+def _sweep_own() -> None:
+    """At the end, remove what a signal left that came just after it was made, or while it was being removed."""
+    for folder in _swept:
+        with suppress(OSError):
+            for entry in os.scandir(folder):
+                found = OWNED.fullmatch(entry.name)
+                if not found or entry.is_symlink() or (found[3], int(found[4])) != (MACHINE, os.getpid()):
+                    continue
+                if found[2] != OLD:
+                    _remove(entry)
+                else:  # with something in it, it is for `clear_away`
+                    with suppress(OSError):
+                        os.rmdir(entry)
 
 
 def sweep(folder: Path, *, below: bool = False) -> None:
