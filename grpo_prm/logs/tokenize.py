@@ -6,7 +6,8 @@ is pre-tokenised once by `tokenizers`, and the pieces of a text are those of its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -72,36 +73,75 @@ def units(encoder: Pieces | Tokens, text: pl.Series, segments: pl.Series | None 
 
 
 class Pieces:
-    """Pieces, numbered in the order in which the log first shows them; the vocabulary grows and never forgets."""
+    """Pieces, each numbered by what it says: a number does not depend on what else a log holds, nor on its order.
+
+    Only where two pieces fall on one of the 2**31 numbers does the later take the next of its own. The vocabulary grows
+    and never forgets.
+
+    Args:
+        fixed: Numbers of pieces, by `hashes`, where they must be those that somebody else gave them.
+    """
 
     tokens_from = "pieces"
 
-    def __init__(self) -> None:
-        self.ids: dict[str, int] = {}
-        self.widths = np.zeros(0, np.int64)  # characters of each piece
+    def __init__(self, fixed: Mapping[int, int] | None = None) -> None:
+        self._codes: dict[str, int] = {}  # in the order in which they appear
+        self._widths = np.zeros(0, np.int64)  # characters of each piece
+        self._taken: set[int] = set()
+        self._fixed = fixed or {}
+        self.hashes = np.zeros(0, np.uint64)  # of the pieces in the order in which they appear, as `numbers`
+        self.numbers = np.zeros(0, np.int32)
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The number of each piece."""
+        return dict(zip(self._codes, self.numbers.tolist(), strict=True))
 
     def encode(self, text: pl.Series, *, spans: bool = False) -> Encoded:
         """Ids of the pieces of every text, and where they lie if asked for."""
         words = text.str.extract_all(WORD)
         counts = words.list.len().to_numpy().astype(np.int64)
         words = words.explode(empty_as_null=False)
-        distinct = words.unique(maintain_order=True)  # ids do not depend on threads
+        distinct = words.unique(maintain_order=True)  # codes do not depend on threads
         flat, lengths = self._pieces(distinct.to_list())
         word = _codes(words, distinct)
         # From pieces of distinct words to pieces of all words: each word's range of `flat`, end to end.
-        ids = flat[_expand((np.cumsum(lengths) - lengths)[word], lengths[word])]
+        codes = flat[_expand((np.cumsum(lengths) - lengths)[word], lengths[word])]
         lengths = _sums(lengths[word], counts)
-        return Encoded(ids, lengths, _spans(self.widths[ids], lengths) if spans else None)
+        return Encoded(self.numbers[codes], lengths, _spans(self._widths[codes], lengths) if spans else None)
 
     def _pieces(self, words: list[str]) -> tuple[NDArray[np.int32], Ints]:
-        split, ids = _BYTE_LEVEL.pre_tokenize_str, self.ids
-        known = len(ids)
-        ids_of_words = [[ids.setdefault(piece, len(ids)) for piece, _ in split(word)] for word in words]
+        split, codes = _BYTE_LEVEL.pre_tokenize_str, self._codes
+        known = len(codes)
+        of_words = [[codes.setdefault(piece, len(codes)) for piece, _ in split(word)] for word in words]
         # A dict keeps its order, so the pieces behind the known ones are new. Each character of a piece stands for one
         # byte; without the bytes that continue a character of UTF-8 their number is that of the characters.
-        new = [len(piece.translate(_TRAIL)) for piece in islice(ids, known, None)]
-        self.widths = np.append(self.widths, np.array(new, np.int64))
-        return _flat(ids_of_words)
+        new = list(islice(codes, known, None))
+        self._widths = np.append(self._widths, [len(piece.translate(_TRAIL)) for piece in new]).astype(np.int64)
+        hashes = [int.from_bytes(blake2b(piece.encode(), digest_size=8).digest(), "little") for piece in new]
+        numbers = free_numbers(hashes, self._taken, self._fixed)
+        self.hashes = np.append(self.hashes, np.array(hashes, np.uint64))
+        self.numbers = np.append(self.numbers, np.array(numbers, np.int32))
+        return _flat(of_words)
+
+
+def free_numbers(hashes: Iterable[int], taken: set[int], fixed: Mapping[int, int]) -> list[int]:
+    """Numbers in [0, 2**31) of new pieces.
+
+    Args:
+        hashes: Of the pieces, 64 bits, in the order in which they appear.
+        taken: Numbers of other pieces; grows.
+        fixed: Numbers that are given, by hash.
+    """
+    numbers = []
+    for one in hashes:
+        number, start = fixed.get(one, one >> 33), one
+        while number in taken and one not in fixed:
+            start = (start + _NEXT) % 2**64
+            number = start >> 33
+        taken.add(number)
+        numbers.append(number)
+    return numbers
 
 
 class Tokens:
@@ -221,4 +261,5 @@ def _read_with(read: Callable[[str], Tokenizer], name: str, fault: str) -> Token
         raise UsageError(f"{fault} ({why}). {_REMEDY}") from None
 
 
+_NEXT = 0x9E3779B97F4A7C15  # odd, so that all numbers come by
 _REMEDY = "Give a tokenizer.json or the folder that holds one; without --tokenizer pieces are counted."

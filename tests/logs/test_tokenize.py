@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from grpo_prm.errors import UsageError
-from grpo_prm.logs.tokenize import load, units
+from grpo_prm.logs.tokenize import Pieces, free_numbers, load, units
 
 PRE = pre_tokenizers.ByteLevel(add_prefix_space=False)
 SPACES = "\t\n\x0b\x0c\r\x1c\x1f \x85\xa0\u1680\u180e\u2003\u2028\u200b\u3000\ufeff\x00"
@@ -44,6 +44,25 @@ def test_pieces_are_those_of_the_library_and_ids_mean_the_same_in_every_batch(ba
         ids += [i for row in done.tokens for i in row]
         names += [piece for text in batch for piece in pieces_of(text)]
     assert same_partition(ids, names)
+
+
+def test_the_number_of_a_piece_depends_on_nothing_else():
+    texts = strings(["one two three", "two four", "", "three one"])
+    first, second = Pieces(), Pieces()
+    forward, backward = first.encode(texts).ids, second.encode(texts.reverse()).ids
+    assert first.ids == second.ids and sorted(forward.tolist()) == sorted(backward.tolist())
+    assert first.ids.keys() == {"one", "Ġtwo", "Ġthree", "two", "Ġfour", "three", "Ġone"}
+    other = {int(h): int(n) ^ 1 for h, n in zip(first.hashes, first.numbers, strict=True)}
+    assert Pieces(other).encode(texts).ids.tolist() == [n ^ 1 for n in forward.tolist()]
+
+
+def test_no_two_pieces_have_one_number():
+    same = [5 << 33, (5 << 33) + 1, (5 << 33) + 2, 6 << 33]
+    taken = set()
+    numbers = free_numbers(same, taken, {})
+    assert numbers[0] == 5 and numbers[3] == 6 and len(set(numbers)) == 4 == len(taken)
+    assert all(0 <= number < 2**31 for number in numbers)
+    assert free_numbers(same[::-1], set(), dict(zip(same, numbers, strict=True))) == numbers[::-1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import polars as pl
@@ -20,3 +21,16 @@ class Done(NamedTuple):
     rejected: list[pl.DataFrame]
     notes: list[str]
     counts: Counter[str]
+
+
+def once(noted: dict[str, str], kind: str, sentence: str) -> Iterator[str]:
+    """A sentence with an example, unless one of its kind was said before.
+
+    Args:
+        noted: What was said, by its kind; grows.
+        kind: What the sentence is about.
+        sentence: What would be said.
+    """
+    if kind not in noted:
+        noted[kind] = sentence
+        yield sentence

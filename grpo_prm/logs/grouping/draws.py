@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ...core.group_size import modal_size
+from .done import once
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,12 +37,12 @@ class GroupingState:
     Attributes:
         sizes: By run, number of groups of each size so far; a bucket that only the modal size will cut counts whole.
         next_group: Number of the next group.
-        noted: Keys of `EVIDENCE` that a note has named an example of.
+        noted: Sentences with an example, by their kind, a key of `EVIDENCE` or another: each kind is said once.
     """
 
     sizes: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     next_group: int = 0
-    noted: set[str] = field(default_factory=set)
+    noted: dict[str, str] = field(default_factory=dict)
 
 
 class Buckets(NamedTuple):
@@ -156,19 +157,19 @@ def split_notes(
     for bucket in np.flatnonzero(cut.draws > 1).tolist():
         if (kind := cut.evidence[bucket]) in state.noted:
             continue
-        state.noted.add(kind)
         size, draws = buckets.size[bucket], cut.draws[bucket]
         example = f"{_example(heads, keys, bucket)}: {size} rows as {draws} draws of {size // draws}"
-        yield f"Prompts drawn more than once were split in file order ({example}); {EVIDENCE[kind]}."
-    if cut.merged.any() and "merged" not in state.noted:
-        state.noted.add("merged")
+        said = f"Prompts drawn more than once were split in file order ({example}); {EVIDENCE[kind]}."
+        yield from once(state.noted, kind, said)
+    if cut.merged.any():
         bucket = int(np.flatnonzero(cut.merged)[0])
-        yield (
+        said = (
             f"One prompt has several times the rows of a group ({_example(heads, keys, bucket)}:"
             f" {buckets.size[bucket]} rows, where {cut.modal[bucket]} are usual), mixed with others: several problems"
             " or draws may have become one group. Name the column that tells them apart with --columns group=NAME, or"
             f" cut in file order with --group-size {cut.modal[bucket]}."
         )
+        yield from once(state.noted, "merged", said)
 
 
 def _example(heads: pl.DataFrame, keys: pl.Series, bucket: int) -> str:

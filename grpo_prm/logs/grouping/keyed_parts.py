@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from .done import once
+
 _JOINED = "Parts of one group stand in several files ({}): they were joined by their key."
 _DRAWN_AGAIN = "One key stands in several files with samples of one number that differ ({}): each is a draw, a group."
 _DOUBT = "A key of several draws has parts in several files ({}): they were put together by number, else by order."
@@ -38,13 +40,13 @@ class _Part:
     content: dict[str, int] = field(default_factory=dict)
 
 
-def with_draws(rows: pl.DataFrame, noted: set[str]) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
+def with_draws(rows: pl.DataFrame, noted: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
     """Number the draws of each key over all files.
 
     Args:
         rows: Whole steps of a canonical log: `run`, `key`, `group` (its number, as text), `_file`, `_line`, and where
             logged `step` and `sample`.
-        noted: Notes that were given already; grows.
+        noted: Notes that were given already, by kind; grows.
 
     Returns:
         The rows with `group` equal in two rows of one run, step and key if they are of one draw; the rows that stand in
@@ -63,8 +65,7 @@ def with_draws(rows: pl.DataFrame, noted: set[str]) -> tuple[pl.DataFrame, pl.Da
             for row, _ in part.rows:
                 groups[at[row]] = str(draw)
             copies[at[again]] = True
-    told = tuple(note.format(example) for note, example in notes.items() if note not in noted)
-    noted.update(notes)
+    told = tuple(said for note, example in notes.items() for said in once(noted, note, note.format(example)))
     rows = rows.with_columns(pl.Series("group", groups, pl.String()))
     return rows.filter(~copies), rows.filter(copies), told
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..columns.members import LISTS, MEMBERS
 from ..columns.plan import Plan
 from ..options import ReadOptions
-from .done import Done
+from .done import Done, once
 
 Ints = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ def without_members(
     k: Ints,
     plan: Plan,
     options: ReadOptions,
-    noted: set[str],
+    noted: dict[str, str],
     done: Done,
 ) -> NDArray[np.bool_]:
     """Find the groups that lack members.
@@ -42,7 +42,7 @@ def without_members(
         k: Rows of each group, shape (groups,).
         plan: Which column says how many members there are.
         options: A `group_size` that the user gave is believed.
-        noted: Notes that were given already; grows.
+        noted: Notes that were given already, by kind; grows.
         done: Gets the count `groups_lack_members` and a note.
 
     Returns:
@@ -55,13 +55,13 @@ def without_members(
     short = k < said
     done.counts["groups_lack_members"] = int(short.sum())
     left_out = short if plan.beside[MEMBERS] in LISTS else np.zeros(len(k), bool)
-    if short.any() and "members" not in noted:
-        noted.add("members")
+    if short.any():
         first = int(np.flatnonzero(short)[0])
         name = rows["group_key"][int(starts[first])]
         what = "such groups are left out" if left_out.any() else "what is counted here is not what the run trained on"
-        done.notes.append(
+        sentence = (
             f"The log lacks members of groups ({name}: {k[first]} of the {said[first]} that {plan.beside[MEMBERS]}"
             f" says): {what}."
         )
+        done.notes.extend(once(noted, "members", sentence))
     return left_out

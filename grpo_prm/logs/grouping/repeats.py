@@ -11,7 +11,7 @@ from ..columns.plan import Plan
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .buckets import AGAIN, PIECE, numbers
-from .done import Done
+from .done import Done, once
 from .draws import fits_as_one
 
 COPIES = (2, 3)  # how many times a step may stand there
@@ -41,7 +41,7 @@ def written_again(rows: pl.DataFrame) -> int:
 
 
 def with_samples_once(
-    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: set[str], done: Done
+    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: dict[str, str], done: Done
 ) -> pl.DataFrame:
     """Tell apart the draws of a key by a sample index that begins anew.
 
@@ -49,7 +49,7 @@ def with_samples_once(
         rows: Whole steps; `sample` is the index as the log has it, null where it has none.
         plan: What tells the buckets apart.
         sources: Files of the log, for the rejected rows.
-        noted: Notes that were given already; grows.
+        noted: Notes that were given already, by kind; grows.
         done: Gets the copies: rows that say what an earlier one of the same index says.
 
     Returns:
@@ -77,13 +77,13 @@ def with_samples_once(
     done.rejected.append(rejected_rows(copied, sources, "sample", "duplicate"))
     rest = _overruled(rest.filter(~odd).drop("_drawn"), bucket)
     drawn_again = rest.filter(pl.col(AGAIN) > 0)
-    if len(drawn_again) and "index" not in noted:
-        noted.add("index")
+    if len(drawn_again):
         where = f"{sources[drawn_again['_file'][0]].name}:{drawn_again['_line'][0]}"
-        done.notes.append(
+        sentence = (
             f"The sample index {plan.paths['sample']} begins anew inside a group ({where}): each time it is another"
             " draw, a group of its own."
         )
+        done.notes.extend(once(noted, "index", sentence))
     return rest
 
 

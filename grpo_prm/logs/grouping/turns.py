@@ -15,7 +15,7 @@ from ..columns.plan import Plan
 from ..columns.turns import ROLLOUT, TURN
 from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .done import Done
+from .done import Done, once
 
 _DIFFERENT = "the rows of its rollout have different rewards, so its own is not known"
 _NO_ORDER = "its rollout has several rows, and no column says which turn each is"
@@ -24,7 +24,7 @@ _PER_TOKEN = ("mask", "logprobs", "trainer_logprobs", "ref_logprobs")
 
 
 def with_turns_joined(
-    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: set[str], done: Done
+    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: dict[str, str], done: Done
 ) -> pl.DataFrame:
     """Join the rows of each rollout.
 
@@ -32,7 +32,7 @@ def with_turns_joined(
         rows: Whole steps, with `_rollout` and `_turn` where the plan has them beside.
         plan: What tells rollouts apart.
         sources: Files of the log, for the rejected rows.
-        noted: Notes that were given already; grows.
+        noted: Notes that were given already, by kind; grows.
         done: Gets the rejected rows: copies, and rollouts whose rows cannot be one completion; a note; and the count
             `rows_joined` of the rows that went into others.
 
@@ -128,13 +128,13 @@ def _segments(turns: pl.DataFrame) -> list[int] | None:
     return lengths
 
 
-def _notes(parts: pl.DataFrame, gone: int, plan: Plan, noted: set[str]) -> Iterator[str]:
+def _notes(parts: pl.DataFrame, gone: int, plan: Plan, noted: dict[str, str]) -> Iterator[str]:
     """One sentence about the rows that were joined, once."""
-    if not gone or "turns" in noted:
+    if not gone:
         return
-    noted.add("turns")
     rollouts = parts["_of"].n_unique()
-    yield (
+    sentence = (
         f"A row is a turn: {rollouts + gone} rows were joined into {rollouts} rollouts by {plan.beside[ROLLOUT]}, in"
         f" the order of {plan.beside[TURN]}. What stood between is not logged: texts are joined by newlines."
     )
+    yield from once(noted, "turns", sentence)
