@@ -3,64 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from ..core.forest import Floats, Ints
-from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
+from ..core.interval import BLOCKS, FEW_CLUSTERS, Interval, block_of, cluster_sums, resampled_sums, wilson
+from .clusters import ids_of
 from .statistics import OF_GROUPS, STATISTICS
 
-PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
-CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
 NOTHING = "nothing"  # no column of this name
 
 
-class Sums:
-    """The groups of a log as a matrix of sums; any subset of its rows gives every statistic of that subset.
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """How statistics are made of sums: each distinct sum is one column, which the statistics that need it share.
 
-    Args:
-        groups: The groups table, or any table with the columns of the statistics asked for.
-        clusters: Columns that name the cluster of a group.
+    Attributes:
         names: Which of `STATISTICS`.
+        sums: What a group adds to each column.
+        top, bottom, second: Column of the numerator and of the first and second denominator of each statistic, the
+            first again where there is one, shape (names,) each.
     """
 
-    def __init__(self, groups: pl.DataFrame, clusters: Sequence[str], names: Sequence[str] = OF_GROUPS) -> None:
-        self.names = tuple(names)
-        # Each distinct sum is one column of the matrix: statistics that share a denominator share its resamples.
-        columns: dict[str, int] = {}
-        sums: list[pl.Expr] = []
-        places = []
-        for name in names:
-            top, *bottoms = columns_of(name)
-            null = groups[top].null_count() > 0
-            keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
-            if groups[top].null_count() == len(groups):  # a log without log-probabilities has many sums that are 0
-                keys = (NOTHING,) * len(keys)
-            exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
-            for key, expr in zip(keys, exprs, strict=True):
-                if key not in columns:
-                    columns[key] = len(columns)
-                    sums.append(expr.alias(str(columns[key])))
-            # Numerator, first and second denominator, which is the first again where there is one.
-            places.append([columns[key] for key in (*keys, keys[-1])[:3]])
-        self._values = groups.select(sums).to_numpy()
-        self._top, self._bottom, self._second = np.array(places, np.int64).reshape(-1, 3).T
-        # Ranks by name, not by order of coming: two logs of the same prompts then draw the same ones.
-        self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
+    names: tuple[str, ...]
+    sums: tuple[pl.Expr, ...]
+    top: Ints
+    bottom: Ints
+    second: Ints
 
-    def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
-        """Every statistic of some groups with its 95 % range.
+    def statistics(self, sums: Floats) -> Floats:
+        """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
+        return ratios_of_sums(self.names, sums[..., self.top], sums[..., self.bottom], sums[..., self.second])
+
+    def intervals(self, mean: Floats, resampled: Floats, clusters: Ints) -> dict[str, Interval]:
+        """Every statistic with its 95 % range.
 
         Args:
-            seed: Of the resamples.
-            rows: Which groups.
+            mean: The statistics of some groups, one or more, shape (names,).
+            resampled: Of each resample of their clusters, shape (resamples, names).
+            clusters: How many clusters have the statistic, shape (names,).
 
         Returns:
             Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
         """
-        values = self._values[rows]
-        mean, resampled, clusters = self.resamples(seed, rows)
         ranges = self._with_width(percentiles(resampled), mean, clusters)
         intervals = {
             name: Interval(_number(m), _number(low), _number(high), int(n))
@@ -68,13 +55,12 @@ class Sums:
             else Interval(_number(m), None, None, int(n))
             for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
         }
-        if "non_trivial" in intervals and len(values):
+        if "non_trivial" in intervals and (number := intervals["non_trivial"].n):
             # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial. Groups of
             # one problem are alike, so it is as wide as if each problem had one (measured: docs/coverage.md).
-            at = self.names.index("non_trivial")
-            number = int(clusters[at])
-            low, high = wilson(mean[at] * number, number)
-            intervals["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), number)
+            share = mean[self.names.index("non_trivial")]
+            low, high = wilson(share * number, number)
+            intervals["non_trivial"] = Interval(_number(share), float(low), float(high), number)
         return intervals
 
     def _with_width(self, ranges: Floats, mean: Floats, clusters: Ints) -> Floats:
@@ -89,7 +75,67 @@ class Sums:
         ranges[0] = np.where(share & (mean == 1), end, ranges[0])
         return ranges
 
-    def resamples(self, seed: int, rows: Ints | slice = slice(None)) -> tuple[Floats, Floats, Ints]:
+
+def matrix(names: Sequence[str], nulls: Mapping[str, int], rows: int) -> Matrix:
+    """The sums behind statistics.
+
+    Args:
+        names: Which of `STATISTICS`.
+        nulls: How many rows of the table have no numerator, by its column.
+        rows: How many rows it has.
+    """
+    columns: dict[str, int] = {}
+    sums: list[pl.Expr] = []
+    places = []
+    for name in names:
+        top, *bottoms = columns_of(name)
+        null = nulls[top] > 0
+        keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
+        if nulls[top] == rows:  # a log without log-probabilities has many sums that are 0
+            keys = (NOTHING,) * len(keys)
+        exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
+        for key, expr in zip(keys, exprs, strict=True):
+            if key not in columns:
+                columns[key] = len(columns)
+                sums.append(expr.alias(str(columns[key])))
+        # Numerator, first and second denominator, which is the first again where there is one.
+        places.append([columns[key] for key in (*keys, keys[-1])[:3]])
+    return Matrix(tuple(names), tuple(sums), *np.array(places, np.int64).reshape(-1, 3).T)
+
+
+class Sums:
+    """Some groups as a matrix of sums; any subset of its rows gives every statistic of that subset.
+
+    Args:
+        groups: The groups table, or any table with the columns of the statistics asked for.
+        clusters: Columns that name the cluster of a group.
+        names: Which of `STATISTICS`.
+    """
+
+    def __init__(self, groups: pl.DataFrame, clusters: Sequence[str], names: Sequence[str] = OF_GROUPS) -> None:
+        nulls = {top: groups[top].null_count() for top in (columns_of(name)[0] for name in names)}
+        self.names, self._matrix = tuple(names), matrix(names, nulls, len(groups))
+        self._values = groups.select(self._matrix.sums).to_numpy()
+        # Ranks by name, not by order of coming: two logs of the same prompts then draw the same ones.
+        self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
+        self._groups, self._clusters = groups, clusters
+
+    def intervals(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> dict[str, Interval]:
+        """Every statistic of some groups with its 95 % range.
+
+        Args:
+            seed: Of the resamples.
+            rows: Which groups.
+            most: As for `resamples`.
+
+        Returns:
+            As `Matrix.intervals`.
+        """
+        return self._matrix.intervals(*self.resamples(seed, rows, most))
+
+    def resamples(
+        self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS
+    ) -> tuple[Floats, Floats, Ints]:
         """Every statistic of some groups, and of resamples of their clusters.
 
         Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
@@ -97,6 +143,7 @@ class Sums:
         Args:
             seed: Of the resamples.
             rows: Which groups.
+            most: Clusters that are resampled one by one, a power of two; more are put into so many blocks.
 
         Returns:
             Statistics, shape (names,); those of each resample, shape (resamples, names), no resamples of fewer than
@@ -104,13 +151,19 @@ class Sums:
         """
         # Groups of a cluster are added first: a resample is then a product over clusters, not over groups.
         sums = cluster_sums(self._values[rows], self._cluster[rows])
+        mean, counts = self._matrix.statistics(sums.sum(axis=0)), (sums[:, self._matrix.bottom] > 0).sum(axis=0)
         few = len(sums) < FEW_CLUSTERS
-        resampled = np.empty((0, len(self.names))) if few else self._statistics(resampled_sums(sums, seed))
-        return self._statistics(sums.sum(axis=0)), resampled, (sums[:, self._bottom] > 0).sum(axis=0)
+        if len(sums) > most:
+            sums = cluster_sums(sums, self._blocks(rows, most))
+        return mean, np.empty((0, len(self.names))) if few else self._matrix.statistics(
+            resampled_sums(sums, seed)
+        ), counts
 
-    def _statistics(self, sums: Floats) -> Floats:
-        """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
-        return ratios_of_sums(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
+    def _blocks(self, rows: Ints | slice, most: int) -> Ints:
+        """Block of each cluster of some groups, in the order of the clusters."""
+        at = np.arange(len(self._cluster))[rows]
+        _, first = np.unique(self._cluster[at], return_index=True)
+        return block_of(ids_of(self._groups[at[first]], self._clusters).to_numpy(), most)
 
 
 def sums_of(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> Floats:
