@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
 from polars.exceptions import PanicException
 
 from ..analysis.folder import read_folder
@@ -89,30 +89,40 @@ def draw(
         The files written.
     """
     logs = join_logs(analyses, names, group)
+    tables: dict[str, pl.DataFrame] = {}
     written: list[Path] = []
 
-    def one(name: str) -> None:
-        tables = tables_of(logs, [name])
-        sentences = captions(tables, logs.summaries, logs.unit)
-        written.extend(save(tables, out, formats, unit=logs.unit, venue=venue, captions=sentences))
+    def make(name: str) -> None:
+        tables.update(tables_of(logs, [name]))
 
-    def summary() -> None:
-        with atomic(Path(out, TABLE)) as part:
+    def write(name: str) -> None:
+        table = {name: tables[name]}
+        sentences = captions(table, logs.summaries, logs.unit)
+        written.extend(save(table, out, formats, unit=logs.unit, venue=venue, captions=sentences))
+
+    def write_summary(name: str) -> None:
+        with atomic(Path(out, name)) as part:
             part.write_text(latex(logs.summaries), encoding="utf-8")
-        written.append(Path(out, TABLE))
+        written.append(Path(out, name))
 
     wanted = set(FIGURES if select is None else select)
-    jobs = {name: partial(one, name) for name in FIGURES if name in wanted} | {TABLE: summary}
-    for name, job in jobs.items():
+    _each(make, [name for name in FIGURES if name in wanted], failed)  # all of them before any file is written
+    _each(write, list(tables), failed)
+    _each(write_summary, [TABLE], failed)
+    return written
+
+
+def _each(job: Callable[[str], None], names: Sequence[str], failed: dict[str, str] | None) -> None:
+    """Do a job for each figure; `failed` as for `draw`."""
+    for name in names:
         try:
-            job()
+            job(name)
         except (GrpoPrmError, OSError):  # an option that cannot be meant, a full disk: so it would be with all others
             raise
         except (Exception, PanicException) as error:
             if failed is None:
                 raise
             failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-    return written
 
 
 def not_drawn(failed: Mapping[str, str]) -> str:

@@ -125,8 +125,7 @@ class TrainConfig:
     )
     threads: int | None = setting(
         None,
-        "CPU threads; another number changes the last digits. (default: 1 of a small model, else as many cores as are "
-        "free at the start; a run goes on with those that it began with)",
+        "CPU threads; they change the last digits. (default: 1 of a small model, else the free cores; kept on resume)",
         least=1,
     )
 
