@@ -1,11 +1,12 @@
 """A log of many groups of short completions, as ids: for the times of docs/benchmarks.md.
 
-    python benchmarks/many_groups.py FILE --groups 1000000 --k 8 --steps 4000
+python benchmarks/many_groups.py FILE --groups 1000000 --k 8 --steps 4000
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def write(file: Path, groups: int, k: int, steps: int, seed: int = 0) -> None:
     # Parts of whole steps, so that the memory of this script is bounded too.
     cuts = np.searchsorted(step_of, np.arange(0, steps + STEPS_AT_ONCE, STEPS_AT_ONCE))
     with file.open("wb") as out:
-        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        for begin, end in pairwise(cuts):
             _rows(np.arange(begin, end), step_of[begin:end], k, rng).write_ndjson(out)
 
 

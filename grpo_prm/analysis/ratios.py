@@ -48,22 +48,34 @@ class Matrix:
         Returns:
             Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
         """
-        ranges = self._with_width(percentiles(resampled), mean, clusters)
-        intervals = {
+        found = (*self.ranges(mean[None], percentiles(resampled)[:, None], clusters[None]), clusters[None])
+        return {
             name: Interval(_number(m), _number(low), _number(high), int(n))
-            if n >= FEW_CLUSTERS
-            else Interval(_number(m), None, None, int(n))
-            for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
+            for name, m, low, high, n in zip(self.names, *(values[0] for values in found), strict=True)
         }
-        if "non_trivial" in intervals and (number := intervals["non_trivial"].n):
+
+    def ranges(self, mean: Floats, ends: Floats, clusters: Ints) -> tuple[Floats, Floats, Floats]:
+        """Every statistic of some sets of groups (training steps, say) with its 95 % range, NaN for none.
+
+        Args:
+            mean: The statistics, shape (sets, names).
+            ends: 2.5 and 97.5 percentiles over resamples, shape (2, sets, names).
+            clusters: How many clusters have the statistic, shape (sets, names).
+
+        Returns:
+            Mean, low and high, shape (sets, names) each.
+        """
+        low, high = np.where(clusters >= FEW_CLUSTERS, self._with_width(ends, mean, clusters), np.nan)
+        if "non_trivial" in self.names:
             # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial. Groups of
             # one problem are alike, so it is as wide as if each problem had one (measured: docs/coverage.md).
-            share = mean[self.names.index("non_trivial")]
-            low, high = wilson(share * number, number)
-            intervals["non_trivial"] = Interval(_number(share), float(low), float(high), number)
-        return intervals
+            place = self.names.index("non_trivial")
+            some = clusters[:, place] > 0
+            number = clusters[some, place]
+            low[some, place], high[some, place] = wilson(mean[some, place] * number, number)
+        return mean, low, high
 
-    def _with_width(self, ranges: Floats, mean: Floats, clusters: Ints) -> Floats:
+    def _with_width(self, ends: Floats, mean: Floats, clusters: Ints) -> Floats:
         """Widen the range of a share that is 0 or 1 in every cluster, of which every resample says the same.
 
         The end is the share that n clusters in a row would still show so in 2.5 % of cases (definitions: Intervals).
@@ -71,9 +83,7 @@ class Matrix:
         share = np.array([STATISTICS[name].share for name in self.names])
         end = 0.025 ** (1 / np.maximum(clusters, 1))
         # A mean of terms in [0, 1] is 0 or 1 only if all of them are.
-        ranges[1] = np.where(share & (mean == 0), 1 - end, ranges[1])
-        ranges[0] = np.where(share & (mean == 1), end, ranges[0])
-        return ranges
+        return np.stack([np.where(share & (mean == 1), end, ends[0]), np.where(share & (mean == 0), 1 - end, ends[1])])
 
 
 def matrix(names: Sequence[str], nulls: Mapping[str, int], rows: int) -> Matrix:
@@ -133,9 +143,7 @@ class Sums:
         """
         return self._matrix.intervals(*self.resamples(seed, rows, most))
 
-    def resamples(
-        self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS
-    ) -> tuple[Floats, Floats, Ints]:
+    def resamples(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> tuple[Floats, Floats, Ints]:
         """Every statistic of some groups, and of resamples of their clusters.
 
         Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
@@ -155,15 +163,17 @@ class Sums:
         few = len(sums) < FEW_CLUSTERS
         if len(sums) > most:
             sums = cluster_sums(sums, self._blocks(rows, most))
-        return mean, np.empty((0, len(self.names))) if few else self._matrix.statistics(
-            resampled_sums(sums, seed)
-        ), counts
+        return (
+            mean,
+            np.empty((0, len(self.names))) if few else self._matrix.statistics(resampled_sums(sums, seed)),
+            counts,
+        )
 
     def _blocks(self, rows: Ints | slice, most: int) -> Ints:
         """Block of each cluster of some groups, in the order of the clusters."""
         at = np.arange(len(self._cluster))[rows]
         _, first = np.unique(self._cluster[at], return_index=True)
-        return block_of(ids_of(self._groups[at[first]], self._clusters).to_numpy(), most)
+        return block_of(ids_of(self._groups[at[first]], self._clusters), most)
 
 
 def sums_of(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> Floats:

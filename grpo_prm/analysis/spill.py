@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -46,6 +47,10 @@ class Spill:
         written = [pl.scan_parquet(path) for path in self._files]
         held = [pl.concat(self._held, how="vertical_relaxed").lazy()] if self._held else []
         return [*written, *held]
+
+    def table_of(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """The same; an empty frame has the columns of a schema, too."""
+        return pl.concat([pl.LazyFrame(schema=schema), self.table()], how="diagonal")
 
     def table(self) -> pl.LazyFrame:
         """All rows in order; an empty frame without columns if none was added."""

@@ -14,7 +14,8 @@ TABLES = (
     "decided",
 )
 LARGE = ("completions", "process_steps", "decided")  # of a long log: lazy
-BY_GROUP = ("groups", "baseline", "subsamples")  # lazy inside, and collected for whoever asks for them by name
+# Lazy inside, and collected for whoever asks for them by name.
+BY_GROUP = ("groups", "training", "baseline", "subsamples")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class Tables:
     Attributes:
         summary: The content of summary.json.
         lazy_groups: One row per group of two or more: overlap, defect sums; lazy, since a log may have millions.
-        training: One row per training step and statistic, with interval.
+        lazy_training: One row per training step and statistic, with interval; lazy.
         lazy_baseline: One row per cross-prompt pseudo-group; lazy.
         samples: Rollouts of the worst, best and some random groups, with text.
         completions: One row per completion; lazy, since of a long log it is large.
@@ -39,7 +40,7 @@ class Tables:
 
     summary: dict[str, Any]
     lazy_groups: pl.LazyFrame
-    training: pl.DataFrame
+    lazy_training: pl.LazyFrame
     lazy_baseline: pl.LazyFrame
     samples: pl.DataFrame
     completions: pl.LazyFrame
@@ -54,6 +55,11 @@ class Tables:
     def groups(self) -> pl.DataFrame:
         """`lazy_groups`, collected: every column of every group."""
         return self.lazy_groups.collect()
+
+    @property
+    def training(self) -> pl.DataFrame:
+        """`lazy_training`, collected."""
+        return self.lazy_training.collect()
 
     @property
     def baseline(self) -> pl.DataFrame:

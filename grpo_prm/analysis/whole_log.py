@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
-from .chunks import added_up, chunks, columns_read
+from .chunks import Parts, added_up, chunks, columns_read
 from .clusters import Clusters
 from .ratios import Matrix, columns_of, matrix
 from .statistics import OF_GROUPS
@@ -34,49 +34,54 @@ class ClusterSums(NamedTuple):
 
 
 def log_intervals(
-    parts: Sequence[pl.LazyFrame], clusters: Clusters, seed: int, names: Sequence[str] = OF_GROUPS
+    table: Parts | pl.DataFrame, clusters: Clusters, seed: int, names: Sequence[str] = OF_GROUPS
 ) -> dict[str, Interval]:
     """Every statistic of a log with its 95 % range (`Matrix.intervals`).
 
     Args:
-        parts: The groups table, or another with the columns of the statistics, one row or more.
+        table: The groups table, or another with the columns of the statistics, one row or more.
         clusters: `find_clusters` of it.
         seed: Of the resamples.
         names: Which of `STATISTICS`.
     """
-    made = matrix_of(parts, names)
-    found = add_by_cluster(parts, made.sums, clusters)
+    made = matrix_of(table, names)
+    found = add_by_cluster(table, made.sums, clusters)
     few = found.clusters < FEW_CLUSTERS
     resampled = np.empty((0, len(names))) if few else made.statistics(resampled_sums(found.sums, seed))
     return made.intervals(made.statistics(found.sums.sum(axis=0)), resampled, found.positive[made.bottom])
 
 
-def matrix_of(parts: Sequence[pl.LazyFrame], names: Sequence[str]) -> Matrix:
-    """`matrix` of a table in parts."""
+def matrix_of(table: Parts | pl.DataFrame, names: Sequence[str]) -> Matrix:
+    """`matrix` of a long table."""
     tops = sorted({columns_of(name)[0] for name in names})
-    nulls = added_up(parts, [*(pl.col(top).null_count() for top in tops), pl.col(tops[0]).len().alias("rows")])
-    return matrix(names, nulls, nulls["rows"])
+    nulls = added_up(table, {top: pl.col(top).null_count() for top in tops} | {"groups": pl.col(tops[0]).len()})
+    return matrix(names, nulls, nulls["groups"])
 
 
-def add_by_cluster(parts: Sequence[pl.LazyFrame], sums: Sequence[pl.Expr], clusters: Clusters) -> ClusterSums:
+def add_by_cluster(
+    table: Parts | pl.DataFrame, sums: Sequence[pl.Expr], clusters: Clusters, where: pl.Expr | None = None
+) -> ClusterSums:
     """Add up what groups give to some columns, cluster by cluster, in the order of the table.
 
     Args:
-        parts: The table.
+        table: The groups.
         sums: The columns, float64, named apart.
         clusters: `find_clusters` of it.
+        where: Groups to add; None: all.
     """
     total = np.zeros((clusters.rows, len(sums)))
     some = np.zeros(clusters.rows, bool)
     seen: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
-    for chunk in chunks(parts, list(dict.fromkeys([*clusters.columns, *columns_read(*sums)]))):
+    for chunk in chunks(table, list(dict.fromkeys([*clusters.columns, *columns_read(*sums)])), where):
+        if not len(chunk):
+            continue
         values, number = chunk.select(sums).to_numpy(), clusters.number(chunk)
         row = clusters.row(number)
         here = np.unique(row)
         total[here] += cluster_sums(values, row)
         some[here] = True
         seen.append(_positive(number, np.packbits(values > 0, axis=1)))
-    if not seen:
+    if not some.any():
         return ClusterSums(total[:0], 0, np.zeros(len(sums), np.int64))
     ids, bits = _positive(*(np.concatenate(column) for column in zip(*seen, strict=True)))
     return ClusterSums(total[some], len(ids), np.unpackbits(bits, axis=1, count=len(sums)).sum(axis=0, dtype=np.int64))
@@ -86,5 +91,5 @@ def _positive(number: NDArray[np.uint64], bits: NDArray[np.uint8]) -> tuple[NDAr
     """Each cluster once, with a bit for each column that is positive in one of its groups."""
     order = np.argsort(number, kind="stable")
     number = number[order]
-    opens = np.flatnonzero(np.append(True, number[1:] != number[:-1]))  # noqa: FBT003 - the first one opens
+    opens = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
     return number[opens], np.bitwise_or.reduceat(bits[order], opens, axis=0)

@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from ..logs.grouping.buckets import shortlex
+from .chunks import Parts, first_rows
 
 EACH = 10
 OF = {"suppressed_good": "good_tokens", "boosted_bad": "bad_tokens"}
 CLEAREST = ("clarity", "suppressed_good_tokens")  # largest first: the order of what is shown to a reader
 
 
-def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
+def worst_groups(groups: Parts | pl.DataFrame) -> dict[str, Any]:
     """Ten groups at most of each kind; of equals the first by run, step and key.
 
     Args:
@@ -36,14 +37,18 @@ def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _first(groups: pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
+def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
     some, of = f"{defect}_tokens", OF[defect]
     names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
     down = [*(True for _ in order), *(False for _ in names)]
-    # A stable sort, so that the list does not depend on how polars sorts.
-    chosen = (
-        groups.filter(pl.col(some) > 0)
-        .with_columns(share=pl.col(some) / pl.col(of))
-        .sort(*order, *names, descending=down, maintain_order=True)
-    )
-    return chosen.head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+    share = (pl.col(some) / pl.col(of)).alias("share")
+
+    def first(table: pl.DataFrame) -> pl.DataFrame:
+        found = table.filter(pl.col(some) > 0)
+        # A stable sort, so that the list does not depend on how polars sorts.
+        ordered = found.with_columns(share).sort(*order, *names, descending=down, maintain_order=True)
+        return ordered.head(EACH).drop("share")
+
+    columns = dict.fromkeys(["run", "step", "group_key", some, of, *(name for name in order if name != "share")])
+    chosen = first_rows(groups, list(columns), first)
+    return chosen.select("run", "step", "group_key", some, of, share).to_dicts()
