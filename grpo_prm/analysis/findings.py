@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..errors import UsageError
+from .chunks import Parts, added_up, first_rows
+from .worst_groups import largest_first
 
 # From when on a finding is one.
 TOOL_OUTPUT = 0.05  # of the completions
@@ -157,6 +159,18 @@ def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
     """Completions a group at which the same steps would have a reliability of .5; None where there may be no signal."""
     r = reliability["mean"]
     return math.ceil(k * (1 - r) / r) if reliability["low"] > 0 else None
+
+
+def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[str, Any]]:
+    """How many groups a finding with an example is about, and the one that has most of it, the first of equals."""
+    column = EXAMPLES[code]
+    some = pl.col(column) > 0
+    number = added_up(groups, {"number": some.sum()})["number"]
+
+    def most(table: pl.DataFrame) -> pl.DataFrame:
+        return largest_first(table.filter(some), column).head(1)
+
+    return number, first_rows(groups, ["run", "step", "group_key", column], most).row(0, named=True)
 
 
 def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import polars as pl
 from ..errors import InputError
 from ..logs.rollouts import REJECTED
 from .summary import SCHEMA_VERSION
-from .tables import LARGE, TABLES, Tables
+from .tables import BY_GROUP, LARGE, TABLES, Tables
 
 
 def read_folder(path: str | Path) -> Tables:
@@ -33,10 +33,11 @@ def read_folder(path: str | Path) -> Tables:
     try:
         frames = {name: pl.scan_parquet(path / f"{name}.parquet") for name in TABLES}
         columns = frames["process_steps"].collect_schema().names()
-        held = {name: frames[name].collect() for name in TABLES if name not in LARGE}
+        groups = frames["groups"].collect_schema().names()
+        held = {name: frames[name].collect() for name in TABLES if name not in (*LARGE, *BY_GROUP)}
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
-    if summary["schema_version"] != SCHEMA_VERSION or not _of_this_version(held["groups"], columns):
+    if summary["schema_version"] != SCHEMA_VERSION or not _of_this_version(groups, columns):
         raise InputError(f"{path}: written by another version of grpo-prm. Write it again with grpo-prm analyze.")
     return Tables(
         summary=summary,
@@ -45,13 +46,14 @@ def read_folder(path: str | Path) -> Tables:
         process_steps=frames["process_steps"],
         decided=frames["decided"],
         rejected=_rejected(path / "rejects.jsonl"),
+        **{f"lazy_{name}": frames[name] for name in BY_GROUP},
         **held,
     )
 
 
-def _of_this_version(groups: pl.DataFrame, process_steps: list[str]) -> bool:
+def _of_this_version(groups: list[str], process_steps: list[str]) -> bool:
     """Whether the tables have the columns that tables of older versions lack."""
-    return "problem" in groups.columns and "unique" in process_steps
+    return "problem" in groups and "unique" in process_steps
 
 
 def _rejected(file: Path) -> pl.LazyFrame:

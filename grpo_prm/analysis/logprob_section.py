@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from ..core.forest import Floats
 from ..core.identity import HIGHEST, LOWEST
-from ..core.interval import FEW_CLUSTERS, cluster_sums, resampled_sums
+from ..core.interval import FEW_CLUSTERS, resampled_sums
 from ..core.sampler_gap import GapSums, bin_name, effective_sample_size
 from ..core.surprisal import SurprisalSums, covariances
-from .ratios import CLUSTER
+from .chunks import Parts, added_up, largest
+from .clusters import Clusters, find_clusters
+from .whole_log import add_by_cluster
 
 NO_LOGPROBS = "the log has no log-probabilities"
 NO_SECOND = "the log has no second log-probabilities (trainer_logprobs) beside the sampler's"
@@ -25,7 +27,13 @@ WHY = {
 Number = dict[str, float | int | None]
 
 
-def logprob_section(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict[str, Any]:
+def logprob_section(
+    groups: Parts | pl.DataFrame,
+    sizes: pl.DataFrame,
+    seed: int,
+    notes: dict[str, str],
+    clusters: Clusters | None = None,
+) -> dict[str, Any]:
     """Covariances, effective sample size and gaps.
 
     Args:
@@ -33,53 +41,67 @@ def logprob_section(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, notes:
         sizes: `GapSums` by bin of process-set sizes, any number of rows for a bin.
         seed: Of the resamples.
         notes: Gets the reason of what is null.
+        clusters: `find_clusters` of the groups; None: found here.
     """
-    return {**_covariances(groups, seed, notes), **_sampler_and_trainer(groups, sizes, seed, notes)}
+    clusters = clusters or find_clusters(groups)
+    return {
+        **_covariances(groups, clusters, seed, notes),
+        **_sampler_and_trainer(groups, clusters, sizes, seed, notes),
+    }
 
 
-def _covariances(groups: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict[str, Any]:
-    known = groups.filter(pl.col("logprob_tokens").is_not_null())
-
+def _covariances(groups: Parts | pl.DataFrame, clusters: Clusters, seed: int, notes: dict[str, str]) -> dict[str, Any]:
     def statistic(sums: Floats) -> Floats:
         return np.stack(covariances(SurprisalSums(*np.moveaxis(sums, -1, 0))))
 
-    values = intervals(known, SurprisalSums._fields, statistic, seed)
+    known = _known(groups, "logprob_tokens", "left_out")
+    where = pl.col("logprob_tokens").is_not_null()
+    values = intervals(groups, clusters, SurprisalSums._fields, statistic, seed, where)
     found = dict(zip(WHY, values, strict=True))
     missing = {name for name, value in found.items() if value is None}
-    notes.update({name: WHY[name] if len(known) else NO_LOGPROBS for name in sorted(missing)})
-    out = _left_out(known, "logprob_tokens", "left_out")
-    if out:
-        notes["left_out"] = _of_sentinels(out, int(known["logprob_tokens"].sum()), "a log-probability that is none")
-    return found | {"left_out": out}
+    notes.update({name: WHY[name] if known.groups else NO_LOGPROBS for name in sorted(missing)})
+    if known.left_out:
+        notes["left_out"] = _of_sentinels(known.left_out, known.tokens, "a log-probability that is none")
+    return found | {"left_out": known.left_out}
 
 
-def _sampler_and_trainer(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict[str, Any]:
-    known = groups.filter(pl.col("gap_tokens").is_not_null())
-
+def _sampler_and_trainer(
+    groups: Parts | pl.DataFrame, clusters: Clusters, sizes: pl.DataFrame, seed: int, notes: dict[str, str]
+) -> dict[str, Any]:
     def statistic(sums: Floats) -> Floats:
         return effective_sample_size(*np.moveaxis(sums[..., :3], -1, 0))[None]
 
-    (size,) = intervals(known, GapSums._fields, statistic, seed)
+    known = _known(groups, "gap_tokens", "gap_left_out")
+    where = pl.col("gap_tokens").is_not_null()
+    (size,) = intervals(groups, clusters, GapSums._fields, statistic, seed, where)
     if size is None:
         notes["effective_sample_size"] = notes["largest_gap"] = (
-            "no token in the loss has both log-probabilities" if len(known) else NO_SECOND
+            "no token in the loss has both log-probabilities" if known.groups else NO_SECOND
         )
-    out = _left_out(known, "gap_tokens", "gap_left_out")
-    if out:
+    if known.left_out:
         which = "a log-probability of sampler or trainer that is none"
-        notes["gap_left_out"] = _of_sentinels(out, int(known["gap_tokens"].sum()), which)
+        notes["gap_left_out"] = _of_sentinels(known.left_out, known.tokens, which)
     return {
         "effective_sample_size": size,
-        "largest_gap": None if size is None else known["largest_gap"].max(),
-        "gap_left_out": out,
+        "largest_gap": None if size is None else largest(groups, "largest_gap"),
+        "gap_left_out": known.left_out,
         "by_size": _by_size(sizes),
     }
 
 
-def _left_out(known: pl.DataFrame, used: str, left_out: str) -> int | None:
-    """How many loss tokens were left out, None where there was none to leave out."""
-    out = int(known[left_out].sum())
-    return out if out or known[used].sum() else None
+class _Known(NamedTuple):
+    """The groups that have a column, their loss tokens, and how many were left out: None without one to leave out."""
+
+    groups: int
+    tokens: int
+    left_out: int | None
+
+
+def _known(groups: Parts | pl.DataFrame, used: str, left_out: str) -> _Known:
+    sums = {"groups": pl.col(used).len(), "used": pl.col(used).sum(), "out": pl.col(left_out).sum()}
+    found = added_up(groups, sums, pl.col(used).is_not_null())
+    out = int(found["out"])
+    return _Known(found["groups"], int(found["used"]), out if out or found["used"] else None)
 
 
 def _of_sentinels(out: int, used: int, which: str) -> str:
@@ -110,24 +132,31 @@ def _by_size(sizes: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def intervals(
-    groups: pl.DataFrame, columns: Sequence[str], statistic: Callable[[Floats], Floats], seed: int
+    groups: Parts | pl.DataFrame,
+    clusters: Clusters,
+    columns: Sequence[str],
+    statistic: Callable[[Floats], Floats],
+    seed: int,
+    where: pl.Expr,
 ) -> list[Number | None]:
     """Statistics of sums over groups with their 95 % ranges over clusters (definitions: Intervals).
 
     Args:
-        groups: Groups that have the columns.
+        groups: The groups table.
+        clusters: Of all its groups.
         columns: What to add up.
         statistic: From sums, shape (..., columns), to statistics, shape (statistics, ...).
         seed: Of the resamples.
+        where: Which groups have the columns.
 
     Returns:
         `{"mean", "low", "high", "n"}` of each statistic; None for 0/0.
     """
-    cluster = groups.select(pl.struct(CLUSTER).rank("dense")).to_series().to_numpy()
-    sums = cluster_sums(groups.select(pl.col(columns).cast(pl.Float64)).to_numpy(), cluster)
-    means = statistic(sums.sum(axis=0))
-    resampled = statistic(resampled_sums(sums, seed)) if len(sums) >= FEW_CLUSTERS else [None] * len(means)
-    return [_number(float(mean), draws, len(sums)) for mean, draws in zip(means, resampled, strict=True)]
+    found = add_by_cluster(groups, [pl.col(name).cast(pl.Float64) for name in columns], clusters, where)
+    means = statistic(found.sums.sum(axis=0))
+    many = found.clusters >= FEW_CLUSTERS
+    resampled = statistic(resampled_sums(found.sums, seed)) if many else [None] * len(means)
+    return [_number(float(mean), draws, found.clusters) for mean, draws in zip(means, resampled, strict=True)]
 
 
 def _number(mean: float, draws: Floats | None, clusters: int) -> Number | None:

@@ -23,6 +23,7 @@ from ..core.prm import group_means
 from ..core.seeds import group_seed
 from ..core.sharing import sharing
 from ..logs.rollouts import group_opens
+from .clusters import ID, ids_of
 from .completion_columns import completions_table
 from .decided_table import decided_table
 from .group_columns import groups_table
@@ -33,6 +34,8 @@ from .step_columns import steps_table
 from .subsample_columns import subsamples_table
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
 from .teaching import phantom_columns
+
+TABLES = ("groups", "completions", "process_steps", "subsamples", "decided")
 
 
 class Measured(NamedTuple):
@@ -98,7 +101,9 @@ def _measure(
         **of_logprobs,
     }
     return Measured(
-        groups_table(table, names, groups, overlap, bounds, given.computed, added),
+        groups_table(table, names, groups, overlap, bounds, given.computed, added).with_columns(
+            pl.Series(ID, ids_of(names))
+        ),
         completions_table(table, groups, overlap),
         steps_table(names, groups, bounds, decided),
         subsamples_table(names, groups),

@@ -9,6 +9,7 @@ import polars as pl
 
 from ..core.forest import Floats
 from ..core.permutations import PermutedSums
+from .chunks import Parts, added_up
 from .ratios import columns_of, ratios_of_sums
 from .running_sums import RunningSums
 from .statistics import PERMUTED
@@ -25,35 +26,40 @@ def fixed_sums() -> list[pl.Expr]:
     return [pl.col(column).filter(has.get(column, pl.lit(True))).sum() for column in FIXED]
 
 
-def null_distributions(permuted: PermutedSums, fixed: Mapping[str, float], *, binary: bool) -> dict[str, Floats]:
-    """The statistics of some groups under each permutation.
+def null_distributions(
+    permuted: PermutedSums, fixed: Mapping[str, float | np.ndarray], *, binary: bool
+) -> dict[str, Floats]:
+    """The statistics of some groups under each permutation, or of several sets of groups (training steps, say).
 
     Args:
-        permuted: Their sums under the permutations, shape (permutations,) each.
-        fixed: Their sums of `FIXED`.
+        permuted: Their sums under the permutations, shape (..., permutations) each.
+        fixed: Their sums of `FIXED`, shape (...) each.
         binary: Whether the log has exactly two rewards, so that the interval of certain share is Wilson's.
 
     Returns:
-        Each of `PERMUTED`, shape (permutations,), NaN for 0/0, and everywhere where nothing can be exchanged.
+        Each of `PERMUTED`, shape (..., permutations), NaN for 0/0, and everywhere where nothing can be exchanged.
     """
-    if not fixed["exchangeable"]:  # every permutation would be the log itself, which no number can be judged by
-        return dict.fromkeys(PERMUTED, np.full(permuted.certain_student.shape, np.nan))
     certain = permuted.certain_wilson if binary else permuted.certain_student
-    sums = {**fixed, **permuted._asdict(), "certain_tokens": certain}
-    # (3, names, permutations): numerators, denominators, second denominators (the first again where there is one).
+    of_trees = {name: np.asarray(value, np.float64)[..., None] for name, value in fixed.items()}
+    sums = {**of_trees, **permuted._asdict(), "certain_tokens": certain}
+    # (..., permutations, names) each: numerators, denominators, second denominators (the first again where there is
+    # one).
     top, bottom, second = (
-        np.array([np.broadcast_to(sums[columns_of(name)[place]], certain.shape) for name in PERMUTED])
+        np.stack([np.broadcast_to(sums[columns_of(name)[place]], certain.shape) for name in PERMUTED], axis=-1)
         for place in (0, 1, -1)
     )
-    return dict(zip(PERMUTED, ratios_of_sums(PERMUTED, top.T, bottom.T, second.T).T, strict=True))
+    values = ratios_of_sums(PERMUTED, top, bottom, second)
+    # Where nothing is exchanged every permutation would be the log itself, which no number can be judged by.
+    values = np.where(of_trees["exchangeable"][..., None] > 0, values, np.nan)
+    return {name: values[..., place] for place, name in enumerate(PERMUTED)}
 
 
-def null_of_log(groups: pl.DataFrame, running: RunningSums) -> dict[str, Floats]:
+def null_of_log(groups: Parts | pl.DataFrame, running: RunningSums) -> dict[str, Floats]:
     """`null_distributions` of a whole log.
 
     Args:
         groups: The groups table.
         running: With the sums under the permutations.
     """
-    fixed = groups.select(fixed_sums()).row(0, named=True)
+    fixed = added_up(groups, dict(zip(FIXED, fixed_sums(), strict=True)))
     return null_distributions(running.permuted_in_all, fixed, binary=running.binary)

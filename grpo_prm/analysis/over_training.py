@@ -1,14 +1,22 @@
-"""Every statistic over training: one row per training step and statistic."""
+"""Every statistic over training: one row per training step and statistic, made as soon as a step is over."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import polars as pl
 
-from ..core.permutations import NullRange, null_range
+from ..core.forest import Floats, Ints
+from ..core.permutations import PermutedSums, null_ranges
+from .chunks import Parts, added_up
+from .clusters import CLUSTER, ID
 from .null import FIXED, fixed_sums, null_distributions
-from .ratios import CLUSTER, Sums
+from .ratios import columns_of
 from .running_sums import RunningSums
-from .statistics import OVERLAP
+from .spill import Spill
+from .statistics import OF_GROUPS, OVERLAP, PERMUTED
+from .step_intervals import StepRanges, of_open_step, of_steps
 
 SCHEMA = {
     "run": pl.String(),
@@ -22,36 +30,175 @@ SCHEMA = {
     "null_low": pl.Float64(),
     "null_high": pl.Float64(),
 }
-NO_NULL = NullRange(None, None, None)
+BLOCK = 512  # steps at a time, whose permutations are held
+# Only at the end of a log is it known which interval this statistic takes: rows of both are made, and one is kept.
+CERTAIN, BINARY, WILSON, STUDENT = "certain_share", "binary", "certain_wilson", "certain_student"
+_AT = OF_GROUPS.index(CERTAIN) + 1  # place of the second row
+_NAMES = (*OF_GROUPS[:_AT], CERTAIN, *OF_GROUPS[_AT:])
+_BINARY = [True if place == _AT else False if name == CERTAIN else None for place, name in enumerate(_NAMES)]
 
 
-def training_table(groups: pl.DataFrame, baseline: pl.DataFrame, running: RunningSums, seed: int) -> pl.DataFrame:
-    """Statistics of each step, with the intervals of `ratios.Sums` inside the step.
+class OverTraining:
+    """Makes the training table of a log whose groups come slice by slice, the steps one after the other.
 
     Args:
-        groups: The groups table.
-        baseline: The pseudo-groups; their statistics are named `baseline_NAME`. They share prompts within a step, so
-            that a step gives no interval of them.
-        running: With the sums under the permutations in each step.
         seed: Of the resamples.
-
-    Returns:
-        `SCHEMA`, sorted by run and step in the order of the log; `null_*` of the statistics that have a permutation
-        null.
+        folder: Where rows are kept; None: in memory.
     """
-    rows, sums = [], Sums(groups, CLUSTER)
-    steps = groups.with_row_index("row").group_by("run", "step", maintain_order=True)
-    for run, step, at, *fixed in steps.agg("row", *fixed_sums()).iter_rows():
-        of_trees = dict(zip(FIXED, fixed, strict=True))
-        null = null_distributions(running.permuted[run, step], of_trees, binary=running.binary)
-        for name, value in sums.intervals(seed, at).items():
-            # Without the statistic itself its null would have nothing to stand beside.
-            has_null = name in null and value.mean is not None
-            rows.append((run, step, name, *value, *(null_range(null[name]) if has_null else NO_NULL)))
-    # Pseudo-groups of a step share their prompts, so there are no clusters to resample: a mean without interval.
-    for (run, step), pseudo in baseline.group_by("run", "step", maintain_order=True):
-        rows += [
-            (run, step, f"baseline_{name}", pseudo[name].cast(pl.Float64).mean(), None, None, len(pseudo), *NO_NULL)
-            for name in OVERLAP
-        ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+    def __init__(self, seed: int, folder: Path | None) -> None:
+        self._seed = seed
+        self._rows = Spill("training", folder)
+        self._held: list[pl.DataFrame] = []
+        self._open: dict[str, int] = {}  # runs that have groups without a step: rows that stand before theirs
+
+    def add(self, groups: pl.DataFrame, running: RunningSums) -> None:
+        """Add a slice of the groups table; `running` has its permutations, and lets those of finished steps go."""
+        unnamed = groups["step"].is_null()
+        for run in groups["run"].filter(unnamed).unique(maintain_order=True):
+            self._open.setdefault(run, self._rows.rows)
+        numbered = groups.filter(~unnamed).select(_needed())
+        if not len(numbered):
+            return
+        table = pl.concat([*self._held, numbered], how="vertical_relaxed")
+        step = _dense(table)
+        end = int(np.searchsorted(step, step[-1]))  # the last one may go on in the next slice
+        self._add_rows(table[:end], step[:end], running)
+        self._held = [table[end:]]
+
+    def close(self, running: RunningSums) -> None:
+        """A batch is over, and with it its last step."""
+        for table in self._held:
+            self._add_rows(table, _dense(table), running)
+        self._held = []
+
+    def _add_rows(self, groups: pl.DataFrame, step: Ints, running: RunningSums) -> None:
+        begins = np.append(np.flatnonzero(np.diff(step, prepend=-1)), len(groups)).tolist()
+        for first in range(0, len(begins) - 1, BLOCK):
+            begin, end = begins[first], begins[min(first + BLOCK, len(begins) - 1)]
+            self._rows.add(_rows(groups[begin:end].rechunk(), step[begin:end] - first, self._seed, running))
+
+    def table(self, groups: Parts, baseline: pl.DataFrame, running: RunningSums, *, certain: bool) -> pl.LazyFrame:
+        """The training table, without the steps of a batch that is not closed.
+
+        Args:
+            groups: The groups table, with `certain_tokens`.
+            baseline: The pseudo-groups; their statistics are named `baseline_NAME`. They share prompts within a step,
+                so that a step gives no interval of them.
+            running: With the sums under the permutations of groups without a step.
+            certain: Whether any group has `certain_tokens`.
+
+        Returns:
+            `SCHEMA`, by run and step in the order of the log; `null_*` of the statistics that have a permutation null.
+        """
+        rows, begin = self._rows.table(), 0
+        parts = [pl.LazyFrame(schema=SCHEMA)]
+        for run, end in self._open.items():
+            parts += [_chosen(rows.slice(begin, end - begin), running.binary, certain)] if end > begin else []
+            parts.append(_open_rows(run, groups, self._seed, running).lazy())
+            begin = end
+        parts += [_chosen(rows.slice(begin), running.binary, certain)] if self._rows.rows > begin else []
+        return pl.concat([*parts, _baseline_rows(baseline).lazy()], how="vertical_relaxed")
+
+
+def _needed() -> list[pl.Expr]:
+    """What the rows of steps are made of."""
+    tops_and_bottoms = {column for name in OF_GROUPS for column in columns_of(name)}
+    columns = {*tops_and_bottoms, *FIXED, WILSON, STUDENT} - {"groups", "certain_tokens"}
+    return [pl.col(name) for name in (*CLUSTER, "step", ID, *sorted(columns))]
+
+
+def _dense(groups: pl.DataFrame) -> Ints:
+    return groups.select(pl.struct("run", "step").rle_id()).to_series().to_numpy().astype(np.int64)
+
+
+def _rows(groups: pl.DataFrame, step: Ints, seed: int, running: RunningSums) -> pl.DataFrame:
+    """The rows of some steps, `SCHEMA` and `BINARY`; their permutations are taken out of `running`.
+
+    Args:
+        groups: The groups table of these steps, without `certain_tokens`.
+        step: Step of each group, dense from 0, ascending, shape (groups,).
+        seed: Of the resamples.
+        running: With their permutations.
+    """
+    keys = groups[np.flatnonzero(np.diff(step, prepend=-1)), ["run", "step"]]
+    permuted = [running.close(key) for key in keys.iter_rows()]
+    every = PermutedSums(*(np.stack(sums) for sums in zip(*permuted, strict=True)))
+    student, wilson = (groups.with_columns(certain_tokens=name) for name in (STUDENT, WILSON))
+    found = _inserted(of_steps(student, step, seed, OF_GROUPS), of_steps(wilson, step, seed, (CERTAIN,)))
+    sums = student.group_by(pl.Series("_at", step), maintain_order=True).agg(_fixed_by_name())
+    fixed = {name: sums[name].to_numpy() for name in FIXED}
+    nulls = {name: null_ranges(values) for name, values in null_distributions(every, fixed, binary=False).items()}
+    of_two = null_ranges(null_distributions(every, fixed, binary=True)[CERTAIN])
+    beside = [of_two if binary else nulls.get(name) for name, binary in zip(_NAMES, _BINARY, strict=True)]
+    return _frame(keys, _NAMES, found, beside).with_columns(pl.Series(BINARY, _BINARY * len(keys)))
+
+
+def _inserted(one: StepRanges, other: StepRanges) -> StepRanges:
+    return StepRanges(*(np.insert(values, _AT, more[:, 0], axis=1) for values, more in zip(one, other, strict=True)))
+
+
+def _fixed_by_name() -> list[pl.Expr]:
+    return [expression.alias(name) for name, expression in zip(FIXED, fixed_sums(), strict=True)]
+
+
+def _frame(
+    keys: pl.DataFrame, names: tuple[str, ...], found: StepRanges, nulls: list[tuple[Floats, Floats, Floats] | None]
+) -> pl.DataFrame:
+    """Rows of steps, `SCHEMA`.
+
+    Args:
+        keys: `run` and `step` of each.
+        names: Of the statistics.
+        found: The statistics, shape (steps, names) each.
+        nulls: Of each statistic mean, low and high under permutation, shape (steps,) each; None: it has none.
+    """
+    steps = len(keys)
+    none = np.full(steps, np.nan)
+    beside = np.stack([np.stack(null or (none, none, none)) for null in nulls], axis=-1)  # (3, steps, names)
+    # Without the statistic itself its null would have nothing to stand beside.
+    beside = np.where(np.isfinite(found.mean), beside, np.nan)
+    columns = dict(zip(list(SCHEMA)[3:], (*found, *beside), strict=True))
+    where = np.repeat(np.arange(steps), len(names))
+    numbers = [
+        pl.Series(name, values.ravel(), SCHEMA[name], nan_to_null=True).replace([np.inf, -np.inf], None)
+        if SCHEMA[name] == pl.Float64
+        else pl.Series(name, values.ravel(), SCHEMA[name])
+        for name, values in columns.items()
+    ]
+    return keys[where].hstack([pl.Series("statistic", list(names) * steps), *numbers])
+
+
+def _chosen(rows: pl.LazyFrame, binary: bool, certain: bool) -> pl.LazyFrame:
+    """The rows that hold for this log."""
+    kept = rows.filter(pl.col(BINARY).is_null() | (pl.col(BINARY) == binary)).drop(BINARY)
+    if certain:
+        return kept
+    # No interval of two rewards is narrow enough in such small groups (definitions: Certain share).
+    none = {name: pl.lit(0 if name == "n" else None, dtype) for name, dtype in list(SCHEMA.items())[3:]}
+    here = pl.col("statistic") == CERTAIN
+    return kept.with_columns(pl.when(here).then(value).otherwise(name).alias(name) for name, value in none.items())
+
+
+def _open_rows(run: str, groups: Parts, seed: int, running: RunningSums) -> pl.DataFrame:
+    """The rows of the groups of a run that have no step."""
+    own = [part.filter(pl.col("run") == run, pl.col("step").is_null()) for part in groups]
+    fixed = added_up(own, dict(zip(FIXED, fixed_sums(), strict=True)))
+    null = null_distributions(running.permuted[run, None], fixed, binary=running.binary)
+    nulls = [null_ranges(null[name][None]) if name in PERMUTED else None for name in OF_GROUPS]
+    keys = pl.DataFrame({"run": [run], "step": [None]}, {"run": pl.String, "step": pl.Int64})
+    return _frame(keys, OF_GROUPS, of_open_step(own, seed, OF_GROUPS), nulls)
+
+
+def _baseline_rows(baseline: pl.DataFrame) -> pl.DataFrame:
+    """A mean without interval: pseudo-groups of a step share their prompts, so there are no clusters to resample."""
+    if not len(baseline):
+        return pl.DataFrame(schema=SCHEMA)
+    named = {f"baseline_{name}": pl.col(name).cast(pl.Float64).mean() for name in OVERLAP}
+    steps = baseline.group_by("run", "step", maintain_order=True).agg(n=pl.len().cast(pl.Int64), **named)
+    index = ["_at", "run", "step", "n"]
+    rows = steps.with_row_index("_at").unpivot(
+        list(named), index=index, variable_name="statistic", value_name="mean"
+    )  # statistic after statistic
+    nothing = {name: pl.lit(None, dtype) for name, dtype in SCHEMA.items() if name not in rows.columns}
+    return rows.sort("_at", maintain_order=True).with_columns(**nothing).select(list(SCHEMA))

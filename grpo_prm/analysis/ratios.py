@@ -3,21 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from ..core.forest import Floats, Ints
-from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums, wilson
+from ..core.interval import BLOCKS, FEW_CLUSTERS, Interval, block_of, cluster_sums, resampled_sums, wilson
+from .clusters import ids_of
 from .statistics import OF_GROUPS, STATISTICS
 
-PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
-CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
 NOTHING = "nothing"  # no column of this name
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """How statistics are made of sums: each distinct sum is one column, which the statistics that need it share.
+
+    Attributes:
+        names: Which of `STATISTICS`.
+        sums: What a group adds to each column.
+        top, bottom, second: Column of the numerator and of the first and second denominator of each statistic, the
+            first again where there is one, shape (names,) each.
+    """
+
+    names: tuple[str, ...]
+    sums: tuple[pl.Expr, ...]
+    top: Ints
+    bottom: Ints
+    second: Ints
+
+    def statistics(self, sums: Floats) -> Floats:
+        """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
+        return ratios_of_sums(self.names, sums[..., self.top], sums[..., self.bottom], sums[..., self.second])
+
+    def intervals(self, mean: Floats, resampled: Floats, clusters: Ints) -> dict[str, Interval]:
+        """Every statistic with its 95 % range.
+
+        Args:
+            mean: The statistics of some groups, one or more, shape (names,).
+            resampled: Of each resample of their clusters, shape (resamples, names).
+            clusters: How many clusters have the statistic, shape (names,).
+
+        Returns:
+            Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
+        """
+        found = (*self.ranges(mean[None], percentiles(resampled)[:, None], clusters[None]), clusters[None])
+        return {
+            name: Interval(_number(m), _number(low), _number(high), int(n))
+            for name, m, low, high, n in zip(self.names, *(values[0] for values in found), strict=True)
+        }
+
+    def ranges(self, mean: Floats, ends: Floats, clusters: Ints) -> tuple[Floats, Floats, Floats]:
+        """Every statistic of some sets of groups (training steps, say) with its 95 % range, NaN for none.
+
+        Args:
+            mean: The statistics, shape (sets, names).
+            ends: 2.5 and 97.5 percentiles over resamples, shape (2, sets, names).
+            clusters: How many clusters have the statistic, shape (sets, names).
+
+        Returns:
+            Mean, low and high, shape (sets, names) each.
+        """
+        low, high = np.where(clusters >= FEW_CLUSTERS, self._with_width(ends, mean, clusters), np.nan)
+        if "non_trivial" in self.names:
+            # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial. Groups of
+            # one problem are alike, so it is as wide as if each problem had one (measured: docs/coverage.md).
+            place = self.names.index("non_trivial")
+            some = clusters[:, place] > 0
+            number = clusters[some, place]
+            low[some, place], high[some, place] = wilson(mean[some, place] * number, number)
+        return mean, low, high
+
+    def _with_width(self, ends: Floats, mean: Floats, clusters: Ints) -> Floats:
+        """Widen the range of a share that is 0 or 1 in every cluster, of which every resample says the same.
+
+        The end is the share that n clusters in a row would still show so in 2.5 % of cases (definitions: Intervals).
+        """
+        share = np.array([STATISTICS[name].share for name in self.names])
+        end = 0.025 ** (1 / np.maximum(clusters, 1))
+        # A mean of terms in [0, 1] is 0 or 1 only if all of them are.
+        return np.stack([np.where(share & (mean == 1), end, ends[0]), np.where(share & (mean == 0), 1 - end, ends[1])])
+
+
+def matrix(names: Sequence[str], nulls: Mapping[str, int], rows: int) -> Matrix:
+    """The sums behind statistics.
+
+    Args:
+        names: Which of `STATISTICS`.
+        nulls: How many rows of the table have no numerator, by its column.
+        rows: How many rows it has.
+    """
+    columns: dict[str, int] = {}
+    sums: list[pl.Expr] = []
+    places = []
+    for name in names:
+        top, *bottoms = columns_of(name)
+        null = nulls[top] > 0
+        keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
+        if nulls[top] == rows:  # a log without log-probabilities has many sums that are 0
+            keys = (NOTHING,) * len(keys)
+        exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
+        for key, expr in zip(keys, exprs, strict=True):
+            if key not in columns:
+                columns[key] = len(columns)
+                sums.append(expr.alias(str(columns[key])))
+        # Numerator, first and second denominator, which is the first again where there is one.
+        places.append([columns[key] for key in (*keys, keys[-1])[:3]])
+    return Matrix(tuple(names), tuple(sums), *np.array(places, np.int64).reshape(-1, 3).T)
+
+
 class Sums:
-    """The groups of a log as a matrix of sums; any subset of its rows gives every statistic of that subset.
+    """Some groups as a matrix of sums; any subset of its rows gives every statistic of that subset.
 
     Args:
         groups: The groups table, or any table with the columns of the statistics asked for.
@@ -26,70 +123,27 @@ class Sums:
     """
 
     def __init__(self, groups: pl.DataFrame, clusters: Sequence[str], names: Sequence[str] = OF_GROUPS) -> None:
-        self.names = tuple(names)
-        # Each distinct sum is one column of the matrix: statistics that share a denominator share its resamples.
-        columns: dict[str, int] = {}
-        sums: list[pl.Expr] = []
-        places = []
-        for name in names:
-            top, *bottoms = columns_of(name)
-            null = groups[top].null_count() > 0
-            keys = (top, *(f"{bottom} where {top}" if null else bottom for bottom in bottoms))
-            if groups[top].null_count() == len(groups):  # a log without log-probabilities has many sums that are 0
-                keys = (NOTHING,) * len(keys)
-            exprs = (_filled(top), *(_where(top, bottom) if null else _filled(bottom) for bottom in bottoms))
-            for key, expr in zip(keys, exprs, strict=True):
-                if key not in columns:
-                    columns[key] = len(columns)
-                    sums.append(expr.alias(str(columns[key])))
-            # Numerator, first and second denominator, which is the first again where there is one.
-            places.append([columns[key] for key in (*keys, keys[-1])[:3]])
-        self._values = groups.select(sums).to_numpy()
-        self._top, self._bottom, self._second = np.array(places, np.int64).reshape(-1, 3).T
+        nulls = {top: groups[top].null_count() for top in (columns_of(name)[0] for name in names)}
+        self.names, self._matrix = tuple(names), matrix(names, nulls, len(groups))
+        self._values = groups.select(self._matrix.sums).to_numpy()
         # Ranks by name, not by order of coming: two logs of the same prompts then draw the same ones.
         self._cluster = groups.select(pl.struct(clusters).rank("dense")).to_series().to_numpy()
+        self._groups, self._clusters = groups, clusters
 
-    def intervals(self, seed: int, rows: Ints | slice = slice(None)) -> dict[str, Interval]:
+    def intervals(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> dict[str, Interval]:
         """Every statistic of some groups with its 95 % range.
 
         Args:
             seed: Of the resamples.
             rows: Which groups.
+            most: As for `resamples`.
 
         Returns:
-            Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
+            As `Matrix.intervals`.
         """
-        values = self._values[rows]
-        mean, resampled, clusters = self.resamples(seed, rows)
-        ranges = self._with_width(percentiles(resampled), mean, clusters)
-        intervals = {
-            name: Interval(_number(m), _number(low), _number(high), int(n))
-            if n >= FEW_CLUSTERS
-            else Interval(_number(m), None, None, int(n))
-            for name, m, low, high, n in zip(self.names, mean, *ranges, clusters, strict=True)
-        }
-        if "non_trivial" in intervals and len(values):
-            # A share of groups has an exact-enough interval of its own, also where all trees are non-trivial. Groups of
-            # one problem are alike, so it is as wide as if each problem had one (measured: docs/coverage.md).
-            at = self.names.index("non_trivial")
-            number = int(clusters[at])
-            low, high = wilson(mean[at] * number, number)
-            intervals["non_trivial"] = Interval(_number(mean[at]), float(low), float(high), number)
-        return intervals
+        return self._matrix.intervals(*self.resamples(seed, rows, most))
 
-    def _with_width(self, ranges: Floats, mean: Floats, clusters: Ints) -> Floats:
-        """Widen the range of a share that is 0 or 1 in every cluster, of which every resample says the same.
-
-        The end is the share that n clusters in a row would still show so in 2.5 % of cases (definitions: Intervals).
-        """
-        share = np.array([STATISTICS[name].share for name in self.names])
-        end = 0.025 ** (1 / np.maximum(clusters, 1))
-        # A mean of terms in [0, 1] is 0 or 1 only if all of them are.
-        ranges[1] = np.where(share & (mean == 0), 1 - end, ranges[1])
-        ranges[0] = np.where(share & (mean == 1), end, ranges[0])
-        return ranges
-
-    def resamples(self, seed: int, rows: Ints | slice = slice(None)) -> tuple[Floats, Floats, Ints]:
+    def resamples(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> tuple[Floats, Floats, Ints]:
         """Every statistic of some groups, and of resamples of their clusters.
 
         Two logs with as many clusters and one seed draw the same ones: a paired bootstrap, their clusters sorted alike.
@@ -97,6 +151,7 @@ class Sums:
         Args:
             seed: Of the resamples.
             rows: Which groups.
+            most: Clusters that are resampled one by one, a power of two; more are put into so many blocks.
 
         Returns:
             Statistics, shape (names,); those of each resample, shape (resamples, names), no resamples of fewer than
@@ -104,13 +159,21 @@ class Sums:
         """
         # Groups of a cluster are added first: a resample is then a product over clusters, not over groups.
         sums = cluster_sums(self._values[rows], self._cluster[rows])
+        mean, counts = self._matrix.statistics(sums.sum(axis=0)), (sums[:, self._matrix.bottom] > 0).sum(axis=0)
         few = len(sums) < FEW_CLUSTERS
-        resampled = np.empty((0, len(self.names))) if few else self._statistics(resampled_sums(sums, seed))
-        return self._statistics(sums.sum(axis=0)), resampled, (sums[:, self._bottom] > 0).sum(axis=0)
+        if len(sums) > most:
+            sums = cluster_sums(sums, self._blocks(rows, most))
+        return (
+            mean,
+            np.empty((0, len(self.names))) if few else self._matrix.statistics(resampled_sums(sums, seed)),
+            counts,
+        )
 
-    def _statistics(self, sums: Floats) -> Floats:
-        """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
-        return ratios_of_sums(self.names, sums[..., self._top], sums[..., self._bottom], sums[..., self._second])
+    def _blocks(self, rows: Ints | slice, most: int) -> Ints:
+        """Block of each cluster of some groups, in the order of the clusters."""
+        at = np.arange(len(self._cluster))[rows]
+        _, first = np.unique(self._cluster[at], return_index=True)
+        return block_of(ids_of(self._groups[at[first]], self._clusters), most)
 
 
 def sums_of(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> Floats:

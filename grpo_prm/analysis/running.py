@@ -16,19 +16,24 @@ from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
 from ..logs.rollouts import REJECTED, Rollouts
+from .chunks import Parts, largest
+from .clusters import ID
+from .cross_prompt import SCHEMA as BASELINE
 from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
+from .measure import TABLES as MEASURED
 from .measure import measure
 from .null import null_of_log
 from .options import Options
-from .over_training import training_table
+from .over_training import OverTraining
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
-from .tables import LARGE, Tables
+from .table_groups import steps_together
+from .tables import Tables
 from .teaching import check_outcome
 
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
@@ -97,52 +102,52 @@ class _Growing:
     def __init__(self, options: Options, reading: dict[str, Any], note: str | None, spill: Path | None) -> None:
         self._options = options
         self._running = RunningSums(options=reading, notes=dict.fromkeys([note] if note else []))
-        self._large = {name: Spill(name, spill) for name in (*LARGE, "rejected")}
-        self._groups: list[pl.DataFrame] = []
-        self._baseline: list[pl.DataFrame] = []
-        self._subsamples: list[pl.DataFrame] = []
+        self._tables = {name: Spill(name, spill) for name in (*MEASURED, "baseline", "rejected")}
         self._gaps: list[pl.DataFrame] = []
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
+        self._over_training = OverTraining(options.seed, spill)
 
     def add(self, batch: Rollouts) -> None:
-        running = self._running
+        running, table = self._running, steps_together(batch.table)
         running.add(batch)
-        self._large["rejected"].add(batch.rejected)
-        for measured in measure(batch.table, self._options, self._prompts):
-            self._groups.append(measured.groups)
-            self._subsamples.append(measured.subsamples)
+        self._tables["rejected"].add(batch.rejected)
+        for measured in measure(table, self._options, self._prompts):
             self._gaps.append(measured.gaps)
-            for name in LARGE:
-                self._large[name].add(getattr(measured, name))
+            for name in MEASURED:
+                self._tables[name].add(getattr(measured, name))
             running.add_permuted(measured.steps, measured.permuted)
             running.decisions.append(measured.decisions)
-            self._samples.add(batch.table, measured.groups)
-        self._baseline.append(self._pseudo_groups.add(batch.table))
+            self._samples.add(table, measured.groups)
+            self._over_training.add(measured.groups, running)
+        self._over_training.close(running)
+        self._tables["baseline"].add(self._pseudo_groups.add(table))
 
     def tables(self, notes: Collection[str]) -> Tables:
-        running = replace(self._running, notes=self._running.notes | dict.fromkeys(notes))
-        if not self._groups:
+        running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables
+        if not tables["groups"].rows:
             raise InputError(_no_group(running))
         check_outcome(self._options, running)
         # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
-        # In one piece: polars adds a column up in another order where it stands in several, as batches leave it.
-        table = _with_certain(pl.concat(self._groups, how="vertical_relaxed").rechunk(), running.binary)
-        pseudo, gaps, seed = pl.concat(self._baseline), pl.concat(self._gaps), self._options.seed
-        pooled, rejected = self._pseudo_groups.pooled, self._large["rejected"]
+        groups = _with_certain(tables["groups"].parts(), running.binary)
+        pseudo, gaps = tables["baseline"].table_of(BASELINE).collect(), pl.concat(self._gaps)
+        summary = summarize(
+            groups, pseudo, gaps, running, self._pseudo_groups.pooled, tables["rejected"].rows, self._options
+        )
+        certain = largest(groups, "certain_tokens") is not None
         return Tables(
-            summary=summarize(table, pseudo, gaps, running, pooled, rejected.rows, self._options),
-            groups=table,
-            training=training_table(table, pseudo, running, seed),
-            baseline=pseudo,
+            summary=summary,
+            lazy_groups=pl.concat(groups, how="vertical_relaxed").drop(ID),
+            lazy_training=self._over_training.table(groups, pseudo, running, certain=certain),
+            lazy_baseline=pseudo.lazy(),
             samples=self._samples.table(),
-            completions=self._large["completions"].table(),
-            process_steps=_with_intervals(self._large["process_steps"].table(), running),
-            permutations=_permutations_table(table, running),
-            subsamples=pl.concat(self._subsamples, how="vertical_relaxed"),
+            completions=tables["completions"].table(),
+            process_steps=_with_intervals(tables["process_steps"].table(), running),
+            permutations=_permutations_table(groups, running),
+            lazy_subsamples=tables["subsamples"].table(),
             # A log without such rows has the columns, too.
-            decided=pl.concat([pl.LazyFrame(schema=DECIDED), self._large["decided"].table()], how="diagonal"),
-            rejected=pl.concat([pl.LazyFrame(schema=REJECTED), rejected.table()], how="diagonal"),
+            decided=tables["decided"].table_of(DECIDED),
+            rejected=tables["rejected"].table_of(REJECTED),
         )
 
 
@@ -156,20 +161,20 @@ def _no_group(running: RunningSums) -> str:
     )
 
 
-def _permutations_table(groups: pl.DataFrame, running: RunningSums) -> pl.DataFrame:
+def _permutations_table(groups: Parts, running: RunningSums) -> pl.DataFrame:
     draws = pl.DataFrame(null_of_log(groups, running), nan_to_null=True)
     return draws.select(pl.int_range(pl.len()).alias("permutation"), pl.all())
 
 
-def _with_certain(groups: pl.DataFrame, binary: bool) -> pl.DataFrame:
+def _with_certain(groups: Parts, binary: bool) -> list[pl.LazyFrame]:
     """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student.
 
     With two rewards and five completions or fewer no interval is that narrow: null (definitions: Certain share).
     """
     certain = pl.col("certain_wilson" if binary else "certain_student")
-    if binary and (groups["k"] <= NEVER_CERTAIN).all():
+    if binary and largest(groups, "k") <= NEVER_CERTAIN:
         certain = pl.lit(None, pl.Float64)
-    return groups.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student")
+    return [part.with_columns(certain_tokens=certain).drop("certain_wilson", "certain_student") for part in groups]
 
 
 def _with_intervals(steps: pl.LazyFrame, running: RunningSums) -> pl.LazyFrame:

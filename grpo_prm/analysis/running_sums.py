@@ -33,7 +33,8 @@ class RunningSums:
         steps: (run, step) of every group, step None where none was logged.
         parts: Named parts of the reward.
         options: What of the reading changed numbers.
-        permuted: Sums of the permutations over the groups of each (run, step).
+        permuted: Sums of the permutations over the groups of each (run, step) that is not over.
+        closed: The same over all steps that are over (`close`).
         decisions: p and least attainable p of the decisions of each slice, shape (2, decisions) each.
     """
 
@@ -49,6 +50,7 @@ class RunningSums:
     parts: set[str] = field(default_factory=set)
     options: dict[str, object] = field(default_factory=dict)
     permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
+    closed: PermutedSums | None = None
     decisions: list[Floats] = field(default_factory=list)
 
     def add(self, batch: Rollouts) -> None:
@@ -64,7 +66,7 @@ class RunningSums:
         self.tokens_from.update(dict(table["tokens_from"].value_counts().iter_rows()))
         self.parts.update(name.removeprefix(REWARD_PART) for name in table.columns if name.startswith(REWARD_PART))
         opens = group_opens(table)
-        self.steps.update(table[opens, ["run", "step"]].iter_rows())
+        self.steps.update(table[opens, ["run", "step"]].unique().iter_rows())
         sizes = np.diff(opens, append=len(table))
         # A group of one is in no table of the analysis, so it is counted here.
         self.counts["groups_of_one"] += int((sizes == 1).sum())
@@ -90,7 +92,14 @@ class RunningSums:
     @property
     def permuted_in_all(self) -> PermutedSums:
         """Sums of the permutations over the whole log, shape (permutations,) each."""
-        return PermutedSums(*np.sum(list(self.permuted.values()), axis=0)) if self.permuted else zero_sums()
+        sums = [*([] if self.closed is None else [self.closed]), *self.permuted.values()]
+        return PermutedSums(*np.sum(sums, axis=0)) if sums else zero_sums()
+
+    def close(self, step: tuple[str, int | None]) -> PermutedSums:
+        """A step is over: its sums of the permutations, which are held no longer but in `closed`."""
+        sums = self.permuted.pop(step)
+        self.closed = sums if self.closed is None else PermutedSums(*map(np.add, self.closed, sums))
+        return sums
 
     @property
     def binary(self) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 PART = 1 << 18  # rows held before they are written
+PART_BYTES = 1 << 26  # or so many bytes: rows of the groups table are wide, and have prompts
+ROW_GROUP = 1 << 16  # rows that are read at a time
 
 
 class Spill:
@@ -29,14 +32,27 @@ class Spill:
             return
         self._held.append(frame)
         self.rows += len(frame)
-        if self._folder is not None and sum(map(len, self._held)) >= PART:
+        if self._folder is not None and self._full():
             path = self._folder / f"{self._name}.{len(self._files):06d}.parquet"
-            pl.concat(self._held, how="vertical_relaxed").write_parquet(path)
+            pl.concat(self._held, how="vertical_relaxed").write_parquet(path, row_group_size=ROW_GROUP)
             self._files.append(path)
             self._held.clear()
 
-    def table(self) -> pl.LazyFrame:
-        """All rows in order; an empty frame without columns if none was added."""
+    def _full(self) -> bool:
+        rows, size = sum(map(len, self._held)), sum(frame.estimated_size() for frame in self._held)
+        return rows >= PART or size >= PART_BYTES
+
+    def parts(self) -> list[pl.LazyFrame]:
+        """All rows in order, part by part; none where none was added."""
         written = [pl.scan_parquet(path) for path in self._files]
         held = [pl.concat(self._held, how="vertical_relaxed").lazy()] if self._held else []
-        return pl.concat([*written, *held], how="vertical_relaxed") if written or held else pl.LazyFrame()
+        return [*written, *held]
+
+    def table_of(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        """The same; an empty frame has the columns of a schema, too."""
+        return pl.concat([pl.LazyFrame(schema=schema), self.table()], how="diagonal")
+
+    def table(self) -> pl.LazyFrame:
+        """All rows in order; an empty frame without columns if none was added."""
+        parts = self.parts()
+        return pl.concat(parts, how="vertical_relaxed") if parts else pl.LazyFrame()

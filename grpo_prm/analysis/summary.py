@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,19 @@ from ..core.group_size import modal_size
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
+from .chunks import Parts, added_up, counted, largest
+from .clusters import find_clusters
 from .decided_steps import decided_steps
 from .finite import finite
 from .logprob_section import logprob_section
 from .null import null_of_log
 from .options import Options
-from .ratios import CLUSTER, Sums
+from .ratios import Sums
 from .running_sums import RunningSums
 from .statistics import OVERLAP, SUMMARY, Section, in_section
 from .teaching import teaching_section
 from .verdict import verdict
+from .whole_log import log_intervals
 from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
@@ -30,7 +34,7 @@ _RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members")
 
 
 def summarize(
-    groups: pl.DataFrame,
+    groups: Parts,
     baseline: pl.DataFrame,
     gaps: pl.DataFrame,
     running: RunningSums,
@@ -53,32 +57,37 @@ def summarize(
         The content of summary.json.
     """
     notes: dict[str, str] = {}
-    intervals = Sums(groups, CLUSTER).intervals(options.seed)
+    clusters = find_clusters(groups)
+    intervals = log_intervals(groups, clusters, options.seed)
     null = null_of_log(groups, running)
     # The general reason would be wrong: tokens and rewards are there, but no interval can be narrow enough.
-    if running.binary and groups["certain_tokens"].is_null().all():
+    sums = _sums(groups)
+    if running.binary and not sums["certain"]:
         notes["certain_share"] = "impossible with two rewards and five completions or fewer: no interval is that narrow"
     summary = {
         "schema_version": SCHEMA_VERSION,
         "source": _source(running, options),
-        "counts": _counts(groups, running, rejected),
+        "counts": _counts(sums, counted(groups, "k"), running, rejected),
         "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline, pooled, options.seed, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
         "credit": {**_section("credit", intervals, null), **decided_steps(running.decisions)},
         "prm": {
-            "process_steps": int(groups["process_steps"].sum()),
-            "intermediate_steps": int(groups["intermediate_steps"].sum()),
+            "process_steps": int(sums["process_steps"]),
+            "intermediate_steps": int(sums["intermediate_steps"]),
             **_section("prm", intervals, null),
             **_logprobs(groups, notes),
         },
         "defects": {**_section("defects", intervals, null), "worst_groups": worst_groups(groups)},
         "sharing": _section("sharing", intervals, null),
         "teaching": {**teaching_section(groups, running.rewards, notes), **_section("teaching", intervals, null)},
-        "logprobs": {**_section("logprobs", intervals, null), **logprob_section(groups, gaps, options.seed, notes)},
+        "logprobs": {
+            **_section("logprobs", intervals, null),
+            **logprob_section(groups, gaps, options.seed, notes, clusters),
+        },
         "notes": notes,
     }
-    if not groups["exchangeable"].any():
+    if not sums["exchangeable"]:
         notes["null"] = (
             "nothing can be permuted: no group of mixed reward has two distinct completions that come equally often "
             "and differ in reward"
@@ -155,34 +164,42 @@ def _of_another_size(running: RunningSums) -> list[str]:
     return [f"{are} of another size than --group-size {size}, and kept: --drop-uneven leaves such groups out."]
 
 
-def _counts(groups: pl.DataFrame, running: RunningSums, rejected: int) -> dict[str, Any]:
-    counts, sizes = running.counts, groups["k"].to_numpy()
+_ADDED = (
+    *("k", "tokens", "zero_variance", "duplicates", "advantage_mismatch", "process_steps", "intermediate_steps"),
+    "exchangeable",
+)
+
+
+def _sums(groups: Parts) -> dict[str, Any]:
+    """Sums of `_ADDED` over the groups, and how many have `certain_tokens` and `advantage_mismatch`."""
+    known = {"certain": pl.col("certain_tokens").count(), "compared": pl.col("advantage_mismatch").count()}
+    return added_up(groups, {name: pl.col(name).sum() for name in _ADDED} | known)
+
+
+def _counts(sums: dict[str, Any], sizes: Counter[int], running: RunningSums, rejected: int) -> dict[str, Any]:
+    counts = running.counts
     return {
         "rows_read": counts["rows_read"],
         "used": counts["completions_read"],
         "rejected": rejected,
         # Absent where there are none: rows that went into others of their rollout, and groups that may be of several.
         **{name: counts[name] for name in _RARE if counts[name]},
-        "completions": int(sizes.sum()),
-        "tokens": int(groups["tokens"].sum()),
+        "completions": int(sums["k"]),
+        "tokens": int(sums["tokens"]),
         # Absent where no token is out of the loss.
         **({"tokens_masked": counts["tokens_masked"]} if counts["tokens_masked"] else {}),
-        "groups": len(groups),
+        "groups": sizes.total(),
         "groups_of_one": counts["groups_of_one"],
         "groups_uneven": counts["groups_uneven"],
         "groups_split": counts["groups_split"],
         "groups_prompts_differ": counts["groups_prompts_differ"],
-        "groups_zero_variance": int(groups["zero_variance"].sum()),
-        "groups_k3": int((sizes >= 3).sum()),
-        "duplicates": int(groups["duplicates"].sum()),
-        "advantage_mismatch": _count(groups["advantage_mismatch"]),
-        "group_size": {"min": int(sizes.min()), "mode": modal_size(sizes), "max": int(sizes.max())},
+        "groups_zero_variance": int(sums["zero_variance"]),
+        "groups_k3": sum(groups for size, groups in sizes.items() if size >= 3),
+        "duplicates": int(sums["duplicates"]),
+        # Null in every group: the log has no advantages to compare with, which is not the same as no mismatch.
+        "advantage_mismatch": int(sums["advantage_mismatch"]) if sums["compared"] else None,
+        "group_size": {"min": min(sizes), "mode": modal_size(sizes), "max": max(sizes)},
     }
-
-
-def _count(flags: pl.Series) -> int | None:
-    # Null in every group: the log has no advantages to compare with, which is not the same as no mismatch.
-    return None if flags.null_count() == len(flags) else int(flags.sum())
 
 
 def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, str]) -> dict[str, Any]:
@@ -207,25 +224,27 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
     return {"observed": observed, **null_range(null)._asdict(), "p_value": _p_value(observed, null)}
 
 
-def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
+def _logprobs(groups: Parts, notes: dict[str, str]) -> dict[str, Any]:
     # A log may have log-probabilities in some of its files only.
-    some = groups.filter(pl.col("logprob_absolute").is_not_null()).rechunk()
-    if not len(some):
+    names = ("with_outcome", "with_step", "absolute", "spread", "shared")
+    sums = {name: pl.col(f"logprob_{name}").sum() for name in names}
+    sums |= {"tokens": pl.col("logprob_tokens").sum(), "groups": pl.col("logprob_absolute").len()}
+    found = added_up(groups, sums, pl.col("logprob_absolute").is_not_null())
+    if not found["groups"]:
         notes["identity_gap"] = notes["logprob_spread"] = "the log has no log-probabilities"
         return {"identity_gap": None, "logprob_spread": None}
-    outcome, step, absolute, spread, shared = some.select(
-        pl.col(f"logprob_{name}").sum() for name in ("with_outcome", "with_step", "absolute", "spread", "shared")
-    ).row(0)
-    gap = identity_gap(outcome, step, absolute)
-    none = None if some["logprob_tokens"].sum() else "no token in the loss has a log-probability"
-    if not absolute:
+    gap = identity_gap(found["with_outcome"], found["with_step"], found["absolute"])
+    none = None if found["tokens"] else "no token in the loss has a log-probability"
+    if not found["absolute"]:
         notes["identity_gap"] = none or "all advantages are 0"
-    if not shared:
+    if not found["shared"]:
         notes["logprob_spread"] = none or "no shared token has a log-probability"
-    return {
-        "identity_gap": gap if absolute else None,
-        "logprob_spread": {"mean": spread / shared, "max": some["logprob_largest"].max()} if shared else None,
-    }
+    spread = (
+        {"mean": found["spread"] / found["shared"], "max": largest(groups, "logprob_largest")}
+        if found["shared"]
+        else None
+    )
+    return {"identity_gap": gap if found["absolute"] else None, "logprob_spread": spread}
 
 
 def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:

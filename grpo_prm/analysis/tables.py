@@ -14,6 +14,8 @@ TABLES = (
     "decided",
 )
 LARGE = ("completions", "process_steps", "decided")  # of a long log: lazy
+# Lazy inside, and collected for whoever asks for them by name.
+BY_GROUP = ("groups", "training", "baseline", "subsamples")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,28 +24,53 @@ class Tables:
 
     Attributes:
         summary: The content of summary.json.
-        groups: One row per group of two or more: overlap, defect sums.
-        training: One row per training step and statistic, with interval.
-        baseline: One row per cross-prompt pseudo-group.
+        lazy_groups: One row per group of two or more: overlap, defect sums; lazy, since a log may have millions.
+        lazy_training: One row per training step and statistic, with interval; lazy.
+        lazy_baseline: One row per cross-prompt pseudo-group; lazy.
         samples: Rollouts of the worst, best and some random groups, with text.
         completions: One row per completion; lazy, since of a long log it is large.
         process_steps: One row per process step: span, size, reward, advantage, interval; lazy.
         permutations: One row per permutation: what the log gives with its rewards permuted.
-        subsamples: One row per group and size of subset: the overlap expected of random subsets of the group.
+        lazy_subsamples: One row per group and size of subset: the overlap expected of random subsets of the group;
+            lazy.
         decided: One row per group, axis and point of the curve of where the outcome is decided; lazy.
         rejected: One row per row of the log that was left out; lazy.
         path: The folder that it was read from; None of a log just measured.
     """
 
     summary: dict[str, Any]
-    groups: pl.DataFrame
-    training: pl.DataFrame
-    baseline: pl.DataFrame
+    lazy_groups: pl.LazyFrame
+    lazy_training: pl.LazyFrame
+    lazy_baseline: pl.LazyFrame
     samples: pl.DataFrame
     completions: pl.LazyFrame
     process_steps: pl.LazyFrame
     permutations: pl.DataFrame
-    subsamples: pl.DataFrame
+    lazy_subsamples: pl.LazyFrame
     decided: pl.LazyFrame
     rejected: pl.LazyFrame
     path: Path | None = None
+
+    @property
+    def groups(self) -> pl.DataFrame:
+        """`lazy_groups`, collected: every column of every group."""
+        return self.lazy_groups.collect()
+
+    @property
+    def training(self) -> pl.DataFrame:
+        """`lazy_training`, collected."""
+        return self.lazy_training.collect()
+
+    @property
+    def baseline(self) -> pl.DataFrame:
+        """`lazy_baseline`, collected."""
+        return self.lazy_baseline.collect()
+
+    @property
+    def subsamples(self) -> pl.DataFrame:
+        """`lazy_subsamples`, collected."""
+        return self.lazy_subsamples.collect()
+
+    def table(self, name: str) -> pl.LazyFrame:
+        """One of `TABLES`, lazy."""
+        return getattr(self, f"lazy_{name}" if name in BY_GROUP else name).lazy()

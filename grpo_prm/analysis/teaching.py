@@ -12,6 +12,7 @@ from ..core.groups import Groups
 from ..core.teaching import all_of, phantom_sums
 from ..errors import UsageError
 from ..logs.rollouts import REWARD_PART
+from .chunks import Parts, chunks
 from .options import Options
 from .running_sums import RunningSums
 
@@ -42,7 +43,7 @@ def check_outcome(options: Options, running: RunningSums) -> None:
     raise UsageError(f"The log has no part {options.outcome} of the reward. {parts} Name one with --outcome.")
 
 
-def teaching_section(groups: pl.DataFrame, rewards: set[float], notes: dict[str, str]) -> dict[str, Any]:
+def teaching_section(groups: Parts | pl.DataFrame, rewards: set[float], notes: dict[str, str]) -> dict[str, Any]:
     """Groups of equal rewards: all right and all wrong in a log of two rewards, else equal.
 
     Args:
@@ -50,10 +51,14 @@ def teaching_section(groups: pl.DataFrame, rewards: set[float], notes: dict[str,
         rewards: The distinct rewards of the log, two or another number.
         notes: Gets the reason of what is null.
     """
-    zero = groups["zero_variance"].to_numpy()
     if len(rewards) != 2:
         notes["all_right"] = notes["all_wrong"] = "the log does not have exactly two rewards"
-        return {"all_right": None, "all_wrong": None, "equal": int(zero.sum())}
-    mean, k = groups["reward_mean"].to_numpy(), groups["k"].to_numpy()
-    right, wrong = all_of(mean, k, min(rewards), max(rewards))
-    return {"all_right": int(right.sum()), "all_wrong": int(wrong.sum()), "equal": int((zero & ~right & ~wrong).sum())}
+        equal = sum(int(chunk["zero_variance"].sum()) for chunk in chunks(groups, ["zero_variance"]))
+        return {"all_right": None, "all_wrong": None, "equal": equal}
+    counts = dict.fromkeys(("all_right", "all_wrong", "equal"), 0)
+    for chunk in chunks(groups, ["zero_variance", "reward_mean", "k"]):
+        zero, mean, k = (chunk[name].to_numpy() for name in chunk.columns)
+        right, wrong = all_of(mean, k, min(rewards), max(rewards))
+        for name, some in zip(counts, (right, wrong, zero & ~right & ~wrong), strict=True):
+            counts[name] += int(some.sum())
+    return counts

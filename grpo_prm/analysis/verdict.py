@@ -14,8 +14,8 @@ from typing import Any
 import polars as pl
 
 from ..core.permutations import PERMUTATIONS
-from .findings import EXAMPLES, Figures, concerned_by, judge
-from .worst_groups import largest_first
+from .chunks import Parts, added_up
+from .findings import EXAMPLES, Figures, judge, most_concerned
 
 LITTLE_LENGTH = 0.05
 LITTLE_TURN = 10.0  # degrees
@@ -24,7 +24,7 @@ CLOSE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / (PERMUTATIONS + 1))  # two standard 
 FOLDER = "DIR"  # stands in commands for the folder of the analysis
 
 
-def verdict(summary: dict[str, Any], groups: pl.DataFrame) -> dict[str, Any]:
+def verdict(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> dict[str, Any]:
     """The codes `knows` and `changes` with their numbers, and `findings`.
 
     Args:
@@ -76,28 +76,28 @@ def _risk(raised: dict[str, Any] | None) -> str | None:
     return "exploration" if raised["low"] > 0.5 else "exploitation" if raised["high"] < 0.5 else "even"
 
 
-def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[str, Any]]:
+def _findings(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Iterator[dict[str, Any]]:
     source = summary["source"]
     for code, value, found, more in judge(_figures(summary, groups)):
         if not found:
             continue
-        number, command = len(groups), f"report {FOLDER}"
+        number, command = summary["counts"]["groups"], f"report {FOLDER}"
         if code in EXAMPLES:  # it shows the first of the groups that have most of it
-            concerned = concerned_by(code, groups)
-            number, first = len(concerned), largest_first(concerned, EXAMPLES[code]).row(0, named=True)
-            command = f"tree {FOLDER} --group {quote(group_name(source, first))}"
+            number, most = most_concerned(code, groups)
+            command = f"tree {FOLDER} --group {quote(group_name(source, most))}"
         yield {"code": code, "value": value, "groups": number, "command": f"grpo-prm {command}", **more}
 
 
-def _figures(summary: dict[str, Any], groups: pl.DataFrame) -> Figures:
-    counts, number = summary["counts"], len(groups)
+def _figures(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Figures:
+    counts, number = summary["counts"], summary["counts"]["groups"]
+    sums = added_up(groups, {name: pl.col(name).sum() for name in ("prompts_differ", "tool_output")})
 
     def mean(section: str, name: str) -> float | None:
         return None if (value := summary[section][name]) is None else value["mean"]
 
     return Figures(
-        prompts_differ=int(groups["prompts_differ"].sum()) / number,
-        tool_output=groups["tool_output"].sum() / counts["completions"],
+        prompts_differ=sums["prompts_differ"] / number,
+        tool_output=sums["tool_output"] / counts["completions"],
         effective_sample_size=mean("logprobs", "effective_sample_size"),
         logprob_spread=mean("prm", "logprob_spread"),
         phantom_advantage=mean("teaching", "phantom_advantage"),

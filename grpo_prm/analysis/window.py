@@ -16,6 +16,7 @@ from ..core.prm import Bools, Std
 from ..core.reliability import reliability_sums
 from ..core.sampler_gap import effective_sample_size, gap_sums, groups_of_tokens
 from ..logs.rollouts import group_opens, groups_of_several_prompts
+from .clusters import CLUSTER
 from .columns import column
 from .cross_prompt import PseudoGroups
 from .divisor import fitting
@@ -24,7 +25,7 @@ from .group_columns import duplicates
 from .logprob_columns import logged_logprobs
 from .measure import with_cluster
 from .options import Options
-from .ratios import CLUSTER, Sums
+from .ratios import Sums
 from .table_groups import SLICE, advantages_of, slices, table_groups, with_rewards, without_groups_of_one
 from .teaching import phantom_columns
 from .tool_output import unmasked_tool_output

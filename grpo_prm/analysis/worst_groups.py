@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from ..logs.grouping.buckets import shortlex
+from .chunks import Parts, first_rows
 
 EACH = 10
 OF = {"suppressed_good": "good_tokens", "boosted_bad": "bad_tokens"}
 CLEAREST = ("clarity", "suppressed_good_tokens")  # largest first: the order of what is shown to a reader
 
 
-def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
+def worst_groups(groups: Parts | pl.DataFrame) -> dict[str, Any]:
     """Ten groups at most of each kind; of equals the first by run, step and key.
 
     Args:
@@ -36,10 +37,17 @@ def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _first(groups: pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
+def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
     some, of = f"{defect}_tokens", OF[defect]
-    chosen = groups.filter(pl.col(some) > 0).with_columns(share=pl.col(some) / pl.col(of))
-    return largest_first(chosen, *order).head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+    share = (pl.col(some) / pl.col(of)).alias("share")
+
+    def first(table: pl.DataFrame) -> pl.DataFrame:
+        found = table.filter(pl.col(some) > 0).with_columns(share)
+        return largest_first(found, *order).head(EACH).drop("share")
+
+    columns = dict.fromkeys(["run", "step", "group_key", some, of, *(name for name in order if name != "share")])
+    chosen = first_rows(groups, list(columns), first)
+    return chosen.select("run", "step", "group_key", some, of, share).to_dicts()
 
 
 def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:

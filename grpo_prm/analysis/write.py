@@ -94,7 +94,7 @@ def output_folder(
 def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
-        getattr(analysis, name).lazy().sink_parquet(folder / f"{name}.parquet", compression="zstd")
+        analysis.table(name).sink_parquet(folder / f"{name}.parquet", compression="zstd")
     analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.ratios import CLUSTER, Sums
+from ..analysis.clusters import CLUSTER
+from ..analysis.ratios import Sums
 from ..analysis.statistics import STATISTICS
 from .difference import COMPARED, Common, common_part, differences
 from .reach import Reach, steps_to_reach

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import PROBLEM, Sums, percentiles
+from ..analysis.clusters import PROBLEM
+from ..analysis.ratios import Sums, percentiles
 from ..analysis.statistics import STATISTICS, Kind
 from ..core.forest import Floats
 from ..core.interval import FEW_CLUSTERS

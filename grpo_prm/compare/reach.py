@@ -8,7 +8,8 @@ from math import isfinite
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import PROBLEM, Sums
+from ..analysis.clusters import PROBLEM
+from ..analysis.ratios import Sums
 from ..core.forest import Floats
 from ..errors import UsageError
 from .runs import Run

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .forest import Floats, Ints
 from .product import product
@@ -17,6 +17,7 @@ RESAMPLES = 2000
 FEW_CLUSTERS = 20  # below: no interval at all
 MANY_CLUSTERS = 100  # below: the coverage of a percentile interval falls short
 FEW_TO_KEEP = 512  # clusters of a training step, whose draws serve every step
+BLOCKS = 2048  # clusters of a log that are resampled one by one; more are put into so many blocks
 Z = 1.96
 
 
@@ -27,6 +28,11 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
     n: int
+
+
+def block_of(ids: NDArray[np.uint64], blocks: int = BLOCKS) -> Ints:
+    """Block of clusters, 0 to `blocks` - 1, a power of two, by their hashes of 64 bits, shape (clusters,)."""
+    return (ids >> np.uint64(64 - blocks.bit_length() + 1)).astype(np.int64)
 
 
 def cluster_sums(sums: Floats, clusters: Ints) -> Floats:

@@ -103,6 +103,25 @@ def null_range(values: Floats) -> NullRange:
     return NullRange(float(values.mean()), float(low), float(high))
 
 
+def null_ranges(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """`null_range` of many figures: shape (..., permutations) to mean, low and high, shape (...) each, NaN for none."""
+    values = np.ascontiguousarray(values)
+    has = np.isfinite(values)
+    last = np.maximum(has.sum(axis=-1) - 1, 0)
+    ordered = np.sort(np.where(has, values, np.inf), axis=-1)
+    ends = []
+    for share in (0.025, 0.975):
+        at = share * last
+        below = at.astype(np.int64)
+        low = np.take_along_axis(ordered, below[..., None], axis=-1)[..., 0]
+        high = np.take_along_axis(ordered, np.minimum(below + 1, last)[..., None], axis=-1)[..., 0]
+        ends.append(np.where(high > low, high - low, 0) * (at - below) + low)
+    mean, some = values.mean(axis=-1), has.any(axis=-1)
+    for place in zip(*np.nonzero(some & ~has.all(axis=-1)), strict=True):  # permutations that lack a figure are rare
+        mean[place] = values[place][has[place]].mean()
+    return tuple(np.where(some, one, np.nan) for one in (mean, *ends))
+
+
 def permuted_sums(
     forest: Forest,
     seen: Visits,

@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ..analysis.ratios import PROBLEM
+from ..analysis.clusters import PROBLEM
 from ..analysis.statistics import STATISTICS
 from ..core.interval import FEW_CLUSTERS
 from ..core.prm import SignSplit, contest

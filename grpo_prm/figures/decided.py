@@ -10,8 +10,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.clusters import CLUSTER
 from ..analysis.decided_table import SHARE, TOKENS
-from ..analysis.ratios import CLUSTER
 from ..text.amounts import amount, listed, percent
 from .figure import Captioned, LogFigure
 from .intervals import cluster_of, ratio_intervals

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import CLUSTER, percentiles
+from ..analysis.clusters import CLUSTER
+from ..analysis.ratios import percentiles
 from ..core.forest import Floats, Ints
 from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from ..analysis.ratios import CLUSTER, Sums
+from ..analysis.clusters import CLUSTER
+from ..analysis.ratios import Sums
 from ..analysis.statistics import STATISTICS
 from .logs import Logs
 

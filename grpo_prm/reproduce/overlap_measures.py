@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from ..analysis.ratios import CLUSTER
+from ..analysis.clusters import CLUSTER
 from ..core.interval import FEW_CLUSTERS, cluster_sums, resampled_sums, wilson
 from .claims import Finding
 from .paired import band_table, difference, mean_finding
