@@ -86,6 +86,28 @@ class PseudoGroups:
         return rows.ravel(), pseudo_groups(prompts.ravel(), samples.ravel(), k, rng)
 
 
+def steps_apart(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Pseudo-groups of the steps that have prompts enough, `SCHEMA`, and the rows of those that have not, `NEEDED`.
+
+    Whoever gives the latter to one `PseudoGroups` gets the rest.
+
+    Args:
+        table: Whole steps.
+        seed: As for `PseudoGroups`.
+    """
+    table = table[list(NEEDED)]
+    few = []
+    for groups in _by_step(table).values():
+        chosen, k = _one_group_a_prompt(groups)
+        if len(chosen) < k:
+            few += [np.arange(group.first, group.first + group.k) for group in groups]
+    if not few:
+        return PseudoGroups(seed).add(table), table.clear()
+    waits = np.zeros(len(table), bool)
+    waits[np.concatenate(few)] = True
+    return PseudoGroups(seed).add(table.filter(~waits)), table.filter(waits)
+
+
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     """The groups of two or more, those of a step in the order of their keys, whatever that of the log is."""
     opens = group_opens(table)

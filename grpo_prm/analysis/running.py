@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
 from .measure import TABLES as MEASURED
-from .measure import measure
+from .measure import Measured, measure
+from .measured_batch import MeasuredBatch
 from .null import null_of_log
 from .options import Options
 from .over_training import OverTraining
@@ -50,12 +51,19 @@ class RunningAnalysis:
         options: What changes the numbers; `advantage` is given. `std` None: the first groups decide.
         reading: How the log is read; None: it was canonical.
         spill: Folder for the large tables of a long log, piece by piece; must outlive the analysis. None: memory.
+        first: The first groups, where the divisor is decided by them already.
     """
 
-    def __init__(self, options: Options, reading: ReadOptions | None = None, spill: Path | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        reading: ReadOptions | None = None,
+        spill: Path | None = None,
+        first: FirstGroups | None = None,
+    ) -> None:
         self._options, self._reading, self._spill = options, reading, spill
         self._first = FirstGroups()
-        self._grown = self._growing(None, spill) if options.std else None
+        self._grown = self._growing(first, spill) if options.std or first else None
 
     def add(self, batch: Rollouts) -> None:
         """Add a batch: whole groups, each training step in one batch.
@@ -68,6 +76,16 @@ class RunningAnalysis:
         elif self._first.add(batch):
             self._grown = self._of_first(self._spill)
             self._first = FirstGroups()  # lets go of the batches
+
+    def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
+        """Add what is known of a log before its groups; the divisor is known."""
+        assert self._grown
+        self._grown.take_head(sums, rejected)
+
+    def take(self, batch: MeasuredBatch) -> None:
+        """Add a batch that was measured elsewhere; the divisor is known."""
+        assert self._grown
+        self._grown.take(batch)
 
     def tables(self, notes: Collection[str] = ()) -> Tables:
         """The summary and the tables of all batches until now.
@@ -91,7 +109,7 @@ class RunningAnalysis:
         return growing
 
     def _growing(self, first: FirstGroups | None, spill: Path | None) -> _Growing:
-        std, note = (self._options.std, None) if first is None else first.divisor()
+        std, note = (self._options.std, None) if self._options.std or first is None else first.divisor()
         reading = {} if self._reading is None else {name: getattr(self._reading, name) for name in READING}
         return _Growing(replace(self._options, std=std), reading, note, spill)
 
@@ -109,19 +127,35 @@ class _Growing:
         self._over_training = OverTraining(options.seed, spill)
 
     def add(self, batch: Rollouts) -> None:
-        running, table = self._running, steps_together(batch.table)
-        running.add(batch)
+        table = steps_together(batch.table)
+        self._running.add(batch)
         self._tables["rejected"].add(batch.rejected)
-        for measured in measure(table, self._options, self._prompts):
+        self._add_slices(measure(table, self._options, self._prompts), table)
+        self._tables["baseline"].add(self._pseudo_groups.add(table))
+
+    def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
+        """Add counts, notes and rejected rows."""
+        self._running.merge(sums)
+        self._tables["rejected"].add(rejected)
+
+    def take(self, batch: MeasuredBatch) -> None:
+        """Add a batch that was measured elsewhere."""
+        self.take_head(batch.sums, batch.rejected)
+        self._add_slices(batch.measured, batch.sampled)
+        self._tables["baseline"].add(batch.baseline)
+        self._tables["baseline"].add(self._pseudo_groups.add(batch.waiting))
+
+    def _add_slices(self, slices: Iterable[Measured], rows: pl.DataFrame) -> None:
+        running = self._running
+        for measured in slices:
             self._gaps.append(measured.gaps)
             for name in MEASURED:
                 self._tables[name].add(getattr(measured, name))
             running.add_permuted(measured.steps, measured.permuted)
             running.decisions.append(measured.decisions)
-            self._samples.add(table, measured.groups)
+            self._samples.add(rows, measured.groups)
             self._over_training.add(measured.groups, running)
         self._over_training.close(running)
-        self._tables["baseline"].add(self._pseudo_groups.add(table))
 
     def tables(self, notes: Collection[str]) -> Tables:
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables

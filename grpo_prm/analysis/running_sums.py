@@ -77,6 +77,20 @@ class RunningSums:
             rewards = table["reward"].to_numpy()[np.repeat(sizes > 1, sizes)]
             self.rewards.update(np.unique(rewards[~np.isnan(rewards)])[:DISTINCT].tolist())
 
+    def merge(self, other: RunningSums) -> None:
+        """Add what `add` counted of later batches."""
+        self.counts.update(other.counts)
+        self.notes |= other.notes
+        self.reasons.update(other.reasons)
+        self.files |= other.files
+        self.formats |= other.formats
+        self.methods = merged_methods([self.methods, other.methods])
+        self.tokens_from.update(other.tokens_from)
+        self.parts |= other.parts
+        self.steps |= other.steps
+        if len(self.rewards) < DISTINCT:
+            self.rewards |= other.rewards
+
     @property
     def why_rejected(self) -> list[str]:
         """`why_rejected` of all batches."""

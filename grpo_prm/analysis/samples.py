@@ -62,6 +62,10 @@ class Samples:
         fresh = zip(*(rank[some].tolist() for rank in (*ranks, groups)), strict=True)
         self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[: 1 if kind in EXAMPLES else EACH]
 
+    def rows(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the groups kept, with the columns of `table`."""
+        return pl.concat([table.clear(), *(self._rows[group] for group in sorted(self._rows))])
+
     def table(self) -> pl.DataFrame:
         """Canonical rollouts of the groups kept, with `kind`, a list of best, random, worst, finding."""
         kinds: dict[int, list[str]] = {group: [] for group in sorted(self._rows)}

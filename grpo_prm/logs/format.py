@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .columns.plan import Plan
 from .options import ReadOptions
+from .parts import Part
 from .rows.records import RowBatch
 from .rows.values import Bad
 from .sources import Source
@@ -50,12 +51,16 @@ class Log:
         sources: The files.
         plan: What the columns mean, and how rows are grouped.
         row_batches: Reads the log from the top; called a second time if its steps turn out not to be in order.
+        read_part: Reads a part of the log alone; None: its rows depend on those before.
+        by_lines: A file may be cut between any two lines.
     """
 
     format: str
     sources: tuple[Source, ...]
     plan: Plan
     row_batches: Callable[[], Iterator[RowBatch]]
+    read_part: Callable[[Part], Iterator[RowBatch]] | None = None
+    by_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -38,6 +39,7 @@ class Source(NamedTuple):
         named: The user named the file itself, not a folder above it.
         pipe: What is read instead of the path, where it is a pipe.
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
+        span: First byte and number of bytes of what is read of it; None: all.
     """
 
     path: Path
@@ -51,13 +53,22 @@ class Source(NamedTuple):
     named: bool = False
     pipe: Pipe | None = None
     left_out: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
-            return self.pipe.open() if self.pipe else self.path.open("rb")
+            return self.pipe.open() if self.pipe else _open(self.path, self.span)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
+
+
+def _open(path: Path, span: tuple[int, int] | None) -> BinaryIO:
+    if span is None:
+        return path.open("rb")
+    with path.open("rb") as file:
+        file.seek(span[0])
+        return io.BytesIO(file.read(span[1]))
 
 
 def kind_by_name(path: Path) -> str | None:

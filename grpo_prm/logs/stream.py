@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -24,7 +24,7 @@ from .grouping.steps import PART, ClosedSteps, Disordered, Key, in_order, sorted
 from .layouts.find import find_sources
 from .memory import NAME, columns_option
 from .options import ReadOptions
-from .rollouts import REJECTED, SCHEMA, Rollouts, location, merged_methods
+from .rollouts import SCHEMA, Rollouts, location, merged_methods
 from .rows.records import RowBatch
 from .rows.told import sentences
 from .sources import Source
@@ -140,7 +140,7 @@ def _check_alike(logs: Sequence[Log]) -> None:
 
 
 @dataclass(slots=True)
-class _Usable:
+class Usable:
     """Counts what can be used of a log, to raise at the end if that is nothing."""
 
     rows: int = 0
@@ -150,6 +150,7 @@ class _Usable:
     reject: dict[str, Any] | None = None
 
     def add(self, batch: Rollouts) -> None:
+        """Count what can be used of a batch."""
         self.used += len(batch.table)
         if len(batch.table):
             self.empty += _without_units(batch.table)
@@ -157,7 +158,18 @@ class _Usable:
         if self.reject is None and len(batch.rejected):
             self.reject = batch.rejected.row(0, named=True)
 
+    def merge(self, other: Usable) -> None:
+        """Add what was counted of later batches."""
+        self.rows, self.used, self.empty = self.rows + other.rows, self.used + other.used, self.empty + other.empty
+        self.largest, self.reject = max(self.largest, other.largest), self.reject or other.reject
+
     def check(self, names: list[str], key: str) -> None:
+        """Raise InputError where nothing can be used, or no group has two completions.
+
+        Args:
+            names: Files, for the message.
+            key: What rows were grouped by.
+        """
         if not self.used and self.reject:
             raise InputError(
                 f"{_said(self.reject)}; none of the {self.rows} rows can be used."
@@ -196,13 +208,15 @@ class SoFar:
         usable: What can be used.
         handed_out: Steps that are over.
         told: What was done to single rows.
+        fixed: As for `tokenize.Pieces`.
     """
 
     options: ReadOptions
     grouping: GroupingState = field(default_factory=GroupingState)
-    usable: _Usable = field(default_factory=_Usable)
+    usable: Usable = field(default_factory=Usable)
     handed_out: set[Key] = field(default_factory=set)
     told: Counter[str] = field(default_factory=Counter)
+    fixed: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,11 +228,16 @@ class SoFar:
         """What turns text into units: one for all batches, since it numbers the pieces that it meets."""
         return self._encoder
 
+    @property
+    def made_encoder(self) -> Pieces | Tokens | None:
+        """The encoder, where the log needed one."""
+        return self.__dict__.get("_encoder")
+
     @cached_property
     def _encoder(self) -> Pieces | Tokens:
         from .tokenize import load  # imports `tokenizers`, which a log of ids does not need
 
-        return load(self.options.tokenizer)
+        return load(self.options.tokenizer, self.fixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +264,8 @@ class Logs:
         """
         usable = so_far.usable
         for log in self.logs:
-            counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
-            notes, rejected = (*log.plan.notes, *log.plan.cautions, *_repeated(log)), [pl.DataFrame(schema=REJECTED)]
+            head = head_of(log)
+            counts, notes, rejected = head.counts, head.notes, [head.rejected]
             # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
             for closed in self._closed_steps(log, so_far.handed_out, so_far.told):
                 usable.rows += closed.read
@@ -254,15 +273,9 @@ class Logs:
                 rejected.append(closed.rejected)
                 self._report(log, closed.done, usable.rows)
                 if closed.rows:
-                    grouped = into_groups(closed.rows, log.plan, self.options, so_far.grouping, log.sources)
-                    table = canonical_table(grouped.rows, log.plan, so_far.encoder, so_far.told)
-                    origins = pl.concat([rows.select("_file", "run") for rows in closed.rows]).unique().rows()
-                    rejected.append(grouped.rejected)
-                    batch = Rollouts(table, pl.concat(rejected), counts + grouped.counts, notes + grouped.notes)
-                    batch = _named(batch, log, origins)
+                    before = Rollouts(pl.DataFrame(), pl.concat(rejected), counts, notes)
                     counts, notes, rejected = Counter(), (), []
-                    usable.add(batch)
-                    yield batch
+                    yield batch_of(log, closed.rows, self.options, so_far, before)
             if rejected:  # behind the last step, or in a log without a usable row
                 batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
                 usable.add(batch)
@@ -287,6 +300,36 @@ class Logs:
             at, passes = self.logs.index(log), 1 if self.options.ordered else 2
             sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
             self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
+
+
+def head_of(log: Log) -> Rollouts:
+    """What is known of a log before its rows: a batch without any."""
+    counts = Counter(files_repeated=sum(s.repeats is not None for s in log.sources))
+    notes = (*log.plan.notes, *log.plan.cautions, *_repeated(log))
+    return _named(Rollouts(pl.DataFrame(schema=SCHEMA), counts=counts, notes=notes), log, ())
+
+
+def batch_of(
+    log: Log, steps: Sequence[pl.DataFrame], options: ReadOptions, so_far: SoFar, before: Rollouts | None = None
+) -> Rollouts:
+    """The rows of whole steps as a batch of whole groups.
+
+    Args:
+        log: Where they come from.
+        steps: A table each, in order.
+        options: How to read.
+        so_far: What is known of the batches before; grows.
+        before: Rejected rows, counts and notes to go out with it.
+    """
+    before = before or Rollouts(pl.DataFrame())
+    grouped = into_groups(steps, log.plan, options, so_far.grouping, log.sources)
+    table = canonical_table(grouped.rows, log.plan, so_far.encoder, so_far.told)
+    origins = pl.concat([rows.select("_file", "run") for rows in steps]).unique(maintain_order=True).rows()
+    rejected = pl.concat([before.rejected, grouped.rejected])
+    batch = Rollouts(table, rejected, before.counts + grouped.counts, before.notes + grouped.notes)
+    batch = _named(batch, log, origins)
+    so_far.usable.add(batch)
+    return batch
 
 
 def _counted(batches: Iterable[RowBatch], told: Counter[str]) -> Iterator[RowBatch]:

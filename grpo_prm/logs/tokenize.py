@@ -38,16 +38,17 @@ class Units(NamedTuple):
     tokens_from: str
 
 
-def load(tokenizer: str | None) -> Pieces | Tokens:
+def load(tokenizer: str | None, fixed: Mapping[int, int] | None = None) -> Pieces | Tokens:
     """Give what turns text into units.
 
     Args:
         tokenizer: A tokenizer.json, a folder that holds one, or a name on the hub; None for pieces.
+        fixed: As for `Pieces`.
 
     Raises:
         UsageError: The file is not a tokenizer, or the hub does not give one of that name.
     """
-    return Pieces() if tokenizer is None else Tokens(_open(tokenizer))
+    return Pieces(fixed) if tokenizer is None else Tokens(_open(tokenizer))
 
 
 def units(encoder: Pieces | Tokens, text: pl.Series, segments: pl.Series | None = None) -> Units:

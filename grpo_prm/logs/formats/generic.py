@@ -17,7 +17,7 @@ from ..containers.registry import HEAD, containers, head_records
 from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
 from ..sources import Source, family
-from .reading import flattener, row_batches, rows_of_head
+from .reading import flattener, part_batches, row_batches, rows_of_head
 
 _FILES = 20
 _SHARD = re.compile(r"rank|shard|part|worker|gpu|node", re.IGNORECASE)
@@ -77,8 +77,10 @@ def open_log(
         plan = format_.plan(plan, rows)
     plan = _with_key_that_is_read(plan, head.name)
     record = format_.record if format_ else None
-    read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
-    return Log(format_.name if format_ else name, tuple(sources), plan, read)
+    how = (tuple(sources), plan, head.container, flatten, record)
+    lines = head.container == "jsonl" and flatten is None
+    named = format_.name if format_ else name
+    return Log(named, tuple(sources), plan, partial(row_batches, *how), partial(part_batches, *how), lines)
 
 
 def _wider(head: Head, sources: Sequence[Source]) -> Head:

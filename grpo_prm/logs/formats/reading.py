@@ -17,6 +17,7 @@ from ..columns.plan import Plan
 from ..containers import jsonl, parquet_file
 from ..containers.registry import HEAD_RECORDS, containers
 from ..format import Format, Head, Row
+from ..parts import Part
 from ..prefetch import parallel
 from ..rows.columnar import read_frame, read_lines
 from ..rows.records import Record, RowBatch, parse, parse_lines, to_row_batch
@@ -113,14 +114,34 @@ def row_batches(
     Yields:
         Rows and rejected rows in the order of the log.
     """
-    fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
     before = 0  # bytes of the files that are read through
     for index, source in enumerate(sources):
-        read = fast(source, index, plan) if fast else _by_record(source, index, plan, container, flatten, record)
-        for batch in read:
-            batch = batch._replace(done=before + batch.done)
-            yield _left_out(batch, sources) if source.repeats else batch
+        for batch in part_batches(sources, plan, container, flatten, record, Part(index)):
+            yield batch._replace(done=before + batch.done)
         before += source.size
+
+
+def part_batches(
+    sources: Sequence[Source],
+    plan: Plan,
+    container: str,
+    flatten: Flatten | None,
+    record: type | None,
+    part: Part,
+) -> Iterator[RowBatch]:
+    """Read a part of a log alone; `done` counts from its beginning. Arguments as for `row_batches`."""
+    source, index = sources[part.source], part.source
+    if part.size is not None:
+        source = source._replace(span=(part.begin, part.size))
+    fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
+    read = fast(source, index, plan) if fast else _by_record(source, index, plan, container, flatten, record)
+    for batch in read:
+        if part.line > 1:
+            batch = batch._replace(
+                rows=batch.rows.with_columns(pl.col("_line") + part.line - 1),
+                rejected=batch.rejected.with_columns(pl.col("line") + part.line - 1),
+            )
+        yield _left_out(batch, sources) if source.repeats else batch
 
 
 def _left_out(batch: RowBatch, sources: Sequence[Source]) -> RowBatch:

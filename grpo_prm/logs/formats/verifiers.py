@@ -85,7 +85,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     log = open_log(sources, options, head, format_=replace(FORMAT, plan=plan, open=None))
     if not examples:
         return log
-    return replace(log, row_batches=lambda: _by_turns(log.row_batches(), examples))
+    return replace(log, row_batches=lambda: _by_turns(log.row_batches(), examples), read_part=None)
 
 
 def _by_turns(batches: Iterator[RowBatch], examples: int) -> Iterator[RowBatch]:

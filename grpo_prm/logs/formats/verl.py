@@ -79,7 +79,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
     known = replace(FORMAT, flatten=flatten if gts else None)
     log = generic.open_log(sources, options, head, "verl", _OWN, change, known)
-    return replace(log, row_batches=lambda: by_rollout(log.row_batches())) if uid else log
+    return replace(log, row_batches=lambda: by_rollout(log.row_batches()), read_part=None) if uid else log
 
 
 def _one_prompt_a_step(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -37,11 +37,14 @@ class GroupingState:
     Attributes:
         sizes: By run, number of groups of each size so far; a bucket that only the modal size will cut counts whole.
         next_group: Number of the next group.
+        taken: What was taken of `sizes` at each step: run, sizes of its groups, modal size, and whether that is clear;
+            None: nobody wants to know.
         noted: Sentences with an example, by their kind, a key of `EVIDENCE` or another: each kind is said once.
     """
 
     sizes: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     next_group: int = 0
+    taken: list[tuple[str, Counter[int], int, bool]] | None = None
     noted: dict[str, str] = field(default_factory=dict)
 
 
@@ -126,14 +129,30 @@ def cut_into_draws(buckets: Buckets, steps: list[tuple[str, int]], given: int | 
             _cut_cycles(buckets, here, cut)
         # The sizes as they stand before the cut by size: else the modal size would confirm itself.
         known = np.repeat(buckets.size[here] // cut.draws[here], cut.draws[here])
-        state.sizes[run].update(known.tolist())
-        sizes = _sizes_so_far(state, run)
-        cut.modal[here] = k = given or modal_size(sizes)
+        k, clear = usual_size(state, run, Counter(known.tolist()), given)
+        cut.modal[here] = k
         if k > 1:
-            clear = given is not None or 2 * sizes[k] >= sum(groups for size, groups in sizes.items() if size > 1)
             _cut_by_size(buckets, here, k, clear, given is not None, cut)
         begin += number
     return cut
+
+
+def usual_size(state: GroupingState, run: str, known: Counter[int], given: int | None) -> tuple[int, bool]:
+    """The modal size at one more step of a run, and whether it is clear: given, or that of half of the groups.
+
+    Args:
+        state: Sizes so far; those of the step are added.
+        run: Of the step.
+        known: Number of its groups of each size.
+        given: The group size, where the user gave it.
+    """
+    state.sizes[run].update(known)
+    sizes = _sizes_so_far(state, run)
+    k = given or modal_size(sizes)
+    clear = given is not None or 2 * sizes[k] >= sum(groups for size, groups in sizes.items() if size > 1)
+    if state.taken is not None:
+        state.taken.append((run, known, k, clear))
+    return k, clear
 
 
 def draw_of_rows(buckets: Buckets, cut: Cut) -> Ints:

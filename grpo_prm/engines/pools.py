@@ -1,0 +1,113 @@
+"""Where the tasks of an analysis run: processes of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Protocol, TypeVar
+
+from ..errors import InputError
+
+S = TypeVar("S")
+T = TypeVar("T")
+# Workers share the cores, so each uses one: without it every worker would start as many threads as there are cores.
+ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+WAITING = 2  # tasks for each worker, running or waiting: results that come early are held
+TRIES = 3  # of a task whose worker was lost
+
+
+class Pool(Protocol):
+    """Workers that do tasks of any kind; a task that was lost with its worker is done again."""
+
+    workers: int
+
+    def results(self, work: Callable[[S], T], tasks: Iterable[S]) -> Iterator[T]:
+        """Do the tasks; results, and errors, come in the order of the tasks."""
+        ...
+
+
+class Processes:
+    """Processes of this machine, one thread each.
+
+    Args:
+        workers: How many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._executor = self._new()
+
+    def results(self, work: Callable[[S], T], tasks: Iterable[S]) -> Iterator[T]:
+        """See `Pool`.
+
+        Raises:
+            InputError: A task was lost `TRIES` times with its worker.
+        """
+        coming: deque[tuple[S, Future[T]]] = deque()
+        for task in tasks:
+            coming.append((task, self._submit(work, task)))
+            if len(coming) >= WAITING * self.workers:
+                yield self._next(work, coming)
+        while coming:
+            yield self._next(work, coming)
+
+    def close(self) -> None:
+        """Stop the workers; what they are at is lost."""
+        for process in list((self._executor._processes or {}).values()):
+            process.terminate()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _next(self, work: Callable[[S], T], coming: deque[tuple[S, Future[T]]]) -> T:
+        for _ in range(TRIES):
+            try:
+                result = coming[0][1].result()
+            except BrokenProcessPool:  # one worker is gone, and all that others were at with it
+                self._executor.shutdown(wait=True, cancel_futures=True)
+                self._executor = self._new()
+                again = [(task, self._submit(work, task)) for task, _ in coming]
+                coming.clear()
+                coming.extend(again)
+            else:
+                coming.popleft()
+                return result
+        raise InputError(
+            f"A worker was killed {TRIES} times at the same rows, as happens where memory is short. Give --workers a"
+            " smaller number, or --memory."
+        )
+
+    def _submit(self, work: Callable[[S], T], task: S) -> Future[T]:
+        with _environment(ONE_THREAD):  # read by the libraries when a process starts, which is at the first task
+            return self._executor.submit(work, task)
+
+    def _new(self) -> ProcessPoolExecutor:
+        # Not forked: threads of polars would hold locks that nobody opens in the copy.
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+
+
+@contextmanager
+def processes(workers: int) -> Generator[Processes]:
+    """Processes that end with the block."""
+    pool = Processes(workers)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
