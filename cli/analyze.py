@@ -25,6 +25,10 @@ Examples:
 
     grpo-prm analyze "runs/*.jsonl" s3://bucket/run/completions logs.tar.gz --out all.prm
 
+    grpo-prm analyze runs/ --workers 8 --out runs.prm
+
+    grpo-prm analyze /shared/runs --engine ray --address auto --out /shared/runs.prm
+
     grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
 """
 
@@ -74,6 +78,17 @@ def analyze(
     keep: Keep = None,
     run: Run = None,
     memory: Memory = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Share the work among so many processes; every number stays the same."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where the workers run: on this machine, or in a cluster of Ray.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Head of the cluster of Ray. (default: one is started on this machine)"),
+    ] = None,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
     import gc
@@ -97,7 +112,15 @@ def analyze(
             reading = reader_options(
                 format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
             )
-            analysis = measure(logs, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
+            options, spill = Options(std, advantage, seed, outcome), Path(spill_folder)
+            if workers or engine != "local" or address:
+                from grpo_prm.engines.analyze import analyze_with
+                from grpo_prm.engines.engine import workers_of
+
+                with workers_of(engine, workers or (None if engine == "ray" else 1), address) as pool:
+                    analysis = analyze_with(pool, logs, options, reading, spill)
+            else:
+                analysis = measure(logs, options, reading=reading, spill=spill)
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:

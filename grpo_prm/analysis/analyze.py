@@ -46,7 +46,7 @@ def analyze(
         UsageError: An argument is not what it should be, an option does not fit the log, or logged advantages are
             needed and missing.
     """
-    options = _checked(options, log)
+    options = checked_options(options, log)
 
     def measured(batches: Iterable[Rollouts], read: bool) -> Tables:
         running = RunningAnalysis(options, (reading or ReadOptions()) if read else None, spill)
@@ -57,10 +57,13 @@ def analyze(
     return fold_input(log, reading, measured)
 
 
-def _checked(options: Options | None, log: Any) -> Options:
+def checked_options(options: Options | None, log: Any) -> Options:
     """The options, refused where one is nothing that there is; what is None is that of the groups, or the usual.
 
     `std` stays None where the log decides it.
+
+    Raises:
+        UsageError: An option is not what it should be.
     """
     options = Options() if options is None else options
     if not isinstance(options, Options):

@@ -164,7 +164,9 @@ class _Growing:
         check_outcome(self._options, running)
         # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
         groups = _with_certain(tables["groups"].parts(), running.binary)
-        pseudo, gaps = tables["baseline"].table_of(BASELINE).collect(), pl.concat(self._gaps)
+        # Steps that were put together come when the last of them does, which depends on the batches.
+        pseudo = tables["baseline"].table_of(BASELINE).collect().sort("run", "step", maintain_order=True)
+        gaps = pl.concat(self._gaps)
         summary = summarize(
             groups, pseudo, gaps, running, self._pseudo_groups.pooled, tables["rejected"].rows, self._options
         )

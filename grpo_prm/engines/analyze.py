@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from ..analysis.analyze import checked_options
 from ..analysis.divisor import FirstGroups
 from ..analysis.options import Options
 from ..analysis.running import RunningAnalysis
@@ -58,6 +59,7 @@ def analyze_with(
     Raises:
         InputError, UsageError: As `analysis.analyze`; UsageError for a pipe.
     """
+    options = checked_options(options, paths)
     logs = open_all(paths, reading)
     sources = tuple(source for log in logs.logs for source in log.sources)
     if any(source.pipe for source in sources):

@@ -119,11 +119,15 @@ class Pieces:
         # byte; without the bytes that continue a character of UTF-8 their number is that of the characters.
         new = list(islice(codes, known, None))
         self._widths = np.append(self._widths, [len(piece.translate(_TRAIL)) for piece in new]).astype(np.int64)
-        hashes = [int.from_bytes(blake2b(piece.encode(), digest_size=8).digest(), "little") for piece in new]
+        hashes = [_hash(piece) for piece in new]
         numbers = free_numbers(hashes, self._taken, self._fixed)
         self.hashes = np.append(self.hashes, np.array(hashes, np.uint64))
         self.numbers = np.append(self.numbers, np.array(numbers, np.int32))
         return _flat(of_words)
+
+
+def _hash(piece: str) -> int:
+    return int.from_bytes(blake2b(piece.encode(), digest_size=8).digest(), "little")
 
 
 def free_numbers(hashes: Iterable[int], taken: set[int], fixed: Mapping[int, int]) -> list[int]:
