@@ -45,9 +45,10 @@ class Cluster:
     def _got(self, reference: Any) -> Any:
         try:
             return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
         except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)  # what went wrong in the task itself, where that was it
+            if isinstance(cause, Exception) and not isinstance(cause, self._ray.exceptions.RayError):
+                raise cause from None
             why = str(error).strip().splitlines()[0][:200]
             raise InputError(
                 f"Ray gave a task up ({why}). Look at its dashboard, and start the command again."
