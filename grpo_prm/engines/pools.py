@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from types import ModuleType
 from typing import Protocol, TypeVar
 
 from ..errors import InputError
@@ -81,7 +83,7 @@ class Processes:
         )
 
     def _submit(self, work: Callable[[S], T], task: S) -> Future[T]:
-        with _environment(ONE_THREAD):  # read by the libraries when a process starts, which is at the first task
+        with _start_of_workers():  # which is at the first task
             return self._executor.submit(work, task)
 
     def _new(self) -> ProcessPoolExecutor:
@@ -100,12 +102,16 @@ def processes(workers: int) -> Generator[Processes]:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Generator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def _start_of_workers() -> Generator[None]:
+    """What processes that start now find: one thread for each library, and no script that they would run once more."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    script = sys.modules["__main__"]
+    os.environ.update(ONE_THREAD)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = script
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name)

@@ -15,7 +15,7 @@ from grpo_prm.engines.engine import workers_of
 from grpo_prm.engines.pools import processes
 from grpo_prm.errors import InputError, UsageError
 
-COMMAND = "from grpo_prm_cli.main import main; main()"
+SCRIPT = "from grpo_prm_cli.main import main; main()"  # without `if __name__ == "__main__"`
 
 
 def test_results_come_in_order_and_from_one_thread_each():
@@ -45,11 +45,12 @@ def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
 @pytest.mark.slow
 def test_the_command_with_workers_writes_the_same_numbers(tmp_path):
     log = tmp_path / "log.jsonl"
+    (tmp_path / "run.py").write_text(SCRIPT)
     log.write_text("".join(json.dumps(row) + "\n" for row in a_log(5)))
     for name, more in (("one", []), ("two", ["--workers", "2"])):
         command = ["analyze", str(log), "--no-figures", "--out", f"{name}.prm", *more]
         done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *command], cwd=tmp_path, capture_output=True, check=False, text=True
+            [sys.executable, "run.py", *command], cwd=tmp_path, capture_output=True, check=False, text=True
         )
         assert done.returncode == 0, done.stderr
     one, two = (json.loads((tmp_path / f"{name}.prm" / "summary.json").read_text()) for name in ("one", "two"))
