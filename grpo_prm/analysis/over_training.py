@@ -135,7 +135,9 @@ def _rows(groups: pl.DataFrame, step: Ints, seed: int, running: RunningSums) -> 
 
 
 def _inserted(one: StepRanges, other: StepRanges) -> StepRanges:
-    return StepRanges(*(np.insert(values, _AT, more[:, 0], axis=1) for values, more in zip(one, other, strict=True)))
+    pairs = ((one.mean, other.mean), (one.low, other.low), (one.high, other.high))
+    mean, low, high = (np.insert(values, _AT, more[:, 0], axis=1) for values, more in pairs)
+    return StepRanges(mean, low, high, np.insert(one.n, _AT, other.n[:, 0], axis=1))
 
 
 def _fixed_by_name() -> list[pl.Expr]:

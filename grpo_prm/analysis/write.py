@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files import atomic_folder, clear_away
-from .tables import TABLES, Tables
+from .tables import TABLES, Tables, table_of
 
 OURS = {
     *(f"{name}.parquet" for name in TABLES),
@@ -47,7 +47,7 @@ def output_folder(out: Path, ours: Collection[str] = OURS) -> Generator[Path]:
 def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
-        analysis.table(name).sink_parquet(folder / f"{name}.parquet", compression="zstd")
+        table_of(analysis, name).sink_parquet(folder / f"{name}.parquet", compression="zstd")
     analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 
