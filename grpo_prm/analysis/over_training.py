@@ -11,12 +11,12 @@ from ..core.forest import Floats, Ints
 from ..core.permutations import PermutedSums, null_ranges
 from .chunks import Parts, added_up
 from .clusters import CLUSTER, ID
+from .intervals_by_step import StepRanges, of_open_step, of_steps
 from .null import FIXED, fixed_sums, null_distributions
 from .ratios import columns_of
 from .running_sums import RunningSums
 from .spill import Spill
 from .statistics import OF_GROUPS, OVERLAP, PERMUTED
-from .step_intervals import StepRanges, of_open_step, of_steps
 
 SCHEMA = {
     "run": pl.String(),

@@ -17,6 +17,8 @@ from ..logs.rollouts import flatten, group_opens
 from .options import Options
 
 SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
+# What a short completion and a step weigh in it at least: what is held for them does not grow with their tokens.
+ROW, STEP = SLICE >> 16, SLICE >> 10
 
 
 class Advantages(NamedTuple):
@@ -129,11 +131,13 @@ def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
     """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none.
 
     Where a step is cut depends on that step alone: sums of floats over its slices do not change with the batches.
+    Completions that are short count for `ROW` tokens, steps that are small for `STEP`.
     """
     opens = group_opens(table)
     if not len(opens):
         return
     sizes = np.add.reduceat(table["tokens"].list.len().to_numpy().astype(np.int64), opens)
+    sizes = np.maximum(sizes, ROW * np.diff(opens, append=len(table)))
     step = table[opens].select(pl.struct("run", "step").rle_id()).to_series().to_numpy().astype(np.int64)
     begins = np.flatnonzero(np.diff(step, prepend=-1))  # the first group of each step
     before = np.cumsum(sizes) - sizes
@@ -141,5 +145,6 @@ def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
     changes = np.diff(with_rewards(table)[opens].astype(np.int8), prepend=-1) != 0
     changes |= (np.diff(of_step // tokens, prepend=0) != 0) & (of_step > 0)
     # Small steps stand in one slice.
-    changes[begins[1:][np.diff(before[begins] // tokens) != 0]] = True
+    whole = np.maximum(np.diff(before[begins], append=before[-1] + sizes[-1]), STEP)
+    changes[begins[1:][np.diff((np.cumsum(whole) - whole) // tokens) != 0]] = True
     yield from pairwise(np.append(opens[np.flatnonzero(changes)], len(table)).tolist())
