@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +56,16 @@ class OverTraining:
 
     def add(self, groups: pl.DataFrame, running: RunningSums) -> None:
         """Add a slice of the groups table; `running` has its permutations, and lets those of finished steps go."""
-        unnamed = groups["step"].is_null()
-        for run in groups["run"].filter(unnamed).unique(maintain_order=True):
-            self._open.setdefault(run, self._rows.rows)
-        numbered = groups.filter(~unnamed).select(_needed())
-        if not len(numbered):
-            return
-        table = pl.concat([*self._held, numbered], how="vertical_relaxed")
+        for part in _parted(groups):
+            if part["step"].null_count():
+                self.close(running)
+                for run in part["run"].unique(maintain_order=True):
+                    self._open.setdefault(run, self._rows.rows)
+            else:
+                self._add_numbered(part.select(_needed()), running)
+
+    def _add_numbered(self, groups: pl.DataFrame, running: RunningSums) -> None:
+        table = pl.concat([*self._held, groups], how="vertical_relaxed")
         step = _dense(table)
         end = int(np.searchsorted(step, step[-1]))  # the last one may go on in the next slice
         self._add_rows(table[:end], step[:end], running)
@@ -99,6 +104,13 @@ class OverTraining:
             begin = end
         parts += [_chosen(rows.slice(begin), running.binary, certain)] if self._rows.rows > begin else []
         return pl.concat([*parts, _baseline_rows(baseline).lazy()], how="vertical_relaxed")
+
+
+def _parted(groups: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Groups with a step, and without, in turns."""
+    changes = np.flatnonzero(np.diff(groups["step"].is_null().to_numpy().astype(np.int8))) + 1
+    for begin, end in pairwise([0, *changes.tolist(), len(groups)]):
+        yield groups[begin:end]
 
 
 def _needed() -> list[pl.Expr]:

@@ -34,7 +34,9 @@ class Spill:
         self.rows += len(frame)
         if self._folder is not None and self._full():
             path = self._folder / f"{self._name}.{len(self._files):06d}.parquet"
-            pl.concat(self._held, how="vertical_relaxed").write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
+            # Packed fast: it is read once, and written anew.
+            part = pl.concat(self._held, how="vertical_relaxed")
+            part.write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
             self._files.append(path)
             self._held.clear()
 

@@ -123,8 +123,8 @@ def steps_together(table: pl.DataFrame) -> pl.DataFrame:
     runs = table.select(step.rle_id()).to_series()
     if not len(table) or int(runs[-1]) + 1 == table.select("run", "step").n_unique():
         return table
-    first = pl.int_range(pl.len()).min().over("run", "step")
-    return table.with_columns(_first=first).sort("_first", maintain_order=True).drop("_first")
+    first = pl.col("_row").min().over("run", "step")
+    return table.with_row_index("_row").sort(first, maintain_order=True).drop("_row")
 
 
 def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
