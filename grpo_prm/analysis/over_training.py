@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -54,11 +54,22 @@ class OverTraining:
         self._held: list[pl.DataFrame] = []
         self._open: dict[str, int] = {}  # runs that have groups without a step: rows that stand before theirs
 
-    def add(self, groups: pl.DataFrame, running: RunningSums) -> None:
-        """Add a slice of the groups table; `running` has its permutations, and lets those of finished steps go."""
+    def add(self, slices: Iterable[pl.DataFrame], running: RunningSums, *, in_order: bool) -> None:
+        """Add the groups table of whole steps, slice by slice.
+
+        Args:
+            slices: The table.
+            running: Has the permutations of a slice once it is here, and lets those of finished steps go.
+            in_order: Whether the groups of each step stand together.
+        """
+        for groups in slices if in_order else [steps_together(pl.concat(slices, how="vertical_relaxed"))]:
+            self._add(groups, running)
+        self._close(running)
+
+    def _add(self, groups: pl.DataFrame, running: RunningSums) -> None:
         for part in _parted(groups):
             if part["step"].null_count():
-                self.close(running)
+                self._close(running)
                 for run in part["run"].unique(maintain_order=True):
                     self._open.setdefault(run, self._rows.rows)
             else:
@@ -71,8 +82,7 @@ class OverTraining:
         self._add_rows(table[:end], step[:end], running)
         self._held = [table[end:]]
 
-    def close(self, running: RunningSums) -> None:
-        """A batch is over, and with it its last step."""
+    def _close(self, running: RunningSums) -> None:
         for table in self._held:
             self._add_rows(table, _dense(table), running)
         self._held = []
@@ -84,7 +94,7 @@ class OverTraining:
             self._rows.add(_rows(groups[begin:end].rechunk(), step[begin:end] - first, self._seed, running))
 
     def table(self, groups: Parts, baseline: pl.DataFrame, running: RunningSums, *, certain: bool) -> pl.LazyFrame:
-        """The training table, without the steps of a batch that is not closed.
+        """The training table.
 
         Args:
             groups: The groups table, with `certain_tokens`.
@@ -111,6 +121,18 @@ def _parted(groups: pl.DataFrame) -> Iterator[pl.DataFrame]:
     changes = np.flatnonzero(np.diff(groups["step"].is_null().to_numpy().astype(np.int8))) + 1
     for begin, end in pairwise([0, *changes.tolist(), len(groups)]):
         yield groups[begin:end]
+
+
+def in_order(groups: pl.DataFrame) -> bool:
+    """Whether the groups of each step stand together."""
+    step = groups.select(pl.struct("run", "step").rle_id()).to_series()
+    return not len(step) or int(step[-1]) + 1 == groups.select("run", "step").n_unique()
+
+
+def steps_together(groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups of each step next to each other, the steps in the order in which they first come."""
+    first = pl.col("_row").min().over("run", "step")
+    return groups.with_row_index("_row").sort(first, maintain_order=True).drop("_row")
 
 
 def _needed() -> list[pl.Expr]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import polars as pl
 from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
-from ..logs.rollouts import REJECTED, Rollouts
+from ..logs.rollouts import REJECTED, Rollouts, group_opens
 from .chunks import Parts, largest
 from .clusters import ID
 from .cross_prompt import SCHEMA as BASELINE
@@ -26,13 +26,12 @@ from .measure import TABLES as MEASURED
 from .measure import measure
 from .null import null_of_log
 from .options import Options
-from .over_training import OverTraining
+from .over_training import OverTraining, in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
-from .table_groups import steps_together
 from .tables import Tables
 from .teaching import check_outcome
 
@@ -109,19 +108,23 @@ class _Growing:
         self._over_training = OverTraining(options.seed, spill)
 
     def add(self, batch: Rollouts) -> None:
-        running, table = self._running, steps_together(batch.table)
+        running, table = self._running, batch.table
         running.add(batch)
         self._tables["rejected"].add(batch.rejected)
+        heads = table[group_opens(table), ["run", "step"]]
+        self._over_training.add(self._measured(table), running, in_order=in_order(heads))
+        self._tables["baseline"].add(self._pseudo_groups.add(table))
+
+    def _measured(self, table: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Add what is measured, slice by slice, and hand its groups on."""
         for measured in measure(table, self._options, self._prompts):
             self._gaps.append(measured.gaps)
             for name in MEASURED:
                 self._tables[name].add(getattr(measured, name))
-            running.add_permuted(measured.steps, measured.permuted)
-            running.decisions.append(measured.decisions)
+            self._running.add_permuted(measured.steps, measured.permuted)
+            self._running.decisions.append(measured.decisions)
             self._samples.add(table, measured.groups)
-            self._over_training.add(measured.groups, running)
-        self._over_training.close(running)
-        self._tables["baseline"].add(self._pseudo_groups.add(table))
+            yield measured.groups
 
     def tables(self, notes: Collection[str]) -> Tables:
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables

@@ -117,16 +117,6 @@ def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
     return table[np.flatnonzero(np.repeat(size > 1, size))] if (size == 1).any() else table
 
 
-def steps_together(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each training step next to each other, the steps in the order in which they first come."""
-    step = pl.struct("run", "step")
-    runs = table.select(step.rle_id()).to_series()
-    if not len(table) or int(runs[-1]) + 1 == table.select("run", "step").n_unique():
-        return table
-    first = pl.col("_row").min().over("run", "step")
-    return table.with_row_index("_row").sort(first, maintain_order=True).drop("_row")
-
-
 def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
     """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none.
 

@@ -17,7 +17,7 @@ from grpo_prm.analysis.null import FIXED, fixed_sums, null_distributions
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.ratios import Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP
-from grpo_prm.analysis.table_groups import slices, steps_together
+from grpo_prm.analysis.table_groups import slices
 from grpo_prm.core.permutations import PermutedSums, null_range, null_ranges
 from grpo_prm.core.seeds import group_seed, group_seeds
 
@@ -68,8 +68,9 @@ def step_by_step(log, tables, seed):
         a_log(2, (None,), (24,)),
         a_log(3, (1, 2), (2, 2), k=4),  # too small for a certain share of two rewards
         [*a_log(4, (1, 2), (2, 3)), *WITHOUT_STEP, *a_log(5, (7,), (2,))],
+        [*a_log(6, (1, 2), (2, 22))[::3], *a_log(6, (1, 2), (2, 22))[1::3], *a_log(6, (1, 2), (2, 22))[2::3]],
     ],
-    ids=["steps", "graded", "no steps", "small groups", "mixed"],
+    ids=["steps", "graded", "no steps", "small groups", "mixed", "in turns"],
 )  # fmt: skip
 @pytest.mark.parametrize("block", [1, 2, 512])
 def test_a_step_is_what_its_groups_say(log, block, monkeypatch):
@@ -104,9 +105,13 @@ def test_a_finished_step_holds_no_permutations():
 
 def test_steps_that_are_mixed_are_put_together():
     table = pl.DataFrame({"run": ["a"] * 6, "step": [2, 1, 2, None, 1, None], "row": range(6)})
-    assert steps_together(table)["row"].to_list() == [0, 2, 1, 4, 3, 5]
-    assert steps_together(table[:0]).is_empty()
-    assert steps_together(table[:2])["row"].to_list() == [0, 1]
+    assert over_training.steps_together(table)["row"].to_list() == [0, 2, 1, 4, 3, 5]
+    assert [over_training.in_order(table[rows]) for rows in ([0, 1], [0, 1, 2], [0, 2, 1, 4, 3, 5])] == [
+        True,
+        False,
+        True,
+    ]
+    assert over_training.in_order(table[:0])
 
 
 def test_a_slice_is_bounded_by_its_completions_and_steps():
