@@ -13,6 +13,7 @@ import polars as pl
 
 from ..errors import UsageError
 from .chunks import Parts, added_up, first_rows
+from .worst_groups import largest_first
 
 # From when on a finding is one.
 TOOL_OUTPUT = 0.05  # of the completions
@@ -161,21 +162,20 @@ def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
 
 
 def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[str, Any]]:
-    """How many groups a finding with an example is about, and the one that has most of it, the first of equals."""
+    """How many groups a finding with an example is about, and the one that has most of it."""
     column = EXAMPLES[code]
     some = pl.col(column) > 0
     number = added_up(groups, {"number": some.sum()})["number"]
 
     def most(table: pl.DataFrame) -> pl.DataFrame:
-        return table.filter(some).sort(column, descending=True, maintain_order=True).head(1)
+        return largest_first(table.filter(some), column).head(1)
 
     return number, first_rows(groups, ["run", "step", "group_key", column], most).row(0, named=True)
 
 
 def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
-    """The groups that a finding with an example (`EXAMPLES`) is about, those that have most of it first."""
-    column = EXAMPLES[code]
-    return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
+    """The groups that a finding with an example (`EXAMPLES`) is about."""
+    return groups.filter(pl.col(EXAMPLES[code]) > 0)
 
 
 def sentence(found: Mapping[str, Any]) -> tuple[str, str]:

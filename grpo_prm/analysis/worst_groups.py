@@ -39,16 +39,20 @@ def worst_groups(groups: Parts | pl.DataFrame) -> dict[str, Any]:
 
 def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
     some, of = f"{defect}_tokens", OF[defect]
-    names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
-    down = [*(True for _ in order), *(False for _ in names)]
     share = (pl.col(some) / pl.col(of)).alias("share")
 
     def first(table: pl.DataFrame) -> pl.DataFrame:
-        found = table.filter(pl.col(some) > 0)
-        # A stable sort, so that the list does not depend on how polars sorts.
-        ordered = found.with_columns(share).sort(*order, *names, descending=down, maintain_order=True)
-        return ordered.head(EACH).drop("share")
+        found = table.filter(pl.col(some) > 0).with_columns(share)
+        return largest_first(found, *order).head(EACH).drop("share")
 
     columns = dict.fromkeys(["run", "step", "group_key", some, of, *(name for name in order if name != "share")])
     chosen = first_rows(groups, list(columns), first)
     return chosen.select("run", "step", "group_key", some, of, share).to_dicts()
+
+
+def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Groups that have most of it first; of equals the first by run, step and key, whatever the order of the log."""
+    names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
+    down = [*(True for _ in columns), *(False for _ in names)]
+    # A stable sort, so that the list does not depend on how polars sorts.
+    return groups.sort(*columns, *names, descending=down, maintain_order=True)
