@@ -14,9 +14,10 @@ import polars as pl
 from tables import measured_with
 
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.clusters import CLUSTER
 from grpo_prm.analysis.logprob_section import logprob_section
 from grpo_prm.analysis.options import Options
-from grpo_prm.analysis.ratios import CLUSTER, Sums
+from grpo_prm.analysis.ratios import Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, STATISTICS
 from grpo_prm.core.interval import Interval
 from grpo_prm.core.sampler_gap import GapSums

@@ -17,11 +17,12 @@ KIB = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
 class Usage(NamedTuple):
-    """What a process took: wall-clock seconds, peak of resident memory in MB (1e6 bytes), its stderr."""
+    """What a process took: wall-clock seconds, peak of resident memory in MB (1e6 bytes), its stderr, CPU seconds."""
 
     seconds: float
     megabytes: float
     stderr: str
+    cpu: float
 
 
 def measure(command: Sequence[str], environment: dict[str, str] | None = None) -> Usage:
@@ -43,17 +44,17 @@ def measure(command: Sequence[str], environment: dict[str, str] | None = None) -
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-    seconds, peak = done.stdout.split()
-    return Usage(float(seconds), int(peak) * KIB / 1e6, done.stderr)
+    seconds, peak, cpu = done.stdout.split()
+    return Usage(float(seconds), int(peak) * KIB / 1e6, done.stderr, float(cpu))
 
 
 def _launch(command: list[str]) -> int:
-    """Run the program, print its seconds and the peak that the system gives, and give its exit code."""
+    """Run the program, print its seconds, the peak that the system gives and CPU seconds, and give its exit code."""
     quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     begin = time.perf_counter()
     process = os.posix_spawnp(command[0], command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(process, 0)
-    print(time.perf_counter() - begin, usage.ru_maxrss)
+    print(time.perf_counter() - begin, usage.ru_maxrss, usage.ru_utime + usage.ru_stime)
     return os.waitstatus_to_exitcode(status)
 
 

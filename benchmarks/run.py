@@ -17,6 +17,7 @@ from typing import NamedTuple
 from analyze_times import canonical_table, ids_table, many_table, text_table
 from forest_times import speed_table, tail_table
 from groups_times import groups_table
+from many_groups import million_table
 from nested_times import nested_table
 from start_times import start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "text": lambda run: text_table(run.folder, 2 if run.quick else 32),
     "nested": lambda run: nested_table(run.folder, *((8, 2) if run.quick else (256, 3))),
     "many": lambda run: many_table(run.folder, 10 if run.quick else 400),
+    "million": lambda run: million_table(run.folder, [1000, 2000] if run.quick else [100_000, 1_000_000]),
     "trl": lambda run: trl_table([NAMED] if run.quick else BESIDE, 1 if run.quick else 5, 1 if run.quick else 3),
     "overhead": lambda run: overhead_table(3 if run.quick else 30),
     "trl_overhead": lambda run: trl_overhead_table(1 if run.quick else 5),

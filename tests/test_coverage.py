@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from grpo_prm.analysis.ratios import CLUSTER, Sums
+from grpo_prm.analysis.clusters import CLUSTER
+from grpo_prm.analysis.ratios import Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, STATISTICS
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -162,7 +162,7 @@ def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
 
 
 def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[str, Any]]:
-    """How many groups a finding with an example is about, and the one that has most of it, the first of equals."""
+    """How many groups a finding with an example is about, and the one that has most of it."""
     column = EXAMPLES[code]
     some = pl.col(column) > 0
     number = added_up(groups, {"number": some.sum()})["number"]

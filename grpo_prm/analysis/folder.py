@@ -11,7 +11,7 @@ import polars as pl
 from ..errors import InputError
 from ..logs.rollouts import REJECTED
 from .summary import SCHEMA_VERSION
-from .tables import BY_GROUP, LARGE, TABLES, Tables
+from .tables import TABLES, Tables
 
 
 def read_folder(path: str | Path) -> Tables:
@@ -34,7 +34,7 @@ def read_folder(path: str | Path) -> Tables:
         frames = {name: pl.scan_parquet(path / f"{name}.parquet") for name in TABLES}
         columns = frames["process_steps"].collect_schema().names()
         groups = frames["groups"].collect_schema().names()
-        held = {name: frames[name].collect() for name in TABLES if name not in (*LARGE, *BY_GROUP)}
+        samples, permutations = frames["samples"].collect(), frames["permutations"].collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: a table cannot be read ({error}). Write it again with grpo-prm analyze.") from None
     if summary["schema_version"] != SCHEMA_VERSION or not _of_this_version(groups, columns):
@@ -42,12 +42,16 @@ def read_folder(path: str | Path) -> Tables:
     return Tables(
         summary=summary,
         path=path,
+        lazy_groups=frames["groups"],
+        lazy_training=frames["training"],
+        lazy_baseline=frames["baseline"],
+        samples=samples,
         completions=frames["completions"],
         process_steps=frames["process_steps"],
+        permutations=permutations,
+        lazy_subsamples=frames["subsamples"],
         decided=frames["decided"],
         rejected=_rejected(path / "rejects.jsonl"),
-        **{f"lazy_{name}": frames[name] for name in BY_GROUP},
-        **held,
     )
 
 

@@ -6,7 +6,6 @@ between groups.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,8 +19,9 @@ from ..core.groups import Groups
 from ..core.overlap import completion_overlap
 from ..core.permutations import Bounds, PermutedSums, certainty_bounds, permuted_sums
 from ..core.prm import group_means
-from ..core.seeds import group_seed
+from ..core.seeds import group_seeds
 from ..core.sharing import sharing
+from ..logs.prefetch import parallel
 from ..logs.rollouts import group_opens
 from .clusters import ID, ids_of
 from .completion_columns import completions_table
@@ -71,46 +71,63 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
         prompts: Counts the tokens of prompts; None: without a tokenizer.
 
     Yields:
-        The tables of some millions of tokens at a time.
+        The tables of some millions of tokens at a time, two slices being measured at once.
 
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
     table = without_groups_of_one(table)
     advantages = advantages_of(table, options)
-    draws: Counter[tuple] = Counter()  # groups so far of one run, step and key: draws of one prompt
+    yield from parallel(_measure, _slices(table, advantages, options, prompts or PromptLengths()))
+
+
+class _Slice(NamedTuple):
+    """Rows of whole groups, their advantages, and of each group its names, the units of its prompt and its seed."""
+
+    table: pl.DataFrame
+    given: Advantages
+    names: pl.DataFrame
+    prompts: Floats
+    seeds: NDArray[np.uint64]
+    options: Options
+
+
+def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, prompts: PromptLengths) -> Iterator[_Slice]:
+    opens = group_opens(table)
+    # Of all groups at once: draws of one prompt are numbered through slices.
+    seeds = seeds_of(table[opens, ["run", "step", "group_key"]], options.seed)
     for begin, end in slices(table, SLICE):
-        mine = advantages.at(slice(begin, end))
-        yield _measure(table[begin:end], mine, options, prompts or PromptLengths(), draws)
+        part = table[begin:end]
+        names = part[group_opens(part), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
+        names = with_cluster(names)
+        length = prompts.of(names["prompt"], names["tokens_from"])
+        own = seeds[np.searchsorted(opens, begin) : np.searchsorted(opens, end)]
+        yield _Slice(part, advantages.at(slice(begin, end)), names, length, own, options)
 
 
-def _measure(
-    table: pl.DataFrame, given: Advantages, options: Options, prompts: PromptLengths, draws: Counter[tuple]
-) -> Measured:
-    groups = table_groups(table, given)
+def _measure(part: _Slice) -> Measured:
+    table, names, options = part.table, part.names, part.options
+    groups = table_groups(table, part.given)
     overlap = completion_overlap(groups.forest, groups.seen)
     rewards = groups.rewards
     bounds = None if rewards is None else certainty_bounds(groups.forest, rewards, groups.groups)
-    names = table[group_opens(table), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
-    names = with_cluster(names)
     decided = decisions(groups, options.seed)
     of_logprobs, gaps = logprob_columns(table, groups)
     added = {
-        **sharing(groups.forest, groups.number, prompts.of(names["prompt"], names["tokens_from"]))._asdict(),
+        **sharing(groups.forest, groups.number, part.prompts)._asdict(),
         **phantom_columns(table, groups, options.outcome),
         **of_logprobs,
+        ID: pl.Series(ids_of(names)),
     }
     return Measured(
-        groups_table(table, names, groups, overlap, bounds, given.computed, added).with_columns(
-            pl.Series(ID, ids_of(names))
-        ),
+        groups_table(table, names, groups, overlap, bounds, part.given.computed, added),
         completions_table(table, groups, overlap),
         steps_table(names, groups, bounds, decided),
         subsamples_table(names, groups),
         np.stack([decided.p, decided.least]),
         gaps,
         decided_table(names, groups),
-        *_permuted(names, groups, bounds, _seeds(names, options.seed, draws)),
+        *_permuted(names, groups, bounds, part.seeds),
     )
 
 
@@ -124,13 +141,19 @@ def with_cluster(names: pl.DataFrame) -> pl.DataFrame:
     return names.with_columns(prompt_key=pl.coalesce("prompt", key))
 
 
-def _seeds(names: pl.DataFrame, seed: int, draws: Counter[tuple]) -> NDArray[np.uint64]:
-    """Seed of each group by its name; a further draw of one prompt in a step is numbered, so that it has its own."""
-    seeds = []
-    for key in names[["run", "step", "group_key"]].iter_rows():
-        seeds.append(group_seed(seed, *key, draws[key]) if draws[key] else group_seed(seed, *key))
-        draws[key] += 1
-    return np.array(seeds, np.uint64)
+def seeds_of(heads: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
+    """Seed of each group by its name; a further draw of one prompt in a step is numbered, so that it has its own.
+
+    Args:
+        heads: `run`, `step`, `group_key` of all groups of some steps, in order.
+        seed: Of the log.
+    """
+    name = ("run", "step", "group_key")
+    draw = heads.select(pl.int_range(pl.len()).over(name)).to_series().to_numpy()
+    seeds = group_seeds(seed, *(heads[column].to_list() for column in name))
+    again = np.flatnonzero(draw)
+    seeds[again] = group_seeds(seed, *(heads[again][column].to_list() for column in name), draw[again].tolist())
+    return seeds
 
 
 def _permuted(

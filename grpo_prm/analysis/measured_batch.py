@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from ..logs.rollouts import Rollouts
+from ..logs.rollouts import Rollouts, group_opens
 from .cross_prompt import steps_apart
 from .measure import TABLES, Measured, measure
 from .options import Options
+from .over_training import in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
-from .table_groups import steps_together
 
 
 class MeasuredBatch(NamedTuple):
@@ -24,6 +23,7 @@ class MeasuredBatch(NamedTuple):
         sums: Its counts and notes.
         rejected: `rollouts.REJECTED`.
         measured: Its groups, slice by slice.
+        in_order: Are the groups of each step neighbours (`over_training.in_order`)?
         sampled: Rows of the groups that may travel with the analysis (`Samples`).
         baseline: Pseudo-groups of the steps that have enough prompts (`cross_prompt.SCHEMA`).
         waiting: Columns `cross_prompt.NEEDED` of the steps that have not.
@@ -31,7 +31,8 @@ class MeasuredBatch(NamedTuple):
 
     sums: RunningSums
     rejected: pl.DataFrame
-    measured: Iterable[Measured]
+    measured: list[Measured]
+    in_order: bool
     sampled: pl.DataFrame
     baseline: pl.DataFrame
     waiting: pl.DataFrame
@@ -48,21 +49,25 @@ def measured_batch(batch: Rollouts, options: Options, prompts: PromptLengths) ->
     Raises:
         UsageError: Logged advantages are asked for, or needed, but some are not there.
     """
-    sums, samples, table = RunningSums(), Samples(options.seed), steps_together(batch.table)
+    sums, samples, table = RunningSums(), Samples(options.seed), batch.table
     sums.add(batch)
+    ordered = in_order(table[group_opens(table), ["run", "step"]])
     measured = []
     for one in measure(table, options, prompts):
         measured.append(one)
         samples.add(table, one.groups)
     baseline, waiting = steps_apart(table, options.seed)
-    return MeasuredBatch(sums, batch.rejected, measured, samples.rows(table), baseline, waiting)
+    return MeasuredBatch(sums, batch.rejected, measured, ordered, samples.rows(table), baseline, waiting)
 
 
 def numbered_from(batch: MeasuredBatch, first: int) -> MeasuredBatch:
     """The same with its groups numbered from `first` on."""
     if not first:
         return batch
-    measured = [one._replace(**{name: _later(getattr(one, name), first) for name in TABLES}) for one in batch.measured]
+    measured = []
+    for one in batch.measured:
+        tables: dict[str, Any] = {name: _later(getattr(one, name), first) for name in TABLES}
+        measured.append(Measured(**(one._asdict() | tables)))
     sampled, waiting = _later(batch.sampled, first), _later(batch.waiting, first)
     return batch._replace(measured=measured, sampled=sampled, waiting=waiting)
 

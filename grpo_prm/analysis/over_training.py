@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,12 @@ from ..core.forest import Floats, Ints
 from ..core.permutations import PermutedSums, null_ranges
 from .chunks import Parts, added_up
 from .clusters import CLUSTER, ID
+from .intervals_by_step import StepRanges, of_open_step, of_steps
 from .null import FIXED, fixed_sums, null_distributions
 from .ratios import columns_of
 from .running_sums import RunningSums
 from .spill import Spill
 from .statistics import OF_GROUPS, OVERLAP, PERMUTED
-from .step_intervals import StepRanges, of_open_step, of_steps
 
 SCHEMA = {
     "run": pl.String(),
@@ -52,22 +54,35 @@ class OverTraining:
         self._held: list[pl.DataFrame] = []
         self._open: dict[str, int] = {}  # runs that have groups without a step: rows that stand before theirs
 
-    def add(self, groups: pl.DataFrame, running: RunningSums) -> None:
-        """Add a slice of the groups table; `running` has its permutations, and lets those of finished steps go."""
-        unnamed = groups["step"].is_null()
-        for run in groups["run"].filter(unnamed).unique(maintain_order=True):
-            self._open.setdefault(run, self._rows.rows)
-        numbered = groups.filter(~unnamed).select(_needed())
-        if not len(numbered):
-            return
-        table = pl.concat([*self._held, numbered], how="vertical_relaxed")
+    def add(self, slices: Iterable[pl.DataFrame], running: RunningSums, *, in_order: bool) -> None:
+        """Add the groups table of whole steps, slice by slice.
+
+        Args:
+            slices: The table.
+            running: Has the permutations of a slice once it is here, and lets those of finished steps go.
+            in_order: Whether the groups of each step stand together.
+        """
+        for groups in slices if in_order else [steps_together(pl.concat(slices, how="vertical_relaxed"))]:
+            self._add(groups, running)
+        self._close(running)
+
+    def _add(self, groups: pl.DataFrame, running: RunningSums) -> None:
+        for part in _parted(groups):
+            if part["step"].null_count():
+                self._close(running)
+                for run in part["run"].unique(maintain_order=True):
+                    self._open.setdefault(run, self._rows.rows)
+            else:
+                self._add_numbered(part.select(_needed()), running)
+
+    def _add_numbered(self, groups: pl.DataFrame, running: RunningSums) -> None:
+        table = pl.concat([*self._held, groups], how="vertical_relaxed")
         step = _dense(table)
         end = int(np.searchsorted(step, step[-1]))  # the last one may go on in the next slice
         self._add_rows(table[:end], step[:end], running)
         self._held = [table[end:]]
 
-    def close(self, running: RunningSums) -> None:
-        """A batch is over, and with it its last step."""
+    def _close(self, running: RunningSums) -> None:
         for table in self._held:
             self._add_rows(table, _dense(table), running)
         self._held = []
@@ -79,7 +94,7 @@ class OverTraining:
             self._rows.add(_rows(groups[begin:end].rechunk(), step[begin:end] - first, self._seed, running))
 
     def table(self, groups: Parts, baseline: pl.DataFrame, running: RunningSums, *, certain: bool) -> pl.LazyFrame:
-        """The training table, without the steps of a batch that is not closed.
+        """The training table.
 
         Args:
             groups: The groups table, with `certain_tokens`.
@@ -99,6 +114,25 @@ class OverTraining:
             begin = end
         parts += [_chosen(rows.slice(begin), running.binary, certain)] if self._rows.rows > begin else []
         return pl.concat([*parts, _baseline_rows(baseline).lazy()], how="vertical_relaxed")
+
+
+def _parted(groups: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Groups with a step, and without, in turns."""
+    changes = np.flatnonzero(np.diff(groups["step"].is_null().to_numpy().astype(np.int8))) + 1
+    for begin, end in pairwise([0, *changes.tolist(), len(groups)]):
+        yield groups[begin:end]
+
+
+def in_order(groups: pl.DataFrame) -> bool:
+    """Whether the groups of each step stand together."""
+    step = groups.select(pl.struct("run", "step").rle_id()).to_series()
+    return not len(step) or int(step[-1]) + 1 == groups.select("run", "step").n_unique()
+
+
+def steps_together(groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups of each step next to each other, the steps in the order in which they first come."""
+    first = pl.col("_row").min().over("run", "step")
+    return groups.with_row_index("_row").sort(first, maintain_order=True).drop("_row")
 
 
 def _needed() -> list[pl.Expr]:
@@ -135,7 +169,9 @@ def _rows(groups: pl.DataFrame, step: Ints, seed: int, running: RunningSums) -> 
 
 
 def _inserted(one: StepRanges, other: StepRanges) -> StepRanges:
-    return StepRanges(*(np.insert(values, _AT, more[:, 0], axis=1) for values, more in zip(one, other, strict=True)))
+    pairs = ((one.mean, other.mean), (one.low, other.low), (one.high, other.high))
+    mean, low, high = (np.insert(values, _AT, more[:, 0], axis=1) for values, more in pairs)
+    return StepRanges(mean, low, high, np.insert(one.n, _AT, other.n[:, 0], axis=1))
 
 
 def _fixed_by_name() -> list[pl.Expr]:

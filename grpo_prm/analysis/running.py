@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import polars as pl
 from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
-from ..logs.rollouts import REJECTED, Rollouts
+from ..logs.rollouts import REJECTED, Rollouts, group_opens
 from .chunks import Parts, largest
 from .clusters import ID
 from .cross_prompt import SCHEMA as BASELINE
@@ -27,13 +27,12 @@ from .measure import Measured, measure
 from .measured_batch import MeasuredBatch
 from .null import null_of_log
 from .options import Options
-from .over_training import OverTraining
+from .over_training import OverTraining, in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
 from .summary import summarize
-from .table_groups import steps_together
 from .tables import Tables
 from .teaching import check_outcome
 
@@ -127,10 +126,11 @@ class _Growing:
         self._over_training = OverTraining(options.seed, spill)
 
     def add(self, batch: Rollouts) -> None:
-        table = steps_together(batch.table)
+        table = batch.table
         self._running.add(batch)
         self._tables["rejected"].add(batch.rejected)
-        self._add_slices(measure(table, self._options, self._prompts), table)
+        slices = measure(table, self._options, self._prompts)
+        self._add_slices(slices, table, in_order(table[group_opens(table), ["run", "step"]]))
         self._tables["baseline"].add(self._pseudo_groups.add(table))
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
@@ -141,21 +141,23 @@ class _Growing:
     def take(self, batch: MeasuredBatch) -> None:
         """Add a batch that was measured elsewhere."""
         self.take_head(batch.sums, batch.rejected)
-        self._add_slices(batch.measured, batch.sampled)
+        self._add_slices(batch.measured, batch.sampled, batch.in_order)
         self._tables["baseline"].add(batch.baseline)
         self._tables["baseline"].add(self._pseudo_groups.add(batch.waiting))
 
-    def _add_slices(self, slices: Iterable[Measured], rows: pl.DataFrame) -> None:
-        running = self._running
+    def _add_slices(self, slices: Iterable[Measured], rows: pl.DataFrame, ordered: bool) -> None:
+        self._over_training.add(self._added(slices, rows), self._running, in_order=ordered)
+
+    def _added(self, slices: Iterable[Measured], rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Add what is measured, slice by slice, and hand its groups on."""
         for measured in slices:
             self._gaps.append(measured.gaps)
             for name in MEASURED:
                 self._tables[name].add(getattr(measured, name))
-            running.add_permuted(measured.steps, measured.permuted)
-            running.decisions.append(measured.decisions)
+            self._running.add_permuted(measured.steps, measured.permuted)
+            self._running.decisions.append(measured.decisions)
             self._samples.add(rows, measured.groups)
-            self._over_training.add(measured.groups, running)
-        self._over_training.close(running)
+            yield measured.groups
 
     def tables(self, notes: Collection[str]) -> Tables:
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
-from ..core.seeds import group_seed
+from ..core.seeds import group_seeds
 from ..logs.grouping.groups import hashed
 from .findings import EXAMPLES
 from .worst_groups import CLEAREST
@@ -37,9 +38,9 @@ class Samples:
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
         """Add a slice: its rollouts, and its rows of the groups table."""
-        names = groups[["run", "step", "group_key"]].iter_rows()
+        names = (groups[name].to_list() for name in ("run", "step", "group_key"))
         # A rank by a seed of its own picks at random, and the same groups however the log is cut into batches.
-        seeds = np.array([group_seed(self._seed, "sample", *name) / 2**64 for name in names])
+        seeds = group_seeds(self._seed, repeat("sample", len(groups)), *names) / 2.0**64
         clearest, reward = [-groups[name].to_numpy() for name in CLEAREST], groups["reward_mean"].to_numpy()
         number = groups["group"].to_numpy()
         self._rank("worst", clearest, number, clearest[-1] < 0)
@@ -59,8 +60,10 @@ class Samples:
 
     def _rank(self, kind: str, ranks: Sequence[Floats], groups: Ints, some: NDArray[np.bool_]) -> None:
         """Keep the `EACH` lowest ranks of a kind, of those before and of `some` groups now; the group breaks ties."""
-        fresh = zip(*(rank[some].tolist() for rank in (*ranks, groups)), strict=True)
-        self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[: 1 if kind in EXAMPLES else EACH]
+        number = 1 if kind in EXAMPLES else EACH
+        lowest = np.lexsort([rank[some] for rank in (groups, *ranks[::-1])])[:number]
+        fresh = zip(*(rank[some][lowest].tolist() for rank in (*ranks, groups)), strict=True)
+        self._lowest[kind] = sorted([*self._lowest[kind], *fresh])[:number]
 
     def rows(self, table: pl.DataFrame) -> pl.DataFrame:
         """Rows of the groups kept, with the columns of `table`."""

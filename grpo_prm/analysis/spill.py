@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 PART = 1 << 18  # rows held before they are written
-PART_BYTES = 1 << 26  # or so many bytes: rows of the groups table are wide, and have prompts
+PART_BYTES = 1 << 24  # or so many bytes: rows of the groups table are wide, and have prompts
 ROW_GROUP = 1 << 16  # rows that are read at a time
 
 
@@ -34,7 +34,9 @@ class Spill:
         self.rows += len(frame)
         if self._folder is not None and self._full():
             path = self._folder / f"{self._name}.{len(self._files):06d}.parquet"
-            pl.concat(self._held, how="vertical_relaxed").write_parquet(path, row_group_size=ROW_GROUP)
+            # Packed fast: it is read once, and written anew.
+            part = pl.concat(self._held, how="vertical_relaxed")
+            part.write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
             self._files.append(path)
             self._held.clear()
 

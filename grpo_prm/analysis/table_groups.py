@@ -17,6 +17,8 @@ from ..logs.rollouts import flatten, group_opens
 from .options import Options
 
 SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
+# What a short completion and a step weigh in it at least: what is held for them does not grow with their tokens.
+ROW, STEP = SLICE >> 16, SLICE >> 10
 
 
 class Advantages(NamedTuple):
@@ -115,25 +117,17 @@ def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
     return table[np.flatnonzero(np.repeat(size > 1, size))] if (size == 1).any() else table
 
 
-def steps_together(table: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each training step next to each other, the steps in the order in which they first come."""
-    step = pl.struct("run", "step")
-    runs = table.select(step.rle_id()).to_series()
-    if not len(table) or int(runs[-1]) + 1 == table.select("run", "step").n_unique():
-        return table
-    first = pl.int_range(pl.len()).min().over("run", "step")
-    return table.with_columns(_first=first).sort("_first", maintain_order=True).drop("_first")
-
-
 def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
     """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none.
 
     Where a step is cut depends on that step alone: sums of floats over its slices do not change with the batches.
+    Completions that are short count for `ROW` tokens, steps that are small for `STEP`.
     """
     opens = group_opens(table)
     if not len(opens):
         return
     sizes = np.add.reduceat(table["tokens"].list.len().to_numpy().astype(np.int64), opens)
+    sizes = np.maximum(sizes, ROW * np.diff(opens, append=len(table)))
     step = table[opens].select(pl.struct("run", "step").rle_id()).to_series().to_numpy().astype(np.int64)
     begins = np.flatnonzero(np.diff(step, prepend=-1))  # the first group of each step
     before = np.cumsum(sizes) - sizes
@@ -141,5 +135,6 @@ def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
     changes = np.diff(with_rewards(table)[opens].astype(np.int8), prepend=-1) != 0
     changes |= (np.diff(of_step // tokens, prepend=0) != 0) & (of_step > 0)
     # Small steps stand in one slice.
-    changes[begins[1:][np.diff(before[begins] // tokens) != 0]] = True
+    whole = np.maximum(np.diff(before[begins], append=before[-1] + sizes[-1]), STEP)
+    changes[begins[1:][np.diff((np.cumsum(whole) - whole) // tokens) != 0]] = True
     yield from pairwise(np.append(opens[np.flatnonzero(changes)], len(table)).tolist())

@@ -13,9 +13,6 @@ TABLES = (
     *("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples"),
     "decided",
 )
-LARGE = ("completions", "process_steps", "decided")  # of a long log: lazy
-# Lazy inside, and collected for whoever asks for them by name.
-BY_GROUP = ("groups", "training", "baseline", "subsamples")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +68,8 @@ class Tables:
         """`lazy_subsamples`, collected."""
         return self.lazy_subsamples.collect()
 
-    def table(self, name: str) -> pl.LazyFrame:
-        """One of `TABLES`, lazy."""
-        return getattr(self, f"lazy_{name}" if name in BY_GROUP else name).lazy()
+
+def table_of(analysis: Any, name: str) -> pl.LazyFrame:
+    """One of `TABLES`, lazy, whether the analysis holds it so or not."""
+    held = getattr(analysis, f"lazy_{name}", None)
+    return getattr(analysis, name).lazy() if held is None else held

@@ -78,19 +78,24 @@ def _risk(raised: dict[str, Any] | None) -> str | None:
 
 def _findings(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Iterator[dict[str, Any]]:
     source = summary["source"]
-    for code, value, found, more in judge(_figures(summary, groups)):
+    every = _sums(groups)
+    for code, value, found, more in judge(_figures(summary, every)):
         if not found:
             continue
-        number, command = summary["counts"]["groups"], f"report {FOLDER}"
+        number, command = every["groups"], f"report {FOLDER}"
         if code in EXAMPLES:  # it shows the first of the groups that have most of it
             number, most = most_concerned(code, groups)
             command = f"tree {FOLDER} --group {quote(group_name(source, most))}"
         yield {"code": code, "value": value, "groups": number, "command": f"grpo-prm {command}", **more}
 
 
-def _figures(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Figures:
-    counts, number = summary["counts"], summary["counts"]["groups"]
-    sums = added_up(groups, {name: pl.col(name).sum() for name in ("prompts_differ", "tool_output")})
+def _sums(groups: Parts | pl.DataFrame) -> dict[str, int]:
+    names = ("prompts_differ", "tool_output")
+    return added_up(groups, {name: pl.col(name).sum() for name in names} | {"groups": pl.col(names[0]).len()})
+
+
+def _figures(summary: dict[str, Any], sums: dict[str, int]) -> Figures:
+    counts, number = summary["counts"], sums["groups"]
 
     def mean(section: str, name: str) -> float | None:
         return None if (value := summary[section][name]) is None else value["mean"]

@@ -109,17 +109,18 @@ def null_ranges(values: Floats) -> tuple[Floats, Floats, Floats]:
     has = np.isfinite(values)
     last = np.maximum(has.sum(axis=-1) - 1, 0)
     ordered = np.sort(np.where(has, values, np.inf), axis=-1)
-    ends = []
+    some, ends = has.any(axis=-1), []
     for share in (0.025, 0.975):
         at = share * last
         below = at.astype(np.int64)
         low = np.take_along_axis(ordered, below[..., None], axis=-1)[..., 0]
         high = np.take_along_axis(ordered, np.minimum(below + 1, last)[..., None], axis=-1)[..., 0]
-        ends.append(np.where(high > low, high - low, 0) * (at - below) + low)
-    mean, some = values.mean(axis=-1), has.any(axis=-1)
+        ends.append(np.subtract(high, low, out=np.zeros(low.shape), where=some) * (at - below) + low)
+    mean = values.mean(axis=-1)
     for place in zip(*np.nonzero(some & ~has.all(axis=-1)), strict=True):  # permutations that lack a figure are rare
         mean[place] = values[place][has[place]].mean()
-    return tuple(np.where(some, one, np.nan) for one in (mean, *ends))
+    low, high = (np.where(some, end, np.nan) for end in ends)
+    return np.where(some, mean, np.nan), low, high
 
 
 def permuted_sums(

@@ -84,7 +84,7 @@ def measure_range(task: RangeTask) -> MeasuredRange:
     pieces = so_far.made_encoder
     hashes, numbers = (pieces.hashes, pieces.numbers) if isinstance(pieces, Pieces) else none
     return MeasuredRange(
-        measured._replace(measured=list(measured.measured)),
+        measured,
         grouping.next_group,
         grouping.taken or [],
         grouping.noted,

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from ..analysis.tables import Tables
+from ..analysis.tables import Tables, table_of
 from ..errors import UsageError
 from ..logs.rollouts import Rollouts
 from ..tree.view import find_groups
@@ -86,7 +86,7 @@ def join_logs(analyses: Sequence[Tables], names: Iterable[str] = (), group: str 
     renamed = _names(named, [analysis.summary["source"]["runs"] for analysis in analyses])
 
     def stacked(table: str) -> pl.LazyFrame:
-        frames = (analysis.table(table) for analysis in analyses)
+        frames = (table_of(analysis, table) for analysis in analyses)
         parts = [frame.with_columns(_renamed(new)) for frame, (_, new) in zip(frames, renamed, strict=True)]
         # Relaxed: the type of a count differs where one log cannot have it (`certain_tokens`) and another can.
         return pl.concat(parts, how="vertical_relaxed") if len(parts) > 1 else parts[0]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oracle_sets import Row
 
 from grpo_prm.analysis.analyze import analyze
-from grpo_prm.analysis.ratios import CLUSTER
+from grpo_prm.analysis.clusters import CLUSTER
 from grpo_prm.logs import ReadOptions, collect
 from grpo_prm.logs.rollouts import Rollouts, save
 

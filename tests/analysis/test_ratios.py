@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from oracle import wilson
 
 from grpo_prm.analysis import ratios as module
-from grpo_prm.analysis.ratios import CLUSTER, Sums, estimates, percentiles, sums_of
+from grpo_prm.analysis.clusters import CLUSTER
+from grpo_prm.analysis.ratios import Sums, estimates, percentiles, sums_of
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, STATISTICS
 from grpo_prm.core.interval import FEW_CLUSTERS, RESAMPLES
 

@@ -19,9 +19,9 @@ from oracle_sets import Row
 from strategies import logs
 
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.clusters import CLUSTER
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.prompts import PromptLengths
-from grpo_prm.analysis.ratios import CLUSTER
 from grpo_prm.core.interval import cluster_sums, resampled_sums
 from grpo_prm.errors import UsageError
 

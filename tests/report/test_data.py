@@ -271,12 +271,14 @@ def test_cautions_of_odd_logs(folder):
 def test_cautions_about_steps(folder):
     groups = folder.groups
     gone = groups.filter(pl.col("step") != 24)
-    assert "Training steps are missing: 24." in " ".join(c.text for c in cautions(replace(folder, groups=gone)))
+    assert "Training steps are missing: 24." in " ".join(
+        c.text for c in cautions(replace(folder, lazy_groups=gone.lazy()))
+    )
     few = groups.filter((pl.col("step") != 16) | (pl.col("group") % 2 == 0))
-    texts = " ".join(c.text for c in cautions(replace(folder, groups=few)))
+    texts = " ".join(c.text for c in cautions(replace(folder, lazy_groups=few.lazy())))
     assert "fewer groups than the usual 20: 16 (10)." in texts and "missing: " not in texts
     two = pl.concat([groups, gone.with_columns(run=pl.lit("other"))])
-    texts = " ".join(c.text for c in cautions(replace(folder, groups=two)))
+    texts = " ".join(c.text for c in cautions(replace(folder, lazy_groups=two.lazy())))
     assert "Training steps of run other are missing: 24." in texts and "of run chain are" not in texts
 
 
@@ -330,7 +332,7 @@ def test_100_000_completions_make_a_page_below_five_megabytes(folder, tmp_path):
         reward_mean=pl.col("row") / 12_500,
         path_depth=pl.col("row") / 7,
     ).drop("row")
-    page = report(replace(folder, groups=pl.concat([folder.groups, many])))
+    page = report(replace(folder, lazy_groups=pl.concat([folder.groups, many]).lazy()))
     assert 2_000_000 < len(page.encode()) < 5_000_000
 
 
