@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
+from .changing import UpTo
 from .pipes import Pipe
 
 SUFFIXES = {
@@ -38,6 +40,7 @@ class Source(NamedTuple):
         named: The user named the file itself, not a folder above it.
         pipe: What is read instead of the path, where it is a pipe.
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
+        modified: Time of its last change in ns, when its size was looked at; no more bytes than those are read. 0: any.
     """
 
     path: Path
@@ -51,10 +54,13 @@ class Source(NamedTuple):
     named: bool = False
     pipe: Pipe | None = None
     left_out: tuple[str, ...] = ()
+    modified: int = 0
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
+            if self.modified:
+                return io.BufferedReader(UpTo(self.path, self.size))
             return self.pipe.open() if self.pipe else self.path.open("rb")
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None

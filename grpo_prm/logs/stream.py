@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from ..errors import GrpoPrmError, InputError
+from .changing import Stamp, changed
 from .columns.keys import key_of_groups
 from .format import Log
 from .formats.registry import SeveralKinds, open_run
@@ -228,11 +229,22 @@ class Logs:
     def batches(self) -> Iterator[Rollouts]:
         """See `read`."""
         so_far = SoFar(self.options)
-        yield from self.more(so_far)
+        try:
+            yield from self.more(so_far)
+        except Disordered:
+            raise
+        except InputError as error:
+            if written := " ".join(self._changed()):  # which may be why
+                raise InputError(f"{written} {error}") from error
+            raise
         names = [source.name for log in self.logs for source in log.sources]
         so_far.usable.check(names, key_of_groups(self.logs[0].plan))
-        if notes := so_far.notes:  # all is counted by now
+        if notes := (*so_far.notes, *self._changed()):  # all is counted by now
             yield _named(Rollouts(pl.DataFrame(schema=SCHEMA), notes=notes), self.logs[-1], ())
+
+    def _changed(self) -> Iterator[str]:
+        files = (source for log in self.logs for source in log.sources if source.modified)
+        return changed((source.name, source.path, Stamp(source.size, source.modified)) for source in files)
 
     def more(self, so_far: SoFar) -> Iterator[Rollouts]:
         """The batches of these logs behind those of earlier ones.
