@@ -53,6 +53,7 @@ def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_s
         f"convert {log} old.jsonl",
         f"export {log} --to spans --out old.jsonl",
         "report a.prm",
+        "plot a.prm --out new/plots",
     ):
         # 1,024 bytes a block in bash and 512 in sh: less than any output
         done = subprocess.run(  # noqa: S602
