@@ -10,8 +10,9 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/
 
 SECONDS ?= 120
 ONLY ?=
+N ?= 20
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -44,6 +45,10 @@ test-verl: $(VERL)/.installed
 # Damaged logs of every shape, read for some seconds: make fuzz SECONDS=120 ONLY=nemo_rl
 fuzz: $(VENV)/.dev
 	$(VENV)/bin/python tests/fuzz/run.py $(SECONDS) $(ONLY)
+
+# Commands ended by every signal at N random moments: make kills N=5 ONLY=analyze,report
+kills: $(VENV)/.dev
+	$(VENV)/bin/python tests/killing/run.py $(N) $(ONLY)
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/run.py

@@ -45,10 +45,10 @@ def doctor(
             typer.echo(shown(check.state, check.what, check.todo))
     failed = sum(check.state == "FAILED" for check in checks)
     if json:
-        from json import dumps
+        from grpo_prm.json_text import json_text
 
         lines = [check._asdict() for check in checks]
-        typer.echo(dumps({"framework": framework.value, "fits": not failed, "checks": lines}, ensure_ascii=False))
+        typer.echo(json_text({"framework": framework.value, "fits": not failed, "checks": lines}))
     elif failed:
         typer.echo(f"{failed} of {len(checks)} checks failed: λ-GRPO does not work in {framework.value} here.")
     else:

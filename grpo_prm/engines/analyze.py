@@ -66,9 +66,16 @@ def analyze_with(
         raise UsageError("A pipe can be read once, by one process. Leave --workers out, or write the log to a file.")
     opening = Opening(sources, replace(reading, progress=None, ordered=False))
     progress = _Progress(reading, sum(source.size for source in sources))
+    try:
+        return _analyzed(pool, opening, logs, options, folder, progress)
+    except InputError as error:
+        raise logs.with_changes(error) from error
+
+
+def _analyzed(pool: Pool, opening: Opening, logs: Logs, options: Options, folder: Path, progress: _Progress) -> Tables:
     every = list(_sorted(pool, opening, logs, folder, progress))
     first = None if options.std else _first_groups(opening, [one.cuts for one in every])
-    running = RunningAnalysis(options, reading, folder, first)
+    running = RunningAnalysis(options, opening.options, folder, first)
     if first:
         options = replace(options, std=first.divisor()[0])
     merged = Merged(opening, running)
@@ -80,8 +87,8 @@ def analyze_with(
         for task in of_log:
             merged.add(task, next(results))
             progress.add(task.rows.bytes)
-    merged.usable.check([source.name for source in sources], key_of_groups(logs.logs[0].plan))
-    return running.tables(merged.notes)
+    merged.usable.check([source.name for source in opening.sources], key_of_groups(logs.logs[0].plan))
+    return running.tables((*merged.notes, *logs.changed()))
 
 
 class _SortedLog(NamedTuple):

@@ -17,6 +17,7 @@ from ..files import atomic
 from ..text.summary_latex import latex
 from . import FIGURES, captions, save, tables_of
 from .logs import join_logs
+from .placing import all_at_once
 from .saving import checked
 from .venues import venue_of
 
@@ -60,10 +61,13 @@ def plot(
     analyses = [read_folder(folder) for folder in folders]
     failed: dict[str, str] = {}
     names = folder_names(folders)
-    written = draw(analyses, out, names=names, venue=venue, formats=formats, select=select, group=group, failed=failed)
+    with all_at_once(Path(out)) as new:
+        written = draw(
+            analyses, new, names=names, venue=venue, formats=formats, select=select, group=group, failed=failed
+        )
     if failed:
         raise FigureError(not_drawn(failed))
-    return written
+    return [Path(out, file.name) for file in written]
 
 
 def _refuse_strangers(out: Path, select: Iterable[str] | None) -> None:

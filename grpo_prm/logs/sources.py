@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
+from .changing import UpTo
 from .pipes import Pipe
 
 SUFFIXES = {
@@ -40,6 +41,7 @@ class Source(NamedTuple):
         pipe: What is read instead of the path, where it is a pipe.
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
         span: First byte and number of bytes of what is read of it; None: all.
+        modified: Time of its last change in ns, when its size was looked at; no more bytes than those are read. 0: any.
     """
 
     path: Path
@@ -54,21 +56,24 @@ class Source(NamedTuple):
     pipe: Pipe | None = None
     left_out: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
+    modified: int = 0
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
-            return self.pipe.open() if self.pipe else _open(self.path, self.span)
+            if self.span:
+                return _some(self.path, *self.span)
+            if self.modified:
+                return io.BufferedReader(UpTo(self.path, self.size))
+            return self.pipe.open() if self.pipe else self.path.open("rb")
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
 
 
-def _open(path: Path, span: tuple[int, int] | None) -> BinaryIO:
-    if span is None:
-        return path.open("rb")
+def _some(path: Path, begin: int, size: int) -> BinaryIO:
     with path.open("rb") as file:
-        file.seek(span[0])
-        return io.BytesIO(file.read(span[1]))
+        file.seek(begin)
+        return io.BytesIO(file.read(size))
 
 
 def kind_by_name(path: Path) -> str | None:

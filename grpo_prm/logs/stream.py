@@ -14,6 +14,7 @@ import polars as pl
 
 from ..errors import GrpoPrmError, InputError
 from ..machine import memory
+from .changing import Stamp, changed
 from .columns.keys import key_of_groups
 from .format import Log
 from .formats.registry import SeveralKinds, open_run
@@ -250,11 +251,26 @@ class Logs:
     def batches(self) -> Iterator[Rollouts]:
         """See `read`."""
         so_far = SoFar(self.options)
-        yield from self.more(so_far)
+        try:
+            yield from self.more(so_far)
+        except Disordered:
+            raise
+        except InputError as error:
+            raise self.with_changes(error) from error
         names = [source.name for log in self.logs for source in log.sources]
         so_far.usable.check(names, key_of_groups(self.logs[0].plan))
-        if notes := so_far.notes:  # all is counted by now
+        if notes := (*so_far.notes, *self.changed()):  # all is counted by now
             yield _named(Rollouts(pl.DataFrame(schema=SCHEMA), notes=notes), self.logs[-1], ())
+
+    def with_changes(self, error: InputError) -> InputError:
+        """The error, after the files that were written to meanwhile, which may be why."""
+        written = " ".join(self.changed())
+        return InputError(f"{written} {error}") if written else error
+
+    def changed(self) -> Iterator[str]:
+        """A sentence for each file that was written to since it was found."""
+        files = (source for log in self.logs for source in log.sources if source.modified)
+        return changed((source.name, source.path, Stamp(source.size, source.modified)) for source in files)
 
     def more(self, so_far: SoFar) -> Iterator[Rollouts]:
         """The batches of these logs behind those of earlier ones.

@@ -134,12 +134,13 @@ def _holds(number: Number, value: Any, bound: Any) -> bool:
         return value is None
     if value is None or bound is None:
         return False
-    return {
+    holds = {
         "==": value == bound,
         "near": abs(value - bound) <= number.slack,
         "above": value > bound,
         "below": value < bound,
     }[number.relation]
+    return bool(holds)  # a bound of numpy makes one of numpy of it, which JSON does not know
 
 
 def _words(number: Number, bound: Any) -> str:

@@ -41,6 +41,7 @@ def test_a_signal_while_the_command_starts_ends_it_with_its_code_and_a_sentence(
 
 
 @posix
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_stays(tmp_path):
     program = f"{shlex.quote(sys.executable)} -m grpo_prm"
     log = shlex.quote(str(CHAIN))
@@ -53,6 +54,7 @@ def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_s
         f"convert {log} old.jsonl",
         f"export {log} --to spans --out old.jsonl",
         "report a.prm",
+        "plot a.prm --out new/plots",
     ):
         # 1,024 bytes a block in bash and 512 in sh: less than any output
         done = subprocess.run(  # noqa: S602
@@ -73,3 +75,17 @@ def test_a_full_disk_is_known_however_deep_it_lies_and_nothing_else_is_one():
     assert full_disk(RuntimeError("PytorchStreamWriter failed writing file data/0")) == "No space left on device"
     assert full_disk(ValueError("No space left on device")) is None  # a text of a log may say so
     assert full_disk(PermissionError(13, "Permission denied")) is None and full_disk(None) is None
+
+
+@posix
+@pytest.mark.slow
+def test_a_full_disk_ends_a_training_with_a_sentence_and_what_is_saved_stays(tmp_path):
+    options = "--steps 1 --warm-steps 1 --prompts 2 --eval-prompts 2 --threads 1 --out a.run"
+    done = subprocess.run(  # noqa: S602
+        f"ulimit -f 16; {shlex.quote(sys.executable)} -m grpo_prm train {options}",  # less than its weights
+        check=False, shell=True, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: File too large: nothing is left half written")
+    assert (tmp_path / "a.run" / "config.yaml").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".") or path.name.endswith(".safetensors")]

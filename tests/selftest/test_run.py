@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 from functools import partial, wraps
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from grpo_prm.analysis.findings import CODES
@@ -110,6 +112,12 @@ def test_relations_by_hand():
     assert check("null", None).holds and not check("null", 0.0).holds
     assert not check("above", None, -1).holds and not check("above", 0, "a.b.c.d").holds
     assert check("above", 0, "a.b.c.d").found == "the summary has no a.b.c.d"
+
+
+@pytest.mark.parametrize("relation", ["==", "near", "above", "below"])
+def test_what_is_measured_by_numpy_can_be_written_as_json(relation):
+    for value in (np.float64(3), np.float64(1)):
+        assert json.loads(json.dumps(check(relation, value, "truth.t")._asdict()))["what"] == "a.b"
 
 
 def test_a_null_statistic_has_no_mean():

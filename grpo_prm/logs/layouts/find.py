@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
+from ..changing import Stamp, stamp
 from ..gaps import MISSING, missing
 from ..names import places
 from ..plugins import asked, loaded
@@ -213,11 +214,12 @@ def _made_from(analysis: Path) -> str:
 
 
 def _ready(files: list[Source], run: str) -> list[Source]:
-    """The files with run, size and method; empty ones are no shards."""
+    """The files with run, size, time and method; empty ones are no shards."""
     methods = {folder: method_beside(folder) for folder in {file.path.parent for file in files}}
+    stamps = [Stamp(0, 0) if file.pipe else stamp(file.path) for file in files]
     sources = [
-        file._replace(run=run, size=0 if file.pipe else file.path.stat().st_size, method=methods[file.path.parent])
-        for file in files
+        file._replace(run=run, method=methods[file.path.parent], size=now.size, modified=now.modified)
+        for file, now in zip(files, stamps, strict=True)
     ]
     return [source for source in sources if source.size or source.pipe] or sources
 
