@@ -92,7 +92,7 @@ def make_plan(
 
 def with_kinds(plan: Plan, rows: Rows) -> Plan:
     """Note what the first rows hold under each path of the plan."""
-    columns = {**plan.columns, **{name: name for name in plan.keep}}
+    columns = {**plan.columns, **plan.taken_along}
     return replace(plan, kinds={c: kind_of(rows, path, plan.from_text) for c, path in columns.items()})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import chunks
-from ..rollouts import REWARD_PART
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 
 # Names that are recognised; of those that a log has the first wins. Plurals (`scores`, `masks`) stand in rows that hold
 # a whole group.
@@ -112,6 +112,11 @@ class Inside(NamedTuple):
         return bool(self.prompt_ids or self.start) or (self.length is not None and not self.behind)
 
 
+def in_rows(name: str) -> str:
+    """Name of a kept column in the rows, where one of ours may be called like it; polars takes `*` for all columns."""
+    return name if name in SCHEMA or name == PROMPT_HASH else f"kept/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the rows of a log become canonical rows.
@@ -168,13 +173,13 @@ class Plan:
     @property
     def columns(self) -> dict[str, str]:
         """Column of the rows (canonical, `reward/NAME`, kept) to path in the log."""
-        kept = {name: name for name in self.keep if name not in self.paths}
+        kept = {in_rows(name): name for name in self.keep if name not in self.paths}
         return {**self.paths, **self.reward_columns, **kept, **self.beside}
 
     @property
     def taken_along(self) -> dict[str, str]:
         """Columns of plain values that are no canonical ones, name in the rows to path in the log."""
-        return {**{name: name for name in self.keep}, **self.beside}
+        return {**{in_rows(name): name for name in self.keep}, **self.beside}
 
     @property
     def reward_columns(self) -> dict[str, str]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import struct
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import polars as pl
@@ -18,6 +15,7 @@ from ..chunks import unpacked
 from ..rows.records import Record
 from ..sources import Source
 from .container import Container, Records
+from .panics import without_panics
 
 MAGIC = b"ARROW1"
 CONTINUES = b"\xff\xff\xff\xff"  # before the length of each message
@@ -33,7 +31,6 @@ _FAULTS = (
     ValueError,
     struct.error,
 )
-_LOCK = threading.Lock()
 _CUT = "the file is cut short"
 
 
@@ -74,7 +71,7 @@ def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
     start = _exactly(file, 8)
     if start[:6] == MAGIC:
         data = start + file.read()
-        with _silent():
+        with without_panics():
             table = pl.read_ipc(io.BytesIO(data))
         rows = max(64, len(table) * size // max(1, int(table.estimated_size())))
         yield from table.iter_slices(rows)
@@ -86,22 +83,9 @@ def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
         elif message.kind == _DICTIONARY:  # those that follow belong to later batches, which need the first ones too
             dictionaries += message.data
         elif message.kind == _BATCH:
-            with _silent():
+            with without_panics():
                 frame = pl.read_ipc_stream(io.BytesIO(schema + dictionaries + message.data + _END))
             yield frame
-
-
-@contextmanager
-def _silent() -> Generator[None]:
-    """Without what Rust writes to the standard error when polars panics over a damaged file."""
-    with _LOCK, open(os.devnull, "w") as nowhere:
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _messages(file: BinaryIO, start: bytes) -> Iterator[_Message]:

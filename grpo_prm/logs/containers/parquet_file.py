@@ -11,6 +11,9 @@ from .. import chunks
 from ..rows.records import Record
 from ..sources import Source
 from .container import Container, Records
+from .panics import without_panics
+
+FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError, MemoryError)
 
 
 def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFrame, int, int]]:
@@ -18,19 +21,27 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
     whole = source.size or 1
     try:
         scan = pl.scan_parquet(source.open() if source.pipe else source.path)
-        total = scan.select(pl.len()).collect().item()
+        with without_panics():
+            total = scan.select(pl.len()).collect().item()
         step = max(
             256, int(total * (size or chunks.CHUNK) / (4 * whole))
         )  # a parquet is about four times as large in memory
         done = 0
-        for frame in scan.collect_batches(chunk_size=step, maintain_order=True):
+        batches = scan.collect_batches(chunk_size=step, maintain_order=True)
+        while (frame := _next(batches)) is not None:
             share = int(source.size * len(frame) / max(total, 1))
             done += share
             yield frame, share, done
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except FAULTS as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"{source.name}: not a parquet file that can be read ({error}). Check that it is whole."
+            f"{source.name}: not a parquet file that can be read ({why[0][:200]}). Check that it is whole."
         ) from None
+
+
+def _next(batches: Iterator[pl.DataFrame]) -> pl.DataFrame | None:
+    with without_panics():
+        return next(batches, None)
 
 
 def _open(source: Source, size: int) -> Iterator[Records]:

@@ -49,7 +49,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             plan,
             paths=own,
             parts={**others, **named},
-            kinds={**plan.kinds, "group": "text"},
+            kinds={**plan.kinds, "group": "text", "tokens_from": "text"},
             by=("key", "group"),
             per_draw=True,
             optional=("step", "reward", "prompt", *(REWARD_PART + part for part in others)),

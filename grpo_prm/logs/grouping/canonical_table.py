@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..columns.plan import Plan
+from ..columns.plan import Plan, in_rows
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces
     absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
     rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
-    kept = [c for c in plan.keep if c not in (*SCHEMA, *rewards)]
+    kept = [pl.col(in_rows(c)).alias(c) for c in dict.fromkeys(plan.keep) if c not in (*SCHEMA, *rewards)]
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
 
 

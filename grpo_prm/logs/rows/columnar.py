@@ -68,7 +68,7 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
         )
         dtype = kinds.get(plan.kinds[column])
         # polars reads the top level only, and a column of two meanings as one type.
-        if dtype is None or "." in path or wire.get(path, dtype) != dtype:
+        if dtype is None or "." in path or path == "*" or path.startswith("^") or wire.get(path, dtype) != dtype:
             return None
         wire[path] = dtype
     return wire
