@@ -136,8 +136,9 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
         if most:
             _draw_colours(panel, norm, most, beyond=beyond)
         # Once the bar of colours has taken its room: what fits into a row depends on the height that is left.
-        row = _box_of(panel).height * 72 / k  # points of a row
-        _draw_boxes(panel, table.filter(box="step"), norm, row)
+        place = _box_of(panel)
+        row = place.height * 72 / k  # points of a row
+        _draw_boxes(panel, table.filter(box="step"), norm, row, place.width * 72 / (1 + REWARDS) / right)
         rewards = _draw_rewards(panel, table.filter(box="completion"), right, row)
         _set_axes(panel, table["scale"][0], right, unit, rewards)
     return panel
@@ -163,8 +164,8 @@ def _title(row: dict[str, Any], k: int) -> str:
     return f"{step}group {plain(row['group_key'])}, k = {k}"
 
 
-def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float) -> None:
-    points = _box_of(axes).width * 72 / np.ptp(axes.get_xlim())  # of a unit of x
+def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float, points: float) -> None:
+    """Draw the steps, in rows of so many points, where a unit of x takes so many."""
     for box in steps.iter_rows(named=True):
         x, y, width, height = box["x0"], box["y0"], box["x1"] - box["x0"], box["y1"] - box["y0"]
         colour: Any = (0.85,) * 3 if box["advantage"] is None else colormaps[COLOURS](norm(box["advantage"]))

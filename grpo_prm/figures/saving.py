@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,19 @@ def save_figure(
     Returns:
         The files written: figures, CSV, caption.
     """
-    figure, written, data = figure_of(drawn), [], Path(folder, f"{name}.csv")
+    figure, data = figure_of(drawn), Path(folder, f"{name}.csv")
+    written = [Path(folder, f"{name}.{suffix}") for suffix in formats]
     text = table.write_csv()
     if not data.is_file() or data.read_text(encoding="utf-8") != text:
         for suffix in FORMATS:
             Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
-    for suffix in formats:
-        settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if suffix == "pgf" else {})
-        escaped = _for_tex(figure) if suffix == "pgf" else nullcontext()
-        with atomic(Path(folder, f"{name}.{suffix}")) as part, mpl.rc_context(settings), escaped:
-            figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
-        written.append(Path(folder, f"{name}.{suffix}"))
+    settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if "pgf" in formats else {})
+    with mpl.rc_context(settings):
+        if alike := [path for path in written if path.suffix != ".pgf"]:
+            with _laid_out(figure, dpi):
+                _write(figure, alike, dpi)
+        with _for_tex(figure):  # TeX measures its own text
+            _write(figure, [path for path in written if path.suffix == ".pgf"], dpi)
     with atomic(data) as part:
         part.write_text(text, encoding="utf-8")
     written.append(data)
@@ -91,6 +93,13 @@ def save_figure(
             part.write_text(f"{caption}\n", encoding="utf-8")
         written.append(Path(folder, f"{name}.txt"))
     return written
+
+
+def _write(figure: Figure, paths: Iterable[Path], dpi: int) -> None:
+    for path in paths:
+        suffix = path.suffix[1:]
+        with atomic(path) as part:
+            figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
 
 
 def _tex() -> str | None:
@@ -110,6 +119,24 @@ def figure_of(drawn: Figure | Axes | Sequence[Axes]) -> Figure:
     if figure is None:
         raise ValueError("the axes belong to no figure")
     return figure
+
+
+@contextmanager
+def _laid_out(figure: Figure, dpi: float) -> Generator[None]:
+    """Keep the places that text measured at this resolution asks for: a layout for each format takes as long again."""
+    engine, before = figure.get_layout_engine(), figure.dpi
+    if engine is None:
+        yield
+        return
+    figure.dpi = dpi
+    figure.draw_without_rendering()
+    figure.dpi = before
+    with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 @contextmanager

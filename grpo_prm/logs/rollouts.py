@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..core.prm import HUGE
 from ..errors import InputError, UsageError
 from ..files import atomic
 
@@ -185,6 +186,7 @@ def _faults(table: pl.DataFrame) -> Iterator[tuple[pl.Series, str]]:
     floats = [c for c in table.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
     for column in floats:
         yield (~table[column].is_finite()).fill_null(False), f"{column} is not finite"
+        yield (table[column].abs() >= HUGE).fill_null(False), f"{column} is too large a number to compute with"
     # A row that begins a stretch of its group, though the group was there before.
     begins = table["group"].rle_id().is_first_distinct()
     yield begins & ~table["group"].is_first_distinct(), "its group stands in two places"

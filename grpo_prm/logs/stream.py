@@ -252,7 +252,7 @@ class Logs:
                 self._report(log, closed.done, usable.rows)
                 if closed.rows:
                     grouped = into_groups(closed.rows, log.plan, self.options, so_far.grouping, log.sources)
-                    table = canonical_table(grouped.rows, log.plan, so_far.encoder)
+                    table = canonical_table(grouped.rows, log.plan, so_far.encoder, so_far.told)
                     origins = pl.concat([rows.select("_file", "run") for rows in closed.rows]).unique().rows()
                     rejected.append(grouped.rejected)
                     batch = Rollouts(table, pl.concat(rejected), counts + grouped.counts, notes + grouped.notes)

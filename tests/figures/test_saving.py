@@ -69,6 +69,17 @@ def test_only_what_is_asked_for_is_written(tables, tmp_path):
         save({"pie": tables["overlap_by_k"]}, tmp_path)
 
 
+def test_a_file_is_the_same_alone_and_beside_others(tables, tmp_path):
+    drawn = overlap_by_k(tables["overlap_by_k"])
+    engine = drawn[0].figure.get_layout_engine()
+    for place, formats in (("alone", ["png"]), ("beside", ["svg", "pdf", "png"])):
+        save_figure(drawn, tables["overlap_by_k"], tmp_path / place, "mine", formats)
+    save({"overlap_by_k": tables["overlap_by_k"]}, tmp_path / "fresh", ["pdf"])
+    assert (tmp_path / "alone" / "mine.png").read_bytes() == (tmp_path / "beside" / "mine.png").read_bytes()
+    assert (tmp_path / "fresh" / "overlap_by_k.pdf").read_bytes() == (tmp_path / "beside" / "mine.pdf").read_bytes()
+    assert drawn[0].figure.get_layout_engine() is engine is not None  # the caller's figure is laid out anew elsewhere
+
+
 @pytest.mark.parametrize("venue", VENUES)
 def test_a_png_is_as_wide_as_its_venue(tables, tmp_path, venue):
     path = save({"overlap_by_k": tables["overlap_by_k"]}, tmp_path, ["png"], venue=venue, dpi=100)[0]

@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import partial
 
 from ...errors import InputError, UsageError
+from ..columns.first_rows import check_present
+from ..columns.kept import not_kept, without_names_of_ours
 from ..columns.matching import make_plan
 from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
 from ..containers.registry import HEAD, containers, head_records
 from ..format import Format, Head, Log, Row
 from ..options import ReadOptions
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 from ..sources import Source, family
 from .reading import flattener, row_batches, rows_of_head
 
@@ -61,8 +62,13 @@ def open_log(
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
     if format_ and defaults is None:
         defaults = {**_emitted(format_, rows), **format_.columns}
+    for path in options.keep:
+        check_present(rows, path, head.name, f"--keep {path}")
+    asked = () if name == "canonical" else options.keep  # whose own columns are taken along as they are
+    if asked:
+        options = replace(options, keep=without_names_of_ours(asked))
     plan = make_plan(rows, options, head.name, defaults, head.container == "csv")
-    plan = plan if name == "canonical" else _without_ours(plan)
+    plan = replace(plan, cautions=(*plan.cautions, *not_kept(asked, {**plan.paths, **plan.reward_columns})))
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:
@@ -73,15 +79,6 @@ def open_log(
     record = format_.record if format_ else None
     read = partial(row_batches, tuple(sources), plan, head.container, flatten, record)
     return Log(format_.name if format_ else name, tuple(sources), plan, read)
-
-
-def _without_ours(plan: Plan) -> Plan:
-    """The plan without kept columns that are called like one of the table's own, which would take its place."""
-    ours = {name for name in plan.keep if name in SCHEMA or name == PROMPT_HASH or name.startswith(REWARD_PART)}
-    paths = {**plan.paths, **plan.reward_columns}
-    lost = [name for name in plan.keep if name in ours and paths.get(name) != name]
-    note = (f"Not kept, as a column of the table itself is called so: {', '.join(lost)}.",) if lost else ()
-    return replace(plan, keep=tuple(name for name in plan.keep if name not in ours), notes=(*plan.notes, *note))
 
 
 def _wider(head: Head, sources: Sequence[Source]) -> Head:
