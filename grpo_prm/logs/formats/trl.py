@@ -104,12 +104,8 @@ def _read_file(source: Source) -> _File:
     digest = hashlib.sha256(rest.hash_rows().to_numpy().tobytes()).digest()
     floats = [name for name, dtype in rest.schema.items() if dtype.is_float() and name != "advantage"]
     starts = np.flatnonzero(np.diff(prompt, prepend=0) != 0)
-    return _File(
-        source,
-        digest,
-        pl.DataFrame([*(frame[name] for name in floats), logged]),
-        np.diff(starts, append=len(frame)).tolist(),
-    )
+    numbers = pl.DataFrame({**{name: frame[name] for name in floats}, "advantage": logged})
+    return _File(source, digest, numbers, np.diff(starts, append=len(frame)).tolist())
 
 
 def _mark_written_twice(sources: Sequence[Source], files: Sequence[_File]) -> list[Source]:
