@@ -82,7 +82,7 @@ def test_units_from_a_place_that_has_no_word(tmp_path, word, kind):
     assert analyze(log).summary["source"]["tokens_from"] == "log"
 
 
-@pytest.mark.parametrize("value", [2**63, -(2**70), 10**300, 10**400])
+@pytest.mark.parametrize("value", [2**63, -(2**70), 10**400])
 @pytest.mark.parametrize("kind", ["jsonl", "json"])
 def test_integers_beyond_64_bits(tmp_path, value, kind):
     values = rows(x=1, y=0.5)
