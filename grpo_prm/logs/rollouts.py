@@ -46,6 +46,7 @@ REJECTED: dict[str, pl.DataType] = {
     "raw": pl.String(),
 }
 UNITS_FROM = ("log", "tokenizer", "pieces")  # the words of `tokens_from`
+ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one at a time
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged
 
@@ -211,7 +212,7 @@ def save(rollouts: Rollouts | pl.DataFrame, path: str | Path) -> None:
         raise UsageError(f"{path}: a table is written as .parquet or .jsonl. Choose one of the two.")
     with atomic(path) as part:
         if path.suffix == ".parquet":
-            table.write_parquet(part, compression="zstd")
+            table.write_parquet(part, compression="zstd", row_group_size=ROW_GROUP)
         else:
             table.write_ndjson(part)
 

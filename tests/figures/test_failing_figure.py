@@ -28,9 +28,14 @@ def broken(monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("no such\nbin")
 
+    before = dict(FIGURES)
     monkeypatch.setitem(FIGURES, BROKEN, WHOLE._replace(draw=fail))
     for name in OTHERS - FEW:
-        monkeypatch.delitem(FIGURES, name)
+        del FIGURES[name]
+    yield
+    monkeypatch.undo()
+    FIGURES.clear()  # their order is that of captions and messages, and must come back too
+    FIGURES.update(before)
 
 
 def drawn(folder):

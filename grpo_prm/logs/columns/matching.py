@@ -91,8 +91,8 @@ def make_plan(
 
 def with_kinds(plan: Plan, rows: Rows) -> Plan:
     """Note what the first rows hold under each path of the plan."""
-    columns = {**plan.columns, **plan.taken_along}
-    return replace(plan, kinds={c: kind_of(rows, path, plan.from_text) for c, path in columns.items()})
+    paths = {*plan.columns.values(), *plan.keep}
+    return replace(plan, kinds={path: kind_of(rows, path, plan.from_text) for path in paths})
 
 
 def _check_named(rows: Rows, options: ReadOptions, name: str) -> None:

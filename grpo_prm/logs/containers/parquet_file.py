@@ -15,20 +15,33 @@ from .panics import without_panics
 
 FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, OverflowError, MemoryError)
 
+ROWS = 256  # of the shortest slice
+
 
 def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFrame, int, int]]:
-    """Slices of a parquet file of about `size` bytes in memory each, with bytes on disk for each and so far."""
+    """Slices of a parquet file, in its order.
+
+    Args:
+        source: The file.
+        size: Bytes in memory of a slice, about; the first one is short then, as many look at the first rows alone.
+            None is `chunks.CHUNK`.
+
+    Yields:
+        Each slice, its bytes on disk, and the bytes so far.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     whole = source.size or 1
     try:
         scan = pl.scan_parquet(source.open() if source.pipe else source.path)
         with without_panics():
             total = scan.select(pl.len()).collect().item()
-        step = max(
-            256, int(total * (size or chunks.CHUNK) / (4 * whole))
-        )  # a parquet is about four times as large in memory
+        # A parquet is about four times as large in memory.
+        step = max(ROWS, int(total * (size or chunks.CHUNK) / (4 * whole)))
         done = 0
-        batches = scan.collect_batches(chunk_size=step, maintain_order=True)
-        while (frame := _next(batches)) is not None:
+        slices = _slices(scan, step, total if size is None else ROWS, total)
+        while (frame := _next(slices)) is not None:
             share = int(source.size * len(frame) / max(total, 1))
             done += share
             yield frame, share, done
@@ -39,9 +52,17 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
         ) from None
 
 
-def _next(batches: Iterator[pl.DataFrame]) -> pl.DataFrame | None:
+def _next(slices: Iterator[pl.DataFrame]) -> pl.DataFrame | None:
     with without_panics():
-        return next(batches, None)
+        return next(slices, None)
+
+
+def _slices(scan: pl.LazyFrame, step: int, first: int, total: int) -> Iterator[pl.DataFrame]:
+    """`step` rows at a time; before them `first` rows, if there are more, without decoding what follows."""
+    if first < total:
+        yield scan.head(first).collect()
+        scan = scan.slice(first)
+    yield from scan.collect_batches(chunk_size=step, maintain_order=True)
 
 
 def _open(source: Source, size: int) -> Iterator[Records]:

@@ -86,7 +86,7 @@ def into_groups(
     if PIECE in rows.columns:
         done.notes.extend(come_back(heads, plan))
         # A key made anew for each draw may come back where rows are mixed; a number may also have begun anew.
-        if not plan.per_draw or plan.kinds.get("group") == "int":
+        if not plan.per_draw or plan.kinds.get(plan.paths.get("group", "")) == "int":
             done.counts["groups_joined"], note = joined(np.repeat(np.arange(len(k)), k), rows, place)
             done.notes.extend(note)
     rows = rows.with_columns(
