@@ -23,10 +23,19 @@ OTHERS = {
     b"LZIP": ("lzip", "lzip -d"),
     b"\xff\x06\x00\x00sN": ("snappy", "snzip -d"),
 }
+# Packings that are read, by their first bytes: the command that unpacks them.
+COMMANDS = {GZIP: "gzip -d", ZSTD: "zstd -d", BZIP: "bzip2 -d", XZ: "xz -d"}
 _START = 6  # bytes by which a packing is told
 _PACKED = 8 << 10  # bytes that are unpacked at a time: a .zst may hold thirty thousand times as many
 _UNPACKED = 1 << 20  # bytes that come out at a time, where the library lets us say so
 _MEMORY = 1 << 30  # bytes that an .xz may ask for
+
+
+def unpacks(start: bytes) -> str | None:
+    """The command that unpacks a file with such first bytes; None of one that is not packed, or not read packed."""
+    if start.startswith(BZIP) and not start[3:4].isdigit():
+        return None
+    return next((command for magic, command in COMMANDS.items() if start.startswith(magic)), None)
 
 
 def unpacked(raw: BinaryIO) -> Any:
