@@ -37,6 +37,7 @@ class Source(NamedTuple):
         split: `train` or `eval`, where its path says which; else None.
         named: The user named the file itself, not a folder above it.
         pipe: What is read instead of the path, where it is a pipe.
+        memory: Bytes that reading may plan with, as the user grants them; None: as the machine does (`bounds`).
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
     """
 
@@ -50,6 +51,7 @@ class Source(NamedTuple):
     split: str | None = None
     named: bool = False
     pipe: Pipe | None = None
+    memory: int | None = None
     left_out: tuple[str, ...] = ()
 
     def open(self) -> BinaryIO:

@@ -11,9 +11,9 @@ from typing import BinaryIO, NamedTuple
 import polars as pl
 
 from ...errors import InputError
-from ..chunks import unpacked
 from ..rows.records import Record
 from ..sources import Source
+from ..unpacking import unpacked
 from .container import Container, Records
 from .panics import without_panics
 

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from ...errors import InputError
-from ..chunks import CUT_SHORT, LINE, read_up_to
+from ..bounds import longest_line
+from ..chunks import CUT_SHORT, read_up_to
 from ..plugins import asked, loaded
 from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
@@ -119,7 +120,8 @@ def _start(source: Source) -> bytes:
     with source.open() as raw:
         file = unpacked(raw)
         start, fault = read_up_to(file, HEAD)
-        while fault is None and b"\n" not in start[-HEAD:] and len(start) < LINE:
+        longest = longest_line(source.memory)
+        while fault is None and b"\n" not in start[-HEAD:] and len(start) < longest:
             more, fault = read_up_to(file, HEAD)
             if not more:
                 break

@@ -22,7 +22,7 @@ from ...errors import InputError
 from ..columns.first_rows import HUGE
 from ..columns.plan import LABELS, Plan
 from ..containers.panics import without_panics
-from ..containers.parquet_file import FAULTS
+from ..containers.parquet_file import FAULTS, check_fits
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..rewards import parse_weights, reward_of_parts, write_weights
@@ -95,6 +95,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 def _read_file(source: Source) -> _File:
     try:
         with without_panics():
+            check_fits(source)
             frame = pl.read_parquet(source.open() if source.pipe else source.path)
         prompt, logged = frame["prompt"].hash().to_numpy(), frame["advantage"].cast(pl.Float64)
     except FAULTS as error:
