@@ -14,6 +14,7 @@ from .unpacking import CUT_SHORT, unpacked
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
 TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
+BLANK = 1 << 30  # bytes of blank lines without a row between them, behind which nothing is looked for
 START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
 TOO_LONG = "the line is longer than {} MB"
 
@@ -55,6 +56,7 @@ def lines_of(data: bytes) -> int:
 def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[Chunk]:
     """The chunks of `file`, which unpacks `raw`, of about `size` bytes, no line longer than `longest`."""
     buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
+    blank = 0  # bytes of blank lines, without a row between them
     rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
     length, fault = 0, None
     wanted = min(size, FIRST)
@@ -63,6 +65,10 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[
         wanted = size
         if not data:
             break
+        blank = blank + len(data) if data.isspace() else 0
+        if blank > BLANK:
+            yield Chunk(b"", raw.tell(), f"more than {BLANK >> 20:,} MB of blank lines: what follows is not read")
+            return
         # Up to the last newline goes out with what was kept before; the rest is kept for the next round.
         if cut := data.rfind(b"\n") + 1:
             first = data.find(b"\n") + 1

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from ..bounds import longest_line
-from ..chunks import CUT_SHORT, TOO_LONG
+from ..chunks import BLANK, CUT_SHORT, TOO_LONG
 from ..columns.plan import NAMES
 from ..rows.records import Record
 from ..rows.values import Bad
@@ -92,6 +92,7 @@ class _Lines:
     def __init__(self, text: io.TextIOWrapper, longest: int) -> None:
         self._text, self._longest, self._taken = text, longest, 0
         self.number = 0  # of the last line
+        self._blank = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -107,6 +108,9 @@ class _Lines:
         self.number += 1
         first = not self._taken
         self._taken += len(line)
+        self._blank = self._blank + len(line) if line.isspace() else 0
+        if self._blank > BLANK:
+            raise csv.Error(f"more than {BLANK >> 20:,} MB of blank lines: what follows is not read")
         if self._taken < self._longest:
             return line
         if not first:  # a quote that is never closed, most often

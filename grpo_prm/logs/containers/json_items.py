@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..chunks import BLANK
+
 _BLOCK = 4 << 20  # bytes that are read at a time
 _SLACK = 64  # characters before the end: what fails there may be whole with more
 _DECODER = json.JSONDecoder()
@@ -56,11 +58,14 @@ class _Window:
 
     def character(self) -> str:
         """The next one that is no space; empty at the end."""
+        spaces = 0
         while True:
             space = _SPACE.match(self._text, self.at)
             self.at = space.end() if space else self.at
             if self.at < len(self._text) or self._ended:
                 return self._text[self.at : self.at + 1]
+            if (spaces := spaces + len(self._text)) > BLANK:
+                raise ValueError(f"more than {BLANK >> 20:,} MB of spaces")
             self._extend(_BLOCK)
 
     def value(self, longest: int) -> tuple[Any, int]:

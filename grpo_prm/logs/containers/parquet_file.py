@@ -42,7 +42,7 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
         done = 0
         slices = _slices(scan, source, size, total)
         while (frame := _next(slices)) is not None:
-            if (held := frame.estimated_size()) > granted(source.memory):
+            if (held := int(frame.estimated_size())) > granted(source.memory):
                 raise InputError(
                     f"{source.name}: {len(frame):,} rows of it take {held >> 20:,} MB in memory. Grant more with"
                     " --memory, or leave out rows whose cells are so long."

@@ -70,7 +70,8 @@ def row_schema(plan: Plan) -> dict[str, Any]:
 def parse_lines(data: bytes, line: int, parsed: Callable[[bytes], Any] | None = None) -> Iterator[Record]:
     """The rows of JSON lines, blank lines left out; `parsed` instead of `parse` makes a value of a line."""
     parsed = parsed or parse
-    for number, text in enumerate(data.split(b"\n"), line):
+    # Of blank lines alone there may be millions.
+    for number, text in () if data.isspace() else enumerate(data.split(b"\n"), line):
         if stripped := text.strip():
             yield Record(number, parsed(stripped), stripped)
 
