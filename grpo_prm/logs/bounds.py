@@ -7,6 +7,7 @@ from functools import cache
 from .. import machine
 
 LINE = 64 << 20  # bytes of the longest line that is read, unless the user grants memory for longer ones
+TEXT = 8 << 20  # bytes of the longest completion that is cut into units, which takes 75 times that
 OF_LINE = 20  # times its length a malformed line takes
 OF_VALUE = 16  # times its length a JSON value takes: its text, and 13 times that as objects of Python
 
