@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from .options import WHAT_A_LOG_IS, Columns, DropUneven, Format, GroupSize, Keep, Reward, Run, Tokenizer, reader_options
+from .options import (
+    WHAT_A_LOG_IS,
+    Columns,
+    DropUneven,
+    Format,
+    GroupSize,
+    Keep,
+    Memory,
+    Reward,
+    Run,
+    Tokenizer,
+    reader_options,
+)
 
 EXAMPLES = """
 Examples:
@@ -36,6 +48,7 @@ def convert(
     drop_uneven: DropUneven = False,
     keep: Keep = None,
     run: Run = None,
+    memory: Memory = None,
 ) -> None:
     """Write any log as the canonical table, one row per completion, which every command reads as it is."""
     from grpo_prm.errors import RejectedError, UsageError
@@ -55,7 +68,8 @@ def convert(
         raise UsageError(f"{out}: is the log itself. Name another file last.")
     with progress_bar("reading") as progress:
         rollouts = collect(
-            logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
+            logs,
+            reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory),
         )
     if strict and len(rollouts.rejected):
         first = rollouts.rejected.row(0, named=True)

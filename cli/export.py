@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 EXAMPLES = """
 Examples:
@@ -70,6 +70,7 @@ def export(
     drop_uneven: DropUneven = False,
     keep: Keep = None,
     run: Run = None,
+    memory: Memory = None,
 ) -> None:
     """Write step rewards and step advantages as training data for a process reward model."""
     from json import dumps
@@ -83,7 +84,9 @@ def export(
     out = out or default_file(logs, to)
     check_file(out, logs, to)
     with progress_bar("exporting") as progress:
-        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
+        reading = reader_options(
+            format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
+        )
         done = write(logs, out, to, options, reading=reading, strict=strict)
     if json:
         typer.echo(dumps({"out": str(out), **done}, indent=2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 if TYPE_CHECKING:
     from grpo_prm.logs import Inspection
@@ -40,6 +40,7 @@ def inspect(
     drop_uneven: DropUneven = False,
     keep: Keep = None,
     run: Run = None,
+    memory: Memory = None,
 ) -> None:
     """Show what a log is taken for: format, columns, steps, groups, unit, what is inferred and what is left out."""
     from grpo_prm.logs import inspect as inspect_logs
@@ -48,7 +49,8 @@ def inspect(
 
     with progress_bar("reading") as progress:
         inspection = inspect_logs(
-            logs, reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress)
+            logs,
+            reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory),
         )
     if json:
         typer.echo(as_json(inspection))

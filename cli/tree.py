@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Reward, Run, Tokenizer, reader_options
+from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,6 +62,7 @@ def tree(
     drop_uneven: DropUneven = False,
     keep: Keep = None,
     run: Run = None,
+    memory: Memory = None,
 ) -> None:
     """Show the process steps of a group: text, size |λ|, step reward R and step advantage A.
 
@@ -115,7 +116,7 @@ def tree(
 
     with progress_bar("reading") as progress:
         reading = reader_options(
-            format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress=progress
+            format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
         )
         used, tables = fold([_kept(log) for log in logs], reading, choose)
     cutter = Cutter(tokenizer) if tables else None

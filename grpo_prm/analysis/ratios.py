@@ -240,6 +240,7 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
     roots = [place for place, name in enumerate(names) if STATISTICS[name].root]
     if double:
         bottoms = bottoms.copy()
+        # The product of two sums of squares may be infinite where neither is.
         bottoms[..., double] = np.sqrt(bottoms[..., double]) * np.sqrt(seconds[..., double])
     ratios = _divide(tops, bottoms)
     if roots:

@@ -69,7 +69,7 @@ def analyze_with(
     try:
         return _analyzed(pool, opening, logs, options, folder, progress)
     except InputError as error:
-        raise logs.with_changes(error) from error
+        raise logs.with_changes(error) from None
 
 
 def _analyzed(pool: Pool, opening: Opening, logs: Logs, options: Options, folder: Path, progress: _Progress) -> Tables:

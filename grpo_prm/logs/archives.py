@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,9 +22,13 @@ from .unpacking import unpacked
 
 MEMBERS = 100_000  # files that an archive may hold
 BYTES = 32 << 30  # and what they may come to
+TIMES, SMALL = 1000, 1 << 30  # what is larger than an archive so many times, and larger than `SMALL`, is no log
+HEADER = 1 << 20  # bytes of a header of a .tar that holds a long name: it is read at once
 ENDING = re.compile(r"\.(zip|tgz|tbz2?|txz|tzst|tar(\.(gz|bz2|xz|zst))?)$", re.IGNORECASE)
 _ZIP, _TAR, _TAR_AT = (b"PK\x03\x04", b"PK\x05\x06"), b"ustar", 257
 _BLOCK = 1 << 20
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_LONG = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _FAULTS = (EOFError, OSError, zlib.error, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, ValueError)
 
 
@@ -75,15 +80,23 @@ def expand(place: Path | Pipe, name: str) -> Path:
     folder.mkdir()
     try:
         with _opened(place) as raw:
-            _write(_members(raw, name), folder, name)
+            _write(_members(raw, name), folder, name, _room(raw, folder))
     except BaseException:  # Ctrl-C too: the process may go on for long after
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
 
 
-def _write(members: Iterator[_Member], folder: Path, name: str) -> None:
-    files, left = 0, BYTES
+def _room(raw: BinaryIO, folder: Path) -> int:
+    """Bytes that may be unpacked: an archive may hold a million times its size, and more than the disk has room for."""
+    size = raw.seek(0, io.SEEK_END) if raw.seekable() else BYTES
+    if raw.seekable():
+        raw.seek(0)
+    return min(BYTES, max(SMALL, TIMES * size), int(0.9 * shutil.disk_usage(folder).free))
+
+
+def _write(members: Iterator[_Member], folder: Path, name: str, room: int) -> None:
+    files, left = 0, room
     try:
         for member in members:
             target = folder / _inside(member.name, name)
@@ -92,7 +105,10 @@ def _write(members: Iterator[_Member], folder: Path, name: str) -> None:
                 while block := member.file.read(_BLOCK):
                     left -= len(block)
                     if left < 0:
-                        raise InputError(f"{name}: holds more than {BYTES >> 30} GB. Unpack what you mean and name it.")
+                        raise InputError(
+                            f"{name}: holds more than {room / (1 << 30):.1f} GB, too much for its size or"
+                            f" the disk of {tempfile.gettempdir()}. Unpack what you mean and name it."
+                        )
                     file.write(block)
             files += 1
             if files > MEMBERS:
@@ -144,6 +160,13 @@ def _of_tar(stream: BinaryIO) -> Iterator[_Member]:
 
 class _Strict(tarfile.TarInfo):
     """A header that is damaged or cut short is a fault, and not the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _LONG and info.size > HEADER:
+            raise ReadError(f"a name of {info.size:,} bytes")
+        return info
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:

@@ -7,16 +7,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
+from .bounds import longest_line
 from .prefetch import prefetch
 from .unpacking import CUT_SHORT, unpacked
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
 TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
-LINE = 64 << 20  # bytes of the longest line that is read: a malformed one takes twenty times its length
+BLANK = 1 << 30  # bytes of blank lines without a row between them, behind which nothing is looked for
 START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
 TOO_LONG = "the line is longer than {} MB"
-_ALL = 1 << 62  # more bytes than any file has
 
 
 class Chunk(NamedTuple):
@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
     Attributes:
         data: The bytes, newlines included.
         done: Bytes of the file on disk that were consumed so far.
-        fault: What is wrong with the last line: cut off there, or longer than `LINE` and only its start. Else None.
+        fault: What is wrong with the last line: cut off there, or too long and only its start. Else None.
     """
 
     data: bytes
@@ -33,18 +33,19 @@ class Chunk(NamedTuple):
     fault: str | None = None
 
 
-def chunks(open_file: Callable[[], BinaryIO], size: int | None = None) -> Iterator[Chunk]:
+def chunks(open_file: Callable[[], BinaryIO], size: int | None = None, memory: int | None = None) -> Iterator[Chunk]:
     """Cut a file into chunks of whole lines; a longer line is a chunk of its own.
 
     Args:
         open_file: Opens the file; packed when its first bytes say so.
         size: Bytes to read at a time, unpacked; None is `CHUNK`.
+        memory: As `bounds.longest_line` takes it.
 
     Yields:
         Chunks in file order. The last one may lack its newline.
     """
     with open_file() as raw:
-        yield from prefetch(_whole_lines(raw, unpacked(raw), size or CHUNK))
+        yield from prefetch(_whole_lines(raw, unpacked(raw), size or CHUNK, longest_line(memory)))
 
 
 def lines_of(data: bytes) -> int:
@@ -52,15 +53,10 @@ def lines_of(data: bytes) -> int:
     return data.count(b"\n") + (data[-1:] not in (b"\n", b""))
 
 
-def read_all(open_file: Callable[[], BinaryIO]) -> tuple[bytes, str | None]:
-    """What a file holds, unpacked, as far as it can be read, and why not further."""
-    with open_file() as raw:
-        return read_up_to(unpacked(raw), _ALL)
-
-
-def _whole_lines(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
-    """The chunks of `file`, which unpacks `raw`, of about `size` bytes."""
+def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[Chunk]:
+    """The chunks of `file`, which unpacks `raw`, of about `size` bytes, no line longer than `longest`."""
     buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
+    blank = 0  # bytes of blank lines, without a row between them
     rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
     length, fault = 0, None
     wanted = min(size, FIRST)
@@ -69,21 +65,25 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int) -> Iterator[Chunk]:
         wanted = size
         if not data:
             break
+        blank = blank + len(data) if data.isspace() else 0
+        if blank > BLANK:
+            yield Chunk(b"", raw.tell(), f"more than {BLANK >> 20:,} MB of blank lines: what follows is not read")
+            return
         # Up to the last newline goes out with what was kept before; the rest is kept for the next round.
         if cut := data.rfind(b"\n") + 1:
             first = data.find(b"\n") + 1
-            if length + first > LINE:  # the line that ends here was too long: its start alone, as a chunk of its own
-                yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(LINE >> 20))
+            if length + first > longest:  # the line that ends here was too long: its start alone, as a chunk of its own
+                yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(longest >> 20))
                 rest, data, cut = [], data[first:], cut - first
             if cut:
                 yield Chunk(b"".join([*rest, memoryview(data)[:cut]]), raw.tell())
             rest, length = [], 0
         rest += [data[cut:]] if cut < len(data) else []
         length += len(data) - cut
-        if length > LINE:  # memory must not grow with a line that will not be read
+        if length > longest:  # memory must not grow with a line that will not be read
             rest = [b"".join(rest)[:START]]
-    if length > LINE:
-        fault = fault or TOO_LONG.format(LINE >> 20)
+    if length > longest:
+        fault = fault or TOO_LONG.format(longest >> 20)
     if length or fault:
         yield Chunk(b"".join(rest), raw.tell(), fault)
 
@@ -97,7 +97,7 @@ def _refill(buffer: bytearray, wanted: int, file: io.BufferedReader) -> bytearra
 def read_up_to(file: Any, size: int) -> tuple[bytes, str | None]:
     """Up to `size` bytes of an `unpacked` file, and what stopped the reading, if not the end."""
     if isinstance(file, io.BufferedReader):
-        return file.read(size if size < _ALL else -1), None
+        return file.read(size), None
     # A little at a time, so that what stands before a fault is kept.
     blocks, missing, read = [], size, getattr(file, "read1", file.read)
     try:

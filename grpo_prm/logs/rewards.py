@@ -18,7 +18,7 @@ from .scaling import SCALINGS, Floats, Ints, matching_scaling
 from .weights import alone, constant, fit_weights
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_NAME = r"`[^`]+`|\"[^\"]+\"|'[^']+'|[^\W\d][\w./:@]*"
+_NAME = r"`[^`]*`|\"[^\"]+\"|'[^']+'|[^\W\d][\w./:@]*"
 # A sign, a number before or after the name (both is refused below), and then the next sign or the end.
 _TERM = re.compile(rf"\s*([+-]?)\s*(?:({_NUMBER})\s*\*\s*)?({_NAME})(?:\s*\*\s*({_NUMBER}))?\s*(?=[+-]|$)")
 

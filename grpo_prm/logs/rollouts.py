@@ -45,6 +45,7 @@ REJECTED: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "raw": pl.String(),
 }
+UNITS_FROM = ("log", "tokenizer", "pieces")  # the words of `tokens_from`
 ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one at a time
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged

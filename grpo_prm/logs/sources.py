@@ -39,6 +39,7 @@ class Source(NamedTuple):
         split: `train` or `eval`, where its path says which; else None.
         named: The user named the file itself, not a folder above it.
         pipe: What is read instead of the path, where it is a pipe.
+        memory: Bytes that reading may plan with, as the user grants them; None: as the machine does (`bounds`).
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
         span: First byte and number of bytes of what is read of it; None: all.
         modified: Time of its last change in ns, when its size was looked at; no more bytes than those are read. 0: any.
@@ -54,6 +55,7 @@ class Source(NamedTuple):
     split: str | None = None
     named: bool = False
     pipe: Pipe | None = None
+    memory: int | None = None
     left_out: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
     modified: int = 0

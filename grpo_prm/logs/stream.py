@@ -256,7 +256,7 @@ class Logs:
         except Disordered:
             raise
         except InputError as error:
-            raise self.with_changes(error) from error
+            raise self.with_changes(error) from None
         names = [source.name for log in self.logs for source in log.sources]
         so_far.usable.check(names, key_of_groups(self.logs[0].plan))
         if notes := (*so_far.notes, *self.changed()):  # all is counted by now

@@ -23,10 +23,19 @@ OTHERS = {
     b"LZIP": ("lzip", "lzip -d"),
     b"\xff\x06\x00\x00sN": ("snappy", "snzip -d"),
 }
+# Packings that are read, by their first bytes: the command that unpacks them.
+COMMANDS = {GZIP: "gzip -d", ZSTD: "zstd -d", BZIP: "bzip2 -d", XZ: "xz -d"}
 _START = 6  # bytes by which a packing is told
-_PACKED = 8 << 10  # bytes that are unpacked at a time: a .zst may hold thirty thousand times as many
+_PACKED = 4 << 10  # bytes that are unpacked at a time: a .zst may hold thirty thousand times as many
 _UNPACKED = 1 << 20  # bytes that come out at a time, where the library lets us say so
 _MEMORY = 1 << 30  # bytes that an .xz may ask for
+
+
+def unpacks(start: bytes) -> str | None:
+    """The command that unpacks a file with such first bytes; None of one that is not packed, or not read packed."""
+    if start.startswith(BZIP) and not start[3:4].isdigit():
+        return None
+    return next((command for magic, command in COMMANDS.items() if start.startswith(magic)), None)
 
 
 def unpacked(raw: BinaryIO) -> Any:
@@ -79,21 +88,43 @@ class _Frames(io.RawIOBase):
         self._most = () if most is None else (most,)
         self._frame: Any = None
         self._rest: bytes | memoryview = b""
+        self._broken: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            if (packed := self._packed()) is None:
-                return 0
+        """As much as there is room for: little comes out at a time, as little is unpacked at a time."""
+        view, filled = memoryview(buffer), 0
+        while filled < len(view):
             try:
+                if not self._rest and not self._unpack():
+                    break
+            except (OSError, EOFError):
+                if filled:  # it is raised again when nothing stands before it any more
+                    break
+                raise
+            size = min(len(view) - filled, len(self._rest))
+            view[filled : filled + size], self._rest = self._rest[:size], self._rest[size:]
+            filled += size
+        return filled
+
+    def _unpack(self) -> bool:
+        """Have the next bytes ready; False at the end."""
+        if self._broken:
+            raise self._broken
+        try:
+            while not self._rest:
+                if (packed := self._packed()) is None:
+                    return False
                 self._rest = memoryview(self._frame.decompress(packed, *self._most))
-            except self._fault as error:
-                raise OSError(str(error)) from None
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
+        except EOFError as error:
+            self._broken = error
+            raise
+        except self._fault as error:
+            self._broken = OSError(str(error))
+            raise self._broken from None
+        return True
 
     def _packed(self) -> bytes | None:
         """The next bytes for the frame, a new one where the last has ended; None at the end of the file."""

@@ -82,7 +82,9 @@ def fit_weights(rewards: Floats, advantages: Floats, groups: Ints, batches: Ints
         for candidate in _candidates(columns[:, told], filled[:, told], logged, by, scaling):
             weights = np.zeros(rewards.shape[1])
             weights[told] = candidate
-            if not matching_scaling(rewards, weights.tolist(), advantages, groups, batches, (scaling,)):
+            if not np.isfinite(weights).all() or not matching_scaling(
+                rewards, weights.tolist(), advantages, groups, batches, (scaling,)
+            ):
                 continue
             for digits in _DIGITS:
                 rounded = [float(f"{w:.{digits}g}") for w in weights]
@@ -112,6 +114,8 @@ def constant(rewards: Floats, groups: Ints) -> list[int]:
 def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, scaling: str) -> Iterator[Floats]:
     """Weights under which the centred sum is parallel to the advantages in each part of `by`; few of them first."""
     sizes = np.linalg.norm(columns, axis=0)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():  # a function that gave one value a group varies no more
+        return
     solve = _least_squares if scaling == "none" else _direction
     solved = solve(columns / sizes, advantages, by)
     if solved is None:

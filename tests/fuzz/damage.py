@@ -14,6 +14,8 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
+from grpo_prm.logs.containers.panics import without_panics
+
 # What stands in place of a value: what real logs hold by mistake, and what no log should.
 VALUES = (
     None, True, 0, -1, 2**31, 2**63, 10**400, 0.5, -1e308, float("nan"), float("inf"), "", "0.5", "pass", "x" * 300,
@@ -65,6 +67,30 @@ COLUMNS: tuple[Callable[[pl.Expr], pl.Expr], ...] = (
     lambda c: c.reverse(),
     lambda c: c.first(),
 )
+# What becomes of a parquet, by the number of the edit: how it is written, and what of its rows.
+WRITTEN: tuple[Callable[[pl.DataFrame, str], tuple[pl.DataFrame, dict[str, Any]]], ...] = (
+    lambda t, _c: (t, {"row_group_size": 1}),
+    lambda t, _c: (t, {"row_group_size": 3, "data_page_size": 1}),
+    lambda t, _c: (t, {"statistics": False, "compression": "uncompressed"}),
+    lambda t, _c: (t, {"compression": "gzip"}),
+    lambda t, _c: (t, {"compression": "snappy", "data_page_size": 64}),
+    lambda t, _c: (t.clear(), {}),
+    lambda t, _c: (t.head(1), {}),
+    lambda t, c: (t.select(c), {}),
+    lambda t, c: (pl.concat([t, t.with_columns(pl.lit(None, t.schema[c]).alias(c))]), {"row_group_size": len(t)}),
+    lambda t, c: (t.select(pl.all().exclude(c), pl.col(c).alias(c.upper())), {}),
+    lambda t, c: (t.with_columns(pl.col(c).alias(f"{c}.{c}"), pl.struct(c, pl.lit(1).alias("x")).alias(f"{c} ")), {}),
+    lambda t, c: (t.with_columns(pl.col(c).repeat_by(pl.int_range(pl.len()) % 3)), {}),
+    lambda t, c: (t.with_columns(pl.concat_list(pl.struct(c), pl.struct(c)).alias(c)), {}),
+    lambda t, c: (t.with_columns(pl.concat_arr(c, c).alias(c)), {}),
+    lambda t, c: (t.with_columns(pl.col(c).cast(pl.String).cast(pl.Categorical)), {"row_group_size": 2}),
+    lambda t, c: (t.with_columns(pl.lit(None, pl.List(pl.Struct({"a": pl.List(pl.Null)}))).alias(c)), {}),
+    lambda t, c: (pl.concat([t.with_columns(pl.lit(None).alias(c)).cast({c: t.schema[c]}), t]), {"row_group_size": 4}),
+    lambda t, c: (t.select(c, pl.all().exclude(c)), {"data_page_size": 1, "use_pyarrow": True}),
+    lambda t, _c: (t, {"use_pyarrow": True, "pyarrow_options": {"data_page_version": "2.0", "row_group_size": 2}}),
+    lambda t, _c: (t, {"use_pyarrow": True, "pyarrow_options": {"use_dictionary": True, "compression": "zstd"}}),
+    lambda t, _c: (t, {"use_pyarrow": True, "pyarrow_options": {"version": "1.0", "flavor": "spark"}}),
+)
 PLACE = st.floats(0, 1, exclude_max=True)
 EDITS = st.one_of(
     st.tuples(st.just("value"), PLACE, PLACE, st.integers(0, len(VALUES) - 1)),
@@ -72,6 +98,8 @@ EDITS = st.one_of(
     st.tuples(st.just("bytes"), PLACE, PLACE, st.integers(0, len(BYTES) - 1)),
     st.tuples(st.sampled_from(("cut", "flip", "drop")), PLACE, PLACE, st.integers(0, 20)),
     st.tuples(st.just("column"), PLACE, PLACE, st.integers(0, len(COLUMNS) - 1)),
+    st.tuples(st.just("parquet"), PLACE, PLACE, st.integers(0, len(WRITTEN) - 1)),
+    st.tuples(st.sampled_from(("footer", "page", "double")), PLACE, PLACE, st.integers(0, 20)),
     st.tuples(st.sampled_from(("null", "name", "rows", "pack", "order")), PLACE, PLACE, st.integers(0, 3)),
 )
 
@@ -86,7 +114,8 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
                 packed = gzip.compress(files.pop(name), mtime=0)
                 files[name + ".gz" * (number < 2)] = packed[: int(where * len(packed))] if number % 2 else packed
             else:
-                files[name] = _edited(name, files[name], kind, where, number)
+                with without_panics():  # of a file that is damaged already
+                    files[name] = _edited(name, files[name], kind, where, number)
         except (
             ValueError,
             TypeError,
@@ -94,6 +123,7 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
             OverflowError,
             RecursionError,
             LookupError,
+            ZeroDivisionError,
             zlib.error,
             zipfile.BadZipFile,
             pl.exceptions.PolarsError,
@@ -107,6 +137,8 @@ def damaged(files: dict[str, bytes], edits: list[tuple]) -> dict[str, bytes]:
 def _edited(name: str, data: bytes, kind: str, where: float, number: int) -> bytes:
     if data[:4] == b"PK\x03\x04":
         return _member_edited(data, kind, where, number)
+    if kind in ("footer", "page", "double"):
+        return _parquet_bytes(data, kind, where, number) if data[:4] == b"PAR1" else data
     if name.endswith((".parquet", ".arrow")) and kind not in ("bytes", "cut", "flip", "drop"):
         return _table_edited(name, data, kind, where, number)
     at = int(where * (len(data) + 1))
@@ -149,15 +181,37 @@ def _member_edited(data: bytes, kind: str, where: float, number: int) -> bytes:
     return out.getvalue()
 
 
+def _parquet_bytes(data: bytes, kind: str, where: float, number: int) -> bytes:
+    """A parquet of which the footer, or a page and no footer, is edited, or two columns are called the same."""
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    if kind == "page":
+        at = 4 + int(where * (start - 4))
+        return data[:at] + bytes([data[at] ^ (1 << number % 8)]) + data[at + 1 :]
+    footer = data[start:-8]
+    if kind == "footer":
+        at = int(where * len(footer))
+        flipped = bytes([footer[at] ^ (1 << number % 8)])
+        put = flipped if number < 16 else (b"", b"\x00", b"\xff" * 9, b"\x19\x00")[number % 4]
+        footer = footer[:at] + put + footer[at + 1 :]
+    else:  # names of one length are as long as the other, so that nothing else moves
+        names = [name.encode() for name in pl.read_parquet_schema(io.BytesIO(data))]
+        pairs = [(a, b) for a in names for b in names if a != b and len(a) == len(b)]
+        one, other = pairs[int(where * len(pairs))]
+        footer = footer.replace(one, other)
+    return data[:start] + footer + len(footer).to_bytes(4, "little") + data[-4:]
+
+
 def _table_edited(name: str, data: bytes, kind: str, where: float, number: int) -> bytes:
     """A table of which a column or a cell is edited."""
     if kind == "value" and repr(VALUES[number]).count("[") + repr(VALUES[number]).count("{") > 99:
         return data  # as it makes so deep a table polars itself dies of its stack, or never ends
-    parquet = name.endswith(".parquet")
+    parquet, how = name.endswith(".parquet"), {}
     table = pl.read_parquet(io.BytesIO(data)) if parquet else _arrow(data)
     column = table.columns[int(where * table.width)]
     if kind == "column":
         table = table.with_columns(COLUMNS[number](pl.col(column)).alias(column))
+    elif kind == "parquet":
+        table, how = WRITTEN[number](table, column)
     elif kind == "delete":
         table = table.drop(column)
     elif kind == "name":
@@ -173,7 +227,7 @@ def _table_edited(name: str, data: bytes, kind: str, where: float, number: int) 
         rows[at] = _changed(rows[at], kind, where * 100 % 1, number)
         table = pl.DataFrame(rows, strict=False, infer_schema_length=None)
     out = io.BytesIO()
-    table.write_parquet(out) if parquet else table.write_ipc_stream(out)
+    table.write_parquet(out, **how) if parquet else table.write_ipc_stream(out)
     return out.getvalue()
 
 

@@ -9,7 +9,7 @@ import zstandard
 from logs.log_files import balanced, groups, read_log, reasons, row, write
 
 from grpo_prm.errors import InputError, UsageError
-from grpo_prm.logs import chunks, collect
+from grpo_prm.logs import bounds, chunks, collect
 
 GOOD = [row(reward=0.0), row(reward=1.0)]
 ANSWER = [{"role": "assistant", "content": "It is 2."}]
@@ -347,7 +347,7 @@ def test_a_long_line_does_no_harm(tmp_path):
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_a_line_beyond_the_limit_is_left_out_without_being_held(tmp_path, monkeypatch, packed, size, at):
     monkeypatch.setattr(chunks, "CHUNK", size)
-    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    monkeypatch.setattr(bounds, "LINE", 1 << 20)
     rows = [row(tokens=[n]) for n in range(4)]
     rows.insert(at, row(tokens=[7] * 500_000))
     data = "\n".join(map(json.dumps, rows)).encode()
@@ -376,7 +376,7 @@ def test_a_log_without_one_good_line_names_the_first_bad_one(tmp_path, monkeypat
         "log.jsonl.gz: the compressed file is cut short. Get the whole file."
     )
     assert refusal(["group,tokens,reward"], "log.csv") == "log.csv: no rows. Name a log with at least one row."
-    monkeypatch.setattr(chunks, "LINE", 1 << 20)
+    monkeypatch.setattr(bounds, "LINE", 1 << 20)
     assert refusal(["x" * 3_000_000], "long.jsonl").startswith(
         "long.jsonl:1: the line is longer than 1 MB. A log holds"
     )

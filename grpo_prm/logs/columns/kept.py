@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..rollouts import SCHEMA
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 
 
 def without_names_of_ours(keep: Sequence[str]) -> tuple[str, ...]:
     """The names that a canonical table has no column of, in their order."""
-    return tuple(name for name in keep if name not in SCHEMA)
+    return tuple(name for name in keep if not _ours(name))
 
 
 def not_kept(keep: Sequence[str], paths: Mapping[str, str]) -> tuple[str, ...]:
@@ -22,5 +22,9 @@ def not_kept(keep: Sequence[str], paths: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"The column {name} is not kept: a canonical table has a column of that name, with another meaning."
         for name in dict.fromkeys(keep)
-        if name in SCHEMA and paths.get(name) != name
+        if _ours(name) and paths.get(name) != name
     )
+
+
+def _ours(name: str) -> bool:
+    return name in SCHEMA or name == PROMPT_HASH or name.startswith(REWARD_PART)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import chunks
-from ..rollouts import REWARD_PART
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 
 # Names that are recognised; of those that a log has the first wins. Plurals (`scores`, `masks`) stand in rows that hold
 # a whole group.
@@ -112,6 +112,11 @@ class Inside(NamedTuple):
         return bool(self.prompt_ids or self.start) or (self.length is not None and not self.behind)
 
 
+def in_rows(name: str) -> str:
+    """Name of a kept column in the rows, where one of ours may be called like it; polars takes `*` for all columns."""
+    return name if name in SCHEMA or name == PROMPT_HASH else f"kept/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the rows of a log become canonical rows.
@@ -178,16 +183,17 @@ class Plan:
     @property
     def taken_along(self) -> dict[str, str]:
         """Columns of plain values that are no canonical ones, name in the rows to path in the log."""
-        return {**{name: name for name in self.keep}, **self.beside}
+        return {**{in_rows(name): name for name in self.keep}, **self.beside}
 
     @property
     def kinds_taken_along(self) -> dict[str, str]:
         """Kind of each column that is taken along.
 
         The `group` of a canonical log is text whatever it holds: one file may number its groups, and another name them.
+        So is its `tokens_from`, of which only words have a meaning.
         """
         kinds = {name: self.kinds.get(path, "") for name, path in self.taken_along.items()}
-        return kinds | ({"group": "text"} if "group" in self.by else {})
+        return kinds | ({name: "text" for name in ("group", "tokens_from") if "group" in self.by and name in kinds})
 
     @property
     def reward_columns(self) -> dict[str, str]:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import struct
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 import polars as pl
 
 from ...errors import InputError
-from ..chunks import unpacked
+from ..bounds import granted
 from ..rows.records import Record
 from ..sources import Source
+from ..unpacking import unpacked
+from .arrow_sizes import BATCH, DICTIONARY, unpacked_size
 from .container import Container, Records
+from .panics import without_panics
 
 MAGIC = b"ARROW1"
 CONTINUES = b"\xff\xff\xff\xff"  # before the length of each message
 _END = CONTINUES + b"\0\0\0\0"
-_SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3  # kinds of messages
+_SCHEMA, _DICTIONARY, _BATCH = 1, DICTIONARY, BATCH  # kinds of messages
+PART = 4  # of the memory that one batch may take
 _BLOCK = 16 << 20  # bytes to read at a time: a length that is wrong must not ask for memory
 _FAULTS = (
     pl.exceptions.PolarsError,
@@ -33,15 +35,15 @@ _FAULTS = (
     ValueError,
     struct.error,
 )
-_LOCK = threading.Lock()
 _CUT = "the file is cut short"
 
 
 class _Message(NamedTuple):
-    """One message of a stream: its kind, and all of its bytes."""
+    """One message of a stream: its kind, all of its bytes, and what those that are packed take when they are not."""
 
     kind: int
     data: bytes
+    unpacked: int
 
 
 def _claims(_source: Source, start: bytes) -> bool:
@@ -52,7 +54,7 @@ def _open(source: Source, size: int) -> Iterator[Records]:
     try:
         with source.open() as raw:
             number, before, kept, held = 1, 0, [], 0
-            for frame in itertools.chain(_frames(unpacked(raw), size), (None,)):
+            for frame in itertools.chain(_frames(unpacked(raw), size, granted(source.memory) // PART), (None,)):
                 if kept and (frame is None or held >= size):  # a writer may put a single row in each batch
                     yield _records(kept, number, raw.tell() - before, raw.tell())
                     number, before, kept, held = number + sum(map(len, kept)), raw.tell(), [], 0
@@ -69,39 +71,49 @@ def _records(frames: list[pl.DataFrame], first: int, size: int, done: int) -> Re
     return Records((Record(number, row, row) for number, row in enumerate(rows, first)), size, done)
 
 
-def _frames(file: BinaryIO, size: int) -> Iterator[pl.DataFrame]:
-    """The batches of a stream, each read by polars as a stream of its own; of a file slices, by what its end says."""
+def _frames(file: BinaryIO, size: int, most: int) -> Iterator[pl.DataFrame]:
+    """The batches of a stream, each read by polars as a stream of its own; of a file slices, by what its end says.
+
+    Args:
+        file: At its start.
+        size: Bytes in memory of a slice, about.
+        most: Bytes in memory of a batch, or of a file, which is read whole.
+    """
     start = _exactly(file, 8)
     if start[:6] == MAGIC:
-        data = start + file.read()
-        with _silent():
+        data = start + file.read(most)
+        _check_fits(sum(_unpacked_sizes(data)) if len(data) < most else most + 1, most)
+        with without_panics():
             table = pl.read_ipc(io.BytesIO(data))
         rows = max(64, len(table) * size // max(1, int(table.estimated_size())))
         yield from table.iter_slices(rows)
         return
-    schema, dictionaries = b"", b""
+    schema, dictionaries, held = b"", b"", 0
     for message in _messages(file, start):
         if message.kind == _SCHEMA:
             schema = message.data
-        elif message.kind == _DICTIONARY:  # those that follow belong to later batches, which need the first ones too
+            continue
+        _check_fits(held + message.unpacked, most)
+        if message.kind == _DICTIONARY:  # those that follow belong to later batches, which need the first ones too
             dictionaries += message.data
+            held += len(message.data) + message.unpacked
         elif message.kind == _BATCH:
-            with _silent():
+            with without_panics():
                 frame = pl.read_ipc_stream(io.BytesIO(schema + dictionaries + message.data + _END))
             yield frame
 
 
-@contextmanager
-def _silent() -> Generator[None]:
-    """Without what Rust writes to the standard error when polars panics over a damaged file."""
-    with _LOCK, open(os.devnull, "w") as nowhere:
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+def _check_fits(size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(f"more than {most >> 20:,} MB of it must be in memory at once: grant more with --memory")
+
+
+def _unpacked_sizes(data: bytes) -> Iterator[int]:
+    """Sizes of the messages of a file, which stand behind its name as in a stream; as far as they can be told."""
+    with suppress(ValueError, struct.error, LookupError):
+        file = io.BytesIO(data)
+        file.seek(8)
+        yield from (message.unpacked for message in _messages(file, file.read(8)))
 
 
 def _messages(file: BinaryIO, start: bytes) -> Iterator[_Message]:
@@ -109,7 +121,9 @@ def _messages(file: BinaryIO, start: bytes) -> Iterator[_Message]:
     while start[:4] == CONTINUES and (length := int.from_bytes(start[4:], "little")):
         header = _exactly(file, length)
         kind, body = _kind_and_body(header)
-        yield _Message(kind, start + header + _exactly(file, body))
+        buffers = _exactly(file, body)
+        size = unpacked_size(header, memoryview(buffers)) if kind in (_DICTIONARY, _BATCH) else 0
+        yield _Message(kind, start + header + buffers, size)
         if not (start := file.read(8)):
             return
     if start[:4] != CONTINUES:

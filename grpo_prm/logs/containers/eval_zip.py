@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from ...errors import InputError
-from ..chunks import LINE
+from ..bounds import LINE, largest_value
 from ..rows.records import Record, parse
 from ..rows.values import Bad
 from ..sources import Source
@@ -35,6 +35,7 @@ def _claims(_source: Source, start: bytes) -> bool:
 
 
 def _open(source: Source, size: int) -> Iterator[Records]:
+    limit = min(LIMIT, largest_value(source.memory))
     with source.open() as raw:
         file = raw if raw.seekable() else io.BytesIO(raw.read())
         try:
@@ -44,27 +45,27 @@ def _open(source: Source, size: int) -> Iterator[Records]:
         members = {info.filename: info for info in archive.infolist()}
         # A run that was stopped has no header; its journal begins with the same settings.
         header = next((members[name] for name in ("header.json", "_journal/start.json") if name in members), None)
-        of_log = _value(archive, file, header) if header else {}
+        of_log = _value(archive, file, header, limit) if header else {}
         of_log = {key: of_log[key] for key in ("eval", "status") if key in of_log} if isinstance(of_log, dict) else {}
         samples = [info for name, info in members.items() if name.startswith("samples/") and name.endswith(".json")]
         found: list[Record] = []
         read = done = 0
         for number, info in enumerate(samples, 1):
-            value = _value(archive, file, info)
+            value = _value(archive, file, info, limit)
             if isinstance(value, dict):  # nothing is read of the events, which are most of a sample
                 value = {**of_log, **{key: value[key] for key in value if not key.startswith("events")}}
             found.append(Record(number, value, info.filename))
             read, done = read + info.file_size, done + info.compress_size
             # What a log is must be told by more than one sample, however large each is.
-            if (read >= size and len(found) >= _AT_LEAST) or number == len(samples):
+            if (read >= size and (len(found) >= _AT_LEAST or read >= limit)) or number == len(samples):
                 yield Records(found, read, min(done, source.size) if source.size else done)
                 found, read = [], 0
 
 
-def _value(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo) -> Any:
+def _value(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo, limit: int) -> Any:
     """The JSON value of a member, or the `Bad` that it is."""
-    if max(info.file_size, info.compress_size) > LIMIT:
-        return Bad("", f"{info.filename} is larger than {LIMIT >> 20} MB")
+    if max(info.file_size, info.compress_size) > limit:
+        return Bad("", f"{info.filename} is larger than {limit >> 20} MB")
     try:
         return parse(_unpacked(archive, file, info))
     except _FAULTS as error:

@@ -28,7 +28,7 @@ def records(source: Source, size: int, parsed: Callable[[bytes], Any] = parse) -
 def numbered(source: Source, size: int) -> Iterator[tuple[Chunk, int]]:
     """The chunks of a file, and the number of the first line of each."""
     line = 1
-    for chunk in chunks(source.open, size):
+    for chunk in chunks(source.open, size, source.memory):
         yield chunk, line
         line += lines_of(chunk.data)
 

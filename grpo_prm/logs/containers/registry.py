@@ -7,17 +7,20 @@ from importlib import import_module
 from typing import Any
 
 from ...errors import InputError
-from ..chunks import CUT_SHORT, LINE, read_up_to, unpacked
+from ..bounds import longest_line
+from ..chunks import CUT_SHORT, read_up_to
 from ..plugins import asked, loaded
 from ..refusals import packing_of, refusal_of_bytes
 from ..rows.values import Bad
 from ..sources import Source, kind_by_name
+from ..unpacking import unpacked, unpacks
 from .container import Container
 
 HEAD = 2 << 20  # bytes by which a log is known
 HEAD_RECORDS = 1024
 DEPTH = 100  # levels of a record of the head that are looked at: whoever walks through more needs a deeper stack
 # Asked in this order; each is a module beside this one with a `CONTAINER`. The last takes what no other knows.
+FROM_THE_END = ("parquet", "eval_zip", "torch_zip")  # of these only the packing that they have inside is read
 CONTAINERS = ("parquet_file", "arrow", "eval_zip", "torch_zip", "table_json", "json_file", "csv_file", "jsonl")
 
 
@@ -38,6 +41,8 @@ def container_of(source: Source) -> Container:
         InputError: A file of another kind than logs: a page, a picture, a model.
     """
     start = _start(source)
+    if command := unpacks(start):
+        raise InputError(f"{source.name}: packed twice. Unpack it once with {command}, and name what comes out.")
     chosen = next(
         container for container in containers().values() if asked(container.claims, container.name, source, start)
     )
@@ -45,7 +50,18 @@ def container_of(source: Source) -> Container:
     ours = chosen.name in _ours() and (chosen.name != "csv" or kind_by_name(source.path) == "csv")
     if ours and (refused := refusal_of_bytes(start, source.name)):
         raise InputError(refused)
+    if chosen.name in FROM_THE_END and (command := _packed(source)):
+        raise InputError(
+            f"{source.name}: a {chosen.name} file, which is read from its end, within a packed one."
+            f" Unpack it with {command}, and name what comes out."
+        )
     return chosen
+
+
+def _packed(source: Source) -> str | None:
+    """The command that unpacks a file; None of one that is not packed."""
+    with source.open() as raw:
+        return unpacks(raw.read(6))
 
 
 @cache
@@ -104,7 +120,8 @@ def _start(source: Source) -> bytes:
     with source.open() as raw:
         file = unpacked(raw)
         start, fault = read_up_to(file, HEAD)
-        while fault is None and b"\n" not in start[-HEAD:] and len(start) < LINE:
+        longest = longest_line(source.memory)
+        while fault is None and b"\n" not in start[-HEAD:] and len(start) < longest:
             more, fault = read_up_to(file, HEAD)
             if not more:
                 break

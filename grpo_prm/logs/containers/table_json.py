@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ...errors import InputError
-from ..chunks import read_all
 from ..rows.records import Record, parse
 from ..rows.values import Bad
 from ..sources import Source
+from ..unpacking import unpacked
 from .container import Container, Records
+from .whole_file import read_whole
 
 _SPACE = re.compile(r"\s*")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # how W&B writes what JSON has no number for
@@ -61,8 +62,9 @@ def _after(text: str, at: int) -> int:
 
 
 def _open(source: Source, _size: int) -> Iterator[Records]:
-    data, fault = read_all(source.open)
-    table = Bad("", fault) if fault else parse(data)
+    with source.open() as raw:
+        data = read_whole(source, unpacked(raw))
+    table = parse(data)
     if isinstance(table, Bad):
         raise InputError(f"{source.name}: {table.reason}. Get the whole table.")
     columns, rows = table.get("columns"), table.get("data")

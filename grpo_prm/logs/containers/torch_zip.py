@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...errors import InputError
+from ..bounds import largest_value
 from ..rows.records import Record
 from ..sources import Source
 from .container import Container, Records
@@ -64,8 +65,8 @@ def _value(file: Any, source: Source) -> tuple[Any, int]:
 
             big = folder + "byteorder" in names and member("byteorder", 0) == b"big"
             data = member("data.pkl", 1)
-            if len(data) > LIMIT:
-                raise Refused(f"its values take more than {LIMIT >> 20} MB")
+            if len(data) > (limit := min(LIMIT, largest_value(source.memory))):
+                raise Refused(f"its values take more than {limit >> 20} MB, and several times that in memory")
             if not memo_fits(data):
                 raise Refused("its pickle is damaged, or asks for more memory than it needs")
             value = Unpickler(data, lambda key, needed: member(f"data/{key}", needed), ">" if big else "<").load()

@@ -68,7 +68,7 @@ def open_log(
     if asked:
         options = replace(options, keep=without_names_of_ours(asked))
     plan = make_plan(rows, options, head.name, defaults, head.container == "csv")
-    plan = replace(plan, cautions=(*plan.cautions, *not_kept(asked, plan.paths)))
+    plan = replace(plan, cautions=(*plan.cautions, *not_kept(asked, {**plan.paths, **plan.reward_columns})))
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:

@@ -70,6 +70,7 @@ def open_run(sources: Sequence[Source], options: ReadOptions) -> Log:
         InputError: No file has rows, one cannot be read, or they are logs of several kinds.
     """
     chosen = _named(options.format)
+    sources = [source._replace(memory=options.memory) for source in sources]
     families: dict[str, list[Source]] = {}
     for source in sources:
         families.setdefault(family(source), []).append(source)

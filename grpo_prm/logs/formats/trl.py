@@ -21,6 +21,8 @@ from ...core.group_size import modal_size
 from ...errors import InputError
 from ..columns.first_rows import HUGE
 from ..columns.plan import LABELS, Plan
+from ..containers.panics import without_panics
+from ..containers.parquet_file import FAULTS, check_fits
 from ..format import Format, Head, Log
 from ..options import ReadOptions
 from ..rewards import parse_weights, reward_of_parts, write_weights
@@ -92,16 +94,19 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
 
 def _read_file(source: Source) -> _File:
     try:
-        frame = pl.read_parquet(source.open() if source.pipe else source.path)
+        with without_panics():
+            check_fits(source)
+            frame = pl.read_parquet(source.open() if source.pipe else source.path)
         prompt, logged = frame["prompt"].hash().to_numpy(), frame["advantage"].cast(pl.Float64)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        why = str(error).splitlines()[0]
+    except FAULTS as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{source.name}: not a file of TRL ({why}). Check that it is whole.") from None
     rest = frame.drop("step", strict=False)  # a batch that is used again is written again under the next step
     digest = hashlib.sha256(rest.hash_rows().to_numpy().tobytes()).digest()
     floats = [name for name, dtype in rest.schema.items() if dtype.is_float() and name != "advantage"]
     starts = np.flatnonzero(np.diff(prompt, prepend=0) != 0)
-    return _File(source, digest, frame.select(*floats, logged), np.diff(starts, append=len(frame)).tolist())
+    numbers = pl.DataFrame({**{name: frame[name] for name in floats}, "advantage": logged})
+    return _File(source, digest, numbers, np.diff(starts, append=len(frame)).tolist())
 
 
 def _mark_written_twice(sources: Sequence[Source], files: Sequence[_File]) -> list[Source]:
@@ -138,7 +143,9 @@ def _arrays(files: Sequence[_File], names: list[str], k: int) -> tuple[np.ndarra
     blocks = [block for file in files for n in file.repeats for block in _draws(n, k)]
     table = pl.concat([file.numbers for file in files], how="diagonal")
     absent = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in table.columns]
-    rewards = table.with_columns(absent).select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    # By place, as polars takes a column called `*` for all columns.
+    given = [table.with_columns(absent)[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+    rewards = np.stack(given, axis=1) if given else np.zeros((len(table), 0))
     rewards = np.where(np.abs(rewards) < HUGE, rewards, np.nan)
     advantages = table["advantage"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     advantages = np.where(np.abs(advantages) < HUGE, advantages, np.nan)

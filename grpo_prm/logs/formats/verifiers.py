@@ -69,7 +69,7 @@ def _examples(head: Head) -> int | None:
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
     keys = [_content(row) for row in head.rows]
-    turns = examples > 0 and all(key == keys[i % examples] for i, key in enumerate(keys))
+    turns = 0 < examples < 2**31 and all(key == keys[i % examples] for i, key in enumerate(keys))
     return examples if turns and len(keys) <= examples * rollouts else None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..columns.plan import Plan
+from ..columns.plan import Plan, in_rows
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
 from .beside_text import without_logprobs_beside_text
 
@@ -38,7 +38,7 @@ def canonical_table(
     absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
     rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
-    kept = [c for c in plan.keep if c not in (*SCHEMA, *rewards)]
+    kept = [pl.col(in_rows(c)).alias(c) for c in dict.fromkeys(plan.keep) if c not in (*SCHEMA, *rewards)]
     rows = without_logprobs_beside_text(rows, told)
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from ..bounds import TEXT
 from ..columns.first_rows import HUGE
 from ..columns.plan import LISTS, Plan
-from ..rollouts import REWARD_PART
+from ..rollouts import REWARD_PART, UNITS_FROM
 from .values import DIGITS
 
 _NEEDED = ("run", "step", "key", "reward")
@@ -25,6 +26,10 @@ def may_be_wrong(read: pl.DataFrame, plan: Plan) -> bool:
     needed = [c for c in _NEEDED if c in plan.columns and c not in plan.optional]
     needed += [c for c in ("prompt", "group") if c in plan.by]
     if any(read[c].null_count() for c in (*needed, plan.unit)):
+        return True
+    if "tokens_from" in read.columns and not read["tokens_from"].is_in(UNITS_FROM).fill_null(False).all():
+        return True
+    if plan.unit == "completion" and (read["completion"].str.len_bytes() > TEXT).any():
         return True
     scores = [c for c in read.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
     if any((read[c].abs() >= HUGE).any() for c in scores if read[c].dtype.is_float()):

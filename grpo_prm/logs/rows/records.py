@@ -12,7 +12,7 @@ import polars as pl
 
 from ..columns.first_rows import MISSING
 from ..columns.plan import LABELS, Plan
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
 from ..sources import Source
 from .members import KEPT_AS, completions
 from .numbers import advantage_of, is_none, number_of, part_of, sum_of
@@ -70,7 +70,8 @@ def row_schema(plan: Plan) -> dict[str, Any]:
 def parse_lines(data: bytes, line: int, parsed: Callable[[bytes], Any] | None = None) -> Iterator[Record]:
     """The rows of JSON lines, blank lines left out; `parsed` instead of `parse` makes a value of a line."""
     parsed = parsed or parse
-    for number, text in enumerate(data.split(b"\n"), line):
+    # Of blank lines alone there may be millions.
+    for number, text in () if data.isspace() else enumerate(data.split(b"\n"), line):
         if stripped := text.strip():
             yield Record(number, parsed(stripped), stripped)
 
@@ -169,7 +170,10 @@ def _row(values: Mapping[str, Any], plan: Plan, said: list[str]) -> dict[str, An
         row["truncated"] = truncated_of(values["truncated"])
     for name, kind in plan.kinds_taken_along.items():
         row[name] = kept_of(values[KEPT_AS + name], kind)
-    if "group" in plan.by and row["group"] is None:  # of a canonical log; all such rows would be one group
+    if "tokens_from" in row and row["tokens_from"] not in UNITS_FROM:  # of a canonical log, as is the next
+        row["tokens_from"] = UNITS_FROM[0]
+        said.append(f"The tokens_from of {{rows}} is none of {', '.join(UNITS_FROM)}, and taken as {UNITS_FROM[0]}.")
+    if "group" in plan.by and row["group"] is None:  # all such rows would be one group
         raise Bad("group", "missing" if values[KEPT_AS + "group"] is MISSING else "null")
     return row
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bounds import TEXT
 from ..columns.first_rows import MISSING
 from ..columns.plan import LISTS, Plan
 from ..rollouts import PROMPT_HASH
@@ -31,6 +32,8 @@ def add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: 
     if "tokens" not in values:
         text = _cut(values, plan, said)
         row["completion"], row["_segments"] = completion_of(text)
+        if len(row["completion"]) > TEXT // 4 and len(row["completion"].encode()) > TEXT:
+            raise Bad("completion", f"a text of more than {TEXT >> 20} MB")
         return
     logged = ids_of(values["tokens"])
     start, stop = span_of(logged, values, plan.inside, said)

@@ -183,7 +183,8 @@ def kept_of(value: Any, kind: str) -> Any:
         return None
     if wanted := _SCALAR.get(kind):
         value = parsed(value)  # a cell of a CSV is text
-        return value if isinstance(value, wanted) else None
+        # A table holds integers of 64 bits; those of Python have no end, and the largest are no floats either.
+        return value if isinstance(value, wanted) and not (type(value) is int and abs(value) >= 2**63) else None
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 

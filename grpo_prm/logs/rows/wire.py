@@ -53,8 +53,8 @@ def wire_schema(plan: Plan) -> dict[str, Any] | None:
     for column, path in columns.items():
         kinds = _kinds(column, plan)
         dtype = kinds.get(plan.kinds.get(path, "none"))
-        # polars reads the top level only, and a column of two meanings as one type.
-        if dtype is None or "." in path or wire.get(path, dtype) != dtype:
+        # polars reads the top level only, takes some names for patterns, and reads a column of two meanings as one.
+        if dtype is None or "." in path or path == "*" or path.startswith("^") or wire.get(path, dtype) != dtype:
             return None
         wire[path] = dtype
     return wire
@@ -64,4 +64,6 @@ def _kinds(column: str, plan: Plan) -> Mapping[str, Any]:
     """What a column of the rows may be read as, by kind."""
     if column == "group" and "group" in plan.by:  # of a canonical log: as text it tells draws apart
         return _NAME
+    if column == "tokens_from":
+        return _TEXT
     return _WIRE.get(column) or (_SCORE if column.startswith(REWARD_PART) else _KEPT)
