@@ -6,24 +6,28 @@ import re
 import sys
 from itertools import islice
 from pathlib import Path
+from shutil import rmtree
 
 from invented import id_rows, text_rows, write_log
 from processes import Usage, measure
 from tables import at_least, at_most, table
 
 MEMORY = 600  # MB
-PLAIN = "import sys, polars; polars.read_ndjson(sys.argv[1])"
+PLAIN = {".jsonl": "read_ndjson", ".parquet": "read_parquet"}
+COMMAND = str(Path(sys.executable).with_name("grpo-prm"))
 
 
 def analyze(log: Path, environment: dict[str, str] | None = None) -> Usage:
     """Run the command on a log; its folder is written beside the log."""
-    command = [str(Path(sys.executable).with_name("grpo-prm")), "analyze", str(log), "--no-figures"]
-    return measure([*command, "--out", str(log.with_suffix(".prm"))], environment)
+    out = log.with_suffix(".prm")
+    used = measure([COMMAND, "analyze", str(log), "--no-figures", "--out", str(out)], environment)
+    rmtree(out)  # the next one must not find it
+    return used
 
 
 def plain(log: Path) -> Usage:
     """Do nothing but read the log with polars."""
-    return measure([sys.executable, "-c", PLAIN, str(log)])
+    return measure([sys.executable, "-c", f"import sys, polars; polars.{PLAIN[log.suffix]}(sys.argv[1])", str(log)])
 
 
 def ids_table(folder: Path, sizes: list[tuple[float, int]]) -> str:
@@ -47,6 +51,28 @@ def _ids_row(folder: Path, megabytes: float, rounds: int) -> list[str]:
     cells = [f"{megabytes:g} MB", str(rounds), f"{theirs:.2f}", f"{ours:.2f}"]
     cells += [f"{ours / theirs:.2f}", at_most(ours / theirs, 1.5)]
     return [*cells, f"{them:.0f}", f"{us:.0f}", at_most(us, MEMORY)]
+
+
+def canonical_table(folder: Path, megabytes: float, rounds: int) -> str:
+    """One log as any trainer's JSON lines and as the canonical table that `convert` makes of it, as both kinds."""
+    log = folder / "ids.jsonl"
+    write_log(log, id_rows(0, 64, 8, 800), megabytes)
+    made = [folder / f"canonical{suffix}" for suffix in (".parquet", ".jsonl")]
+    for path in made:
+        measure([COMMAND, "convert", str(log), str(path)])
+    logs = {"JSON lines, ids": log, "canonical parquet": made[0], "canonical JSON lines": made[1]}
+    runs = [[(plain(path), analyze(path)) for path in logs.values()] for _ in range(rounds)]  # in turn, as above
+    best = [[min(run[i][which].seconds for run in runs) for which in (0, 1)] for i in range(len(logs))]
+    rows = []
+    for (name, path), (theirs, ours) in zip(logs.items(), best, strict=True):
+        beside = ours / best[0][1]
+        target = at_most(beside, 1) if path.suffix == ".parquet" else ""
+        size = f"{path.stat().st_size / 1e6:.0f} MB"
+        rows.append([name, size, f"{theirs:.2f}", f"{ours:.2f}", f"{ours / theirs:.2f}", f"{beside:.2f}", target])
+        path.unlink()
+    note = f"The same rows three times; whole processes in turn, the least of {rounds} rounds."
+    head = ["log", "size", "polars, s", "analyze, s", "ratio", "beside JSON lines", "target"]
+    return table("analyze on canonical logs", note, head, rows)
 
 
 def text_table(folder: Path, megabytes: float) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from analyze_times import ids_table, many_table, text_table
+from analyze_times import canonical_table, ids_table, many_table, text_table
 from forest_times import speed_table, tail_table
 from groups_times import groups_table
 from nested_times import nested_table
@@ -57,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "tail": lambda run: tail_table(run.shapes),
     "groups": lambda run: groups_table(20 if run.quick else 300),
     "analyze": lambda run: ids_table(run.folder, run.sizes),
+    "canonical": lambda run: canonical_table(run.folder, *((16, 2) if run.quick else (256, 5))),
     "text": lambda run: text_table(run.folder, 2 if run.quick else 32),
     "nested": lambda run: nested_table(run.folder, *((8, 2) if run.quick else (256, 3))),
     "many": lambda run: many_table(run.folder, 10 if run.quick else 400),

@@ -79,13 +79,14 @@ def analyze(
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
-    from grpo_prm.analysis.write import output_folder, summary_text, write_tables
-    from grpo_prm.errors import FindingError, RejectedError
+    from grpo_prm.analysis.write import note_figures, output_folder, summary_text, write_tables
+    from grpo_prm.errors import FigureError, FindingError, RejectedError
+    from grpo_prm.text.printable import printable
 
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
 
-    failing = _codes(fail_on)
+    failing, failed = _codes(fail_on), {}
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     named, out = out is not None, out or default_folder(logs)
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
@@ -99,10 +100,13 @@ def analyze(
         with working("writing tables"):
             write_tables(analysis, folder)
         if figures:
-            from grpo_prm.figures.plotting import draw
+            from grpo_prm.figures.plotting import draw, not_drawn
 
             with working("drawing figures"):
-                draw([analysis], folder / "figures")
+                draw([analysis], folder / "figures", failed=failed)
+            if failed:
+                note_figures(analysis, folder, failed)
+                typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
@@ -117,6 +121,8 @@ def analyze(
         raise FindingError(
             f"The log has {', '.join(found)}, which --fail-on names. {out}/summary.json has the numbers."
         )
+    if failed:
+        raise FigureError(f"{out}/figures lacks {', '.join(failed)}: summary.json says why, and has every number.")
 
 
 def _codes(given: list[str] | None) -> set[str]:

@@ -41,7 +41,8 @@ BudgetOption = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(help="Fresh seeds of every comparison. (default: by budget)")]
 Workers = Annotated[
-    int | None, typer.Option(help="Processes side by side. (default: one a GPU, which it has for itself, or a core)")
+    int | None,
+    typer.Option(help="Processes side by side. (default: one a GPU, which it has for itself, or a core with 1 GB)"),
 ]
 Part = Annotated[
     str,
@@ -93,7 +94,7 @@ def reproduce(
     Exit code 5: a claim that holds whenever the code is right did not.
     """
     from grpo_prm.reproduce.results import write_results
-    from grpo_prm.reproduce.run import Options, announced
+    from grpo_prm.reproduce.run import Options, announced, with_workers
     from grpo_prm.reproduce.run import reproduce as run
 
     from .progress import cost_bar
@@ -113,6 +114,7 @@ def reproduce(
         return
     if model:  # a night's work, or a week's
         typer.echo("\n".join(lines), err=True)
+    options = with_workers(options)
     try:
         with cost_bar() as watch:
             outcomes = run(options, watch, lambda so_far: write_results(so_far, options))

@@ -18,6 +18,7 @@ from grpo_prm.train.settings import ABOUT
 if TYPE_CHECKING:
     from grpo_prm.core.interval import Interval
     from grpo_prm.train.loop import Result
+    from grpo_prm.train.threads import Threads
 
 EXAMPLES = """
 Examples:
@@ -70,6 +71,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     settled = make_config(given, config)
     from grpo_prm.train import ranks
     from grpo_prm.train.quiet import quiet_libraries
+    from grpo_prm.train.threads import choose
 
     from .train_view import notes, watching
 
@@ -85,12 +87,12 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
     check_installed(settled)
     # under torchrun every process gets here, and only one speaks
     ranks.join(settled.device)
-    leads = ranks.leads()
+    leads, threads = ranks.leads(), choose(settled, resume=resume)
     if leads:
-        _begin(settled)
+        _begin(settled, threads)
     try:
         with watching() if leads else nullcontext(notes) as watch:
-            result = run(settled, watch, resume=resume)
+            result = run(threads.config, watch, resume=resume)
     except (KeyboardInterrupt, SystemExit):
         if Path(settled.out, "config.yaml").exists():
             typer.echo(f"go on with: grpo-prm train --resume --out {shlex.quote(settled.out)}", err=True)
@@ -99,7 +101,7 @@ def train(config: Config = None, resume: Resume = False, dry_run: DryRun = False
         _report(result)
 
 
-def _begin(config: TrainConfig) -> None:
+def _begin(config: TrainConfig, threads: Threads) -> None:
     """Say what is trained and how, on stderr, before anything takes its time."""
     from grpo_prm.text.printable import printable
     from grpo_prm.train.method import method_of
@@ -113,6 +115,7 @@ def _begin(config: TrainConfig) -> None:
         "p": f"{config.power:g}",
         "seed": config.seed,
         "device": device_of(config),
+        "threads": f"{threads.number} ({threads.why})",
         "steps": f"{config.steps:,}",
         "run folder": config.out,
     }

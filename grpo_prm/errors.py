@@ -25,6 +25,12 @@ class RejectedError(GrpoPrmError):
     exit_code = 4
 
 
+class FigureError(GrpoPrmError):
+    """A figure could not be drawn, which is a bug of ours; the numbers and all other figures are written."""
+
+    exit_code = 1
+
+
 class FindingError(GrpoPrmError):
     """The log has a finding that the caller named: for pipelines that must stop then."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .errors import UsageError
 UNLIMITED = 1 << 60  # bytes: a limit beyond it is none
 SHARE = 0.5  # of the memory that is free: others want some, and tables take a little more than their bytes
 LEAST = 256 << 20  # bytes: with less Python and its libraries alone would not fit
+LOOK = 0.2  # seconds: a tick is a hundredth
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ROOT = Path("/")  # tests put another in its place
 
@@ -29,14 +31,40 @@ def cores() -> float:
 
 
 def free_cores() -> int:
-    """Whole cores that nobody uses now, at least 1: `cores` less the load of the last minute."""
+    """Whole cores that nobody uses now, at least 1; where Linux's clocks are, it looks at them for `LOOK` seconds."""
+    idle = _idle_now()
+    return max(1, int(min(cores(), _idle_by_load() if idle is None else idle) + 0.5))
+
+
+def _idle_now() -> float | None:
+    """Idle cores among those that this process may use; None where there is no telling.
+
+    The load of the last minute would count what has just ended: a run after a run would get no core.
+    """
+    before = _clocks()
+    if not before:
+        return None
+    time.sleep(LOOK)
+    spent = {name: [b - a for a, b in zip(before[name], now, strict=True)] for name, now in _clocks().items()}
+    shares = [(times[3] + times[4]) / sum(times) for times in spent.values() if sum(times) > 0]
+    return sum(shares) if len(shares) == len(before) else None
+
+
+def _clocks() -> dict[str, list[int]]:
+    """Ticks of each core that this process may use: user, nice, system, idle, waiting for a disk, ..., stolen."""
+    allowed = {f"cpu{n}" for n in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
+    lines = (line.split() for line in _lines(_ROOT / "proc/stat"))
+    return {words[0]: [int(word) for word in words[1:9]] for words in lines if words and words[0] in allowed}
+
+
+def _idle_by_load() -> float:
+    """Idle cores by the load of the last minute."""
     try:
         load = os.getloadavg()[0]
     except (AttributeError, OSError):
         load = 0.0
     # The load is of the whole machine, of which this process may have a part: its share of the idle ones.
-    idle = max(0.0, 1 - load / (os.cpu_count() or 1))
-    return max(1, int(cores() * idle + 0.5))
+    return cores() * max(0.0, 1 - load / (os.cpu_count() or 1))
 
 
 def memory() -> int:

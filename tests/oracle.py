@@ -141,7 +141,7 @@ def has_logprobs(group: Group) -> bool:
 
 
 def usable_logprobs(group: Group, having: Iterable[int], t: int) -> dict[int, float]:
-    """Log-probabilities of the members at t. Reading: one that is not finite or at most -9999 is none."""
+    """Log-probabilities of the members at t. Reading: one below -745 or above .001 is none."""
     values = {j: traces.usable(group[j].logprobs, t) for j in having}
     return {j: x for j, x in values.items() if x is not None}
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from oracle_sets import Group, Members, in_loss, mean, process_set, ratio
 
-OUT = -9999.0
+LOWEST, HIGHEST = -745.0, 1e-3  # e^-746 is 0 in float64, and e^.001 is more than rounding explains
 
 
 # ---------------------------------------------------------------- sharing
@@ -93,7 +93,7 @@ class Token(NamedTuple):
 
 
 def usable(values: Sequence[float] | None, t: int) -> float | None:
-    return values[t] if values is not None and math.isfinite(values[t]) and values[t] > OUT else None
+    return values[t] if values is not None and LOWEST <= values[t] <= HIGHEST else None
 
 
 def loss_tokens(group: Group) -> Iterator[Token]:

@@ -82,3 +82,24 @@ def test_sizes(text: str, size: int) -> None:
 def test_no_sizes(text: str) -> None:
     with pytest.raises(UsageError):
         machine.memory_of(text)
+
+
+def ticks(*cores: tuple[int, int]) -> str:
+    """Lines of /proc/stat from busy and idle ticks of each core."""
+    return "cpu 1 2 3\n" + "".join(f"cpu{n} {b} 0 0 {i} 0 0 0 0 0 0\n" for n, (b, i) in enumerate(cores))
+
+
+@pytest.mark.parametrize(
+    ("after", "free"),
+    [
+        (ticks((0, 20), (0, 20), (0, 20), (0, 20)), 2),  # the last two cores are not ours
+        (ticks((0, 20), (20, 0), (0, 20), (0, 20)), 1),
+        (ticks((20, 0), (20, 0), (0, 20), (0, 20)), 1),  # nothing is free, and one works all the same
+    ],
+)
+def test_free_cores_are_those_that_idle_now(root: Path, monkeypatch: pytest.MonkeyPatch, after: str, free: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0) if free == 1 else (99.0, 0.0, 0.0))
+    write(root, {"proc/stat": ticks(*[(0, 0)] * 4)})
+    monkeypatch.setattr(machine.time, "sleep", lambda _: write(root, {"proc/stat": after}))
+    assert machine.free_cores() == free

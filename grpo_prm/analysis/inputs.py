@@ -13,10 +13,13 @@ import polars as pl
 
 from ..core.group_size import modal_size
 from ..core.groups import Groups
+from ..core.prm import countable
 from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
+from ..logs.grouping.beside_text import without_logprobs_beside_text
 from ..logs.memory import rows_as_source
 from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
+from ..logs.rows.told import sentences
 
 T = TypeVar("T")
 TAKEN = (
@@ -113,11 +116,11 @@ def _table(log: Any) -> Any:
 def _rollouts(groups: Groups) -> Rollouts:
     """Groups as a canonical table: one run without steps or texts, the groups named as the user did, else from 0.
 
-    A completion whose reward or given advantage is not finite is rejected, as a row of a file is.
+    A completion whose reward or given advantage is not finite, or 1e100 or more, is rejected, as a row of a file is.
     """
     given = {"reward": groups.rewards, "advantage": groups.given}
     fields = {name: values for name, values in given.items() if values is not None}
-    wrong = {name: ~np.isfinite(values) for name, values in fields.items()}
+    wrong = {name: ~countable(values) for name, values in fields.items()}
     usable = ~np.any(list(wrong.values()), axis=0)
     order = np.argsort(groups.groups, kind="stable")  # the rows of a group become neighbours
     order = order[usable[order]]
@@ -149,7 +152,10 @@ def _rollouts(groups: Groups) -> Rollouts:
     rejected = []
     for row in np.flatnonzero(~usable).tolist():
         name = next(name for name, flags in wrong.items() if flags[row])
-        rejected.append((GROUPS_NAME, row + 1, name, f"expected a finite number, got {fields[name][row]}", ""))
+        value = fields[name][row]
+        large = f"too large a number to compute with ({value:.3g})"
+        reason = large if np.isfinite(value) else f"expected a finite number, got {value}"
+        rejected.append((GROUPS_NAME, row + 1, name, reason, ""))
     uneven = int(((k > 1) & (k != modal_size(k.tolist()))).sum())
     counts = Counter(rows_read=len(usable), groups_uneven=uneven)
     return Rollouts(pl.DataFrame(series), pl.DataFrame(rejected, REJECTED, orient="row"), counts)
@@ -169,12 +175,13 @@ def _all_of(kind: str, items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
-    """The batches, checked: each table canonical, and no group in two of them."""
+    """The batches, checked: each table canonical, and no group in two of them; the last has what was left out."""
     seen: set[int] = set()
+    told: Counter[str] = Counter()
     for batch in batches:
         if not isinstance(batch.table, pl.DataFrame):
             raise UsageError(f"Rollouts hold {_called(batch.table)}. Give them a polars DataFrame (docs/logs.md).")
-        table = validate(batch.table, "rollouts")
+        table = without_logprobs_beside_text(validate(batch.table, "rollouts"), told)
         groups = set(table["group"].unique())
         if twice := seen & groups:
             raise InputError(f"rollouts: group {min(twice)} stands in two tables. Put each group whole into one.")
@@ -182,6 +189,8 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
         # Who made the table may not have counted this; who did has counted the same.
         counts = batch.counts | Counter(groups_prompts_differ=int(groups_of_several_prompts(table).sum()))
         yield batch._replace(table=table, counts=counts)
+    if told:
+        yield Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))
 
 
 def _called(value: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..core.forest import Floats
+from ..core.identity import HIGHEST, LOWEST
 from ..core.interval import FEW_CLUSTERS, cluster_sums, resampled_sums
 from ..core.sampler_gap import GapSums, bin_name, effective_sample_size
 from ..core.surprisal import SurprisalSums, covariances
@@ -46,7 +47,10 @@ def _covariances(groups: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict
     found = dict(zip(WHY, values, strict=True))
     missing = {name for name, value in found.items() if value is None}
     notes.update({name: WHY[name] if len(known) else NO_LOGPROBS for name in sorted(missing)})
-    return found | {"left_out": _left_out(known, "logprob_tokens", "left_out")}
+    out = _left_out(known, "logprob_tokens", "left_out")
+    if out:
+        notes["left_out"] = _of_sentinels(out, int(known["logprob_tokens"].sum()), "a log-probability that is none")
+    return found | {"left_out": out}
 
 
 def _sampler_and_trainer(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, notes: dict[str, str]) -> dict[str, Any]:
@@ -60,10 +64,14 @@ def _sampler_and_trainer(groups: pl.DataFrame, sizes: pl.DataFrame, seed: int, n
         notes["effective_sample_size"] = notes["largest_gap"] = (
             "no token in the loss has both log-probabilities" if len(known) else NO_SECOND
         )
+    out = _left_out(known, "gap_tokens", "gap_left_out")
+    if out:
+        which = "a log-probability of sampler or trainer that is none"
+        notes["gap_left_out"] = _of_sentinels(out, int(known["gap_tokens"].sum()), which)
     return {
         "effective_sample_size": size,
         "largest_gap": None if size is None else known["largest_gap"].max(),
-        "gap_left_out": _left_out(known, "gap_tokens", "gap_left_out"),
+        "gap_left_out": out,
         "by_size": _by_size(sizes),
     }
 
@@ -74,10 +82,22 @@ def _left_out(known: pl.DataFrame, used: str, left_out: str) -> int | None:
     return out if out or known[used].sum() else None
 
 
+def _of_sentinels(out: int, used: int, which: str) -> str:
+    """How many tokens take no part (definitions: sentinel)."""
+    have, are = ("has", "is") if out == 1 else ("have", "are")
+    rule = f"not finite, below {LOWEST:g} or above {HIGHEST:g}"
+    return f"{out:,} of {out + used:,} tokens in the loss {have} {which} ({rule}) and {are} left out"
+
+
 def _by_size(sizes: pl.DataFrame) -> list[dict[str, Any]]:
     """The same for each bin of process-set sizes, small ones first."""
     columns = ("gap_tokens", "weight_sum", "weight_squares")
-    table = sizes.group_by("bin").agg(pl.col(columns).sum(), pl.col("largest_gap").max()).sort("bin")
+    bins = sizes["bin"].to_numpy()
+    # Added one by one in the order of the steps: polars adds in another order each time.
+    sums = {name: np.bincount(bins, sizes[name].to_numpy()) for name in columns}
+    largest = np.zeros(len(sums[columns[0]]))
+    np.maximum.at(largest, bins, sizes["largest_gap"].to_numpy())
+    table = pl.DataFrame(sums | {"largest_gap": largest}).with_row_index("bin").filter(pl.col("gap_tokens") > 0)
     return [
         {
             "size": bin_name(number),

@@ -177,7 +177,7 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
     roots = [place for place, name in enumerate(names) if STATISTICS[name].root]
     if double:
         bottoms = bottoms.copy()
-        bottoms[..., double] = np.sqrt(bottoms[..., double] * seconds[..., double])
+        bottoms[..., double] = np.sqrt(bottoms[..., double]) * np.sqrt(seconds[..., double])
     ratios = _divide(tops, bottoms)
     if roots:
         ratios[..., roots] = np.sqrt(ratios[..., roots])

@@ -13,6 +13,7 @@ from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .decided_steps import decided_steps
+from .finite import finite
 from .logprob_section import logprob_section
 from .null import null_of_log
 from .options import Options
@@ -84,7 +85,8 @@ def summarize(
         )
     _note_nulls(summary, notes)
     _note_intervals(intervals["path_depth"].n, notes)
-    return summary | {"verdict": verdict(summary, groups)}
+    summary = finite(summary, notes) | {"notes": notes}
+    return summary | {"verdict": finite(verdict(summary, groups), notes, "verdict")}
 
 
 def _section(section: Section, intervals: dict[str, Interval], null: dict[str, Floats]) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
     # A log may have log-probabilities in some of its files only.
-    some = groups.filter(pl.col("logprob_absolute").is_not_null())
+    some = groups.filter(pl.col("logprob_absolute").is_not_null()).rechunk()
     if not len(some):
         notes["identity_gap"] = notes["logprob_spread"] = "the log has no log-probabilities"
         return {"identity_gap": None, "logprob_spread": None}
@@ -215,10 +217,11 @@ def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
         pl.col(f"logprob_{name}").sum() for name in ("with_outcome", "with_step", "absolute", "spread", "shared")
     ).row(0)
     gap = identity_gap(outcome, step, absolute)
+    none = None if some["logprob_tokens"].sum() else "no token in the loss has a log-probability"
     if not absolute:
-        notes["identity_gap"] = "all advantages are 0"
+        notes["identity_gap"] = none or "all advantages are 0"
     if not shared:
-        notes["logprob_spread"] = "no token is shared"
+        notes["logprob_spread"] = none or "no shared token has a log-probability"
     return {
         "identity_gap": gap if absolute else None,
         "logprob_spread": {"mean": spread / shared, "max": some["logprob_largest"].max()} if shared else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,12 @@ def write_tables(analysis: Tables, folder: Path) -> None:
     for name in TABLES:
         getattr(analysis, name).lazy().sink_parquet(folder / f"{name}.parquet", compression="zstd")
     analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
+    (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
+
+
+def note_figures(analysis: Tables, folder: Path, failed: Mapping[str, str]) -> None:
+    """Name the figures that could not be drawn in the notes of the summary, and write it again."""
+    analysis.summary["notes"].update({f"figures.{name}": f"could not be drawn ({why})" for name, why in failed.items()})
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -136,7 +137,8 @@ class Analysis(Tables):
                 made it: `summary.json`, `rejects.jsonl`, `report.html`, the folder `figures` with all that is in it,
                 the tables (`groups.parquet`, ..., see docs/output.md; `chance.parquet` of older versions too). All
                 other files are kept.
-            figures: Draw the figures into it, too.
+            figures: Draw the figures into it, too. One that cannot be drawn is named in a warning and in the notes of
+                the summary.
 
         Returns:
             The folder.
@@ -144,14 +146,18 @@ class Analysis(Tables):
         Raises:
             UsageError: The folder cannot be written.
         """
-        from ..analysis.write import output_folder, write_tables
+        from ..analysis.write import note_figures, output_folder, write_tables
 
         with output_folder(Path(path)) as folder:
             write_tables(self, folder)
             if figures:
-                from ..figures.plotting import draw
+                from ..figures.plotting import draw, not_drawn
 
-                draw([self], folder / "figures")
+                failed: dict[str, str] = {}
+                draw([self], folder / "figures", failed=failed)
+                if failed:
+                    note_figures(self, folder, failed)
+                    warnings.warn(not_drawn(failed), RuntimeWarning, stacklevel=2)
         return Path(path)
 
     def __repr__(self) -> str:

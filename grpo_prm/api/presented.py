@@ -15,7 +15,7 @@ from ..text.amounts import MISSING, amount, interval, number
 from ..text.cells import BESIDE, Rows, beside, entry, in_summary
 from ..text.printable import printable
 from ..text.verdict import changes, findings, knows, no_finding
-from ..text.wording import sections
+from ..text.wording import no_logprobs, sections
 from ..tree.printed import render
 
 NAMED = 3  # groups that are named
@@ -96,6 +96,7 @@ def _doubts(summary: dict[str, Any]) -> Iterator[str]:
     if counts["advantage_mismatch"]:
         groups = amount(counts["advantage_mismatch"], "group")
         yield f"{groups} with logged advantages that the rewards do not give (std {source['options']['std']})"
+    yield from no_logprobs(summary)
     yield from source["notes"]
 
 

@@ -20,6 +20,7 @@ from .prm import (
     Signs,
     Std,
     beyond,
+    countable,
     group_advantages,
     group_means,
     signs,
@@ -82,9 +83,9 @@ class Groups:
         Args:
             tokens: Completion token ids without the prompt, each in [0, 2**31): a list with the real tokens of each
                 completion (list or array), or a padded array or tensor of shape (completions, T), padded on the right.
-            rewards: Outcome reward of each completion, shape (completions,). One that is not finite gives advantage 0
-                and is left out of its group's mean; R(λ) of a set with such a member is NaN. None: only `advantages`
-                are known.
+            rewards: Outcome reward of each completion, shape (completions,). One that is not finite, or 1e100 or more,
+                gives advantage 0 and is left out of its group's mean; R(λ) of a set with such a member is NaN. None:
+                only `advantages` are known.
             groups: The group of each completion: numbers or names, shape (completions,); or k, where the k completions
                 of a group are next to each other.
             mask: True or 1 where a token is in the loss, in the form of `tokens`; tokens out of it (tool output) still
@@ -92,7 +93,7 @@ class Groups:
                 unless `lengths` are given, which a completion wholly out of the loss needs: it stays a member.
             lengths: Real tokens of each completion of a padded array, shape (completions,).
             advantages: Take these, shape (completions,), instead of computing them from the rewards; one that is not
-                finite counts as 0.
+                finite, or 1e100 or more, counts as 0.
             std: Divisor of the advantage: `sample`, `population`, `none` (Dr. GRPO), or `batch`.
 
         Returns:
@@ -155,7 +156,7 @@ class Groups:
     def _unrounded(self) -> Floats:
         """Advantages before rounding is taken off, exactly 0 in zero-variance groups."""
         if self.given is not None:
-            return np.where(self.zero[self.groups] | ~np.isfinite(self.given), 0.0, self.given)
+            return np.where(self.zero[self.groups] | ~countable(self.given), 0.0, self.given)
         assert self.rewards is not None
         return group_advantages(self.rewards, self.groups, self.std)
 
@@ -182,7 +183,7 @@ class Groups:
         """R(λ) of each process step, shape (steps,), float64; NaN without rewards."""
         if self.rewards is None:
             return np.full(len(self.forest.size), np.nan)
-        return step_means(self.forest, self.rewards)
+        return step_means(self.forest, np.where(countable(self.rewards), self.rewards, np.nan))
 
     @cached_property
     def set_advantages(self) -> Floats:

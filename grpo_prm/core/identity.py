@@ -13,13 +13,17 @@ import numpy as np
 from .forest import Floats, Forest, Ints, add_up, completion_lengths, shared_tokens
 from .prm import Bools
 
-SENTINEL = -9999.0  # no sampled token is as improbable: trainers write it, or -inf, where they have no value
+SENTINEL = -9999.0  # vLLM writes it for -inf; -inf and NaN of a log become it, since a table holds none
+# Below it e^x is 0 in float64 too, and what has no chance is not sampled: -9999, as bfloat16 has it (-9984), or -1e9.
+LOWEST = -745.0
+# Above it a probability would be more than one: float32 is off by 1e-3 where logits are 1e4, which none are.
+HIGHEST = 1e-3
 LARGEST = 300.0  # of a difference inside exp: its square stays finite, and one such token outweighs all others anyway
 
 
 def usable(logprobs: Floats) -> Bools:
-    """True where a log-probability is one: finite and above the sentinel -9999, of the same shape."""
-    return np.isfinite(logprobs) & (logprobs > SENTINEL)
+    """True where a log-probability can be one: from `LOWEST` to `HIGHEST`, which NaN is not; of the same shape."""
+    return (logprobs >= LOWEST) & (logprobs <= HIGHEST)
 
 
 def likelihood_ratio(difference: Floats) -> Floats:

@@ -18,14 +18,20 @@ Aggregation = Literal["dapo", "bnpo", "grpo", "dr_grpo"]
 
 EPS = 1e-4  # added to the standard deviation, as the authors' code and TRL do
 ROUNDING = 1e-12  # of the largest value of a group: what is smaller is rounding
+HUGE = 1e100  # no reward or advantage: its square, in the deviation of a group, would soon be infinite
 FLAT = 1e-6  # rewards closer than this (relative to 1 and to their size) are equal
+
+
+def countable(values: Floats) -> Bools:
+    """True where a reward or an advantage can be computed with: finite and below 1e100, of the same shape."""
+    return np.abs(values) < HUGE
 
 
 def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: float = EPS) -> Floats:
     """Outcome advantage a_i = (r_i - mean(r)) / (std(r) + eps) of every completion.
 
-    A reward that is not finite gives advantage 0 and is left out of mean and deviation. A zero-variance group
-    (max - min <= 1e-6 max(1, max|r|), or fewer than two finite rewards) has advantage exactly 0.
+    A reward that is not finite, or 1e100 or more, gives advantage 0 and is left out of mean and deviation. A
+    zero-variance group (max - min <= 1e-6 max(1, max|r|), or fewer than two finite rewards) has advantage exactly 0.
 
     Args:
         rewards: Outcome rewards r, shape (completions,), any unit.
@@ -38,7 +44,7 @@ def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: fl
         Advantages, shape (completions,), float64.
     """
     rewards = np.asarray(rewards, np.float64)
-    finite = np.isfinite(rewards)
+    finite = countable(rewards)
     kept = np.where(finite, rewards, 0.0)
     number = np.bincount(groups)
     # A group without a finite reward divides by 1 instead of 0: its centred rewards are 0 anyway.
@@ -58,7 +64,7 @@ def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: fl
 
 def zero_variance(values: Floats, groups: Ints) -> Bools:
     """True for the groups whose finite values are equal: max - min <= 1e-6 max(1, max|v|), shape (groups,)."""
-    finite = np.isfinite(values)
+    finite = countable(values)
     number = int(groups.max(initial=-1)) + 1
     high, low = np.full(number, -np.inf), np.full(number, np.inf)
     np.maximum.at(high, groups[finite], values[finite])
@@ -114,7 +120,7 @@ def float32_bound(rewards: Floats, groups: Ints, largest: Floats) -> Floats:
     Returns:
         Shape (groups,), float64, in the unit of the advantages; at most max|a|.
     """
-    finite = np.isfinite(rewards)
+    finite = countable(rewards)
     kept, at, number = rewards[finite], groups[finite], len(largest)
     size, spread = np.zeros(number), np.zeros(number)
     np.maximum.at(size, at, np.abs(kept))

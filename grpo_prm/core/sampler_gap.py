@@ -40,7 +40,7 @@ def gap_sums(groups: Groups, sampler: Floats, trainer: Floats, at: Ints, number:
         groups: The groups.
         sampler: Log-probabilities under the policy that sampled, shape (tokens,), in nats.
         trainer: Under the policy of the trainer, before its update, shape (tokens,). A token takes no part, and is
-            counted, where either is NaN, infinite or at most -9999. A difference beyond 300 enters w as 300.
+            counted, where either is not `usable`. A difference beyond 300 enters w as 300.
         at: Bin of each token, shape (tokens,), for instance `groups_of_tokens` or `size_bins`.
         number: How many bins there are.
 

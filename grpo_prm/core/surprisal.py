@@ -66,8 +66,8 @@ def surprisal_sums(groups: Groups, logprobs: Floats) -> SurprisalSums:
 
     Args:
         groups: Groups of two completions or more, with advantages.
-        logprobs: x of each token, completion after completion, shape (tokens,), in nats. A token whose value is NaN,
-            infinite, or at most -9999 takes no part and is counted in `left_out`.
+        logprobs: x of each token, completion after completion, shape (tokens,), in nats. A token whose value is not
+            `usable` takes no part and is counted in `left_out`.
     """
     row, _ = token_rows(groups)
     in_loss = np.ones(len(row), bool) if groups.mask is None else groups.mask

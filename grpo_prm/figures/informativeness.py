@@ -60,7 +60,10 @@ def _whole(name: str, summary: Mapping[str, Any], permutations: pl.DataFrame) ->
     if not len(draws):  # nothing could be permuted
         return [value]
     alike = np.ptp(draws) <= 1e-9 * np.abs(draws).max()  # but for rounding: bins between would have no width
-    counts, edges = np.histogram(draws, 1 if alike else BINS)
+    # numpy puts equal values into a bin of width 1, which is no width beside a value of 1e17.
+    within = (draws.min() - 1e-6 * abs(draws.min()), draws.max() + 1e-6 * abs(draws.max()))
+    large = alike and np.abs(draws).max() > 1e6
+    counts, edges = np.histogram(draws, 1 if alike else BINS, within if large else None)
     bins = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
     return [*((name, "permutations", *no_step, None, low, high, n, None) for low, high, n in bins), value]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PanicException
 
 from ..analysis.folder import read_folder
 from ..analysis.tables import Tables
-from ..errors import UsageError
+from ..errors import FigureError, GrpoPrmError, UsageError
 from ..files import atomic
 from ..text.summary_latex import latex
 from . import FIGURES, captions, save, tables_of
@@ -43,6 +46,7 @@ def plot(
     Raises:
         UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
         InputError: A folder cannot be read.
+        FigureError: Some could not be drawn; all others are written.
     """
     # All names before any folder is read, which may take a while.
     formats = checked(formats)
@@ -50,7 +54,12 @@ def plot(
     if unknown := [name for name in select or () if name not in FIGURES]:
         raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(FIGURES)}.")
     analyses = [read_folder(folder) for folder in folders]
-    return draw(analyses, out, names=folder_names(folders), venue=venue, formats=formats, select=select, group=group)
+    failed: dict[str, str] = {}
+    names = folder_names(folders)
+    written = draw(analyses, out, names=names, venue=venue, formats=formats, select=select, group=group, failed=failed)
+    if failed:
+        raise FigureError(not_drawn(failed))
+    return written
 
 
 def draw(
@@ -62,15 +71,65 @@ def draw(
     formats: Iterable[str] = ("pdf", "png"),
     select: Iterable[str] | None = None,
     group: str | None = None,
+    failed: dict[str, str] | None = None,
 ) -> list[Path]:
-    """Draw the figures of analyses, with captions and summary.tex, as `plot` does; `names` as for `figure_tables`."""
+    """Draw the figures of analyses, with captions and summary.tex, as `plot` does.
+
+    Args:
+        analyses: Of `grpo_prm.analyze` or `grpo_prm.open`.
+        out: Where the files go.
+        names: As for `figure_tables`.
+        venue: As for `plot`.
+        formats: As for `plot`.
+        select: As for `plot`.
+        group: As for `plot`.
+        failed: Gets why a figure could not be drawn, by its name: the others are drawn. None: the error is raised.
+
+    Returns:
+        The files written.
+    """
     logs = join_logs(analyses, names, group)
-    tables = tables_of(logs, select)
-    sentences = captions(tables, logs.summaries, logs.unit)
-    written = save(tables, out, formats, unit=logs.unit, venue=venue, captions=sentences)
-    with atomic(Path(out, TABLE)) as part:
-        part.write_text(latex(logs.summaries), encoding="utf-8")
-    return [*written, Path(out, TABLE)]
+    tables: dict[str, pl.DataFrame] = {}
+    written: list[Path] = []
+
+    def make(name: str) -> None:
+        tables.update(tables_of(logs, [name]))
+
+    def write(name: str) -> None:
+        table = {name: tables[name]}
+        sentences = captions(table, logs.summaries, logs.unit)
+        written.extend(save(table, out, formats, unit=logs.unit, venue=venue, captions=sentences))
+
+    def write_summary(name: str) -> None:
+        with atomic(Path(out, name)) as part:
+            part.write_text(latex(logs.summaries), encoding="utf-8")
+        written.append(Path(out, name))
+
+    wanted = set(FIGURES if select is None else select)
+    _each(make, [name for name in FIGURES if name in wanted], failed)  # all of them before any file is written
+    _each(write, list(tables), failed)
+    _each(write_summary, [TABLE], failed)
+    return written
+
+
+def _each(job: Callable[[str], None], names: Sequence[str], failed: dict[str, str] | None) -> None:
+    """Do a job for each figure; `failed` as for `draw`."""
+    for name in names:
+        try:
+            job(name)
+        except (GrpoPrmError, OSError):  # an option that cannot be meant, a full disk: so it would be with all others
+            raise
+        except (Exception, PanicException) as error:
+            if failed is None:
+                raise
+            failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+
+
+def not_drawn(failed: Mapping[str, str]) -> str:
+    """Which figures are missing, and why."""
+    listed = "; ".join(f"{name} ({why})" for name, why in failed.items())
+    are = "1 figure could not be drawn" if len(failed) == 1 else f"{len(failed)} figures could not be drawn"
+    return f"{are}: {listed}. All numbers and the other figures are written; this is a bug: please report it."
 
 
 def folder_names(folders: Sequence[str | Path]) -> list[str]:

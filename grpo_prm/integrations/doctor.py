@@ -13,6 +13,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any, Literal, NamedTuple
 
+from ..machine import cores, free_cores
+
 Framework = Literal["trl", "verl"]
 State = Literal["ok", "note", "FAILED"]
 TESTED = {"trl": ("0.29.1", "1.16.0"), "verl": ("0.9.1",)}
@@ -86,6 +88,8 @@ def doctor(framework: Framework) -> Iterator[Check]:
         return
     if framework == "verl":
         yield _registered()
+    if framework == "trl":
+        yield _threads()
     seams = [_seam(where, parameters) for where, parameters in SEAMS[framework].items()]
     yield from seams
     if all(seam.state == "ok" for seam in seams):  # else the trial would only fail in worse words
@@ -129,6 +133,18 @@ def _registered() -> Check:
     tried = (_fault(lambda name=name: import_module(name)) for name in (PLUGIN, f"{PLUGIN}_trainer"))
     fault = next(filter(None, tried), "it did not load the plugin")
     return Check("FAILED", f"verl does not know the trainer {TRAINER}: {fault}.", "See to that, then ask again.")
+
+
+def _threads() -> Check:
+    """Whether torch has more threads than cores are free, which a GPU hardly minds and a CPU very much."""
+    import torch
+
+    threads, free, here = torch.get_num_threads(), free_cores(), cores()
+    what = f"torch has {threads} CPU thread{'s' * (threads != 1)}, and {free} of {here:.3g} cores may be used now"
+    if threads <= free or torch.cuda.is_available():
+        return Check("ok", f"{what}.")
+    todo = f"export OMP_NUM_THREADS={free} before you train on it (grpo-prm train chooses by itself)."
+    return Check("note", f"{what}: a CPU would take many times longer.", todo)
 
 
 def _seam(where: str, parameters: str) -> Check:

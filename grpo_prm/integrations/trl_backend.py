@@ -29,6 +29,7 @@ from ..train.policy import load, without_dropout
 from ..train.problem import open_model, problem_of
 from ..train.record import ROLLOUTS, cut_metrics
 from ..train.telling import Telling
+from ..train.threads import choose, using
 from ..train.tracker import open_tracker
 from .trl_checkpoints import STAGING, newest
 from .trl_run import RunTrainer
@@ -49,10 +50,16 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     config = replace(config, out=config.out or run_folder(config))
     ranks.join(config.device)
     _check_machine(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    threads = choose(config, resume=resume)
+    with using(threads.number):
+        return _train(threads.config, threads.note, watch, resume=resume)
+
+
+def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Result:
     seed_everything(config.seed)
     watch = watch if ranks.leads() else notes_only(watch)
+    if note and ranks.leads():
+        watch(Event("note", text=note))
     # The first process makes folder and model; the others find both.
     with ranks.leader_first():
         folder = open_folder(config, resume=resume)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..core.prm import HUGE
 from ..errors import InputError, UsageError
 from ..files import atomic
 
@@ -44,6 +45,7 @@ REJECTED: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "raw": pl.String(),
 }
+ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one at a time
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged
 
@@ -184,6 +186,7 @@ def _faults(table: pl.DataFrame) -> Iterator[tuple[pl.Series, str]]:
     floats = [c for c in table.columns if c in ("reward", "advantage") or c.startswith(REWARD_PART)]
     for column in floats:
         yield (~table[column].is_finite()).fill_null(False), f"{column} is not finite"
+        yield (table[column].abs() >= HUGE).fill_null(False), f"{column} is too large a number to compute with"
     # A row that begins a stretch of its group, though the group was there before.
     begins = table["group"].rle_id().is_first_distinct()
     yield begins & ~table["group"].is_first_distinct(), "its group stands in two places"
@@ -208,7 +211,7 @@ def save(rollouts: Rollouts | pl.DataFrame, path: str | Path) -> None:
         raise UsageError(f"{path}: a table is written as .parquet or .jsonl. Choose one of the two.")
     with atomic(path) as part:
         if path.suffix == ".parquet":
-            table.write_parquet(part, compression="zstd")
+            table.write_parquet(part, compression="zstd", row_group_size=ROW_GROUP)
         else:
             table.write_ndjson(part)
 

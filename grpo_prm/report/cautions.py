@@ -11,7 +11,7 @@ import polars as pl
 
 from ..analysis.tables import Tables
 from ..text.amounts import amount, percent
-from ..text.wording import DIFFER, mismatch
+from ..text.wording import DIFFER, mismatch, no_logprobs
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence
@@ -36,7 +36,7 @@ def cautions(folder: Tables) -> list[Caution]:
         *mismatched,
         *_zero_variance(counts),
         *_units(source),
-        *(Caution(note) for note in source["notes"]),
+        *(Caution(note) for note in (*no_logprobs(folder.summary), *source["notes"])),
     ]
 
 

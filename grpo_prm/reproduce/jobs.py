@@ -20,9 +20,12 @@ import polars as pl
 
 from ..errors import UsageError
 from ..files import atomic
+from ..machine import cores, memory
 from ..version import __version__
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
+ONE_THREAD = dict.fromkeys(POOLS, "1")
+WORKER = 1 << 30  # bytes of a worker with torch in it and a small model: 0.7 GB, and its batches
 KEY = "grpo_prm_job"
 
 
@@ -60,6 +63,11 @@ def gpus() -> list[str]:
 
     number, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:number] if visible else [str(n) for n in range(number)]
+
+
+def side_by_side(gpus: Sequence[str] = ()) -> int:
+    """How many workers this machine takes: one for each GPU, else for each core of ours, as far as memory goes."""
+    return len(gpus) or max(1, min(int(cores()), memory() // WORKER))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import polars as pl
 
 from ..figures import save_figure
 from ..files import atomic
+from ..machine import cores
 from .claims import Claim
 from .page import latex_table, page
 from .run import CLAIMS, Options, Outcome
@@ -94,15 +95,14 @@ def _moment(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, Any
 
 def _machine() -> dict[str, Any]:
     """What the runs ran on."""
-    import os
-
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "none"
-    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count(), "versions": versions}
+    whole = int(ours) if (ours := cores()) >= 1 else ours  # half a core is half a core
+    return {"system": platform.system(), "machine": platform.machine(), "cores": whole, "versions": versions}
 
 
 def _read(path: Path) -> dict[str, Any]:

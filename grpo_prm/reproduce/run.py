@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
@@ -19,7 +18,7 @@ from ..files import atomic
 from ..logs.layouts.find import find_sources
 from ..version import __version__
 from .claims import Claim, Evidence, Verdict
-from .jobs import OnDone, Unfinished, gpus, processes, run_jobs
+from .jobs import OnDone, Unfinished, gpus, processes, run_jobs, side_by_side
 from .paired import with_holm
 
 CLAIMS = {
@@ -47,7 +46,8 @@ class Options:
         claims: Names; none is all.
         budget: `quick` takes minutes, `standard` an hour, `full` a day, on two cores.
         seeds: Fresh seeds of every comparison; None: as the budget has it.
-        workers: Processes side by side; results do not depend on it. None: one for each GPU, or for each core.
+        workers: Processes side by side; results do not depend on it. None: one for each GPU, or for each core
+            that this process may use and has memory for.
         out: Folder of results and records.
         resume: Go on in a folder that is there, with the records in it.
         seed: Of everything random.
@@ -118,7 +118,7 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
     costs = [claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)]
     outcomes: list[Outcome] = []
     devices = gpus() if _trains(claims, plans) else []
-    with processes(options.workers or len(devices) or os.cpu_count() or 1, devices) as executor:
+    with processes(with_workers(options).workers or 1, devices) as executor:
         for number, (claim, plan) in enumerate(zip(claims, plans, strict=True)):
             on_progress(claim.name, sum(costs[:number]), sum(costs))
             begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)
@@ -135,6 +135,17 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
             outcomes.append(Outcome(claim, plan, evidence, verdict, time.perf_counter() - begin))
             on_outcome(outcomes)
     return outcomes
+
+
+def with_workers(options: Options) -> Options:
+    """The options with the number of workers that the machine takes, where none is given.
+
+    Raises:
+        UsageError: As `reproduce`.
+    """
+    if options.workers is not None:
+        return options
+    return replace(options, workers=side_by_side(gpus() if _trains(*_chosen(options)) else []))
 
 
 def announced(options: Options) -> list[str]:

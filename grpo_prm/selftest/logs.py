@@ -74,7 +74,8 @@ def stale_sampler(seed: int = 0, groups: int = 128, k: int = 8) -> Log:
     sampler = _with_tail(np.full(choices.shape, np.log(0.5)))
     # One shift for each position and choice: members of a process set have the same.
     shift = rng.normal(0.0, 0.6, (len(TREE), 2))[np.arange(len(TREE)), choices]
-    trainer = sampler + np.concatenate([shift, rng.normal(0.0, 0.6, (groups, k, 3))], axis=2)
+    shifts = np.concatenate([shift, rng.normal(0.0, 0.6, (groups, k, 3))], axis=2)
+    trainer = np.minimum(sampler + shifts, 0.0)  # no log-probability is above 0
     gap = trainer.astype(np.float32).astype(np.float64) - sampler.astype(np.float32).astype(np.float64)
     weight = np.exp(gap)
     truth = {

@@ -67,7 +67,14 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:
         yield mismatch(summary)
+    yield from no_logprobs(summary)
     yield from summary["source"]["notes"]
+
+
+def no_logprobs(summary: dict[str, Any]) -> list[str]:
+    """How many tokens were left out since their log-probabilities are none."""
+    notes = summary["notes"]
+    return [f"{notes[name]}." for name in ("left_out", "gap_left_out") if name in notes][:1]
 
 
 def masks(summary: dict[str, Any]) -> str:

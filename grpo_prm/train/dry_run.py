@@ -20,6 +20,7 @@ from .packing import BLOCK, cheaper
 from .policy import Policy
 from .problem import as_read, open_problem
 from .record import rollouts_table
+from .threads import choose, using
 
 ACTIVATIONS = 34  # numbers that a layer keeps for the backward pass, for each token and unit of width (Qwen2, measured)
 LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradient
@@ -27,8 +28,12 @@ LOGITS = 16  # bytes for each logit: it, as float32, its exponential, its gradie
 
 def dry_run(config: TrainConfig, watch: Watch = nobody) -> str:
     """Load everything, sample the first step, and say what training would do; nothing is written."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    threads = choose(config)
+    with using(threads.number):
+        return _rehearse(config, f"threads: {threads.number} ({threads.why})", watch)
+
+
+def _rehearse(config: TrainConfig, threads: str, watch: Watch) -> str:
     policy, problem = open_problem(config, watch)
     made = roll_out(policy, problem, config, 0)
     rewards = made.batch.rewards
@@ -36,7 +41,7 @@ def dry_run(config: TrainConfig, watch: Watch = nobody) -> str:
     known = rewards[np.isfinite(rewards)]
     mean = f"{known.mean():.3f}" if len(known) else "none: the reward failed for every completion"
     return (
-        f"{to_yaml(config)}\n{memory(policy.model, config)}\n"
+        f"{to_yaml(config)}\n{memory(policy.model, config)}\n{threads}\n"
         f"first prompt as the model reads it, {len(first.ids)} tokens: {as_read(policy.tokenizer, first)!r}\n"
         f"layout of the first step, as --packing has it: {_layout(policy, made, config)}\n"
         f"mean reward of the first step: {mean}\n\n{_tree(made, config) if len(known) else ''}"

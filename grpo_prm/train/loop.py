@@ -40,6 +40,7 @@ from .problem import Problem, open_problem
 from .record import cut_back, rollouts_table, write_rollouts
 from .sample import Sampled, sample
 from .telling import Telling, finite
+from .threads import choose, using
 from .tracker import open_tracker
 from .update import update
 
@@ -82,8 +83,8 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     Args:
         config: The settings.
         watch: Is told of everything.
-        resume: Go on from the newest checkpoint of the folder. On a CPU, with as many threads, the run then comes to
-            the same bytes as one that was never interrupted, but for what stands under `time`.
+        resume: Go on from the newest checkpoint of the folder. On a CPU, with the threads that it began with, the
+            run then comes to the same bytes as one that was never interrupted, but for what stands under `time`.
 
     Raises:
         UsageError: The folder holds a run already, or another one than this to resume, or one that has gone further; or
@@ -92,19 +93,24 @@ def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -
     """
     config = replace(config, out=config.out or run_folder(config))  # "" would be the working directory
     ranks.join(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    threads = choose(config, resume=resume)
+    with using(threads.number):
+        return _train(threads.config, threads.note, watch, resume=resume)
+
+
+def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Result:
     seed_everything(config.seed)
     watch = watch if ranks.leads() else notes_only(watch)
     # all that goes on from step to step beside weights and optimizer; checkpoints keep it as JSON
     state: dict[str, Any] = {"step": 0, "before": [], "after": [], "best": None, "skipped": 0, "failed": 0}
-    notes: list[str] = []
+    notes = [note] if note else []
     with ranks.leader_first():  # the others find the warm-started model in the cache
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
         training = make_training(policy, config)
     if has_checkpoint(folder):
-        state, notes = restore(folder, training)
+        state, more = restore(folder, training)
+        notes += more
     elif ranks.leads():
         clear_folders(folder)  # of a run that was killed while it wrote its first checkpoint
     if ranks.leads():

@@ -6,6 +6,7 @@ whole, so the sum of the gradients is the gradient of one process. Alone, every 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -36,6 +37,11 @@ def leave() -> None:
 def count() -> int:
     """How many processes there are."""
     return PartialState().num_processes
+
+
+def local_count() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", count()))  # as torchrun and accelerate leave it
 
 
 def leads() -> bool:

@@ -123,7 +123,11 @@ class TrainConfig:
     tracker: Literal["trackio", "wandb", "tensorboard"] | None = setting(
         None, "Send metrics to trackio, wandb or tensorboard too."
     )
-    threads: int | None = setting(None, "CPU threads; another number changes the last digits.", least=1)
+    threads: int | None = setting(
+        None,
+        "CPU threads; they change the last digits. (default: 1 of a small model, else the free cores; kept on resume)",
+        least=1,
+    )
 
 
 ABOUT: dict[str, About] = {field.name: field.metadata["about"] for field in fields(TrainConfig)}

@@ -27,7 +27,8 @@ from grpo_prm.errors import UsageError
 
 MADE = ["log", "log", "tokenizer", "tokenizer"]
 SECTIONS = ("sharing", "teaching", "logprobs")
-VALUES = st.sampled_from([-0.125, -0.5, -2.25, -0.125, -1.0, -math.inf, -9999.0, -9998.0, -1e30])
+NONE = [-math.inf, math.nan, -9999.0, -9984.0, -1e30, 0.1]
+VALUES = st.sampled_from([-0.125, -0.5, -2.25, -0.125, -1.0, -740.0, 0.0, *NONE])
 
 
 def by_name(section):
@@ -62,7 +63,8 @@ END = [traced_row([1, 2], [-1.0, -2.0], [-1.5, -2.0], 1.0), traced_row([1], [-1.
 SENTINELS = [
     traced_row([1], [-math.inf], [-1.0], 1.0),
     traced_row([1], [-9999.0], [-1.0]),
-    traced_row([2], [-1.0], [-9998.0]),
+    traced_row([2], [-1.0], [-740.0]),
+    traced_row([2], [0.1], [-1.0]),
 ]
 
 
@@ -78,7 +80,7 @@ SENTINELS = [
             "a",
             0,
             "p",
-            [traced_row([1, 2], [-1.0, -1.0], [-9000.0, -1.0]), traced_row([1, 3], [-1.0, -1.0], [9.0, -1.0], 1.0)],
+            [traced_row([1, 2], [-1.0, -1.0], [-700.0, -1.0]), traced_row([1, 3], [-700.0, -1.0], [0.0, -1.0], 1.0)],
         )
     ]
 )

@@ -68,15 +68,16 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
         "run folder: lambda1-chain.run (trained model in model/, curves in figures/)",
         "next: grpo-prm analyze lambda1-chain.run",
     ]
-    assert [line.split(maxsplit=1) for line in err.splitlines()[:6]] == [
+    assert [line.split(maxsplit=1) for line in err.splitlines()[:7]] == [
         ["task", "chain"],
         ["method", "λ-GRPO, p = 1"],
         ["p", "1"],
         ["seed", "0"],
         ["device", "cpu"],
+        ["threads", "1 (a small model: the same digits, however busy the machine is)"],
         ["steps", "150"],
     ]
-    assert err.splitlines()[6:] == [
+    assert err.splitlines()[7:] == [
         "run folder  lambda1-chain.run",
         r"note: so \x1b[2J it is",
         "step 1/1: reward 0.500",
@@ -118,7 +119,7 @@ def test_a_run_goes_on_by_its_own_settings(trained, tmp_path, said):
 
 def test_of_an_own_model_too(trained, tmp_path):
     (tmp_path / "a.run").mkdir()
-    own = {"model": "m", "data": "d", "reward": "exact", "out": "a.run"}
+    own = {"model": "m", "data": "d", "reward": "exact", "out": "a.run", "threads": 2}  # as a run records them
     (tmp_path / "a.run" / "config.yaml").write_text(to_yaml(make_config(own)))
     code, config, _ = trained("--resume", "--out", "a.run", "--keep", "5")
     assert (code, config) == (0, make_config({**own, "keep": 5}))

@@ -140,11 +140,11 @@ def test_the_gap_is_a_share_of_all_that_is_added_up():
 
 
 def test_sentinels_take_no_part_and_nothing_overflows():
-    """-inf and -9999 stand where a trainer has no value; two usable values may lie too far apart for exp."""
+    """-inf and -9999 stand where a sampler has no value; two usable values may lie too far apart for exp."""
     rows = [Row([7]), Row([7]), Row([7])]
-    for sentinel in (-math.inf, -9999.0, -1e30, NAN):
+    for sentinel in (-math.inf, -9999.0, -9984.0, -746.0, -1e30, NAN, math.inf, 0.1, 1e30):
         found = check([rows], [1.0, -1.0, 0.5], [-1.0, sentinel, -1.0])
         assert [column[0] for column in found] == [1.5, 1.5, 1.5, 0, 1, 0]
-    far = check([rows[:2]], [1.0, -1.0], [-9998.0, -1.0])
-    assert all(np.isfinite(column).all() for column in far) and far.largest[0] == 9997.0
+    far = check([rows[:2]], [1.0, -1.0], [-745.0, -1.0])
+    assert all(np.isfinite(column).all() for column in far) and far.largest[0] == 744.0
     assert far.absolute[0] == pytest.approx(math.exp(300))

@@ -9,7 +9,7 @@ from logs.log_files import balanced, read_log, reasons, row, write
 from grpo_prm.errors import UsageError
 from grpo_prm.logs import ReadOptions, collect, inspect
 from grpo_prm.logs.rollouts import SCHEMA, save
-from grpo_prm.logs.rows.columnar import wire_schema
+from grpo_prm.logs.rows.wire import wire_schema
 from grpo_prm.logs.stream import open_all
 
 

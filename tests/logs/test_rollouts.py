@@ -53,7 +53,7 @@ def tables(draw):
         mask=beside(st.booleans()),
         logprobs=beside(floats),
         ref_logprobs=beside(floats),
-        reward=column(st.floats(allow_nan=False, allow_infinity=False)),
+        reward=column(st.floats(-9e99, 9e99)),
         advantage=column(floats),
         truncated=column(st.booleans()),
     ).with_columns(
@@ -106,6 +106,7 @@ def test_an_empty_table_is_flat_too():
         (pl.Series("logprobs", [None, None, None, [0.0, 0.0]], pl.List(pl.Float32)), "row 3: logprobs is not as long"),
         (pl.Series("reward", [0.0, np.nan, 1.0, 1.0]), "row 1: reward is not finite"),
         (pl.Series("advantage", [0.0, 0.0, np.inf, 1.0]), "row 2: advantage is not finite"),
+        (pl.Series("advantage", [0.0, 0.0, 1.0, -1e100]), "row 3: advantage is too large a number to compute with"),
         (pl.Series("group", [0, 1, 0, 1]), "row 2: its group stands in two places"),
         (pl.Series("sample", [0, 0, 0, 1], pl.Int32), r"row 1: its \(group, sample\) stands twice"),
         (pl.Series("group", ["0", "0", "1", "1"]), "group is String, not Int64"),

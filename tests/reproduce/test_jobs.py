@@ -8,6 +8,7 @@ import time
 import polars as pl
 import pytest
 
+import grpo_prm.reproduce.jobs as module
 from grpo_prm.errors import UsageError
 from grpo_prm.reproduce.defect import change_record
 from grpo_prm.reproduce.jobs import Job, Unfinished, _make, gpus, processes, run_jobs
@@ -120,3 +121,13 @@ def test_parts_make_what_the_whole_makes(pool, tmp_path):
         done.clear()
     found = run_jobs(jobs(), tmp_path, pool, lambda *_: None, (3, 3))
     assert all(table.equals(change_record(**job.arguments)) for table, job in zip(found, jobs(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "gpus", "workers"),
+    [(8, 64, [], 8), (8, 3.5, [], 3), (0.5, 64, [], 1), (2.7, 64, [], 2), (8, 0.3, [], 1), (2, 64, ["0"] * 8, 8)],
+)
+def test_workers_are_those_that_have_a_core_and_memory(monkeypatch, cores, gigabytes, gpus, workers):
+    monkeypatch.setattr(module, "cores", lambda: cores)
+    monkeypatch.setattr(module, "memory", lambda: int(gigabytes * (1 << 30)))
+    assert module.side_by_side(gpus) == workers

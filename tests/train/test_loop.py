@@ -176,8 +176,10 @@ def test_it_learns(tmp_path):
 def test_threads_are_those_of_the_settings(tmp_path):
     before = torch.get_num_threads()
     try:
-        train(settings(tmp_path / "one.run", steps=1, threads=1))
-        assert torch.get_num_threads() == 1
+        torch.set_num_threads(3)
+        inside = []
+        train(settings(tmp_path / "two.run", steps=1, threads=2), lambda _: inside.append(torch.get_num_threads()))
+        assert set(inside) == {2} and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...core.prm import HUGE
 from ...errors import UsageError
 
 Rows = Sequence[Mapping[str, Any]]
 MISSING: Any = object()
-HUGE = 1e100  # no reward or advantage: its square, in the deviation of a group, would soon be infinite
 
 
 def at(row: Any, path: str) -> Any:

@@ -66,8 +66,7 @@ def by_prompt(plan: Plan, rows: Rows) -> Plan:
     if other := companion(rows, step, prompt, _not_companions(plan), plan.paths.get("reward")):
         note = f"Several problems have one prompt text: rows are grouped by exact prompt and by {other}."
         paths = {**plan.paths, "problem": other}  # so that they are apart in the intervals as well
-        kinds = {**plan.kinds, "problem": kind_of(rows, other, plan.from_text)}
-        return replace(plan, paths=paths, kinds=kinds, by=("prompt", "problem"), notes=(*plan.notes, note))
+        return replace(plan, paths=paths, by=("prompt", "problem"), notes=(*plan.notes, note))
     sizes, _ = _buckets(rows, step, prompt, None)
     steps = {bucket[0] for bucket in sizes}
     alone = len(sizes) == len(steps) and len(rows) >= _MANY * len(steps)

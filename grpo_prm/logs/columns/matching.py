@@ -21,7 +21,7 @@ from .of_groups import ids_are_of_prompts, reward_is_of_groups
 from .plan import LABELS, LISTS, NAMES, Plan
 from .reward import left_out, with_parts, with_readings, with_reward
 from .reward_of_parts import parts_of, with_reward_of_parts
-from .token_lists import with_labels, with_lists_that_fit, with_logprobs_that_fit
+from .token_lists import lists_of_others, with_labels, with_lists_that_fit, with_logprobs_that_fit
 from .verdicts import words_of
 
 
@@ -52,8 +52,6 @@ def make_plan(
     paths = {**_by_name(rows, from_text), **(defaults or {}), **of_user}
     paths = {canonical: path for canonical, path in paths.items() if canonical not in options.off}
     given = {**(defaults or {}), **of_user}
-    for path in options.keep:
-        check_present(rows, path, name, f"--keep {path}")
     # A column of ids that is null throughout leaves the text to be cut into units, unless the user insists.
     if "tokens" in paths and "tokens" not in options.columns and not exists(rows, paths["tokens"]):
         del paths["tokens"]
@@ -63,6 +61,7 @@ def make_plan(
         cautions.append(f"The ids under {tokens} are the same wherever the prompt is: they are not used.")
         del paths["tokens"]
     plan = Plan(paths, {}, keep=tuple(options.keep), from_text=from_text, cautions=tuple(cautions))
+    plan = replace(plan, cautions=(*plan.cautions, *lists_of_others(rows, plan, from_text, options.off)))
     plan = with_reward(plan, rows, options, name)
     # A key that is switched off is one that the rows do not have.
     keyed = _without(rows, NAMES["group"]) if "group" in options.off else rows
@@ -92,8 +91,8 @@ def make_plan(
 
 def with_kinds(plan: Plan, rows: Rows) -> Plan:
     """Note what the first rows hold under each path of the plan."""
-    columns = {**plan.columns, **{name: name for name in plan.keep}}
-    return replace(plan, kinds={c: kind_of(rows, path, plan.from_text) for c, path in columns.items()})
+    paths = {*plan.columns.values(), *plan.keep}
+    return replace(plan, kinds={path: kind_of(rows, path, plan.from_text) for path in paths})
 
 
 def _check_named(rows: Rows, options: ReadOptions, name: str) -> None:

@@ -118,7 +118,7 @@ class Plan:
 
     Attributes:
         paths: Canonical column to dotted path in the log.
-        kinds: What the first rows hold under each path: int, float, bool, text, ints, bools, ..., `mixed`.
+        kinds: Path in the log to what the first rows hold there: int, float, bool, text, ints, bools, ..., `mixed`.
         reward_weights: Column to its weight, where the reward is a weighted sum of columns.
         parts: Name of a part of the reward to its dotted path, where parts are logged beside the reward.
         keep: Further columns, under their own names.
@@ -166,15 +166,28 @@ class Plan:
         return "tokens" if "tokens" in self.paths else "completion"
 
     @property
+    def own_columns(self) -> dict[str, str]:
+        """Column of the rows (canonical, but `key` for the group as the log names it; `reward/NAME`) to path in it."""
+        return {"key" if c == "group" else c: path for c, path in self.paths.items()} | self.reward_columns
+
+    @property
     def columns(self) -> dict[str, str]:
-        """Column of the rows (canonical, `reward/NAME`, kept) to path in the log."""
-        kept = {name: name for name in self.keep if name not in self.paths}
-        return {**self.paths, **self.reward_columns, **kept, **self.beside}
+        """Every column of the rows to its path in the log."""
+        return {**self.own_columns, **self.taken_along}
 
     @property
     def taken_along(self) -> dict[str, str]:
         """Columns of plain values that are no canonical ones, name in the rows to path in the log."""
         return {**{name: name for name in self.keep}, **self.beside}
+
+    @property
+    def kinds_taken_along(self) -> dict[str, str]:
+        """Kind of each column that is taken along.
+
+        The `group` of a canonical log is text whatever it holds: one file may number its groups, and another name them.
+        """
+        kinds = {name: self.kinds.get(path, "") for name, path in self.taken_along.items()}
+        return kinds | ({"group": "text"} if "group" in self.by else {})
 
     @property
     def reward_columns(self) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from .first_rows import Rows, at
-from .plan import LISTS, Inside, Plan
+from .first_rows import Rows, at, exists, kind_of
+from .plan import LISTS, NAMES, Inside, Plan
 
+# Kinds of columns that are no lists of numbers, in words.
+_OTHERS = {"objects": "objects", "object": "objects", "chat": "objects", "texts": "texts", "text": "text"}
 _IGNORED = -100  # the label that loss functions leave out
 
 
@@ -15,11 +18,37 @@ def with_lists_that_fit(plan: Plan) -> Plan:
     """Leave out lists of one value a token where ids are not logged."""
     if "tokens" not in plan.paths:  # units that are made from text are others than those that were sampled
         left = {c: path for c, path in plan.paths.items() if c not in LISTS}
-        if "mask" not in plan.paths:
-            return replace(plan, paths=left)
-        note = f"The mask {plan.paths['mask']} is not used: it has a value per token, and no token ids are logged."
-        return replace(plan, paths=left, cautions=(*plan.cautions, note))
+        if len(left) < len(plan.paths):
+            return replace(plan, paths=left, cautions=(*plan.cautions, _not_used(plan)))
     return plan
+
+
+def _not_used(plan: Plan) -> str:
+    """Which lists are left out where only text is logged."""
+    found = [plan.paths[c] for c in LISTS[1:] if c in plan.paths]
+    if len(found) > 1:
+        names = f"{', '.join(found[:-1])} and {found[-1]}"
+        return f"The columns {names} are not used: they have a value per token, and no token ids are logged."
+    called = "mask" if "mask" in plan.paths else "column"
+    return f"The {called} {found[0]} is not used: it has a value per token, and no token ids are logged."
+
+
+def lists_of_others(rows: Rows, plan: Plan, from_text: bool, off: Collection[str]) -> tuple[str, ...]:
+    """Say which columns are called like lists of numbers, but hold something else.
+
+    Log-probabilities as OpenAI and vLLM return them are objects, {"token", "logprob"}: their tokens are texts, which do
+    not say which ids they are of.
+    """
+    told = []
+    for column in LISTS[1:]:
+        names = [] if column in plan.paths or column in off else NAMES[column]
+        held = {name: _OTHERS.get(kind_of(rows, name, from_text)) for name in names if exists(rows, name)}
+        told += [
+            f"The column {name} holds {what}, not one number for each token id, so it is not used."
+            for name, what in held.items()
+            if what
+        ]
+    return tuple(told)
 
 
 def with_logprobs_that_fit(plan: Plan, rows: Rows) -> Plan:

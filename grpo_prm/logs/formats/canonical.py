@@ -44,12 +44,10 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
         own |= {"sample": paths["sample"]} if "sample" in paths else {}  # also where all keys were drawn several times
         named = {part: path for part, path in plan.parts.items() if REWARD_PART + part in options.columns}
         others = {part: path for part, path in parts.items() if part not in plan.reward_weights}
-        # A group may be numbered or named: as text either tells draws apart, and numbers are given anew later.
         return replace(
             plan,
             paths=own,
             parts={**others, **named},
-            kinds={**plan.kinds, "group": "text"},
             by=("key", "group"),
             per_draw=True,
             optional=("step", "reward", "prompt", *(REWARD_PART + part for part in others)),

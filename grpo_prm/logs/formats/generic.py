@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from ...errors import InputError, UsageError
+from ..columns.first_rows import check_present
+from ..columns.kept import not_kept, without_names_of_ours
 from ..columns.matching import make_plan
 from ..columns.not_rollouts import not_rollouts
 from ..columns.plan import Plan
@@ -60,7 +62,13 @@ def open_log(
         raise InputError(f"{head.name}: the file holds no objects. A log holds one object per completion.")
     if format_ and defaults is None:
         defaults = {**_emitted(format_, rows), **format_.columns}
+    for path in options.keep:
+        check_present(rows, path, head.name, f"--keep {path}")
+    asked = () if name == "canonical" else options.keep  # whose own columns are taken along as they are
+    if asked:
+        options = replace(options, keep=without_names_of_ours(asked))
     plan = make_plan(rows, options, head.name, defaults, head.container == "csv")
+    plan = replace(plan, cautions=(*plan.cautions, *not_kept(asked, plan.paths)))
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
     if change:

@@ -18,10 +18,11 @@ from ..containers import jsonl, parquet_file
 from ..containers.registry import HEAD_RECORDS, containers
 from ..format import Format, Head, Row
 from ..prefetch import parallel
-from ..rows.columnar import read_frame, read_lines, wire_schema
+from ..rows.columnar import read_frame, read_lines
 from ..rows.records import Record, RowBatch, parse, parse_lines, to_row_batch
 from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
+from ..rows.wire import wire_schema
 from ..sources import Source
 
 Flatten = Callable[[Any, Source], Iterable[Row | Bad]]

@@ -58,7 +58,7 @@ def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
         return replace(plan, by=("key",), per_draw=False, notes=notes)
     paths = {**plan.paths, "group": "group", "problem": "group"}
     notes = (*notes, APART.format("env_extras"))
-    return replace(plan, paths=paths, kinds={**plan.kinds, "problem": "text"}, by=("key",), per_draw=False, notes=notes)
+    return replace(plan, paths=paths, by=("key",), per_draw=False, notes=notes)
 
 
 FORMAT = Format("skyrl", _detect, flatten, columns={"group": "group"}, plan=_plan)

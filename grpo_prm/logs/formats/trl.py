@@ -77,7 +77,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             c: p for c, p in plan.paths.items() if c in _TAKEN | options.columns.keys() or (c == "reward" and weights)
         }
         # A function may give null in all first rows.
-        kinds = {**plan.kinds, **dict.fromkeys(map(REWARD_PART.__add__, functions), "float")}
+        kinds = {**plan.kinds, **dict.fromkeys(functions, "float")}
         optional = (
             *plan.optional,
             *(REWARD_PART + name for name in others if REWARD_PART + name not in options.columns),

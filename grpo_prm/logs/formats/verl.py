@@ -72,7 +72,8 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
         paths = {c: path for c, path in plan.paths.items() if c in taken} | group | problem | samples
         beside = {*paths.values(), "gts", "uid", "request_id", _PROBLEM}
         plan = _with_extras(replace(plan, paths=paths), rows, beside)
-        plan = replace(plan, kinds={**plan.kinds, **dict.fromkeys((*group, *problem, *samples), "text")})
+        named_here = (group | problem | samples).values()
+        plan = replace(plan, kinds={**plan.kinds, **dict.fromkeys(named_here, "text")})
         by = plan.by if named else ("key",) if group else ("prompt",)
         return replace(plan, by=by, per_draw=group.get("group") == "uid", notes=(*_of_rows(plan), *notes))
 

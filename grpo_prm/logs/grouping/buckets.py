@@ -17,13 +17,73 @@ PIECE, AGAIN = "_piece", "_again"
 
 
 def in_buckets(rows: pl.DataFrame, plan: Plan) -> tuple[pl.DataFrame, Ints, Ints]:
-    """Rows bucket after bucket, in the order in which these appear; the bucket of each, and its place in the log."""
+    """Rows bucket after bucket; the bucket of each, and its place in the log.
+
+    Where the log names a key the buckets of a step stand in the order of their keys, and where all rows of a bucket
+    name their sample, these in the order of its index: so the order of the rows in the log changes nothing. Else both
+    stand in the order in which they appear.
+    """
     by = [c for c in ("run", "step", PIECE, *plan.by, AGAIN) if c in rows.columns]
-    buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")["_row"]
+    buckets = rows.select(by).with_row_index("_row").group_by(by, maintain_order=True).agg("_row")
+    if "key" in by:
+        buckets = _in_steps(buckets, by)
+    buckets = buckets["_row"]
     order = buckets.list.explode(empty_as_null=False).to_numpy()
+    bucket = np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy())
+    if "key" in by and "sample" in rows.columns:
+        order = _by_sample(rows["sample"], bucket, order)
     if (np.diff(order) != 1).any():  # most logs have them in order: then nothing is copied
         rows = rows[order]
-    return rows, np.repeat(np.arange(len(buckets)), buckets.list.len().to_numpy()), order
+    return rows, bucket, order
+
+
+def shortlex(column: str) -> tuple[pl.Expr, pl.Expr]:
+    """What to sort a column of text by so that 2 comes before 10: length in bytes, then the text."""
+    return pl.col(column).str.len_bytes(), pl.col(column)
+
+
+def _in_steps(buckets: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """The buckets of each step in the order of their keys; the steps stay as they come."""
+    names = [c for c in ("run", "step") if c in by]
+    step = buckets.select(pl.struct(names).rle_id()).to_series().alias("_step")
+    texts = [expr for c in by if c not in names and buckets.schema[c] == pl.String for expr in shortlex(c)]
+    # A further draw comes behind the first of its key, in the order in which they appear.
+    keys = [step, *(pl.col(PIECE) for _ in range(PIECE in by)), *texts, *(pl.col(AGAIN) for _ in range(AGAIN in by))]
+    return buckets.sort(keys, maintain_order=True)
+
+
+def _by_sample(samples: pl.Series, bucket: Ints, order: Ints) -> Ints:
+    """The rows of each bucket by their sample index, where all of them have one, and no two the same."""
+    numbers = samples.cast(pl.Int64, strict=False)  # indices are nearly always numbers, which are compared fast
+    if numbers.null_count() == 0:
+        index = numbers.to_numpy()[order]
+        inside = np.diff(bucket) == 0
+        if (np.diff(index)[inside] > 0).all():
+            return order
+        sort = np.lexsort((index, bucket))
+        index = index[sort]
+    else:
+        ranks = pl.DataFrame({"sample": samples.gather(order)}).with_columns(
+            pl.struct(pl.col("sample").str.len_bytes().alias("length"), "sample")
+            .rank("dense")
+            .cast(pl.Int64)
+            .alias("rank")
+        )
+        index = pl.select(pl.when(ranks["sample"].is_null()).then(-1).otherwise(ranks["rank"])).to_series().to_numpy()
+        sort = np.lexsort((index, bucket))
+        index, inside = index[sort], np.diff(bucket) == 0
+    # Ranks of a trainer may each count from 0, and some rows may have none: such a bucket stays as it is.
+    again = np.zeros(int(bucket[-1]) + 1 if len(bucket) else 0, bool)
+    again[bucket[1:][inside & (np.diff(index) == 0)]] = True
+    again[bucket[index < 0]] |= numbers.null_count() > 0
+    return order[np.where(again[bucket], np.arange(len(order)), sort)]
+
+
+def in_order_of_keys(heads: pl.DataFrame) -> Ints:
+    """The groups of each step in the order of their keys, as places in `heads`, their first rows; steps stay."""
+    names = [c for c in ("run", "step") if c in heads.columns]
+    step = heads.select(pl.struct(names).rle_id()).to_series().alias("_step")
+    return heads.select(pl.arg_sort_by(step, *shortlex("group_key"), maintain_order=True)).to_series().to_numpy()
 
 
 def steps_of(heads: pl.DataFrame) -> list[tuple[str, int]]:

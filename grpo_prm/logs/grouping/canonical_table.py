@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,15 @@ import polars as pl
 
 from ..columns.plan import Plan
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from .beside_text import without_logprobs_beside_text
 
 if TYPE_CHECKING:
     from ..tokenize import Pieces, Tokens
 
 
-def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces | Tokens]) -> pl.DataFrame:
+def canonical_table(
+    rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces | Tokens], told: Counter[str]
+) -> pl.DataFrame:
     """Give grouped rows the columns of `SCHEMA`, then the reward parts and the kept columns.
 
     Args:
@@ -22,6 +26,7 @@ def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces
         plan: What the columns mean.
         encoder: Gives what turns text into units, the same for every batch of a log, as it numbers the pieces that it
             meets. It is called only where ids are not logged: to load a tokenizer takes seconds.
+        told: Gets what was done to single rows.
 
     Returns:
         A canonical table.
@@ -34,6 +39,7 @@ def canonical_table(rows: pl.DataFrame, plan: Plan, encoder: Callable[[], Pieces
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
     rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
     kept = [c for c in plan.keep if c not in (*SCHEMA, *rewards)]
+    rows = without_logprobs_beside_text(rows, told)
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
 
 

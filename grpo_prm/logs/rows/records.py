@@ -64,7 +64,7 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     if plan.reward_weights:
         types["reward"] = pl.Float64()
     types |= dict.fromkeys(plan.reward_columns, pl.Float64())
-    return types | {name: KEPT.get(plan.kinds.get(name, ""), pl.String()) for name in plan.taken_along}
+    return types | {name: KEPT.get(kind, pl.String()) for name, kind in plan.kinds_taken_along.items()}
 
 
 def parse_lines(data: bytes, line: int, parsed: Callable[[bytes], Any] | None = None) -> Iterator[Record]:
@@ -167,8 +167,8 @@ def _row(values: Mapping[str, Any], plan: Plan, said: list[str]) -> dict[str, An
     _add_rewards(values, row, plan, said)
     if "truncated" in values:
         row["truncated"] = truncated_of(values["truncated"])
-    for name in plan.taken_along:
-        row[name] = kept_of(values[KEPT_AS + name], plan.kinds.get(name, ""))
+    for name, kind in plan.kinds_taken_along.items():
+        row[name] = kept_of(values[KEPT_AS + name], kind)
     if "group" in plan.by and row["group"] is None:  # of a canonical log; all such rows would be one group
         raise Bad("group", "missing" if values[KEPT_AS + "group"] is MISSING else "null")
     return row

@@ -162,7 +162,10 @@ def floats_of(value: list[Any] | np.ndarray, field: str) -> np.ndarray:
     """One number per token as float32; one that is no log-probability (-inf, NaN) as the sentinel, left out later."""
     if not isinstance(value, np.ndarray) and set(map(type, value)) - {int, float, type(None)}:
         raise Bad(field, f"expected numbers, got {described(_first_other(value, (int, float)))}")
-    floats = np.array(value, np.float64)  # None becomes NaN
+    try:
+        floats = np.array(value, np.float64)  # None becomes NaN
+    except OverflowError:  # a whole number of hundreds of digits
+        floats = np.array([np.nan if v is None or abs(v) >= LARGE else v for v in value], np.float64)
     # The completion is as good as any other: without its row the tree and the advantages of its group would change.
     return np.where(np.abs(floats) < LARGE, floats, SENTINEL).astype(np.float32)
 
@@ -194,5 +197,6 @@ def described(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:30]!r}"
     if isinstance(value, int | float):
-        return f"{value}"
+        number = f"{value}"
+        return number if len(number) < 40 else f"{number[:20]}..."  # whole numbers may have thousands of digits
     return "a list" if isinstance(value, list) else "an object"
