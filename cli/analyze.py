@@ -21,6 +21,8 @@ Examples:
 
     grpo-prm analyze out/completions --reward "short+0.5*has_e"
 
+    grpo-prm analyze out/completions --follow     # of a run that goes on; Ctrl-C ends it with the summary
+
     zcat rollouts.jsonl.gz | grpo-prm analyze - --out rollouts.prm
 
     grpo-prm analyze "runs/*.jsonl" s3://bucket/run/completions logs.tar.gz --out all.prm
@@ -71,9 +73,13 @@ def analyze(
     keep: Keep = None,
     run: Run = None,
     memory: Memory = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Of logs that are still written: a line a step; Ctrl-C sums up what came.")
+    ] = False,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
     import gc
+    from dataclasses import replace
     from tempfile import TemporaryDirectory
 
     from grpo_prm.analysis.analyze import analyze as measure
@@ -83,6 +89,7 @@ def analyze(
     from grpo_prm.errors import FigureError, FindingError, RejectedError
     from grpo_prm.text.printable import printable
 
+    from .follow import followed
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
 
@@ -90,11 +97,11 @@ def analyze(
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     named, out = out is not None, out or default_folder(logs)
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
+        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
+        log = followed(logs, reading) if follow else logs
         with progress_bar("reading") as progress:
-            reading = reader_options(
-                format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
-            )
-            analysis = measure(logs, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
+            reading = replace(reading, progress=progress)
+            analysis = measure(log, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
         if not named:
             say_what_is_replaced(out, analysis.summary["source"]["files"])
         with working("writing tables"):

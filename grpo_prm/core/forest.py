@@ -17,8 +17,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 WINDOW = 32  # tokens compared at a time; grows fourfold while a whole step is not seen to end
-# Tokens compared in one call, which bounds the temporary memory whatever k and the lengths are. Of four times as many the
-# memory comes from the system anew for each call, which may take three times as long as the comparison.
+# Tokens compared in one call, which bounds the temporary memory whatever k and the lengths are. Of four times as many
+# the memory comes from the system anew for each call, which may take three times as long as the comparison.
 BLOCK = 1 << 18
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
 from .pipes import Pipe
+from .spans import Span
 
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
@@ -36,8 +37,11 @@ class Source(NamedTuple):
         step: Training step that its path names; None where it names none.
         split: `train` or `eval`, where its path says which; else None.
         named: The user named the file itself, not a folder above it.
-        pipe: What is read instead of the path, where it is a pipe.
+        pipe: What is read instead of the path, where it is a pipe, or the end of a file that grows.
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
+        until: Bytes of a file that grows which are read; None: all.
+        since: Of these the bytes whose rows were read before (`growing_steps`), a whole file where it is `size`: they
+            tell what the columns mean, and give no rows.
     """
 
     path: Path
@@ -49,15 +53,27 @@ class Source(NamedTuple):
     step: int | None = None
     split: str | None = None
     named: bool = False
-    pipe: Pipe | None = None
+    pipe: Pipe | Span | None = None
     left_out: tuple[str, ...] = ()
+    until: int | None = None
+    since: int = 0
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
+            if self.pipe is None and self.until is not None:
+                return Span(self.path, 0, self.until).open()
             return self.pipe.open() if self.pipe else self.path.open("rb")
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
+
+
+def rest_of(source: Source) -> Source | None:
+    """What is to be read for rows: the file, or what is new of one that grows; None where nothing is."""
+    if not source.since:
+        return source
+    rest = source.size - source.since
+    return source._replace(pipe=Span(source.path, source.since, source.size), size=rest) if rest > 0 else None
 
 
 def kind_by_name(path: Path) -> str | None:

@@ -29,6 +29,13 @@ _UNPACKED = 1 << 20  # bytes that come out at a time, where the library lets us 
 _MEMORY = 1 << 30  # bytes that an .xz may ask for
 
 
+def packing(start: bytes) -> str | None:
+    """What packs a file that begins so; None for plain bytes. UTF-16 counts as a packing, as it is read as UTF-8."""
+    known = {GZIP: "gzip", ZSTD: "zstd", BZIP: "bzip2", XZ: "xz"} | {magic: name for magic, (name, _) in OTHERS.items()}
+    named = next((name for magic, name in known.items() if start.startswith(magic)), None)
+    return named or ("UTF-16" if is_utf16(start) else None)
+
+
 def unpacked(raw: BinaryIO) -> Any:
     """The file itself, UTF-16 as UTF-8; or what its packing holds, several members and frames too.
 

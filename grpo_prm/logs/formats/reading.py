@@ -23,7 +23,7 @@ from ..rows.records import Record, RowBatch, parse, parse_lines, to_row_batch
 from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
 from ..rows.wire import wire_schema
-from ..sources import Source
+from ..sources import Source, rest_of
 
 Flatten = Callable[[Any, Source], Iterable[Row | Bad]]
 
@@ -116,7 +116,9 @@ def row_batches(
     fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
     before = 0  # bytes of the files that are read through
     for index, source in enumerate(sources):
-        read = fast(source, index, plan) if fast else _by_record(source, index, plan, container, flatten, record)
+        if (rest := rest_of(source)) is None:
+            continue
+        read = fast(rest, index, plan) if fast else _by_record(rest, index, plan, container, flatten, record)
         for batch in read:
             batch = batch._replace(done=before + batch.done)
             yield _left_out(batch, sources) if source.repeats else batch
