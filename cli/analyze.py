@@ -89,6 +89,7 @@ def analyze(
     from grpo_prm.errors import FigureError, FindingError, RejectedError
     from grpo_prm.text.printable import printable
 
+    from .drawing import drawer
     from .follow import followed
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
@@ -99,21 +100,24 @@ def analyze(
     with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
         log = followed(logs, reading) if follow else logs
-        with progress_bar("reading") as progress:
-            reading = replace(reading, progress=progress)
-            analysis = measure(log, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder))
-        if not named:
-            say_what_is_replaced(out, analysis.summary["source"]["files"])
-        with working("writing tables"):
-            write_tables(analysis, folder)
-        if figures:
-            from grpo_prm.figures.plotting import draw, not_drawn
+        with drawer(wanted=figures) as helper:
+            with progress_bar("reading") as progress:
+                reading = replace(reading, progress=progress)
+                analysis = measure(
+                    log, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder)
+                )
+            if not named:
+                say_what_is_replaced(out, analysis.summary["source"]["files"])
+            with working("writing tables"):
+                write_tables(analysis, folder)
+            if figures:
+                with working("drawing figures"):
+                    failed = helper.draw(folder)
+                if failed:
+                    from grpo_prm.figures.plotting import not_drawn
 
-            with working("drawing figures"):
-                draw([analysis], folder / "figures", failed=failed)
-            if failed:
-                note_figures(analysis, folder, failed)
-                typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
+                    note_figures(analysis, folder, failed)
+                    typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
