@@ -19,7 +19,7 @@ from forest_times import speed_table, tail_table
 from groups_times import groups_table
 from many_groups import million_table
 from nested_times import nested_table
-from start_times import start_table
+from start_times import small_table, start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 from tree_times import trees_table
 from trl_overhead import trl_overhead_table
@@ -54,6 +54,7 @@ class Run(NamedTuple):
 
 BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "start": lambda run: start_table(3 if run.quick else 11),
+    "small": lambda run: small_table(run.folder, 2 if run.quick else 9),
     "forest": lambda run: speed_table(run.shapes),
     "tail": lambda run: tail_table(run.shapes),
     "groups": lambda run: groups_table(20 if run.quick else 300),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .naming import default_folder
 from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
+
+if TYPE_CHECKING:
+    from grpo_prm.analysis.options import Options
+    from grpo_prm.analysis.tables import Tables
+    from grpo_prm.logs import ReadOptions
 
 EXAMPLES = """
 Examples:
@@ -20,6 +25,8 @@ Examples:
     grpo-prm analyze rollouts.jsonl --fail-on teaches_nothing,copies     # exit code 6 in a pipeline
 
     grpo-prm analyze out/completions --reward "short+0.5*has_e"
+
+    grpo-prm analyze out/completions --follow     # of a run that goes on; Ctrl-C ends it with the summary
 
     zcat rollouts.jsonl.gz | grpo-prm analyze - --out rollouts.prm
 
@@ -89,48 +96,53 @@ def analyze(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Head of the cluster of Ray. (default: one is started on this machine)"),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Of logs that are still written: a line a step; Ctrl-C sums up what came.")
+    ] = False,
 ) -> None:
     """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
     import gc
+    from dataclasses import replace
     from tempfile import TemporaryDirectory
 
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
     from grpo_prm.analysis.write import analysis_folder, note_figures, summary_text, write_tables
-    from grpo_prm.errors import FigureError, FindingError, RejectedError
+    from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
     from grpo_prm.text.printable import printable
 
+    from .drawing import drawer
+    from .follow import followed
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
 
     failing, failed = _codes(fail_on), {}
+    by_workers = bool(workers or address) or engine != "local"
+    if follow and by_workers:
+        raise UsageError("--follow reads a log as it comes, in one process. Leave --workers and --engine out.")
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
     with analysis_folder(out, logs, overwrite=overwrite) as folder, TemporaryDirectory(dir=folder) as spill_folder:
-        with progress_bar("reading") as progress:
-            reading = reader_options(
-                format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, progress, memory
-            )
-            options, spill = Options(std, advantage, seed, outcome), Path(spill_folder)
-            if workers or engine != "local" or address:
-                from grpo_prm.engines.analyze import analyze_with
-                from grpo_prm.engines.engine import workers_of
+        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
+        log, spill = followed(logs, reading) if follow else logs, Path(spill_folder)
+        with drawer(wanted=figures) as helper:
+            with progress_bar("reading") as progress:
+                reading, options = replace(reading, progress=progress), Options(std, advantage, seed, outcome)
+                if by_workers:
+                    analysis = _by_workers(log, options, reading, spill, engine, workers, address)
+                else:
+                    analysis = measure(log, options, reading=reading, spill=spill)
+            with working("writing tables"):
+                write_tables(analysis, folder)
+            if figures:
+                with working("drawing figures"):
+                    failed = helper.draw(folder)
+                if failed:
+                    from grpo_prm.figures.plotting import not_drawn
 
-                with workers_of(engine, workers or (None if engine == "ray" else 1), address) as pool:
-                    analysis = analyze_with(pool, logs, options, reading, spill)
-            else:
-                analysis = measure(logs, options, reading=reading, spill=spill)
-        with working("writing tables"):
-            write_tables(analysis, folder)
-        if figures:
-            from grpo_prm.figures.plotting import draw, not_drawn
-
-            with working("drawing figures"):
-                draw([analysis], folder / "figures", failed=failed)
-            if failed:
-                note_figures(analysis, folder, failed)
-                typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
+                    note_figures(analysis, folder, failed)
+                    typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:
@@ -147,6 +159,22 @@ def analyze(
         )
     if failed:
         raise FigureError(f"{out}/figures lacks {', '.join(failed)}: summary.json says why, and has every number.")
+
+
+def _by_workers(
+    log: Any,
+    options: Options,
+    reading: ReadOptions,
+    spill: Path,
+    engine: Literal["local", "ray"],
+    workers: int | None,
+    address: str | None,
+) -> Tables:
+    from grpo_prm.engines.analyze import analyze_with
+    from grpo_prm.engines.engine import workers_of
+
+    with workers_of(engine, workers or (None if engine == "ray" else 1), address) as pool:
+        return analyze_with(pool, log, options, reading, spill)
 
 
 def _codes(given: list[str] | None) -> set[str]:

@@ -200,13 +200,18 @@ def changes(step: Step) -> Iterator[str]:
 
 def line(step: Step) -> str:
     """`step 12: reward 0.500, path depth 1.200, ...`."""
+    return f"step {step.step}: {few(step)}" if step.step is not None else few(step)
+
+
+def few(step: Step) -> str:
+    """The figures of a step that have a place in a line: `reward 0.500, path depth 1.200, ...`."""
     from grpo_prm.analysis.statistics import STATISTICS
 
     from .sparkline import number
 
-    few = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
-    figures = (f"{title(name)} {number(step.figures[name])}" for name in few if step.figures[name] is not None)
-    return f"step {step.step}: {', '.join(figures)}" if step.step is not None else ", ".join(figures)
+    named = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
+    figures = (f"{title(name)} {number(step.figures[name])}" for name in named if step.figures[name] is not None)
+    return ", ".join(figures)
 
 
 def title(name: str) -> str:

@@ -36,8 +36,8 @@ app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage, or a full disk; 3 nothing usable in the input, or a "
     "check of doctor failed; 4 rows were rejected and --strict was given; 5 a claim that must hold did not; 6 a "
-    "finding named by --fail-on; 130 interrupted (Ctrl-C), 143 terminated, 129 hung up: nothing is left half written; "
-    "141 nobody reads the output.",
+    "finding named by --fail-on; 130 interrupted (Ctrl-C), 143 terminated, 129 hung up: nothing is left half written "
+    "(analyze --follow sums up then, and ends with 0); 141 nobody reads the output.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -30,11 +30,14 @@ class Step(NamedTuple):
         step: The training step; None where none is logged.
         figures: Of `FIGURES`; None for 0/0.
         alarms: Findings that begin or end with it.
+        groups, completions: How many it has, groups of one left out.
     """
 
     step: int | None
     figures: dict[str, float | None]
     alarms: list[Alarm]
+    groups: int
+    completions: int
 
 
 class Course:
@@ -70,9 +73,10 @@ class Course:
             if value is not None:
                 self.figures[name].append(value)
         self.steps, self.last = self.steps + 1, step
-        self.groups += len(group_opens(table))
+        groups = len(group_opens(table))
+        self.groups += groups
         self.completions += len(table)
-        return Step(step, figures, self.alarms.add(self.steps if step is None else step, table))
+        return Step(step, figures, self.alarms.add(self.steps if step is None else step, table), groups, len(table))
 
 
 def _figures(table: pl.DataFrame, options: Options) -> dict[str, float | None]:

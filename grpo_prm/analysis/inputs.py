@@ -20,6 +20,7 @@ from ..logs.grouping.beside_text import without_logprobs_beside_text
 from ..logs.memory import rows_as_source
 from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
 from ..logs.rows.told import sentences
+from ..logs.sources import Source
 
 T = TypeVar("T")
 TAKEN = (
@@ -29,7 +30,7 @@ TAKEN = (
 GROUPS_RUN = "groups"  # name of the run that `Groups` make
 GROUPS_NAME = "groups in memory"  # what stands for a file where a completion of theirs is rejected
 KINDS: tuple[tuple[str, type | tuple[type, ...]], ...] = (
-    ("paths", (str, Path)),
+    ("paths", (str, Path, Source)),
     ("Rollouts", Rollouts),
     ("rows", Mapping),
 )

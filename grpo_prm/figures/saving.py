@@ -131,7 +131,7 @@ def _laid_out(figure: Figure, dpi: float) -> Generator[None]:
         yield
         return
     figure.dpi = dpi
-    figure.draw_without_rendering()
+    engine.execute(figure)
     figure.dpi = before
     with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)

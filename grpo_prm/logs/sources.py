@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 from ..errors import InputError
 from .changing import UpTo
 from .pipes import Pipe
+from .spans import Span
 
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
@@ -38,10 +39,12 @@ class Source(NamedTuple):
         step: Training step that its path names; None where it names none.
         split: `train` or `eval`, where its path says which; else None.
         named: The user named the file itself, not a folder above it.
-        pipe: What is read instead of the path, where it is a pipe.
+        pipe: What is read instead of the path, where it is a pipe, or a part of a file.
         memory: Bytes that reading may plan with, as the user grants them; None: as the machine does (`bounds`).
         left_out: Sentences on what lies beside the files of the run and is not read; the first file has them.
-        span: First byte and number of bytes of what is read of it; None: all.
+        until: Bytes of a file that grows which are read; None: all.
+        since: Of these the bytes whose rows were read before (`growing_steps`), a whole file where it is `size`: they
+            tell what the columns mean, and give no rows.
         modified: Time of its last change in ns, when its size was looked at; no more bytes than those are read. 0: any.
     """
 
@@ -54,28 +57,31 @@ class Source(NamedTuple):
     step: int | None = None
     split: str | None = None
     named: bool = False
-    pipe: Pipe | None = None
+    pipe: Pipe | Span | None = None
     memory: int | None = None
     left_out: tuple[str, ...] = ()
-    span: tuple[int, int] | None = None
+    until: int | None = None
+    since: int = 0
     modified: int = 0
 
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
-            if self.span:
-                return _some(self.path, *self.span)
-            if self.modified:
+            if self.pipe is None and self.until is not None:
+                return Span(self.path, 0, self.until).open()
+            if self.pipe is None and self.modified:
                 return io.BufferedReader(UpTo(self.path, self.size))
             return self.pipe.open() if self.pipe else self.path.open("rb")
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
 
 
-def _some(path: Path, begin: int, size: int) -> BinaryIO:
-    with path.open("rb") as file:
-        file.seek(begin)
-        return io.BytesIO(file.read(size))
+def rest_of(source: Source) -> Source | None:
+    """What is to be read for rows: the file, or what is new of one that grows; None where nothing is."""
+    if not source.since:
+        return source
+    rest = source.size - source.since
+    return source._replace(pipe=Span(source.path, source.since, source.size), size=rest) if rest > 0 else None
 
 
 def kind_by_name(path: Path) -> str | None:

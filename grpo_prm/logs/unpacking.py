@@ -38,6 +38,14 @@ def unpacks(start: bytes) -> str | None:
     return next((command for magic, command in COMMANDS.items() if start.startswith(magic)), None)
 
 
+def packing(start: bytes) -> str | None:
+    """What packs a file that begins so; None for plain bytes. UTF-16 counts as a packing, as it is read as UTF-8."""
+    if command := unpacks(start):
+        return command.partition(" ")[0]
+    named = next((name for magic, (name, _) in OTHERS.items() if start.startswith(magic)), None)
+    return named or ("UTF-16" if is_utf16(start) else None)
+
+
 def unpacked(raw: BinaryIO) -> Any:
     """The file itself, UTF-16 as UTF-8; or what its packing holds, several members and frames too.
 

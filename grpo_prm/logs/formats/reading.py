@@ -24,7 +24,8 @@ from ..rows.records import Record, RowBatch, parse, parse_lines, to_row_batch
 from ..rows.rejects import reject_frame, rejected_rows
 from ..rows.values import Bad
 from ..rows.wire import wire_schema
-from ..sources import Source
+from ..sources import Source, rest_of
+from ..spans import Span
 
 Flatten = Callable[[Any, Source], Iterable[Row | Bad]]
 
@@ -130,9 +131,11 @@ def part_batches(
     part: Part,
 ) -> Iterator[RowBatch]:
     """Read a part of a log alone; `done` counts from its beginning. Arguments as for `row_batches`."""
-    source, index = sources[part.source], part.source
+    index, source = part.source, rest_of(sources[part.source])
+    if source is None:
+        return
     if part.size is not None:
-        source = source._replace(span=(part.begin, part.size))
+        source = source._replace(pipe=Span(source.path, part.begin, part.begin + part.size))
     fast = {"jsonl": _jsonl, "parquet": _parquet}.get(container) if flatten is None else None
     read = fast(source, index, plan) if fast else _by_record(source, index, plan, container, flatten, record)
     for batch in read:

@@ -44,7 +44,19 @@ def layouts() -> tuple[Layout, ...]:
     return (*loaded("grpo_prm.layouts"), *(import_module(f".{name}", __package__).LAYOUT for name in LAYOUTS))
 
 
+class NoLogs(InputError):
+    """A folder without a file that may be a log."""
+
+
 def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
+    """List the files behind the arguments of a command, those with the bytes of an earlier one marked.
+
+    Arguments, order and errors are those of `list_sources`.
+    """
+    return mark_repeated(list_sources(paths, run))
+
+
+def list_sources(paths: Sequence[str | Path], run: str | None = None) -> list[Source]:
     """List the files behind the arguments of a command, run by run.
 
     A folder is one run, named like it, with all folders below it that are steps, splits or part of a framework's
@@ -57,10 +69,10 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
         run: Overrules every name.
 
     Returns:
-        Files in reading order, those with the bytes of an earlier one marked.
+        Files in reading order.
 
     Raises:
-        InputError: A path is missing, an analysis, or a folder without logs.
+        InputError: A path is missing, an analysis, or a folder without logs (`NoLogs`).
     """
     if not paths:
         raise InputError("No log was given. Name a file, a folder, or - for standard input.")
@@ -85,7 +97,7 @@ def find_sources(paths: Sequence[str | Path], run: str | None = None) -> list[So
                 runs.append(_Run(stem(path), parent.name, [file]))
     for number in shards.values():
         runs[number].files.sort(key=lambda file: natural(file.path))
-    return _mark_repeated([source for one in _name_apart(runs) for source in _ready(one.files, run or one.name)])
+    return [source for one in _name_apart(runs) for source in _ready(one.files, run or one.name)]
 
 
 def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
@@ -115,7 +127,7 @@ def _runs_of_folder(path: Path, given: str) -> Iterator[_Run]:
         runs.setdefault(name, []).append(source)
     left_out = tuple(_left_out(arrived, passed, path))
     if not runs:
-        raise InputError(
+        raise NoLogs(
             f"{given}: no logs in this folder, nor below it. Logs end in {', '.join(SUFFIXES)}, packed or not."
         )
     for number, (name, files) in enumerate(runs.items()):
@@ -236,14 +248,14 @@ def _name_apart(runs: list[_Run]) -> list[_Run]:
     return unique
 
 
-def _mark_repeated(sources: list[Source]) -> list[Source]:
+def mark_repeated(sources: list[Source]) -> list[Source]:
     """Mark files with the bytes of an earlier one of their run, and runs that are copies of an earlier one.
 
     Two runs may begin alike, with the same seed and prompts: a file of theirs is kept in both. Only files of equal size
     are looked into.
     """
     sizes = Counter(source.size for source in sources)
-    digests = {source.name: _digest(source.path) for source in sources if source.size and sizes[source.size] > 1}
+    digests = {source.name: _digest(source) for source in sources if source.size and sizes[source.size] > 1}
     marked: list[Source] = []
     of_earlier: dict[bytes, str] = {}
     for _, files in groupby(sources, key=lambda source: source.run):
@@ -259,6 +271,9 @@ def _mark_repeated(sources: list[Source]) -> list[Source]:
     return marked
 
 
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _digest(source: Source) -> bytes:
+    digest = hashlib.sha256()
+    with source.open() as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
