@@ -19,6 +19,7 @@ from forest_times import speed_table, tail_table
 from groups_times import groups_table
 from many_groups import million_table
 from nested_times import nested_table
+from order_times import order_table, workers_table
 from start_times import small_table, start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 from tree_times import trees_table
@@ -64,6 +65,8 @@ BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "nested": lambda run: nested_table(run.folder, *((8, 2) if run.quick else (256, 3))),
     "many": lambda run: many_table(run.folder, 10 if run.quick else 400),
     "million": lambda run: million_table(run.folder, [1000, 2000] if run.quick else [100_000, 1_000_000]),
+    "order": lambda run: order_table(run.folder, *((16, 1) if run.quick else (4096, 1))),
+    "workers": lambda run: workers_table(run.folder, *((16, 1) if run.quick else (1024, 2))),
     "trl": lambda run: trl_table([NAMED] if run.quick else BESIDE, 1 if run.quick else 5, 1 if run.quick else 3),
     "overhead": lambda run: overhead_table(3 if run.quick else 30),
     "trl_overhead": lambda run: trl_overhead_table(1 if run.quick else 5),
