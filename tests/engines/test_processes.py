@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from analysis.test_any_order import a_log
@@ -58,6 +61,38 @@ def test_the_command_with_workers_writes_the_same_numbers(tmp_path):
     assert {path.name for path in (tmp_path / "one.prm").iterdir()} == {
         path.name for path in (tmp_path / "two.prm").iterdir()
     }
+
+
+ALONE = """
+import os, signal, sys
+from engines.killed import Task, process
+from grpo_prm.engines.pools import processes
+
+with processes(1) as pool:
+    print(*pool.results(process, [Task(0)]), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_no_worker_outlives_a_command_that_is_killed():
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], env=os.environ | {"PYTHONPATH": tests}, capture_output=True, check=False
+    )
+    worker = int(done.stdout)
+    assert done.returncode == -signal.SIGKILL
+    until = time.monotonic() + 60
+    while _runs(worker):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _runs(process):
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()  # Z: nobody has asked how it ended
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.parametrize(
