@@ -17,7 +17,8 @@ PATIENCE = 10.0  # seconds until it is raised all the same
 def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> None:
     """Make signals raise SystemExit with 128 and their number.
 
-    One that comes while a module is imported, or in a finalizer, where an exception may be lost, waits for its end.
+    One that comes while a module is imported, or in a finalizer, where an exception may be lost, waits for its end, and
+    so does one that comes while a process is started, which would have half of what it needs.
 
     Args:
         names: Such as SIGTERM; one that is ignored (`nohup`) stays so, but for SIGINT.
@@ -31,7 +32,7 @@ def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> Non
         if now - last <= TWICE:
             return
         came = came or now
-        if _would_be_lost(frame) and now - came < PATIENCE:
+        if _is_to_wait(frame) and now - came < PATIENCE:
             again = threading.Timer(WAIT, os.kill, (os.getpid(), number))
             again.daemon = True
             again.start()
@@ -46,11 +47,11 @@ def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> Non
             signal.signal(number, stop)
 
 
-def _would_be_lost(frame: FrameType | None) -> bool:
-    """Is a module being imported, or an object taken away?"""
+def _is_to_wait(frame: FrameType | None) -> bool:
+    """Is a module being imported, an object taken away, or a process of `multiprocessing` started?"""
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__":
+        if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch"):
             return True
         frame = frame.f_back
     return False

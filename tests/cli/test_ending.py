@@ -89,3 +89,34 @@ def test_a_full_disk_ends_a_training_with_a_sentence_and_what_is_saved_stays(tmp
     assert done.stderr.splitlines()[-1].startswith("error: File too large: nothing is left half written")
     assert (tmp_path / "a.run" / "config.yaml").exists()
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".") or path.name.endswith(".safetensors")]
+
+
+SPAWNING = """
+import multiprocessing as mp, os, signal, time
+from multiprocessing import util
+from grpo_prm.stopping import stop_in_order
+if __name__ == "__main__":
+    stop_in_order(("SIGTERM",), lambda _: None)
+    spawn = util.spawnv_passfds
+    def spawn_and_end(*args):
+        number = spawn(*args)
+        if "spawn_main" in str(args):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # where the signal is heard
+        return number
+    util.spawnv_passfds = spawn_and_end
+    process = mp.get_context("spawn").Process(target=print, args=("whole",))
+    process.start()
+    process.join()
+    while True:
+        time.sleep(1)
+"""
+
+
+@posix
+def test_a_signal_while_a_worker_is_started_lets_it_start(tmp_path):
+    (tmp_path / "spawning.py").write_text(SPAWNING)
+    done = subprocess.run(
+        [sys.executable, "spawning.py"], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")

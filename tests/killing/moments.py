@@ -114,13 +114,22 @@ def _run(folder: Path, words: Words, end: tuple[signal.Signals, float] | None = 
         if end:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(end[1])
-            process.send_signal(end[0])
+            _send(process, end[0])
         code = process.wait(LIMIT)
         deadline = time.monotonic() + LIMIT
         while _session_lives(process.pid) and time.monotonic() < deadline:  # workers of a process that was killed
             time.sleep(0.05)
         errors.seek(0)
         return code, errors.read().decode(errors="replace")
+
+
+def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Ctrl-C reaches all processes of a terminal, its workers too; other signals one."""
+    with suppress(ProcessLookupError):
+        if number == signal.SIGINT and process.poll() is None:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
 
 def _session_lives(group: int) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import polars as pl
 
 from ...errors import InputError
+from ...scratch import scratch
 from ..format import Log
 from ..rollouts import REJECTED
 from ..rows.records import RowBatch
@@ -110,7 +110,7 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
         For every batch what was rejected; then the steps, some at a time.
     """
     of_other_logs, total = frozenset(handed_out), sum(source.size for source in log.sources)
-    with TemporaryDirectory(prefix="grpo-prm-") as folder:
+    with scratch() as folder:
         index = []
         for number, (rows, part) in enumerate(_chunks(batches)):
             yield part
