@@ -12,6 +12,7 @@ from ..core.forest import Ints, build_forest, visits
 from ..core.group_size import modal_size
 from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
+from ..logs.grouping.buckets import in_order_of_keys
 from ..logs.rollouts import flatten, group_opens
 from .statistics import OVERLAP
 
@@ -36,9 +37,9 @@ class _Group(NamedTuple):
 class PseudoGroups:
     """Makes pseudo-groups of each step of a log as the steps come by.
 
-    A step with fewer different prompts than its group size k is put together with the next ones of its run until there
-    are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two completions
-    of one prompt are no cross-prompt pair.
+    A step with fewer different prompts than its group size k is put together with the next such steps of its run until
+    there are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two
+    completions of one prompt are no cross-prompt pair.
 
     Args:
         seed: Of the permutations; these depend on it and on the first of the steps put together alone.
@@ -60,7 +61,9 @@ class PseudoGroups:
         # The pseudo-group of each row, -1 for none; `steps` is the first step of each pseudo-group.
         pseudo, steps, waiting = np.full(len(table), -1), [], {}
         for (run, step), groups in _by_step(table).items():
-            chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
+            chosen, k = _one_group_a_prompt(groups)
+            if len(chosen) < k:
+                chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
             if len(chosen) < k:
                 waiting[run] = chosen
                 continue
@@ -84,13 +87,13 @@ class PseudoGroups:
 
 
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
-    """The groups of two or more, in order."""
+    """The groups of two or more, those of a step in the order of their keys, whatever that of the log is."""
     opens = group_opens(table)
-    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]].iter_rows()
+    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]]
+    order = in_order_of_keys(heads)
+    sizes = np.diff(opens, append=len(table))[order]
     steps: dict[Step, list[_Group]] = {}
-    for first, k, (run, step, problem, prompt, key) in zip(
-        opens, np.diff(opens, append=len(table)), heads, strict=True
-    ):
+    for first, k, (run, step, problem, prompt, key) in zip(opens[order], sizes, heads[order].iter_rows(), strict=True):
         # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
             # As the clusters of intervals: one prompt text may be that of several problems.

@@ -8,10 +8,11 @@ from itertools import chain
 import numpy as np
 import polars as pl
 
-from ..core.forest import Ints
+from ..core.forest import Ints, ranges
 from ..core.group_size import modal_size
 from ..core.prm import Bools, Std, zero_variance
-from ..logs.rollouts import Rollouts
+from ..logs.grouping.buckets import in_order_of_keys
+from ..logs.rollouts import Rollouts, group_opens
 from ..logs.scaling import SMALLEST, fitting_std
 
 # The first groups of a log decide, in whatever batches they come: batches are kept until there are so many. All others
@@ -39,7 +40,7 @@ class FirstGroups:
     def add(self, batch: Rollouts) -> bool:
         """Keep one more; whether there are enough now, so that no other can decide otherwise."""
         self.batches.append(batch)
-        self._facts.append(batch.table.select("run", "step", "group", "reward", "advantage"))
+        self._facts.append(_facts(batch.table))
         return _decisive(pl.concat(self._facts))[1]
 
     def divisor(self) -> tuple[Std, str | None]:
@@ -48,6 +49,14 @@ class FirstGroups:
         """
         std = (fitting(pl.concat(self._facts)) if self._facts else None) or "sample"
         return std, None if std == "sample" else f"Advantages are {_MADE[std]}, as logged: --std {std}."
+
+
+def _facts(table: pl.DataFrame) -> pl.DataFrame:
+    """What decides: the groups of each step in the order of their keys, whatever that of the log is."""
+    opens = group_opens(table)
+    order = in_order_of_keys(table[opens, ["run", "step", "group_key"]])
+    rows, _ = ranges(opens[order], np.diff(opens, append=len(table))[order])
+    return table.select("run", "step", "group", "reward", "advantage")[rows]
 
 
 def find_divisor(batches: Iterable[Rollouts]) -> tuple[Std, str | None, Iterator[Rollouts]]:

@@ -13,6 +13,7 @@ from ..core.groups import Groups
 from ..core.identity import logprob_check
 from ..core.sampler_gap import GapSums, gap_sums, groups_of_tokens, size_bins
 from ..core.surprisal import SurprisalSums, surprisal_sums
+from ..logs.rollouts import group_opens
 
 SAMPLER, TRAINER = "logprobs", "trainer_logprobs"
 BY_SIZE = {"bin": pl.UInt32} | {name: pl.Float64 for name in GapSums._fields if name != "gap_left_out"}
@@ -27,8 +28,8 @@ def logprob_columns(table: pl.DataFrame, groups: Groups) -> tuple[dict[str, Floa
         groups: Their groups, in the order of the table.
 
     Returns:
-        Columns of shape (groups,), NaN for a group in which a completion has none; `GapSums` of each bin of sizes, one
-        row for each with a token.
+        Columns of shape (groups,), NaN for a group in which a completion has none; `GapSums` of each step and bin of
+        sizes, one row for each with a token.
     """
     whole, both, sampler, trainer = logged_logprobs(table, groups)
     columns = {f"logprob_{name}": None for name in CHECKS} | dict.fromkeys(SurprisalSums._fields)
@@ -41,7 +42,7 @@ def logprob_columns(table: pl.DataFrame, groups: Groups) -> tuple[dict[str, Floa
         if trainer is not None:
             of_token = groups_of_tokens(groups)
             gaps = gap_sums(groups, sampler, trainer, of_token, groups.number)._asdict()
-            by_size = _by_size(groups, sampler, np.where(both[of_token], trainer, np.nan))
+            by_size = _by_size(table, groups, sampler, np.where(both[of_token], trainer, np.nan))
     known = [(columns, whole), (gaps, both)]
     return {
         name: np.full(groups.number, np.nan) if values is None else np.where(has, values, np.nan)
@@ -73,11 +74,15 @@ def logged_logprobs(table: pl.DataFrame, groups: Groups) -> Logged:
     return Logged(whole, both, sampler, _per_token(table, groups, TRAINER) if both.any() else None)
 
 
-def _by_size(groups: Groups, sampler: Floats, trainer: Floats) -> pl.DataFrame:
+def _by_size(table: pl.DataFrame, groups: Groups, sampler: Floats, trainer: Floats) -> pl.DataFrame:
+    """Sums of each step by bin of sizes: those of a step do not depend on what else is in the batch."""
+    step = table[group_opens(table)].select(pl.struct("run", "step").rle_id()).to_series().to_numpy().astype(np.int64)
     bins = size_bins(groups)
-    sums = gap_sums(groups, sampler, trainer, bins, int(bins.max(initial=-1)) + 1)
-    table = pl.DataFrame(sums._asdict()).with_row_index("bin")
-    return table.filter(pl.col("gap_tokens") > 0).select(*BY_SIZE)
+    number = int(bins.max(initial=-1)) + 1
+    at = step[groups_of_tokens(groups)] * number + bins
+    sums = gap_sums(groups, sampler, trainer, at, (int(step.max(initial=-1)) + 1) * number)
+    by_size = pl.DataFrame(sums._asdict()).with_row_index("bin").with_columns((pl.col("bin") % number).cast(pl.UInt32))
+    return by_size.filter(pl.col("gap_tokens") > 0).select(*BY_SIZE)
 
 
 def _whole(table: pl.DataFrame, groups: Groups, column: str) -> NDArray[np.bool_]:

@@ -92,7 +92,12 @@ def _of_sentinels(out: int, used: int, which: str) -> str:
 def _by_size(sizes: pl.DataFrame) -> list[dict[str, Any]]:
     """The same for each bin of process-set sizes, small ones first."""
     columns = ("gap_tokens", "weight_sum", "weight_squares")
-    table = sizes.group_by("bin").agg(pl.col(columns).sum(), pl.col("largest_gap").max()).sort("bin")
+    bins = sizes["bin"].to_numpy()
+    # Added one by one in the order of the steps: polars adds in another order each time.
+    sums = {name: np.bincount(bins, sizes[name].to_numpy()) for name in columns}
+    largest = np.zeros(len(sums[columns[0]]))
+    np.maximum.at(largest, bins, sizes["largest_gap"].to_numpy())
+    table = pl.DataFrame(sums | {"largest_gap": largest}).with_row_index("bin").filter(pl.col("gap_tokens") > 0)
     return [
         {
             "size": bin_name(number),

@@ -126,7 +126,8 @@ class _Growing:
             raise InputError(_no_group(running))
         check_outcome(self._options, running)
         # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
-        table = _with_certain(pl.concat(self._groups, how="vertical_relaxed"), running.binary)
+        # In one piece: polars adds a column up in another order where it stands in several, as batches leave it.
+        table = _with_certain(pl.concat(self._groups, how="vertical_relaxed").rechunk(), running.binary)
         pseudo, gaps, seed = pl.concat(self._baseline), pl.concat(self._gaps), self._options.seed
         pooled, rejected = self._pseudo_groups.pooled, self._large["rejected"]
         return Tables(

@@ -209,7 +209,7 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
 
 def _logprobs(groups: pl.DataFrame, notes: dict[str, str]) -> dict[str, Any]:
     # A log may have log-probabilities in some of its files only.
-    some = groups.filter(pl.col("logprob_absolute").is_not_null())
+    some = groups.filter(pl.col("logprob_absolute").is_not_null()).rechunk()
     if not len(some):
         notes["identity_gap"] = notes["logprob_spread"] = "the log has no log-probabilities"
         return {"identity_gap": None, "logprob_spread": None}

@@ -116,8 +116,20 @@ def without_groups_of_one(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def slices(table: pl.DataFrame, tokens: int) -> Iterator[tuple[int, int]]:
-    """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none."""
+    """Rows [begin, end) of whole groups with about so many tokens at a time, all of them with rewards, or none.
+
+    Where a step is cut depends on that step alone: sums of floats over its slices do not change with the batches.
+    """
     opens = group_opens(table)
-    piece = np.cumsum(table["tokens"].list.len().to_numpy().astype(np.int64))[opens] // tokens if len(opens) else opens
-    cut = (np.diff(piece, prepend=-1) != 0) | (np.diff(with_rewards(table)[opens].astype(np.int8), prepend=-1) != 0)
-    yield from pairwise(np.append(opens[np.flatnonzero(cut)], len(table)).tolist())
+    if not len(opens):
+        return
+    sizes = np.add.reduceat(table["tokens"].list.len().to_numpy().astype(np.int64), opens)
+    step = table[opens].select(pl.struct("run", "step").rle_id()).to_series().to_numpy().astype(np.int64)
+    begins = np.flatnonzero(np.diff(step, prepend=-1))  # the first group of each step
+    before = np.cumsum(sizes) - sizes
+    of_step = before - before[begins][step]
+    changes = np.diff(with_rewards(table)[opens].astype(np.int8), prepend=-1) != 0
+    changes |= (np.diff(of_step // tokens, prepend=0) != 0) & (of_step > 0)
+    # Small steps stand in one slice.
+    changes[begins[1:][np.diff(before[begins] // tokens) != 0]] = True
+    yield from pairwise(np.append(opens[np.flatnonzero(changes)], len(table)).tolist())

@@ -6,13 +6,15 @@ from typing import Any
 
 import polars as pl
 
+from ..logs.grouping.buckets import shortlex
+
 EACH = 10
 OF = {"suppressed_good": "good_tokens", "boosted_bad": "bad_tokens"}
 CLEAREST = ("clarity", "suppressed_good_tokens")  # largest first: the order of what is shown to a reader
 
 
 def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
-    """Ten groups at most of each kind; ties stay in the order of the log.
+    """Ten groups at most of each kind; of equals the first by run, step and key.
 
     Args:
         groups: The groups table.
@@ -36,10 +38,13 @@ def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
 
 def _first(groups: pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
     some, of = f"{defect}_tokens", OF[defect]
+    chosen = groups.filter(pl.col(some) > 0).with_columns(share=pl.col(some) / pl.col(of))
+    return largest_first(chosen, *order).head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+
+
+def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Groups that have most of it first; of equals the first by run, step and key, whatever the order of the log."""
+    names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
+    down = [*(True for _ in columns), *(False for _ in names)]
     # A stable sort, so that the list does not depend on how polars sorts.
-    chosen = (
-        groups.filter(pl.col(some) > 0)
-        .with_columns(share=pl.col(some) / pl.col(of))
-        .sort(order, descending=True, maintain_order=True)
-    )
-    return chosen.head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+    return groups.sort(*columns, *names, descending=down, maintain_order=True)

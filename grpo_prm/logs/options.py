@@ -28,11 +28,11 @@ class ReadOptions:
         drop_uneven: Reject groups of another size instead of keeping them.
         keep: Further columns of the log to take along under their own names.
         run: Name of the run for every row that does not name its own.
-        progress: Called after every chunk with bytes read, bytes in all and rows read. A log that is read twice
-            counts twice in the bytes, and its first pass has 0 rows.
+        progress: Called after every chunk with bytes read, bytes in all and rows read. A log that is sorted on disk
+            counts twice in the bytes.
         spare_text: Leave out the text of completions whose token ids are logged, and of prompts that are not needed.
-        ordered: True: a step that comes back raises `Disordered`. False: reads the log twice, and is right for any
-            order.
+        ordered: True: a step that comes after a later one raises `Disordered`. False: sorts the log on disk first, and
+            is right for any order.
         memory: Bytes that reading may plan with; None: what the machine and its control groups leave
             (`machine.memory`).
     """

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from ..errors import GrpoPrmError, InputError
+from ..machine import memory
 from .columns.keys import key_of_groups
 from .format import Log
 from .formats.registry import SeveralKinds, open_run
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
-from .grouping.steps import ClosedSteps, Disordered, Key, in_any_order, in_order, last_batches
+from .grouping.steps import PART, ClosedSteps, Disordered, Key, in_order, sorted_on_disk
 from .layouts.find import find_sources
 from .memory import NAME, columns_option
 from .options import ReadOptions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens
 
 T = TypeVar("T")
+HELD = 4  # times what one range of a log sorted on disk may have: rows of open steps, which stand there once
 EMPTY = "Empty, with nothing in the loss: {completions}."
 
 
@@ -43,14 +45,15 @@ def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None =
         options: How to read.
 
     Yields:
-        Batches: rows of a group are neighbours, groups are numbered on and on over all batches, a step is whole. Over
+        Batches: rows of a group are neighbours, groups are numbered on and on over all batches, a step is whole, and
+        the steps of a run come in order. Over
         all batches counts["rows_read"] is the number of rows in the tables, of rejected rows and of `rows_joined`
         (turns that went into the first of their rollout) together. Groups of one are in the table.
 
     Raises:
         UsageError: An option that does not fit this log.
         InputError: A path that is no log, no usable row, or no group with two completions.
-        Disordered: A step came back after it was handed out; `fold` and `collect` then read again, with
+        Disordered: A step came after a later one was handed out; `fold` and `collect` then read again, with
             `ordered=False`.
     """
     options = options or ReadOptions()
@@ -274,21 +277,12 @@ class Logs:
 
     def _closed_steps(self, log: Log, handed_out: set[Key], told: Counter[str]) -> Iterator[ClosedSteps]:
         batches = _counted(log.row_batches(), told)
+        size = self.options.memory or memory()
         if self.options.ordered:
-            return in_order(batches, log, handed_out)
-        return in_any_order(batches, last_batches(self._first_pass(log)), log, handed_out)
-
-    def _first_pass(self, log: Log) -> Iterator[RowBatch]:
-        """The batches of a log that will be read again: half of the way, and no rows."""
-        for batch in log.row_batches():
-            self._show_progress(log, batch.done, 0)
-            yield batch
+            return in_order(batches, log, handed_out, size // PART * HELD)
+        return sorted_on_disk(batches, log, handed_out, size)
 
     def _report(self, log: Log, done: int, rows: int) -> None:
-        """Progress of the pass that gives rows, the second one where there are two."""
-        self._show_progress(log, done if self.options.ordered else done + sum(s.size for s in log.sources), rows)
-
-    def _show_progress(self, log: Log, done: int, rows: int) -> None:
         if self.options.progress:
             at, passes = self.logs.index(log), 1 if self.options.ordered else 2
             sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]

@@ -21,25 +21,33 @@ from grpo_prm.core.seeds import group_seed
 FOUR = ("path_depth", "intermediate_proportion", "shared_proportion", "non_trivial")
 
 
+def one_group_a_prompt(pool):
+    """The first group of the commonest size (of equals the largest, or one that divides it) of each key; that size."""
+    sizes = Counter(len(rows) for _, _, rows in pool)
+    commonest = [size for size in sizes if sizes[size] == max(sizes.values())]
+    k = min(size for size in commonest if max(commonest) % size == 0)
+    first = {}
+    for step_of, key, rows in pool:
+        if len(rows) == k:
+            first.setdefault(key, (step_of, key, rows))
+    return first, k
+
+
 def by_definition(log, seed):
     """(run, first step, rows) of every pseudo-group, and how many pools span several steps.
 
-    The groups of a run wait until there are as many prompts as a group has completions; each prompt has one group in a
-    pool, its first of the commonest size (of equals the largest, or one that divides it); groups of one are nothing.
+    A step with as many prompts as a group has completions stands alone. The groups of the others wait until those of
+    their run have as many together; each prompt has one group in a pool; groups of one are nothing.
     """
     found, spanning, waiting = [], 0, {}
     for run, step in dict.fromkeys((run, step) for run, step, _, _ in log):
         fresh = [(step, key, rows) for r, s, key, rows in log if (r, s) == (run, step) and len(rows) > 1]
         if not fresh:
             continue
-        pool = waiting.pop(run, []) + fresh
-        sizes = Counter(len(rows) for _, _, rows in pool)
-        commonest = [size for size in sizes if sizes[size] == max(sizes.values())]
-        k = min(size for size in commonest if max(commonest) % size == 0)
-        first = {}
-        for step_of, key, rows in pool:
-            if len(rows) == k:
-                first.setdefault(key, (step_of, key, rows))
+        fresh.sort(key=lambda group: (len(group[1].encode()), group[1]))  # whatever the order of the log is
+        first, k = one_group_a_prompt(fresh)
+        if len(first) < k:
+            first, k = one_group_a_prompt(waiting.pop(run, []) + fresh)
         if len(first) < k:
             waiting[run] = list(first.values())
             continue

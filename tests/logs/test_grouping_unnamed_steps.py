@@ -105,7 +105,7 @@ def with_index(orders, **more):
 
 def test_a_sample_index_that_begins_anew_is_another_draw(tmp_path):
     got = read_log(tmp_path, with_index({"a": [0, 1, 2, 0, 1, 2], "b": [0, 1, 2], "c": [0, 1, 2]}))
-    assert texts(got) == ["a0 a1 a2", "a3 a4 a5", "b0 b1 b2", "c0 c1 c2"] and not len(got.rejected)
+    assert texts(got) == ["a0 a1 a2", "b0 b1 b2", "c0 c1 c2", "a3 a4 a5"] and not len(got.rejected)
     assert "sample_idx begins anew" in got.notes[-1] and balanced(got)
 
 

@@ -37,7 +37,7 @@ def with_training_step(plan: Plan, rows: Rows, asked: Collection[str]) -> Plan:
     if path is None or "step" in asked or ROLLOUT in plan.beside:
         return plan
     steps = _numbers(plan, rows, path)
-    again = _begins_anew(steps) if steps else 0
+    again = sum(_begins_anew(of_run) for of_run in _by_run(plan, rows, steps))
     if not again:
         return plan
     for other in (name for name in NAMES["step"] if name != path):
@@ -105,6 +105,14 @@ def _numbers(plan: Plan, rows: Rows, path: str) -> list[int]:
     values: list[Any] = [at(row, path) for row in rows]
     values = [parsed(value) for value in values] if plan.from_text else values
     return values if all(type(value) is int for value in values) else []
+
+
+def _by_run(plan: Plan, rows: Rows, steps: Sequence[int]) -> list[list[int]]:
+    """The steps of each run, where a column names it: another run begins its own."""
+    path, found = plan.paths.get("run"), defaultdict(list)
+    for row, step in zip(rows, steps, strict=False):
+        found[str(at(row, path)) if path else ""].append(step)
+    return list(found.values())
 
 
 def _rises(values: Sequence[int]) -> bool:

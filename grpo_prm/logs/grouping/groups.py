@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from ...core.forest import ranges
 from ..columns.apart import SPLIT
 from ..columns.plan import Plan
 from ..options import ReadOptions
 from ..rollouts import REJECTED, groups_of_several_prompts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .buckets import PIECE, hashed, in_buckets, keys_of, numbered, numbers, steps_of
+from .buckets import PIECE, hashed, in_buckets, in_order_of_keys, keys_of, numbered, numbers, steps_of
 from .done import Done
 from .draws import Buckets, GroupingState, cut_into_draws, draw_of_rows, split_notes
 from .keyed_parts import with_draws
@@ -53,7 +54,8 @@ def into_groups(
         sources: Files of the log, for the rejected rows.
 
     Returns:
-        Rows with `group`, `group_key` and `sample`; the rows of a group are neighbours, in the order of the log.
+        Rows with `group`, `group_key` and `sample`; rows of a group are neighbours. Where the log names keys the groups
+        of a step come in their order, else in that of the log.
     """
     done = Done([], [], Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
@@ -94,6 +96,11 @@ def into_groups(
         pl.Series("sample", np.arange(len(rows)) - np.repeat(starts, k), pl.Int32()),
     )
     uneven = (k != cut.modal[of_bucket]) & (k > 1)
+    order = in_order_of_keys(rows[starts]) if "key" in rows.columns else np.arange(len(starts))
+    if (np.diff(order) != 1).any():
+        rows, uneven = rows[ranges(starts[order], k[order])[0]], uneven[order]
+        k = k[order]
+        starts = np.cumsum(k) - k
     samples = without_members(rows, starts, k, plan, options, state.noted, done)
     drop = samples | (uneven if options.drop_uneven else False)
     for left_out, reason in ((samples, SAMPLE), (drop & ~samples, "uneven group")):

@@ -1,12 +1,15 @@
-"""From the rows of a log, in the order of its files, to whole training steps: a step is held until it is over.
+"""From the rows of a log, in the order of its files, to whole training steps in the order of run and step.
 
-Memory then follows the largest step, not the log. The order and content of the steps must not depend on how the log is
-cut into chunks: group numbers and modal sizes follow from them.
+A step is held until it is over, so memory follows the largest step, not the log. A log whose steps come in another
+order, or so mixed that what is held grows too large, is sorted on disk first. Order and content of the steps must not
+depend on how the log is cut into chunks, nor on the order of its rows: modal sizes and much else follow from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import polars as pl
@@ -15,12 +18,22 @@ from ...errors import InputError
 from ..format import Log
 from ..rollouts import REJECTED
 from ..rows.records import RowBatch
+from .disk_ranges import ranges
+from .on_disk import read_range, write_sorted
 
 Key = tuple[str, int | None]  # run and training step; None where the log has no steps
 
 
+CHUNK = 32 << 20  # bytes of rows that are sorted and written to disk at a time
+RANGE = 256 << 20  # bytes of rows that are read back at a time, at most
+PART = 16  # of the memory that may be planned with: on their way to groups and trees rows stand there several times
+
+
 class Disordered(InputError):
-    """A step came back after its groups were handed out. Reading again with `ordered=False` is right for any order."""
+    """A log is not in the order of its steps, or they are so mixed that too much would have to be held.
+
+    Reading again with `ordered=False` is right for any order.
+    """
 
 
 class ClosedSteps(NamedTuple):
@@ -39,55 +52,106 @@ class ClosedSteps(NamedTuple):
     read: int
 
 
-def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key]) -> Iterator[ClosedSteps]:
-    """Hand out each step once a chunk has gone by without a row of it.
+def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory: int) -> Iterator[ClosedSteps]:
+    """Hand out each step once a chunk has gone by without a row of it, and all steps before it are out.
 
     Args:
         batches: The log from the top.
         log: Where it comes from, for messages.
         handed_out: Steps that other logs handed out before; grows.
+        memory: Bytes of rows that may be held while more than one step is open.
 
     Yields:
         For every batch the steps that it closed; at the end the rest.
 
     Raises:
-        Disordered: A row of a step that this log has handed out.
+        Disordered: A row of a step that comes before one that this log has handed out, or of that; or too many rows
+            are held.
         InputError: A row of a step that another log has handed out.
     """
     of_other_logs = frozenset(handed_out)
-    held = _HeldSteps({})
+    held = _HeldSteps({}, {})
     last_chunk: dict[Key, int] = {}
-    size = 0
+    size, newest = 0, None
     for batch in batches:
         # Chunks are counted in bytes of the log, not in batches: these differ by container and thread.
         chunk, size = size // log.plan.chunk, size + batch.size
         for key, rows in by_step(batch.rows):
-            if key in handed_out:
+            if key in of_other_logs or (newest is not None and place_of(key) <= newest):
                 raise _came_back(key, rows, log, of_other_logs)
             held.add(key, rows)
             last_chunk[key] = chunk
-        next_begins = size // log.plan.chunk > chunk
-        closed = [key for key in held.rows if last_chunk[key] < chunk] if next_begins else []
+        if len(held.rows) > 1 and sum(held.bytes.values()) > memory:
+            raise Disordered(f"{log.sources[0].name}: rows of {len(held.rows)} steps are mixed, too many to hold.")
+        closed: list[Key] = []
+        if size // log.plan.chunk > chunk:  # the next chunk begins
+            for key in sorted(held.rows, key=place_of):
+                if last_chunk[key] >= chunk:
+                    break
+                closed.append(key)
+                newest = place_of(key)
         handed_out.update(closed)
         yield ClosedSteps(held.take_out(closed), batch.rejected, batch.done, len(batch.rows) + len(batch.rejected))
     handed_out.update(held.rows)
-    yield ClosedSteps(held.take_out(held.rows), pl.DataFrame(schema=REJECTED), sum(s.size for s in log.sources), 0)
+    rest = sorted(held.rows, key=place_of)
+    yield ClosedSteps(held.take_out(rest), pl.DataFrame(schema=REJECTED), sum(s.size for s in log.sources), 0)
 
 
-def in_any_order(
-    batches: Iterable[RowBatch], last: dict[Key, int], log: Log, handed_out: set[Key]
-) -> Iterator[ClosedSteps]:
-    """Hand out each step after the last batch that has a row of it, as `last_batches` has counted."""
-    of_other_logs = frozenset(handed_out)
-    held = _HeldSteps({})
-    for number, batch in enumerate(batches):
-        for key, rows in by_step(batch.rows):
-            if key in of_other_logs:
-                raise _came_back(key, rows, log, of_other_logs)
-            held.add(key, rows)
-        closed = [key for key in held.rows if last[key] <= number]
-        handed_out.update(closed)
-        yield ClosedSteps(held.take_out(closed), batch.rejected, batch.done, len(batch.rows) + len(batch.rejected))
+def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory: int) -> Iterator[ClosedSteps]:
+    """Hand out the steps of a log in any order: its rows go to a temporary folder, sorted chunk by chunk, and back.
+
+    Args:
+        batches: The log from the top.
+        log: Where it comes from.
+        handed_out: As for `in_order`.
+        memory: Bytes that may be planned with; a single step that needs more is read whole.
+
+    Yields:
+        For every batch what was rejected; then the steps, some at a time.
+    """
+    of_other_logs, total = frozenset(handed_out), sum(source.size for source in log.sources)
+    with TemporaryDirectory(prefix="grpo-prm-") as folder:
+        index = []
+        for number, (rows, part) in enumerate(_chunks(batches)):
+            yield part
+            if len(rows):
+                for key, of_step in by_step(rows):
+                    if key in of_other_logs:
+                        raise _came_back(key, of_step, log, of_other_logs)
+                index.append(write_sorted(rows, Path(folder, f"{number:06d}.arrow"), ()))
+        cuts = ranges(pl.concat(index), min(memory // PART, RANGE), inside=False) if index else []
+        if not index:
+            yield ClosedSteps([], pl.DataFrame(schema=REJECTED), 2 * total, 0)
+        del index
+        before, every = 0, sum(one.bytes for one in cuts) or 1
+        for one in cuts:
+            steps = dict(by_step(read_range(one, ())))
+            before += one.bytes
+            handed_out.update(steps)
+            done = total + total * before // every  # the second half of the way
+            yield ClosedSteps(list(steps.values()), pl.DataFrame(schema=REJECTED), done, 0)
+
+
+def _chunks(batches: Iterable[RowBatch]) -> Iterator[tuple[pl.DataFrame, ClosedSteps]]:
+    """Rows to sort at a time, `CHUNK` of them or none yet, and what else is known of each batch."""
+    held: list[pl.DataFrame] = []
+    size, last = 0, None
+    for batch in batches:
+        last = batch
+        held.append(batch.rows)
+        size += batch.rows.estimated_size()
+        rows = batch.rows.clear()
+        if size >= CHUNK:
+            rows, held, size = pl.concat(held), [], 0
+        yield rows, ClosedSteps([], batch.rejected, batch.done, len(batch.rows) + len(batch.rejected))
+    if last is not None and held:
+        yield pl.concat(held), ClosedSteps([], pl.DataFrame(schema=REJECTED), last.done, 0)
+
+
+def place_of(key: Key) -> tuple[str, int, int]:
+    """By what steps are sorted: run, then step, rows without a step first."""
+    run, step = key
+    return (run, 0, 0) if step is None else (run, 1, step)
 
 
 def _came_back(key: Key, rows: pl.DataFrame, log: Log, of_other_logs: frozenset[Key]) -> InputError:
@@ -95,16 +159,8 @@ def _came_back(key: Key, rows: pl.DataFrame, log: Log, of_other_logs: frozenset[
     if key in of_other_logs:
         return InputError(f"{where} stands in another log too. Give both as one folder, or as files numbered in a row.")
     return Disordered(
-        f"{where} comes back after it was handed out. Read the log with ordered=False, which reads it twice."
+        f"{where} comes after a later one was handed out. Read the log with ordered=False, which sorts it on disk."
     )
-
-
-def last_batches(batches: Iterable[RowBatch]) -> dict[Key, int]:
-    """Number of the last batch that has a row of each step."""
-    last: dict[Key, int] = {}
-    for number, batch in enumerate(batches):
-        last.update({key: number for key, _ in by_step(batch.rows)})
-    return last
 
 
 def by_step(rows: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
@@ -125,14 +181,19 @@ def by_step(rows: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
 
 
 class _HeldSteps(NamedTuple):
-    """Rows of the steps that are not over, batch by batch."""
+    """Rows of the steps that are not over, batch by batch, and about how many bytes they take."""
 
     rows: dict[Key, list[pl.DataFrame]]
+    bytes: dict[Key, int]
 
     def add(self, key: Key, rows: pl.DataFrame) -> None:
         self.rows.setdefault(key, []).append(rows)
+        self.bytes[key] = self.bytes.get(key, 0) + int(rows.estimated_size())
 
     def take_out(self, keys: Iterable[Key]) -> list[pl.DataFrame]:
-        """A table per step, in the order of their last rows, which does not depend on the cuts between batches."""
-        ordered = sorted(keys, key=lambda key: self.rows[key][-1].select("_file", "_line").row(-1))
-        return [pl.concat(self.rows.pop(key)) for key in ordered]
+        """A table per step, in the order of the keys."""
+        taken = []
+        for key in list(keys):
+            taken.append(pl.concat(self.rows.pop(key)))
+            del self.bytes[key]
+        return taken
