@@ -22,6 +22,7 @@ from .cross_prompt import SCHEMA as BASELINE
 from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
+from .heap import OFTEN, hand_back
 from .measure import TABLES as MEASURED
 from .measure import measure
 from .null import null_of_log
@@ -106,6 +107,7 @@ class _Growing:
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
         self._over_training = OverTraining(options.seed, spill)
+        self._rows = 0  # since memory was handed back
 
     def add(self, batch: Rollouts) -> None:
         running, table = self._running, batch.table
@@ -114,6 +116,10 @@ class _Growing:
         heads = table[group_opens(table), ["run", "step"]]
         self._over_training.add(self._measured(table), running, in_order=in_order(heads))
         self._tables["baseline"].add(self._pseudo_groups.add(table))
+        self._rows += len(table)
+        if self._rows >= OFTEN:
+            self._rows = 0
+            hand_back()
 
     def _measured(self, table: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Add what is measured, slice by slice, and hand its groups on."""
