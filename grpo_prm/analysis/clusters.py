@@ -66,8 +66,8 @@ class Clusters:
 
 
 def ids_of(table: pl.DataFrame, names: Sequence[str] = CLUSTER) -> Ids:
-    """`ID` of each row, shape (rows,): the column where the table has it, else made of the names, each once."""
-    if ID in table.columns:
+    """`ID` of each row, shape (rows,): the column where the table has that of `CLUSTER`, else made of the names."""
+    if ID in table.columns and tuple(names) in (CLUSTER, (ID,)):
         return table[ID].to_numpy()
     rows = table.select(names)
     distinct = rows.unique(maintain_order=True)
@@ -84,7 +84,7 @@ def find_clusters(table: Parts | pl.DataFrame, names: Sequence[str] = CLUSTER, m
         most: How many clusters are kept by name, a power of two.
     """
     first = table if isinstance(table, pl.DataFrame) else table[0].collect_schema()
-    has = [ID] if ID in first else []
+    has = [ID] if ID in first and tuple(names) == CLUSTER else []
     columns = (*has, *names)
     read = tuple(has or names)
     found = pl.DataFrame(schema={ID: pl.UInt64})

@@ -22,6 +22,7 @@ from .cross_prompt import SCHEMA as BASELINE
 from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
+from .heap import OFTEN, hand_back
 from .measure import TABLES as MEASURED
 from .measure import Measured, measure
 from .measured_batch import MeasuredBatch
@@ -124,6 +125,7 @@ class _Growing:
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
         self._over_training = OverTraining(options.seed, spill)
+        self._rows = 0  # since memory was handed back
 
     def add(self, batch: Rollouts) -> None:
         table = batch.table
@@ -132,6 +134,10 @@ class _Growing:
         slices = measure(table, self._options, self._prompts)
         self._add_slices(slices, table, in_order(table[group_opens(table), ["run", "step"]]))
         self._tables["baseline"].add(self._pseudo_groups.add(table))
+        self._rows += len(table)
+        if self._rows >= OFTEN:
+            self._rows = 0
+            hand_back()
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add counts, notes and rejected rows."""

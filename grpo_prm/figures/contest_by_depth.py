@@ -16,7 +16,7 @@ from ..core.interval import FEW_CLUSTERS
 from ..core.prm import SignSplit, contest
 from ..text.amounts import amount
 from .figure import Captioned, LogFigure
-from .intervals import cluster_of, one_column_each, ratio_intervals
+from .intervals import cluster_of, long_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, by_statistic, known_interval, value_range
 from .series import band_entries
@@ -118,8 +118,7 @@ def _depths(sums: pl.DataFrame, top: str, bottom: str, seed: int) -> list[_Depth
     depth, cluster = sums["depth"].to_numpy(), cluster_of(sums)
     values, column = np.unique(np.minimum(depth, _pooled_from(depth, cluster)), return_inverse=True)
     tops, bottoms = (sums[name].cast(pl.Float64).to_numpy() for name in (top, bottom))
-    matrices = (one_column_each(sum_, column, len(values)) for sum_ in (tops, bottoms))
-    intervals = ratio_intervals(*matrices, cluster, seed)
+    intervals = long_intervals(tops, bottoms, column, len(values), sums, seed)
     tokens = np.bincount(column, bottoms).astype(int)
     return [
         _Depth(int(value), int(depth[column == n].max()), *intervals[n], int(tokens[n]))

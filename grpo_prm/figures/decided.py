@@ -14,7 +14,7 @@ from ..analysis.clusters import CLUSTER
 from ..analysis.decided_table import SHARE, TOKENS
 from ..text.amounts import amount, listed, percent
 from .figure import Captioned, LogFigure
-from .intervals import cluster_of, ratio_intervals
+from .intervals import long_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, known_interval
 from .series import band_entries
@@ -42,11 +42,9 @@ def make_table(logs: Logs) -> pl.DataFrame:
     rows: list[tuple] = []
     for (run, axis), part in _by_cluster(logs).group_by("run", "axis", maintain_order=True):
         points, column = np.unique(part["point"].to_numpy(), return_inverse=True)
-        cluster = cluster_of(part)
-        sums = np.zeros((2, cluster.max() + 1, len(points)))
-        sums[:, cluster, column] = part.select("above", "pairs").to_numpy().T
-        intervals = ratio_intervals(*sums, np.arange(sums.shape[1]), logs.seed)
-        pairs = sums[1].sum(axis=0).astype(int).tolist()
+        above, pairs = part.select(pl.col("above", "pairs").cast(pl.Float64)).to_numpy().T
+        intervals = long_intervals(above, pairs, column, len(points), part, logs.seed)
+        pairs = np.bincount(column, pairs).astype(int).tolist()
         rows += [(run, axis, *row) for row in zip(points.tolist(), intervals, pairs, strict=True)]
     floats = dict.fromkeys(("point", "mean", "low", "high"), pl.Float64)
     schema = {"run": pl.String, "axis": pl.String, **floats, "n": pl.Int64, "pairs": pl.Int64}

@@ -21,18 +21,18 @@ class Logs:
 
     Attributes:
         summaries: Summary of each analysis by its name: its run's, or that given to the analysis.
-        training, groups, baseline, subsamples: As in `analysis.tables.Tables`, one below the other.
+        training, groups, baseline, subsamples, process_steps, decided: As in `analysis.tables.Tables`, one below the
+            other; lazy, since each figure needs a few of their columns.
         permutations: With `run`, the name of the analysis, before its columns.
-        process_steps, decided: Lazy.
         samples, completions: Of the first analysis alone; completions are lazy.
         group: Name of the group asked for.
     """
 
     summaries: Mapping[str, Mapping[str, Any]]
-    training: pl.DataFrame
-    groups: pl.DataFrame
-    baseline: pl.DataFrame
-    subsamples: pl.DataFrame
+    training: pl.LazyFrame
+    groups: pl.LazyFrame
+    baseline: pl.LazyFrame
+    subsamples: pl.LazyFrame
     permutations: pl.DataFrame
     process_steps: pl.LazyFrame
     decided: pl.LazyFrame
@@ -95,16 +95,18 @@ def join_logs(analyses: Sequence[Tables], names: Iterable[str] = (), group: str 
         analysis.permutations.lazy().select(pl.lit(name).alias("run"), pl.all())
         for analysis, (name, _) in zip(analyses, renamed, strict=True)
     ]
-    in_memory = ("training", "groups", "baseline", "subsamples")  # the others are large: they stay lazy
     return Logs(
         summaries={name: analysis.summary for analysis, (name, _) in zip(analyses, renamed, strict=True)},
         permutations=pl.concat(permutations, how="vertical_relaxed").collect(),
-        process_steps=stacked("process_steps"),
-        decided=stacked("decided"),
         samples=analyses[0].samples.lazy().collect(),
         completions=analyses[0].completions.lazy(),
+        training=stacked("training"),
+        groups=stacked("groups"),
+        baseline=stacked("baseline"),
+        subsamples=stacked("subsamples"),
+        process_steps=stacked("process_steps"),
+        decided=stacked("decided"),
         group=group,
-        **{table: stacked(table).collect() for table in in_memory},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from ..analysis.clusters import CLUSTER
-from ..analysis.ratios import Sums
+from ..analysis.ratios import Sums, columns_of
 from ..analysis.statistics import STATISTICS
 from .logs import Logs
 
@@ -34,7 +34,9 @@ def over_training(logs: Logs, statistics: tuple[str, ...], reference: str) -> pl
         and 1 where there is none), `statistic`, `series` (`observed`, `reference`; `each_step` for single steps where
         `observed` are windows), `mean`, `low`, `high`, `n`.
     """
-    training = logs.training.with_columns(first=pl.col("step"), last=pl.col("step"), steps=pl.lit(1, pl.Int64))
+    named = [*statistics, *(f"{BASELINE}_{name}" for name in statistics)]
+    training = logs.training.lazy().filter(pl.col("statistic").is_in(named)).collect()
+    training = training.with_columns(first=pl.col("step"), last=pl.col("step"), steps=pl.lit(1, pl.Int64))
     steps = windows(training)
     long = pl.col("run").is_in(steps["run"].unique().to_list())
     single = _by_step(training, statistics, reference)
@@ -94,10 +96,16 @@ def windows(training: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_windows(
-    groups: pl.DataFrame, steps: pl.DataFrame, statistics: tuple[str, ...], seed: int, clusters: tuple[str, ...]
+    groups: pl.LazyFrame,
+    steps: pl.DataFrame,
+    statistics: tuple[str, ...],
+    seed: int,
+    clusters: tuple[str, ...],
 ) -> pl.DataFrame:
     """Figures of each window from the sums of its groups."""
-    inside = groups.join(steps, on=("run", "step"), how="inner", maintain_order="left")
+    columns = {name for statistic in statistics for name in columns_of(statistic)} - {"groups"}
+    read = dict.fromkeys(["run", "step", *clusters, *sorted(columns)])
+    inside = groups.lazy().select(read).collect().join(steps, on=("run", "step"), how="inner", maintain_order="left")
     sums = Sums(inside, clusters, statistics)
     rows = [
         (run, middle, first, last, many, name, *interval)
@@ -117,15 +125,19 @@ def _null_in_windows(logs: Logs, steps: pl.DataFrame, statistics: tuple[str, ...
     the sums; ranges of steps do not add up in this way, so a window has none.
     """
     weights = pl.concat(
-        logs.groups.filter(pl.col(STATISTICS[name].numerator).is_not_null())
+        logs.groups.lazy()
+        .filter(pl.col(STATISTICS[name].numerator).is_not_null())
         .group_by("run", "step")
         .agg(weight=pl.col(STATISTICS[name].denominator).cast(pl.Float64).sum(), statistic=pl.lit(name))
         .select("run", "step", "statistic", "weight")
+        .collect()
         for name in statistics
     )
     mean, weight = pl.col("null_mean"), pl.col("weight")
     return (
-        logs.training.filter(mean.is_not_null())
+        logs.training.lazy()
+        .filter(mean.is_not_null(), pl.col("statistic").is_in(statistics))
+        .collect()
         .join(weights, on=("run", "step", "statistic"))
         .join(steps, on=("run", "step"))
         .group_by("run", "statistic", "first", "middle", "last", "steps")

@@ -12,10 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from ..analysis.clusters import CLUSTER
 from ..analysis.statistics import STATISTICS
 from ..text.amounts import amount
 from .figure import Captioned, LogFigure
-from .intervals import cluster_of, one_column_each, ratio_intervals
+from .intervals import long_intervals
 from .logs import Logs
 from .overlap import OVERLAP, overlap_labels
 from .phrases import band_note, by_run, by_statistic, known_interval
@@ -53,7 +54,8 @@ def make_table(logs: Logs) -> pl.DataFrame:
         null below 20 of them), `n` (problems), `groups`, `whole`.
     """
     rows: list[tuple] = []
-    for (run,), part in logs.subsamples.group_by("run", maintain_order=True):
+    every = logs.subsamples.lazy().select(*CLUSTER, "size", "k", *OVERLAP).collect()
+    for (run,), part in every.group_by("run", maintain_order=True):
         sizes = part["size"].unique().sort().to_list()
         counts = {
             size: (groups, whole)
@@ -61,14 +63,12 @@ def make_table(logs: Logs) -> pl.DataFrame:
             .agg(pl.len(), whole=(pl.col("k") == pl.col("size")).sum())
             .iter_rows()
         }
-        cluster, column = cluster_of(part), np.searchsorted(sizes, part["size"].to_numpy())
+        column = np.searchsorted(sizes, part["size"].to_numpy())
         for statistic in OVERLAP:
             values = part[statistic].cast(pl.Float64).to_numpy()
             known = ~np.isnan(values)  # a group without a loss token has no proportion, and no say
-            tops, bottoms = (
-                one_column_each(v[known], column[known], len(sizes)) for v in (values, np.ones(len(values)))
-            )
-            intervals = ratio_intervals(tops, bottoms, cluster[known], logs.seed)
+            some = part.filter(known).select(CLUSTER)
+            intervals = long_intervals(values[known], np.ones(len(some)), column[known], len(sizes), some, logs.seed)
             rows += [(run, statistic, size, *intervals[n], *counts[size]) for n, size in enumerate(sizes)]
     floats = dict.fromkeys(("mean", "low", "high"), pl.Float64)
     ints = dict.fromkeys(("n", "groups", "whole"), pl.Int64)

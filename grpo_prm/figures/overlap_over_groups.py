@@ -35,7 +35,7 @@ def make_table(logs: Logs) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _distribution(frame: pl.DataFrame, statistic: str, series: str) -> pl.DataFrame:
+def _distribution(frame: pl.LazyFrame, statistic: str, series: str) -> pl.DataFrame:
     counts = (
         frame.lazy()
         .select("run", value=pl.col(statistic).cast(pl.Float64))

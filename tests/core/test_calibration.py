@@ -132,7 +132,7 @@ def of_analysis(logs):
         for place, (run, step) in enumerate(measured.steps):
             sums = type(measured.permuted)(*(values[place : place + 1] for values in measured.permuted))
             running[step].add_permuted([(run, step)], sums)
-    groups = _with_certain(pl.concat(tables), True)
+    groups = pl.concat(_with_certain([pl.concat(tables).lazy()], True)).collect()
     observed = {name: [] for name in PERMUTED}
     null = {name: [] for name in PERMUTED}
     for (step,), of_log in groups.group_by("step", maintain_order=True):

@@ -12,14 +12,18 @@ from grpo_prm.figures.plotting import folder_names
 
 def test_runs_of_different_names_keep_them():
     logs = join_logs([log(runs=("a",)), log(runs=("b", "c"))], ["one", "two"])
-    assert set(logs.groups["run"]) == {"a", "b", "c"} and list(logs.summaries) == ["a", "two"]
+    assert set(logs.groups.collect()["run"]) == {"a", "b", "c"} and list(logs.summaries) == ["a", "two"]
     assert set(logs.permutations["run"]) == {"a", "two"} and len(logs.permutations) == 2 * 199
 
 
 def test_where_two_share_a_name_all_are_called_by_their_analysis():
     logs = join_logs([log(), log(), log(runs=("a", "base"))], ["x", "y", "z"])
-    assert set(logs.groups["run"]) == {"x", "y", "z/a", "z/base"} == set(logs.process_steps.collect()["run"])
-    assert set(logs.subsamples["run"]) == set(logs.training["run"]) == set(logs.baseline["run"])
+    assert set(logs.groups.collect()["run"]) == {"x", "y", "z/a", "z/base"} == set(logs.process_steps.collect()["run"])
+    assert (
+        set(logs.subsamples.collect()["run"])
+        == set(logs.training.collect()["run"])
+        == set(logs.baseline.collect()["run"])
+    )
     assert list(logs.summaries) == ["x", "y", "z"] == logs.permutations["run"].unique(maintain_order=True).to_list()
     assert set(logs.samples["run"]) == {"base"}  # as `--group` calls it
     named = join_logs([log(), log()])
@@ -28,7 +32,7 @@ def test_where_two_share_a_name_all_are_called_by_their_analysis():
 
 def test_one_analysis_of_several_runs_has_one_histogram():
     logs = join_logs([log(runs=("a", "b"))])
-    assert list(logs.summaries) == ["all runs"] and set(logs.groups["run"]) == {"a", "b"}
+    assert list(logs.summaries) == ["all runs"] and set(logs.groups.collect()["run"]) == {"a", "b"}
 
 
 def test_groups_of_two_logs_are_not_one_group():
@@ -63,4 +67,4 @@ def test_folders_are_called_by_as_much_of_their_path_as_tells_them_apart(tmp_pat
 def test_tables_of_other_types_are_joined():
     one, two = log(runs=("a",)), log(runs=("b",), steps=(None,), intervals=False)
     two.groups = two.groups.with_columns(pl.lit(None).alias("certain_tokens"))
-    assert len(join_logs([one, two]).groups) == len(one.groups) + len(two.groups)
+    assert len(join_logs([one, two]).groups.collect()) == len(one.groups) + len(two.groups)

@@ -124,5 +124,5 @@ def test_steps_without_a_figure_have_no_say():
     logs = join_logs([analysis])
     table = figure_tables(analysis)["defects_over_training"]
     row = table.filter(series="null", statistic="boosted_bad", first=0).row(0, named=True)
-    (other,) = logs.training.filter(step=1, statistic="boosted_bad")["null_mean"]
+    (other,) = logs.training.filter(step=1, statistic="boosted_bad").collect()["null_mean"]
     assert row["mean"] == pytest.approx(other) and row["n"] == 1
