@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .naming import default_folder, say_what_is_replaced
+from .naming import default_folder
 from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 EXAMPLES = """
@@ -57,6 +57,9 @@ def analyze(
         ),
     ] = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the analysis of another log, if the folder holds one.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a row was rejected.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Print every number, not the three answers alone.")] = False,
     fail_on: Annotated[
@@ -85,7 +88,7 @@ def analyze(
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
-    from grpo_prm.analysis.write import note_figures, output_folder, summary_text, write_tables
+    from grpo_prm.analysis.write import analysis_folder, note_figures, summary_text, write_tables
     from grpo_prm.errors import FigureError, FindingError, RejectedError
     from grpo_prm.text.printable import printable
 
@@ -96,9 +99,9 @@ def analyze(
 
     failing, failed = _codes(fail_on), {}
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
-    named, out = out is not None, out or default_folder(logs)
-    with output_folder(out) as folder, TemporaryDirectory(dir=folder) as spill_folder:
-        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
+    out = out or default_folder(logs)
+    reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
+    with analysis_folder(out, logs, overwrite=overwrite) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         log = followed(logs, reading) if follow else logs
         with drawer(wanted=figures) as helper:
             with progress_bar("reading") as progress:
@@ -106,8 +109,6 @@ def analyze(
                 analysis = measure(
                     log, Options(std, advantage, seed, outcome), reading=reading, spill=Path(spill_folder)
                 )
-            if not named:
-                say_what_is_replaced(out, analysis.summary["source"]["files"])
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:

@@ -59,11 +59,12 @@ def inspect(
 def as_json(inspection: Inspection) -> str:
     """Every field of the inspection, under its name."""
     from dataclasses import asdict
-    from json import dumps
+
+    from grpo_prm.json_text import json_text
 
     rejected = [reason._asdict() for reason in inspection.rejected]
     fields = asdict(inspection) | {"group_size": inspection.group_size, "rejected": rejected}
-    return dumps(fields, indent=2, ensure_ascii=False)
+    return json_text(fields, indent=2)
 
 
 def show(inspection: Inspection) -> None:

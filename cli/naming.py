@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 from glob import has_magic
 from itertools import takewhile
-from json import loads
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
-
-import typer
 
 
 def default_folder(logs: list[str]) -> Path:
@@ -21,7 +18,7 @@ def default_folder(logs: list[str]) -> Path:
 def _log_name(log: str) -> str:
     """Its file without endings, its folder, or the folder of a glob."""
     from grpo_prm.logs.archives import ENDING
-    from grpo_prm.logs.sources import INNER, stem
+    from grpo_prm.logs.sources import INNER
 
     if log == "-" or log.startswith("/dev/"):
         return "stdin"
@@ -33,15 +30,14 @@ def _log_name(log: str) -> str:
         parts = list(takewhile(lambda part: not has_magic(part), parts))
     name = ENDING.sub("", parts[-1])
     name = parts[-2] if name in INNER and parts[1:] else name  # a framework calls them so in every run
-    return stem(Path(name)).strip("/") or "rollouts"
+    return _without_ending(name).strip("/") or "rollouts"
 
 
-def say_what_is_replaced(out: Path, files: list[str]) -> None:
-    """A folder that was not named by the user may hold the analysis of another log of the same name."""
-    try:
-        before = loads((out / "summary.json").read_bytes())["source"]["files"]
-        others = [file for file in before if os.path.abspath(file) not in set(map(os.path.abspath, files))]
-    except (OSError, ValueError, LookupError, TypeError):
-        return
-    if others:
-        typer.echo(f"{out}: held the analysis of {others[0]}, and is replaced. Keep both with --out NAME.", err=True)
+def _without_ending(name: str) -> str:
+    """Without a packing, and without one ending of a log: lr0.1.jsonl.gz is lr0.1."""
+    from grpo_prm.logs.sources import PACKED, SUFFIXES
+
+    path = Path(name)
+    while path.suffix.lower() in PACKED:
+        path = path.with_suffix("")
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name

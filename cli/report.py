@@ -45,14 +45,13 @@ def report(
     The page needs no server and no network.
     """
     from grpo_prm.analysis.folder import read_folder
-    from grpo_prm.errors import UsageError
+    from grpo_prm.analysis.ownership import refuse_other_page
     from grpo_prm.report import report as page
 
     from .progress import working
 
     out = out or folder / "report.html"
-    if out.is_dir():
-        raise UsageError(f"{out}: is a folder. Give --out the name of a file.")
+    refuse_other_page(out)
     if follow:
         _follow(folder, out, tokenizer)
         return
@@ -72,10 +71,9 @@ def _write(text: str, out: Path) -> str:
 
 def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
     """Write the page again and again, until somebody stops it."""
-    from tempfile import TemporaryDirectory
-
     from grpo_prm.errors import UsageError
     from grpo_prm.report.running import RunningReport
+    from grpo_prm.scratch import scratch
     from grpo_prm.text.printable import printable
 
     from .progress import working
@@ -85,8 +83,8 @@ def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
     there = "waiting" if run.exists() else "no such folder yet, waiting"
     waiting = f"{run}: {there} for steps whose rollouts are all there. Ctrl-C ends it, the page stays."
     typer.echo(printable(waiting), err=True)
-    with TemporaryDirectory() as spill:
-        running, page = RunningReport(run, tokenizer, Path(spill)), _Page(out)
+    with scratch() as spill:
+        running, page = RunningReport(run, tokenizer, spill), _Page(out)
         while True:
             began = time.monotonic()
             with working("writing the page"):

@@ -35,9 +35,9 @@ def selftest(
         if not json:
             typer.echo("\n".join(lines(result)))
     if json:
-        from json import dumps
+        from grpo_prm.json_text import json_text
 
-        typer.echo(dumps(as_json(results), indent=2, ensure_ascii=False))
+        typer.echo(json_text(as_json(results), indent=2))
     else:
         typer.echo(last_line(results))
     if any(result.failed for result in results):

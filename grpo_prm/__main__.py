@@ -3,4 +3,4 @@
 from importlib import import_module
 
 if __name__ == "__main__":
-    import_module("grpo_prm_cli.main").main()
+    import_module("grpo_prm_cli.entry").main()

@@ -257,7 +257,7 @@ def clarity(g: Analysed) -> float:
 
 
 def named_groups(groups: Sequence[Analysed], defect: str, order: Callable[[dict], tuple]) -> list[dict]:
-    """Reading: only groups with such tokens; ties in the order of the log."""
+    """Reading: only groups with such tokens; of equals the first by run, step and key."""
     sign, of = {"suppressed_good": (+1, "good_tokens"), "boosted_bad": (-1, "bad_tokens")}[defect]
     rows = []
     for g in groups:
@@ -266,7 +266,14 @@ def named_groups(groups: Sequence[Analysed], defect: str, order: Callable[[dict]
             names = {"run": g.run, "step": g.step, "group_key": g.key}
             row = {**names, f"{defect}_tokens": some, of: tokens, "share": some / tokens}
             rows.append((order({"tokens": some, "share": some / tokens, "clarity": clarity(g)}), row))
-    return [row for _, row in sorted(rows, key=lambda entry: [-x for x in entry[0]])[:10]]
+    rows.sort(key=lambda entry: ([-x for x in entry[0]], place(entry[1])))
+    return [row for _, row in rows[:10]]
+
+
+def place(group: dict) -> tuple:
+    """Run, step and key; keys of the same length by their letters, so that 2 comes before 10."""
+    step = -math.inf if group["step"] is None else group["step"]
+    return group["run"], step, len(group["group_key"].encode()), group["group_key"]
 
 
 def worst_groups(groups: Sequence[Analysed]) -> dict:

@@ -11,7 +11,8 @@ import pytest
 from kills import kill_at
 
 from grpo_prm.errors import UsageError
-from grpo_prm.files import NEW, OLD, UMASK, _beside, atomic, atomic_folder, clear_away, unfinished
+from grpo_prm.files import UMASK, _beside, atomic, atomic_folder, clear_away, unfinished
+from grpo_prm.scratch import NEW, OLD
 
 
 def test_a_file_appears_whole_with_the_folders_that_it_needs(tmp_path):
@@ -165,12 +166,28 @@ def test_what_a_live_process_writes_stays_and_what_a_dead_one_left_goes(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: done.pid)
         _beside(place, NEW)
-        patch.setattr("grpo_prm.files.MACHINE", "0" * 8)
+        patch.setattr("grpo_prm.scratch.MACHINE", "0" * 8)
         elsewhere = _beside(place, NEW)
     clear_away(place)
     assert set(tmp_path.iterdir()) == {alive, elsewhere}
     clear_away(place, alone=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_signal_left_between_two_statements_goes_when_the_process_ends(tmp_path):
+    code = """if True:
+        from pathlib import Path
+        from grpo_prm.files import NEW, OLD, _beside
+        from grpo_prm.scratch import new_scratch, sweep_once
+        sweep_once(Path.cwd())
+        for kind in (NEW, OLD, OLD):
+            last = _beside(Path("log.prm").resolve(), kind)
+        (last / "weights").write_text("the only ones")  # being replaced: it may have to come back
+        (new_scratch(Path("out.jsonl").resolve()) / "rows").write_text("some")
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")]
+    assert len(left) == 2 and f"-{OLD}-" in left[0] and left[1] == f"{left[0]}/weights"
 
 
 def test_hidden_files_and_folders_of_others_stay(tmp_path):

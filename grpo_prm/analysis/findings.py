@@ -160,9 +160,8 @@ def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
 
 
 def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
-    """The groups that a finding with an example (`EXAMPLES`) is about, those that have most of it first."""
-    column = EXAMPLES[code]
-    return groups.filter(pl.col(column) > 0).sort(column, descending=True, maintain_order=True)
+    """The groups that a finding with an example (`EXAMPLES`) is about."""
+    return groups.filter(pl.col(EXAMPLES[code]) > 0)
 
 
 def sentence(found: Mapping[str, Any]) -> tuple[str, str]:

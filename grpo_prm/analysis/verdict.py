@@ -15,6 +15,7 @@ import polars as pl
 
 from ..core.permutations import PERMUTATIONS
 from .findings import EXAMPLES, Figures, concerned_by, judge
+from .worst_groups import largest_first
 
 LITTLE_LENGTH = 0.05
 LITTLE_TURN = 10.0  # degrees
@@ -83,8 +84,8 @@ def _findings(summary: dict[str, Any], groups: pl.DataFrame) -> Iterator[dict[st
         number, command = len(groups), f"report {FOLDER}"
         if code in EXAMPLES:  # it shows the first of the groups that have most of it
             concerned = concerned_by(code, groups)
-            number = len(concerned)
-            command = f"tree {FOLDER} --group {quote(group_name(source, concerned.row(0, named=True)))}"
+            number, first = len(concerned), largest_first(concerned, EXAMPLES[code]).row(0, named=True)
+            command = f"tree {FOLDER} --group {quote(group_name(source, first))}"
         yield {"code": code, "value": value, "groups": number, "command": f"grpo-prm {command}", **more}
 
 

@@ -38,12 +38,13 @@ def worst_groups(groups: pl.DataFrame) -> dict[str, Any]:
 
 def _first(groups: pl.DataFrame, defect: str, order: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
     some, of = f"{defect}_tokens", OF[defect]
+    chosen = groups.filter(pl.col(some) > 0).with_columns(share=pl.col(some) / pl.col(of))
+    return largest_first(chosen, *order).head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+
+
+def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Groups that have most of it first; of equals the first by run, step and key, whatever the order of the log."""
     names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
-    down = [*(True for _ in order), *(False for _ in names)]
+    down = [*(True for _ in columns), *(False for _ in names)]
     # A stable sort, so that the list does not depend on how polars sorts.
-    chosen = (
-        groups.filter(pl.col(some) > 0)
-        .with_columns(share=pl.col(some) / pl.col(of))
-        .sort(*order, *names, descending=down, maintain_order=True)
-    )
-    return chosen.head(EACH).select("run", "step", "group_key", some, of, "share").to_dicts()
+    return groups.sort(*columns, *names, descending=down, maintain_order=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -115,40 +115,40 @@ class Analysis(Tables):
             The page.
 
         Raises:
-            UsageError: The page cannot be written, or the tokenizer cannot be opened.
+            UsageError: The page cannot be written, `path` is a file of others, or the tokenizer cannot be opened.
         """
-        from ..errors import UsageError
+        from ..analysis.ownership import refuse_other_page
         from ..files import atomic
         from ..report import report
 
         path = Path(path)
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder. Give the page the name of a file.")
+        refuse_other_page(path)
         text = report(self, tokenizer)
         with atomic(path) as part:
             part.write_text(text, encoding="utf-8")
         return path
 
-    def save(self, path: str | Path, *, figures: bool = True) -> Path:
+    def save(self, path: str | Path, *, figures: bool = True, overwrite: bool = False) -> Path:
         """Write the folder that `grpo-prm analyze` writes: every command reads it, and so does `grpo_prm.open`.
 
         Args:
-            path: The folder. What has a name of ours in it is replaced, or removed if it is not written now, whoever
-                made it: `summary.json`, `rejects.jsonl`, `report.html`, the folder `figures` with all that is in it,
-                the tables (`groups.parquet`, ..., see docs/output.md; `chance.parquet` of older versions too). All
-                other files are kept.
+            path: The folder. An earlier analysis of the same log in it is replaced, with its figures and its page;
+                files that are not ours are kept.
             figures: Draw the figures into it, too. One that cannot be drawn is named in a warning and in the notes of
                 the summary.
+            overwrite: Replace the analysis of another log, too. Rows in memory are one log.
 
         Returns:
             The folder.
 
         Raises:
-            UsageError: The folder cannot be written.
+            UsageError: The folder cannot be written, it has files of others with names of ours, or it holds the
+                analysis of another log.
         """
-        from ..analysis.write import note_figures, output_folder, write_tables
+        from ..analysis.write import analysis_folder, note_figures, write_tables
 
-        with output_folder(Path(path)) as folder:
+        logs = _named(self.log) or list(self.summary["source"]["files"])
+        with analysis_folder(Path(path), logs, overwrite=overwrite) as folder:
             write_tables(self, folder)
             if figures:
                 from ..figures.plotting import draw, not_drawn
@@ -165,6 +165,16 @@ class Analysis(Tables):
 
     def _repr_html_(self) -> str:
         return as_html(self.summary)
+
+
+def _named(log: Any) -> list[str]:
+    """The paths that a log was named by; none where it was given itself."""
+    names = [log] if isinstance(log, str | Path) else log
+    return list(map(str, names)) if isinstance(names, list | tuple) and _are_paths(names) else []
+
+
+def _are_paths(names: Collection[Any]) -> bool:
+    return all(isinstance(name, str | Path) for name in names)
 
 
 def analyze(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
-from ..analysis.write import output_folder
+from ..analysis.ownership import is_comparison
+from ..analysis.write import SUFFIXES, output_folder
 from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure
+from ..json_text import json_text
 from ..text.amounts import listed, span
 from ..text.printable import printable
+from ..text.sheet import as_csv
 from .comparison import Comparison, as_json
 from .tables import latex_table
 
-OURS = ("comparison.json", "comparison.csv", "comparison.tex", "figures")
+OURS = {
+    *("comparison.json", "comparison.csv", "comparison.tex"),
+    *(f"figures/run_comparison.{suffix}" for suffix in SUFFIXES),
+}
 
 
 def write_comparison(
@@ -38,9 +43,9 @@ def write_comparison(
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
     drawn = run_comparison(_by_method(comparison), unit=comparison.compared.unit, venue=venue)
-    with output_folder(out, OURS) as folder:
+    with output_folder(out, OURS, is_comparison) as folder:
         (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
-        comparison.table.write_csv(folder / "comparison.csv")
+        (folder / "comparison.csv").write_text(as_csv(comparison.table), encoding="utf-8")
         (folder / "comparison.tex").write_text(latex_table(comparison), encoding="utf-8")
         caption = _caption(comparison)
         save_figure(
@@ -72,4 +77,4 @@ def _caption(comparison: Comparison) -> str:
 
 def comparison_text(comparison: Comparison) -> str:
     """comparison.json as text; NaN has no place in it."""
-    return json.dumps(as_json(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(as_json(comparison), indent=2) + "\n"

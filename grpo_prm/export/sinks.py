@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 import polars as pl
+
+from ..scratch import scratch
 
 Rows = Sequence[dict[str, Any]] | pl.DataFrame
 GROUP = 1024  # completions in a row group of parquet: a reader holds one at a time
@@ -34,7 +35,7 @@ def sink(part: Path, suffix: str) -> Generator[Callable[[Rows], None]]:
 @contextmanager
 def _parquet(part: Path) -> Generator[Callable[[Rows], None]]:
     """Parts beside the file, which one pass puts together."""
-    with TemporaryDirectory(dir=part.parent, prefix=f".{part.stem}.") as folder:
+    with scratch(part) as folder:
         files: list[Path] = []  # polars cannot append to a parquet file, and all rows at once may not fit in memory
 
         def add_table(rows: Rows) -> None:

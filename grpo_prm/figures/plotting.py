@@ -9,7 +9,9 @@ import polars as pl
 from polars.exceptions import PanicException
 
 from ..analysis.folder import read_folder
+from ..analysis.ownership import is_figure
 from ..analysis.tables import Tables
+from ..analysis.write import SUFFIXES
 from ..errors import FigureError, GrpoPrmError, UsageError
 from ..files import atomic
 from ..text.summary_latex import latex
@@ -44,7 +46,8 @@ def plot(
         The files written.
 
     Raises:
-        UsageError: An unknown venue, format, figure or group, a folder given twice, or units that differ.
+        UsageError: An unknown venue, format, figure or group, a folder given twice, units that differ, or a file of
+            others in `out` that would be lost.
         InputError: A folder cannot be read.
         FigureError: Some could not be drawn; all others are written.
     """
@@ -53,6 +56,7 @@ def plot(
     venue_of(venue)
     if unknown := [name for name in select or () if name not in FIGURES]:
         raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(FIGURES)}.")
+    _refuse_strangers(Path(out), select)
     analyses = [read_folder(folder) for folder in folders]
     failed: dict[str, str] = {}
     names = folder_names(folders)
@@ -60,6 +64,14 @@ def plot(
     if failed:
         raise FigureError(not_drawn(failed))
     return written
+
+
+def _refuse_strangers(out: Path, select: Iterable[str] | None) -> None:
+    """Refuse to write over files that are no figures of ours, nor their data or captions."""
+    names = [f"{name}.{suffix}" for name in select or FIGURES for suffix in SUFFIXES]
+    for file in (out / name for name in (*names, TABLE)):
+        if file.exists() and not is_figure(file):
+            raise UsageError(f"{file}: is no figure of grpo-prm, and would be lost. Give --out another folder.")
 
 
 def draw(

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from ..errors import UsageError
 from ..files import atomic
 from ..text.latex import tex
+from ..text.sheet import as_csv
 from .venues import rc_settings, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
@@ -72,12 +73,9 @@ def save_figure(
     Returns:
         The files written: figures, CSV, caption.
     """
-    figure, data = figure_of(drawn), Path(folder, f"{name}.csv")
+    figure, data, formats = figure_of(drawn), Path(folder, f"{name}.csv"), tuple(formats)
     written = [Path(folder, f"{name}.{suffix}") for suffix in formats]
-    text = table.write_csv()
-    if not data.is_file() or data.read_text(encoding="utf-8") != text:
-        for suffix in FORMATS:
-            Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
+    text = as_csv(table)
     settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if "pgf" in formats else {})
     with mpl.rc_context(settings):
         if alike := [path for path in written if path.suffix != ".pgf"]:
@@ -85,6 +83,10 @@ def save_figure(
                 _write(figure, alike, dpi)
         with _for_tex(figure):  # TeX measures its own text
             _write(figure, [path for path in written if path.suffix == ".pgf"], dpi)
+    # Only now, so that a process that is killed here leaves figures, by which the next one knows the data as ours.
+    if not data.is_file() or data.read_text(encoding="utf-8") != text:
+        for suffix in (suffix for suffix in FORMATS if suffix not in formats):
+            Path(folder, f"{name}.{suffix}").unlink(missing_ok=True)
     with atomic(data) as part:
         part.write_text(text, encoding="utf-8")
     written.append(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import tempfile
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -16,6 +15,7 @@ from datasets import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from ..logs.recorder import parts
+from ..scratch import scratch
 from ..tasks import get_task
 from ..train.tiny import word_tokenizer
 from .trl import LambdaGRPOConfig, LambdaGRPOTrainer
@@ -44,9 +44,9 @@ def trial() -> str:
         RuntimeError: Fewer came than there are steps, or a step was not recorded.
     """
     logging.getLogger("trl").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with scratch() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer = _trainer(folder)
+        trainer = _trainer(str(folder))
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # TRL prints its log
             trainer.train()
         steps = {part.step for part in parts(Path(folder) / "rollouts")}

@@ -6,12 +6,12 @@ import json
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from ..errors import InputError
+from ..scratch import scratch
 from .sources import Source
 
 NAME = "rows in memory"  # what messages and `source.files` call them
@@ -44,7 +44,7 @@ def rows_as_source(
     Raises:
         InputError: A value has no form in a file; the message names row and column.
     """
-    with TemporaryDirectory(prefix="grpo-prm-") as folder:
+    with scratch() as folder:
         if isinstance(rows, pl.DataFrame | pl.LazyFrame):
             path = Path(folder, "rows.parquet")
             _write_table(rows, path)

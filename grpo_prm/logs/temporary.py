@@ -1,4 +1,4 @@
-"""Folders for what is fetched or unpacked; they go when the process ends, by a signal that it catches too."""
+"""Folders for what is fetched or unpacked; they go when the process ends, and if it is killed with the next one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 from urllib.parse import unquote, urlsplit
+
+from ..scratch import new_scratch
 
 
 def temporary_place(name: str) -> Path:
@@ -18,7 +19,7 @@ def temporary_place(name: str) -> Path:
         name: Path or address of what will be there: a copy is called like it, and its folder like that of the original,
             as runs are named after both.
     """
-    folder = Path(mkdtemp(prefix="grpo-prm-"))
+    folder = new_scratch()
     atexit.register(_remove, folder, os.getpid())
     path = "".join(urlsplit(name)[1:3]) if "://" in name else os.path.abspath(name)
     above, last = (["", "", *filter(None, map(_file_name, path.split("/")))])[-2:]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..analysis.findings import EXAMPLES, concerned_by
 from ..analysis.tables import Tables
+from ..analysis.worst_groups import largest_first
 from ..text.verdict import Finding, changes, findings, knows, no_finding
 
 
@@ -20,7 +21,7 @@ class Shown(NamedTuple):
 def example_groups(folder: Tables) -> dict[str, int]:
     """Code of a finding to its group; of codes that are about groups."""
     codes = [one["code"] for one in folder.summary["verdict"]["findings"] if one["code"] in EXAMPLES]
-    return {code: int(concerned_by(code, folder.groups)["group"][0]) for code in codes}
+    return {code: int(largest_first(concerned_by(code, folder.groups), EXAMPLES[code])["group"][0]) for code in codes}
 
 
 def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = False) -> dict[str, Any]:

@@ -15,10 +15,14 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis import write as module
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.ownership import MARK
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.analysis.write import OURS, output_folder, summary_text, write_tables
 from grpo_prm.errors import UsageError
-from grpo_prm.files import OLD, UMASK, _beside
+from grpo_prm.files import UMASK, _beside
+from grpo_prm.scratch import OLD
+
+OLDER = '{"schema_version": 1, "source": {"files": ["log.jsonl"]}}'
 
 
 def files(folder):
@@ -29,9 +33,10 @@ def files(folder):
 def filled(folder):
     """What an earlier analysis and others left behind."""
     (folder / "figures").mkdir(parents=True)
-    (folder / "summary.json").write_text("old")
+    (folder / "summary.json").write_text(OLDER)
+    (folder / "groups.parquet").write_text("old")
     (folder / "rejects.jsonl").write_text("old")
-    (folder / "figures" / "old.pdf").write_text("old")
+    (folder / "figures" / "decided.pdf").write_text("old")
     return folder
 
 
@@ -40,7 +45,9 @@ def of_others(folder):
     (folder / "notes").mkdir()
     (folder / "notes" / "mine.txt").write_text("mine")
     (folder / "mine.txt").write_text("mine")
-    return {"mine.txt": "mine", "notes/mine.txt": "mine"}
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "mine.pdf").write_text("mine")
+    return {"figures/mine.pdf": "mine", "mine.txt": "mine", "notes/mine.txt": "mine"}
 
 
 @pytest.mark.parametrize("out", ["log.prm", "some/folder/log.prm"])
@@ -81,7 +88,7 @@ def test_an_earlier_analysis_is_replaced_as_a_whole_and_only_at_the_end(tmp_path
     with output_folder(out) as folder:
         (folder / "summary.json").write_text("new")
         assert files(out) == before
-    assert files(out) == {"summary.json": "new", **mine}  # neither rejects.jsonl nor old.pdf
+    assert files(out) == {"summary.json": "new", **mine}  # neither rejects.jsonl nor decided.pdf
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -135,7 +142,7 @@ def test_a_rename_that_fails_loses_nothing(tmp_path, monkeypatch, failing):
     with pytest.raises(UsageError, match="busy"), output_folder(out) as folder:
         (folder / "summary.json").write_text("new")
     assert [path.read_text() for path in tmp_path.rglob("mine.txt")] == ["mine"]
-    assert (out / "summary.json").read_text() in ("old", "new")
+    assert (out / "summary.json").read_text() in (OLDER, "new")
 
 
 def test_the_working_directory_is_not_replaced(tmp_path, monkeypatch):
@@ -176,7 +183,7 @@ def test_every_table_is_written_as_it_is(tmp_path):
     assert (
         names
         == {*(f"{name}.parquet" for name in TABLES), "rejects.jsonl", "summary.json"}
-        == OURS - {"figures", "report.html", "chance.parquet"}
+        == {name for name in OURS if "/" not in name} - {MARK, "chance.parquet"}
     )
     for name in TABLES:
         table = getattr(analysis, name).lazy().collect()

@@ -83,7 +83,7 @@ def test_the_page_and_the_folder(log, tmp_path):
             ),
         )
     }
-    assert names == tables | {"summary.json", "rejects.jsonl", "figures"}
+    assert names == tables | {"summary.json", "rejects.jsonl", "figures", ".grpo-prm.json"}
     figures = {path.suffix for path in (tmp_path / "log.prm" / "figures").iterdir()}
     assert figures == {".pdf", ".png", ".csv", ".txt", ".tex"}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -1,16 +1,16 @@
 """What the folder of an analysis is called where the user does not say."""
 
-import json
 from pathlib import Path
 
 import pytest
-from grpo_prm_cli.naming import default_folder, say_what_is_replaced
+from grpo_prm_cli.naming import default_folder
 
 
 @pytest.mark.parametrize(
     ("logs", "folder"),
     [
         (["a.jsonl"], "a"), (["dump/"], "dump"), (["a.jsonl.gz"], "a"), (["a.tar.gz"], "a"), (["a.jsonl.xz"], "a"),
+        (["lr0.1.jsonl"], "lr0.1"), (["lr0.5.jsonl.gz"], "lr0.5"), (["a.csv.jsonl"], "a.csv"), (["a.json/"], "a"),
         (["v1.2-run.jsonl"], "v1.2-run"), (["run.v2"], "run.v2"), (["."], "work"), ([".."], "above"),
         (["out/completions"], "out"), (["out/rollouts/"], "out"), (["rollouts.jsonl"], "rollouts"),
         (["a.jsonl", "b.jsonl"], "a-b"), (["a.jsonl", "c.jsonl", "b.jsonl"], "a-b"),
@@ -29,18 +29,3 @@ def test_the_folder_is_called_like_the_log(tmp_path, monkeypatch, logs, folder):
     monkeypatch.chdir(tmp_path / "above" / "work")
     Path("odd[1].jsonl").touch()
     assert default_folder(logs) == Path(f"{folder}.prm")
-
-
-def test_what_is_replaced_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    out = Path("a.prm")
-    say_what_is_replaced(out, ["a.jsonl"])  # there is none
-    out.mkdir()
-    for text in ("", "[]", '{"source": 1}', json.dumps({"source": {"files": ["a.jsonl"]}})):
-        (out / "summary.json").write_text(text)
-        say_what_is_replaced(out, [str(tmp_path / "a.jsonl")])
-    assert capsys.readouterr().err == ""
-    say_what_is_replaced(out, ["x/a.jsonl"])
-    assert capsys.readouterr().err == (
-        "a.prm: held the analysis of a.jsonl, and is replaced. Keep both with --out NAME.\n"
-    )

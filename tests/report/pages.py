@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.folder import read_folder
-from grpo_prm.analysis.write import output_folder, write_tables
+from grpo_prm.analysis.write import analysis_folder, write_tables
 from grpo_prm.report import report
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chain.jsonl"
@@ -16,7 +16,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 def folder_of(logs, out, **options):
     """Analyse into a folder without figures, as `analyze --no-figures` does."""
     analysis = analyze(logs, **options)
-    with output_folder(out) as folder:
+    named = [str(logs)] if isinstance(logs, str | Path) else [str(log) for log in logs]
+    with analysis_folder(out, named, overwrite=True) as folder:
         write_tables(analysis, folder)
     return out
 

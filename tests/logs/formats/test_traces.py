@@ -31,15 +31,15 @@ def test_what_verifiers_wrote_is_read_token_by_token(tmp_path):
     table = log.table
     assert table["tokens"].to_list() == [
         [10, 11, 12, 94, 95, 93, 20, 5, 13],
-        [20, 6, 13],
         [10, 11, 12, 94, 95, 93, 20, 7, 13],
+        [20, 6, 13],
     ]
     assert table["mask"].to_list()[0] == [True] * 3 + [False] * 3 + [True] * 3
     assert table["step"].to_list() == [7, 7, 7]
     assert table["reward"].to_list() == [1.25, 0.125, 0.125]
     assert table["advantage"].to_list() == [0.5625, -0.5625, -0.5625]
     assert table["reward/short"].to_list() == [0.5, 0.25, 0.25]
-    assert table["truncated"].to_list() == [False, False, True]
+    assert table["truncated"].to_list() == [False, True, False]
     assert table["group_key"].to_list() == ["g1"] * 3
     assert table["problem"].to_list() == ["sum-0"] * 3
     logprobs = np.array(table["logprobs"][0])

@@ -1,0 +1,75 @@
+"""How a command ends that cannot go on: a signal while it starts, a disk that is full."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grpo_prm.errors import UsageError
+from grpo_prm.full_disk import full_disk
+
+CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
+STARTING = """
+import os, sys
+from grpo_prm_cli.entry import main
+class Hit:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Hit())
+sys.argv[1:] = ["analyze", {log!r}, "--no-figures"]
+main()
+"""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+
+
+@posix
+@pytest.mark.parametrize("module", ["typer", "grpo_prm_cli.main", "polars"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_starts_ends_it_with_its_code_and_a_sentence(tmp_path, name, module):
+    number = int(getattr(signal, name))
+    code = STARTING.format(module=module, number=number, log=str(CHAIN))
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 128 + number, done.stderr
+    assert done.stderr.endswith(": nothing is left half written\n") and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_stays(tmp_path):
+    program = f"{shlex.quote(sys.executable)} -m grpo_prm"
+    log = shlex.quote(str(CHAIN))
+    make = f"{program} analyze {log} --no-figures --out a.prm"
+    subprocess.run(make, shell=True, check=True, cwd=tmp_path)  # noqa: S602
+    (tmp_path / "old.jsonl").write_text("old")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for command in (
+        f"analyze {log} --no-figures --out a.prm",
+        f"convert {log} old.jsonl",
+        f"export {log} --to spans --out old.jsonl",
+        "report a.prm",
+    ):
+        # 1,024 bytes a block in bash and 512 in sh: less than any output
+        done = subprocess.run(  # noqa: S602
+            f"ulimit -f 2; {program} {command}", check=False, shell=True, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (2, ""), (command, done.stderr)
+        assert done.stderr.startswith("error: File too large: nothing is left half written"), (command, done.stderr)
+        assert done.stderr.count("\n") == 1
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.prm", "old.jsonl"]
+
+
+def test_a_full_disk_is_known_however_deep_it_lies_and_nothing_else_is_one():
+    outer = UsageError("cannot be written")
+    outer.__cause__ = OSError(28, "No space left on device")
+    assert full_disk(outer) == "No space left on device"
+    assert full_disk(OSError("File too large (os error 27)")) == "File too large"  # of polars
+    assert full_disk(RuntimeError("PytorchStreamWriter failed writing file data/0")) == "No space left on device"
+    assert full_disk(ValueError("No space left on device")) is None  # a text of a log may say so
+    assert full_disk(PermissionError(13, "Permission denied")) is None and full_disk(None) is None
