@@ -123,8 +123,8 @@ def analyze(
         raise UsageError("--follow reads a log as it comes, in one process. Leave --workers and --engine out.")
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
+    reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
     with analysis_folder(out, logs, overwrite=overwrite) as folder, TemporaryDirectory(dir=folder) as spill_folder:
-        reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
         log, spill = followed(logs, reading) if follow else logs, Path(spill_folder)
         with drawer(wanted=figures) as helper:
             with progress_bar("reading") as progress:

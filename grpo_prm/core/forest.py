@@ -89,18 +89,34 @@ def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Fo
     offsets = np.cumsum(lengths) - lengths
 
     # Level by level for all trees at once: numpy pays per call, so few calls on many sets beat a walk down each tree.
-    level = _Level(first, np.diff(first, append=len(order)), np.zeros_like(first), np.full_like(first, -1))
-    levels, steps = [np.empty((5, 0), np.int64)], 0
-    while len(level.first):
-        end = _step_ends(tokens, offsets, lengths, order, level)
+    size = np.diff(first, append=len(order))
+    sets, fresh = np.stack([first, size, np.zeros_like(first), np.full_like(first, -1)]), np.ones(len(first), bool)
+    common, levels, steps = lengths[order], [np.empty((5, 0), np.int64)], 0
+    while sets.shape[1]:
+        alone = sets[1] == 1  # its step runs to its own end unread
+        single = sets[:, alone]
+        levels.append(np.concatenate([single, lengths[order[single[:1]]]]))
+        steps += single.shape[1]
+        if alone.all():
+            break
+        level = _Level(*sets[:, ~alone])
+        _compare(tokens, offsets, order, common, level, np.flatnonzero(fresh[~alone]))
+        at, opens = ranges(level.first, level.size)
+        end = np.minimum.reduceat(common[at], opens)
         levels.append(np.stack([*level, end]))
-        level = _children(tokens, offsets, lengths, order, level, end, steps)
+        sets, fresh = _children(tokens, offsets, lengths, order, common, level, at, end, steps)
         steps += len(end)
     return _in_tree_order(order, groups, np.concatenate(levels, axis=1))
 
 
 class _Level(NamedTuple):
-    """The process sets of one tree level: range of members in `order`, first position, and the step above."""
+    """The process sets of one tree level that have two members or more.
+
+    Attributes:
+        first, size: Range of members in `order`.
+        start: First token position.
+        parent: The step above.
+    """
 
     first: Ints
     size: Ints
@@ -108,26 +124,33 @@ class _Level(NamedTuple):
     parent: Ints
 
 
-def _step_ends(tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level: _Level) -> Ints:
-    """Position at which the members of each set part: a different token, or the end of one of them."""
-    at, opens = ranges(level.first, level.size)
-    rows = order[at]
-    begin = offsets[rows]
-    # A step cannot go on past the end of its shortest member; one that stands alone runs to its own end unread.
-    limit = np.minimum.reduceat(lengths[rows], opens)
-    end = np.where(level.size > 1, level.start, limit)
-    alive, window = np.flatnonzero(end < limit), WINDOW
-    while len(alive):
-        leader, others, seen = opens[alive], level.size[alive] - 1, end[alive]
-        # Each member is compared with the first of its set: equality is transitive, so k - 1 comparisons are enough.
-        other, firsts = ranges(leader + 1, others)
-        one = np.repeat(begin[leader] + seen, others)
-        equal = _alike(tokens, one, begin[other] + np.repeat(seen, others), window)
-        alike = np.minimum(np.minimum.reduceat(equal, firsts), limit[alive] - seen)
-        end[alive] = seen + alike
-        alive = alive[(alike == window) & (end[alive] < limit[alive])]
+def _compare(tokens: NDArray, offsets: Ints, order: Ints, common: Ints, level: _Level, fresh: Ints) -> None:
+    """Compare the members of some sets with the first of their set, up to where each parts from it.
+
+    Equality is transitive, so k - 1 comparisons tell where a set parts, and also where each set that the first one
+    stays in does: only sets that it has left are `fresh`. A token is compared once for each member that has company.
+
+    Args:
+        tokens: Of all completions.
+        offsets: Where each completion begins in them.
+        order: Completions in tree order, as far as it is known.
+        common: Number of tokens that each place in `order` has in common with the first of its set; its own length of
+            the first of a set. Here in fresh sets its own length of every member, and changed in place.
+        level: The sets.
+        fresh: Those to compare.
+    """
+    first, others = level.first[fresh], level.size[fresh] - 1
+    other, _ = ranges(first + 1, others)
+    one, two = np.repeat(offsets[order[first]], others), offsets[order[other]]
+    seen, limit = np.repeat(level.start[fresh], others), np.minimum(common[other], np.repeat(common[first], others))
+    pairs, window = np.flatnonzero(seen < limit), WINDOW
+    while len(pairs):
+        at = seen[pairs]
+        equal = _alike(tokens, one[pairs] + at, two[pairs] + at, window)
+        seen[pairs] = at = at + equal
+        pairs = pairs[(equal == window) & (at < limit[pairs])]
         window = min(4 * window, BLOCK)
-    return end
+    common[other] = np.minimum(seen, limit)
 
 
 def _alike(tokens: NDArray, one: Ints, other: Ints, window: int) -> Ints:
@@ -148,38 +171,52 @@ def _alike(tokens: NDArray, one: Ints, other: Ints, window: int) -> Ints:
             differ[row] = True
             differ[row, :both] = left[:both] != right[:both]
         at = differ.argmax(axis=1)
-        alike[rows] = np.where(differ[np.arange(len(at)), at], at, window)
+        at[~differ.ravel()[at + np.arange(0, differ.size, window)]] = window
+        alike[rows] = at
     return alike
 
 
 def _children(
-    tokens: NDArray, offsets: Ints, lengths: Ints, order: Ints, level: _Level, end: Ints, steps: int
-) -> _Level:
-    """Split every set by the token that follows it; members that end there leave. Sorts `order` in place."""
-    several = np.flatnonzero(level.size > 1)
-    at, _ = ranges(level.first[several], level.size[several])
-    parent = np.repeat(several, level.size[several])
+    tokens: NDArray,
+    offsets: Ints,
+    lengths: Ints,
+    order: Ints,
+    common: Ints,
+    level: _Level,
+    at: Ints,
+    end: Ints,
+    steps: int,
+) -> tuple[Ints, NDArray[np.bool_]]:
+    """Split every set by the token that follows it; members that end there leave. Sorts `order` and `common` in place.
+
+    Returns:
+        The sets, as columns of `_Level` with those of one member, and which of them their leader is new to.
+    """
+    parent = np.repeat(np.arange(len(end)), level.size)
     rows, depth = order[at], end[parent]
     goes_on = depth < lengths[rows]
     following = np.full(len(rows), -1, np.int64)
     following[goes_on] = tokens[(offsets[rows] + depth)[goes_on]]
     by_token = np.argsort((parent << 32) + following, kind="stable")  # one key sorts twice as fast as two
-    order[at] = rows[by_token]
-    following = following[by_token]  # `parent` is sorted already
+    order[at] = rows = rows[by_token]
+    agreed, following = common[at[by_token]], following[by_token]
+    stays = agreed > depth  # depth and parent are those of neighbours of one set, and sorted already
+    common[at] = np.where(stays, agreed, lengths[rows])
     opens = np.ones(len(at), bool)
     opens[1:] = (parent[1:] != parent[:-1]) | (following[1:] != following[:-1])
     opens = np.flatnonzero(opens)
     size = np.diff(opens, append=len(at))
     kept = following[opens] >= 0
     opens, size = opens[kept], size[kept]
-    return _Level(at[opens], size, end[parent[opens]], parent[opens] + steps)
+    above = parent[opens]
+    return np.stack([at[opens], size, end[above], above + steps]), ~stays[opens]
 
 
 def _in_tree_order(order: Ints, groups: Ints, steps: Ints) -> Forest:
     """Number the steps of all levels anew: parents before children, siblings by position in `order`."""
     first, size, start, parent, end = steps
     # By first member and then larger before smaller: a parent opens where its first child does, and is larger.
-    to_new = np.lexsort((-size, first))
+    to_new = np.argsort((first << 32) - size)  # no two are equal
     new = np.empty_like(to_new)
     new[to_new] = np.arange(len(to_new))
     parent = np.append(new, -1)[parent][to_new]  # -1 stays -1
@@ -283,7 +320,7 @@ def expand(forest: Forest, values: NDArray) -> NDArray:
     """
     steps, rows = members(forest)
     # Steps ascend along every path. Keys that differ are sorted three times as fast as a stable order is found.
-    path = steps[np.sort(rows * len(rows) + np.arange(len(rows))) % max(1, len(rows))]
+    path = steps[np.sort((rows << 32) + np.arange(len(rows))) & 0xFFFFFFFF]
     return np.repeat(np.asarray(values)[path], forest.length[path])
 
 

@@ -86,7 +86,12 @@ class Processes:
 
     def _submit(self, work: Callable[[S], T], task: S) -> Future[T]:
         with _start_of_workers():  # which is at the first task
-            return self._executor.submit(work, task)
+            try:
+                return self._executor.submit(work, task)
+            except BrokenProcessPool as error:  # a worker is gone already: as if it had been at this task
+                lost: Future[T] = Future()
+                lost.set_exception(error)
+                return lost
 
     def _new(self) -> ProcessPoolExecutor:
         # Not forked: threads of polars would hold locks that nobody opens in the copy.
