@@ -6,6 +6,10 @@ class GrpoPrmError(Exception):
 
     exit_code = 3
 
+    def __str__(self) -> str:
+        """The sentences; half of a surrogate pair, which no terminal prints and JSON logs may hold, by its number."""
+        return super().__str__().encode("utf-8", "backslashreplace").decode()
+
 
 class UsageError(GrpoPrmError):
     """An option that cannot be meant: an absent column, an unknown format, a folder that is a file."""

@@ -294,3 +294,14 @@ def test_ids_with_a_list_among_them(tmp_path):
     values[3]["completion_ids"] = [5, 6, [7], 0, 0, 0]
     log = all_counted(collect(written(tmp_path / "a.jsonl", values)))
     assert len(log.rejected) == 1 and len(log.table) == 7
+
+
+@pytest.mark.parametrize("field", ["step", "prompt_idx"])
+def test_a_key_of_open_instruct_that_is_a_list(tmp_path, field):
+    """It was looked up in a dict as it stands."""
+    row = {"step": 1, "prompt_tokens": [1], "response_tokens": [2, 3], "request_info": {}}
+    values = [{**row, "prompt_idx": i // 2, "reward": float(i % 2), "response_tokens": [2, i]} for i in range(6)]
+    values[5][field] = [1, 1]
+    path = written(tmp_path / "run_rollouts_000000.jsonl", values)
+    log = all_counted(collect(path))
+    assert log.format == "open-instruct" and len(log.rejected) == 1 and len(log.table) == 5

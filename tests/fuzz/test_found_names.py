@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from grpo_prm import analyze
+from grpo_prm.errors import GrpoPrmError
 from grpo_prm.logs import ReadOptions, collect
 from grpo_prm.logs.rollouts import UNITS_FROM
 
@@ -100,3 +101,12 @@ def test_weights_where_a_function_gave_one_value_a_group(tmp_path):
     table = table.with_columns(g=pl.Series([0.0, 1.0] * 4), advantage=pl.Series([3.0, -1.0, 2.0, 0.0] * 2))
     table.write_parquet(tmp_path / "completions_00001.parquet")
     assert len(collect(tmp_path).table) == 8
+
+
+@pytest.mark.parametrize("options", [{"columns": {"group": "index"}}, {"reward": "in"}, {"keep": ("inn",)}])
+def test_a_column_with_half_of_a_surrogate_pair_in_a_message(tmp_path, options):
+    """The name was proposed as it stands, and could not be printed."""
+    path = written(tmp_path, [{**row, "in\ud800": i} for i, row in enumerate(rows())], "jsonl")
+    with pytest.raises(GrpoPrmError) as caught:
+        collect(path, ReadOptions(**options))
+    assert r"in\ud800" in str(caught.value).encode().decode()

@@ -13,6 +13,7 @@ from ..chunks import BLANK
 _BLOCK = 4 << 20  # bytes that are read at a time
 _SLACK = 64  # characters before the end: what fails there may be whole with more
 _DECODER = json.JSONDecoder()
+_ENDS = (",", "]", " ", "\t", "\n", "\r")  # what may stand behind an item
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -74,7 +75,9 @@ class _Window:
             held = len(self._text) - self.at
             try:
                 value, end = _DECODER.raw_decode(self._text, self.at)
-                if end < len(self._text) or self._ended:  # else a number may go on
+                # Else a number may go on: 1 may be the start of 10, of 1.5 and of 1e9.
+                whole = self._text[end : end + 1] in _ENDS or end < len(self._text) - _SLACK
+                if self._ended or (whole and end < len(self._text)):
                     length, self.at = end - self.at, end
                     return value, length
             except json.JSONDecodeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..columns.first_rows import dumped
 from ..columns.plan import Plan
 from ..format import Format, Head, Row
 
@@ -43,9 +44,9 @@ def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
 
 def _none_equal(rows: Sequence[Row]) -> bool:
     """Does every group have two rewards or more among the first rows?"""
-    rewards: dict[tuple[object, object], list[object]] = {}
-    for row in rows:
-        rewards.setdefault((row.get("step"), row.get("prompt_idx")), []).append(row.get("reward"))
+    rewards: dict[tuple[str, str], list[object]] = {}
+    for row in rows:  # what stands there may be a list, by mistake
+        rewards.setdefault((dumped(row.get("step")), dumped(row.get("prompt_idx"))), []).append(row.get("reward"))
     several = [of_group for of_group in rewards.values() if len(of_group) > 1]
     return bool(several) and not any(of_group.count(of_group[0]) == len(of_group) for of_group in several)
 
