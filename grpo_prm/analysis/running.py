@@ -116,10 +116,6 @@ class _Growing:
         heads = table[group_opens(table), ["run", "step"]]
         self._over_training.add(self._measured(table), running, in_order=in_order(heads))
         self._tables["baseline"].add(self._pseudo_groups.add(table))
-        self._rows += len(table)
-        if self._rows >= OFTEN:
-            self._rows = 0
-            hand_back()
 
     def _measured(self, table: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Add what is measured, slice by slice, and hand its groups on."""
@@ -128,9 +124,13 @@ class _Growing:
             for name in MEASURED:
                 self._tables[name].add(getattr(measured, name))
             self._running.add_permuted(measured.steps, measured.permuted)
-            self._running.decisions.append(measured.decisions)
+            self._running.decisions.add(measured.decisions)
             self._samples.add(table, measured.groups)
             yield measured.groups
+            self._rows += len(measured.completions)
+            if self._rows >= OFTEN:
+                self._rows = 0
+                hand_back()
 
     def tables(self, notes: Collection[str]) -> Tables:
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables
