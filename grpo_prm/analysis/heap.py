@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-OFTEN = 1 << 17  # rows between two times
+OFTEN = 1 << 16  # rows between two times
 
 
 def hand_back() -> None:

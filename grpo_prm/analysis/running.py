@@ -134,10 +134,6 @@ class _Growing:
         slices = measure(table, self._options, self._prompts)
         self._add_slices(slices, table, in_order(table[group_opens(table), ["run", "step"]]))
         self._tables["baseline"].add(self._pseudo_groups.add(table))
-        self._rows += len(table)
-        if self._rows >= OFTEN:
-            self._rows = 0
-            hand_back()
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add counts, notes and rejected rows."""
@@ -161,9 +157,13 @@ class _Growing:
             for name in MEASURED:
                 self._tables[name].add(getattr(measured, name))
             self._running.add_permuted(measured.steps, measured.permuted)
-            self._running.decisions.append(measured.decisions)
+            self._running.decisions.add(measured.decisions)
             self._samples.add(rows, measured.groups)
             yield measured.groups
+            self._rows += len(measured.completions)
+            if self._rows >= OFTEN:
+                self._rows = 0
+                hand_back()
 
     def tables(self, notes: Collection[str]) -> Tables:
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from ..core.forest import Floats
 from ..core.permutations import PermutedSums, zero_sums
 from ..logs.rollouts import REWARD_PART, Rollouts, group_opens, merged_methods
+from .decided_steps import DecidedSteps
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
@@ -35,7 +35,7 @@ class RunningSums:
         options: What of the reading changed numbers.
         permuted: Sums of the permutations over the groups of each (run, step) that is not over.
         closed: The same over all steps that are over (`close`).
-        decisions: p and least attainable p of the decisions of each slice, shape (2, decisions) each.
+        decisions: Of all slices.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class RunningSums:
     options: dict[str, object] = field(default_factory=dict)
     permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
     closed: PermutedSums | None = None
-    decisions: list[Floats] = field(default_factory=list)
+    decisions: DecidedSteps = field(default_factory=DecidedSteps)
 
     def add(self, batch: Rollouts) -> None:
         """Add a batch: its counts and notes, and what is counted in its table."""

@@ -15,7 +15,6 @@ from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters
-from .decided_steps import decided_steps
 from .finite import finite
 from .logprob_section import logprob_section
 from .null import null_of_log
@@ -71,7 +70,7 @@ def summarize(
         "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline, pooled, options.seed, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
-        "credit": {**_section("credit", intervals, null), **decided_steps(running.decisions)},
+        "credit": {**_section("credit", intervals, null), **running.decisions.counts()},
         "prm": {
             "process_steps": int(sums["process_steps"]),
             "intermediate_steps": int(sums["intermediate_steps"]),

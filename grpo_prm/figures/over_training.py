@@ -105,7 +105,9 @@ def _in_windows(
     """Figures of each window from the sums of its groups."""
     columns = {name for statistic in statistics for name in columns_of(statistic)} - {"groups"}
     read = dict.fromkeys(["run", "step", *clusters, *sorted(columns)])
-    inside = groups.lazy().select(read).collect().join(steps, on=("run", "step"), how="inner", maintain_order="left")
+    inside = (
+        groups.lazy().select(list(read)).collect().join(steps, on=("run", "step"), how="inner", maintain_order="left")
+    )
     sums = Sums(inside, clusters, statistics)
     rows = [
         (run, middle, first, last, many, name, *interval)

@@ -9,7 +9,7 @@ from canonical import batch_of
 from oracle_sets import Row
 from polars.testing import assert_frame_equal
 
-from grpo_prm.analysis import over_training, table_groups
+from grpo_prm.analysis import decided_steps, over_training, table_groups
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.clusters import CLUSTER
 from grpo_prm.analysis.measure import measure
@@ -18,6 +18,7 @@ from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.ratios import Sums
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP
 from grpo_prm.analysis.table_groups import slices
+from grpo_prm.core.decisions import sure
 from grpo_prm.core.permutations import PermutedSums, null_range, null_ranges
 from grpo_prm.core.seeds import group_seed, group_seeds
 
@@ -140,3 +141,18 @@ def test_ranges_of_many_nulls_are_those_of_each():
 def test_seeds_of_many_groups_are_those_of_each():
     names = [("a", 1, "k"), ("it's", None, 'a "b"\n'), ("é", -3, "")]
     assert group_seeds(7, *zip(*names, strict=True)).tolist() == [group_seed(7, *name) for name in names]
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_decisions_added_slice_by_slice_are_those_of_the_log(slices, monkeypatch):
+    monkeypatch.setattr(decided_steps, "SLICES", slices)
+    rng = np.random.default_rng(1)
+    least = rng.choice([0.001, 0.04, 0.3], 4000)
+    p = np.maximum(least, np.round(rng.random(4000) ** 3, 3))
+    counted = decided_steps.DecidedSteps()
+    for part in np.array_split(np.stack([p, least]), 9, axis=1):
+        counted.add(part)
+    some, certain = int((least <= 0.05).sum()), int(sure(p, least).sum())
+    assert counted.counts() == {"decisions": 4000, "decidable": some, "sure_decisions": certain}
+    assert 0 < certain < some
+    assert decided_steps.DecidedSteps().counts() == {"decisions": 0, "decidable": 0, "sure_decisions": 0}
