@@ -112,6 +112,8 @@ def constant(rewards: Floats, groups: Ints) -> list[int]:
 def _candidates(columns: Floats, filled: Floats, advantages: Floats, by: Ints, scaling: str) -> Iterator[Floats]:
     """Weights under which the centred sum is parallel to the advantages in each part of `by`; few of them first."""
     sizes = np.linalg.norm(columns, axis=0)
+    if not sizes.all():  # a function that is null once in every group is 0 throughout where it is normalized
+        return
     solve = _least_squares if scaling == "none" else _direction
     solved = solve(columns / sizes, advantages, by)
     if solved is None:
