@@ -74,7 +74,8 @@ def follow(logs: list[str], reading: ReadOptions, stop: Event) -> list[Source]:
 def until_stopped() -> Generator[Stop]:
     """Give an event that Ctrl-C and SIGTERM set. Afterwards they end the process as they did before."""
     stop, at = Stop(), [0.0]
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
 
     def first(number: int, _frame: FrameType | None) -> None:
         stop.number, at[0] = signal.Signals(number), at[0] if stop.is_set() else time.monotonic()

@@ -24,6 +24,8 @@ from .rows.records import RowBatch, row_schema
 from .sources import Source
 from .stream import SoFar
 
+BESIDE = 32  # files that were read and are looked at again: some formats tell what a reward is by all of a run
+
 
 class GrowingSteps:
     """Gives the steps of one run as they are over.
@@ -95,11 +97,13 @@ class GrowingSteps:
             yield Rollouts(table, grouped.rejected)
 
     def _opened(self, sources: Sequence[Source]) -> Log | None:
-        """What is new as a log; behind a file that was read, by whose first rows all are known. None: nothing is."""
+        """What is new as a log, beside files that were read, by which it is known what all mean. None: nothing is."""
         marked = [source._replace(since=self._read.get(source.path, 0)) for source in sources]
-        fresh = [source for source in marked if source.since < source.size]
-        first = [source for source in marked if self._files and source.path == self._files[0].path]
-        return open_run(list(dict.fromkeys([*first, *fresh])), self._options) if fresh else None
+        fresh = {source.path for source in marked if source.since < source.size}
+        known = [source.path for source in marked if source.path not in fresh]
+        first = [file.path for file in self._files[:1]]
+        wanted = {*fresh, *first, *known[-BESIDE:]}
+        return open_run([source for source in marked if source.path in wanted], self._options) if fresh else None
 
     def _hold(self, batch: RowBatch, log: Log, *, count_late: bool) -> set[Key]:
         """Keep the rows of a batch by their steps, and say which those are."""

@@ -67,6 +67,7 @@ def test_analyze_ends_with_1_when_all_else_is_done(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     breaks = (
         "import sys; from grpo_prm.figures import FIGURES; from grpo_prm_cli.main import main; "
+        "import grpo_prm_cli.drawing as drawing; drawing.cores = lambda: 1; "  # or another process draws it, whole
         f"FIGURES[{BROKEN!r}] = FIGURES[{BROKEN!r}]._replace(draw=lambda *a, **k: 1 / 0); main()"
     )
 

@@ -127,6 +127,16 @@ def test_weights_are_found_from_the_advantages(scaling, weights, seed):
     assert fitted.weights == pytest.approx(weights, abs=1e-3) and fitted.unknown == []
 
 
+def test_a_function_that_is_null_once_in_every_group_tells_no_weight():
+    """Seen in a log of TRL: normalised it is 0 throughout, which ended in a traceback."""
+    null = float("nan")
+    rewards = np.array([[1, null], [0, null], [1, null], [0, 0.5], [0, null], [0, null], [1, null], [1, null]])
+    groups = np.repeat([0, 1], 4)
+    advantages = np.array([0.84871, -1.091199, 0.84871, -0.606221, -0.865875, -0.865875, 0.865875, 0.865875])
+    found, note = reward_of_parts(rewards, ["a", "b"], advantages, groups, 0 * groups)
+    assert found is None and note
+
+
 def test_no_weights_are_found_where_there_are_none():
     rewards, groups, sizes = drawn(0)
     noise = slow(np.random.default_rng(9).normal(size=rewards.shape), [1, 1], sizes, "group")
