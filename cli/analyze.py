@@ -79,6 +79,7 @@ def analyze(
     import gc
     from tempfile import TemporaryDirectory
 
+    from grpo_prm.analysis import heap
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
@@ -89,6 +90,7 @@ def analyze(
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
 
+    heap.share()
     failing, failed = _codes(fail_on), {}
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
