@@ -105,6 +105,7 @@ def analyze(
     from dataclasses import replace
     from tempfile import TemporaryDirectory
 
+    from grpo_prm.analysis import heap
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
@@ -117,6 +118,7 @@ def analyze(
     from .progress import progress_bar, working
     from .screen import show_doubts, show_summary, show_verdict
 
+    heap.share()
     failing, failed = _codes(fail_on), {}
     by_workers = bool(workers or address) or engine != "local"
     if follow and by_workers:
