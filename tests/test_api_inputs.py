@@ -269,6 +269,13 @@ def test_what_is_no_log_is_refused_in_two_sentences(what, tmp_path, monkeypatch)
         (pl.DataFrame({"uid": [0, 0], "reward": [1.0, 0.0]}), "rewards without completions"),
         (TABLE.with_columns(reward=pl.lit("x")), "rows in memory.*reward"),
         ([BATCH, BATCH], "group 0 stands in two tables"),
+        (
+            [
+                BATCH,
+                BATCH._replace(table=BATCH.table.with_columns(pl.col("group") + 9, step=pl.col("step").fill_null(3))),
+            ],
+            "step .* stands in two tables",
+        ),
         (Rollouts(TABLE.drop("tokens")), "the column tokens is missing"),
     ],
 )

@@ -176,8 +176,9 @@ def _all_of(kind: str, items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
-    """The batches, checked: each table canonical, and no group in two of them; the last has what was left out."""
+    """The batches, checked: each table canonical, no group and no step in two; the last has what was left out."""
     seen: set[int] = set()
+    steps: set[tuple[str, int]] = set()
     told: Counter[str] = Counter()
     for batch in batches:
         if not isinstance(batch.table, pl.DataFrame):
@@ -187,6 +188,11 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
         if twice := seen & groups:
             raise InputError(f"rollouts: group {min(twice)} stands in two tables. Put each group whole into one.")
         seen |= groups
+        own = set(table.select("run", "step").drop_nulls("step").unique().iter_rows())
+        if again := steps & own:
+            run, step = min(again)
+            raise InputError(f"rollouts: step {step} of run {run} stands in two tables. Put each step whole into one.")
+        steps |= own
         # Who made the table may not have counted this; who did has counted the same.
         counts = batch.counts | Counter(groups_prompts_differ=int(groups_of_several_prompts(table).sum()))
         yield batch._replace(table=table, counts=counts)

@@ -62,7 +62,9 @@ class OverTraining:
             running: Has the permutations of a slice once it is here, and lets those of finished steps go.
             in_order: Whether the groups of each step stand together.
         """
-        for groups in slices if in_order else [steps_together(pl.concat(slices, how="vertical_relaxed"))]:
+        if not in_order and (tables := list(slices)):
+            slices = [steps_together(pl.concat(tables, how="vertical_relaxed"))]
+        for groups in slices:
             self._add(groups, running)
         self._close(running)
 

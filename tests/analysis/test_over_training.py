@@ -156,3 +156,12 @@ def test_decisions_added_slice_by_slice_are_those_of_the_log(slices, monkeypatch
     assert counted.counts() == {"decisions": 4000, "decidable": some, "sure_decisions": certain}
     assert 0 < certain < some
     assert decided_steps.DecidedSteps().counts() == {"decisions": 0, "decidable": 0, "sure_decisions": 0}
+
+
+def test_groups_of_one_in_mixed_steps_have_no_row():
+    alone = [("a", step, f"p{n}", [Row([1], reward=1)]) for n, step in enumerate((1, 2, 1))]
+    pair = [("b", 7, "q", [Row([1], reward=1), Row([2], reward=0)])]
+    batches = [batch_of(alone), batch_of(pair)]
+    batches[1] = batches[1]._replace(table=batches[1].table.with_columns(group=pl.lit(9, pl.Int64)))
+    training = analyze(batches, Options("sample", "computed")).training
+    assert set(training.select("run", "step").iter_rows()) == {("b", 7)}
