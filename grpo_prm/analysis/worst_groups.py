@@ -53,6 +53,7 @@ def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | l
 def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Groups that have most of it first; of equals the first by run, step and key, whatever the order of the log."""
     names = (pl.col("run"), pl.col("step"), *shortlex("group_key"))
-    down = [*(True for _ in columns), *(False for _ in names)]
-    # A stable sort, so that the list does not depend on how polars sorts.
-    return groups.sort(*columns, *names, descending=down, maintain_order=True)
+    # Rounded, since two that are equal may differ in the last bit of a sum; stable, whatever way polars sorts.
+    sizes = [pl.col(column).cast(pl.Float64).round(9) for column in columns]
+    down = [*(True for _ in sizes), *(False for _ in names)]
+    return groups.sort(*sizes, *names, descending=down, maintain_order=True)
