@@ -70,7 +70,7 @@ def cluster(address: str | None, workers: int | None = None) -> Generator[Cluste
         import ray
     except ImportError:
         raise UsageError("--engine ray needs a package that is not installed: pip install 'grpo-prm[ray]'.") from None
-    own = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    own: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
     try:
         ray.init(
             address=address or "local",
