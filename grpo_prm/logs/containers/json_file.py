@@ -10,7 +10,7 @@ import orjson
 
 from ...errors import InputError
 from ..bounds import largest_value
-from ..chunks import CHUNK, read_up_to
+from ..chunks import read_up_to
 from ..rows.records import Record, parse
 from ..rows.values import Bad
 from ..sources import Source, kind_by_name
@@ -19,7 +19,7 @@ from .container import Container, Records
 from .json_items import items
 from .whole_file import read_whole
 
-WHOLE = CHUNK  # bytes up to which an array is read at once; the items of a longer one come one after the other
+WHOLE = 16 << 20  # bytes up to which an array is read at once; the items of a longer one come one after the other
 _MARK = b"\xef\xbb\xbf"  # of UTF-8
 
 
