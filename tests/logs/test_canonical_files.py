@@ -150,7 +150,7 @@ def test_what_is_together_and_what_is_apart(rows):
         step=pl.lit(1),
         _line=pl.Series(range(len(rows))),
     )
-    kept, copies, _ = with_draws(table, set())
+    kept, copies, _ = with_draws(table, {})
     assert sorted([*kept["_line"], *copies["_line"]]) == list(range(len(rows)))
     group = {line: (key, draw) for line, key, draw in kept.select("_line", "key", "group").iter_rows()}
     for line in copies["_line"]:  # in an earlier file the same sample says the same
