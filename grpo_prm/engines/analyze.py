@@ -25,7 +25,7 @@ from ..errors import InputError, UsageError
 from ..logs.columns.keys import key_of_groups
 from ..logs.format import Log
 from ..logs.grouping.disk_ranges import BYTES, Range, ranges
-from ..logs.grouping.steps import PART, RANGE, Key
+from ..logs.grouping.steps import PART, Key
 from ..logs.options import ReadOptions
 from ..logs.rollouts import Rollouts
 from ..logs.stream import Logs, SoFar, head_of, open_all
@@ -38,6 +38,7 @@ from .sorting import Sorted, SortTask, parts_of, sort_part
 
 LINES = 32 << 20  # bytes of a file of lines that are sorted at a time, at most
 SMALL = 4 << 20  # bytes, at least
+RANGE = 64 << 20  # bytes of rows that are measured at a time, at most
 SHARE = 4  # parts, and ranges, for each worker, so that all have something to do until the end
 
 

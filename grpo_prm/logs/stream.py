@@ -21,7 +21,7 @@ from .formats.registry import SeveralKinds, open_run
 from .grouping.canonical_table import canonical_table
 from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
-from .grouping.steps import PART, ClosedSteps, Disordered, Key, in_order, sorted_on_disk
+from .grouping.steps import PART, RANGE, ClosedSteps, Disordered, Key, in_order, sorted_on_disk
 from .layouts.find import find_sources
 from .memory import NAME, columns_option
 from .options import ReadOptions
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens
 
 T = TypeVar("T")
-HELD = 4  # times what one range of a log sorted on disk may have: rows of open steps, which stand there once
+HELD = 12  # times what one range of a log sorted on disk may have: rows of open steps, which stand there once
 EMPTY = "Empty, with nothing in the loss: {completions}."
 
 
@@ -308,7 +308,7 @@ class Logs:
         batches = _counted(log.row_batches(), told)
         size = self.options.memory or memory()
         if self.options.ordered:
-            return in_order(batches, log, handed_out, size // PART * HELD)
+            return in_order(batches, log, handed_out, min(size // PART, RANGE) * HELD)
         return sorted_on_disk(batches, log, handed_out, size)
 
     def _report(self, log: Log, done: int, rows: int) -> None:

@@ -25,7 +25,7 @@ Key = tuple[str, int | None]  # run and training step; None where the log has no
 
 
 CHUNK = 32 << 20  # bytes of rows that are sorted and written to disk at a time
-RANGE = 256 << 20  # bytes of rows that are read back at a time, at most
+RANGE = 16 << 20  # bytes of rows that are read back at a time, at most; larger ones are no faster
 PART = 16  # of the memory that may be planned with: on their way to groups and trees rows stand there several times
 
 
