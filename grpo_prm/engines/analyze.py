@@ -74,6 +74,7 @@ def analyze_with(
 
 
 def _analyzed(pool: Pool, opening: Opening, logs: Logs, options: Options, folder: Path, progress: _Progress) -> Tables:
+    # All is sorted before anything is measured: any part may hold rows of any step.
     every = list(_sorted(pool, opening, logs, folder, progress))
     first = None if options.std else _first_groups(opening, [one.cuts for one in every])
     running = RunningAnalysis(options, opening.options, folder, first)
@@ -82,6 +83,7 @@ def _analyzed(pool: Pool, opening: Opening, logs: Logs, options: Options, folder
     merged = Merged(opening, running)
     progress.begin_second(sum(one.bytes for log in every for one in log.cuts))
     tasks = [[RangeTask(opening, number, one, options) for one in log.cuts] for number, log in enumerate(every)]
+    # One stream of tasks over all logs, so that no worker waits where one ends.
     results = pool.results(measure_range, chain.from_iterable(tasks))
     for log, of_log in zip(every, tasks, strict=True):
         merged.begin(log.head, log.told)
@@ -130,6 +132,7 @@ def _sorted(pool: Pool, opening: Opening, logs: Logs, folder: Path, progress: _P
         if index:
             chunks = pl.concat(index)
             _of_one_log(log, chunks, handed_out)
+            # Each worker holds a range at a time, and so has a share of what may be planned with.
             of_worker = (opening.options.memory or memory()) // PART // pool.workers
             share = int(chunks[BYTES].sum()) // (SHARE * pool.workers)
             cuts = ranges(chunks, max(min(share, of_worker, RANGE), 1), inside=False)

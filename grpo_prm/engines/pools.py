@@ -36,7 +36,7 @@ class Pool(Protocol):
 
 
 class Processes:
-    """Processes of this machine, one thread each.
+    """Processes of this machine, with one thread for polars and one for numpy each.
 
     Args:
         workers: How many.

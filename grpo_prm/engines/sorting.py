@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +12,10 @@ import polars as pl
 from ..logs.format import Log
 from ..logs.grouping.disk_ranges import FILE
 from ..logs.grouping.on_disk import write_sorted
+from ..logs.grouping.steps import chunks_to_sort
 from ..logs.parts import Part, cut
 from ..logs.rollouts import REJECTED
-from ..logs.rows.records import RowBatch
 from .opening import Opening
-
-CHUNK = 32 << 20  # bytes of rows that are sorted at a time
 
 
 class SortTask(NamedTuple):
@@ -74,7 +71,7 @@ def sort_part(task: SortTask) -> Sorted:
     log = task.opening.logs().logs[task.log]
     batches = log.row_batches() if task.part is None or log.read_part is None else log.read_part(task.part)
     rejected, told, read, index = [pl.DataFrame(schema=REJECTED)], Counter(), 0, []
-    for number, (rows, batch) in enumerate(_chunks(batches)):
+    for number, (rows, batch) in enumerate(chunks_to_sort(batches)):
         if len(rows):
             index.append(_written(rows, f"{task.name}-{number:04d}.arrow"))
         if batch:
@@ -87,20 +84,6 @@ def sort_part(task: SortTask) -> Sorted:
 
 def _size(log: Log, part: Part) -> int:
     return log.sources[part.source].size if part.size is None else part.size
-
-
-def _chunks(batches: Iterator[RowBatch]) -> Iterator[tuple[pl.DataFrame, RowBatch | None]]:
-    held: list[pl.DataFrame] = []
-    size = 0
-    for batch in batches:
-        held.append(batch.rows)
-        size += int(batch.rows.estimated_size())
-        rows = batch.rows.clear()
-        if size >= CHUNK:
-            rows, held, size = pl.concat(held), [], 0
-        yield rows, batch
-    if held:
-        yield pl.concat(held), None
 
 
 def _written(rows: pl.DataFrame, path: str) -> pl.DataFrame:

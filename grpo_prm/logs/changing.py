@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 SAID = 3  # files that are named
 
@@ -26,35 +24,6 @@ def stamp(path: Path) -> Stamp:
     except OSError:
         return Stamp(0, 0)
     return Stamp(about.st_size, about.st_mtime_ns)
-
-
-class UpTo(io.FileIO):
-    """The first bytes of a file, whatever is written behind them."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        super().__init__(path)
-        self._end = size
-
-    def readinto(self, buffer: Any) -> int:
-        """As of any file."""
-        with memoryview(buffer).cast("B") as view:
-            return super().readinto(view[: max(0, self._end - self.tell())]) or 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        """As of any file."""
-        left = max(0, self._end - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
-
-    def readall(self) -> bytes:
-        """As of any file."""
-        blocks = []
-        while block := self.read():
-            blocks.append(block)
-        return b"".join(blocks)
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
-        return super().seek(self._end + place) if whence == os.SEEK_END else super().seek(place, whence)
 
 
 def changed(files: Iterable[tuple[str, Path, Stamp]]) -> Iterator[str]:

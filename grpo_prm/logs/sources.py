@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..errors import InputError
-from .changing import UpTo
 from .pipes import Pipe
 from .spans import Span
 
@@ -67,11 +65,11 @@ class Source(NamedTuple):
     def open(self) -> BinaryIO:
         """The file from its first byte; a pipe too, as long as what was read of it is kept."""
         try:
-            if self.pipe is None and self.until is not None:
-                return Span(self.path, 0, self.until).open()
-            if self.pipe is None and self.modified:
-                return io.BufferedReader(UpTo(self.path, self.size))
-            return self.pipe.open() if self.pipe else self.path.open("rb")
+            if self.pipe:
+                return self.pipe.open()
+            # Whatever is written behind that end meanwhile is not read: every pass sees the same bytes.
+            end = self.size if self.until is None and self.modified else self.until
+            return self.path.open("rb") if end is None else Span(self.path, 0, end).open()
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror}). Check who may read it.") from None
 

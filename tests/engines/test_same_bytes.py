@@ -17,10 +17,11 @@ from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.tables import TABLES
 from grpo_prm.engines import analyze as engine
-from grpo_prm.engines import merging, sorting
+from grpo_prm.engines import merging
 from grpo_prm.engines.analyze import analyze_with
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs import ReadOptions, chunks, tokenize
+from grpo_prm.logs.grouping import steps
 
 
 class Here:
@@ -58,7 +59,7 @@ def small_pieces(patch, lines, chunk, share):
     patch.setattr(engine, "LINES", lines)
     patch.setattr(engine, "SMALL", 1)
     patch.setattr(engine, "SHARE", share)
-    patch.setattr(sorting, "CHUNK", chunk)
+    patch.setattr(steps, "CHUNK", chunk)
     patch.setattr(chunks, "CHUNK", lines)
     patch.setattr(chunks, "TEXT", lines)
 

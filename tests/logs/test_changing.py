@@ -14,7 +14,8 @@ from grpo_prm.analysis.analyze import analyze
 from grpo_prm.errors import InputError
 from grpo_prm.logs import ReadOptions, chunks, collect
 from grpo_prm.logs import stream as reading
-from grpo_prm.logs.changing import SAID, UpTo, changed, stamp
+from grpo_prm.logs.changing import SAID, changed, stamp
+from grpo_prm.logs.spans import Span
 
 PAIRS = [row(step, key, [1, step], reward) for step in range(1, 5) for key, reward in (("a", 0), ("a", 1))]
 MORE = [row(9, "z", [1, 2], 0), row(9, "z", [1, 3], 1)]
@@ -121,7 +122,7 @@ def test_the_first_bytes_of_a_file_are_read_as_a_file_of_these_alone_would_be(tm
     end = min(end, len(content))
     sizes = st.integers(0, 30)
     steps = data.draw(st.lists(st.tuples(st.sampled_from(["read", "seek", "end", "all", "into"]), sizes), max_size=6))
-    with io.BufferedReader(UpTo(path, end), 8) as file:
+    with io.BufferedReader(Span(path, 0, end).open().detach(), 8) as file:
         alone = io.BytesIO(content[:end])
         for step, number in steps:
             if step == "read":

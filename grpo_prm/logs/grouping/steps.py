@@ -112,8 +112,9 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
     of_other_logs, total = frozenset(handed_out), sum(source.size for source in log.sources)
     with scratch() as folder:
         index = []
-        for number, (rows, part) in enumerate(_chunks(batches)):
-            yield part
+        for number, (rows, batch) in enumerate(chunks_to_sort(batches)):
+            if batch:
+                yield ClosedSteps([], batch.rejected, batch.done, len(batch.rows) + len(batch.rejected))
             if len(rows):
                 for key, of_step in by_step(rows):
                     if key in of_other_logs:
@@ -132,20 +133,19 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
             yield ClosedSteps(list(steps.values()), pl.DataFrame(schema=REJECTED), done, 0)
 
 
-def _chunks(batches: Iterable[RowBatch]) -> Iterator[tuple[pl.DataFrame, ClosedSteps]]:
-    """Rows to sort at a time, `CHUNK` of them or none yet, and what else is known of each batch."""
+def chunks_to_sort(batches: Iterable[RowBatch]) -> Iterator[tuple[pl.DataFrame, RowBatch | None]]:
+    """Rows to sort at a time, `CHUNK` bytes of them or none yet, and the batch that came; None behind the last."""
     held: list[pl.DataFrame] = []
-    size, last = 0, None
+    size = 0
     for batch in batches:
-        last = batch
         held.append(batch.rows)
-        size += batch.rows.estimated_size()
+        size += int(batch.rows.estimated_size())
         rows = batch.rows.clear()
         if size >= CHUNK:
             rows, held, size = pl.concat(held), [], 0
-        yield rows, ClosedSteps([], batch.rejected, batch.done, len(batch.rows) + len(batch.rejected))
-    if last is not None and held:
-        yield pl.concat(held), ClosedSteps([], pl.DataFrame(schema=REJECTED), last.done, 0)
+        yield rows, batch
+    if held:
+        yield pl.concat(held), None
 
 
 def place_of(key: Key) -> tuple[str, int, int]:
