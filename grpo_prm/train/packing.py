@@ -16,7 +16,6 @@ from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
-TRIAL = 64  # tokens of a prompt, a trunk and an end, in the batch on which the two layouts are compared
 BLOCK = 1 << 26  # logits made at a time
 
 
@@ -278,51 +277,3 @@ def cheaper(prompts: Rows, completions: Rows, k: int, model: Any, budget: int, f
     pairs = (own * before + own**2 / 2)[forest.parent >= 0].sum() + ((first + own[forest.parent < 0]) ** 2 / 2).sum()
     tree = 2 * body * tokens + 2 * head * units + layers * (4 * width * pairs + call * (own > 0).sum())
     return "tree" if tree < padded else "padded"
-
-
-def fits_tree(model: Any) -> str | None:
-    """Why a model cannot be trained tree-packed; None if a batch has equal log-probabilities in both layouts.
-
-    The batch is large enough for the kernels that training uses, where the context allows it, and goes backward too.
-    In less than float32 both layouts are off, and the tree may be off by a few times as much as the rows are.
-    """
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    if getattr(config, "sliding_window", None) or any(kind != "full_attention" for kind in kinds):
-        return "not all of its layers attend to everything before"  # which a short batch would not show
-    device = next(model.parameters()).device
-    # room for a prompt, a shared trunk and an own end of `size` tokens each, and to spare
-    size = min(TRIAL, (getattr(config, "max_position_embeddings", None) or 4 * TRIAL) // 4)
-    rng = np.random.default_rng(0)
-    prompts = [rng.integers(config.vocab_size, size=n).tolist() for n in (size, 1)]
-    trunk = rng.integers(config.vocab_size, size=size).tolist()
-    rows = [[*trunk[:cut], *rng.integers(config.vocab_size, size=size).tolist()] for cut in (size, 1, 1, size)]
-    weight = next(p for p in model.parameters() if p.requires_grad)  # one is enough to go through the backward kernels
-    both = []
-    try:
-        for lay_out in (padded_layout, tree_layout):
-            layout = lay_out(prompts, rows, 2, device)
-            with reading(model, layout):
-                logprobs = token_logprobs(model, layout)[layout.unit]
-                torch.autograd.grad(logprobs.sum(), weight)
-            both.append(logprobs.detach())
-        noise = _noise(model, padded_layout(prompts, rows, 2, device), both[0])
-    except Exception as error:  # of a model that cannot be told the tree: whatever it raises is the reason
-        return f"{type(error).__name__}: {error}"
-    gap = (both[0] - both[1]).abs().max().item()
-    return None if gap <= 1e-3 + 4 * noise else f"log-probabilities differ by {gap:.2g}"
-
-
-def _noise(model: Any, layout: Layout, logprobs: Tensor) -> float:
-    """How far log-probabilities are from those in float32; of weights that are less themselves, an upper bound."""
-    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
-        return 0.05
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if (dtype := getattr(whole, "compute_dtype", torch.float32)) == torch.float32:
-        return 0.0
-    whole.compute_dtype = torch.float32
-    try:
-        with torch.no_grad():
-            return (token_logprobs(model, layout)[layout.unit] - logprobs).abs().max().item()
-    finally:
-        whole.compute_dtype = dtype

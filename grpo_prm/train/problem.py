@@ -13,11 +13,11 @@ from ..tasks import Task, get_task
 from .config import TrainConfig
 from .data import PromptRow, load_prompts
 from .events import Event, Watch
-from .packing import fits_tree
 from .policy import Policy, load, prepare
 from .rewards import load_rewards
 from .sample import check_lengths
 from .tiny import default_cache, tiny_model
+from .tree_fits import fits_tree
 
 HELD_OUT = 1 << 20  # stream of the held-out prompts: no training step has this number
 Score = Callable[[Sequence[PromptRow], Sequence[str]], dict[str, NDArray[np.float64]]]

@@ -16,7 +16,6 @@ from grpo_prm.train import attention, packing
 from grpo_prm.train.attention import NAME, attending
 from grpo_prm.train.packing import (
     cheaper,
-    fits_tree,
     micro_batches,
     padded_layout,
     reading,
@@ -24,6 +23,7 @@ from grpo_prm.train.packing import (
     tree_layout,
     trees_of,
 )
+from grpo_prm.train.tree_fits import fits_tree
 
 CPU = torch.device("cpu")
 PROMPTS = [[3, 4, 5, 6], [7, 8], [9]]

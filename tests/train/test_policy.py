@@ -10,9 +10,10 @@ from train_models import random_model, tiny
 
 from grpo_prm.train.batch import Batch
 from grpo_prm.train.config import TrainConfig
-from grpo_prm.train.packing import fits_tree, padded_layout, token_logprobs, tree_layout
+from grpo_prm.train.packing import padded_layout, token_logprobs, tree_layout
 from grpo_prm.train.policy import load, prepare
 from grpo_prm.train.sample import sample
+from grpo_prm.train.tree_fits import fits_tree
 from grpo_prm.train.update import update
 
 PROMPTS = [[3, 4, 5, 6], [7, 8]]
@@ -61,6 +62,6 @@ def test_a_tree_that_is_wrong_does_not_fit_in_any_dtype(monkeypatch):
         layout = tree_layout(*arguments)
         return layout._replace(attention={"tree": [span._replace(mask=None) for span in layout.attention["tree"]]})
 
-    monkeypatch.setattr("grpo_prm.train.packing.tree_layout", wrong)
+    monkeypatch.setattr("grpo_prm.train.tree_fits.tree_layout", wrong)
     for dtype in ("float32", "bfloat16"):
         assert "differ" in fits_tree(ready(random_model("llama"), dtype=dtype).model)
