@@ -6,7 +6,6 @@ Drawing a small log takes several times as long as measuring it, and Python draw
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grpo_prm.machine import cores
+from grpo_prm.stopping import deaf_to_interrupts
 
 
 class Drawer:
@@ -87,7 +87,7 @@ def drawer(wanted: bool = True) -> Generator[Drawer]:
 def _started() -> subprocess.Popen[str] | None:
     # The path is that of this process: a file of the working directory must not pass for a module.
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import work; work()"
-    with suppress(OSError, ValueError):  # no Python to start, no room for a process
+    with suppress(OSError, ValueError), deaf_to_interrupts():  # no Python to start, no room for a process
         command, pipe = [sys.executable, "-c", code], subprocess.PIPE
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)  # noqa: S603 - code of ours
     return None
@@ -95,7 +95,6 @@ def _started() -> subprocess.Popen[str] | None:
 
 def work() -> None:
     """Draw what is asked for on standard input, and answer on standard output; end when there is nobody any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it, and ends this process with it
     from grpo_prm.analysis.folder import read_folder
     from grpo_prm.figures.plotting import draw
 

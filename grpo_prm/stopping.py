@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType
 
 TWICE = 1.0  # seconds within which a second signal is the first one once more, from the shell and from the terminal
@@ -47,11 +49,40 @@ def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> Non
             signal.signal(number, stop)
 
 
+def ignore_interrupts() -> None:
+    """Ctrl-C is not for this process, and not for the threads and processes that it starts from now on.
+
+    It is held back as well, since libraries, such as polars, listen to it themselves.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def deaf_to_interrupts() -> Generator[None]:
+    """Processes that are started inside never get Ctrl-C, which the terminal sends to all: it is for this one.
+
+    They inherit that SIGINT is held back, from their first instruction on. What comes here meanwhile is heard
+    afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _is_to_wait(frame: FrameType | None) -> bool:
     """Is a module being imported, an object taken away, or a process of `multiprocessing` started?"""
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch"):
+            return True
+        if code.co_filename == weakref.__file__:  # called when an object goes, as `__del__` is
             return True
         frame = frame.f_back
     return False

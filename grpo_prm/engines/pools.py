@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Protocol, TypeVar
 
 from ..errors import InputError
+from ..stopping import ignore_interrupts
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -100,7 +100,7 @@ class Processes:
 
 def _begin() -> None:
     """A worker begins: Ctrl-C is for the command, which then stops the workers, and none outlives it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     Thread(target=_end_with_parent, daemon=True).start()
 
 

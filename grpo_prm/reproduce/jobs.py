@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -21,6 +20,7 @@ import polars as pl
 from ..errors import UsageError
 from ..files import atomic
 from ..machine import cores, memory
+from ..stopping import ignore_interrupts
 from ..version import __version__
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -105,7 +105,7 @@ def _begin_worker(gpus: Any = None) -> None:
     """Take a GPU, leave Ctrl-C to the parent, and end when it does, however it does."""
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()  # before torch is imported, so it knows no other
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:

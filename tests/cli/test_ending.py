@@ -11,6 +11,7 @@ import pytest
 
 from grpo_prm.errors import UsageError
 from grpo_prm.full_disk import full_disk
+from grpo_prm.stopping import deaf_to_interrupts
 
 CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 STARTING = """
@@ -120,3 +121,42 @@ def test_a_signal_while_a_worker_is_started_lets_it_start(tmp_path):
         [sys.executable, "spawning.py"], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+
+
+IN_A_CALLBACK = """
+import os, signal, time, weakref
+from grpo_prm.stopping import stop_in_order
+class Thing: pass
+stop_in_order(("SIGTERM",), lambda _: None)
+class Table(dict):
+    def __delitem__(self, key):
+        super().__delitem__(key)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)  # where the signal is heard
+kept, thing = weakref.WeakKeyDictionary(), Thing()
+kept.data = Table()
+kept[thing] = 1
+del thing  # the dictionary is told
+while True:
+    time.sleep(1)
+"""
+
+
+@posix
+def test_a_signal_while_an_object_goes_is_not_lost():
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_CALLBACK], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+
+
+@posix
+def test_a_process_that_is_started_deaf_never_gets_an_interrupt_and_this_one_does():
+    listening = "import sys; sys.stdout.write('on\\n'); sys.stdout.flush()"
+    command = [sys.executable, "-c", f"{listening}; sys.stdin.read(); sys.stdout.write('whole')"]
+    with deaf_to_interrupts():
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "on\nwhole" and child.returncode == 0
+    with pytest.raises(KeyboardInterrupt), deaf_to_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
