@@ -210,3 +210,20 @@ def test_a_gap_that_is_not_finite_is_none(model):
     with torch.no_grad():
         next(iter(broken.parameters())).mul_(1e30)
     assert identity_gap(broken, batch_of(), config_of()) is None
+
+
+def test_the_gap_is_measured_on_the_first_groups_with_an_advantage(model, monkeypatch):
+    def noise(_module, _given, out):
+        return out * torch.rand(out.shape, generator=torch.Generator().manual_seed(0))
+
+    noisy = copy.deepcopy(model)
+    noisy.model.layers[0].mlp.register_forward_hook(noise)
+    equal, first, second = [1.0] * K, [1.0, 0.0, 0.5, 0.25], [0.0, 1.0, 1.0, 0.0]
+    whole, rows = [*equal, *first, *second], [*ROWS[8:], *ROWS[:8]]
+    small = identity_gap(noisy, batch_of([*equal, *first, *equal], rows), config_of())
+    both = identity_gap(noisy, batch_of(whole, rows), config_of())
+    for tokens, expected in ((1, small), (4 * 2 + 13, small), (4 * 2 + 13 + 4 * 1 + 11, both)):
+        monkeypatch.setattr("grpo_prm.train.identity_gap.ENOUGH", tokens)
+        assert (
+            identity_gap(noisy, batch_of(whole, rows), config_of()) == expected != {small: both, both: small}[expected]
+        )
