@@ -31,6 +31,7 @@ from .checkpoint import (
 )
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
+from .equal_rewards import equal_rewards
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
@@ -283,6 +284,8 @@ class _Run(NamedTuple):
         }
         if ranks.leads():
             self._record(step, made, advantages)
+        if sentence := equal_rewards(metrics["zero_variance"], state):
+            self.telling.watch(Event("note", step + 1, config.steps, text=sentence))
         seconds = time.perf_counter() - begin
         clock = {"seconds": seconds, "sampling": sampled_at - begin, "tokens_per_second": _tokens(made) / seconds}
         self.telling.step(step, metrics, clock, layout=updated.layout, read_tokens=updated.read)
