@@ -25,9 +25,9 @@ def identity_gap(model: Any, batch: Batch, config: TrainConfig) -> float | None:
 
     That is the norm of the difference of both gradients over the norm of the first. Every completion is run on its
     own (padded), so the tokens of a process set are different outputs of the model, and the gap is what its numerics,
-    dropout or anything else random per completion leave of the theorem. It holds for each group alone, so it is measured
-    on the first groups with an advantage until `ENOUGH` tokens are read, one group at least. Two backward passes; the
-    gradients of the model are used up and cleared.
+    dropout or anything else random per completion leave of the theorem. It holds for each group alone, so it is
+    measured on the first groups with an advantage until `ENOUGH` tokens are read, one group at least. Two backward
+    passes; the gradients of the model are used up and cleared.
 
     Args:
         model: The policy.
