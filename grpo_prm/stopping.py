@@ -13,6 +13,7 @@ from types import FrameType
 
 TWICE = 1.0  # seconds within which a second signal is the first one once more, from the shell and from the terminal
 WAIT = 0.05  # seconds until a signal is tried again that came where an exception would be lost
+OF_POLARS = f"{os.sep}polars{os.sep}io{os.sep}"
 PATIENCE = 10.0  # seconds until it is raised all the same
 
 
@@ -77,7 +78,10 @@ def deaf_to_interrupts() -> Generator[None]:
 
 
 def _is_to_wait(frame: FrameType | None) -> bool:
-    """Is a module being imported, an object taken away, or a process of `multiprocessing` started?"""
+    """Is a module being imported, an object taken away, a process of `multiprocessing` started, or polars called?"""
+    # What opens files in polars asks Python for defaults from inside Rust, which panics where that raises.
+    if frame is not None and OF_POLARS in frame.f_code.co_filename:
+        return True
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch"):

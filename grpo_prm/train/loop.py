@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..analysis.group_sums import group_sums, statistics_of
+from ..analysis.heap import hand_back
 from ..core.interval import Interval
 from ..errors import UsageError
 from ..files import atomic
@@ -32,6 +33,7 @@ from .checkpoint import (
 from .config import TrainConfig, check_goes_on, to_yaml
 from .data import PromptRow
 from .equal_rewards import equal_rewards
+from .estimate import sentence
 from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
@@ -109,6 +111,7 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
         training = make_training(policy, config)
+    hand_back()  # what loading and the trial of both layouts have freed: some GB of a larger model
     if has_checkpoint(folder):
         state, more = restore(folder, training)
         notes += more
@@ -118,6 +121,9 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
         cut_back(folder, state["step"] or -1)  # what came before the first checkpoint is made again
         for note in (*notes, *_idle(config.prompts)):
             watch(Event("note", text=note))
+    if config.model:  # a small model of ours needs next to nothing
+        told = sentence(policy, [row.ids for row in problem.prompts(0)], len(problem.held_out), config)
+        watch(Event("note", text=told))
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     telling = Telling(config, watch, folder, tracker)
     run = _Run(config, folder, policy, problem, training, telling)
@@ -268,6 +274,7 @@ class _Run(NamedTuple):
         gap = identity_gap(policy.model, made.batch, config) if step == 0 or self.telling.evaluates(step + 1) else None
         settings = config if policy.packs else replace(config, packing="padded")
         rate = self.training.schedule.get_last_lr()[0]  # of this step: read before the schedule goes on
+        hand_back()
         updated = update(policy.model, self.training.optimizer, made.batch, settings, policy.reference)
         self.training.schedule.step()
         state["skipped"] += updated.skipped
@@ -282,6 +289,7 @@ class _Run(NamedTuple):
             "learning_rate": rate,
             "identity_gap": gap,
         }
+        hand_back()
         if ranks.leads():
             self._record(step, made, advantages)
         if sentence := equal_rewards(metrics["zero_variance"], state):

@@ -16,7 +16,9 @@ from .attention import NAME, Span, attending, path_mask
 
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
-BLOCK = 1 << 26  # logits made at a time
+# Logits made at a time: some 20 bytes each. A GPU would wait between small blocks.
+BLOCK = {"cpu": 1 << 24}
+BLOCK_ELSEWHERE = 1 << 26
 
 
 class Layout(NamedTuple):
@@ -155,8 +157,8 @@ def computing(model: Any) -> AbstractContextManager[Any]:
 def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entropy: bool = False) -> Any:
     """Log-probability of every unit under softmax(logits / temperature), float32, shape (units,).
 
-    Where the logits of all units would be more than `BLOCK` numbers, they are made in blocks, and again in the backward
-    pass: a large vocabulary then needs no more memory than a block.
+    Where the logits of all units would be more numbers than `block_of` has, they are made in blocks, and again in the
+    backward pass: a large vocabulary then needs no more memory than a block.
 
     Args:
         model: A causal language model of transformers, perhaps with an adapter.
@@ -165,7 +167,7 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
         entropy: Give the entropies of the distributions as well, shape (units,), nats, without gradient.
     """
     with reading(model, layout), computing(model):
-        head, outputs = _outputs(model, layout)
+        head, outputs = outputs_of(model, layout)
 
     def score(rows: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         with computing(model):
@@ -179,7 +181,7 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
             return logprobs, total.detach() - ((fixed - total.detach()[:, None]).exp() * fixed).sum(-1)
 
     # rounded up; a checkpointed block keeps its inputs alone, and makes its logits again for the gradient
-    blocks = -(-len(layout.target) * model.config.get_text_config().vocab_size // BLOCK)
+    blocks = -(-len(layout.target) * model.config.get_text_config().vocab_size // block_of(layout.ids.device))
     if blocks <= 1:
         logprobs, entropies = score(outputs, layout.target)
     else:
@@ -189,7 +191,12 @@ def token_logprobs(model: Any, layout: Layout, temperature: float = 1.0, *, entr
     return (logprobs, entropies) if entropy else logprobs
 
 
-def _outputs(model: Any, layout: Layout) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def block_of(device: torch.device) -> int:
+    """How many logits are made at a time."""
+    return BLOCK.get(device.type, BLOCK_ELSEWHERE)
+
+
+def outputs_of(model: Any, layout: Layout) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """What turns outputs into logits, and those that predict each unit, shape (units, width).
 
     They are logits already where the model changes these behind its last layer.

@@ -103,7 +103,10 @@ class TrainConfig:
     )
     vllm: bool = setting(False, "Of --backend trl: sample and validate with vLLM, on the GPU that trains.")
     token_budget: int = setting(
-        16_384, "Tokens that the model reads at a time; fewer need less memory and change only rounding.", least=1
+        16_384,
+        "Tokens that the model reads at a time; fewer need less memory and change only rounding. A --model on a CPU has"
+        " 1,024.",
+        least=1,
     )
     packing: Literal["auto", "tree", "padded"] = setting(
         "auto", "tree: the model reads each unique token once; padded: each completion whole; auto: what is cheaper."

@@ -150,6 +150,29 @@ def test_a_signal_while_an_object_goes_is_not_lost():
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
 
 
+INSIDE_POLARS = """
+import os, signal, time
+from grpo_prm.stopping import stop_in_order
+stop_in_order(("SIGTERM",), lambda _: None)
+code = "def default():\\n    os.kill(os.getpid(), signal.SIGTERM)\\n    time.sleep(0)"  # where the signal is heard
+exec(compile(code, os.path.join("site-packages", "polars", "io", "options.py"), "exec"))
+try:
+    default()  # as Rust calls it
+except SystemExit:
+    print("panic")
+while True:
+    time.sleep(1)
+"""
+
+
+@posix
+def test_a_signal_while_polars_opens_a_file_waits():
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE_POLARS], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
+
+
 @posix
 def test_a_process_that_is_started_deaf_never_gets_an_interrupt_and_this_one_does():
     listening = "import sys; sys.stdout.write('on\\n'); sys.stdout.flush()"

@@ -84,7 +84,7 @@ def assert_same_slopes(model, slopes, expected):
 def test_a_large_vocabulary_is_scored_in_blocks(model, lay_out, monkeypatch):
     layout, made = lay_out(PROMPTS, ROWS, 4, CPU), []
     whole = of_tokens(model, layout)
-    monkeypatch.setattr(packing, "BLOCK", 4 * model.config.vocab_size)
+    monkeypatch.setitem(packing.BLOCK, "cpu", 4 * model.config.vocab_size)
     watch = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: made.append(len(logits)))
     logprobs, entropies, slopes = of_tokens(model, layout)
     watch.remove()
