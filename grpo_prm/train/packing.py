@@ -17,7 +17,7 @@ from .attention import NAME, Span, attending, path_mask
 Rows = Sequence[Sequence[int]]
 PER_SPAN = 3e7  # floating-point operations that a span costs on top of its own in every layer, as measured on a CPU
 # Logits made at a time: some 20 bytes each. A GPU would wait between small blocks.
-BLOCK = {"cpu": 1 << 24}
+BLOCK = {"cpu": 1 << 23}
 BLOCK_ELSEWHERE = 1 << 26
 
 
