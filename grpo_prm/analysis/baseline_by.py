@@ -82,5 +82,5 @@ def baseline_notes(column: str | None, outside: int, pooled: int, *, none: bool)
         pools = "1 pool of pseudo-groups spans" if pooled == 1 else f"{pooled} pools of pseudo-groups span"
         yield f"{pools} several steps, each too small on its own"
     if outside:
-        groups = "1 group has" if outside == 1 else f"{outside:,} groups have"
-        yield f"{groups} no value of {column}, or several, and take no part in it"
+        groups, are = ("1 group", "is") if outside == 1 else (f"{outside:,} groups", "are")
+        yield f"{groups} without one value of {column} {are} left out"
