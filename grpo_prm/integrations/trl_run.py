@@ -213,4 +213,5 @@ def _check_positions(model: Any, rows: list[PromptRow]) -> None:
 def _dataset(rows: list[PromptRow]) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_dict({"prompt": [row.text for row in rows], "row": list(range(len(rows)))})
+    columns = {"prompt": [row.text for row in rows], "task": [row.task for row in rows]}
+    return Dataset.from_dict({**columns, "row": list(range(len(rows)))})

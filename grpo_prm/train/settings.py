@@ -33,7 +33,7 @@ class TrainConfig:
 
     task: str | None = setting(
         "chain",
-        "chain, abstain, countdown, binary-tree; with --model reasoning-gym:NAME[?param=value&...], also several, a,b.",
+        "chain, abstain, countdown, binary-tree; with --model reasoning-gym:NAME?param=value too, or several: a,b.",
     )
     partial_credit: bool = setting(
         False, "Of reasoning-gym tasks: reward what the verifier gives an answer, not full marks alone."
