@@ -16,7 +16,6 @@ from train_models import random_model, tiny
 
 pytest.importorskip("trl", minversion="1.16")  # the oldest whose numbers are compared with ours
 
-import grpo_prm.train.loop as loop
 from grpo_prm import analyze
 from grpo_prm.core.interval import Interval
 from grpo_prm.errors import InputError, UsageError
