@@ -183,3 +183,23 @@ def test_a_run_records_task_and_majority_and_goes_on_to_the_same(model, tmp_path
             assert one == other
     with pytest.raises(UsageError, match="differs: task was"):
         train(settings(model, GCD, out=str(tmp_path / "b.run"), save_every=1), resume=True)
+
+
+def test_the_claim_about_training_takes_a_model_that_is_there(model, tmp_path, monkeypatch):
+    """Its settings have no warm start then, and its end has the majority answer beside the accuracy."""
+    from grpo_prm.reproduce.training_plan import Plan, Run, Size, run_settings, start_jobs, training_job
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    size = Size(2, 3, 1e-4, 1, 1, task=PRODUCTS, model=model)
+    plan = Plan({"products": size}, ("p = 0",), 1, 0, 0, 2, True, 3)
+    own = run_settings("products", 0, 1e-4, plan, 0)
+    assert (own["task"], own["model"]) == (PRODUCTS, model) and "warm_seed" not in own and "warm_steps" not in own
+    short = {"max_new_tokens": 4, "eval_prompts": 6}
+    (start,) = start_jobs(plan, 0).values()
+    before = start.make(settings=start.arguments["settings"] | short)
+    job = training_job(Run("products", "p = 0", 1e-4, 0), plan, 0)
+    after = job.make(
+        method="p = 0", settings=job.arguments["settings"] | {"max_new_tokens": 4}, folder=tmp_path / "run"
+    )
+    assert 0 <= before["majority"][0] <= 1
+    assert after.filter(statistic="final_majority")["value"].is_between(0, 1).all()
