@@ -97,7 +97,7 @@ def _made(name: str, dataset: str, given: Mapping[str, Any]) -> Any:
             warnings.simplefilter("ignore")
             from reasoning_gym.factory import DATASETS, create_dataset
     except ImportError as error:
-        package = "" if error.name == "reasoning_gym" else f" ({error.name} is missing)"
+        package = "" if str(error.name).startswith("reasoning_gym") else f" ({error.name} is missing)"
         raise UsageError(
             f"--task {name} needs the package reasoning-gym{package}: pip install 'grpo-prm[tasks]'."
         ) from None

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from analysis.test_cross_prompt import FOUR, by_definition, ordered, steps
 from canonical import table_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle_sets import Row, four_statistics
 from polars.testing import assert_frame_equal
@@ -20,6 +20,8 @@ from grpo_prm.figures.logs import join_logs
 from grpo_prm.logs.rollouts import Rollouts
 
 VALUES = st.sampled_from(["x", "y", None])
+# Two steps, each with one prompt of each value: only together do they have enough of either.
+POOLED = [("a", n, key, [Row([7]), Row([n])]) for n in range(2) for key in "pq"], ["x", "y", "y", "x"]
 
 
 def with_tasks(log, values):
@@ -36,6 +38,7 @@ def tasks_and_logs(draw):
 
 @settings(max_examples=60)
 @given(tasks_and_logs(), st.integers(0, 3))
+@example(POOLED, 0)
 def test_each_value_is_a_log_of_its_own(made, seed):
     log, values = made
     inside, outside = divided(with_tasks(log, values), "task")
@@ -55,6 +58,7 @@ def test_each_value_is_a_log_of_its_own(made, seed):
 
 @settings(max_examples=30)
 @given(tasks_and_logs(), st.data())
+@example(POOLED, None)
 def test_neither_batches_nor_workers_change_it(made, data):
     table, by = divided(with_tasks(*made), "task")[0], ["run", "step", VALUE]
     if table.is_empty():
@@ -63,9 +67,9 @@ def test_neither_batches_nor_workers_change_it(made, data):
     whole, pool, found = PseudoGroups(0), PseudoGroups(0), []
     expected = whole.add(table)
     while parts:
-        take = data.draw(st.integers(1, len(parts)))
+        take = data.draw(st.integers(1, len(parts))) if data else 1
         batch, parts = pl.concat(parts[:take]), parts[take:]
-        apart = data.draw(st.booleans())
+        apart = data is None or data.draw(st.booleans())
         done, waiting = steps_apart(batch, 0) if apart else (pool.add(batch), batch.clear())
         found += [done, pool.add(waiting)] if apart else [done]
     assert pool.pooled == whole.pooled
