@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,16 @@ def reading_with(reading: ReadOptions, column: str | None) -> ReadOptions:
     if column is None or column in SCHEMA or column in reading.keep:
         return reading
     return replace(reading, keep=(*reading.keep, column))
+
+
+@contextmanager
+def asked_by(column: str | None) -> Generator[None]:
+    """A log without the column is refused by the name of the option that asks for it."""
+    try:
+        yield
+    except UsageError as error:
+        kept, by = f"--keep {column}:", f"--baseline-by {column}:"
+        raise (UsageError(str(error).replace(kept, by)) if column and kept in str(error) else error) from None
 
 
 def divided(table: pl.DataFrame, column: str | None) -> tuple[pl.DataFrame, int]:

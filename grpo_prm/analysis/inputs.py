@@ -21,7 +21,7 @@ from ..logs.memory import rows_as_source
 from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
 from ..logs.rows.told import sentences
 from ..logs.sources import Source
-from .baseline_by import reading_with
+from .baseline_by import asked_by, reading_with
 
 T = TypeVar("T")
 TAKEN = (
@@ -66,10 +66,11 @@ def fold_input(
             raise UsageError("Rollouts are canonical already, so nothing is read. Leave the reading options out.")
         return consume(_canonical(items), False)
     reading = reading_with(reading or ReadOptions(), keep)
-    if kind == "paths":
-        return fold(items, reading, lambda batches: consume(batches, True))
-    with rows_as_source(items, reading.run) as source:
-        return fold([source], reading, lambda batches: consume(batches, True))
+    with asked_by(keep):
+        if kind == "paths":
+            return fold(items, reading, lambda batches: consume(batches, True))
+        with rows_as_source(items, reading.run) as source:
+            return fold([source], reading, lambda batches: consume(batches, True))
 
 
 def can_be_read_again(log: Any) -> bool:

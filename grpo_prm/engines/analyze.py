@@ -17,7 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from ..analysis.analyze import checked_options
-from ..analysis.baseline_by import reading_with
+from ..analysis.baseline_by import asked_by, reading_with
 from ..analysis.divisor import FirstGroups
 from ..analysis.options import Options
 from ..analysis.running import RunningAnalysis
@@ -63,7 +63,8 @@ def analyze_with(
     """
     options = checked_options(options, paths)
     reading = reading_with(reading, options.baseline_by)
-    logs = open_all(paths, reading)
+    with asked_by(options.baseline_by):
+        logs = open_all(paths, reading)
     sources = tuple(source for log in logs.logs for source in log.sources)
     if any(source.pipe for source in sources):
         raise UsageError("A pipe can be read once, by one process. Leave --workers out, or write the log to a file.")

@@ -135,5 +135,7 @@ def test_rows_without_a_value_are_said_and_canonical_tables_are_taken_as_they_ar
     assert set(nothing.summary["baseline"].values()) == {None}
     assert "different prompts with one value of task" in nothing.summary["notes"]["baseline"]
     assert "4 groups without one value of task are left out" in nothing.summary["notes"]["baseline"]
+    with pytest.raises(UsageError, match=r"--baseline-by knd: there is no column knd; there are .*kind"):
+        grpo_prm.analyze(rows, grpo_prm.Options(baseline_by="knd"))
     with pytest.raises(UsageError, match="baseline_by is 3"):
         grpo_prm.analyze(rows, grpo_prm.Options(baseline_by=3))
