@@ -27,6 +27,8 @@ Examples:
 
     grpo-prm train --task abstain --lambda 1 --weights parent --seed 3 --out abstain.run
 
+    grpo-prm train --model ./my-model --task "reasoning-gym:products?max_digits=2"
+
     grpo-prm train --model ./my-model --data prompts.jsonl --reward my_rewards:score --eval-data held_out.jsonl
 
     grpo-prm train --config run.yaml --lambda 0 --out baseline.run
