@@ -26,6 +26,8 @@ Examples:
 
     grpo-prm analyze out/completions --reward "short+0.5*has_e"
 
+    grpo-prm analyze rollouts.jsonl --baseline-by task     # cross-prompt groups within each task of a mix
+
     grpo-prm analyze out/completions --follow     # of a run that goes on; Ctrl-C ends it with the summary
 
     zcat rollouts.jsonl.gz | grpo-prm analyze - --out rollouts.prm
@@ -63,6 +65,13 @@ def analyze(
             metavar="NAME",
             help="Part of the reward that says whether a completion is right: how much of the advantage lies in groups "
             "that are alike in it?",
+        ),
+    ] = None,
+    baseline_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Cross-prompt groups of completions with the same value of this column, such as task.",
         ),
     ] = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
@@ -130,7 +139,10 @@ def analyze(
         log, spill = followed(logs, reading) if follow else logs, Path(spill_folder)
         with drawer(wanted=figures) as helper:
             with progress_bar("reading") as progress:
-                reading, options = replace(reading, progress=progress), Options(std, advantage, seed, outcome)
+                reading, options = (
+                    replace(reading, progress=progress),
+                    Options(std, advantage, seed, outcome, baseline_by),
+                )
                 if by_workers:
                     analysis = _by_workers(log, options, reading, spill, engine, workers, address)
                 else:

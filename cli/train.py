@@ -27,6 +27,8 @@ Examples:
 
     grpo-prm train --task abstain --lambda 1 --weights parent --seed 3 --out abstain.run
 
+    grpo-prm train --model ./my-model --task "reasoning-gym:products?max_digits=2"
+
     grpo-prm train --model ./my-model --data prompts.jsonl --reward my_rewards:score --eval-data held_out.jsonl
 
     grpo-prm train --config run.yaml --lambda 0 --out baseline.run
@@ -34,7 +36,7 @@ Examples:
     grpo-prm train --resume --out baseline.run
 """
 PANELS = {
-    "What to train": "task model data prompt_column answer_column split reward reward_timeout system "
+    "What to train": "task partial_credit model data prompt_column answer_column split reward reward_timeout system "
     "warm_seed warm_steps",
     "Sampling": "steps prompts group_size max_new_tokens temperature top_p top_k seed",
     "Loss and λ weights": "power weights match_scale match_norm aggregation std clip_low clip_high beta ratio_in_kl "
@@ -133,7 +135,9 @@ def _report(result: Result) -> None:
     folder = Path(result.folder)
     save({"training_curves": curves_table(folder)}, folder / "figures")
     if result.before.mean is not None and result.after.mean is not None:
-        typer.echo(f"held-out accuracy: {_accuracy(result.before)} before, {_accuracy(result.after)} after training")
+        constant = "" if result.majority is None else f"; the majority answer gets {result.majority:.3f}"
+        ends = f"{_accuracy(result.before)} before, {_accuracy(result.after)} after training"
+        typer.echo(f"held-out accuracy: {ends}{constant}")
     if result.failed:
         typer.echo(f"{result.failed:,} completions had no reward, since it failed")
     if result.skipped:

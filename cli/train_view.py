@@ -24,6 +24,7 @@ LINE_EVERY = 10.0  # seconds between two lines in a pipe
 # Metric of a step to its name: what the trainer measures, and the statistics that are shown over training.
 SHOWN = {
     **{name: STATISTICS[name].title for name in ("reward", "accuracy")},
+    "majority": "majority answer",
     "kl": "KL",
     "entropy": "entropy",
     **{name: one.title for name, one in STATISTICS.items() if one.over_training},
@@ -163,9 +164,10 @@ class View:
 
 
 def held_out(metrics: Mapping[str, float | None]) -> str:
-    """`0.953 [0.931, 0.968]`."""
+    """`0.953 [0.931, 0.968] (majority answer 0.102)`."""
     mean, low, high = (number(metrics.get(name)) for name in ("accuracy", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    majority = metrics.get("majority")
+    return f"{mean} [{low}, {high}]" + ("" if majority is None else f" (majority answer {number(majority)})")
 
 
 def notes(event: Event) -> None:

@@ -54,7 +54,7 @@ def analyze(
             running.add(batch)
         return running.tables()
 
-    return fold_input(log, reading, measured)
+    return fold_input(log, reading, measured, keep=options.baseline_by)
 
 
 def checked_options(options: Options | None, log: Any) -> Options:
@@ -80,6 +80,7 @@ def checked_options(options: Options | None, log: Any) -> Options:
             raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(filter(None, choices))}.")
     if not isinstance(options.seed, int | np.integer) or options.seed < 0:
         raise UsageError(f"seed is {options.seed!r}. Give a whole number from 0 on.")
-    if not isinstance(options.outcome, str | None):
-        raise UsageError(f"outcome is {options.outcome!r}. Give the name of a part of the reward.")
+    for name, given in (("outcome", "the name of a part of the reward"), ("baseline_by", "the name of a column")):
+        if not isinstance(value := getattr(options, name), str | None):
+            raise UsageError(f"{name} is {value!r}. Give {given}.")
     return replace(options, seed=int(options.seed))  # summary.json has no place for numbers of numpy

@@ -14,15 +14,16 @@ from ..core.overlap import completion_overlap, group_overlap
 from ..core.seeds import group_seed
 from ..logs.grouping.buckets import in_order_of_keys
 from ..logs.rollouts import flatten, group_opens
+from .baseline_by import VALUE
 from .statistics import OVERLAP
 
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType] = {
     "run": pl.String(),
     "step": pl.Int64(),
     **{name: pl.Boolean() if name == "non_trivial" else pl.Float64() for name in OVERLAP},
 }
 NEEDED = ("run", "step", "group", "group_key", "problem", "prompt", "tokens", "mask")
-Step = tuple[str, int | None]
+Step = tuple[str, int | None, str | None]  # run, step, and the value by which the baseline is divided
 
 
 class _Group(NamedTuple):
@@ -39,7 +40,8 @@ class PseudoGroups:
 
     A step with fewer different prompts than its group size k is put together with the next such steps of its run until
     there are enough; what is left at the end gives no pseudo-group. Each prompt gives one group at a time: two
-    completions of one prompt are no cross-prompt pair.
+    completions of one prompt are no cross-prompt pair. Where tables have `baseline_by.VALUE` the groups of each value
+    are treated as if they were a log of their own.
 
     Args:
         seed: Of the permutations; these depend on it and on the first of the steps put together alone.
@@ -54,22 +56,23 @@ class PseudoGroups:
         self.pooled = 0
 
     def add(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Add whole steps in order; return the overlap of the pseudo-groups that they complete, `SCHEMA`."""
-        table = table[list(NEEDED)]
+        """Add whole steps in order; return the overlap of the pseudo-groups that they complete, `schema_of` them."""
+        table = _needed(table)
         if len(self._waiting):
             table = pl.concat([self._waiting, table], how="vertical")
         # The pseudo-group of each row, -1 for none; `steps` is the first step of each pseudo-group.
         pseudo, steps, waiting = np.full(len(table), -1), [], {}
-        for (run, step), groups in _by_step(table).items():
+        for at, groups in _by_step(table).items():
+            run, _, value = at
             chosen, k = _one_group_a_prompt(groups)
             if len(chosen) < k:
-                chosen, k = _one_group_a_prompt(waiting.pop(run, []) + groups)
+                chosen, k = _one_group_a_prompt(waiting.pop((run, value), []) + groups)
             if len(chosen) < k:
-                waiting[run] = chosen
+                waiting[run, value] = chosen
                 continue
             # Steps that were put together count for the first of them, which also seeds their permutations.
             opens = chosen[0].step
-            self.pooled += opens != (run, step)
+            self.pooled += opens != at
             rows, number = self._permuted(chosen, k)
             pseudo[rows] = np.where(number < 0, -1, number + len(steps))
             steps += [opens] * (int(number.max()) + 1)
@@ -82,12 +85,12 @@ class PseudoGroups:
         """Rows of groups of k, shape (groups * k,), and the pseudo-group of each, -1 for those left over."""
         rows = np.array([group.first for group in chosen])[:, None] + np.arange(k)
         prompts, samples = np.indices(rows.shape)
-        rng = np.random.default_rng(group_seed(self._seed, "baseline", *chosen[0].step))
+        rng = np.random.default_rng(group_seed(self._seed, "baseline", *_names(chosen[0].step)))
         return rows.ravel(), pseudo_groups(prompts.ravel(), samples.ravel(), k, rng)
 
 
 def steps_apart(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Pseudo-groups of the steps that have prompts enough, `SCHEMA`, and the rows of those that have not, `NEEDED`.
+    """Pseudo-groups of the steps that have prompts enough, and the rows of those that have not, `NEEDED` of them.
 
     Whoever gives the latter to one `PseudoGroups` gets the rest.
 
@@ -95,7 +98,7 @@ def steps_apart(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFr
         table: Whole steps.
         seed: As for `PseudoGroups`.
     """
-    table = table[list(NEEDED)]
+    table = _needed(table)
     few = []
     for groups in _by_step(table).values():
         chosen, k = _one_group_a_prompt(groups)
@@ -108,19 +111,34 @@ def steps_apart(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFr
     return PseudoGroups(seed).add(table.filter(~waits)), table.filter(waits)
 
 
+def schema_of(table: pl.DataFrame) -> dict[str, pl.DataType]:
+    """Columns of the pseudo-groups of a table."""
+    return SCHEMA | ({VALUE: pl.String()} if VALUE in table.columns else {})
+
+
+def _needed(table: pl.DataFrame) -> pl.DataFrame:
+    return table[[*NEEDED, *([VALUE] if VALUE in table.columns else [])]]
+
+
+def _names(step: Step) -> tuple[str | int | None, ...]:
+    """What seeds the permutations of a step: run and step, and the value where there is one."""
+    return step[:2] if step[2] is None else step
+
+
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     """The groups of two or more, those of a step in the order of their keys, whatever that of the log is."""
     opens = group_opens(table)
     heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]]
+    values = table[opens, VALUE].to_list() if VALUE in table.columns else [None] * len(opens)
     order = in_order_of_keys(heads)
     sizes = np.diff(opens, append=len(table))[order]
     steps: dict[Step, list[_Group]] = {}
-    for first, k, (run, step, problem, prompt, key) in zip(opens[order], sizes, heads[order].iter_rows(), strict=True):
+    for place, k, (run, step, problem, prompt, key) in zip(order, sizes, heads[order].iter_rows(), strict=True):
         # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
             # As the clusters of intervals: one prompt text may be that of several problems.
             name = (key,) if prompt is None and problem is None else (prompt, problem)
-            group = _Group((run, step), name, int(first), int(k))
+            group = _Group((run, step, values[place]), name, int(opens[place]), int(k))
             steps.setdefault(group.step, []).append(group)
     return steps
 
@@ -145,10 +163,10 @@ def _overlap(table: pl.DataFrame, pseudo: Ints, steps: list[Step]) -> pl.DataFra
         steps: The step of each pseudo-group.
 
     Returns:
-        `SCHEMA`, one row per pseudo-group.
+        `schema_of` the table, one row per pseudo-group.
     """
     if not steps:
-        return pl.DataFrame(schema=SCHEMA)
+        return pl.DataFrame(schema=schema_of(table))
     # A forest has a group for every row: rows without a pseudo-group are groups of one at the end, dropped below.
     alone = pseudo < 0
     groups = pseudo.copy()
@@ -159,8 +177,10 @@ def _overlap(table: pl.DataFrame, pseudo: Ints, steps: list[Step]) -> pl.DataFra
     overlap = group_overlap(forest, seen, completion_overlap(forest, seen), groups, len(steps) + int(alone.sum()))
     of_groups = overlap._asdict() | {"non_trivial": overlap.intermediate_steps > 0}
     columns = {
-        "run": [run for run, _ in steps],
-        "step": [step for _, step in steps],
+        "run": [run for run, _, _ in steps],
+        "step": [step for _, step, _ in steps],
         **{name: of_groups[name][: len(steps)] for name in OVERLAP},
+        VALUE: [value for _, _, value in steps],
     }
-    return pl.DataFrame(columns, schema=SCHEMA, nan_to_null=True)
+    schema = schema_of(table)
+    return pl.DataFrame({name: columns[name] for name in schema}, schema=schema, nan_to_null=True)

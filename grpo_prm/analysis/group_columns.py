@@ -67,7 +67,7 @@ def groups_table(
         "clarity": clarity(groups),
         **added,
     }
-    named = names["run", "step", "group", "group_key", "prompt_key", "problem"]
+    named = names["run", "step", "group", "group_key", "prompt_key", "problem", "task"]
     return named.hstack([column(name, values, number) for name, values in columns.items()])
 
 

@@ -21,6 +21,7 @@ from ..logs.memory import rows_as_source
 from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
 from ..logs.rows.told import sentences
 from ..logs.sources import Source
+from .baseline_by import asked_by, reading_with
 
 T = TypeVar("T")
 TAKEN = (
@@ -36,7 +37,9 @@ KINDS: tuple[tuple[str, type | tuple[type, ...]], ...] = (
 )
 
 
-def fold_input(log: Any, reading: ReadOptions | None, consume: Callable[[Iterator[Rollouts], bool], T]) -> T:
+def fold_input(
+    log: Any, reading: ReadOptions | None, consume: Callable[[Iterator[Rollouts], bool], T], keep: str | None = None
+) -> T:
     """Read whatever `analyze` takes, as `logs.fold` reads files.
 
     Args:
@@ -46,6 +49,7 @@ def fold_input(log: Any, reading: ReadOptions | None, consume: Callable[[Iterato
         reading: How to read files and rows.
         consume: Goes through the batches and returns a result; must keep nothing from a call that was broken off. Its
             second argument says whether the log was read, and not canonical already.
+        keep: A column that comes along where something is read.
 
     Returns:
         What the last call of `consume` returned.
@@ -61,11 +65,12 @@ def fold_input(log: Any, reading: ReadOptions | None, consume: Callable[[Iterato
         if reading not in (None, ReadOptions()):
             raise UsageError("Rollouts are canonical already, so nothing is read. Leave the reading options out.")
         return consume(_canonical(items), False)
-    reading = reading or ReadOptions()
-    if kind == "paths":
-        return fold(items, reading, lambda batches: consume(batches, True))
-    with rows_as_source(items, reading.run) as source:
-        return fold([source], reading, lambda batches: consume(batches, True))
+    reading = reading_with(reading or ReadOptions(), keep)
+    with asked_by(keep):
+        if kind == "paths":
+            return fold(items, reading, lambda batches: consume(batches, True))
+        with rows_as_source(items, reading.run) as source:
+            return fold([source], reading, lambda batches: consume(batches, True))
 
 
 def can_be_read_again(log: Any) -> bool:

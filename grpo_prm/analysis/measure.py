@@ -81,6 +81,9 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     yield from parallel(_measure, _slices(table, advantages, options, prompts or PromptLengths()))
 
 
+NAMES = ["run", "step", "group", "group_key", "problem", "task", "prompt", "tokens_from"]
+
+
 class _Slice(NamedTuple):
     """Rows of whole groups, their advantages, and of each group its names, the units of its prompt and its seed."""
 
@@ -98,7 +101,7 @@ def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, promp
     seeds = seeds_of(table[opens, ["run", "step", "group_key"]], options.seed)
     for begin, end in slices(table, SLICE):
         part = table[begin:end]
-        names = part[group_opens(part), ["run", "step", "group", "group_key", "problem", "prompt", "tokens_from"]]
+        names = part[group_opens(part), NAMES]
         names = with_cluster(names)
         length = prompts.of(names["prompt"], names["tokens_from"])
         own = seeds[np.searchsorted(opens, begin) : np.searchsorted(opens, end)]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ..logs.rollouts import Rollouts, group_opens
+from .baseline_by import OUTSIDE, divided
 from .cross_prompt import steps_apart
 from .measure import TABLES, Measured, measure
 from .options import Options
@@ -56,7 +57,9 @@ def measured_batch(batch: Rollouts, options: Options, prompts: PromptLengths) ->
     for one in measure(table, options, prompts):
         measured.append(one)
         samples.add(table, one.groups)
-    baseline, waiting = steps_apart(table, options.seed)
+    inside, outside = divided(table, options.baseline_by)
+    sums.counts[OUTSIDE] += outside
+    baseline, waiting = steps_apart(inside, options.seed)
     return MeasuredBatch(sums, batch.rejected, measured, ordered, samples.rows(table), baseline, waiting)
 
 

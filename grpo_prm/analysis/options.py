@@ -20,9 +20,12 @@ class Options:
         seed: Of bootstrap, permutations and pseudo-groups.
         outcome: Name of the part of the reward that says whether a completion is right (`reward/NAME` of the canonical
             table), for phantom advantages. None: not named.
+        baseline_by: Column of the log whose values divide the cross-prompt baseline: its pseudo-groups are of
+            completions of one value, such as `task` of a mix of tasks. None: of any.
     """
 
     std: Std | None = None
     advantage: Literal["computed", "logged"] | None = None
     seed: int = 0
     outcome: str | None = None
+    baseline_by: str | None = None

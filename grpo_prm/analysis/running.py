@@ -16,6 +16,7 @@ from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
 from ..logs.rollouts import REJECTED, Rollouts, group_opens
+from .baseline_by import OUTSIDE, VALUE, divided
 from .chunks import Parts, largest
 from .clusters import ID
 from .cross_prompt import SCHEMA as BASELINE
@@ -33,6 +34,7 @@ from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
 from .spill import Spill
+from .statistics import OVERLAP
 from .summary import summarize
 from .tables import Tables
 from .teaching import check_outcome
@@ -125,6 +127,7 @@ class _Growing:
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
         self._over_training = OverTraining(options.seed, spill)
+        self._baseline = BASELINE | ({VALUE: pl.String()} if options.baseline_by else {})
         self._rows = 0  # since memory was handed back
 
     def add(self, batch: Rollouts) -> None:
@@ -133,7 +136,9 @@ class _Growing:
         self._tables["rejected"].add(batch.rejected)
         slices = measure(table, self._options, self._prompts)
         self._add_slices(slices, table, in_order(table[group_opens(table), ["run", "step"]]))
-        self._tables["baseline"].add(self._pseudo_groups.add(table))
+        inside, outside = divided(table, self._options.baseline_by)
+        self._running.counts[OUTSIDE] += outside
+        self._tables["baseline"].add(self._pseudo_groups.add(inside))
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add counts, notes and rejected rows."""
@@ -173,7 +178,8 @@ class _Growing:
         # Only now is it known whether the log has two rewards, and with it which interval a step reward has.
         groups = _with_certain(tables["groups"].parts(), running.binary)
         # Steps that were put together come when the last of them does, which depends on the batches.
-        pseudo = tables["baseline"].table_of(BASELINE).collect().sort("run", "step", maintain_order=True)
+        pseudo = tables["baseline"].table_of(self._baseline).collect()
+        pseudo = pseudo.sort([c for c in pseudo.columns if c not in OVERLAP], maintain_order=True)
         gaps = pl.concat(self._gaps)
         summary = summarize(
             groups, pseudo, gaps, running, self._pseudo_groups.pooled, tables["rejected"].rows, self._options

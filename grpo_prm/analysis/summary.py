@@ -13,6 +13,7 @@ from ..core.group_size import modal_size
 from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
+from .baseline_by import OUTSIDE, baseline_notes
 from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters
 from .finite import finite
@@ -29,7 +30,7 @@ from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
-_RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members")
+_RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", OUTSIDE)
 
 
 def summarize(
@@ -68,7 +69,7 @@ def summarize(
         "source": _source(running, options),
         "counts": _counts(sums, counted(groups, "k"), running, rejected),
         "overlap": _section("overlap", intervals, null),
-        "baseline": _baseline(baseline, pooled, options.seed, notes),
+        "baseline": _baseline(baseline, pooled, options, running, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
         "credit": {**_section("credit", intervals, null), **running.decisions.counts()},
         "prm": {
@@ -148,6 +149,8 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
             "advantage": options.advantage,
             "seed": options.seed,
             "outcome": options.outcome,
+            # absent where nothing was asked for, so that such a summary stays as it was
+            **({"baseline_by": options.baseline_by} if options.baseline_by else {}),
             **running.options,
         },
         "notes": [*running.why_rejected, *_of_another_size(running), *running.notes],
@@ -201,16 +204,14 @@ def _counts(sums: dict[str, Any], sizes: Counter[int], running: RunningSums, rej
     }
 
 
-def _baseline(baseline: pl.DataFrame, pooled: int, seed: int, notes: dict[str, str]) -> dict[str, Any]:
+def _baseline(
+    baseline: pl.DataFrame, pooled: int, options: Options, running: RunningSums, notes: dict[str, str]
+) -> dict[str, Any]:
+    if said := list(baseline_notes(options.baseline_by, running.counts[OUTSIDE], pooled, none=not len(baseline))):
+        notes["baseline"] = "; ".join(said)
     if not len(baseline):
-        notes["baseline"] = (
-            "no step, nor its neighbours together, has as many different prompts as a group has completions"
-        )
         return dict.fromkeys(OVERLAP)
-    if pooled:
-        pools = "1 pool of pseudo-groups spans" if pooled == 1 else f"{pooled} pools of pseudo-groups span"
-        notes["baseline"] = f"{pools} several steps, each too small on its own"
-    intervals = Sums(baseline, ("run", "step"), OVERLAP).intervals(seed)
+    intervals = Sums(baseline, ("run", "step"), OVERLAP).intervals(options.seed)
     # Pseudo-groups of a step share prompts, so steps are the clusters: a few of them give no interval of any kind.
     few = {name: one for name, one in intervals.items() if one.n < FEW_CLUSTERS}
     return {name: _mean(one._replace(low=None, high=None) if name in few else one) for name, one in intervals.items()}

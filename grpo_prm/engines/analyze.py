@@ -17,6 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from ..analysis.analyze import checked_options
+from ..analysis.baseline_by import asked_by, reading_with
 from ..analysis.divisor import FirstGroups
 from ..analysis.options import Options
 from ..analysis.running import RunningAnalysis
@@ -61,7 +62,9 @@ def analyze_with(
         InputError, UsageError: As `analysis.analyze`; UsageError for a pipe.
     """
     options = checked_options(options, paths)
-    logs = open_all(paths, reading)
+    reading = reading_with(reading, options.baseline_by)
+    with asked_by(options.baseline_by):
+        logs = open_all(paths, reading)
     sources = tuple(source for log in logs.logs for source in log.sources)
     if any(source.pipe for source in sources):
         raise UsageError("A pipe can be read once, by one process. Leave --workers out, or write the log to a file.")

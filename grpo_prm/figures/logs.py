@@ -89,7 +89,8 @@ def join_logs(analyses: Sequence[Tables], names: Iterable[str] = (), group: str 
         frames = (table_of(analysis, table) for analysis in analyses)
         parts = [frame.with_columns(_renamed(new)) for frame, (_, new) in zip(frames, renamed, strict=True)]
         # Relaxed: the type of a count differs where one log cannot have it (`certain_tokens`) and another can.
-        return pl.concat(parts, how="vertical_relaxed") if len(parts) > 1 else parts[0]
+        # Diagonal: only a baseline that was divided by a column has its values.
+        return pl.concat(parts, how="diagonal_relaxed") if len(parts) > 1 else parts[0]
 
     permutations = [
         analysis.permutations.lazy().select(pl.lit(name).alias("run"), pl.all())

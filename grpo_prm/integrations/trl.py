@@ -68,7 +68,8 @@ class Watched(_Trainer):
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._watching.rewarded = Rewarded(prompts, completions, completion_ids_list, rewards)
+        tasks = [task if isinstance(task := row.get("task"), str) else None for row in inputs]
+        self._watching.rewarded = Rewarded(prompts, completions, completion_ids_list, rewards, tasks)
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:

@@ -73,7 +73,8 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     tracker = open_tracker(config if ranks.leads() else replace(config, tracker=None), folder)
     telling = Telling(config, watch, folder, tracker)
     with _noting(watch):
-        run = RunTrainer(model, tokenizer, telling, problem_of(tokenizer, model, config, watch), state)
+        problem = problem_of(tokenizer, model, config, watch)
+        run = RunTrainer(model, tokenizer, telling, problem, state)
         disable_progress_bar()  # TRL has it turned on again
         watch(Event("start", state["step"], config.steps, text=str(folder)))
         if not state["before"]:  # a run that is resumed has been evaluated already
@@ -86,7 +87,7 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     ranks.leave()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
     before, after = interval_of(state["before"]), interval_of(state["after"])
-    return Result(folder, before, after, state["skipped"], state["failed"])
+    return Result(folder, before, after, state["skipped"], state["failed"], problem.majority(problem.held_out))
 
 
 def _check_machine(config: TrainConfig) -> None:

@@ -28,12 +28,14 @@ class Rewarded(NamedTuple):
         prompts, completions: Texts or chats, one of each a row of this process.
         ids: Completion token ids of each row, without padding.
         per_function: Reward of each function for the rows of all processes, shape (all rows, functions); NaN for none.
+        tasks: Column `task` of the data, where they have one.
     """
 
     prompts: list[Any]
     completions: list[Any]
     ids: list[list[int]]
     per_function: torch.Tensor
+    tasks: list[str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Generation:
             no function gave one.
         parts: What each reward function gave to the rows of this process, shape (rows,) each.
         first: Number of the first row among all.
+        tasks: Which task of a mix each row is of, where the data say so.
         k: Completions of a group.
     """
 
@@ -63,6 +66,7 @@ class Generation:
     parts: dict[str, Floats]
     first: int
     k: int
+    tasks: list[str | None] | None = None
 
     @property
     def rows(self) -> slice:
@@ -86,7 +90,7 @@ def generation_of(trainer: Any, rewarded: Rewarded, made: Mapping[str, Any]) -> 
     Raises:
         UsageError: The rows of the loss are others than those that were rewarded.
     """
-    prompts, completions, ids, per_function = rewarded
+    prompts, completions, ids, per_function, tasks = rewarded
     _check_rows(trainer, ids, made["completion_ids"])
     first = trainer.accelerator.process_index * len(ids)
     in_loss = made["completion_mask"]
@@ -107,6 +111,7 @@ def generation_of(trainer: Any, rewarded: Rewarded, made: Mapping[str, Any]) -> 
         parts={name if names.index(name) == n else f"{name} {n}": of_function[:, n] for n, name in enumerate(names)},
         first=first,
         k=trainer.num_generations,
+        tasks=tasks,
     )
 
 

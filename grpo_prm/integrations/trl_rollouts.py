@@ -80,6 +80,7 @@ class Pending:
             step=self.step,
             group_keys=[f"{self.step}-{self.number}-{name}" for name in self.names[:rows]],
             samples=np.arange(first, first + rows) % generation.k,
+            tasks=generation.tasks and generation.tasks[:rows],
             tokens=generation.ids[:rows],
             rewards=rewards[first : first + rows],
             parts={name: values[:rows] for name, values in generation.parts.items()},

@@ -92,7 +92,7 @@ class RunTrainer(LambdaGRPOTrainer):
     def held_out(self, done: int) -> Interval:
         """Held-out accuracy after so many steps, told; sampled by vLLM where it samples."""
         config, problem = self._telling.config, self._problem
-        temperature = config.temperature if config.task else 0.0
+        temperature = 0.0 if config.model else config.temperature
         accuracy = evaluate(
             self.model,
             self.processing_class,
@@ -105,7 +105,8 @@ class RunTrainer(LambdaGRPOTrainer):
             plain=problem.plain,
             complete=self._by_vllm(temperature) if self.use_vllm else None,
         )
-        self._telling.accuracy(done, accuracy, self._state, self.model, self.processing_class)
+        majority = problem.majority(problem.held_out)
+        self._telling.accuracy(done, accuracy, majority, self._state, self.model, self.processing_class)
         return accuracy
 
     def _by_vllm(self, temperature: float) -> Complete:
@@ -149,6 +150,7 @@ class RunTrainer(LambdaGRPOTrainer):
             "reward": logs["reward"],
             **{f"reward/{name}": logs[f"rewards/{name}/mean"] for name in self._problem.weights},
             "accuracy": sum(one.right for one in judged) / rows if self._problem.tells else None,
+            "majority": self._problem.majority(self._problem.prompts(done - 1)) if self._problem.tells else None,
             "length": logs["completions/mean_length"],
             "truncated": logs["completions/clipped_ratio"],
             **{name: logs.get(called) for name, called in metric_names().items()},
@@ -211,4 +213,5 @@ def _check_positions(model: Any, rows: list[PromptRow]) -> None:
 def _dataset(rows: list[PromptRow]) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_dict({"prompt": [row.text for row in rows], "row": list(range(len(rows)))})
+    columns = {"prompt": [row.text for row in rows], "task": [row.task for row in rows]}
+    return Dataset.from_dict({**columns, "row": list(range(len(rows)))})

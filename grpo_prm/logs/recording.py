@@ -35,6 +35,7 @@ def recorded_table(
     ref_logprobs: Lists | None = None,
     advantages: Values | None = None,
     truncated: Sequence[bool | None] | NDArray[np.bool_] | None = None,
+    tasks: Sequence[str | None] | None = None,
     first_group: int = 0,
 ) -> pl.DataFrame:
     """Put the completions of one step into the canonical table (docs/output.md: the canonical table).
@@ -58,6 +59,7 @@ def recorded_table(
         ref_logprobs: Under the reference.
         advantages: As the loss has them.
         truncated: Stopped by the length limit.
+        tasks: Which task of a mix each is of.
         first_group: Number of the first group.
 
     Returns:
@@ -75,7 +77,7 @@ def recorded_table(
         "group": group + first_group,
         "group_key": group_keys,
         "problem": [None] * number,
-        "task": [None] * number,
+        "task": tasks,
         "sample": samples,
         "prompt": [_prompt(prompt) for prompt in prompts],
         "completion": [_completion(completion) for completion in completions],

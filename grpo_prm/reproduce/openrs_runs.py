@@ -161,6 +161,7 @@ TINY = Task(
     demonstrate=_demonstrate,
     reward=lambda prompt, completion: float(f"{{{prompt.answer}}}" in completion),
     right=lambda prompt, completion: f"{{{prompt.answer}}}" in completion,
+    says=lambda prompt: f"\\boxed{{{prompt.answer}}}",
     warm=Warm(60, 64),
 )
 

@@ -58,6 +58,7 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
         }
         start = [record["accuracy"][0] for (name, n), record in before.items() if name == task and n < CHOOSING]
         findings.append(mean_finding(task, "", "before training", start))
+        findings += _majority(task, by_method[plan.methods[0]][1])
         findings += compare(task, by_method)
     tables = {
         "training": gains_table(findings),
@@ -65,6 +66,13 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
         "training_rates": rates_table({key: choice.scores for key, choice in choices.items()}),
     }
     return Evidence(findings, tables, _notes(plan))
+
+
+def _majority(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
+    """What the majority answer gets on the prompts by which the end is judged; none of records that lack it."""
+    known = [record.filter(statistic="final_majority")["value"].drop_nulls() for record in records]
+    values = [float(of_seed[0]) for of_seed in known if len(of_seed)]
+    return [mean_finding(task, "", "majority answer", values)] if values else []
 
 
 def compare(task: str, runs: Mapping[str, tuple[Choice, list[pl.DataFrame]]]) -> list[Finding]:

@@ -26,6 +26,7 @@ class Size(NamedTuple):
         warm_seconds: Of one core for the warm start.
         task: Its name, where the part has another.
         optimizer: `adam` or `sgd`.
+        model: Of the task, where it has no small one: a name or folder that `--model` takes.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class Size(NamedTuple):
     warm_seconds: float
     task: str | None = None
     optimizer: str = "adam"
+    model: str | None = None
 
 
 class Plan(NamedTuple):
@@ -116,14 +118,15 @@ def run_settings(task: str, n: int, rate: float, plan: Plan, seed: int) -> dict[
 
 
 def _start_settings(task: str, n: int, plan: Plan, seed: int) -> dict[str, Any]:
-    """Those that a warm start depends on."""
-    return {
-        "task": plan.sizes[task].task or task,
-        "seed": seed * 100_000 + n,
+    """Those that a warm start depends on; a model that is there already has none."""
+    size = plan.sizes[task]
+    own = {"task": size.task or task, "seed": seed * 100_000 + n, "threads": 1}
+    if size.model:
+        return own | {"model": size.model}
+    return own | {
         # Seeds for choosing have one warm start together: choosing a rate needs no spread over warm starts.
         "warm_seed": seed * 100_000 + (WARM if plan.one_start else min(n, CHOOSING)),
         "warm_steps": plan.warm_steps or None,
-        "threads": 1,
     }
 
 

@@ -32,11 +32,14 @@ class Final(NamedTuple):
         accuracy: Of all completions at the temperature of training.
         greedy: Of the likeliest completions.
         passed: Of the prompts, with one right completion of eight or more.
+        majority: Of the prompts, by the majority answer, whatever the policy (definitions: Majority answer); None where
+            there is none.
     """
 
     accuracy: float
     greedy: float
     passed: float
+    majority: float | None
 
 
 def training_record(method: str, settings: Mapping[str, Any], folder: Path) -> pl.DataFrame:
@@ -100,7 +103,8 @@ def final(settings: Mapping[str, Any], folder: Path | None) -> Final:
     texts = policy.tokenizer.batch_decode(drawn.completions, skip_special_tokens=problem.plain)
     # `sample` gives the completions of a prompt one after the other: shape (prompts, SAMPLES).
     right = problem.right([row for row in rows for _ in range(SAMPLES)], texts).reshape(-1, SAMPLES)
-    return Final(float(right.mean()), float(greedy.mean or 0.0), float((right.max(axis=1) > 0).mean()))
+    passed = float((right.max(axis=1) > 0).mean())
+    return Final(float(right.mean()), float(greedy.mean or 0.0), passed, problem.majority(rows))
 
 
 def curve(record: pl.DataFrame, statistic: str) -> np.ndarray:

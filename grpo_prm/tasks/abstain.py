@@ -41,6 +41,7 @@ TASK = Task(
     demonstrate=demonstrate,
     reward=reward,
     right=right,
+    says=lambda prompt: ANSWER + chain.says(prompt),
     warm=Warm(900),
     defaults={**chain.TASK.defaults, "learning_rate": 3e-4},  # at 1e-3 runs were seen to end in passing always
 )

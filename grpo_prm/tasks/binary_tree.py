@@ -48,6 +48,7 @@ TASK = Task(
     demonstrate=demonstrate,
     reward=reward,
     right=right,
+    says=lambda prompt: prompt.answer + END,
     warm=Warm(100),
     defaults={"steps": 250, "prompts": 1, "group_size": 16, "learning_rate": 3e-4},
 )

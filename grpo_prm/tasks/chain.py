@@ -66,6 +66,11 @@ def reward(prompt: Prompt, completion: str) -> float:
     return float(right(prompt, completion))
 
 
+def says(prompt: Prompt) -> str:
+    """The result alone."""
+    return f"={prompt.answer}{END}"
+
+
 WORDS = (END, *map(str, range(10)), *OPERATORS, "=", ";")
 TASK = Task(
     name="chain",
@@ -76,6 +81,7 @@ TASK = Task(
     demonstrate=demonstrate,
     reward=reward,
     right=right,
+    says=says,
     warm=Warm(700),
     defaults={"steps": 150, "prompts": 32, "group_size": 8, "learning_rate": 1e-3, "eval_every": 25},
 )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations, product
 
 import numpy as np
 
@@ -82,6 +83,18 @@ def reward(prompt: Prompt, completion: str) -> float:
     return float(right(prompt, completion))
 
 
+def says(prompt: Prompt) -> str | None:
+    """The first way to the target, numbers and operators in order."""
+    for (a, b, c), first, then in product(permutations(given(prompt)), "+-*", "+-*"):
+        value = compute(a, first, b)
+        # what is left stands before the result as well as behind it
+        for one, other in ((value, c), (c, value)):
+            way = f"{a}{first}{b}={value};{one}{then}{other}={compute(one, then, other)}{END}"
+            if right(prompt, way):
+                return way
+    return None
+
+
 TASK = Task(
     name="countdown",
     words=(END, *map(str, range(MOST + 1)), *"+-*=;,:"),
@@ -91,6 +104,7 @@ TASK = Task(
     demonstrate=demonstrate,
     reward=reward,
     right=right,
+    says=says,
     warm=Warm(1000),
     defaults={"steps": 400, "prompts": 32, "group_size": 8, "learning_rate": 1e-3, "eval_every": 50},
 )

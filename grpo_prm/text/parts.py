@@ -36,9 +36,11 @@ def overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
             f"{counts['groups_k3']:,} of {amount(counts['groups'], 'group')} have three completions or more; smaller "
             "ones cannot be non-trivial."
         )
+    column = summary["source"]["options"].get("baseline_by")
+    within = f" with the same {column}" if column else ""
     yield (
-        "Cross-prompt: the same numbers for groups put together from different prompts. Overlap above them is not "
-        "boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
+        f"Cross-prompt: the same numbers for groups put together from different prompts{within}. Overlap above them is "
+        "not boilerplate. The paper: DeepSeek-R1-Distill-Qwen-1.5B on OpenRS, k = 6; 100 % at k = 36."
     )
     if "baseline" in notes:
         yield f"Cross-prompt numbers: {notes['baseline']}."

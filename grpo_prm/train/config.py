@@ -45,9 +45,9 @@ def _preferred(given: Mapping[str, Any]) -> dict[str, Any]:
     """What suits the task and the model."""
     preferred: dict[str, Any] = {}
     if (task := given.get("task", TrainConfig.task)) is not None:
-        from ..tasks import get_task
+        from ..tasks import get_tasks
 
-        known = get_task(task)
+        known, *_ = get_tasks(task)
         preferred = {"max_new_tokens": known.limit, **known.defaults}
     if given.get("model"):
         preferred["learning_rate"] = MODEL_RATE

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..tasks.spec import for_a_model
 from .config_file import flag, read_settings
 from .settings import ABOUT, NAMES, TrainConfig
 
@@ -49,12 +50,19 @@ def _sources(config: TrainConfig) -> Iterator[str]:
     if config.task is None:
         if missing := [flag(name) for name in ("model", "data", "reward") if not getattr(config, name)]:
             yield f"Training without a built-in task needs {' and '.join(missing)} too. Add what is missing."
+        if config.partial_credit:
+            yield "--partial-credit is for tasks of reasoning-gym. Leave it out, and weigh the answer in --reward."
         if config.eval_every and not config.eval_data:
             yield "--eval-every has no held-out prompts to use. Name them with --eval-data."
         return
-    for name in ("data", "reward", "eval_data", "system"):
+    chat = for_a_model(config.task)
+    for name in ("data", "reward", "eval_data", *(() if chat else ("system",))):
         if getattr(config, name):
             yield f"The task {config.task} brings prompts and rewards of its own. Leave out {flag(name)}, or --task."
+    if chat and not config.model:
+        yield f"--task {config.task} has no small model of its own. Name one with --model."
+    if config.partial_credit and not chat:
+        yield f"The task {config.task} gives no partial credit. Leave out --partial-credit."
     if not config.model and config.dtype != "float32":
         yield f"The small model of a task is float32, and --dtype is {config.dtype}. Leave it out, or give a --model."
 

@@ -18,6 +18,7 @@ from ..logs.rows.chat import messages_of
 from ..logs.rows.values import Bad
 from ..logs.sources import PACKED, SUFFIXES, Source
 
+TASK = "task"  # column that says which task of a mix a row is of, if there is one
 ANSWER = "answer"  # the column's usual name: data without answers need not have it
 
 Rows = list[tuple[str, dict[str, Any]]]  # where each stands, for messages, and its columns
@@ -31,12 +32,14 @@ class PromptRow(NamedTuple):
         ids: Its tokens.
         answer: The right answer, if the data give one.
         row: All columns of its row.
+        task: Which task it is of, where that is known.
     """
 
     text: str
     ids: list[int]
     answer: str | None
     row: dict[str, Any]
+    task: str | None = None
 
 
 def load_prompts(
@@ -87,7 +90,21 @@ def load_prompts(
     for (where, _), some in zip(rows, ids, strict=True):
         if not some:
             raise InputError(f"{where}: the column {prompt_column} gives no tokens. Leave the row out.")
-    return [PromptRow(*entry) for entry in zip(texts, ids, answers, values, strict=True)]
+    tasks = [task if isinstance(task := row.get(TASK), str) else None for row in values]
+    return [PromptRow(*entry) for entry in zip(texts, ids, answers, values, tasks, strict=True)]
+
+
+def asked(questions: Sequence[str], system: str | None, tokenizer: Any) -> list[tuple[str, list[int]]]:
+    """Questions as a model reads them, text and token ids: through the chat template where the tokenizer has one.
+
+    Args:
+        questions: Texts, the user's message each.
+        system: System message.
+        tokenizer: Of transformers.
+    """
+    template = bool(getattr(tokenizer, "chat_template", None))
+    texts = [_rendered("task", "question", text, system, tokenizer if template else None) for text in questions]
+    return list(zip(texts, _tokenized(texts, tokenizer, start=not template), strict=True))
 
 
 def _is_file(name: str) -> bool:

@@ -42,12 +42,14 @@ def _rehearse(config: TrainConfig, threads: str, watch: Watch) -> str:
     first = made.prompts[0]
     known = rewards[np.isfinite(rewards)]
     mean = f"{known.mean():.3f}" if len(known) else "none: the reward failed for every completion"
+    majority = problem.majority(made.prompts)
+    constant = "" if majority is None else f"majority answer, share of its prompts right: {majority:.3f}\n"
     return (
         f"{to_yaml(config)}\n"
         f"estimated by trials, at most: {at_most}\nestimated from the first step: {time}\n{threads}\n"
         f"first prompt as the model reads it, {len(first.ids)} tokens: {as_read(policy.tokenizer, first)!r}\n"
         f"layout of the first step, as --packing has it: {layout}, {step.read:,} tokens\n"
-        f"mean reward of the first step: {mean}\n\n{_tree(made, config) if len(known) else ''}"
+        f"mean reward of the first step: {mean}\n{constant}\n{_tree(made, config) if len(known) else ''}"
     )
 
 

@@ -59,6 +59,7 @@ class Result(NamedTuple):
         after: After the last.
         skipped: Optimizer steps left out since loss or gradient was not finite.
         failed: Completions without a reward, since a function failed.
+        majority: Share of the held-out prompts that the majority answer gets right; None where none is known.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class Result(NamedTuple):
     after: Interval
     skipped: int
     failed: int
+    majority: float | None = None
 
 
 class Rollouts(NamedTuple):
@@ -143,7 +145,8 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     tracker.close()
     ranks.leave()
     watch(Event("end", config.steps, config.steps, text=str(folder)))
-    return Result(folder, interval_of(state["before"]), interval_of(state["after"]), state["skipped"], state["failed"])
+    before, after = interval_of(state["before"]), interval_of(state["after"])
+    return Result(folder, before, after, state["skipped"], state["failed"], problem.majority(problem.held_out))
 
 
 def _idle(prompts: int) -> list[str]:
@@ -311,6 +314,7 @@ class _Run(NamedTuple):
         return {
             **means,
             "accuracy": float(self.problem.right(rows, made.texts).mean()) if self.problem.tells else None,
+            "majority": self.problem.majority(made.prompts) if self.problem.tells else None,
             "length": float(made.batch.lengths.mean()),
             "truncated": float(made.batch.truncated.mean()),
             **statistics_of(group_sums(made.batch.measured(self.config.std), prompts)),
@@ -326,11 +330,12 @@ class _Run(NamedTuple):
             max_new_tokens=self.config.max_new_tokens,
             eos=self.policy.ends,
             # small models are judged as they are sampled; of a model of one's own the likeliest answer counts
-            temperature=self.config.temperature if self.config.task else 0.0,
+            temperature=0.0 if self.config.model else self.config.temperature,
             seed=self.config.seed,
             plain=self.problem.plain,
         )
-        self.telling.accuracy(done, accuracy, state, self.policy.model, self.policy.tokenizer)
+        majority = self.problem.majority(self.problem.held_out)
+        self.telling.accuracy(done, accuracy, majority, state, self.policy.model, self.policy.tokenizer)
         return accuracy
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ..tasks.spec import short
 from .settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -53,4 +54,5 @@ def run_folder(config: TrainConfig) -> str:
     """Folder of a run that was given none: method, task, and a model of one's own by its name: `lambda1-chain.run`."""
     # resolved, so that `.` has a name; of a hub name the part behind the owner is left
     model = Path(config.model).resolve().name if config.model else ""
-    return "-".join(part for part in (method_of(config).short, config.task, model) if part) + ".run"
+    task = config.task and short(config.task)
+    return "-".join(part for part in (method_of(config).short, task, model) if part) + ".run"

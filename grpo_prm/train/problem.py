@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -9,18 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tasks import Task, get_task
+from ..tasks import Prompt, Task, get_task, get_tasks
+from . import task_prompts
 from .config import TrainConfig
 from .data import PromptRow, load_prompts
 from .events import Event, Watch
 from .policy import Policy, load, prepare
 from .rewards import load_rewards
 from .sample import check_lengths
+from .time_limit import TimeUp, within
 from .tiny import default_cache, tiny_model
 from .tree_fits import fits_tree
 
-HELD_OUT = 1 << 20  # stream of the held-out prompts: no training step has this number
-Score = Callable[[Sequence[PromptRow], Sequence[str]], dict[str, NDArray[np.float64]]]
+Marks = NDArray[np.float64]
+Score = Callable[[Sequence[PromptRow], Sequence[str]], dict[str, Marks]]
+Judge = Callable[[Prompt, str], float]
 
 
 class Problem(NamedTuple):
@@ -35,6 +39,8 @@ class Problem(NamedTuple):
         tells: Whether `right` says more than a reward of 1 does, so that it is worth recording at every step.
         plain: Special tokens are no part of the text that is judged.
         weights: What each part of the reward weighs in the sum, by its name; the one part of a task has the task's.
+        majority: Share of prompts that the majority answer gets right (definitions: Majority answer); None where no
+            answer is known.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Problem(NamedTuple):
     tells: bool
     plain: bool
     weights: Mapping[str, float]
+    majority: Callable[[Sequence[PromptRow]], float | None]
 
 
 def open_problem(config: TrainConfig, watch: Watch) -> tuple[Policy, Problem]:
@@ -86,7 +93,7 @@ def problem_of(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) ->
         InputError: The data cannot be used.
     """
     if config.task:
-        return of_task(config.task, tokenizer, config)
+        return of_task(config.task, tokenizer, config, watch)
     return of_data(tokenizer, model, config, watch)
 
 
@@ -95,22 +102,54 @@ def warm_seed(config: TrainConfig) -> int:
     return config.seed if config.warm_seed is None else config.warm_seed
 
 
-def of_task(name: str, tokenizer: Any, config: TrainConfig) -> Problem:
-    """A built-in task; its prompts are drawn anew in every step."""
-    task = get_task(name)
+def of_task(spec: str, tokenizer: Any, config: TrainConfig, watch: Watch) -> Problem:
+    """A task or a mix of them; prompts are drawn anew in every step.
 
-    def draw(stream: int, number: int) -> list[PromptRow]:
-        rng = np.random.default_rng([config.seed, stream])  # a step's prompts do not depend on the steps before
-        return [_row(task, tokenizer, rng) for _ in range(number)]
+    Raises:
+        UsageError: A task cannot be had.
+    """
+    tasks = {task.name: task for task in get_tasks(spec)}
+    every = list(tasks.values())
+    evaluated = task_prompts.held_out(every, config)
+    if (number := len(evaluated)) < config.eval_prompts:
+        watch(Event("note", text=f"{number} prompts are held out and not {config.eval_prompts}: {spec} has no more."))
+    said = task_prompts.constants(every, config)
 
-    def score(rows: Sequence[PromptRow], texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        return {"reward": np.array([task.reward(row.row["task"], text) for row, text in zip(rows, texts, strict=True)])}
+    def judged(rows: Sequence[PromptRow], texts: Sequence[str], judge: Callable[[Task], Judge]) -> Marks:
+        of_row = [judge(tasks[str(row.task)]) for row in rows]
+        return np.array([_in_time(one, row, text, config) for one, row, text in zip(of_row, rows, texts, strict=True)])
 
-    def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([float(task.right(row.row["task"], text)) for row, text in zip(rows, texts, strict=True)])
+    def score(rows: Sequence[PromptRow], texts: Sequence[str]) -> dict[str, Marks]:
+        return {"reward": judged(rows, texts, lambda task: _reward(task, config))}
 
-    held_out = draw(HELD_OUT, config.eval_prompts)
-    return Problem(name, lambda step: draw(step, config.prompts), held_out, score, right, True, False, {name: 1.0})
+    def right(rows: Sequence[PromptRow], texts: Sequence[str]) -> Marks:
+        return judged(rows, texts, lambda task: task.right)
+
+    def majority(rows: Sequence[PromptRow]) -> float | None:
+        known = [row for row in rows if row.task in said]
+        return float(right(known, [said[str(row.task)] for row in known]).sum() / len(rows)) if known else None
+
+    def prompts(step: int) -> list[PromptRow]:
+        return task_prompts.as_rows(task_prompts.of_step(every, config, step), tokenizer, config)
+
+    rows = task_prompts.as_rows(evaluated, tokenizer, config)
+    plain = not every[0].words  # the end token is a word of a small model's answer
+    return Problem(spec, prompts, rows, score, right, True, plain, {spec: 1.0}, majority)
+
+
+def _reward(task: Task, config: TrainConfig) -> Judge:
+    return task.partial if config.partial_credit and task.partial else task.reward
+
+
+def _in_time(judge: Judge, row: PromptRow, text: str, config: TrainConfig) -> float:
+    """What a completion is worth; 0 where a verifier hangs on it."""
+    prompt = row.row["task"]
+    if prompt.entry is None:  # a built-in task, which cannot hang
+        return float(judge(prompt, text))
+    try:
+        return within(config.reward_timeout, lambda: float(judge(prompt, text)))
+    except TimeUp:
+        return 0.0
 
 
 def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:
@@ -137,7 +176,12 @@ def of_data(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Pr
         return np.where(np.isfinite(reward), reward >= 1.0 - 1e-9, np.nan)
 
     weights = {function.name: function.weight for function in rewards.functions}
-    return Problem(str(config.data), prompts, held_out, rewards, right, False, True, weights)
+    common = Counter(row.answer for row in rows if row.answer is not None).most_common(1)
+
+    def majority(given: Sequence[PromptRow]) -> float | None:
+        return sum(row.answer == common[0][0] for row in given) / len(given) if common and given else None
+
+    return Problem(str(config.data), prompts, held_out, rewards, right, False, True, weights, majority)
 
 
 def as_read(tokenizer: Any, row: PromptRow) -> str:
@@ -147,10 +191,3 @@ def as_read(tokenizer: Any, row: PromptRow) -> str:
 
 def _order(seed: int, epoch: int, number: int) -> list[int]:
     return np.random.default_rng([seed, epoch]).permutation(number).tolist()
-
-
-def _row(task: Task, tokenizer: Any, rng: np.random.Generator) -> PromptRow:
-    prompt = task.draw(rng)
-    return PromptRow(
-        prompt.text, tokenizer(prompt.text, add_special_tokens=False)["input_ids"], prompt.answer, {"task": prompt}
-    )

@@ -44,6 +44,7 @@ def rollouts_table(
         step=step,
         group_keys=[f"{step}-{group}" for group in range(len(prompts)) for _ in range(k)],
         samples=np.tile(np.arange(k), len(prompts)),
+        tasks=[row.task for row in prompts for _ in range(k)],
         prompts=[row.text for row in prompts for _ in range(k)],
         completions=texts,
         tokens=sampled.completions,

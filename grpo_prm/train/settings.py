@@ -32,7 +32,11 @@ class TrainConfig:
     """Settings of a run; lengths in tokens. `check` of config_rules.py knows which of them do not go together."""
 
     task: str | None = setting(
-        "chain", "Built-in task with prompts and reward: chain, abstain, countdown, binary-tree."
+        "chain",
+        "chain, abstain, countdown, binary-tree; with --model reasoning-gym:NAME?param=value too, or several: a,b.",
+    )
+    partial_credit: bool = setting(
+        False, "Of reasoning-gym tasks: reward what the verifier gives an answer, not full marks alone."
     )
     model: str | None = setting(None, "Causal language model: a folder or a hub name. Without it: a small one is made.")
     data: str | None = setting(

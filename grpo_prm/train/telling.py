@@ -42,20 +42,30 @@ class Telling(NamedTuple):
         every = self.config.eval_every
         return done == self.config.steps or bool(every and done % every == 0)
 
-    def accuracy(self, done: int, accuracy: Interval, state: dict[str, Any], model: Any, tokenizer: Any) -> None:
+    def accuracy(
+        self,
+        done: int,
+        accuracy: Interval,
+        majority: float | None,
+        state: dict[str, Any],
+        model: Any,
+        tokenizer: Any,
+    ) -> None:
         """Tell the held-out accuracy after so many steps, and keep the model if it is the best so far.
 
         Args:
             done: Steps done.
             accuracy: Without a mean there was nothing to judge, and nothing is told.
+            majority: Share of the prompts that the majority answer gets right; None where none is known.
             state: `best`, the highest accuracy so far, is brought up to date.
             model: The model that has it.
             tokenizer: Its tokenizer.
         """
         if accuracy.mean is None:
             return
-        metrics: Mapping[str, float | None] = {"accuracy": accuracy.mean, "low": accuracy.low, "high": accuracy.high}
-        self._append({"step": done - 1, HELD_OUT: accuracy._asdict()})
+        known = {"accuracy": accuracy.mean, "low": accuracy.low, "high": accuracy.high, "majority": majority}
+        metrics: Mapping[str, float | None] = {name: value for name, value in known.items() if value is not None}
+        self._append({"step": done - 1, HELD_OUT: {**accuracy._asdict(), "majority": majority}})
         self.tracker.log(max(done - 1, 0), {f"{HELD_OUT}/{name}": value for name, value in metrics.items()})
         self.watch(Event("eval", done, self.config.steps, metrics))
         if done and (state["best"] is None or accuracy.mean > state["best"]):

@@ -33,8 +33,8 @@ def one_group_a_prompt(pool):
     return first, k
 
 
-def by_definition(log, seed):
-    """(run, first step, rows) of every pseudo-group, and how many pools span several steps.
+def by_definition(log, seed, value=()):
+    """(run, first step, rows) of every pseudo-group, and how many pools span several steps; `value` seeds the draws.
 
     A step with as many prompts as a group has completions stands alone. The groups of the others wait until those of
     their run have as many together; each prompt has one group in a pool; groups of one are nothing.
@@ -54,7 +54,7 @@ def by_definition(log, seed):
         opens = next(iter(first.values()))[0]
         spanning += any(s != opens for s, _, _ in first.values())
         decks = list(first.values())
-        rng = np.random.default_rng(group_seed(seed, "baseline", run, opens))
+        rng = np.random.default_rng(group_seed(seed, "baseline", run, opens, *value))
         prompts, samples = np.repeat(np.arange(len(decks)), k), np.tile(np.arange(k), len(decks))
         dealt = pseudo_groups(prompts, samples, k, rng)
         for n in range(dealt.max() + 1):

@@ -138,6 +138,20 @@ def test_rejected_rows_and_lines_are_those_of_the_log(tmp_path, monkeypatch):
     same(one, other)
 
 
+def test_a_baseline_within_the_values_of_a_column(tmp_path, monkeypatch):
+    """Steps of too few prompts of one kind wait for the next, whoever reads them."""
+    rows = a_log(5)
+    for row in rows:
+        row["kind"] = [None, 1, 2][sum(map(ord, row["group_id"])) % 3]
+    small_pieces(monkeypatch, 900, 2_000, 9)
+    log = written(tmp_path / "log", [rows[200:], rows[:200]])
+    one, other = both(log, tmp_path / "rows", Options(baseline_by="kind"))
+    assert one.baseline["baseline_by"].unique().sort().to_list() == ["1", "2"]
+    assert one.summary["counts"]["groups_outside_baseline"] > 0
+    assert "without one value of kind" in one.summary["notes"]["baseline"]
+    same(one, other)
+
+
 @pytest.mark.parametrize("std", [None, "population"])
 def test_the_divisor_that_the_first_groups_decide(std, tmp_path, monkeypatch):
     rows = a_log(3)

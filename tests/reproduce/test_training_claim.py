@@ -133,12 +133,12 @@ def test_the_end_is_judged_by_all_completions_by_the_likeliest_and_by_the_best(t
 
     def opened(*arguments, open_problem=problem.open_problem):
         policy, found = open_problem(*arguments)
-        return policy, found._replace(right=right)
+        return policy, found._replace(right=right, majority=lambda rows: len(rows) / 100)
 
     monkeypatch.setattr(problem, "open_problem", opened)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     settings = {"task": "countdown", "seed": 0, "warm_seed": 0, "warm_steps": 2, "threads": 1, "eval_prompts": 4}
-    assert final(settings, None) == Final(accuracy=3 / 32, greedy=0.0, passed=3 / 4)
+    assert final(settings, None) == Final(accuracy=3 / 32, greedy=0.0, passed=3 / 4, majority=0.04)
 
 
 def test_steps_to_the_peak_of_grpo():
@@ -163,6 +163,7 @@ def test_a_small_run_is_whole_and_paired(tmp_path, monkeypatch, choosing):
     first = evidence.tables["training_curves"].filter(statistic="accuracy", step=0)["mean"]
     assert first[0] == first[1]  # the same model, prompts and draws before the first update
     assert pick(findings, "p = 0", setting="rate")[0].mean > 0
+    assert 0 <= pick(findings, "majority answer")[0].mean < 1 and pick(findings, "before training")
     for name, draw in CLAIM.figures.items():
         if len(evidence.tables[name]):
             assert draw(evidence.tables[name]).axes

@@ -159,6 +159,8 @@ def test_what_is_bounded_is_what_was_meant():
         ({"backend": "trl", "warmup_steps": 2}, "--warmup-steps are counted from a rate of 0"),
         ({"backend": "trl", "weight_decay": 0.1, "optimizer": "adamw"}, "--weight-decay spares biases"),
         ({"backend": "trl", "device": "cuda:1"}, "or train with --backend own"),
+        ({"partial_credit": True}, "The task chain gives no partial credit"),
+        ({**OWN, "partial_credit": True}, "--partial-credit is for tasks of reasoning-gym"),
         ({"stepz": 20}, "Did you mean steps?"),
         ({"optimizer": "adm"}, "--optimizer is 'adm', but must be one of adam, adamw, sgd"),
     ],
@@ -192,7 +194,7 @@ def values_of(name):
 @given(st.fixed_dictionaries({name: values_of(name) for name in NAMES if name != "task"}))
 @example({**{f.name: f.default for f in fields(TrainConfig)}, **OWN, "system": "\x85\u2028 \ufeff'λ: 答え\n\t\x00"})
 def test_the_file_of_a_config_gives_the_config(tmp_path_factory, flags):
-    flags |= {"task": None, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
+    flags |= {"task": None, "partial_credit": False, "match_scale": False, "match_norm": False, "optimizer": "adamw"}
     flags |= {"warm_seed": None, "warm_steps": None, "backend": "own", "vllm": False}
     flags["out"] = flags["out"] or "a.run"  # it would be given a name
     flags["steps"] = max(flags["steps"], flags["warmup_steps"])
