@@ -134,11 +134,11 @@ class _Between(NamedTuple):
     group: Ints
     first: Ints
     size: Ints
-    tokens: Ints
-    informative: Ints
+    tokens: Floats
+    informative: Floats
     each: Ints
     opens: Ints
-    most: Ints
+    most: Floats
     differ: NDArray[np.bool_]
 
 
@@ -147,6 +147,7 @@ def _between(forest: Forest, seen: Visits) -> _Between:
     pair, opens = ranges((np.cumsum(forest.size) - forest.size)[step], forest.size[step])
     each = seen.tokens[pair]
     tokens, most, least = (f.reduceat(each, opens) if len(step) else step for f in (np.add, np.maximum, np.minimum))
+    tokens, most = tokens.astype(np.float64), most.astype(np.float64)  # as the sums are that they are added to
     informative = tokens * ~identical(forest)[step]
     # The parent of an intermediate step has more members: it is intermediate as well, or the root.
     place = np.full(len(forest.size), -1)
@@ -182,7 +183,7 @@ def _add_steps(
     tree = np.repeat(np.arange(len(groups)), high - low)
     if not len(tree):
         return
-    some = high > low
+    some = np.flatnonzero(high > low)
     at, opens = ranges(low[some], (high - low)[some])
     begin, size = between.first[at] - trees.forest.first[trees.root[groups]][tree], between.size[at]
     mean = _range_sums(values[0], tree, begin, size) / size[:, None]  # (steps, arrangements)
@@ -190,29 +191,24 @@ def _add_steps(
     raised, lowered = mean > zero, mean < -zero
     good, bad = (_tokens_of(chosen, between, at, tree, begin) for chosen in sign)
 
+    def add(to: Floats, of_steps: Floats) -> None:
+        to[some] += np.add.reduceat(of_steps, opens, axis=0)
+
+    add(sums.suppressed_good_tokens, good * lowered)
+    add(sums.boosted_bad_tokens, bad * raised)
+    add(sums.informative_sum, informative * np.abs(mean))
     # The steps of a group are among `at` with all that lie between them and the root.
     inside = between.parent[at] >= 0
     above = np.where(inside, between.parent[at] - at + np.arange(len(at)), 0)
     local = mean - np.where(inside[:, None], mean[above], root[tree][:, None])
-    against = (raised & (local < -zero)) | (lowered & (local > zero))
-    parts = {
-        "informative_sum": informative * np.abs(mean),
-        "suppressed_good_tokens": good * lowered,
-        "boosted_bad_tokens": bad * raised,
-        "inherited_tokens": informative * against,
-    }
+    add(sums.inherited_tokens, informative * ((raised & (local < -zero)) | (lowered & (local > zero))))
     if trees.bounds is not None:
         if len(values) == 2:
             mean = _range_sums(values[1], tree, begin, size) / size[:, None]
         far = np.abs(mean - values[-1].mean(axis=1)[tree])
         step, tokens = between.step[at], between.tokens[at][:, None]
-        parts["certain_wilson"] = tokens * (far > trees.bounds.wilson[step][:, None])
-        parts["certain_student"] = tokens * (far > trees.bounds.student[step][:, None])
-    nth = np.arange(len(at)) - np.repeat(opens, (high - low)[some])
-    for n in range(int(nth.max()) + 1):  # one step of each group at a time: in the same order whatever the block
-        here = np.flatnonzero(nth == n)
-        for name, values_of_steps in parts.items():
-            getattr(sums, name)[tree[here]] += values_of_steps[here]
+        add(sums.certain_wilson, tokens * (far > trees.bounds.wilson[step][:, None]))
+        add(sums.certain_student, tokens * (far > trees.bounds.student[step][:, None]))
 
 
 def _range_sums(values: NDArray, tree: Ints, begin: Ints, size: Ints) -> NDArray:

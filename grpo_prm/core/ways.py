@@ -124,11 +124,15 @@ def values_of(ways: Ways, classes: Classes, groups: Ints, rows: Ints) -> list[Fl
     Returns:
         The values, shape (groups, k, ways) each.
     """
-    place, giver = ways.place[classes.of_row[rows]], np.empty((*rows.shape, int(ways.number[groups[0]])), np.int64)
-    kind = ways.kind[groups]
+    shape = *rows.shape, int(ways.number[groups[0]])
+    values, place, kind = [np.empty(shape) for _ in ways.mean], ways.place[classes.of_row[rows]], ways.kind[groups]
     for one in np.flatnonzero(np.bincount(kind)):
-        same = np.flatnonzero(kind == one)
-        giver[same] = ways.tables[one][place[same]] + ways.first[groups[same], None, None]
-    rest = classes.rest[:, rows]
-    values = [mean.take(giver) for mean in ways.mean]
-    return [value + own[:, :, None] if own.any() else value for value, own in zip(values, rest, strict=True)]
+        same, table = np.flatnonzero(kind == one), ways.tables[one]
+        givers, own = ways.first[groups[same], None] + np.arange(len(table)), place[same]
+        for mean, value in zip(ways.mean, values, strict=True):
+            of_classes = mean[givers].take(table, axis=1)
+            value[same] = of_classes[np.arange(len(same))[:, None], own]
+    for value, rest in zip(values, classes.rest[:, rows], strict=True):
+        if rest.any():
+            value += rest[:, :, None]
+    return values
