@@ -22,7 +22,7 @@ from .prm import ROUNDING, zero_variance
 from .ways import Ways, values_of, ways_of
 
 PERMUTATIONS = 199
-BLOCK = 1 << 18  # permuted values held at a time: they stay in the cache
+BLOCK = 1 << 17  # permuted values held at a time: they stay in the cache
 PIECE = 32  # groups whose permutations are held at a time
 
 
