@@ -6,8 +6,9 @@ between groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,7 @@ from .subsample_columns import subsamples_table
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
 from .teaching import phantom_columns
 
+T = TypeVar("T")
 TABLES = ("groups", "completions", "process_steps", "subsamples", "decided")
 
 
@@ -76,9 +78,19 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
+    yield from parallel(call, to_measure(table, options, prompts or PromptLengths()))
+
+
+def to_measure(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Callable[[], Measured]]:
+    """The slices that `measure` measures, each when it is called: for whoever has more to do beside it."""
     table = without_groups_of_one(table)
-    advantages = advantages_of(table, options)
-    yield from parallel(_measure, _slices(table, advantages, options, prompts or PromptLengths()))
+    for part in _slices(table, advantages_of(table, options), options, prompts):
+        yield partial(_measure, part)
+
+
+def call(work: Callable[[], T]) -> T:
+    """Do some work."""
+    return work()
 
 
 NAMES = ["run", "step", "group", "group_key", "problem", "task", "prompt", "tokens_from"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,6 +16,7 @@ import polars as pl
 from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
+from ..logs.prefetch import parallel
 from ..logs.rollouts import REJECTED, Rollouts, group_opens
 from .baseline_by import OUTSIDE, VALUE, divided
 from .chunks import Parts, largest
@@ -25,7 +27,7 @@ from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
 from .heap import OFTEN, hand_back
 from .measure import TABLES as MEASURED
-from .measure import Measured, measure
+from .measure import Measured, call, to_measure
 from .measured_batch import MeasuredBatch
 from .null import null_of_log
 from .options import Options
@@ -134,11 +136,14 @@ class _Growing:
         table = batch.table
         self._running.add(batch)
         self._tables["rejected"].add(batch.rejected)
-        slices = measure(table, self._options, self._prompts)
-        self._add_slices(slices, table, in_order(table[group_opens(table), ["run", "step"]]))
         inside, outside = divided(table, self._options.baseline_by)
         self._running.counts[OUTSIDE] += outside
-        self._tables["baseline"].add(self._pseudo_groups.add(inside))
+        slices = to_measure(table, self._options, self._prompts)
+        # Pseudo-groups are made beside the first slice, so that no core waits for them at the end.
+        done: Iterator[Any] = parallel(call, chain([partial(self._pseudo_groups.add, inside)], slices))
+        baseline = next(done)
+        self._add_slices(done, table, in_order(table[group_opens(table), ["run", "step"]]))
+        self._tables["baseline"].add(baseline)
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add counts, notes and rejected rows."""

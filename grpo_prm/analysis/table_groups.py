@@ -18,7 +18,7 @@ from .options import Options
 
 SLICE = 1 << 22  # tokens measured at a time, which bounds the memory of a large step
 # What a short completion and a step weigh in it at least: what is held for them does not grow with their tokens.
-ROW, STEP = SLICE >> 16, SLICE >> 10
+ROW, STEP = SLICE >> 15, SLICE >> 10
 
 
 class Advantages(NamedTuple):

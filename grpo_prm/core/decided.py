@@ -182,7 +182,7 @@ def _parted(forest: Forest) -> Ints:
 
 def _through(forest: Forest, seen: Visits) -> Ints:
     """Loss tokens of a row from the root through each step on its path, in the order of the visits."""
-    place, _ = ranges(forest.first, forest.size)
+    place, _ = forest.places
     path = np.argsort(place, kind="stable")  # row by row, from the root on
     total = np.cumsum(seen.tokens[path])
     opens = np.flatnonzero(np.diff(place[path], prepend=-1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .forest import Forest, Ints, ranges
+from .forest import Forest, Ints
 
 
 def last_steps(forest: Forest) -> Ints:
@@ -14,10 +14,9 @@ def last_steps(forest: Forest) -> Ints:
         Index of the step of each row of `forest.order`, ascending, so copies are neighbours; shape (completions,). (Of
         each completion, in the order of the log, it is `result[np.argsort(forest.order)]`.)
     """
-    at, _ = ranges(forest.first, forest.size)
     last = np.zeros(len(forest.order), np.int64)
     # Steps ascend from parent to child, so the last one written to a row is the deepest on its path.
-    np.maximum.at(last, at, np.repeat(np.arange(len(forest.size)), forest.size))
+    np.maximum.at(last, forest.places[0], np.repeat(np.arange(len(forest.size)), forest.size))
     return last
 
 

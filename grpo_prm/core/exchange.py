@@ -25,6 +25,7 @@ class Classes(NamedTuple):
         mean: Mean of each value in each class, shape (values, classes).
         rest: Difference of each row to that mean, exactly 0 where the copies agree, shape (values, completions).
         rows: The values themselves, shape (values, completions).
+        group: Of each class, by number, shape (classes,).
     """
 
     of_row: Ints
@@ -32,6 +33,7 @@ class Classes(NamedTuple):
     mean: Floats
     rest: Floats
     rows: Floats
+    group: Ints
 
 
 def classes_of(forest: Forest, rows: Floats) -> Classes:
@@ -47,7 +49,8 @@ def classes_of(forest: Forest, rows: Floats) -> Classes:
     # The mean of equal floats need not equal them: where copies agree, their value is taken as it is.
     agree = np.maximum.reduceat(rows, opens, axis=1) == np.minimum.reduceat(rows, opens, axis=1)
     mean = np.where(agree, rows[:, opens], np.add.reduceat(rows, opens, axis=1) / size)
-    return Classes(of_row, size, mean, rows - mean[:, of_row], rows)
+    k = forest.size[forest.parent < 0]
+    return Classes(of_row, size, mean, rows - mean[:, of_row], rows, np.repeat(np.arange(len(k)), k)[opens])
 
 
 def permuted_values(seeds: NDArray[np.uint64], classes: Classes, rows: Ints, permutations: int) -> list[Floats]:

@@ -8,6 +8,7 @@ groups at once, and reads a token only while it has company, so the time follows
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ WINDOW = 32  # tokens compared at a time; grows fourfold while a whole step is n
 BLOCK = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Forest:
     """The process steps of a batch of groups (definitions: Group, prefix, process set).
 
@@ -53,16 +54,21 @@ class Forest:
         """Token positions that each step covers, shape (steps,)."""
         return self.end - self.start
 
-    @property
+    @cached_property
     def k(self) -> Ints:
         """Number of completions in the group of each step, shape (steps,)."""
         root = self.parent < 0
         return self.size[root][np.cumsum(root) - 1]
 
-    @property
+    @cached_property
     def intermediate(self) -> NDArray[np.bool_]:
         """True where 1 < |λ| < k, shape (steps,)."""
         return (self.size > 1) & (self.size < self.k)
+
+    @cached_property
+    def places(self) -> tuple[Ints, Ints]:
+        """Places in `order` of the members of every step, step after step, and where each begins."""
+        return ranges(self.first, self.size)
 
 
 def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Forest:
@@ -262,13 +268,8 @@ def add_up(at: Ints, values: NDArray, number: int) -> Floats:
 
 
 def members(forest: Forest) -> tuple[Ints, Ints]:
-    """Every (step, completion) pair with the completion in the step's process set.
-
-    Returns:
-        Steps, ascending, and completion rows, both of shape (pairs,).
-    """
-    at, _ = ranges(forest.first, forest.size)
-    return np.repeat(np.arange(len(forest.size)), forest.size), forest.order[at]
+    """Every pair of a step, ascending, and a completion row in its process set, shape (pairs,) each."""
+    return np.repeat(np.arange(len(forest.size)), forest.size), forest.order[forest.places[0]]
 
 
 def depths(forest: Forest) -> Ints:
@@ -298,7 +299,7 @@ def step_sums(forest: Forest, values: NDArray) -> NDArray:
     values = np.asarray(values)
     if not len(forest.size):
         return np.zeros((0, *values.shape[1:]), values.dtype)
-    at, opens = ranges(forest.first, forest.size)
+    at, opens = forest.places
     return np.add.reduceat(values[forest.order[at]], opens, axis=0)
 
 

@@ -126,56 +126,72 @@ def _chunks(counts: NDArray[np.bool_], permutations: int, k: int) -> Iterator[tu
             yield some, slice(None) if len(count) == pairs <= most else count[first : first + most]
 
 
-class _Range(NamedTuple):
-    """Places of a class or a process set in the tree order of its group: [begin, end), empty where there is none."""
-
-    begin: Ints
-    end: Ints
-
-    @property
-    def size(self) -> Ints:
-        return self.end - self.begin
-
-    def at(self, *where: NDArray) -> _Range:
-        return _Range(self.begin[where], self.end[where])
-
-    def holds(self, place: Ints) -> NDArray[np.bool_]:
-        return (self.begin <= place) & (place < self.end)
-
-
 def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> _Pairs:
-    own = _copies(classes[forest.first[roots, None] + np.arange(k)])
-    sets = _two_deepest(forest, seen, roots, own)
-    rows = np.triu_indices(k, 1)
-    group, pair = np.indices((len(roots), len(rows[0]))).reshape(2, -1)
-    one, other = (places[pair] for places in rows)
-    sides = [_scored_by(sets, own, k, group, *rows) for rows in ((one, other), (other, one))]
-    counts = (sides[0][1] | sides[1][1]) & ~own.at(group, one).holds(other)
-    left_out = own.at(group[counts], one[counts]), own.at(group[counts], other[counts])
-    first, second = (_mean_without(of.at(counts), left_out, k) for of, _ in sides)
-    weights = np.zeros((len(group), k))
-    weights[counts] = np.subtract(first, second, out=first)
-    shape = len(roots), len(rows[0])
-    return _Pairs(*rows, counts.reshape(shape), weights.reshape(*shape, k))
+    own = classes[forest.first[roots, None] + np.arange(k)]
+    alike = own[:, :, None] == own[:, None, :]
+    copies = np.count_nonzero(alike, axis=2)
+    begin, end = _two_deepest(forest, seen, roots, copies)
+    place = np.arange(k)
+    # Members of the deepest set of each row, of the next above, and of the group, shape (3, groups, k, k).
+    inside = np.ones((3, len(roots), k, k), bool)
+    np.logical_and(begin[..., None] <= place, place < end[..., None], out=inside[:2])
+    one, other = np.triu_indices(k, 1)
+    others = ~(alike.take(one, axis=1) | alike.take(other, axis=1))
+    first, has_first = _mean_without(inside, end - begin, copies, others, one, other)
+    second, has_second = _mean_without(inside, end - begin, copies, others, other, one)
+    counts = (has_first | has_second) & ~alike.reshape(len(roots), -1).take(one * k + other, axis=1)
+    weights = np.subtract(first, second, out=first)
+    weights[~counts] = 0.0
+    return _Pairs(one, other, counts, weights)
 
 
-def _copies(classes: Ints) -> _Range:
-    """The copies of each row, shape (groups, k); a class is a run of rows."""
-    place, k = np.arange(classes.shape[1]), classes.shape[1]
-    parts = np.ones((len(classes), k + 1), bool)
-    parts[:, 1:-1] = classes[:, 1:] != classes[:, :-1]
-    begin = np.maximum.accumulate(np.where(parts[:, :-1], place, 0), axis=1)
-    end = np.minimum.accumulate(np.where(parts[:, 1:], place + 1, k)[:, ::-1], axis=1)[:, ::-1]
-    return _Range(begin, end)
+def _mean_without(
+    inside: NDArray[np.bool_], sizes: Ints, copies: Ints, others: NDArray[np.bool_], row: Ints, other: Ints
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The score of one side of each pair.
+
+    Args:
+        inside: Members of the sets that may score each row, shape (3, groups, k, k).
+        sizes: Of the first two of them, shape (2, groups, k).
+        copies: How many rows equal each row, shape (groups, k).
+        others: The rows that copy neither, shape (groups, pairs, k).
+        row: The scored row of each pair, shape (pairs,).
+        other: The other one.
+
+    Returns:
+        Weights of the rows of the group in the mean of the set without the pair and its copies, shape
+        (groups, pairs, k), and whether that set is one of the first two, shape (groups, pairs).
+    """
+    groups, k = copies.shape
+    mine, theirs = copies.take(row, axis=1), copies.take(other, axis=1)
+    # A set holds all copies of a row or none, and those of its own row.
+    holds = inside[:2].reshape(2, groups, k * k).take(row * k + other, axis=2)
+    left = np.concatenate([sizes.take(row, axis=2) - mine - theirs * holds, (k - mine - theirs)[None]])
+    level = np.where(left[0] > 0, 0, np.where(left[1] > 0, 1, 2))
+    at = (level * groups + np.arange(groups)[:, None]) * k + row
+    scored = inside.reshape(-1, k).take(at, axis=0)
+    scored &= others
+    size = np.where(level == 0, left[0], np.where(level == 1, left[1], left[2]))
+    return scored * (1 / np.maximum(size, 1))[:, :, None], level < 2
 
 
-def _two_deepest(forest: Forest, seen: Visits, roots: Ints, own: _Range) -> tuple[_Range, _Range]:
+def _two_deepest(forest: Forest, seen: Visits, roots: Ints, copies: Ints) -> tuple[Ints, Ints]:
     """The deepest intermediate set of each row with a loss token and a member that is no copy, and the next above.
 
     A third is never needed: the deepest lacks members other than a pair only if it is that pair and their copies, and
     the next above is larger.
+
+    Args:
+        forest: The process steps.
+        seen: `visits` of the forest.
+        roots: Root step of each group, shape (groups,).
+        copies: How many rows equal each row, itself included, shape (groups, k).
+
+    Returns:
+        Where the members of either set begin and end in the tree order of their group, shape (2, groups, k) each; an
+        empty range where there is none.
     """
-    groups, k = own.begin.shape
+    groups, k = copies.shape
     all_roots = np.flatnonzero(forest.parent < 0)
     steps = np.diff(all_roots, append=len(forest.parent))[np.searchsorted(all_roots, roots)]
     step, _ = ranges(roots, steps)
@@ -185,7 +201,7 @@ def _two_deepest(forest: Forest, seen: Visits, roots: Ints, own: _Range) -> tupl
     step, group, size = step[counts], group[counts], size[counts]
     row, _ = ranges(forest.first[step] - forest.first[roots[group]] + k * group, size)
     step, size = np.repeat(step, size), np.repeat(size, size)
-    others = size > own.size.ravel()[row]
+    others = size > copies.ravel()[row]
     step, row = step[others], row[others]
     deepest = np.full((2, groups * k), -1)
     np.maximum.at(deepest[0], row, step)  # steps ascend from parent to child
@@ -194,26 +210,4 @@ def _two_deepest(forest: Forest, seen: Visits, roots: Ints, own: _Range) -> tupl
     opens = np.repeat(forest.first[roots], k)
     begin = np.where(deepest < 0, 0, forest.first[deepest] - opens).reshape(2, groups, k)
     end = begin + np.where(deepest < 0, 0, forest.size[deepest]).reshape(2, groups, k)
-    return _Range(begin[0], end[0]), _Range(begin[1], end[1])
-
-
-def _scored_by(
-    sets: tuple[_Range, _Range], own: _Range, k: int, group: Ints, row: Ints, other: Ints
-) -> tuple[_Range, NDArray[np.bool_]]:
-    """The set whose mean without both is the score of each `row`, or the whole group; and whether it is a set."""
-    copies = own.size[group, row], own.size[group, other]
-    begin, end, has = np.zeros_like(row), np.full_like(row, k), np.zeros(len(row), bool)
-    for of_rows in sets[::-1]:
-        one = of_rows.at(group, row)
-        some = one.size > copies[0] + copies[1] * one.holds(other)
-        begin[some], end[some] = one.begin[some], one.end[some]
-        has |= some
-    return _Range(begin, end), has
-
-
-def _mean_without(of: _Range, left_out: tuple[_Range, _Range], k: int) -> Floats:
-    """Weights of the rows of a group in the mean of a set without two classes, shape (pairs, k)."""
-    below = np.tri(k + 1, k, -1, bool)  # rows of a table are copied faster than each place is compared
-    inside, *classes = (below[end] ^ below[begin] for begin, end in (of, *left_out))
-    inside &= ~(classes[0] | classes[1])
-    return inside / inside.sum(axis=1, keepdims=True)
+    return begin, end

@@ -7,27 +7,23 @@ between branch and reward is cut. What may trade places is in `exchange`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arranged_sums import Bounds, PermutedSums, Trees, arranged_sums
+from .draws import drawn
 from .exchange import classes_of, permuted_values
-from .forest import Floats, Forest, Ints, Visits, ranges
+from .forest import Floats, Forest, Ints, Visits
 from .interval import student_half_width, wilson_bound
-from .overlap import identical
-from .pair_order import pair_order
-from .prm import ROUNDING, beyond, zero_variance
+from .prm import ROUNDING, zero_variance
+from .ways import Ways, values_of, ways_of
 
 PERMUTATIONS = 199
-BLOCK = 1 << 18  # permuted values held at a time: they stay in the cache
-
-
-class Bounds(NamedTuple):
-    """How far a step reward must be from its group's mean to be certain, by either interval, shape (steps,) each."""
-
-    wilson: Floats
-    student: Floats
+BLOCK = 1 << 17  # permuted values held at a time: they stay in the cache
+PIECE = 32  # groups whose permutations are held at a time
 
 
 def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
@@ -55,28 +51,6 @@ def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
     student = student_half_width(std[forest.group], forest.size, forest.k)
     wilson[flat[forest.group]] = student[flat[forest.group]] = np.inf
     return Bounds(wilson, student)
-
-
-class PermutedSums(NamedTuple):
-    """Sums of every permutation over groups, named as in `defects.defect_sums`.
-
-    `permuted_sums` gives (bins, permutations) of each; over the groups of one bin it is (permutations,).
-
-    `pairs_right` and `pairs` are those of `pair_order`, of rewards where they are given.
-    `certain_wilson` and `certain_student` count the intermediate tokens whose step-reward interval leaves the mean
-    outside, by either interval; which one holds is known once the whole log is read.
-    """
-
-    informative_sum: Floats
-    good_tokens: Floats
-    suppressed_good_tokens: Floats
-    bad_tokens: Floats
-    boosted_bad_tokens: Floats
-    inherited_tokens: Floats
-    certain_wilson: Floats
-    certain_student: Floats
-    pairs_right: Floats
-    pairs: Floats
 
 
 def zero_sums(*bins: int, permutations: int = PERMUTATIONS) -> PermutedSums:
@@ -150,167 +124,60 @@ def permuted_sums(
     """
     root = np.flatnonzero(forest.parent < 0)
     bins = np.zeros(len(root), np.int64) if bins is None else bins
-    sums = zero_sums(int(bins.max(initial=0)) + 1, permutations=permutations)
-    if not len(root):
-        return sums
-    between = _between(forest, seen)
-    values = advantages[None] if rewards is None else np.stack([advantages, rewards])
-    classes = classes_of(forest, values[:, forest.order])
-    most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
-    some = (most > least).any(axis=0)  # with advantages of a log a group may have none and rewards that differ
-    # Rewards are ordered as they are where they are not what the advantages were made of.
-    equal = tolerance if rewards is None else ROUNDING * np.maximum(most, -least)[1]
-    opens = (np.cumsum(forest.size) - forest.size)[root]  # of the members of each root among the visits
-    for roots in _blocks(root[some], forest.size[root[some]], bins[some], permutations):
-        groups, first, k = forest.group[roots], forest.first[roots], int(forest.size[roots[0]])
-        # Views: what is added to the sums of a bin is added to the result.
-        here = PermutedSums(*(column[bins[groups[0]]] for column in sums))
-        rows = first[:, None] + np.arange(k)
-        # (groups, k, permutations): good and bad completions move with their advantages, the tree stays.
-        permuted = permuted_values(seeds[groups], classes, rows, permutations)
-        zero = tolerance[groups]
-        good, bad = permuted[0] > zero[:, None, None], permuted[0] < -zero[:, None, None]
-        loss = seen.completion[forest.order[rows]].ravel().astype(np.float64)
-        here.good_tokens[:] += loss @ good.reshape(-1, permutations)
-        here.bad_tokens[:] += loss @ bad.reshape(-1, permutations)
-        # Loss tokens that each completion has in the root, whose mean no permutation moves.
-        shared = seen.tokens[opens[groups][:, None] + np.arange(k)]
-        mean = beyond(zero, classes.rows[0][rows].mean(axis=1))
-        order = pair_order(forest, seen, classes.of_row, roots, permuted[-1], equal[groups])
-        here.pairs_right[:] += order.right.sum(axis=0)
-        here.pairs[:] += order.counted.sum(axis=0)
-        _add_roots(here, mean, shared, (good, bad))
-        _add_steps(here, between, groups, first, permuted, (good, bad), zero, mean, bounds)
-    return sums
+    sums = np.zeros((int(bins.max(initial=0)) + 1, permutations, len(PermutedSums._fields)))
+    if len(root):
+        values = advantages[None] if rewards is None else np.stack([advantages, rewards])
+        classes = classes_of(forest, values[:, forest.order])
+        most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
+        some = (most > least).any(axis=0)  # with advantages of a log a group may have none and rewards that differ
+        # Rewards are ordered as they are where they are not what the advantages were made of.
+        equal = tolerance if rewards is None else ROUNDING * np.maximum(most, -least)[1]
+        trees, ways = Trees.of(forest, seen, classes, tolerance, equal, bounds), ways_of(classes, len(root))
+        for pieces in _blocks(np.flatnonzero(some), forest.size[root], ways.number, bins, permutations):
+            _add(sums, trees, ways, seeds, bins, pieces)
+    return PermutedSums(*np.ascontiguousarray(np.moveaxis(sums, -1, 0)))
 
 
-def _blocks(roots: Ints, sizes: Ints, bins: Ints, permutations: int) -> Iterator[Ints]:
-    """Roots of groups of one size and one bin, ascending, as many at a time as `BLOCK` allows."""
-    order = np.lexsort((bins, sizes))
-    kinds = np.stack([sizes, bins])[:, order]
-    cuts = np.flatnonzero((np.diff(kinds, axis=1) != 0).any(axis=0)) + 1
-    for same in np.split(order, cuts):
-        block = max(1, BLOCK // (permutations * int(sizes[same[0]]))) if len(same) else 1
-        for begin in range(0, len(same), block):
-            yield roots[same[begin : begin + block]]
+def _add(sums: Floats, trees: Trees, ways: Ways, seeds: NDArray[np.uint64], bins: Ints, pieces: list[Ints]) -> None:
+    """Add the permutations of groups of one size and number of ways to the bins, shape (bins, permutations, sums).
 
-
-class _Between(NamedTuple):
-    """The intermediate steps of a forest, and for each pair of one and a member the member's loss tokens in it.
-
-    Attributes:
-        step: Their index in the forest, ascending, shape (steps,); group, first and size are those of the forest.
-        parent: Which of these steps is the parent, -1 where that is the root, shape (steps,).
-        tokens: Loss tokens of all members, shape (steps,).
-        informative: The same, 0 where the members are identical to the end, shape (steps,).
-        each: Loss tokens of each pair, shape (pairs,).
-        opens: The first pair of each step, shape (steps,).
-        most: The most loss tokens that a member has in the step, shape (steps,).
-        differ: True where members differ in that, because of their masks, shape (steps,).
+    What the groups of a piece give is added up first.
     """
-
-    step: Ints
-    parent: Ints
-    group: Ints
-    first: Ints
-    size: Ints
-    tokens: Ints
-    informative: Ints
-    each: Ints
-    opens: Ints
-    most: Ints
-    differ: NDArray[np.bool_]
-
-
-def _between(forest: Forest, seen: Visits) -> _Between:
-    step = np.flatnonzero(forest.intermediate)
-    pair, opens = ranges((np.cumsum(forest.size) - forest.size)[step], forest.size[step])
-    each = seen.tokens[pair]
-    tokens, most, least = (f.reduceat(each, opens) if len(step) else step for f in (np.add, np.maximum, np.minimum))
-    informative = tokens * ~identical(forest)[step]
-    # The parent of an intermediate step has more members: it is intermediate as well, or the root.
-    place = np.full(len(forest.size), -1)
-    place[step] = np.arange(len(step))
-    columns = (place[forest.parent[step]], forest.group[step], forest.first[step], forest.size[step])
-    return _Between(step, *columns, tokens, informative, each, opens, most, most > least)
+    groups, permutations = np.concatenate(pieces), sums.shape[1]
+    few, rows = int(ways.number[groups[0]]), trees.rows_of(groups)
+    if few:
+        each = arranged_sums(trees, groups, values_of(ways, trees.classes, groups, rows))
+        chosen = drawn(seeds[groups], few, permutations) + few * np.arange(len(groups))[:, None]
+        each = each.reshape(-1, each.shape[-1])
+    else:
+        each = arranged_sums(trees, groups, permuted_values(seeds[groups], trees.classes, rows, permutations))
+    begin = 0
+    for piece in pieces:
+        own = slice(begin, begin + len(piece))
+        of_piece = each.take(chosen[own].ravel(), axis=0).reshape(len(piece), *sums.shape[1:]) if few else each[own]
+        sums[bins[piece[0]]] += of_piece.sum(axis=0)
+        begin += len(piece)
 
 
-def _add_roots(sums: PermutedSums, mean: Floats, tokens: Ints, sign: tuple[NDArray, NDArray]) -> None:
-    """Add the tokens of the roots, whose mean no permutation moves; only advantages as logged are not centred."""
-    for to, chosen, far in (
-        (sums.suppressed_good_tokens, sign[0], mean < 0),
-        (sums.boosted_bad_tokens, sign[1], mean > 0),
-    ):
-        if far.any():
-            to[:] += np.einsum("gk,gkp->p", tokens[far], chosen[far])
+def _blocks(some: Ints, sizes: Ints, ways: Ints, bins: Ints, permutations: int) -> Iterator[list[Ints]]:
+    """Groups of one size, number of ways and bin, `PIECE` at a time; of several bins as many as `BLOCK` allows.
 
-
-def _add_steps(
-    sums: PermutedSums,
-    between: _Between,
-    groups: Ints,
-    first: Ints,
-    permuted: list[Floats],
-    sign: tuple[NDArray, NDArray],
-    zero: Floats,
-    root: Floats,
-    bounds: Bounds | None,
-) -> None:
-    """Add what the intermediate steps of groups of one size, which open at `first`, give to `sums`.
-
-    `zero` and `root` are the tolerance and the mean of each group.
+    A piece depends on the groups of its bin alone, and with it the order in which floats are added up.
     """
-    at, tree = _steps_in(between, groups)
-    if not len(at):
-        return
-    begin, size = between.first[at] - first[tree], between.size[at]
-    mean = _range_sums(permuted[0], tree, begin, size) / size[:, None]  # (steps, permutations)
-    sums.informative_sum[:] += between.informative[at] @ np.abs(mean)
-
-    zero = zero[tree][:, None]
-    good, bad = (_tokens_of(chosen, between, at, tree, begin) for chosen in sign)
-    sums.suppressed_good_tokens[:] += np.einsum("sp,sp->p", good, mean < -zero)
-    sums.boosted_bad_tokens[:] += np.einsum("sp,sp->p", bad, mean > zero)
-
-    # The steps of a group are among `at` with all that lie between them and the root.
-    above = mean[np.searchsorted(at, between.parent[at])]
-    above = np.where((between.parent[at] < 0)[:, None], root[tree][:, None], above)
-    local = mean - above
-    against = ((mean > zero) & (local < -zero)) | ((mean < -zero) & (local > zero))
-    sums.inherited_tokens[:] += between.informative[at] @ against
-
-    if bounds is not None:
-        if len(permuted) == 2:
-            mean = _range_sums(permuted[1], tree, begin, size) / size[:, None]
-        far = np.abs(mean - permuted[-1].mean(axis=1)[tree])
-        sums.certain_wilson[:] += between.tokens[at] @ (far > bounds.wilson[between.step[at]][:, None])
-        sums.certain_student[:] += between.tokens[at] @ (far > bounds.student[between.step[at]][:, None])
-
-
-def _steps_in(between: _Between, groups: Ints) -> tuple[Ints, Ints]:
-    """Which intermediate steps lie in `groups` (ascending), and in which of them."""
-    low, high = (np.searchsorted(between.group, groups, side) for side in ("left", "right"))
-    some = high > low
-    at, _ = ranges(low[some], (high - low)[some])
-    return at, np.repeat(np.arange(len(groups)), high - low)
-
-
-def _range_sums(values: NDArray, tree: Ints, begin: Ints, size: Ints) -> NDArray:
-    """Sum of values[tree, begin : begin + size] for each step, shape (steps, permutations)."""
-    trees, k, permutations = values.shape
-    through = np.zeros((trees, k + 1, permutations), np.int32 if values.dtype == bool else np.float64)
-    for j in range(k):  # over the members of a group: numpy accumulates across rows many times slower
-        np.add(through[:, j], values[:, j], out=through[:, j + 1])
-    through = through.reshape(-1, permutations)
-    at = tree * (k + 1) + begin
-    return through[at + size] - through[at]
-
-
-def _tokens_of(chosen: NDArray, between: _Between, at: Ints, tree: Ints, begin: Ints) -> NDArray:
-    """Loss tokens that the chosen members have in each step, shape (steps, permutations)."""
-    tokens = _range_sums(chosen, tree, begin, between.size[at]) * between.most[at][:, None]
-    for n in np.flatnonzero(between.differ[at]):  # members that differ in their masks: rare
-        members = chosen[tree[n], begin[n] : begin[n] + between.size[at[n]]]
-        opens = between.opens[at[n]]
-        tokens[n] = between.each[opens : opens + len(members)] @ members
-    return tokens
+    order = some[np.lexsort((bins[some], ways[some], sizes[some]))]
+    kinds = np.stack([sizes, ways, bins])[:, order]
+    changes = (np.diff(kinds, axis=1, prepend=-1) != 0).any(axis=0)
+    opens = np.flatnonzero(changes)
+    within = np.arange(len(order)) - np.repeat(opens, np.diff(opens, append=len(order)))
+    most = np.maximum(1, BLOCK // (np.where(kinds[1] > 0, kinds[1], permutations) * kinds[0]))
+    begins = np.flatnonzero(within % np.minimum(most, PIECE) == 0)
+    block: list[Ints] = []
+    held = 0
+    for begin, end in pairwise([*begins.tolist(), len(order)]):
+        if block and (held + end - begin > most[begin] or (kinds[:2, begin] != kinds[:2, begin - 1]).any()):
+            yield block
+            block, held = [], 0
+        block.append(order[begin:end])
+        held += end - begin
+    if block:
+        yield block
