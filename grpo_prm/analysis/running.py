@@ -166,6 +166,7 @@ class _Growing:
                 hand_back()
 
     def tables(self, notes: Collection[str]) -> Tables:
+        self._over_training.close(self._running)
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables
         if not tables["groups"].rows:
             raise InputError(_no_group(running))
