@@ -76,12 +76,10 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
-    table = without_groups_of_one(table)
-    advantages = advantages_of(table, options)
-    yield from parallel(_measure, _slices(table, advantages, options, prompts or PromptLengths()))
+    yield from parallel(measure_slice, slices_of(table, options, prompts or PromptLengths()))
 
 
-class _Slice(NamedTuple):
+class Slice(NamedTuple):
     """Rows of whole groups, their advantages, and of each group its names, the units of its prompt and its seed."""
 
     table: pl.DataFrame
@@ -92,7 +90,10 @@ class _Slice(NamedTuple):
     options: Options
 
 
-def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, prompts: PromptLengths) -> Iterator[_Slice]:
+def slices_of(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Slice]:
+    """What `measure_slice` takes, of a table and with errors as for `measure`."""
+    table = without_groups_of_one(table)
+    advantages = advantages_of(table, options)
     opens = group_opens(table)
     # Of all groups at once: draws of one prompt are numbered through slices.
     seeds = seeds_of(table[opens, ["run", "step", "group_key"]], options.seed)
@@ -102,10 +103,11 @@ def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, promp
         names = with_cluster(names)
         length = prompts.of(names["prompt"], names["tokens_from"])
         own = seeds[np.searchsorted(opens, begin) : np.searchsorted(opens, end)]
-        yield _Slice(part, advantages.at(slice(begin, end)), names, length, own, options)
+        yield Slice(part, advantages.at(slice(begin, end)), names, length, own, options)
 
 
-def _measure(part: _Slice) -> Measured:
+def measure_slice(part: Slice) -> Measured:
+    """Measure some groups."""
     table, names, options = part.table, part.names, part.options
     groups = table_groups(table, part.given)
     overlap = completion_overlap(groups.forest, groups.seen)
