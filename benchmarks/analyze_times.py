@@ -49,7 +49,7 @@ def _ids_row(folder: Path, megabytes: float, rounds: int) -> list[str]:
     theirs, ours = (min(pair[i].seconds for pair in pairs) for i in (0, 1))
     them, us = (max(pair[i].megabytes for pair in pairs) for i in (0, 1))
     cells = [f"{megabytes:g} MB", str(rounds), f"{theirs:.2f}", f"{ours:.2f}"]
-    cells += [f"{ours / theirs:.2f}", at_most(ours / theirs, 1.5)]
+    cells += [f"{ours / theirs:.2f}", at_most(ours / theirs, 1.2)]
     return [*cells, f"{them:.0f}", f"{us:.0f}", at_most(us, MEMORY)]
 
 

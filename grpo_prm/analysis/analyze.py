@@ -50,8 +50,7 @@ def analyze(
 
     def measured(batches: Iterable[Rollouts], read: bool) -> Tables:
         running = RunningAnalysis(options, (reading or ReadOptions()) if read else None, spill)
-        for batch in prefetch(batches):  # the next batch is read while one is measured
-            running.add(batch)
+        running.add_all(prefetch(batches))  # the next batch is read while others are measured
         return running.tables()
 
     return fold_input(log, reading, measured, keep=options.baseline_by)

@@ -6,8 +6,7 @@ between groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -78,25 +77,13 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     Raises:
         UsageError: Logged advantages are asked for, or needed since rewards are missing, but some are not there.
     """
-    yield from parallel(call, to_measure(table, options, prompts or PromptLengths()))
-
-
-def to_measure(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Callable[[], Measured]]:
-    """The slices that `measure` measures, each when it is called: for whoever has more to do beside it."""
-    table = without_groups_of_one(table)
-    for part in _slices(table, advantages_of(table, options), options, prompts):
-        yield partial(_measure, part)
-
-
-def call(work: Callable[[], T]) -> T:
-    """Do some work."""
-    return work()
+    yield from parallel(measure_slice, slices_of(table, options, prompts or PromptLengths()))
 
 
 NAMES = ["run", "step", "group", "group_key", "problem", "task", "prompt", "tokens_from"]
 
 
-class _Slice(NamedTuple):
+class Slice(NamedTuple):
     """Rows of whole groups, their advantages, and of each group its names, the units of its prompt and its seed."""
 
     table: pl.DataFrame
@@ -107,7 +94,10 @@ class _Slice(NamedTuple):
     options: Options
 
 
-def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, prompts: PromptLengths) -> Iterator[_Slice]:
+def slices_of(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Slice]:
+    """What `measure_slice` takes, of a table and with errors as for `measure`."""
+    table = without_groups_of_one(table)
+    advantages = advantages_of(table, options)
     opens = group_opens(table)
     # Of all groups at once: draws of one prompt are numbered through slices.
     seeds = seeds_of(table[opens, ["run", "step", "group_key"]], options.seed)
@@ -117,10 +107,11 @@ def _slices(table: pl.DataFrame, advantages: Advantages, options: Options, promp
         names = with_cluster(names)
         length = prompts.of(names["prompt"], names["tokens_from"])
         own = seeds[np.searchsorted(opens, begin) : np.searchsorted(opens, end)]
-        yield _Slice(part, advantages.at(slice(begin, end)), names, length, own, options)
+        yield Slice(part, advantages.at(slice(begin, end)), names, length, own, options)
 
 
-def _measure(part: _Slice) -> Measured:
+def measure_slice(part: Slice) -> Measured:
+    """Measure some groups."""
     table, names, options = part.table, part.names, part.options
     groups = table_groups(table, part.given)
     overlap = completion_overlap(groups.forest, groups.seen)

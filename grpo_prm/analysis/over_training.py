@@ -33,6 +33,7 @@ SCHEMA = {
     "null_high": pl.Float64(),
 }
 BLOCK = 512  # steps at a time, whose permutations are held
+GROUPS = 1 << 12  # or so many groups: what a call of polars takes is spread over many steps
 # Only at the end of a log is it known which interval this statistic takes: rows of both are made, and one is kept.
 CERTAIN, BINARY, WILSON, STUDENT = "certain_share", "binary", "certain_wilson", "certain_student"
 _AT = OF_GROUPS.index(CERTAIN) + 1  # place of the second row
@@ -55,7 +56,7 @@ class OverTraining:
         self._open: dict[str, int] = {}  # runs that have groups without a step: rows that stand before theirs
 
     def add(self, slices: Iterable[pl.DataFrame], running: RunningSums, *, in_order: bool) -> None:
-        """Add the groups table of whole steps, slice by slice.
+        """Add the groups table of whole steps, slice by slice; they are held until there are enough.
 
         Args:
             slices: The table.
@@ -66,26 +67,29 @@ class OverTraining:
             slices = [steps_together(pl.concat(tables, how="vertical_relaxed"))]
         for groups in slices:
             self._add(groups, running)
-        self._close(running)
 
     def _add(self, groups: pl.DataFrame, running: RunningSums) -> None:
         for part in _parted(groups):
             if part["step"].null_count():
-                self._close(running)
+                self.close(running)
                 for run in part["run"].unique(maintain_order=True):
                     self._open.setdefault(run, self._rows.rows)
             else:
                 self._add_numbered(part.select(_needed()), running)
 
     def _add_numbered(self, groups: pl.DataFrame, running: RunningSums) -> None:
-        table = pl.concat([*self._held, groups], how="vertical_relaxed")
-        step = _dense(table)
-        end = int(np.searchsorted(step, step[-1]))  # the last one may go on in the next slice
-        self._add_rows(table[:end], step[:end], running)
-        self._held = [table[end:]]
+        self._held.append(groups)
+        if sum(map(len, self._held)) >= GROUPS or len(running.permuted) >= BLOCK:
+            table = pl.concat(self._held, how="vertical_relaxed")
+            step = _dense(table)
+            end = int(np.searchsorted(step, step[-1]))  # the last one may go on in the next slice
+            self._add_rows(table[:end], step[:end], running)
+            self._held = [table[end:]]
 
-    def _close(self, running: RunningSums) -> None:
-        for table in self._held:
+    def close(self, running: RunningSums) -> None:
+        """All steps are whole: make the rows of those that are held, before `running` or `table` are asked."""
+        if self._held:
+            table = pl.concat(self._held, how="vertical_relaxed")
             self._add_rows(table, _dense(table), running)
         self._held = []
 
@@ -96,7 +100,7 @@ class OverTraining:
             self._rows.add(_rows(groups[begin:end].rechunk(), step[begin:end] - first, self._seed, running))
 
     def table(self, groups: Parts, baseline: pl.DataFrame, running: RunningSums, *, certain: bool) -> pl.LazyFrame:
-        """The training table.
+        """The training table of steps that are closed.
 
         Args:
             groups: The groups table, with `certain_tokens`.

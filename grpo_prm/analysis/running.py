@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -16,9 +15,8 @@ import polars as pl
 from ..core.interval import wilson
 from ..errors import InputError
 from ..logs.options import ReadOptions
-from ..logs.prefetch import parallel
 from ..logs.rollouts import REJECTED, Rollouts, group_opens
-from .baseline_by import OUTSIDE, VALUE, divided
+from .baseline_by import OUTSIDE, VALUE
 from .chunks import Parts, largest
 from .clusters import ID
 from .cross_prompt import SCHEMA as BASELINE
@@ -27,7 +25,7 @@ from .decided_table import SCHEMA as DECIDED
 from .divisor import FirstGroups
 from .heap import OFTEN, hand_back
 from .measure import TABLES as MEASURED
-from .measure import Measured, call, to_measure
+from .measure import Measured
 from .measured_batch import MeasuredBatch
 from .null import null_of_log
 from .options import Options
@@ -35,6 +33,7 @@ from .over_training import OverTraining, in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
+from .side_by_side import Apart, side_by_side
 from .spill import Spill
 from .statistics import OVERLAP
 from .summary import summarize
@@ -81,6 +80,14 @@ class RunningAnalysis:
             self._grown = self._of_first(self._spill)
             self._first = FirstGroups()  # lets go of the batches
 
+    def add_all(self, batches: Iterable[Rollouts]) -> None:
+        """Add batches as `add` does, some of them measured side by side."""
+        rest = iter(batches)
+        while not self._grown and (batch := next(rest, None)):
+            self.add(batch)
+        if self._grown:
+            self._grown.add_all(rest)
+
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add what is known of a log before its groups; the divisor is known."""
         assert self._grown
@@ -108,8 +115,7 @@ class RunningAnalysis:
 
     def _of_first(self, spill: Path | None) -> _Growing:
         growing = self._growing(self._first, spill)
-        for batch in self._first.batches:
-            growing.add(batch)
+        growing.add_all(self._first.batches)
         return growing
 
     def _growing(self, first: FirstGroups | None, spill: Path | None) -> _Growing:
@@ -133,17 +139,27 @@ class _Growing:
         self._rows = 0  # since memory was handed back
 
     def add(self, batch: Rollouts) -> None:
-        table = batch.table
-        self._running.add(batch)
-        self._tables["rejected"].add(batch.rejected)
-        inside, outside = divided(table, self._options.baseline_by)
-        self._running.counts[OUTSIDE] += outside
-        slices = to_measure(table, self._options, self._prompts)
-        # Pseudo-groups are made beside the first slice, so that no core waits for them at the end.
-        done: Iterator[Any] = parallel(call, chain([partial(self._pseudo_groups.add, inside)], slices))
-        baseline = next(done)
-        self._add_slices(done, table, in_order(table[group_opens(table), ["run", "step"]]))
+        self.add_all([batch])
+
+    def add_all(self, batches: Iterable[Rollouts]) -> None:
+        for batch, made in side_by_side(batches, self._options, self._prompts):
+            table = batch.table
+            self._running.add(batch)
+            self._tables["rejected"].add(batch.rejected)
+            self._add_slices(self._slices(made), table, in_order(table[group_opens(table), ["run", "step"]]))
+
+    def _slices(self, made: Iterable[Measured | Apart]) -> Iterator[Measured]:
+        """The slices; pseudo-groups are added."""
+        for one in made:
+            if isinstance(one, Measured):
+                yield one
+            else:
+                self._running.counts[OUTSIDE] += one.outside
+                self._add_baseline(one.baseline, one.waiting)
+
+    def _add_baseline(self, baseline: pl.DataFrame, waiting: pl.DataFrame) -> None:
         self._tables["baseline"].add(baseline)
+        self._tables["baseline"].add(self._pseudo_groups.add(waiting))
 
     def take_head(self, sums: RunningSums, rejected: pl.DataFrame) -> None:
         """Add counts, notes and rejected rows."""
@@ -154,8 +170,7 @@ class _Growing:
         """Add a batch that was measured elsewhere."""
         self.take_head(batch.sums, batch.rejected)
         self._add_slices(batch.measured, batch.sampled, batch.in_order)
-        self._tables["baseline"].add(batch.baseline)
-        self._tables["baseline"].add(self._pseudo_groups.add(batch.waiting))
+        self._add_baseline(batch.baseline, batch.waiting)
 
     def _add_slices(self, slices: Iterable[Measured], rows: pl.DataFrame, ordered: bool) -> None:
         self._over_training.add(self._added(slices, rows), self._running, in_order=ordered)
@@ -176,6 +191,7 @@ class _Growing:
                 hand_back()
 
     def tables(self, notes: Collection[str]) -> Tables:
+        self._over_training.close(self._running)
         running, tables = replace(self._running, notes=self._running.notes | dict.fromkeys(notes)), self._tables
         if not tables["groups"].rows:
             raise InputError(_no_group(running))

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from .bounds import longest_line
 from .prefetch import prefetch
 from .unpacking import CUT_SHORT, unpacked
@@ -15,7 +17,9 @@ CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enou
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
 TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
 BLANK = 1 << 30  # bytes of blank lines without a row between them, behind which nothing is looked for
+COUNTED = 1 << 18  # bytes whose newlines are counted at a time
 START = 1 << 10  # bytes that are kept of a longer one, for the list of rejected rows
+_NEWLINE = np.uint8(ord("\n"))
 TOO_LONG = "the line is longer than {} MB"
 
 
@@ -50,7 +54,10 @@ def chunks(open_file: Callable[[], BinaryIO], size: int | None = None, memory: i
 
 def lines_of(data: bytes) -> int:
     """Number of lines; the last one may lack its newline."""
-    return data.count(b"\n") + (data[-1:] not in (b"\n", b""))
+    # numpy looks at 64 bytes with one instruction, `bytes.count` at one; in blocks that stay in the cache.
+    every = np.frombuffer(data, np.uint8)
+    newlines = (np.count_nonzero(every[at : at + COUNTED] == _NEWLINE) for at in range(0, len(data), COUNTED))
+    return int(sum(newlines)) + (data[-1:] not in (b"\n", b""))
 
 
 def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[Chunk]:

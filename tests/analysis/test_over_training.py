@@ -73,9 +73,10 @@ def step_by_step(log, tables, seed):
     ],
     ids=["steps", "graded", "no steps", "small groups", "mixed", "in turns"],
 )  # fmt: skip
-@pytest.mark.parametrize("block", [1, 2, 512])
-def test_a_step_is_what_its_groups_say(log, block, monkeypatch):
+@pytest.mark.parametrize(("block", "groups"), [(1, 1), (2, 3), (512, 30), (512, 4096)])
+def test_a_step_is_what_its_groups_say(log, block, groups, monkeypatch):
     monkeypatch.setattr(over_training, "BLOCK", block)
+    monkeypatch.setattr(over_training, "GROUPS", groups)
     tables = analyze([batch_of(log)], Options("sample", "computed", 5))
     assert_frame_equal(tables.training, step_by_step(log, tables, 5), rel_tol=1e-12, abs_tol=1e-14)
 
@@ -94,6 +95,7 @@ def test_slices_and_spilled_parts_change_nothing(tmp_path, monkeypatch):
     whole = analyze([batch_of(log)], Options(seed=1))
     monkeypatch.setattr("grpo_prm.analysis.spill.PART", 7)
     monkeypatch.setattr("grpo_prm.analysis.measure.SLICE", 3000)
+    monkeypatch.setattr(over_training, "GROUPS", 10)
     parts = analyze([batch_of(log)], Options(seed=1), spill=tmp_path)
     assert len(list(tmp_path.glob("groups.*.parquet"))) > 2
     assert len(list(tmp_path.glob("training.*.parquet"))) > 1
@@ -105,14 +107,20 @@ def test_slices_and_spilled_parts_change_nothing(tmp_path, monkeypatch):
         assert_frame_equal(getattr(parts, name), getattr(whole, name))
 
 
-def test_a_finished_step_holds_no_permutations():
+@pytest.mark.parametrize(("block", "groups"), [(4, 4096), (512, 8)])
+def test_few_finished_steps_hold_their_permutations(block, groups, monkeypatch):
     from grpo_prm.analysis.running import RunningAnalysis
 
+    monkeypatch.setattr(over_training, "BLOCK", block)
+    monkeypatch.setattr(over_training, "GROUPS", groups)
     running = RunningAnalysis(Options("sample", "computed"))
-    running.add(batch_of(a_log(7, tuple(range(9)), (2,) * 9)))
+    for begin in range(0, 36, 3):
+        running.add(batch_of(a_log(7, tuple(range(begin, begin + 3)), (2, 2, 2))[:6]))
+        assert len(running._grown._running.permuted) <= 4
     sums = running._grown._running
+    training = running.tables().training
     assert not sums.permuted and sums.closed is not None
-    assert len(sums.steps) == 18
+    assert len(sums.steps) == 36 and training["step"].unique(maintain_order=True).to_list() == list(range(36))
 
 
 def test_steps_that_are_mixed_are_put_together():

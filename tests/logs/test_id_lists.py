@@ -1,16 +1,18 @@
 """Ids that are cut out of the lines are those that a parser of JSON reads; what is odd is left to that parser."""
 
 import json
+from unittest.mock import patch
 
 import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from grpo_prm.logs.rows import id_lists
 from grpo_prm.logs.rows.id_lists import read_with_ids
 
 WIRE = {"a": pl.Int64(), "ids": pl.List(pl.Int32()), "b": pl.String()}
-IDS = st.lists(st.one_of(st.integers(0, 12), st.integers(0, 2**31 - 1), st.just(2**31 - 1)), max_size=5)
+IDS = st.lists(st.one_of(st.integers(0, 12), st.integers(0, 10**8 - 1), st.just(10**8 - 1)), max_size=9)
 
 
 def lines(rows, separators=None):
@@ -21,12 +23,15 @@ def lines(rows, separators=None):
     st.lists(st.tuples(st.integers(-9, 9), IDS, st.sampled_from(["", "x y", 'a "quoted" one', "\\"])), min_size=1),
     st.sampled_from([(",", ":"), (", ", ": "), (", ", ":")]),
     st.sampled_from([b"", b"\n"]),
+    st.sampled_from([1, 20, 1 << 18]),
 )
-@example([(0, [], "")], (",", ":"), b"")
-@example([(0, [], ""), (1, [0], ""), (2, [], "")], (", ", ": "), b"\n")
-def test_plain_ids_are_read_as_they_are(given_rows, separators, end):
+@example([(0, [], "")], (",", ":"), b"", 20)
+@example([(0, [], ""), (1, [0], ""), (2, [], "")], (", ", ": "), b"\n", 20)
+@example([(0, [], ""), (1, [1] * 9, ""), (2, [], ""), (3, [2] * 9, "")], (", ", ": "), b"\n", 1)
+def test_plain_ids_are_read_as_they_are(given_rows, separators, end, block):
     rows = [{"a": a, "ids": ids, "b": b} for a, ids, b in given_rows]
-    taken = read_with_ids(lines(rows, separators) + end, "ids", WIRE)
+    with patch.object(id_lists, "BLOCK", block):  # so that lists are longer than that
+        taken = read_with_ids(lines(rows, separators) + end, "ids", WIRE)
     assert taken is not None
     read, short = taken
     assert read.to_dicts() == rows and read.schema == pl.Schema(WIRE)
@@ -36,16 +41,24 @@ def test_plain_ids_are_read_as_they_are(given_rows, separators, end):
 LISTS = ["[]", "[1]", "[1,2]", "[1, 2]", "[0]", "[10,0]", "[ 1 ]", "[1 ]", "[ ]", "[-0]", "[-1]", "[-1,-1]", "[01]"]
 LISTS += ["[+1]", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1.0]", "[1e2]", "[null]", "[true]", '["1"]', "[[1]]", "null"]
 LISTS += ["[2147483647]", "[2147483648]", "[99999999999999999999]", "[1\t]", "[\t1]", "[1,\t2]", "[1;2]", "{}"]
-LISTS += ["[1", "1]"]
+LISTS += ["[1", "1]", "[100000000]", "[1,2,3,]", "[1, 2, 3, ]", "[1, 2,3]", "[1,2, 3]", "[1, 2 3]", "[12345678,9]"]
 
 
-@given(st.lists(st.sampled_from(LISTS), min_size=1, max_size=4), st.sampled_from(['"ids":', '"ids": ', '"ids" :']))
-@example(["[-1]", "[1"], '"ids":')
-@example(["[01]"], '"ids":')
-@example(["[+1]", "[1]"], '"ids":')
-def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key):
+@given(
+    st.lists(st.sampled_from(LISTS), min_size=1, max_size=4),
+    st.sampled_from(['"ids":', '"ids": ', '"ids" :']),
+    st.sampled_from([1, 20]),
+)
+@example(["[-1]", "[1"], '"ids":', 20)
+@example(["[01]"], '"ids":', 20)
+@example(["[+1]", "[1]"], '"ids":', 20)
+@example(["[1,2,3,]"], '"ids":', 1)
+@example(["[1, 2, 3, ]"], '"ids":', 1)
+@example(["[1, 2,3]"], '"ids":', 1)
+def test_odd_lists_are_read_rightly_or_left_to_others(given_lists, key, block):
     data = "\n".join(f'{{"a":1,{key}{ids},"b":"x"}}' for ids in given_lists).encode()
-    taken = read_with_ids(data, "ids", WIRE)
+    with patch.object(id_lists, "BLOCK", block):
+        taken = read_with_ids(data, "ids", WIRE)
     if taken is not None:
         assert taken[0]["ids"].to_list() == [json.loads(ids) for ids in given_lists]
         assert all(0 <= i < 2**31 for ids in taken[0]["ids"].to_list() for i in ids)

@@ -30,7 +30,7 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
             None is `chunks.CHUNK`.
 
     Yields:
-        Each slice, its bytes on disk, and the bytes so far.
+        Each slice, its bytes in memory, and the bytes on disk so far.
 
     Raises:
         InputError: The file cannot be read.
@@ -47,9 +47,8 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
                     f"{source.name}: {len(frame):,} rows of it take {held >> 20:,} MB in memory. Grant more with"
                     " --memory, or leave out rows whose cells are so long."
                 )
-            share = int(source.size * len(frame) / max(total, 1))
-            done += share
-            yield frame, share, done
+            done += int(source.size * len(frame) / max(total, 1))
+            yield frame, held, done
     except FAULTS as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
@@ -116,9 +115,9 @@ def _largest_group(source: Source, total: int) -> int:
 
 def _open(source: Source, size: int) -> Iterator[Records]:
     number = 1
-    for frame, share, done in frames(source, size):
+    for frame, held, done in frames(source, size):
         rows = frame.iter_rows(named=True)
-        yield Records((Record(line, row, row) for line, row in enumerate(rows, number)), share, done)
+        yield Records((Record(line, row, row) for line, row in enumerate(rows, number)), held, done)
         number += len(frame)
 
 
