@@ -35,6 +35,7 @@ from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
 from .method import method_of, run_folder
+from .model_record import record_model
 from .policy import Policy
 from .problem import Problem, open_problem
 from .record import cut_back, rollouts_table, write_rollouts
@@ -76,7 +77,8 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, method.txt, metrics.jsonl, rollouts/, checkpoints/, model/.
+    """Train, and leave a run folder: config.yaml, method.txt, model.json, metrics.jsonl, rollouts/,
+    checkpoints/, model/.
 
     Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
 
@@ -107,6 +109,7 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     with ranks.leader_first():  # the others find the warm-started model in the cache
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
+        record_model(folder, config.model, resume=resume)
         training = make_training(policy, config)
     if has_checkpoint(folder):
         state, more = restore(folder, training)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tasks import Task, get_task
+from ..user_cache import user_cache
 from .config import TrainConfig
 from .data import PromptRow, load_prompts
 from .events import Event, Watch
@@ -17,7 +18,7 @@ from .packing import fits_tree
 from .policy import Policy, load, prepare
 from .rewards import load_rewards
 from .sample import check_lengths
-from .tiny import default_cache, tiny_model
+from .tiny import tiny_model
 
 HELD_OUT = 1 << 20  # stream of the held-out prompts: no training step has this number
 Score = Callable[[Sequence[PromptRow], Sequence[str]], dict[str, NDArray[np.float64]]]
@@ -68,7 +69,7 @@ def open_model(config: TrainConfig, watch: Watch) -> tuple[Any, Any]:
         InputError: It cannot be used.
     """
     if config.model:
-        return load(config)
+        return load(config, lambda text: watch(Event("note", text=text)))
     task = get_task(str(config.task))
     if config.warm_steps:
         task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
@@ -76,7 +77,7 @@ def open_model(config: TrainConfig, watch: Watch) -> tuple[Any, Any]:
     def tell(done: int, steps: int) -> None:
         watch(Event("warm", done, steps))
 
-    return tiny_model(task, warm_seed(config), default_cache(), tell)
+    return tiny_model(task, warm_seed(config), user_cache("warm"), tell)
 
 
 def problem_of(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:

@@ -34,7 +34,9 @@ class TrainConfig:
     task: str | None = setting(
         "chain", "Built-in task with prompts and reward: chain, abstain, countdown, binary-tree."
     )
-    model: str | None = setting(None, "Causal language model: a folder or a hub name. Without it: a small one is made.")
+    model: str | None = setting(
+        None, "Causal language model: smollm2 (see grpo-prm fetch), a folder or a hub name. Without it: a small one."
+    )
     data: str | None = setting(
         None, "Prompts to train on: JSON lines, parquet, CSV, a folder of them, or a hub data set."
     )
