@@ -77,8 +77,7 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, method.txt, model.json, metrics.jsonl, rollouts/,
-    checkpoints/, model/.
+    """Train, and leave a run folder: settings, method, model, metrics, rollouts, checkpoints (docs/training.md).
 
     Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
 

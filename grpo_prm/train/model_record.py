@@ -43,6 +43,6 @@ def _check(path: Path, now: dict[str, str]) -> None:
     if began and now and began != now:
         name = next(name for name in sorted({*began, *now}) if began.get(name) != now.get(name))
         raise UsageError(
-            f"{path}: the run began with other weights: {name} had the sha256 {began.get(name)}, and has {now.get(name)}"
-            " now. Bring back the weights that it began with, or start another run with --out."
+            f"{path}: the run began with other weights: {name} had the sha256 {began.get(name)}, and now"
+            f" {now.get(name)}. Bring back the weights that it began with, or start another run with --out."
         )
