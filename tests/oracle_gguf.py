@@ -21,12 +21,10 @@ def weights(path) -> dict[str, np.ndarray]:
 
 def q4_1(raw: np.ndarray) -> np.ndarray:
     """Blocks of 20 bytes: scale, least value, 16 bytes whose low halves are weights 0 to 15, the high ones 16 to 31."""
-    out = []
-    for block in raw.reshape(-1, 20):
-        scale, least = block[:2].view(np.float16)[0], block[2:4].view(np.float16)[0]
-        fours = [*(block[4:] & 15), *(block[4:] >> 4)]
-        out += [np.float32(scale) * np.float32(four) + np.float32(least) for four in fours]
-    return np.array(out, np.float32)
+    blocks = raw.reshape(-1, 20)
+    scale, least = (blocks[:, at : at + 2].copy().view(np.float16).astype(np.float32) for at in (0, 2))
+    fours = np.concatenate([blocks[:, 4:] & 15, blocks[:, 4:] >> 4], axis=1)
+    return (scale * fours.astype(np.float32) + least).reshape(-1)
 
 
 def q8_0(raw: np.ndarray) -> np.ndarray:
