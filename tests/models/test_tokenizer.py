@@ -7,14 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from made_gguf import CONTROL, TEMPLATE, make_gguf, vocabulary
 from nasty_texts import texts
-from oracle_bpe import encode
+from oracle_bpe import encoder
 from transformers import AutoTokenizer
 
 from grpo_prm.errors import InputError
 from grpo_prm.models.gguf_file import open_gguf
 from grpo_prm.models.tokenizer_files import tokenizer_of, write_tokenizer
 
-WORDS, MERGES = vocabulary()
+ENCODE = encoder(*vocabulary(), CONTROL)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def tokenizer(folder):
 
 def test_ids_are_those_of_the_vocabulary_and_the_merges(tokenizer):
     given = texts(1_000)
-    assert [tokenizer(text)["input_ids"] for text in given] == [encode(t, WORDS, MERGES, CONTROL) for t in given]
+    assert [tokenizer(text)["input_ids"] for text in given] == [ENCODE(text) for text in given]
 
 
 @given(st.text(st.characters(codec="utf-8", categories=("L", "Nd", "Po", "Zs", "Ll"), max_codepoint=0x2FFF)))
@@ -39,7 +39,7 @@ def test_ids_are_those_of_the_vocabulary_and_the_merges(tokenizer):
 @example("")
 def test_ids_of_any_text_are_those_and_give_it_back(tokenizer, text):
     ids = tokenizer(text)["input_ids"]
-    assert ids == encode(text, WORDS, MERGES, CONTROL)
+    assert ids == ENCODE(text)
     assert tokenizer.decode(ids) == text
 
 
@@ -60,7 +60,7 @@ def test_a_chat_is_written_as_the_file_has_it(tokenizer, folder):
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     assert text == "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\n"
     ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
-    assert ids == encode(text, WORDS, MERGES, CONTROL)
+    assert ids == ENCODE(text)
 
 
 def test_a_cutting_that_is_not_known_is_refused(tmp_path):
