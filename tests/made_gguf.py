@@ -14,7 +14,7 @@ from tokenizers.models import BPE
 
 from grpo_prm.models.catalogue import MODELS, Known, Wheel
 
-CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>"]
 WIDTH, INNER, LAYERS, HEADS, KV_HEADS, CONTEXT = 64, 96, 2, 4, 2, 256
 TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content']"
@@ -32,7 +32,7 @@ Q4_1, Q8_0, F32 = (GGMLQuantizationType[kind] for kind in ("Q4_1", "Q8_0", "F32"
 
 
 def vocabulary() -> tuple[list[str], list[str]]:
-    """Tokens and merges, learned from a few texts."""
+    """Tokens and merges, learned from a few texts, and one of two digits, which no text may have as digits are cut."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -43,7 +43,8 @@ def vocabulary() -> tuple[list[str], list[str]]:
     )
     tokenizer.train_from_iterator(LEARNED_FROM, trainer)
     model = json.loads(tokenizer.to_str())["model"]
-    return sorted(model["vocab"], key=model["vocab"].get), [" ".join(pair) for pair in model["merges"]]
+    words, merges = sorted(model["vocab"], key=model["vocab"].get), [" ".join(pair) for pair in model["merges"]]
+    return [*words, "12"], [*merges, "1 2"]
 
 
 def make_gguf(path: Path, *, tied: bool = True, pre: str = "smollm", extra: str | None = None, seed: int = 0) -> Path:

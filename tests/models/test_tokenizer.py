@@ -37,6 +37,7 @@ def test_ids_are_those_of_the_vocabulary_and_the_merges(tokenizer):
 @given(st.text(st.characters(codec="utf-8", categories=("L", "Nd", "Po", "Zs", "Ll"), max_codepoint=0x2FFF)))
 @example("\n\n1")
 @example("")
+@example("the rain . in , it 's")  # nothing is tidied up
 def test_ids_of_any_text_are_those_and_give_it_back(tokenizer, text):
     ids = tokenizer(text)["input_ids"]
     assert ids == ENCODE(text)
@@ -51,7 +52,8 @@ def test_the_digits_are_cut_off_first(tokenizer):
 def test_special_tokens_are_whole_and_named(tokenizer):
     assert tokenizer("a<|im_end|>")["input_ids"][-1] == tokenizer.eos_token_id == tokenizer.pad_token_id == 2
     assert tokenizer.bos_token_id == 1 and tokenizer.unk_token_id == 0
-    assert tokenizer.decode(tokenizer("<|im_start|>a 1<|im_end|>")["input_ids"], skip_special_tokens=True) == "a 1"
+    ids = tokenizer("<|im_start|>a 1<repo_name><|im_end|>")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a 1"
 
 
 def test_a_chat_is_written_as_the_file_has_it(tokenizer, folder):

@@ -68,6 +68,7 @@ def test_the_model_is_an_ordinary_one_that_can_be_saved_again(model, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     first = AutoModelForCausalLM.from_pretrained(folder)
     assert "quantization_config" not in config and first.dtype == torch.float32
+    assert config["tie_word_embeddings"] == ("lm_head.weight" not in load_file(folder / "model.safetensors"))
     assert first.config.max_position_embeddings == CONTEXT and first.generation_config.eos_token_id == 2
     assert first.config.rope_parameters["rope_theta"] == 500.0 and first.config.rms_norm_eps == 1e-5
     first.save_pretrained(tmp_path)
