@@ -31,7 +31,7 @@ def recorded(folder):
     return json.loads((folder / "model.json").read_text())
 
 
-@pytest.mark.parametrize("backend", ["own", "trl"])
+@pytest.mark.parametrize("backend", ["own", pytest.param("trl", marks=pytest.mark.slow)])
 def test_a_run_records_its_model_and_refuses_others(model, tmp_path, backend):
     (tmp_path / "data.jsonl").write_text('{"prompt": "3 4", "answer": "7"}\n{"prompt": "5 6", "answer": "1"}\n')
     config = make_config({
