@@ -16,6 +16,7 @@ from . import (
     convert,
     doctor,
     export,
+    fetch,
     inspect,
     live,
     plot,
@@ -31,7 +32,7 @@ READER_GONE = 141  # what a shell says of others whose reader goes away
 # What the system refuses, and no code of ours can help.
 REFUSALS = {getattr(errno, name, None) for name in ("EACCES", "EPERM", "EIO", "EROFS", "ESTALE")}
 EXTRAS = dict.fromkeys(("torch", "transformers", "safetensors", "yaml", "peft"), "train")
-EXTRAS["textual"] = "tui"  # module to the extra that brings it
+EXTRAS |= {"textual": "tui", "gguf": "models"}  # module to the extra that brings it
 app = typer.Typer(
     name="grpo-prm",
     epilog="Exit codes: 0 done; 1 a bug of ours; 2 wrong usage, or a full disk; 3 nothing usable in the input, or a "
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 for module in (
     *(inspect, analyze, tree, report, plot, compare, export, convert),
-    *(train, live, doctor, reproduce, selftest),
+    *(train, fetch, live, doctor, reproduce, selftest),
 ):
     name = module.__name__.rsplit(".", 1)[-1]
     app.command(name, epilog=module.EXAMPLES)(getattr(module, name))

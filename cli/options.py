@@ -39,7 +39,7 @@ Reward = Annotated[
 Tokenizer = Annotated[
     str | None,
     typer.Option(
-        help="For logs without token ids: a tokenizer.json, its folder or a hub name. (default: GPT-2 pieces)",
+        help="For logs without token ids: a tokenizer.json, its folder, smollm2 or a hub name. (default: GPT-2 pieces)",
         metavar="NAME_OR_PATH",
         rich_help_panel=PANEL,
     ),

@@ -86,7 +86,7 @@ def test_analysis_needs_no_torch():
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "import grpo_prm, pkgutil\n"
         "from importlib import import_module\n"
-        "layers = 'analysis api compare core export figures logs report tasks text tree'.split()\n"
+        "layers = 'analysis api compare core export figures logs models report tasks text tree'.split()\n"
         "for layer in layers:\n"
         "    package = import_module(f'grpo_prm.{layer}')\n"
         "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"

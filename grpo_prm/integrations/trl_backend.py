@@ -25,6 +25,7 @@ from ..train.config import TrainConfig
 from ..train.events import Event, Watch, nobody
 from ..train.loop import Result, interval_of, notes_only, open_folder
 from ..train.method import run_folder
+from ..train.model_record import record_model
 from ..train.policy import load, without_dropout
 from ..train.problem import open_model, problem_of
 from ..train.record import ROLLOUTS, cut_metrics
@@ -64,6 +65,7 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     with ranks.leader_first():
         folder = open_folder(config, resume=resume)
         model, tokenizer = _named(*open_model(config, watch), config, folder)
+        record_model(folder, config.model, resume=resume)
     # What was recorded behind the newest whole checkpoint is made again, so it is taken away first.
     checkpoint, state = newest(folder)
     if ranks.leads():

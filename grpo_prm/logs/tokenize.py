@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, pre_tokenizers
 
 from ..errors import UsageError
+from ..models.names import location
 
 Ints = NDArray[np.int64]
 
@@ -42,7 +43,7 @@ def load(tokenizer: str | None, fixed: Mapping[int, int] | None = None) -> Piece
     """Give what turns text into units.
 
     Args:
-        tokenizer: A tokenizer.json, a folder that holds one, or a name on the hub; None for pieces.
+        tokenizer: smollm2, a tokenizer.json, a folder that holds one, or a name on the hub; None for pieces.
         fixed: As for `Pieces`.
 
     Raises:
@@ -244,8 +245,8 @@ def _in_loss(encoded: Encoded, text: pl.Series, segments: pl.Series) -> NDArray[
 
 
 def _open(name: str) -> Tokenizer:
-    """The tokenizer of a file, of a folder, or of the hub, in this order."""
-    path = Path(name)
+    """The tokenizer of a model with a name of ours, of a file, of a folder, or of the hub, in this order."""
+    path = Path(name := location(name))
     file = path / "tokenizer.json" if path.is_dir() else path
     if file.is_file():
         return _read_with(Tokenizer.from_file, str(file), f"{file} is not a tokenizer.json of the `tokenizers` library")

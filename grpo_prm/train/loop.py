@@ -38,6 +38,7 @@ from .evaluate import evaluate
 from .events import Event, Watch, nobody
 from .identity_gap import identity_gap
 from .method import method_of, run_folder
+from .model_record import record_model
 from .policy import Policy
 from .problem import Problem, open_problem
 from .record import cut_back, rollouts_table, write_rollouts
@@ -81,7 +82,7 @@ class Rollouts(NamedTuple):
 
 
 def train(config: TrainConfig, watch: Watch = nobody, *, resume: bool = False) -> Result:
-    """Train, and leave a run folder: config.yaml, method.txt, metrics.jsonl, rollouts/, checkpoints/, model/.
+    """Train, and leave a run folder: settings, method, model, metrics, rollouts, checkpoints (docs/training.md).
 
     Started by torchrun, the processes share out the groups, and the one that leads writes and tells.
 
@@ -112,6 +113,7 @@ def _train(config: TrainConfig, note: str, watch: Watch, *, resume: bool) -> Res
     with ranks.leader_first():  # the others find the warm-started model in the cache
         folder = open_folder(config, resume=resume)
         policy, problem = open_problem(config, watch)
+        record_model(folder, config.model, resume=resume)
         training = make_training(policy, config)
     hand_back()  # what loading and the trial of both layouts have freed: some GB of a larger model
     if has_checkpoint(folder):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..models.names import location
 from . import ranks
 from .config import TrainConfig
 from .packing import Layout, token_logprobs
@@ -69,17 +70,22 @@ def without_dropout(model: nn.Module) -> None:
             setattr(part, name, 0.0)
 
 
-def load(config: TrainConfig) -> tuple[Any, Any]:
-    """Load model and tokenizer from a folder or the hub; code of the repository is never run.
+def load(config: TrainConfig, said: Callable[[str], None] = lambda _: None) -> tuple[Any, Any]:
+    """Load model and tokenizer by a name of ours, from a folder or the hub; code of the repository is never run.
 
     Weights that are trained are float32, whatever is computed in: a step of 1e-6 is lost in the rounding of bfloat16.
 
+    Args:
+        config: The settings.
+        said: Is told when a model is fetched first.
+
     Raises:
+        UsageError: It cannot be fetched here.
         InputError: There is no such model, or it is no causal language model.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    name = str(config.model)
+    name = location(str(config.model), said)
     # under an adapter the model's own weights are not trained, so bfloat16 halves them at no loss
     dtype = getattr(torch, config.dtype) if config.lora else torch.float32
     try:

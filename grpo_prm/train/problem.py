@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tasks import Prompt, Task, get_task, get_tasks
+from ..user_cache import user_cache
 from . import task_prompts
 from .config import TrainConfig
 from .data import PromptRow, load_prompts
@@ -19,7 +20,7 @@ from .policy import Policy, load, prepare
 from .rewards import load_rewards
 from .sample import check_lengths
 from .time_limit import TimeUp, within
-from .tiny import default_cache, tiny_model
+from .tiny import tiny_model
 from .tree_fits import fits_tree
 
 Marks = NDArray[np.float64]
@@ -75,7 +76,7 @@ def open_model(config: TrainConfig, watch: Watch) -> tuple[Any, Any]:
         InputError: It cannot be used.
     """
     if config.model:
-        return load(config)
+        return load(config, lambda text: watch(Event("note", text=text)))
     task = get_task(str(config.task))
     if config.warm_steps:
         task = replace(task, warm=task.warm._replace(steps=config.warm_steps))
@@ -83,7 +84,7 @@ def open_model(config: TrainConfig, watch: Watch) -> tuple[Any, Any]:
     def tell(done: int, steps: int) -> None:
         watch(Event("warm", done, steps))
 
-    return tiny_model(task, warm_seed(config), default_cache(), tell)
+    return tiny_model(task, warm_seed(config), user_cache("warm"), tell)
 
 
 def problem_of(tokenizer: Any, model: Any, config: TrainConfig, watch: Watch) -> Problem:

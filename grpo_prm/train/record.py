@@ -91,7 +91,7 @@ def cut_metrics(folder: Path, step: int) -> None:
         kept = [line for line in path.read_bytes().splitlines() if step and -1 <= _step(line) < step]
         with atomic(path) as part:
             part.write_bytes(b"".join(line + b"\n" for line in kept))
-    unfinished = (".config.*.yaml", ".method.*.txt", ".metrics.*.jsonl")
+    unfinished = (".config.*.yaml", ".method.*.txt", ".model.*.json", ".metrics.*.jsonl")
     for left in (path for pattern in unfinished for path in folder.glob(pattern)):
         left.unlink()
 

@@ -38,7 +38,9 @@ class TrainConfig:
     partial_credit: bool = setting(
         False, "Of reasoning-gym tasks: reward what the verifier gives an answer, not full marks alone."
     )
-    model: str | None = setting(None, "Causal language model: a folder or a hub name. Without it: a small one is made.")
+    model: str | None = setting(
+        None, "Causal language model: smollm2 (see grpo-prm fetch), a folder or a hub name. Without it: a small one."
+    )
     data: str | None = setting(
         None, "Prompts to train on: JSON lines, parquet, CSV, a folder of them, or a hub data set."
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -31,11 +30,6 @@ from .threads import using
 SHAPE: dict[str, Any] = {"n_layer": 2, "n_embd": 64, "n_head": 4, "initializer_range": 0.05}
 PAD = "<pad>"  # never an output of the warm start: its logit is taught to be low
 VERSION = 1  # of what the cache holds
-
-
-def default_cache() -> Path:
-    """Where warm-started models are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grpo-prm" / "warm"
 
 
 def tiny_model(

@@ -131,7 +131,7 @@ def run_settings(place, out, **more):
 def test_the_run_folder_is_like_ours(whole):
     folder, result = whole
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "method.txt", "metrics.jsonl", "rollouts", "checkpoints", "model"
+        "config.yaml", "method.txt", "model.json", "metrics.jsonl", "rollouts", "checkpoints", "model"
     }  # fmt: skip
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"step_000002", "step_000004", "best"}
     assert (folder / "method.txt").read_text() == "λ-GRPO, p = 1\n"

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from grpo_prm.tasks import Warm, get_task
-from grpo_prm.train.tiny import default_cache, tiny_model, word_tokenizer
+from grpo_prm.train.tiny import tiny_model, word_tokenizer
+from grpo_prm.user_cache import user_cache
 
 TASK = dataclasses.replace(get_task("binary-tree"), warm=Warm(60, 64))
 
@@ -76,4 +77,4 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
 
 def test_where_models_are_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "grpo-prm" / "warm"
+    assert user_cache("warm") == tmp_path / "grpo-prm" / "warm"
