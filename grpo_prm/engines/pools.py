@@ -53,12 +53,16 @@ class Processes:
             InputError: A task was lost `TRIES` times with its worker.
         """
         coming: deque[tuple[S, Future[T]]] = deque()
-        for task in tasks:
-            coming.append((task, self._submit(work, task)))
-            if len(coming) >= WAITING * self.workers:
+        try:
+            for task in tasks:
+                coming.append((task, self._submit(work, task)))
+                if len(coming) >= WAITING * self.workers:
+                    yield self._next(work, coming)
+            while coming:
                 yield self._next(work, coming)
-        while coming:
-            yield self._next(work, coming)
+        finally:  # of what nobody waits for, nothing more is begun
+            for _, one in coming:
+                one.cancel()
 
     def close(self) -> None:
         """Stop the workers; what they are at is lost."""

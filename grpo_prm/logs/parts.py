@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from .sources import Source
 from .unpacking import unpacked
+
+_BLOCK = 1 << 20  # bytes whose lines are counted at a time
 
 
 class Part(NamedTuple):
@@ -25,6 +29,14 @@ class Part(NamedTuple):
     line: int = 1
 
 
+def can_be_cut(source: Source) -> bool:
+    """Is it a file of plain lines, not packed and in no other encoding?"""
+    if source.pipe:
+        return False
+    with source.open() as raw:
+        return unpacked(raw) is raw
+
+
 def cut(source: Source, index: int, size: int) -> Iterator[Part]:
     """Cut a file of lines into parts of about `size` bytes; one that is packed, in another encoding or short is whole.
 
@@ -33,16 +45,25 @@ def cut(source: Source, index: int, size: int) -> Iterator[Part]:
         index: Its place among those of the log.
         size: Bytes.
     """
-    if source.size <= size or source.pipe:
+    if source.size <= size or not can_be_cut(source):
         yield Part(index)
-        return
+    else:
+        yield from lines_from(source, Part(index), size)
+
+
+def lines_from(source: Source, part: Part, size: int) -> Iterator[Part]:
+    """Cut a file of plain lines from the first line of `part` on into parts of about `size` bytes."""
     with source.open() as raw:
-        if unpacked(raw) is not raw:
-            yield Part(index)
-            return
-        raw.seek(0)
-        begin, line = 0, 1
+        raw.seek(part.begin)
+        begin, line = part.begin, part.line
         while data := raw.read(size):
             data += raw.readline()
-            yield Part(index, begin, len(data), line)
-            begin, line = begin + len(data), line + data.count(b"\n")
+            yield Part(part.source, begin, len(data), line)
+            begin, line = begin + len(data), line + _newlines(data)
+
+
+def _newlines(data: bytes) -> int:
+    """Newlines in some bytes, found several times as fast as `count` does: a whole log is gone through."""
+    values = np.frombuffer(data, np.uint8)
+    blocks = range(0, len(values), _BLOCK)
+    return sum(int(np.count_nonzero(values[begin : begin + _BLOCK] == ord("\n"))) for begin in blocks)
