@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..errors import InputError, UsageError
-from .pools import ONE_THREAD, TRIES, WAITING
+from .pools import ENVIRONMENT, TRIES, WAITING
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def cluster(address: str | None, workers: int | None = None) -> Generator[Cluste
     try:
         ray.init(
             address=address or "local",
-            runtime_env={"env_vars": ONE_THREAD},
+            runtime_env={"env_vars": ENVIRONMENT},
             log_to_driver=False,
             logging_level=logging.ERROR,
             **own,
