@@ -143,14 +143,23 @@ def processes(workers: int) -> Generator[Processes]:
 @contextmanager
 def _start_of_workers() -> Generator[None]:
     """What processes that start now find: `ENVIRONMENT`, and no script that they would run once more."""
-    before = {name: os.environ.get(name) for name in ENVIRONMENT}
     script = sys.modules["__main__"]
-    os.environ.update(ENVIRONMENT)
     sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        with environment():
+            yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+@contextmanager
+def environment() -> Generator[None]:
+    """`ENVIRONMENT` for processes that start now; this one has read it long before."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
-        sys.modules["__main__"] = script
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name)

@@ -59,7 +59,7 @@ def lines_from(source: Source, part: Part, size: int) -> Iterator[Part]:
         begin, line = part.begin, part.line
         while True:
             read = lines = 0
-            while read < size and (got := raw.readinto(memoryview(buffer)[: size - read])):
+            while read < size and (got := raw.readinto(memoryview(buffer)[: size - read])):  # ty: ignore[missing-attribute]
                 read += got
                 lines += int(np.count_nonzero(np.frombuffer(buffer, np.uint8, got) == ord("\n")))
             if not read:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
+# Is polars to have one thread, as in workers, which have a core each? Then we have one, too.
+ONE_THREAD = os.environ.get("POLARS_MAX_THREADS") == "1"
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
@@ -24,7 +26,7 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
     its item would have come. Whoever stops early does not wait for the item on its way, so that Ctrl-C ends a command
     whose input is slow. A process of one thread makes each when it is asked for.
     """
-    if one_thread():
+    if ONE_THREAD:
         yield from items
         return
     source = iter(items)
@@ -40,7 +42,7 @@ def parallel(work: Callable[[S], T], items: Iterable[S], threads: int = 2) -> It
 
     A process of one thread works on one.
     """
-    if one_thread():
+    if ONE_THREAD:
         yield from map(work, items)
         return
     coming: deque[Future[T]] = deque()
@@ -51,11 +53,6 @@ def parallel(work: Callable[[S], T], items: Iterable[S], threads: int = 2) -> It
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
-
-
-def one_thread() -> bool:
-    """Is polars to have one thread, as in workers, which have a core each? Then we have one, too."""
-    return os.environ.get("POLARS_MAX_THREADS") == "1"
 
 
 @contextmanager
