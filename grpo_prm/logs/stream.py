@@ -296,6 +296,7 @@ def batch_of(
     """
     before = before or Rollouts(pl.DataFrame())
     grouped = into_groups(steps, log.plan, options, so_far.grouping, log.sources)
+    so_far.told.update(grouped.told)
     table = canonical_table(grouped.rows, log.plan, so_far.encoder, so_far.told)
     origins = pl.concat([rows.select("_file", "run") for rows in steps]).unique(maintain_order=True).rows()
     rejected = pl.concat([before.rejected, grouped.rejected])
