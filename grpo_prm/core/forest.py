@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-WINDOW = 32  # tokens compared at a time; grows fourfold while a whole step is not seen to end
+WINDOW = 64  # tokens compared at a time; grows fourfold while a whole step is not seen to end
 # Tokens compared in one call, which bounds the temporary memory whatever k and the lengths are. Of four times as many
 # the memory comes from the system anew for each call, which may take three times as long as the comparison.
 BLOCK = 1 << 18
@@ -148,8 +148,11 @@ def _compare(tokens: NDArray, offsets: Ints, order: Ints, common: Ints, level: _
         at = seen[pairs]
         equal = _alike(tokens, one[pairs] + at, two[pairs] + at, window)
         seen[pairs] = at = at + equal
-        pairs = pairs[(equal == window) & (at < limit[pairs])]
-        window = min(4 * window, BLOCK)
+        left = limit[pairs] - at
+        on = (equal == window) & (left > 0)
+        pairs = pairs[on]
+        if len(pairs):  # no further than any of them goes
+            window = min(4 * window, BLOCK, int(left[on].max()))
     common[other] = np.minimum(seen, limit)
 
 
