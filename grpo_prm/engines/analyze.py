@@ -27,14 +27,14 @@ from ..logs.format import Log
 from ..logs.grouping.steps import Disordered, Key
 from ..logs.options import ReadOptions
 from ..logs.rollouts import Rollouts
-from ..logs.stream import Logs, SoFar, head_of, open_all
+from ..logs.stream import Logs, SoFar, batch_of, head_of, open_all
 from .measuring import RangeTask, grouped, measure_range
 from .merging import Merged
 from .opening import Opening
 from .pools import Pool
 from .progress import Progress
 from .sorting import part_size, sorted_logs
-from .stretches import Stretch, can_be_shared, stretches
+from .stretches import Stretch, can_be_shared, first_steps, stretches
 
 
 def analyze_with(
@@ -89,8 +89,9 @@ class _Work(NamedTuple):
 def _in_order(work: _Work, progress: Progress) -> Tables:
     """Measure stretches of the log where they stand; raises `Disordered` where it is not in the order of its steps."""
     opening, logs = work.opening, work.logs
-    of_log = replace(logs, options=replace(opening.options, ordered=True))
-    merged, options = _begun(work, of_log.more(SoFar(of_log.options)))
+    first = SoFar(opening.options)
+    steps = ((log, some) for log in logs.logs for some in first_steps(log))
+    merged, options = _begun(work, (batch_of(log, some, opening.options, first) for log, some in steps))
     waiting: deque[tuple[int, RangeTask]] = deque()
 
     def tasks() -> Iterator[RangeTask]:

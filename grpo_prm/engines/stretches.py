@@ -104,6 +104,25 @@ def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key]) -> 
     yield ClosedSteps([pl.concat(rows) for rows in held.values()], pl.DataFrame(schema=REJECTED), 0, 0)
 
 
+def first_steps(log: Log) -> Iterator[list[pl.DataFrame]]:
+    """The steps of a log from its beginning, some at a time; read a little at a time, for whoever needs few.
+
+    Raises:
+        Disordered: A step comes after a later one.
+    """
+    held: dict[Key, list[pl.DataFrame]] = {}
+    newest = None
+    cuttable = log.by_lines and can_be_cut(log.sources[0])
+    for batch in _rows(log, _from(log, Part(0, size=0 if cuttable else None))):
+        for key, rows in by_stretch(batch.rows):
+            newest = _after(newest, key, log)
+            held.setdefault(key, []).append(rows)
+        if over := [key for key in held if key != newest]:
+            yield [pl.concat(held.pop(key)) for key in over]
+    if held:
+        yield [pl.concat(rows) for rows in held.values()]
+
+
 def _first_step(log: Log, after: Part | None, newest: Key | None) -> Iterator[tuple[Key, pl.DataFrame]]:
     """The rows of the first step behind a stretch."""
     first = None

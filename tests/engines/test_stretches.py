@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grpo_prm.engines import analyze as engine
 from grpo_prm.engines import stretches
-from grpo_prm.engines.stretches import can_be_shared, steps_of
+from grpo_prm.engines.stretches import can_be_shared, first_steps, steps_of
 from grpo_prm.errors import InputError
 from grpo_prm.logs import ReadOptions, chunks
 from grpo_prm.logs.grouping.steps import Disordered
@@ -67,6 +67,8 @@ def test_each_step_is_taken_once_and_whole(tmp_path_factory, steps, cuts, size, 
         one_step = all(step == steps[0] for step in steps[: _rows_of(rows, first) + 1])
         if steps == sorted(steps) and (len(parts) == 1 or not one_step):
             found, read = taken(log, size)
+            first = [of for some in first_steps(log) for of in some]
+            assert [of.rows() for of in first] == [of.rows() for of in found]
             assert read == len(rows)
             assert [(of["run"][0], of["step"][0]) for of in found] == sorted(set(steps))
             assert [ids for of in found for ids in of["tokens"].to_list()] == [row["completion_ids"] for row in rows]
