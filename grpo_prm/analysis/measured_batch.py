@@ -11,7 +11,7 @@ from .baseline_by import OUTSIDE, divided
 from .cross_prompt import steps_apart
 from .measure import TABLES, Measured, measure
 from .options import Options
-from .over_training import in_order
+from .over_training import OverTraining, in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
@@ -25,6 +25,7 @@ class MeasuredBatch(NamedTuple):
         rejected: `rollouts.REJECTED`.
         measured: Its groups, slice by slice.
         in_order: Are the groups of each step neighbours (`over_training.in_order`)?
+        training: Rows of the training table (`OverTraining.rows`); None where one has no step, or there is none.
         sampled: Rows of the groups that may travel with the analysis (`Samples`).
         baseline: Pseudo-groups of the steps that have enough prompts (`cross_prompt.SCHEMA`).
         waiting: Columns `cross_prompt.NEEDED` of the steps that have not.
@@ -34,6 +35,7 @@ class MeasuredBatch(NamedTuple):
     rejected: pl.DataFrame
     measured: list[Measured]
     in_order: bool
+    training: pl.DataFrame | None
     sampled: pl.DataFrame
     baseline: pl.DataFrame
     waiting: pl.DataFrame
@@ -57,10 +59,22 @@ def measured_batch(batch: Rollouts, options: Options, prompts: PromptLengths) ->
     for one in measure(table, options, prompts):
         measured.append(one)
         samples.add(table, one.groups)
+    named = bool(measured) and not table["step"].null_count()
+    training = _training(measured, options.seed, ordered) if named else None
     inside, outside = divided(table, options.baseline_by)
     sums.counts[OUTSIDE] += outside
     baseline, waiting = steps_apart(inside, options.seed)
-    return MeasuredBatch(sums, batch.rejected, measured, ordered, samples.rows(table), baseline, waiting)
+    return MeasuredBatch(sums, batch.rejected, measured, ordered, training, samples.rows(table), baseline, waiting)
+
+
+def _training(measured: list[Measured], seed: int, ordered: bool) -> pl.DataFrame:
+    """The rows of the steps, as one analysis of the whole log makes them."""
+    running, table = RunningSums(), OverTraining(seed, None)
+    for one in measured:
+        running.add_permuted(one.steps, one.permuted)
+    table.add((one.groups for one in measured), running, in_order=ordered)
+    table.close(running)
+    return table.rows()
 
 
 def numbered_from(batch: MeasuredBatch, first: int) -> MeasuredBatch:

@@ -68,6 +68,22 @@ class OverTraining:
         for groups in slices:
             self._add(groups, running)
 
+    def rows(self) -> pl.DataFrame:
+        """The rows of the steps that are closed, for the `take` of another; none of them is without a number."""
+        return self._rows.table().collect()
+
+    def take(self, rows: pl.DataFrame, running: RunningSums) -> None:
+        """Add the rows of whole steps that were made elsewhere.
+
+        Args:
+            rows: Of `rows`.
+            running: Has the permutations of these steps, and lets them go.
+        """
+        self.close(running)  # what is held comes before
+        for key in rows.select("run", "step").unique(maintain_order=True).iter_rows():
+            running.close(key)
+        self._rows.add(rows)
+
     def _add(self, groups: pl.DataFrame, running: RunningSums) -> None:
         for part in _parted(groups):
             if part["step"].null_count():

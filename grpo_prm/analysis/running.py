@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -146,7 +147,9 @@ class _Growing:
             table = batch.table
             self._running.add(batch)
             self._tables["rejected"].add(batch.rejected)
-            self._add_slices(self._slices(made), table, in_order(table[group_opens(table), ["run", "step"]]))
+            slices = self._sampled(self._slices(made), table)
+            ordered = in_order(table[group_opens(table), ["run", "step"]])
+            self._over_training.add(self._added(slices), self._running, in_order=ordered)
 
     def _slices(self, made: Iterable[Measured | Apart]) -> Iterator[Measured]:
         """The slices; pseudo-groups are added."""
@@ -169,13 +172,25 @@ class _Growing:
     def take(self, batch: MeasuredBatch) -> None:
         """Add a batch that was measured elsewhere."""
         self.take_head(batch.sums, batch.rejected)
-        self._add_slices(batch.measured, batch.sampled, batch.in_order)
+        # Only groups that would travel if there were no others can travel in the end.
+        mine = pl.col("group").is_in(batch.sampled["group"].unique().to_list())
+        for measured in batch.measured:
+            self._samples.add(batch.sampled, measured.groups.filter(mine))
+        added = self._added(batch.measured)
+        if batch.training is None:
+            self._over_training.add(added, self._running, in_order=batch.in_order)
+        else:
+            deque(added, maxlen=0)
+            self._over_training.take(batch.training, self._running)
         self._add_baseline(batch.baseline, batch.waiting)
 
-    def _add_slices(self, slices: Iterable[Measured], rows: pl.DataFrame, ordered: bool) -> None:
-        self._over_training.add(self._added(slices, rows), self._running, in_order=ordered)
+    def _sampled(self, slices: Iterable[Measured], rows: pl.DataFrame) -> Iterator[Measured]:
+        """The slices as they are; of their groups some may travel with the analysis."""
+        for measured in slices:
+            self._samples.add(rows, measured.groups)
+            yield measured
 
-    def _added(self, slices: Iterable[Measured], rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def _added(self, slices: Iterable[Measured]) -> Iterator[pl.DataFrame]:
         """Add what is measured, slice by slice, and hand its groups on."""
         for measured in slices:
             self._gaps.append(measured.gaps)
@@ -183,7 +198,6 @@ class _Growing:
                 self._tables[name].add(getattr(measured, name))
             self._running.add_permuted(measured.steps, measured.permuted)
             self._running.decisions.add(measured.decisions)
-            self._samples.add(rows, measured.groups)
             yield measured.groups
             self._rows += len(measured.completions)
             if self._rows >= OFTEN:

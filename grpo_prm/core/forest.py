@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-WINDOW = 32  # tokens compared at a time; grows fourfold while a whole step is not seen to end
+WINDOW = 64  # tokens compared at a time; grows fourfold while a whole step is not seen to end
 # Tokens compared in one call, which bounds the temporary memory whatever k and the lengths are. Of four times as many
 # the memory comes from the system anew for each call, which may take three times as long as the comparison.
 BLOCK = 1 << 18
@@ -100,12 +100,12 @@ def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Fo
     common, levels, steps = lengths[order], [np.empty((5, 0), np.int64)], 0
     while sets.shape[1]:
         alone = sets[1] == 1  # its step runs to its own end unread
-        single = sets[:, alone]
+        single = sets.compress(alone, axis=1)
         levels.append(np.concatenate([single, lengths[order[single[:1]]]]))
         steps += single.shape[1]
         if alone.all():
             break
-        level = _Level(*sets[:, ~alone])
+        level = _Level(*sets.compress(~alone, axis=1))
         _compare(tokens, offsets, order, common, level, np.flatnonzero(fresh[~alone]))
         at, opens = ranges(level.first, level.size)
         end = np.minimum.reduceat(common[at], opens)
@@ -154,8 +154,11 @@ def _compare(tokens: NDArray, offsets: Ints, order: Ints, common: Ints, level: _
         at = seen[pairs]
         equal = _alike(tokens, one[pairs] + at, two[pairs] + at, window)
         seen[pairs] = at = at + equal
-        pairs = pairs[(equal == window) & (at < limit[pairs])]
-        window = min(4 * window, BLOCK)
+        left = limit[pairs] - at
+        on = (equal == window) & (left > 0)
+        pairs = pairs[on]
+        if len(pairs):  # no further than any of them goes
+            window = min(4 * window, BLOCK, int(left[on].max()))
     common[other] = np.minimum(seen, limit)
 
 
@@ -201,8 +204,11 @@ def _children(
     parent = np.repeat(np.arange(len(end)), level.size)
     rows, depth = order[at], end[parent]
     goes_on = depth < lengths[rows]
-    following = np.full(len(rows), -1, np.int64)
-    following[goes_on] = tokens[(offsets[rows] + depth)[goes_on]]
+    if goes_on.all():  # most often: nothing is chosen, which takes longer than the rest
+        following = tokens[offsets[rows] + depth].astype(np.int64)
+    else:
+        following = np.full(len(rows), -1, np.int64)
+        following[goes_on] = tokens[(offsets[rows] + depth)[goes_on]]
     by_token = np.argsort((parent << 32) + following, kind="stable")  # one key sorts twice as fast as two
     order[at] = rows = rows[by_token]
     agreed, following = common[at[by_token]], following[by_token]
@@ -212,8 +218,9 @@ def _children(
     opens[1:] = (parent[1:] != parent[:-1]) | (following[1:] != following[:-1])
     opens = np.flatnonzero(opens)
     size = np.diff(opens, append=len(at))
-    kept = following[opens] >= 0
-    opens, size = opens[kept], size[kept]
+    if not goes_on.all():
+        kept = following[opens] >= 0
+        opens, size = opens[kept], size[kept]
     above = parent[opens]
     return np.stack([at[opens], size, end[above], above + steps]), ~stays[opens]
 
@@ -222,38 +229,12 @@ def _in_tree_order(order: Ints, groups: Ints, steps: Ints) -> Forest:
     """Number the steps of all levels anew: parents before children, siblings by position in `order`."""
     first, size, start, parent, end = steps
     # By first member and then larger before smaller: a parent opens where its first child does, and is larger.
-    to_new = np.argsort((first << 32) - size)  # no two are equal
+    to_new = np.argsort((first << 32) - size, kind="stable")  # levels are ascending stretches, which are merged
     new = np.empty_like(to_new)
     new[to_new] = np.arange(len(to_new))
     parent = np.append(new, -1)[parent][to_new]  # -1 stays -1
     first = first[to_new]
     return Forest(order, groups[order[first]], parent, start[to_new], end[to_new], first, size[to_new])
-
-
-def tree_of(forest: Forest, groups: Ints) -> Forest:
-    """The trees of some groups, which are numbered anew in the order given; their rows are put end to end likewise.
-
-    Args:
-        forest: Groups numbered from 0, the rows of each next to each other and in order of the groups.
-        groups: Which of them, shape (some,), each once.
-    """
-    root = np.flatnonzero(forest.parent < 0)
-    steps, k = np.diff(root, append=len(forest.parent)), forest.size[root]
-    at, opens = ranges(root[groups], steps[groups])
-    rows, firsts = ranges(forest.first[root[groups]], k[groups])
-    # How far each group's steps and rows move on the way to their new places.
-    step_shift = np.repeat(opens - root[groups], steps[groups])
-    row_shift = firsts - forest.first[root[groups]]
-    parent = forest.parent[at]
-    return Forest(
-        order=forest.order[rows] + np.repeat(row_shift, k[groups]),
-        group=np.repeat(np.arange(len(groups)), steps[groups]),
-        parent=np.where(parent < 0, -1, parent + step_shift),
-        start=forest.start[at],
-        end=forest.end[at],
-        first=forest.first[at] + np.repeat(row_shift, steps[groups]),
-        size=forest.size[at],
-    )
 
 
 def ranges(first: Ints, size: Ints) -> tuple[Ints, Ints]:
@@ -274,14 +255,9 @@ def members(forest: Forest) -> tuple[Ints, Ints]:
 
 def depths(forest: Forest) -> Ints:
     """Branchings above each step: 0 at a root, which may be empty and still branches, shape (steps,)."""
-    depth, step = np.zeros(len(forest.parent), np.int64), np.arange(len(forest.parent))
-    above = forest.parent
-    while len(step):  # once for each level of the deepest tree
-        below = above >= 0
-        step, above = step[below], above[below]
-        depth[step] += 1
-        above = forest.parent[above]
-    return depth
+    # Of the steps before it in tree order those are above it that have not ended where it begins.
+    over = np.cumsum(np.bincount(forest.first + forest.size))
+    return np.arange(len(forest.first)) - over[forest.first]
 
 
 def step_sums(forest: Forest, values: NDArray) -> NDArray:
@@ -319,10 +295,19 @@ def expand(forest: Forest, values: NDArray) -> NDArray:
     Returns:
         One value per token, completion after completion as given to `build_forest`, shape (tokens,), same dtype.
     """
-    steps, rows = members(forest)
-    # Steps ascend along every path. Keys that differ are sorted three times as fast as a stable order is found.
-    path = steps[np.sort((rows << 32) + np.arange(len(rows))) & 0xFFFFFFFF]
+    path = paths(forest)
     return np.repeat(np.asarray(values)[path], forest.length[path])
+
+
+def paths(forest: Forest) -> Ints:
+    """The steps on the path of each completion, from the root on, completion after completion, shape (pairs,)."""
+    at, _ = ranges(forest.first, forest.size)
+    steps = np.empty_like(forest.order)
+    steps[forest.order] = np.bincount(at)
+    opens = (np.cumsum(steps) - steps)[forest.order]
+    path = np.empty_like(at)
+    path[opens[at] + np.repeat(depths(forest), forest.size)] = np.repeat(np.arange(len(forest.size)), forest.size)
+    return path
 
 
 def completion_lengths(forest: Forest) -> Ints:

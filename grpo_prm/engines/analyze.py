@@ -1,20 +1,20 @@
-"""An analysis by workers: parts of the log are sorted, ranges of whole steps measured, and the results added up.
+"""An analysis by workers: each measures ranges of whole steps, and the results are added up in their order.
 
-Results are added in the order of runs and steps, as one process does, and every number is that of one process. Two
-things in a range depend on the steps before it: the modal group size, and the numbers of pieces that fall on one
-number. A range is measured as if nothing came before; where the steps before say otherwise it is measured again.
+A log whose steps come in order is measured where it stands, stretch by stretch (`stretches`); where that turns out not
+to be so, all begins anew with rows sorted on disk (`sorting`). Results are added in the order of runs and steps, as one
+process does, and every number is that of one process. Two things in a range depend on the steps before it: the modal
+group size, and the numbers of pieces that fall on one number. A range is measured as if nothing came before; where the
+steps before say otherwise it is measured again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-
-import polars as pl
 
 from ..analysis.analyze import checked_options
 from ..analysis.baseline_by import asked_by, reading_with
@@ -25,22 +25,17 @@ from ..analysis.tables import Tables
 from ..errors import InputError, UsageError
 from ..logs.columns.keys import key_of_groups
 from ..logs.format import Log
-from ..logs.grouping.disk_ranges import BYTES, Range, ranges
-from ..logs.grouping.steps import PART, Key
+from ..logs.grouping.steps import Disordered, Key
 from ..logs.options import ReadOptions
 from ..logs.rollouts import Rollouts
-from ..logs.stream import Logs, SoFar, head_of, open_all
-from ..machine import memory
+from ..logs.stream import Logs, SoFar, batch_of, head_of, open_all
 from .measuring import RangeTask, grouped, measure_range
 from .merging import Merged
 from .opening import Opening
 from .pools import Pool
-from .sorting import Sorted, SortTask, parts_of, sort_part
-
-LINES = 32 << 20  # bytes of a file of lines that are sorted at a time, at most
-SMALL = 4 << 20  # bytes, at least
-RANGE = 64 << 20  # bytes of rows that are measured at a time, at most
-SHARE = 4  # parts, and ranges, for each worker, so that all have something to do until the end
+from .progress import Progress
+from .sorting import part_size, sorted_logs
+from .stretches import Stretch, can_be_shared, first_steps, stretches
 
 
 def analyze_with(
@@ -69,115 +64,106 @@ def analyze_with(
     if any(source.pipe for source in sources):
         raise UsageError("A pipe can be read once, by one process. Leave --workers out, or write the log to a file.")
     opening = Opening(sources, replace(reading, progress=None, ordered=False))
-    progress = _Progress(reading, sum(source.size for source in sources))
+    size = sum(source.size for source in sources)
+    part = part_size(size, pool.workers)
+    work = _Work(pool, opening, logs, options, folder, part)
     try:
-        return _analyzed(pool, opening, logs, options, folder, progress)
+        if can_be_shared(logs.logs, part, 2 * pool.workers):
+            try:
+                return _in_order(work, Progress(reading, size, 1))
+            except Disordered:
+                pass
+        return _sorted(work, Progress(reading, size, 2))
     except InputError as error:
         raise logs.with_changes(error) from None
 
 
-def _analyzed(pool: Pool, opening: Opening, logs: Logs, options: Options, folder: Path, progress: _Progress) -> Tables:
+class _Work(NamedTuple):
+    """What is to be done, and by whom; `part` is the number of bytes that a worker reads at a time."""
+
+    pool: Pool
+    opening: Opening
+    logs: Logs
+    options: Options
+    folder: Path
+    part: int
+
+
+def _in_order(work: _Work, progress: Progress) -> Tables:
+    """Measure stretches of the log where they stand; raises `Disordered` where it is not in the order of its steps."""
+    opening, logs = work.opening, work.logs
+    first = SoFar(opening.options)
+    steps = ((log, some) for log in logs.logs for some in first_steps(log))
+    merged, options = _begun(work, (batch_of(log, some, opening.options, first) for log, some in steps))
+    waiting: deque[tuple[int, RangeTask]] = deque()
+
+    def tasks() -> Iterator[RangeTask]:
+        for number, log in enumerate(logs.logs):
+            for stretch in stretches(log, work.part):
+                waiting.append((stretch.bytes, RangeTask(opening, number, stretch, options)))
+                yield waiting[-1][1]
+
+    log_of: dict[Key, int] = {}
+    for result in work.pool.results(measure_range, tasks()):
+        size, task = waiting.popleft()
+        log = logs.logs[task.log]
+        if isinstance(task.rows, Stretch) and task.rows.first:
+            merged.begin(head_of(log), Counter())
+        _of_one_log(log, task.log, result.steps, log_of)
+        merged.add(task, result)
+        progress.add(size, result.usable.rows)
+    return _ended(work, merged)
+
+
+def _sorted(work: _Work, progress: Progress) -> Tables:
+    """Sort the rows of the log on disk, and measure ranges of them."""
+    opening, logs = work.opening, work.logs
     # All is sorted before anything is measured: any part may hold rows of any step.
-    every = list(_sorted(pool, opening, logs, folder, progress))
-    first = None if options.std else _first_groups(opening, [one.cuts for one in every])
-    running = RunningAnalysis(options, opening.options, folder, first)
-    if first:
-        options = replace(options, std=first.divisor()[0])
-    merged = Merged(opening, running)
+    every, log_of = [], {}
+    for number, one in enumerate(sorted_logs(work.pool, opening, logs, work.part, work.folder, progress)):
+        _of_one_log(logs.logs[number], number, one.steps, log_of)
+        every.append(one)
+    first = SoFar(opening.options)
+    ranges = ((number, one) for number, log in enumerate(every) for one in log.cuts)
+    merged, options = _begun(work, chain.from_iterable(grouped(opening, *place, first) for place in ranges))
     progress.begin_second(sum(one.bytes for log in every for one in log.cuts))
     tasks = [[RangeTask(opening, number, one, options) for one in log.cuts] for number, log in enumerate(every)]
     # One stream of tasks over all logs, so that no worker waits where one ends.
-    results = pool.results(measure_range, chain.from_iterable(tasks))
+    results = work.pool.results(measure_range, chain.from_iterable(tasks))
     for log, of_log in zip(every, tasks, strict=True):
         merged.begin(log.head, log.told)
         for task in of_log:
             merged.add(task, next(results))
             progress.add(task.rows.bytes)
-    merged.usable.check([source.name for source in opening.sources], key_of_groups(logs.logs[0].plan))
-    return running.tables((*merged.notes, *logs.changed()))
+    return _ended(work, merged)
 
 
-class _SortedLog(NamedTuple):
-    """A log whose rows lie sorted on disk.
+def _begun(work: _Work, batches: Iterable[Rollouts]) -> tuple[Merged, Options]:
+    """An analysis without results, and its options with a divisor.
 
-    Attributes:
-        head: A batch without rows: all that was rejected, what was counted, and notes.
-        told: What was done to single rows.
-        cuts: Ranges of whole steps, in order.
+    Args:
+        work: What is to be done.
+        batches: The log from its beginning; of these as many as decide the divisor are read here, as little is needed.
     """
-
-    head: Rollouts
-    told: Counter[str]
-    cuts: list[Range]
-
-
-def _sorted(pool: Pool, opening: Opening, logs: Logs, folder: Path, progress: _Progress) -> Iterator[_SortedLog]:
-    total = sum(source.size for source in opening.sources)
-    size = min(max(total // (SHARE * pool.workers), SMALL), LINES)
-    parts = [parts_of(log, size) for log in logs.logs]
-    tasks = [
-        SortTask(opening, number, part, str(folder / f"rows-{number:04d}-{place:06d}"))
-        for number, of_log in enumerate(parts)
-        for place, part in enumerate(of_log)
-    ]
-    results = pool.results(sort_part, tasks)
-    handed_out: set[Key] = set()
-    for log, of_log in zip(logs.logs, parts, strict=True):
-        head, told, index = head_of(log), Counter(), []
-        for _ in of_log:
-            done: Sorted = next(results)
-            progress.add(done.size, done.read)
-            told.update(done.told)
-            head.counts["rows_read"] += done.read
-            head = head._replace(rejected=pl.concat([head.rejected, done.rejected]))
-            index += [] if done.index is None else [done.index]
-        cuts: list[Range] = []
-        if index:
-            chunks = pl.concat(index)
-            _of_one_log(log, chunks, handed_out)
-            # Each worker holds a range at a time, and so has a share of what may be planned with.
-            of_worker = (opening.options.memory or memory()) // PART // pool.workers
-            share = int(chunks[BYTES].sum()) // (SHARE * pool.workers)
-            cuts = ranges(chunks, max(min(share, of_worker, RANGE), 1), inside=False)
-        yield _SortedLog(head, told, cuts)
+    options, first = work.options, None
+    if not options.std:
+        first = FirstGroups()
+        any(first.add(batch) for batch in batches)
+    merged = Merged(work.opening, RunningAnalysis(options, work.opening.options, work.folder, first))
+    return merged, replace(options, std=first.divisor()[0]) if first else options
 
 
-def _of_one_log(log: Log, index: pl.DataFrame, handed_out: set[Key]) -> None:
+def _ended(work: _Work, merged: Merged) -> Tables:
+    names = [source.name for source in work.opening.sources]
+    merged.usable.check(names, key_of_groups(work.logs.logs[0].plan))
+    return merged.tables(work.logs.changed())
+
+
+def _of_one_log(log: Log, number: int, steps: Iterable[Key], log_of: dict[Key, int]) -> None:
     """Refuse a step that stands in an earlier log, too; remember those of this one."""
-    steps = index.select("run", "step" if "step" in index.columns else pl.lit(None, pl.Int64).alias("step")).unique()
-    keys = set(steps.iter_rows())
-    for run, step in keys & handed_out:
-        raise InputError(
-            f"{log.sources[0].name}: step {step} of run {run} stands in another log too. Give both as one folder, or as"
-            " files numbered in a row."
-        )
-    handed_out |= keys
-
-
-def _first_groups(opening: Opening, logs: Sequence[Sequence[Range]]) -> FirstGroups:
-    """The first groups of the log, as many as decide its divisor: read here, as little is needed."""
-    first, so_far = FirstGroups(), SoFar(opening.options)
-    for number, cuts in enumerate(logs):
-        for one in cuts:
-            if first.add(grouped(opening, number, one, so_far)):
-                return first
-    return first
-
-
-class _Progress:
-    """Bytes of both rounds for whoever shows them: those of the log, and as many again for the second."""
-
-    def __init__(self, reading: ReadOptions, size: int) -> None:
-        self._report, self._size, self._rows = reading.progress, size, 0
-        self._done, self._scale = 0.0, 1.0
-
-    def begin_second(self, size: int) -> None:
-        """From now on what is added is of another size in all."""
-        self._done, self._scale = float(self._size), self._size / max(size, 1)
-
-    def add(self, size: int, rows: int = 0) -> None:
-        """So much more is done."""
-        self._done += size * self._scale
-        self._rows += rows
-        if self._report:
-            self._report(min(round(self._done), 2 * self._size), 2 * self._size, self._rows)
+    for run, step in steps:
+        if log_of.setdefault((run, step), number) != number:
+            raise InputError(
+                f"{log.sources[0].name}: step {step} of run {run} stands in another log too. Give both as one folder,"
+                " or as files numbered in a row."
+            )

@@ -1,9 +1,9 @@
-"""Second task of a worker: a range of whole steps, read from the sorted chunks, grouped and measured."""
+"""The task of a worker that makes numbers: whole steps, from the log or from sorted chunks, grouped and measured."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,13 @@ from ..analysis.options import Options
 from ..analysis.prompts import PromptLengths
 from ..logs.grouping.disk_ranges import Range
 from ..logs.grouping.on_disk import read_range
-from ..logs.grouping.steps import by_step
+from ..logs.grouping.steps import Key, by_step
 from ..logs.rollouts import Rollouts
-from ..logs.stream import SoFar, Usable, batch_of
+from ..logs.stream import SoFar, batch_of, in_batches
 from ..logs.tokenize import Pieces
+from ..logs.usable import Usable
 from .opening import Opening
+from .stretches import Stretch, steps_of
 
 
 class RangeTask(NamedTuple):
@@ -28,7 +30,7 @@ class RangeTask(NamedTuple):
     Attributes:
         opening: The logs.
         log: Which of them.
-        rows: Where its rows are.
+        rows: Where its rows are: in sorted chunks, or in the log itself.
         options: What changes the numbers; the divisor is known.
         sizes: Sizes of the groups before it, by run; empty: as if there were none.
         numbers: Numbers of pieces, by hash, where others would be taken without the steps before.
@@ -36,7 +38,7 @@ class RangeTask(NamedTuple):
 
     opening: Opening
     log: int
-    rows: Range
+    rows: Range | Stretch
     options: Options
     sizes: Mapping[str, Counter[int]] = {}
     numbers: Mapping[int, int] = {}
@@ -46,7 +48,7 @@ class MeasuredRange(NamedTuple):
     """What a range says.
 
     Attributes:
-        measured: Its sums and tables; groups are numbered from 0 on.
+        measured: Its sums and tables, batch by batch; groups are numbered from 0 on.
         groups: How many there are, groups of one and those that were left out of the tables included.
         taken: `GroupingState.taken`: what must be the same with the steps before.
         noted: `GroupingState.noted`: sentences that may have been said before.
@@ -54,9 +56,10 @@ class MeasuredRange(NamedTuple):
         told: What was done to single rows.
         hashes: Of its pieces, in the order in which they appear.
         numbers: What they were numbered, shape as `hashes`.
+        steps: Those of a stretch.
     """
 
-    measured: MeasuredBatch
+    measured: list[MeasuredBatch]
     groups: int
     taken: list[tuple[str, Counter[int], int, bool]]
     noted: dict[str, str]
@@ -64,12 +67,15 @@ class MeasuredRange(NamedTuple):
     told: Counter[str]
     hashes: NDArray[np.uint64]
     numbers: NDArray[np.int32]
+    steps: set[Key]
 
 
 def measure_range(task: RangeTask) -> MeasuredRange:
     """Measure a range.
 
     Raises:
+        Disordered: A stretch of the log is not in the order of its steps.
+        InputError: A file cannot be read.
         OSError: A chunk cannot be read.
         UsageError: Logged advantages are asked for, or needed, but some are not there.
     """
@@ -77,8 +83,9 @@ def measure_range(task: RangeTask) -> MeasuredRange:
     so_far = SoFar(reading, fixed=task.numbers)
     so_far.grouping.sizes = defaultdict(Counter, {run: Counter(sizes) for run, sizes in task.sizes.items()})
     so_far.grouping.taken = []
-    batch = grouped(task.opening, task.log, task.rows, so_far)
-    measured = measured_batch(batch, task.options, PromptLengths(reading.tokenizer))
+    prompts = PromptLengths(reading.tokenizer)
+    batches = grouped(task.opening, task.log, task.rows, so_far)
+    measured = [measured_batch(batch, task.options, prompts) for batch in batches]
     grouping = so_far.grouping
     none = np.zeros(0, np.uint64), np.zeros(0, np.int32)
     pieces = so_far.made_encoder
@@ -92,10 +99,15 @@ def measure_range(task: RangeTask) -> MeasuredRange:
         so_far.told,
         hashes,
         numbers,
+        so_far.handed_out,
     )
 
 
-def grouped(opening: Opening, log: int, rows: Range, so_far: SoFar) -> Rollouts:
-    """The groups of a range."""
-    steps: list[pl.DataFrame] = [of_step for _, of_step in by_step(read_range(rows, ()))]
-    return batch_of(opening.logs().logs[log], steps, opening.options, so_far)
+def grouped(opening: Opening, number: int, rows: Range | Stretch, so_far: SoFar) -> Iterator[Rollouts]:
+    """The groups of a range of a log, in batches."""
+    log = opening.logs().logs[number]
+    if isinstance(rows, Stretch):
+        steps = steps_of(log, rows, so_far.told, so_far.handed_out)
+        yield from in_batches(log, steps, opening.options, so_far, Rollouts(pl.DataFrame(), counts=Counter()))
+    else:
+        yield batch_of(log, [of_step for _, of_step in by_step(read_range(rows))], opening.options, so_far)

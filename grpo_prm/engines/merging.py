@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from copy import deepcopy
 
 from ..analysis.measured_batch import MeasuredBatch, numbered_from
 from ..analysis.running import RunningAnalysis
 from ..analysis.running_sums import RunningSums
+from ..analysis.tables import Tables
 from ..logs.grouping.draws import usual_size
 from ..logs.rollouts import Rollouts
 from ..logs.stream import SoFar
@@ -36,10 +38,9 @@ class Merged:
         self.usable = self._so_far.usable
         self.again = 0
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about what was counted in all logs."""
-        return self._so_far.notes
+    def tables(self, notes: Iterable[str]) -> Tables:
+        """The summary and the tables, with further notes."""
+        return self._running.tables((*self._so_far.notes, *notes))
 
     def begin(self, head: Rollouts, told: Counter[str]) -> None:
         """Begin a log: what is known of it beside its groups."""
@@ -67,9 +68,9 @@ class Merged:
         grouping = self._so_far.grouping
         said = {text for kind, text in result.noted.items() if kind in grouping.noted}
         grouping.noted |= {kind: text for kind, text in result.noted.items() if kind not in grouping.noted}
-        batch = numbered_from(result.measured, grouping.next_group)
+        for batch in result.measured:
+            self._running.take(_without_notes(numbered_from(batch, grouping.next_group), said))
         grouping.next_group += result.groups
-        self._running.take(_without_notes(batch, said))
 
     def _same_sizes(self, result: MeasuredRange) -> bool:
         """Are the modal sizes of its steps the same behind all steps before? Their sizes are remembered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from types import ModuleType
@@ -19,8 +21,12 @@ from ..stopping import ignore_interrupts
 
 S = TypeVar("S")
 T = TypeVar("T")
-# Workers share the cores, so each uses one: without it every worker would start as many threads as there are cores.
-ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# What workers find in their environment. They share the cores, so each uses one: without it every worker would start as
+# many threads as there are cores. And they keep the memory that they free for the next rows: to have it zeroed anew by
+# the system takes a fifth of their time (settings of glibc, and of the allocator in polars).
+ENVIRONMENT = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
+ENVIRONMENT |= {"_RJEM_MALLOC_CONF": "dirty_decay_ms:60000,muzzy_decay_ms:60000"}
 WAITING = 2  # tasks for each worker, running or waiting: results that come early are held
 TRIES = 3  # of a task whose worker was lost
 
@@ -36,7 +42,7 @@ class Pool(Protocol):
 
 
 class Processes:
-    """Processes of this machine, with one thread for polars and one for numpy each.
+    """Processes of this machine, each with one thread for polars, numpy and our own reading: a worker is one core.
 
     Args:
         workers: How many.
@@ -53,12 +59,16 @@ class Processes:
             InputError: A task was lost `TRIES` times with its worker.
         """
         coming: deque[tuple[S, Future[T]]] = deque()
-        for task in tasks:
-            coming.append((task, self._submit(work, task)))
-            if len(coming) >= WAITING * self.workers:
+        try:
+            for task in tasks:
+                coming.append((task, self._submit(work, task)))
+                if len(coming) >= WAITING * self.workers:
+                    yield self._next(work, coming)
+            while coming:
                 yield self._next(work, coming)
-        while coming:
-            yield self._next(work, coming)
+        finally:  # of what nobody waits for, nothing more is begun
+            for _, one in coming:
+                one.cancel()
 
     def close(self) -> None:
         """Stop the workers; what they are at is lost."""
@@ -85,7 +95,7 @@ class Processes:
         )
 
     def _submit(self, work: Callable[[S], T], task: S) -> Future[T]:
-        with _start_of_workers():  # which is at the first task
+        with _start_of_workers():
             try:
                 return self._executor.submit(work, task)
             except BrokenProcessPool as error:  # a worker is gone already: as if it had been at this task
@@ -95,7 +105,17 @@ class Processes:
 
     def _new(self) -> ProcessPoolExecutor:
         # Not forked: threads of polars would hold locks that nobody opens in the copy.
-        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_begin)
+        executor = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_begin)
+        with _start_of_workers():  # now, so that they start beside what is done until the first task
+            for _ in range(self.workers):
+                executor.submit(imported)
+        return executor
+
+
+def imported() -> None:
+    """Import what the tasks need, which takes longer than to start a process."""
+    import_module(".measuring", __package__)
+    gc.freeze()  # what was imported stays, so the collector need not go through it again and again
 
 
 def _begin() -> None:
@@ -122,15 +142,24 @@ def processes(workers: int) -> Generator[Processes]:
 
 @contextmanager
 def _start_of_workers() -> Generator[None]:
-    """What processes that start now find: one thread for each library, and no script that they would run once more."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    """What processes that start now find: `ENVIRONMENT`, and no script that they would run once more."""
     script = sys.modules["__main__"]
-    os.environ.update(ONE_THREAD)
     sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        with environment():
+            yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+@contextmanager
+def environment() -> Generator[None]:
+    """`ENVIRONMENT` for processes that start now; this one has read it long before."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
-        sys.modules["__main__"] = script
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name)

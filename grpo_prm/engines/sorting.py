@@ -1,21 +1,31 @@
-"""First task of a worker: the rows of a part of a log, sorted into chunks on a disk that all workers see."""
+"""A log that is not in order: its rows, part by part, sorted into chunks on a disk that all workers see."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from ..logs.format import Log
-from ..logs.grouping.disk_ranges import FILE
+from ..logs.grouping.disk_ranges import BYTES, FILE, Range, ranges
 from ..logs.grouping.on_disk import write_sorted
-from ..logs.grouping.steps import chunks_to_sort
+from ..logs.grouping.steps import PART, Key, chunks_to_sort
 from ..logs.parts import Part, cut
-from ..logs.rollouts import REJECTED
+from ..logs.rollouts import REJECTED, Rollouts
+from ..logs.stream import Logs, head_of
+from ..machine import memory
 from .opening import Opening
+from .pools import Pool
+from .progress import Progress
+
+LINES = 32 << 20  # bytes of a file of lines that a worker reads at a time, at most
+SMALL = 4 << 20  # bytes, at least
+RANGE = 64 << 20  # bytes of rows that are measured at a time, at most
+SHARE = 4  # parts, and ranges, for each worker, so that all have something to do until the end
 
 
 class SortTask(NamedTuple):
@@ -50,6 +60,71 @@ class Sorted(NamedTuple):
     read: int
     told: Counter[str]
     size: int
+
+
+def part_size(total: int, workers: int) -> int:
+    """Bytes of lines that a worker reads at a time, of a log of `total` bytes."""
+    return min(max(total // (SHARE * workers), SMALL), LINES)
+
+
+class SortedLog(NamedTuple):
+    """A log whose rows lie sorted on disk.
+
+    Attributes:
+        head: A batch without rows: all that was rejected, what was counted, and notes.
+        told: What was done to single rows.
+        cuts: Ranges of whole steps, in order.
+        steps: All of them.
+    """
+
+    head: Rollouts
+    told: Counter[str]
+    cuts: list[Range]
+    steps: set[Key]
+
+
+def sorted_logs(
+    pool: Pool, opening: Opening, logs: Logs, size: int, folder: Path, progress: Progress
+) -> Iterator[SortedLog]:
+    """Sort the rows of logs by workers.
+
+    Args:
+        pool: The workers.
+        opening: The logs for them.
+        logs: The same, opened.
+        size: Bytes of lines that a worker reads at a time.
+        folder: For the rows.
+        progress: Is told.
+    """
+    parts = [parts_of(log, size) for log in logs.logs]
+    tasks = [
+        SortTask(opening, number, part, str(folder / f"rows-{number:04d}-{place:06d}"))
+        for number, of_log in enumerate(parts)
+        for place, part in enumerate(of_log)
+    ]
+    results = pool.results(sort_part, tasks)
+    for log, of_log in zip(logs.logs, parts, strict=True):
+        head, told, index = head_of(log), Counter(), []
+        for _ in of_log:
+            done: Sorted = next(results)
+            progress.add(done.size, done.read)
+            told.update(done.told)
+            head.counts["rows_read"] += done.read
+            head = head._replace(rejected=pl.concat([head.rejected, done.rejected]))
+            index += [] if done.index is None else [done.index]
+        chunks = pl.concat(index) if index else None
+        # Each worker holds a range at a time, and so has a share of what may be planned with.
+        of_worker = (opening.options.memory or memory()) // PART // pool.workers
+        yield SortedLog(head, told, *_cut_up(chunks, of_worker, SHARE * pool.workers))
+
+
+def _cut_up(chunks: pl.DataFrame | None, most: int, shares: int) -> tuple[list[Range], set[Key]]:
+    """The ranges of a log, by its index, and its steps."""
+    if chunks is None:
+        return [], set()
+    share = int(chunks[BYTES].sum()) // shares
+    step = "step" if "step" in chunks.columns else pl.lit(None, pl.Int64).alias("step")
+    return ranges(chunks, max(min(share, most, RANGE), 1)), set(chunks.select("run", step).unique().iter_rows())
 
 
 def parts_of(log: Log, size: int) -> list[Part | None]:
@@ -89,6 +164,6 @@ def _size(log: Log, part: Part) -> int:
 def _written(rows: pl.DataFrame, path: str) -> pl.DataFrame:
     """The index of a chunk, written under another name first: whoever reads it finds it whole."""
     new = f"{path}.{os.getpid()}"
-    index = write_sorted(rows, Path(new), ())
+    index = write_sorted(rows, Path(new))
     Path(new).replace(path)
     return index.with_columns(pl.lit(path).alias(FILE))

@@ -93,6 +93,7 @@ class GrowingSteps:
             self._most[key[0]] = max(self._most[key[0]], len(rows))
             self._given.add(key)
             grouped = into_groups([rows], log.plan, self._options, self._so_far.grouping, self._files)
+            self._so_far.told.update(grouped.told)
             table = canonical_table(grouped.rows, log.plan, self._so_far.encoder, self._so_far.told)
             yield Rollouts(table, grouped.rejected)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
+# Is polars to have one thread, as in workers, which have a core each? Then we have one, too.
+ONE_THREAD = os.environ.get("POLARS_MAX_THREADS") == "1"
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
@@ -21,8 +24,11 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
 
     It pays because reading and measuring both let go of the interpreter's lock. Errors of the iterator are raised where
     its item would have come. Whoever stops early does not wait for the item on its way, so that Ctrl-C ends a command
-    whose input is slow.
+    whose input is slow. A process of one thread makes each when it is asked for.
     """
+    if ONE_THREAD:
+        yield from items
+        return
     source = iter(items)
     with _threads(1) as start:
         coming = start(lambda: list(islice(source, 1)))
@@ -32,7 +38,13 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
 
 
 def parallel(work: Callable[[S], T], items: Iterable[S], threads: int = 2) -> Iterator[T]:
-    """Work on `threads` items at a time; the results, and errors, come in the order of the items."""
+    """Work on `threads` items at a time; the results, and errors, come in the order of the items.
+
+    A process of one thread works on one.
+    """
+    if ONE_THREAD:
+        yield from map(work, items)
+        return
     coming: deque[Future[T]] = deque()
     with _threads(threads) as start:
         for item in items:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -23,12 +23,12 @@ from .grouping.draws import GroupingState
 from .grouping.groups import into_groups
 from .grouping.steps import PART, RANGE, ClosedSteps, Disordered, Key, in_order, sorted_on_disk
 from .layouts.find import find_sources
-from .memory import NAME, columns_option
 from .options import ReadOptions
-from .rollouts import SCHEMA, Rollouts, location, merged_methods
+from .rollouts import SCHEMA, Rollouts, merged_methods
 from .rows.records import RowBatch
 from .rows.told import sentences
 from .sources import Source
+from .usable import Usable
 
 if TYPE_CHECKING:
     from .tokenize import Pieces, Tokens
@@ -140,65 +140,6 @@ def _check_alike(logs: Sequence[Log]) -> None:
         )
 
 
-@dataclass(slots=True)
-class Usable:
-    """Counts what can be used of a log, to raise at the end if that is nothing."""
-
-    rows: int = 0
-    used: int = 0
-    empty: int = 0
-    largest: int = 0
-    reject: dict[str, Any] | None = None
-
-    def add(self, batch: Rollouts) -> None:
-        """Count what can be used of a batch."""
-        self.used += len(batch.table)
-        if len(batch.table):
-            self.empty += _without_units(batch.table)
-            self.largest = max(self.largest, int(batch.table["sample"].to_numpy().max()) + 1)
-        if self.reject is None and len(batch.rejected):
-            self.reject = batch.rejected.row(0, named=True)
-
-    def merge(self, other: Usable) -> None:
-        """Add what was counted of later batches."""
-        self.rows, self.used, self.empty = self.rows + other.rows, self.used + other.used, self.empty + other.empty
-        self.largest, self.reject = max(self.largest, other.largest), self.reject or other.reject
-
-    def check(self, names: list[str], key: str) -> None:
-        """Raise InputError where nothing can be used, or no group has two completions.
-
-        Args:
-            names: Files, for the message.
-            key: What rows were grouped by.
-        """
-        if not self.used and self.reject:
-            raise InputError(
-                f"{_said(self.reject)}; none of the {self.rows} rows can be used."
-                f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
-                " columns are."
-            )
-        if not self.used:
-            raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
-        if self.empty == self.used:
-            raise InputError(
-                f"{', '.join(names[:3])}: no completion holds any text: all {self.used:,} are empty."
-                " Name the column that holds them with"
-                f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
-            )
-        if self.largest < 2 and self.reject:  # it may be what keeps the groups from being whole
-            raise InputError(
-                f"{_said(self.reject)}; {self.rows - self.used} of the {self.rows} rows cannot be used, and of the"
-                " others no group has two completions or more. Mend the log first; if the grouping is wrong, name the"
-                f" column of the group with {columns_option(names[0], {'group': 'NAME'})}."
-            )
-        if self.largest < 2:
-            raise InputError(
-                f"{', '.join(names[:3])}: no group has two completions or more, so nothing is shared; rows were grouped"
-                f" by {key}. If that is wrong, name the column of the group with"
-                f" {columns_option(names[0], {'group': 'NAME'})}."
-            )
-
-
 @dataclass
 class SoFar:
     """What a reader remembers from batch to batch, and of a log that grows from one file to the next.
@@ -278,24 +219,9 @@ class Logs:
         Args:
             so_far: What is known of the earlier ones; grows.
         """
-        usable = so_far.usable
         for log in self.logs:
-            head = head_of(log)
-            counts, notes, rejected = head.counts, head.notes, [head.rejected]
-            # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
-            for closed in self._closed_steps(log, so_far.handed_out, so_far.told):
-                usable.rows += closed.read
-                counts["rows_read"] += closed.read
-                rejected.append(closed.rejected)
-                self._report(log, closed.done, usable.rows)
-                if closed.rows:
-                    before = Rollouts(pl.DataFrame(), pl.concat(rejected), counts, notes)
-                    counts, notes, rejected = Counter(), (), []
-                    yield batch_of(log, closed.rows, self.options, so_far, before)
-            if rejected:  # behind the last step, or in a log without a usable row
-                batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
-                usable.add(batch)
-                yield batch
+            closed = self._closed_steps(log, so_far.handed_out, so_far.told)
+            yield from in_batches(log, self._reported(log, closed, so_far.usable), self.options, so_far, head_of(log))
 
     def fold(self, consume: Callable[[Iterator[Rollouts]], T]) -> T:
         """See `fold`."""
@@ -311,11 +237,42 @@ class Logs:
             return in_order(batches, log, handed_out, min(size // PART, RANGE) * HELD)
         return sorted_on_disk(batches, log, handed_out, size)
 
-    def _report(self, log: Log, done: int, rows: int) -> None:
-        if self.options.progress:
-            at, passes = self.logs.index(log), 1 if self.options.ordered else 2
-            sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
-            self.options.progress(sum(sizes[:at]) + done, sum(sizes), rows)
+    def _reported(self, log: Log, steps: Iterable[ClosedSteps], usable: Usable) -> Iterator[ClosedSteps]:
+        """The steps as they are; whoever shows how far the reading is hears of each."""
+        at, passes = self.logs.index(log), 1 if self.options.ordered else 2
+        sizes = [passes * sum(s.size for s in other.sources) for other in self.logs]
+        for closed in steps:
+            if self.options.progress:
+                self.options.progress(sum(sizes[:at]) + closed.done, sum(sizes), usable.rows + closed.read)
+            yield closed
+
+
+def in_batches(
+    log: Log, steps: Iterable[ClosedSteps], options: ReadOptions, so_far: SoFar, head: Rollouts
+) -> Iterator[Rollouts]:
+    """The steps of a log, or of a part of it, as batches.
+
+    Args:
+        log: Where they come from.
+        steps: Whole steps, in order.
+        options: How to read.
+        so_far: What is known of the batches before; grows.
+        head: Counts, notes and rejected rows to go out with the first batch.
+    """
+    counts, notes, rejected = head.counts, head.notes, [head.rejected]
+    # Counts, notes and rejected rows of a chunk that closes no step wait for the next batch that goes out.
+    for closed in steps:
+        so_far.usable.rows += closed.read
+        counts["rows_read"] += closed.read
+        rejected.append(closed.rejected)
+        if closed.rows:
+            before = Rollouts(pl.DataFrame(), pl.concat(rejected), counts, notes)
+            counts, notes, rejected = Counter(), (), []
+            yield batch_of(log, closed.rows, options, so_far, before)
+    if rejected:  # behind the last step, or in a log without a usable row
+        batch = _named(Rollouts(pl.DataFrame(schema=SCHEMA), pl.concat(rejected), counts, notes), log, ())
+        so_far.usable.add(batch)
+        yield batch
 
 
 def head_of(log: Log) -> Rollouts:
@@ -339,6 +296,7 @@ def batch_of(
     """
     before = before or Rollouts(pl.DataFrame())
     grouped = into_groups(steps, log.plan, options, so_far.grouping, log.sources)
+    so_far.told.update(grouped.told)
     table = canonical_table(grouped.rows, log.plan, so_far.encoder, so_far.told)
     origins = pl.concat([rows.select("_file", "run") for rows in steps]).unique(maintain_order=True).rows()
     rejected = pl.concat([before.rejected, grouped.rejected])
@@ -380,15 +338,3 @@ def _repeated(log: Log) -> Iterator[str]:
         first = f"{one} those of {other}"
         more = f"{len(again)} files hold the rows of earlier ones and are left out" if again[1:] else ""
         yield f"{more or 'One file holds the rows of an earlier one and is left out'} ({first})."
-
-
-def _without_units(table: pl.DataFrame) -> int:
-    """How many completions have no unit in the loss."""
-    in_loss = pl.coalesce(pl.col("mask").list.sum(), pl.col("tokens").list.len())
-    return table.select((in_loss == 0).sum()).item()
-
-
-def _said(reject: dict[str, Any]) -> str:
-    """Where a rejected row stands, and why it was."""
-    field = f": {reject['field']}" if reject["field"] else ""
-    return f"{location(reject['file'], reject['line'])}{field}: {reject['reason']}"

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.forest import tree_of
 from ..core.loss import Terms, kl_estimate, policy_loss, unit_terms
+from ..core.some_trees import tree_of
 from . import ranks
 from .batch import Batch, Tokens, batch_tokens
 from .config import TrainConfig

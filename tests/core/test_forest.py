@@ -22,10 +22,10 @@ from grpo_prm.core.forest import (
     ranges,
     shared_tokens,
     step_sums,
-    tree_of,
     unique_index,
     visits,
 )
+from grpo_prm.core.some_trees import tree_of
 
 TOP = 2**31 - 1
 HAND = [[5, 7], [5, 7, 9], [5, 8], [4]]

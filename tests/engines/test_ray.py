@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import sys
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from analysis.test_any_order import a_log
@@ -16,7 +18,7 @@ from engines.test_same_bytes import small_pieces, written
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 from grpo_prm.engines.analyze import analyze_with
-from grpo_prm.engines.ray_pool import cluster
+from grpo_prm.engines.ray_pool import Cluster, cluster
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs import ReadOptions
 
@@ -27,6 +29,7 @@ def two():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the tasks that are lost
         with cluster(None, 2) as pool:
+            pool.wait()  # else the first tasks are done here
             yield pool
 
 
@@ -75,6 +78,43 @@ def test_errors_of_tasks_and_lost_tasks(two, tmp_path):
         list(two.results(fails, [Task(3)]))
     with pytest.raises(InputError, match="Ray gave a task up"):
         list(two.results(square, [Task(2, str(tmp_path / "killed"), once=False)]))
+
+
+class Started:
+    """A stand-in for Ray, which does a task when its result is asked for."""
+
+    def remote(self, **_):
+        return lambda work: SimpleNamespace(remote=lambda task: (work, task))
+
+    def get(self, reference):
+        work, task = reference
+        self.got.append(task.number)
+        return work(task)
+
+    def cancel(self, reference):
+        self.cancelled.append(reference[1].number)
+
+    def __init__(self):
+        self.got, self.cancelled = [], []
+
+
+def test_tasks_are_done_here_until_ray_has_started():
+    ray, start = Started(), Future()
+    results = Cluster(ray, 2, start).results(square, map(Task, range(9)))
+    assert [next(results) for _ in range(3)] == [0, 1, 4] and ray.got == []
+    start.set_result(None)
+    assert next(results) == 9 and ray.got == [3]
+    results.close()
+    assert ray.cancelled == [4, 5, 6]
+
+
+def test_a_cluster_that_cannot_start_is_said():
+    start = Future()
+    results = Cluster(Started(), 2, start).results(square, map(Task, range(9)))
+    assert next(results) == 0
+    start.set_exception(UsageError("no cluster"))
+    with pytest.raises(UsageError, match="no cluster"):
+        next(results)
 
 
 def test_without_ray_it_is_said_how_to_have_it(monkeypatch):

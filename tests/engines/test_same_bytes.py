@@ -16,8 +16,7 @@ from polars.testing import assert_frame_equal
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.tables import TABLES
-from grpo_prm.engines import analyze as engine
-from grpo_prm.engines import merging
+from grpo_prm.engines import merging, sorting
 from grpo_prm.engines.analyze import analyze_with
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.logs import ReadOptions, chunks, tokenize
@@ -56,9 +55,9 @@ def both(log, folder, options=None, reading=None, workers=2):
 
 
 def small_pieces(patch, lines, chunk, share):
-    patch.setattr(engine, "LINES", lines)
-    patch.setattr(engine, "SMALL", 1)
-    patch.setattr(engine, "SHARE", share)
+    patch.setattr(sorting, "LINES", lines)
+    patch.setattr(sorting, "SMALL", 1)
+    patch.setattr(sorting, "SHARE", share)
     patch.setattr(steps, "CHUNK", chunk)
     patch.setattr(chunks, "CHUNK", lines)
     patch.setattr(chunks, "TEXT", lines)

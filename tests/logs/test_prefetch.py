@@ -154,3 +154,18 @@ def test_an_error_of_the_work_comes_in_its_place(threads):
     with pytest.raises(ZeroDivisionError):
         next(results)
     wait_for(lambda: not workers())
+
+
+def test_a_worker_reads_and_works_in_its_one_thread(monkeypatch):
+    from threading import current_thread
+
+    from grpo_prm.logs import prefetch as module
+
+    def threads():
+        made = module.prefetch(current_thread() for _ in range(3))
+        worked = module.parallel(lambda _: current_thread(), range(3))
+        return {*made, *worked}
+
+    assert current_thread() not in threads()
+    monkeypatch.setattr(module, "ONE_THREAD", True)
+    assert threads() == {current_thread()}

@@ -1,9 +1,15 @@
 """Members of a group are rollouts: turns are joined, copies counted once, groups that lack members left out."""
 
+import json
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
 from logs.log_files import balanced, message, read_log
+
+from grpo_prm.logs import chunks
+from grpo_prm.logs.stream import read
 
 ANSWERS = {0: "one .", 1: "two two .", 2: "three", 3: "four ."}
 
@@ -44,9 +50,27 @@ def test_steps_inside_an_episode_are_turns(tmp_path, rollout, seed):
     assert completions(got) == joined(said) and got.table["step"].null_count() == len(got.table) == 12
     assert got.counts["rows_joined"] == len(rows) - 12 and not len(got.rejected)
     assert f"The column step is the turn inside {rollout}" in " ".join(got.notes)
-    assert f"joined into {sum(len(t) > 1 for t in said.values())} rollouts by {rollout}" in " ".join(got.notes)
+    several = sum(len(texts) for texts in said.values() if len(texts) > 1)
+    assert f"A row is a turn: {several} rows were joined by {rollout}" in " ".join(got.notes)
     newlines = sum(len(texts) - 1 for texts in said.values())  # no policy wrote them
     assert got.table["mask"].drop_nulls().list.eval(~pl.element()).list.sum().sum() == newlines
+
+
+def test_the_note_counts_the_rows_of_all_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "TEXT", 300)
+    rows = [
+        {"step": step, "episode_id": f"e{n}", "turn": turn, "task_id": step, "response": f"{n} {turn}", "reward": n % 2}
+        for step in range(9)
+        for n in range(4)
+        for turn in range(1 + n % 3)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    batches = list(read(tmp_path / "log.jsonl"))
+    notes = [note for batch in batches for note in batch.notes if note.startswith("A row is a turn")]
+    assert sum(len(batch.table) > 0 for batch in batches) > 2 and len(notes) == 1
+    of_rollouts = Counter((row["step"], row["episode_id"]) for row in rows)
+    several = sum(number for number in of_rollouts.values() if number > 1)
+    assert f": {several} rows were joined by episode_id" in notes[0]
 
 
 def test_turns_need_not_be_in_order(tmp_path):

@@ -16,11 +16,13 @@ class Done(NamedTuple):
         rejected: Tables of `rollouts.REJECTED`.
         notes: Sentences about what was inferred.
         counts: As in `rollouts.Rollouts`.
+        told: What was done to single rows, as a sentence (see `told`), to their number.
     """
 
     rejected: list[pl.DataFrame]
     notes: list[str]
     counts: Counter[str]
+    told: Counter[str]
 
 
 def once(noted: dict[str, str], kind: str, sentence: str) -> Iterator[str]:

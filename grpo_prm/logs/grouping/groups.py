@@ -29,12 +29,13 @@ __all__ = ["Grouped", "hashed", "into_groups"]
 
 
 class Grouped(NamedTuple):
-    """Rows in groups, rejected rows, counts and notes (see `rollouts.Rollouts`)."""
+    """Rows in groups, rejected rows, counts and notes (see `rollouts.Rollouts`), and what is told of rows (`Done`)."""
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     counts: Counter[str]
     notes: tuple[str, ...]
+    told: Counter[str]
 
 
 def into_groups(
@@ -57,7 +58,7 @@ def into_groups(
         Rows with `group`, `group_key` and `sample`; rows of a group are neighbours. Where the log names keys the groups
         of a step come in their order, else in that of the log.
     """
-    done = Done([], [], Counter())
+    done = Done([], [], Counter(), Counter())
     rows = _one_a_rollout(steps, plan, state, sources, done)
     if SPLIT in plan.beside:  # an evaluation has a group size of its own, as a run has
         split = pl.format("{} {}={}", "run", pl.lit(plan.beside[SPLIT]), pl.col(SPLIT).cast(pl.String()).fill_null(""))
@@ -115,7 +116,8 @@ def into_groups(
         groups_merged=int(cut.merged.sum()),
         groups_prompts_differ=int(groups_of_several_prompts(rows).sum()),
     )
-    return Grouped(rows, pl.concat([pl.DataFrame(schema=REJECTED), *done.rejected]), done.counts, tuple(done.notes))
+    rejected = pl.concat([pl.DataFrame(schema=REJECTED), *done.rejected])
+    return Grouped(rows, rejected, done.counts, tuple(done.notes), done.told)
 
 
 def _one_a_rollout(
@@ -128,7 +130,7 @@ def _one_a_rollout(
         done.rejected.append(rejected_rows(copies, sources, "sample", "duplicate"))
         done.notes.extend(notes)
         return rows
-    return with_turns_joined(rows, plan, sources, state.noted, done)
+    return with_turns_joined(rows, plan, sources, done)
 
 
 def _without_copies(steps: Sequence[pl.DataFrame], sources: Sequence[Source], done: Done) -> pl.DataFrame:

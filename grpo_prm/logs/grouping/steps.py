@@ -119,14 +119,14 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
                 for key, of_step in by_step(rows):
                     if key in of_other_logs:
                         raise _came_back(key, of_step, log, of_other_logs)
-                index.append(write_sorted(rows, Path(folder, f"{number:06d}.arrow"), ()))
-        cuts = ranges(pl.concat(index), min(memory // PART, RANGE), inside=False) if index else []
+                index.append(write_sorted(rows, Path(folder, f"{number:06d}.arrow")))
+        cuts = ranges(pl.concat(index), min(memory // PART, RANGE)) if index else []
         if not index:
             yield ClosedSteps([], pl.DataFrame(schema=REJECTED), 2 * total, 0)
         del index
         before, every = 0, sum(one.bytes for one in cuts) or 1
         for one in cuts:
-            steps = dict(by_step(read_range(one, ())))
+            steps = dict(by_step(read_range(one)))
             before += one.bytes
             handed_out.update(steps)
             done = total + total * before // every  # the second half of the way
@@ -168,14 +168,29 @@ def by_step(rows: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
     if not len(rows):
         return
     names = [c for c in ("run", "step") if c in rows.columns]
-    stretches = rows.select(pl.struct(names).rle().alias("runs")).unnest("runs")  # len, value of neighbours that agree
-    keys = stretches["value"].struct.unnest()
+    lengths, keys = _stretches(rows)
     if keys.is_duplicated().any():  # steps are mixed: rows must be copied
         for key, of_step in rows.group_by(names, maintain_order=True):
             yield (key[0], key[1] if len(key) > 1 else None), of_step
         return
+    yield from _cut(rows, lengths, keys)
+
+
+def by_stretch(rows: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
+    """Neighbours of one (run, step), as slices; a step whose rows are mixed with others comes several times."""
+    return _cut(rows, *_stretches(rows))
+
+
+def _stretches(rows: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+    """How many neighbours are of one (run, step), and of which."""
+    names = [c for c in ("run", "step") if c in rows.columns]
+    stretches = rows.select(pl.struct(names).rle().alias("runs")).unnest("runs")  # len, value of neighbours that agree
+    return stretches["len"], stretches["value"].struct.unnest()
+
+
+def _cut(rows: pl.DataFrame, lengths: pl.Series, keys: pl.DataFrame) -> Iterator[tuple[Key, pl.DataFrame]]:
     begin = 0
-    for length, key in zip(stretches["len"], keys.iter_rows(), strict=True):
+    for length, key in zip(lengths, keys.iter_rows(), strict=True):
         yield (key[0], key[1] if len(key) > 1 else None), rows.slice(begin, length)
         begin += length
 

@@ -15,7 +15,7 @@ from ..columns.plan import Plan
 from ..columns.turns import ROLLOUT, TURN
 from ..rows.rejects import rejected_rows
 from ..sources import Source
-from .done import Done, once
+from .done import Done
 
 _DIFFERENT = "the rows of its rollout have different rewards, so its own is not known"
 _NO_ORDER = "its rollout has several rows, and no column says which turn each is"
@@ -23,18 +23,15 @@ _SAME_TURN = "its rollout has two different rows of one turn"
 _PER_TOKEN = ("mask", "logprobs", "trainer_logprobs", "ref_logprobs")
 
 
-def with_turns_joined(
-    rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], noted: dict[str, str], done: Done
-) -> pl.DataFrame:
+def with_turns_joined(rows: pl.DataFrame, plan: Plan, sources: Sequence[Source], done: Done) -> pl.DataFrame:
     """Join the rows of each rollout.
 
     Args:
         rows: Whole steps, with `_rollout` and `_turn` where the plan has them beside.
         plan: What tells rollouts apart.
         sources: Files of the log, for the rejected rows.
-        noted: Notes that were given already, by kind; grows.
-        done: Gets the rejected rows: copies, and rollouts whose rows cannot be one completion; a note; and the count
-            `rows_joined` of the rows that went into others.
+        done: Gets the rejected rows: copies, and rollouts whose rows cannot be one completion; what is told of
+            the others; and the count `rows_joined` of the rows that went into others.
 
     Returns:
         The rows, one a rollout, where its first row stood: texts joined by newlines, ids end to end.
@@ -57,7 +54,8 @@ def with_turns_joined(
     whole = _joined(parts)
     gone = len(parts) - len(whole)
     done.counts["rows_joined"] = gone
-    done.notes.extend(_notes(parts, gone, plan, noted))
+    if gone:
+        done.told[_sentence(plan)] += parts.select(pl.col("_of").is_duplicated().sum()).item()
     return pl.concat([rows.filter(~several), whole]).sort("_place").drop("_of", "_place")
 
 
@@ -128,13 +126,8 @@ def _segments(turns: pl.DataFrame) -> list[int] | None:
     return lengths
 
 
-def _notes(parts: pl.DataFrame, gone: int, plan: Plan, noted: dict[str, str]) -> Iterator[str]:
-    """One sentence about the rows that were joined, once."""
-    if not gone:
-        return
-    rollouts = parts["_of"].n_unique()
-    sentence = (
-        f"A row is a turn: {rollouts + gone} rows were joined into {rollouts} rollouts by {plan.beside[ROLLOUT]}, in"
-        f" the order of {plan.beside[TURN]}. What stood between is not logged: texts are joined by newlines."
+def _sentence(plan: Plan) -> str:
+    return (
+        f"A row is a turn: {{rows}} were joined by {plan.beside[ROLLOUT]}, to one row a rollout, in the order of"
+        f" {plan.beside[TURN]}. What stood between is not logged: texts are joined by newlines."
     )
-    yield from once(noted, "turns", sentence)
