@@ -20,6 +20,7 @@ import polars as pl
 from ..errors import UsageError
 from ..files import atomic
 from ..machine import cores, memory
+from ..scratch import sweep
 from ..stopping import ignore_interrupts
 from ..version import __version__
 
@@ -71,11 +72,12 @@ def side_by_side(gpus: Sequence[str] = ()) -> int:
 
 
 @contextmanager
-def processes(number: int, gpus: Sequence[str] = ()) -> Generator[Executor]:
+def processes(number: int, gpus: Sequence[str] = (), records: Path | None = None) -> Generator[Executor]:
     """Worker processes of one thread each, so that results do not depend on their number; gone at the end.
 
     Args:
         number: How many.
+        records: The folder they write to, which is swept of what they were writing when they were stopped.
         gpus: Each worker sees one of them alone, in turn; none: workers see what this process sees.
     """
     before = {name: os.environ.get(name) for name in ONE_THREAD}
@@ -94,6 +96,8 @@ def processes(number: int, gpus: Sequence[str] = ()) -> Generator[Executor]:
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+        if records:
+            sweep(records, below=True)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

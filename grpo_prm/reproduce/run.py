@@ -118,7 +118,7 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
     costs = [claim.cost(plan) for claim, plan in zip(claims, plans, strict=True)]
     outcomes: list[Outcome] = []
     devices = gpus() if _trains(claims, plans) else []
-    with processes(with_workers(options).workers or 1, devices) as executor:
+    with processes(with_workers(options).workers or 1, devices, options.out / RECORDS) as executor:
         for number, (claim, plan) in enumerate(zip(claims, plans, strict=True)):
             on_progress(claim.name, sum(costs[:number]), sum(costs))
             begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)

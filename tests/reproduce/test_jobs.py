@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 import grpo_prm.reproduce.jobs as module
 from grpo_prm.errors import UsageError
+from grpo_prm.files import atomic
 from grpo_prm.reproduce.defect import change_record
 from grpo_prm.reproduce.jobs import Job, Unfinished, _make, gpus, processes, run_jobs
 
@@ -131,3 +133,28 @@ def test_workers_are_those_that_have_a_core_and_memory(monkeypatch, cores, gigab
     monkeypatch.setattr(module, "cores", lambda: cores)
     monkeypatch.setattr(module, "memory", lambda: int(gigabytes * (1 << 30)))
     assert module.side_by_side(gpus) == workers
+
+
+def half_written(place):
+    """A job that never comes to the end of a file."""
+    with atomic(Path(place)) as staged:
+        staged.write_text("half")
+        time.sleep(600)
+
+
+def test_what_workers_were_writing_when_they_were_stopped_is_swept(tmp_path):
+    place = tmp_path / "deeper" / "record.parquet"
+    place.parent.mkdir()
+
+    def stopped():
+        with processes(1, records=tmp_path) as executor:
+            executor.submit(half_written, str(place))
+            deadline = time.monotonic() + 120
+            while not list(place.parent.iterdir()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert [path.name[0] for path in place.parent.iterdir()] == ["."]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert not list(place.parent.iterdir())
