@@ -47,11 +47,12 @@ def test_a_run_of_the_trainer_is_its_rollouts(folder):
 def test_checkpoints_of_a_run_are_not_looked_into(folder):
     of_trl = ("checkpoint-10/trainer_state.json", "checkpoint-10/global_step10/states.pt")
     ours = ("checkpoints/step_000010/optimizer.pt", "checkpoints/step_000010/tokenizer.json")
+    ours += ("model/config.json", "model/model.safetensors", "model/tokenizer.json", "tuned/adapter_config.json")
     root = folder("trl/rollouts/a.parquet", *(f"trl/{name}" for name in (*of_trl, *ours)))
     assert run_files(root / "trl") == [("trl", "a.parquet")]
     (found,) = find_sources([root / "trl"])
     assert found.left_out == (
-        "Left out, as hidden, a link, an analysis or a checkpoint: checkpoint-10, checkpoints/step_000010.",
+        "Left out, as hidden, a link, an analysis or a checkpoint: checkpoint-10, checkpoints/step_000010, model and 1 more.",
     )
     other = folder("eval/checkpoint-10/log.jsonl", "eval/checkpoint-20/log.jsonl")  # only named like one
     assert [name for _, name in run_files(other / "eval")] == ["log.jsonl", "log.jsonl"]

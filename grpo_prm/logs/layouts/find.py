@@ -211,9 +211,14 @@ def _is_analysis(path: Path) -> bool:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether a trainer wrote the folder to go on from: TRL's (DeepSpeed has no `optimizer.pt` there), or ours."""
+    """Whether a trainer wrote the folder to go on from: TRL's (DeepSpeed has no `optimizer.pt` there), or ours.
+
+    So is one that transformers loads, whose tokenizer is JSON as a log may be.
+    """
     of_trl = path.name.startswith("checkpoint-") and (path / "trainer_state.json").is_file()
-    return of_trl or (path / "optimizer.pt").is_file()
+    model = (path / "config.json").is_file() and any(path.glob("*.safetensors"))
+    adapter = (path / "adapter_config.json").is_file()
+    return of_trl or model or adapter or (path / "optimizer.pt").is_file()
 
 
 def _made_from(analysis: Path) -> str:
