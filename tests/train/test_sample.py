@@ -10,7 +10,7 @@ from train_models import WORDS, random_model
 from grpo_prm.core.seeds import group_seed
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.train import sample as sampling
-from grpo_prm.train.decoder import ROOM
+from grpo_prm.train.growing_cache import ROOM
 from grpo_prm.train.sample import sample
 from grpo_prm.train.sample_token import sample_token, stream_keys, uniforms
 
