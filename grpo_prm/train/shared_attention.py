@@ -42,7 +42,7 @@ def shared_attention(
 ) -> tuple[Tensor, None]:
     """Attention of the newest token of each row; shapes as those of transformers' SDPA function.
 
-    Computed in float32 at least, whatever the model computes in.
+    Computed in float32 at least, whatever the model computes in, and rounded where SDPA rounds.
 
     Raises:
         UnsharedError: The prompts did not arrive, or the layer does more than masked, scaled attention to what its
@@ -56,24 +56,26 @@ def shared_attention(
     scaling = query.shape[3] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):  # which would round the scores
-        weights = _weights(
-            query.to(wide) * scaling, key.to(wide), layer.prompt_keys.to(wide), attention_mask, shared.grid
-        )
+        scores = _scores(query.to(wide), key.to(wide), layer.prompt_keys.to(wide), attention_mask, scaling, shared.grid)
+        scores -= scores.amax(3, keepdim=True)
+        mass = scores.exp_()
+        total = mass.sum(3, keepdim=True)
+        # SDPA rounds what it multiplies values by: training attends by it, and equal rounding keeps both near
+        mass = mass.to(value.dtype).to(wide)
         prompt = layer.prompt_keys.shape[2]
-        out = _with_prompts(weights[..., :prompt], layer.prompt_values.to(wide), shared.grid)
-        out = out + weights[..., prompt:] @ value.to(wide)
+        out = _with_prompts(mass[..., :prompt], layer.prompt_values.to(wide), shared.grid)
+        out = (out + mass[..., prompt:] @ value.to(wide)) / total
     return out.flatten(1, 2)[:, None].to(query.dtype), None
 
 
-def _weights(query: Tensor, key: Tensor, prompt_key: Tensor, mask: Tensor | None, grid: Grid) -> Tensor:
-    """Weights of all tokens, shape (rows, heads of keys, heads that share one, tokens of prompt and row)."""
-    query = query.view(
-        len(query), key.shape[1], -1, query.shape[3]
-    )  # heads that share a head of keys follow each other
+def _scores(query: Tensor, key: Tensor, prompt_key: Tensor, mask: Tensor | None, scaling: float, grid: Grid) -> Tensor:
+    """Scores of all tokens, shape (rows, heads of keys, heads that share one, tokens of prompt and row)."""
+    query = query.reshape(len(query), key.shape[1], -1, query.shape[3])  # heads that share one follow each other
     scores = torch.cat([_with_prompts(query, prompt_key.transpose(2, 3), grid), query @ key.transpose(2, 3)], 3)
+    scores *= scaling
     if mask is not None:  # shape (rows, 1, 1, tokens): of the newest token, the same for all heads
         scores = scores.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    return scores.softmax(3)
+    return scores
 
 
 def _with_prompts(rows: Tensor, prompts: Tensor, grid: Grid) -> Tensor:
