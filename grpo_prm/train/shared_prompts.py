@@ -12,6 +12,9 @@ from .attention import configs_of
 from .growing_cache import GrowingLayer
 from .row_grid import Grid, grid_of
 
+WORTH = (
+    4e5  # products of a query with keys of prompts, in one layer: with fewer, its further calls cost more than it saves
+)
 DEAD_SHARE = 8  # prompts without rows are dropped when they are one in so many: it copies the others
 
 
@@ -70,16 +73,21 @@ class SharedPrompts:
         self.grid = grid_of(group, groups)
 
 
-def can_share(model: PreTrainedModel, cache: DynamicCache) -> bool:
-    """Whether prompts may be shared: full attention in all layers, by transformers' SDPA, on a CPU.
+def can_share(model: PreTrainedModel, cache: DynamicCache, rows: int) -> bool:
+    """Whether to share prompts among so many rows: full attention in all layers, by transformers' SDPA, on a CPU.
 
     Elsewhere SDPA is quick as it is. That the layers do nothing else is seen when they are called (`shared_attention`).
     """
+    if not all(type(layer) is GrowingLayer for layer in cache.layers):
+        return False
+    first: Any = cache.layers[0]
+    _, _, tokens, size = first.keys.shape
+    heads = model.config.get_text_config(decoder=True).num_attention_heads
     return (
-        next(model.parameters()).device.type == "cpu"
+        rows * heads * tokens * size >= WORTH
+        and next(model.parameters()).device.type == "cpu"
         and getattr(model, "_supports_attention_backend", False)
         and all(getattr(config, "_attn_implementation", "sdpa") == "sdpa" for config in configs_of(model))
-        and all(type(layer) is GrowingLayer for layer in cache.layers)
     )
 
 

@@ -10,6 +10,7 @@ from train_models import WORDS, random_model
 from grpo_prm.core.seeds import group_seed
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.train import sample as sampling
+from grpo_prm.train import shared_prompts
 from grpo_prm.train.growing_cache import ROOM
 from grpo_prm.train.sample import sample
 from grpo_prm.train.sample_token import sample_token, stream_keys, uniforms
@@ -17,6 +18,12 @@ from grpo_prm.train.sample_token import sample_token, stream_keys, uniforms
 PROMPTS = [[3, 4, 5, 6, 7], [8], [9, 3, 9], [8, 1, 2, 3, 4, 5, 6]]
 NEAR = max(of_model(random_model(family), 7 + 12) for family in ("gpt2", "llama", "qwen2"))
 SETTINGS = {"seed": 7, "step": 3, "max_new_tokens": 12, "eos": frozenset({1, 2})}
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    """Share prompts in small models too; models that do not are in test_shared_prompts.py."""
+    monkeypatch.setattr(shared_prompts, "WORTH", 0)
 
 
 def slowly(model, prompts, k, *, seed, step, names, max_new_tokens, temperature=1.0, top_p=1.0, top_k=0, eos=()):

@@ -9,6 +9,7 @@ from train_models import random_model
 
 from grpo_prm.train import decoder as decoding
 from grpo_prm.train import shared_attention as attention
+from grpo_prm.train import shared_prompts as sharing
 from grpo_prm.train.decoder import Decoder
 from grpo_prm.train.growing_cache import GrowingLayer, growing_cache
 from grpo_prm.train.sample import sample
@@ -17,6 +18,12 @@ from grpo_prm.train.shared_prompts import SharedPrompts, can_share
 PROMPTS = [[3, 4, 5, 6, 7], [8], [9, 3, 9]]
 WHICH = torch.tensor([2, 0, 1, 0])  # two groups have one prompt
 LEFT = torch.tensor([0, 1, 2, 8, 10, 11])  # of 4 groups of 3: all of the first, none of the second, some of the others
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch):
+    """Small models gain nothing by it."""
+    monkeypatch.setattr(sharing, "WORTH", 0)
 
 
 def course(model, kept):
@@ -89,15 +96,19 @@ def settings():
     return {"seed": 1, "step": 2, "names": range(3), "max_new_tokens": 8, "eos": frozenset({1})}
 
 
-def test_what_is_not_shared():
+def test_what_is_not_shared(monkeypatch):
     model = random_model("llama")
-    cache = growing_cache(model)
-    assert can_share(model, cache)
+    with torch.no_grad():
+        cache = Decoder(model, [[3, 4, 5]], 1)._cache
+    assert can_share(model, cache, 2)
+    monkeypatch.setattr(sharing, "WORTH", 2 * 4 * 3 * 8)  # rows, heads, tokens, size
+    assert can_share(model, cache, 2)
+    assert not can_share(model, cache, 1)
     model.config._attn_implementation = "eager"
-    assert not can_share(model, cache)
+    assert not can_share(model, cache, 2)
     model.config._attn_implementation = "sdpa"
     cache.layers[1] = type("Sliding", (GrowingLayer,), {})()
-    assert not can_share(model, cache)
+    assert not can_share(model, cache, 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -105,7 +116,7 @@ def test_what_is_not_shared():
 @pytest.mark.parametrize("padded", [False, True])
 def test_attention_equals_a_softmax_over_all_keys(dtype, rows, padded):
     rng = torch.Generator().manual_seed(0)
-    heads, sharing, size, width, own = 2, 3, 8, 5, 4
+    heads, sharers, size, width, own = 2, 3, 8, 5, 4
 
     def normal(*shape):
         return torch.randn(*shape, generator=rng).to(dtype)
@@ -121,7 +132,7 @@ def test_attention_equals_a_softmax_over_all_keys(dtype, rows, padded):
     rows = torch.tensor(list(rows))
     shared.keep(rows)
     keys, values = keys[rows], values[rows]
-    query = normal(len(rows), 1, heads * sharing, size).transpose(1, 2)
+    query = normal(len(rows), 1, heads * sharers, size).transpose(1, 2)
     mask = torch.ones(len(rows), 1, 1, width + own, dtype=torch.bool)
     mask[::2, ..., : 2 if padded else 0] = False
     layer.update(keys[:, :, -1:], values[:, :, -1:])
@@ -133,9 +144,9 @@ def test_attention_equals_a_softmax_over_all_keys(dtype, rows, padded):
     prompt = WHICH.repeat_interleave(3)[rows]
     half, apart = torch.finfo(dtype).eps / 2, []
     for n in range(len(rows)):
-        for head in range(heads * sharing):
+        for head in range(heads * sharers):
             k, v = (
-                torch.cat([x[prompt[n], head // sharing], y[n, head // sharing]]).double().numpy()
+                torch.cat([x[prompt[n], head // sharers], y[n, head // sharers]]).double().numpy()
                 for x, y in ((prompts.layers[1].keys, keys), (prompts.layers[1].values, values))
             )
             scores = np.where(mask[n, 0, 0].numpy(), 3.0 * k @ query[n, head, 0].double().numpy(), -np.inf)
