@@ -54,7 +54,7 @@ class Decoder:
         """Go on with k rows of each of these prompts, int64, shape (groups,); one may come several times."""
         self._prompt = which.repeat_interleave(k)
         self.logits, self._mask, self._next = (x[self._prompt] for x in (self.logits, self._mask, self._next))
-        if can_share(self._model, self._cache, len(self._prompt)):
+        if can_share(self._model, self._cache, len(self._prompt), self._mask.shape[1] - self._seen):
             self._shared, self._configs = SharedPrompts(self._cache, which, k), configs_of(self._model)
         else:
             self._reorder(self._prompt)

@@ -89,9 +89,13 @@ def _invert(mass: Tensor, blocks: Tensor, numbers: Tensor) -> Tensor:
     In float32 a cumulative sum over a large vocabulary would end away from its total, and in float64 it is slow. So the
     block is found by the sums of blocks, and in it the place, both in float64.
     """
+    if mass.shape[1] <= BLOCK:
+        blocks = mass.double()  # each place is a block
     through = blocks.cumsum(1)
     goal = numbers[:, None] * through[:, -1:]  # rounded too it is below the total, as a number is at most 1 - 2^-53
     block = torch.searchsorted(through, goal, right=True).clamp_(max=blocks.shape[1] - 1)  # NaN goes past the end
+    if mass.shape[1] <= BLOCK:
+        return block[:, 0]
     places = block * BLOCK + torch.arange(BLOCK, device=mass.device)
     inside = mass.gather(1, places.clamp(max=mass.shape[1] - 1)).where(places < mass.shape[1], 0.0).double().cumsum(1)
     before = torch.nn.functional.pad(through, (1, 0)).gather(1, block)  # exactly what was searched: at most the goal

@@ -23,7 +23,8 @@ SETTINGS = {"seed": 7, "step": 3, "max_new_tokens": 12, "eos": frozenset({1, 2})
 @pytest.fixture(autouse=True)
 def shared(monkeypatch):
     """Share prompts in small models too; models that do not are in test_shared_prompts.py."""
-    monkeypatch.setattr(shared_prompts, "WORTH", 0)
+    monkeypatch.setattr(shared_prompts, "EACH", 0)
+    monkeypatch.setattr(shared_prompts, "ALL", 0)
 
 
 def slowly(model, prompts, k, *, seed, step, names, max_new_tokens, temperature=1.0, top_p=1.0, top_k=0, eos=()):

@@ -23,7 +23,8 @@ LEFT = torch.tensor([0, 1, 2, 8, 10, 11])  # of 4 groups of 3: all of the first,
 @pytest.fixture(autouse=True)
 def always(monkeypatch):
     """Small models gain nothing by it."""
-    monkeypatch.setattr(sharing, "WORTH", 0)
+    monkeypatch.setattr(sharing, "EACH", 0)
+    monkeypatch.setattr(sharing, "ALL", 0)
 
 
 def course(model, kept):
@@ -100,15 +101,18 @@ def test_what_is_not_shared(monkeypatch):
     model = random_model("llama")
     with torch.no_grad():
         cache = Decoder(model, [[3, 4, 5]], 1)._cache
-    assert can_share(model, cache, 2)
-    monkeypatch.setattr(sharing, "WORTH", 2 * 4 * 3 * 8)  # rows, heads, tokens, size
-    assert can_share(model, cache, 2)
-    assert not can_share(model, cache, 1)
+    assert can_share(model, cache, 2, 4)
+    monkeypatch.setattr(sharing, "ALL", 2 * 4 * 5 * 8)  # rows, heads, tokens half way, size
+    assert can_share(model, cache, 2, 4)
+    assert not can_share(model, cache, 1, 4)
+    monkeypatch.setattr(sharing, "EACH", 5 * 8 + 1)
+    assert not can_share(model, cache, 2, 4)
+    assert can_share(model, cache, 2, 6)
     model.config._attn_implementation = "eager"
-    assert not can_share(model, cache, 2)
+    assert not can_share(model, cache, 2, 6)
     model.config._attn_implementation = "sdpa"
     cache.layers[1] = type("Sliding", (GrowingLayer,), {})()
-    assert not can_share(model, cache, 2)
+    assert not can_share(model, cache, 2, 6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
