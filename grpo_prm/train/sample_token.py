@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..core.seeds import group_seed
 
@@ -89,20 +90,19 @@ def _invert(mass: Tensor, blocks: Tensor, numbers: Tensor) -> Tensor:
     In float32 a cumulative sum over a large vocabulary would end away from its total, and in float64 it is slow. So the
     block is found by the sums of blocks, and in it the place, both in float64.
     """
-    if mass.shape[1] <= BLOCK:
-        blocks = mass.double()  # each place is a block
-    through = blocks.cumsum(1)
+    words = mass.shape[1]
+    # of few words each is a block
+    through = (mass.double() if words <= BLOCK else blocks).cumsum(1)
     goal = numbers[:, None] * through[:, -1:]  # rounded too it is below the total, as a number is at most 1 - 2^-53
-    block = torch.searchsorted(through, goal, right=True).clamp_(max=blocks.shape[1] - 1)  # NaN goes past the end
-    if mass.shape[1] <= BLOCK:
+    block = torch.searchsorted(through, goal, right=True).clamp_(max=through.shape[1] - 1)  # NaN goes past the end
+    if words <= BLOCK:
         return block[:, 0]
+    goal = goal - pad(through, (1, 0)).gather(1, block)  # what was searched, so it is not below 0
     places = block * BLOCK + torch.arange(BLOCK, device=mass.device)
-    inside = mass.gather(1, places.clamp(max=mass.shape[1] - 1)).where(places < mass.shape[1], 0.0).double().cumsum(1)
-    before = torch.nn.functional.pad(through, (1, 0)).gather(1, block)  # exactly what was searched: at most the goal
-    goal = goal - before
+    inside = mass.gather(1, places.clamp(max=words - 1)).where(places < words, 0.0).double().cumsum(1)
     # the sum of the block was rounded to float32, so it may be above that of its places
     goal = torch.minimum(goal, inside[:, -1:].nextafter(torch.zeros_like(goal)))
-    return torch.searchsorted(inside, goal, right=True).add_(block * BLOCK).clamp_(max=mass.shape[1] - 1)[:, 0]
+    return torch.searchsorted(inside, goal, right=True).add_(block * BLOCK).clamp_(max=words - 1)[:, 0]
 
 
 def _cut(mass: Tensor, top_p: float, top_k: int) -> Tensor:
