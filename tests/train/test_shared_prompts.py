@@ -12,6 +12,7 @@ from grpo_prm.train import shared_attention as attention
 from grpo_prm.train import shared_prompts as sharing
 from grpo_prm.train.decoder import Decoder
 from grpo_prm.train.growing_cache import GrowingLayer, growing_cache
+from grpo_prm.train.packing import padded_layout, token_logprobs
 from grpo_prm.train.sample import sample
 from grpo_prm.train.shared_prompts import SharedPrompts, can_share
 
@@ -91,6 +92,20 @@ def test_a_layer_that_does_not_attend_by_the_interface_is_seen(monkeypatch):
         attention.AttentionInterface.register(attention.NAME, by_name)
     assert len(calls) == 2  # the first token alone was tried
     assert got.completions == want.completions
+
+
+@torch.no_grad()
+def test_log_probabilities_in_bfloat16_are_as_near_to_training_as_its_rounding():
+    model = random_model("qwen2")
+    model.compute_dtype = torch.bfloat16
+    sampled = sample(model, PROMPTS, 8, **settings())
+    layout = padded_layout(PROMPTS, sampled.completions, 8, torch.device("cpu"))
+    training = token_logprobs(model, layout)
+    model.compute_dtype = torch.float32
+    rounding = (token_logprobs(model, layout) - training).abs()
+    gap = (torch.from_numpy(np.concatenate(sampled.logprobs)) - training).abs()
+    assert 0 < gap.mean() <= rounding.mean()
+    assert gap.max() <= 4 * rounding.max()
 
 
 def settings():
