@@ -5,6 +5,7 @@ import pytest
 import torch
 from rounding import of_model
 from scipy.stats import chisquare
+from torch.utils._python_dispatch import TorchDispatchMode
 from train_models import WORDS, random_model
 
 from grpo_prm.core.seeds import group_seed
@@ -242,6 +243,26 @@ def test_gradient_checkpointing_leaves_the_cache_alone():
     model.config.use_cache = False
     model.train()
     assert sample(model, PROMPTS, 2, names=range(4), **SETTINGS).completions == want
+
+
+def test_weights_are_rounded_once_for_all_tokens():
+    model = random_model("llama")
+    model.compute_dtype = torch.bfloat16
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+
+    class Rounded(TorchDispatchMode):
+        times = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.times += func is torch.ops.aten._to_copy.default and args[0].data_ptr() in weights
+            return func(*args, **kwargs or {})
+
+    times = []
+    for tokens in (2, 9):
+        with Rounded() as rounded:
+            sample(model, PROMPTS, 2, names=range(4), **SETTINGS | {"max_new_tokens": tokens, "eos": frozenset()})
+        times.append(rounded.times)
+    assert times[0] == times[1] == 2 * 7 + 1  # the products of two layers, and the head
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # of peft
