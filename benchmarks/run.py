@@ -20,6 +20,7 @@ from groups_times import groups_table
 from many_groups import million_table
 from nested_times import nested_table
 from order_times import order_table, workers_table
+from sampler_times import SETTINGS, sampler_table
 from start_times import small_table, start_table
 from train_times import BESIDE, NAMED, overhead_table, packing_table, trl_table
 from tree_times import trees_table
@@ -36,11 +37,13 @@ class Run(NamedTuple):
         folder: Where logs may be written; each is removed after use.
         quick: Small sizes, to see that it runs.
         long: A log of 1 GB beside that of 256 MB.
+        beside: Another checkout of this project to compare with.
     """
 
     folder: Path
     quick: bool
     long: bool
+    beside: Path | None = None
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
@@ -67,6 +70,7 @@ BENCHMARKS: dict[str, Callable[[Run], str]] = {
     "million": lambda run: million_table(run.folder, [1000, 2000] if run.quick else [100_000, 1_000_000]),
     "order": lambda run: order_table(run.folder, *((16, 1) if run.quick else (4096, 1))),
     "workers": lambda run: workers_table(run.folder, *((16, 1) if run.quick else (1024, 2))),
+    "sampler": lambda run: sampler_table(run.beside, *((4, 1, SETTINGS[:1]) if run.quick else (64, 3, SETTINGS))),
     "trl": lambda run: trl_table([NAMED] if run.quick else BESIDE, 1 if run.quick else 5, 1 if run.quick else 3),
     "overhead": lambda run: overhead_table(3 if run.quick else 30),
     "trl_overhead": lambda run: trl_overhead_table(1 if run.quick else 5),
@@ -82,6 +86,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of {names} (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; ratios mean little")
     parser.add_argument("--long", action=argparse.BooleanOptionalAction, default=True, help="the log of 1 GB as well")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="another checkout, beside which `sampler` is timed")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(BENCHMARKS):
         parser.error(f"no part is called {min(unknown)}; there are {names}")
@@ -90,7 +95,7 @@ def main() -> None:
     # Each is printed when it is done: the whole takes long.
     chosen = given.parts or list(BENCHMARKS)
     with TemporaryDirectory(prefix="grpo-prm-bench-") as folder:
-        run = Run(Path(folder), given.quick, given.long)
+        run = Run(Path(folder), given.quick, given.long, given.beside)
         for number, name in enumerate(chosen, 1):
             print(f"{number}/{len(chosen)} {name}", file=sys.stderr)
             print(BENCHMARKS[name](run), flush=True)

@@ -103,8 +103,13 @@ AttentionInterface.register(NAME, tree_attention)
 @contextmanager
 def attending(model: Any, name: str) -> Generator[None]:
     """Have a model attend by a registered function, and as before afterwards."""
-    # a model of several parts (text, vision, adapter) has a config in each, some of them the same object
-    configs: list[Any] = list({id(p.config): p.config for p in model.modules() if hasattr(p, "config")}.values())
+    with switched(configs_of(model), name):
+        yield
+
+
+@contextmanager
+def switched(configs: list[Any], name: str) -> Generator[None]:
+    """The same by the model's configurations, since to find them takes milliseconds."""
     before = [(config, getattr(config, "_attn_implementation", None)) for config in configs]
     before = [(config, was) for config, was in before if was is not None]
     for config, _ in before:
@@ -114,3 +119,8 @@ def attending(model: Any, name: str) -> Generator[None]:
     finally:
         for config, was in before:
             config._attn_implementation = was
+
+
+def configs_of(model: Any) -> list[Any]:
+    """The configurations of a model, each once: one of several parts (text, vision, adapter) has one in each."""
+    return list({id(part.config): part.config for part in model.modules() if hasattr(part, "config")}.values())

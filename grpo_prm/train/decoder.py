@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
+from .attention import configs_of, switched
+from .growing_cache import growing_cache
 from .packing import computing
-
-ROOM = 64  # tokens that a cache grows by: copied once in so many steps
+from .shared_attention import NAME, UnsharedError
+from .shared_prompts import SharedPrompts, can_share
 
 
 class Decoder:
@@ -41,28 +43,78 @@ class Decoder:
         places = torch.arange(width + limit, device=device) - (width - lengths)[:, None]  # true positions, < 0: padding
         self._model, self._names = model, _names(model)
         self._cache = growing_cache(model)
-        self._mask, self._seen = places >= 0, 0
+        self._shared: SharedPrompts | None = None
+        self._proven = False  # that it attends to shared prompts is seen at the first token
+        self._mask, self._seen = places >= 0, width
         self._next = lengths
-        self.logits = self._forward(ids, places[:, :width].clamp(min=0))
+        with _whole_input(model.get_output_embeddings()):
+            self.logits = self._forward(self._cache, ids, places[:, :width].clamp(min=0))
+
+    def branch(self, which: Tensor, k: int) -> None:
+        """Go on with k rows of each of these prompts, int64, shape (groups,); one may come several times."""
+        self._prompt = which.repeat_interleave(k)
+        self.logits, self._mask, self._next = (x[self._prompt] for x in (self.logits, self._mask, self._next))
+        if can_share(self._model, self._cache, len(self._prompt), self._mask.shape[1] - self._seen):
+            self._shared, self._configs = SharedPrompts(self._cache, which, k), configs_of(self._model)
+        else:
+            self._reorder(self._prompt)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows, int64, rising; `logits` stay those of the rows that were read last."""
+        self._mask, self._next, self._prompt = (x[rows] for x in (self._mask, self._next, self._prompt))
+        if self._shared is not None:
+            self._shared.keep(rows)
+        else:
+            self._reorder(rows)
 
     def read(self, tokens: Tensor) -> None:
         """Read one more token of each row, shape (rows,), int64."""
-        self.logits = self._forward(tokens[:, None], self._next[:, None])  # (rows, 1): the cache holds what came before
+        self._seen += 1
+        ids, positions = tokens[:, None], self._next[:, None]  # (rows, 1): the cache holds what came before
+        if self._shared is None or not self._read_shared(self._shared, ids, positions):
+            self.logits = self._forward(self._cache, ids, positions)
         self._next = self._next + 1
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows, int64, in this order; one may come several times."""
-        self.logits, self._mask, self._next = (x[rows] for x in (self.logits, self._mask, self._next))
+    def _read_shared(self, shared: SharedPrompts, ids: Tensor, positions: Tensor) -> bool:
+        """Whether it could; if it attends in another way, seen at the first token, rows get prompts of their own."""
+        try:
+            with switched(self._configs, NAME):
+                self.logits = self._forward(shared.cache, ids, positions, shared=shared)
+        except UnsharedError:
+            if self._proven:
+                raise
+        else:
+            self._proven = self._proven or shared.attended == len(shared.layers)
+        if self._proven:
+            self._cache = shared.cache  # that of the prompts is needed no more
+        else:
+            self._shared = None
+            self._reorder(self._prompt)
+        return self._proven
+
+    def _reorder(self, rows: Tensor) -> None:
         self._cache.reorder_cache(cast("torch.LongTensor", rows))
 
-    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        self._seen += ids.shape[1]
+    def _forward(self, cache: DynamicCache, ids: Tensor, positions: Tensor, **more: Any) -> Tensor:
         # logits_to_keep: logits of the last place alone, else a long prompt times the vocabulary would be held
-        known = {"cache": self._cache, "past_key_values": self._cache, "position_ids": positions, "logits_to_keep": 1}
-        arguments: dict[str, Any] = {name: known[name] for name in self._names}
+        known = {"cache": cache, "past_key_values": cache, "position_ids": positions, "logits_to_keep": 1}
+        arguments: dict[str, Any] = {name: known[name] for name in self._names} | more
         mask = self._mask[:, : self._seen]
         with computing(self._model):
             return self._model(input_ids=ids, attention_mask=mask, use_cache=True, **arguments).logits[:, -1]
+
+
+@contextmanager
+def _whole_input(head: nn.Module | None) -> Generator[None]:
+    """Have the head read a tensor of its own: of a slice, the last places, torch copies its weights for each row."""
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, inputs: tuple(x.contiguous() for x in inputs))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _names(model: PreTrainedModel) -> list[str]:
@@ -71,51 +123,3 @@ def _names(model: PreTrainedModel) -> list[str]:
     there = inspect.signature(inner.forward).parameters
     cache = "cache" if "cache" in there else "past_key_values"
     return [cache] + [name for name in ("position_ids", "logits_to_keep") if name in there]
-
-
-def growing_cache(model: PreTrainedModel) -> DynamicCache:
-    """The cache that transformers makes for a model, with layers of full attention that write in place."""
-    cache = DynamicCache(config=model.config)
-    # layers of sliding windows or recurrent state keep the form that transformers gives them
-    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
-
-
-class GrowingLayer(DynamicLayer):
-    """Keys and values of a layer, shape (rows, heads, tokens, size), in tensors with room for more tokens.
-
-    The layer of transformers concatenates, which copies the whole cache at every token.
-    """
-
-    _keys: Tensor
-    _values: Tensor
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Add tokens and give all keys and values, as the layer of transformers does."""
-        begin = self.get_seq_length()
-        end = begin + key_states.shape[2]
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self._keys, self._values = key_states[:, :, :0], value_states[:, :, :0]
-        if end > self._keys.shape[2]:
-            self._keys, self._values = _longer(self._keys, begin, end), _longer(self._values, begin, end)
-        self._keys[:, :, begin:end], self._values[:, :, begin:end] = key_states, value_states
-        return self._show(end)
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Keep these rows, which may repeat."""
-        length = self.get_seq_length()
-        self._keys, self._values = (x.index_select(0, beam_idx) for x in (self._keys, self._values))
-        self._show(length)
-
-    def _show(self, length: int) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = self._keys[:, :, :length], self._values[:, :, :length]
-        return self.keys, self.values
-
-
-def _longer(old: Tensor, filled: int, needed: int) -> Tensor:
-    """The filled places copied to a tensor with room for `needed` places and `ROOM` more."""
-    rows, heads, _, size = old.shape
-    new = old.new_empty(rows, heads, needed + ROOM, size)  # what is not yet filled is never shown
-    new[:, :, :filled] = old[:, :, :filled]
-    return new

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from ..errors import InputError, UsageError
 from .decoder import Decoder
+from .packing import computing
 from .sample_token import sample_token, stream_keys, uniforms
 
 BLOCK = 256  # uniform numbers drawn at a time, a multiple of 4
@@ -95,7 +96,8 @@ def sample(
     def choose(logits: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         return sample_token(logits, numbers, temperature, top_p, top_k)
 
-    with _evaluating(model):
+    # autocast keeps weights that it has made smaller until it ends, so one around all tokens makes them once
+    with _evaluating(model), computing(model):
         decoder = _groups(model, prompts, k, max_new_tokens)
         tokens, logprobs, length, ended = _decode(decoder, keys, max_new_tokens, choose, eos, stop_after)
     if not np.isfinite(logprobs[np.arange(max_new_tokens) < length[:, None]]).all():
@@ -144,7 +146,7 @@ def _groups(model: PreTrainedModel, prompts: Sequence[Sequence[int]], k: int, li
     place = {prompt: n for n, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
     decoder = Decoder(model, list(place), limit)
     rows = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=decoder.logits.device)
-    decoder.keep(rows.repeat_interleave(k))
+    decoder.branch(rows, k)
     return decoder
 
 

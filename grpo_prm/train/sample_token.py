@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..core.seeds import group_seed
+
+BLOCK = 256  # places whose probabilities are added first
 
 
 def stream_keys(seed: int, step: int, names: Sequence[object], k: int) -> NDArray[np.uint64]:
@@ -58,19 +61,48 @@ def sample_token(
         Token ids, int64, and their log-probabilities, float64, shape (rows,) each: under softmax(logits / temperature)
         before top_k and top_p cut it, under softmax(logits) if the temperature is 0. NaN where a logit is not finite.
     """
-    logits = logits.double()  # in float32 a cumulative sum over a large vocabulary would end away from its total
+    logits = logits.float()
     if temperature not in (0, 1):
         logits = logits / temperature
-    logits = logits - logits.amax(1, keepdim=True)
-    mass = logits.exp()
+    mass = logits.softmax(1)  # up to a factor: the total in float32 is off
+    blocks = _block_sums(mass)
+    total = blocks.sum(1)
     if temperature == 0:
-        drawn = logits.argmax(1, keepdim=True)
+        drawn = logits.argmax(1)
+    elif top_p < 1 or 0 < top_k < logits.shape[1]:
+        kept = _cut(mass, top_p, top_k)
+        drawn = _invert(kept, _block_sums(kept), numbers)
     else:
-        through = _cut(mass, top_p, top_k).cumsum(1)
-        goal = numbers[:, None] * through[:, -1:]  # rounded too it is below the total, as a number is at most 1 - 2^-53
-        drawn = torch.searchsorted(through, goal, right=True).clamp_(max=logits.shape[1] - 1)  # NaN goes past the end
-    logprob = logits.gather(1, drawn) - mass.sum(1, keepdim=True).log()
-    return drawn[:, 0], logprob[:, 0]
+        drawn = _invert(mass, blocks, numbers)
+    return drawn, mass.gather(1, drawn[:, None])[:, 0].double().log() - total.log()
+
+
+def _block_sums(mass: Tensor) -> Tensor:
+    """Sums of `BLOCK` places each, shape (rows, blocks), float64; the last one may have fewer."""
+    whole = mass.shape[1] - mass.shape[1] % BLOCK
+    sums = mass[:, :whole].unflatten(1, (-1, BLOCK)).sum(2)
+    return torch.cat([sums, mass[:, whole:].sum(1, keepdim=True)], 1).double()
+
+
+def _invert(mass: Tensor, blocks: Tensor, numbers: Tensor) -> Tensor:
+    """The place in each row whose stretch of the cumulative sum holds the number; a place without mass holds none.
+
+    In float32 a cumulative sum over a large vocabulary would end away from its total, and in float64 it is slow. So the
+    block is found by the sums of blocks, and in it the place, both in float64.
+    """
+    words = mass.shape[1]
+    # of few words each is a block
+    through = (mass.double() if words <= BLOCK else blocks).cumsum(1)
+    goal = numbers[:, None] * through[:, -1:]  # rounded too it is below the total, as a number is at most 1 - 2^-53
+    block = torch.searchsorted(through, goal, right=True).clamp_(max=through.shape[1] - 1)  # NaN goes past the end
+    if words <= BLOCK:
+        return block[:, 0]
+    goal = goal - pad(through, (1, 0)).gather(1, block)  # what was searched, so it is not below 0
+    places = block * BLOCK + torch.arange(BLOCK, device=mass.device)
+    inside = mass.gather(1, places.clamp(max=words - 1)).where(places < words, 0.0).double().cumsum(1)
+    # the sum of the block was rounded to float32, so it may be above that of its places
+    goal = torch.minimum(goal, inside[:, -1:].nextafter(torch.zeros_like(goal)))
+    return torch.searchsorted(inside, goal, right=True).add_(block * BLOCK).clamp_(max=words - 1)[:, 0]
 
 
 def _cut(mass: Tensor, top_p: float, top_k: int) -> Tensor:
@@ -80,7 +112,7 @@ def _cut(mass: Tensor, top_p: float, top_k: int) -> Tensor:
         least = mass.topk(top_k, 1).values[:, -1:]
         mass = mass.where(mass >= least, 0.0)
     if top_p < 1:
-        ranked = mass.sort(1, descending=True).values
+        ranked = mass.sort(1, descending=True).values.double()
         before = ranked.cumsum(1) - ranked  # of the likelier tokens: a token is in while these have less than top_p
         inside = before < top_p * ranked.sum(1, keepdim=True)
         inside[:, 0] = True

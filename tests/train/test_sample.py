@@ -5,18 +5,27 @@ import pytest
 import torch
 from rounding import of_model
 from scipy.stats import chisquare
+from torch.utils._python_dispatch import TorchDispatchMode
 from train_models import WORDS, random_model
 
 from grpo_prm.core.seeds import group_seed
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.train import sample as sampling
-from grpo_prm.train.decoder import ROOM
+from grpo_prm.train import shared_prompts
+from grpo_prm.train.growing_cache import ROOM
 from grpo_prm.train.sample import sample
 from grpo_prm.train.sample_token import sample_token, stream_keys, uniforms
 
 PROMPTS = [[3, 4, 5, 6, 7], [8], [9, 3, 9], [8, 1, 2, 3, 4, 5, 6]]
 NEAR = max(of_model(random_model(family), 7 + 12) for family in ("gpt2", "llama", "qwen2"))
 SETTINGS = {"seed": 7, "step": 3, "max_new_tokens": 12, "eos": frozenset({1, 2})}
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    """Share prompts in small models too; models that do not are in test_shared_prompts.py."""
+    monkeypatch.setattr(shared_prompts, "EACH", 0)
+    monkeypatch.setattr(shared_prompts, "ALL", 0)
 
 
 def slowly(model, prompts, k, *, seed, step, names, max_new_tokens, temperature=1.0, top_p=1.0, top_k=0, eos=()):
@@ -234,6 +243,26 @@ def test_gradient_checkpointing_leaves_the_cache_alone():
     model.config.use_cache = False
     model.train()
     assert sample(model, PROMPTS, 2, names=range(4), **SETTINGS).completions == want
+
+
+def test_weights_are_rounded_once_for_all_tokens():
+    model = random_model("llama")
+    model.compute_dtype = torch.bfloat16
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+
+    class Rounded(TorchDispatchMode):
+        times = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.times += func is torch.ops.aten._to_copy.default and args[0].data_ptr() in weights
+            return func(*args, **kwargs or {})
+
+    times = []
+    for tokens in (2, 9):
+        with Rounded() as rounded:
+            sample(model, PROMPTS, 2, names=range(4), **SETTINGS | {"max_new_tokens": tokens, "eos": frozenset()})
+        times.append(rounded.times)
+    assert times[0] == times[1] == 2 * 7 + 1  # the products of two layers, and the head
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # of peft
