@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 TWICE = 1.0  # seconds within which a second signal is the first one once more, from the shell and from the terminal
 WAIT = 0.05  # seconds until a signal is tried again that came where an exception would be lost
@@ -21,33 +22,51 @@ def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> Non
     """Make signals raise SystemExit with 128 and their number.
 
     One that comes while a module is imported, or in a finalizer, where an exception may be lost, waits for its end, and
-    so does one that comes while a process is started, which would have half of what it needs.
+    so does one that comes while a process is started, which would have half of what it needs. One that is lost all the
+    same, as in what is called when an object goes, comes again.
 
     Args:
         names: Such as SIGTERM; one that is ignored (`nohup`) stays so, but for SIGINT.
         on_stop: Is called with the number before it is raised.
     """
     last, came = -TWICE, 0.0
+    raised: SystemExit | None = None
+    report = sys.unraisablehook
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal last, came
+        nonlocal last, came, raised
         now = time.monotonic()
         if now - last <= TWICE:
             return
         came = came or now
         if _is_to_wait(frame) and now - came < PATIENCE:
-            again = threading.Timer(WAIT, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
+            _again(number)
             return
         last, came = now, 0.0
         on_stop(number)
-        raise SystemExit(128 + number)
+        raised = SystemExit(128 + number)
+        raise raised
 
+    def lost(found: Any) -> None:
+        nonlocal last
+        if raised is None or found.exc_value is not raised:
+            report(found)
+            return
+        last = -TWICE
+        _again(int(str(raised)) - 128)
+
+    sys.unraisablehook = lost
     for name in names:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
         if number and (name == "SIGINT" or signal.getsignal(number) is not signal.SIG_IGN):
             signal.signal(number, stop)
+
+
+def _again(number: int) -> None:
+    """Send the signal once more, a moment later."""
+    timer = threading.Timer(WAIT, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 def ignore_interrupts() -> None:
@@ -85,8 +104,6 @@ def _is_to_wait(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch"):
-            return True
-        if code.co_filename == weakref.__file__:  # called when an object goes, as `__del__` is
             return True
         frame = frame.f_back
     return False

@@ -52,7 +52,8 @@ def test_checkpoints_of_a_run_are_not_looked_into(folder):
     assert run_files(root / "trl") == [("trl", "a.parquet")]
     (found,) = find_sources([root / "trl"])
     assert found.left_out == (
-        "Left out, as hidden, a link, an analysis or a checkpoint: checkpoint-10, checkpoints/step_000010, model and 1 more.",
+        "Left out, as hidden, a link, an analysis or a checkpoint: checkpoint-10, checkpoints/step_000010, model and"
+        " 1 more.",
     )
     other = folder("eval/checkpoint-10/log.jsonl", "eval/checkpoint-20/log.jsonl")  # only named like one
     assert [name for _, name in run_files(other / "eval")] == ["log.jsonl", "log.jsonl"]
