@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -94,8 +95,15 @@ def can_share(model: PreTrainedModel, prompts: DynamicCache, rows: int, limit: i
         and each * rows * heads >= ALL
         and next(model.parameters()).device.type == "cpu"
         and getattr(model, "_supports_attention_backend", False)
+        and _passes_on(model)
         and all(getattr(config, "_attn_implementation", "sdpa") == "sdpa" for config in configs_of(model))
     )
+
+
+def _passes_on(model: Any) -> bool:
+    """Whether the forward takes further arguments, as peft's does whatever it wraps, and can pass them on."""
+    inner = getattr(model, "get_base_model", lambda: model)()
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(inner.forward).parameters.values())
 
 
 def _of_groups(layer: Any, which: Tensor) -> tuple[Tensor, Tensor]:

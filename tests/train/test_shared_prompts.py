@@ -126,6 +126,10 @@ def test_what_is_not_shared(monkeypatch):
     model.config._attn_implementation = "eager"
     assert not can_share(model, cache, 2, 6)
     model.config._attn_implementation = "sdpa"
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "forward", lambda input_ids, past_key_values: None)  # no further arguments
+        assert not can_share(model, cache, 2, 6)
+    assert can_share(model, cache, 2, 6)
     cache.layers[1] = type("Sliding", (GrowingLayer,), {})()
     assert not can_share(model, cache, 2, 6)
 
