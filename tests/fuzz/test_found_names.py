@@ -109,4 +109,12 @@ def test_a_column_with_half_of_a_surrogate_pair_in_a_message(tmp_path, options):
     path = written(tmp_path, [{**row, "in\ud800": i} for i, row in enumerate(rows())], "jsonl")
     with pytest.raises(GrpoPrmError) as caught:
         collect(path, ReadOptions(**options))
-    assert r"in\ud800" in str(caught.value).encode().decode()
+    assert "in\ufffd" in str(caught.value).encode().decode()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_half_of_a_surrogate_pair_in_a_name_spoils_no_row(tmp_path, kind):
+    path = written(tmp_path, rows(**{"meta\ud800": 1.0, "inner": {"x\udfff": 1}, "smile😀": 2.0}), kind)
+    log = collect(path, ReadOptions(keep=("meta\ufffd", "smile😀", "inner.x\ufffd")))
+    assert len(log.table) == 8 and not len(log.rejected)
+    assert log.table["meta\ufffd"].to_list() == [1.0] * 8 and log.table["smile😀"].to_list() == [2.0] * 8

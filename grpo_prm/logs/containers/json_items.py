@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...json_text import unicode_names
 from ..chunks import BLANK
 
 _BLOCK = 4 << 20  # bytes that are read at a time
 _SLACK = 64  # characters before the end: what fails there may be whole with more
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(object_pairs_hook=unicode_names)
 _ENDS = (",", "]", " ", "\t", "\n", "\r")  # what may stand behind an item
 _SPACE = re.compile(r"[ \t\n\r]*")
 

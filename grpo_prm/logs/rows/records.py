@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
+from ...json_text import unicode_names
 from ..columns.first_rows import MISSING
 from ..columns.plan import LABELS, Plan
 from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
@@ -83,7 +84,7 @@ def parse(text: bytes) -> Any:
     except ValueError:
         pass  # NaN, half of a surrogate pair, a byte order mark: Python's own parser reads them, or says where it fails
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=unicode_names)
     except UnicodeDecodeError as error:
         return Bad("", f"invalid UTF-8 (byte {error.start + 1} of the line)")
     except json.JSONDecodeError as error:
