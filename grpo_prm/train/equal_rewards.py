@@ -12,7 +12,7 @@ def equal_rewards(share: float | None, state: dict[str, Any]) -> str | None:
     """The sentence when it is due: once, after `STEPS` steps in a row in which most groups had equal rewards.
 
     Args:
-        share: Groups of this step whose rewards are all equal (definitions: zero variance), a share of 1.
+        share: Groups of this step whose rewards are all equal, a share of 1 (`zero_variance` of the statistics).
         state: Of the run; `equal`, such steps in a row so far, is brought up to date.
     """
     state["equal"] = state.get("equal", 0) + 1 if share is not None and share > MOST else 0

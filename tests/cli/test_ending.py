@@ -181,5 +181,9 @@ def test_a_process_that_is_started_deaf_never_gets_an_interrupt_and_this_one_doe
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0] == "on\nwhole" and child.returncode == 0
-    with pytest.raises(KeyboardInterrupt), deaf_to_interrupts():
-        os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in the background it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt), deaf_to_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
