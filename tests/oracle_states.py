@@ -117,3 +117,21 @@ def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float
             counted += 1
             right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
     return right, counted
+
+
+def decision_tables(group: Group, values: Sequence[float]) -> dict[tuple[int, ...], list[list[float]]]:
+    """Every observation after which members go two ways or more, and the values of the distinct texts that go each.
+
+    Reading: of copies whose masks differ the first in the order of the group says which way their text goes.
+    """
+    texts: dict[tuple[int, ...], list[int]] = {}
+    for j, row in enumerate(group):
+        texts.setdefault(tuple(row.tokens), []).append(j)
+    ways: dict[tuple[int, ...], dict[tuple[int, ...] | None, list[float]]] = {}
+    for same in texts.values():
+        own = [observation for observation, _ in turns(group, same[0])[1:]]
+        value = round(math.fsum(values[j] for j in same) / len(same), 9)
+        for observation in dict.fromkeys(own):
+            after = own[len(own) - own[::-1].index(observation) :]
+            ways.setdefault(observation, {}).setdefault(after[0] if after else None, []).append(value)
+    return {observation: list(to.values()) for observation, to in ways.items() if len(to) > 1}

@@ -47,8 +47,9 @@ class StateSets(NamedTuple):
         set: Set of each pair of a set and a member, ascending, members in tree order, shape (pairs,).
         row: The member, shape (pairs,).
         own: Its loss tokens in the set, those of all its visits, shape (pairs,).
-        last: Its last visit: the larger, the later on its path, shape (pairs,).
+        last: Its last visit, shape (pairs,): larger is later on its path; of a state the index of an observation.
         observations: All of them.
+        state: Of each observation, dense from 0, group by group, shape (observations,).
     """
 
     group: Ints
@@ -61,6 +62,7 @@ class StateSets(NamedTuple):
     own: Ints
     last: Ints
     observations: Observations
+    state: Ints
 
     @property
     def intermediate(self) -> Bools:
@@ -137,6 +139,7 @@ def state_sets(groups: Groups) -> StateSets:
         # Steps ascend from parent to child, and all come before the first observation.
         np.concatenate([step - len(kept), last]),
         found,
+        state,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from core.permuted_case import Case, permuted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from oracle_credit import decision_p
 from oracle_rewards import analysed, tolerance
 from oracle_sets import Row
 from strategies import column, flatten, forests
@@ -16,6 +17,7 @@ from grpo_prm.core.forest import build_forest
 from grpo_prm.core.groups import Groups
 from grpo_prm.core.overlap import completion_overlap, group_overlap
 from grpo_prm.core.reliability import reliability_sums
+from grpo_prm.core.state_decisions import state_decisions
 from grpo_prm.core.state_order import state_order
 from grpo_prm.core.states import observations, state_sets, state_sums
 
@@ -70,6 +72,19 @@ def test_every_sum_by_the_definition(batch):
             assert value == pytest.approx(np.nan if expected is None else expected, abs=1e-9, nan_ok=True), name
         expected = (0, 0) if one.zero else oracle_states.pair_order(one.rows, one.rewards, tolerance(one.rewards))
         assert (order.right[n], order.counted[n]) == expected
+
+
+@given(forests(min_k=2, max_k=6, mask="role", length=10))
+@example([MEETING])
+@example([MEETING, BACK])
+def test_every_decision_by_the_definition(batch):
+    groups = groups_of(batch)
+    found = state_decisions(groups, state_sets(groups))
+    expected = []
+    for one in analysed([("", 0, str(n), rows) for n, rows in enumerate(batch)]):
+        tables = {} if one.zero else oracle_states.decision_tables(one.rows, one.rewards)
+        expected += [decision_p(table) for table in tables.values()]
+    np.testing.assert_allclose(sorted(zip(found.p, found.least, strict=True)), sorted(expected), rtol=1e-7)
 
 
 def test_states_are_equal_observations_whatever_came_before():
