@@ -32,6 +32,11 @@ def turns(group: Group, i: int) -> list[tuple[tuple[int, ...] | None, list[int]]
     return found
 
 
+def observations(group: Group) -> set[tuple[int, ...]]:
+    """What is read between two turns of one completion."""
+    return {observation for i in range(len(group)) for observation, _ in turns(group, i)[1:]}
+
+
 def passed(group: Group, observation: tuple[int, ...]) -> Members:
     """The completions that read the observation, whatever came before it."""
     return frozenset(j for j in range(len(group)) if any(o == observation for o, _ in turns(group, j)))

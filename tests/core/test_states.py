@@ -57,7 +57,7 @@ def seeds(batch):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(forests(min_k=2, max_k=6, length=10))
 @example([MEETING])
 @example([BACK, MEETING])
@@ -74,6 +74,7 @@ def test_every_sum_by_the_definition(batch):
         assert (order.right[n], order.counted[n]) == expected
 
 
+@settings(max_examples=40)
 @given(forests(min_k=2, max_k=6, mask="role", length=10))
 @example([MEETING])
 @example([MEETING, BACK])
@@ -112,6 +113,7 @@ def test_the_last_state_with_another_member_scores():
     assert (order.right[0], order.counted[0]) == (1.0 + 0.0 + 0.5 + 0.5, 6)
 
 
+@settings(max_examples=40)
 @given(forests(min_k=2, max_k=5, mask="none"))
 def test_without_observations_all_is_shared_by_prefix(batch):
     groups = groups_of(batch)
@@ -125,6 +127,7 @@ def test_without_observations_all_is_shared_by_prefix(batch):
         np.testing.assert_allclose(values, same, atol=1e-9)
 
 
+@settings(max_examples=40)
 @given(forests(min_k=2, max_k=5, mask="role", length=10))
 def test_a_prefix_that_is_shared_is_a_state_that_is_shared(batch):
     """Equal prefixes hold equal observations: a set of states is never smaller than the process set of its tokens."""
@@ -179,6 +182,7 @@ def test_noise_is_ordered_as_often_right_as_wrong():
     assert np.percentile(share, 0.5) < order.right.sum() / order.counted.sum() < np.percentile(share, 99.5)
 
 
+@settings(max_examples=5)
 @given(st.integers(0, 9))
 def test_groups_are_on_their_own(seed):
     """Other groups beside it, before it or behind it change nothing, to the last bit."""
