@@ -75,6 +75,7 @@ def test_the_table_says_where_a_state_is_read_first():
     assert (row["reward"], row["advantage"]) == (0.5, pytest.approx(0.0, abs=1e-12))
 
 
+@pytest.mark.slow
 def test_everything_else_stays_as_it_was(tmp_path):
     """Without the option nothing of it is there; with it all the other numbers are the same."""
     rows = a_log(1, masked=True)
@@ -134,6 +135,14 @@ def test_the_folder_keeps_the_table_and_an_analysis_without_takes_it_away(tmp_pa
         back = read_folder(tmp_path / "a").states
         assert (back is not None) == there
         assert not there or back.collect().equals(tables.states.collect())
+
+
+def test_without_anything_to_exchange_there_is_no_null():
+    """Three texts that come once, twice and three times: no two of them can trade their rewards."""
+    texts = [([1, 8, 2], 0.0, 1), ([2, 8, 3], 1.0, 2), ([3], 0.0, 3)]
+    rows = [Row(ids, [n != 8 for n in ids], reward) for ids, reward, often in texts for _ in range(often)]
+    auc = analyze(batch_of([("a", 0, "p", rows)]), BY_STATE).summary["state_sharing"]["leave_pair_out_auc"]
+    assert (auc["n"], auc["null_mean"], auc["p_value"]) == (1, None, None)
 
 
 def test_another_kind_of_sharing_is_refused():

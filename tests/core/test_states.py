@@ -74,6 +74,7 @@ def test_every_sum_by_the_definition(batch):
         assert (order.right[n], order.counted[n]) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(forests(min_k=2, max_k=6, mask="role", length=10))
 @example([MEETING])

@@ -152,6 +152,7 @@ def test_a_baseline_within_the_values_of_a_column(tmp_path, monkeypatch):
     same(one, other)
 
 
+@pytest.mark.slow
 def test_states_are_found_and_ordered_alike(tmp_path, monkeypatch):
     rows = a_log(6, masked=True)[:240]
     small_pieces(monkeypatch, 900, 2_000, 9)
