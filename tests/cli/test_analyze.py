@@ -58,7 +58,7 @@ def chats():
 
 @pytest.mark.slow
 def test_states_are_told_where_they_are_asked_for(tmp_path, log):
-    """Of the two turns of so many pieces the second follows the answer that another one got, too."""
+    """Each answer of the tool is read by two; a log of texts alone has nothing of it."""
     write(tmp_path / "chats.jsonl", chats())
     done = run("analyze", "chats.jsonl", "--share", "state", "--no-figures", cwd=tmp_path)
     printed = " ".join(done.stdout.split())
