@@ -102,45 +102,66 @@ def state_sets(groups: Groups) -> StateSets:
     Returns:
         The sets; tokens before the first observation of a completion share by prefix.
     """
-    forest, lengths = groups.forest, groups.lengths
-    found = observations(groups.mask, lengths)
+    found = observations(groups.mask, groups.lengths)
+    state = _states(groups, found)
+    early, late = _of_prefixes(groups, found), _of_states(groups, found, state)
+    prefixes = len(early.group)
+    group = np.concatenate([early.group, late.group])
+    of_set, own = np.concatenate([early.set, late.set + prefixes]), np.concatenate([early.own, late.own])
+    seen = np.full(len(late.group), len(state))
+    np.minimum.at(seen, state, np.arange(len(state)))
+    return StateSets(
+        group=group,
+        size=np.bincount(of_set, minlength=len(group)),
+        k=np.bincount(groups.groups, minlength=groups.number)[group],
+        tokens=np.bincount(of_set, own, len(group)).astype(np.int64),
+        seen=seen,
+        set=of_set,
+        row=np.concatenate([early.row, late.row]),
+        own=own,
+        # Steps ascend from parent to child, and all come before the first observation.
+        last=np.concatenate([early.set - prefixes, late.last]),
+        observations=found,
+        state=state,
+    )
+
+
+class _Pairs(NamedTuple):
+    """Some sets and their members: as of `StateSets`."""
+
+    group: Ints
+    set: Ints
+    row: Ints
+    own: Ints
+    last: Ints
+
+
+def _of_prefixes(groups: Groups, found: Observations) -> _Pairs:
+    """The process steps with a loss token of a member before its first observation."""
+    lengths = groups.lengths
     opens = np.cumsum(lengths) - lengths
     first = opens + lengths  # where the first observation begins; the end of a completion without one
     np.minimum.at(first, found.row, found.start)
     early = np.arange(int(lengths.sum())) < np.repeat(first, lengths)
-    prefixes = visits(forest, early if groups.mask is None else early & groups.mask)
-    kept = np.flatnonzero(prefixes.unique > 0)
-    number = np.full(len(forest.size), -1)
+    seen = visits(groups.forest, early if groups.mask is None else early & groups.mask)
+    kept = np.flatnonzero(seen.unique > 0)
+    number = np.full(len(groups.forest.size), -1)
     number[kept] = np.arange(len(kept))
-    pairs = number[prefixes.step] >= 0
-    step = number[prefixes.step[pairs]]
+    pairs = number[seen.step] >= 0
+    step = number[seen.step[pairs]]
+    return _Pairs(groups.forest.group[kept], step, seen.row[pairs], seen.tokens[pairs], step)
 
-    state = _states(groups, found)
-    place = np.argsort(forest.order)
-    key, at = np.unique(state * len(lengths) + place[found.row], return_inverse=True)
-    passed, member = np.divmod(key, max(len(lengths), 1))
-    last, seen = np.zeros(len(key), np.int64), np.full(int(state.max(initial=-1)) + 1, len(state))
+
+def _of_states(groups: Groups, found: Observations, state: Ints) -> _Pairs:
+    """The states, each with the completions that read it, those in tree order."""
+    order = groups.forest.order
+    place = np.argsort(order)[found.row]
+    key, at = np.unique(state * len(order) + place, return_inverse=True)
+    passed, member = np.divmod(key, max(len(order), 1))
+    group, last = np.zeros(int(state.max(initial=-1)) + 1, np.int64), np.zeros(len(key), np.int64)
+    group[state] = groups.groups[found.row]
     np.maximum.at(last, at, np.arange(len(at)))
-    np.minimum.at(seen, state, np.arange(len(state)))
-    own = np.bincount(at, found.tokens, len(key)).astype(np.int64)
-    k = np.bincount(groups.groups, minlength=groups.number)
-    group = np.concatenate([forest.group[kept], groups.groups[found.row[seen]]])
-    every = np.concatenate([prefixes.tokens[pairs], own])
-    of_set = np.concatenate([step, passed + len(kept)])
-    return StateSets(
-        group,
-        np.concatenate([forest.size[kept], np.bincount(passed, minlength=len(seen))]),
-        k[group],
-        np.bincount(of_set, every, len(group)).astype(np.int64),
-        seen,
-        of_set,
-        np.concatenate([prefixes.row[pairs], forest.order[member]]),
-        every,
-        # Steps ascend from parent to child, and all come before the first observation.
-        np.concatenate([step - len(kept), last]),
-        found,
-        state,
-    )
+    return _Pairs(group, passed, order[member], np.bincount(at, found.tokens, len(key)).astype(np.int64), last)
 
 
 def _states(groups: Groups, found: Observations) -> Ints:
