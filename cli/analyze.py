@@ -28,6 +28,8 @@ Examples:
 
     grpo-prm analyze rollouts.jsonl --baseline-by task     # cross-prompt groups within each task of a mix
 
+    grpo-prm analyze agents.jsonl --share state     # equal observations, not only equal prefixes
+
     grpo-prm analyze out/completions --follow     # of a run that goes on; Ctrl-C ends it with the summary
 
     zcat rollouts.jsonl.gz | grpo-prm analyze - --out rollouts.prm
@@ -74,6 +76,10 @@ def analyze(
             help="Cross-prompt groups of completions with the same value of this column, such as task.",
         ),
     ] = None,
+    share: Annotated[
+        Literal["prefix", "state"],
+        typer.Option(help="`state`: also which completions read equal observations, for logs of agents with masks."),
+    ] = "prefix",
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the analysis of another log, if the folder holds one.")
@@ -141,7 +147,7 @@ def analyze(
             with progress_bar("reading") as progress:
                 reading, options = (
                     replace(reading, progress=progress),
-                    Options(std, advantage, seed, outcome, baseline_by),
+                    Options(std, advantage, seed, outcome, baseline_by, share),
                 )
                 if by_workers:
                     analysis = _by_workers(log, options, reading, spill, engine, workers, address)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
+from grpo_prm.text.parts import states
 from grpo_prm.text.printable import printable
 from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding
 from grpo_prm.text.wording import doubts, masks, read_in_short, sections
@@ -39,6 +40,10 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
     for label, answer in (("Knows", knows(summary)), ("λ-GRPO", changes(summary))):
         lines += _labelled(label, answer, width)
+    room = LINES
+    for n, sentence in enumerate(states(summary)):
+        of_states = _labelled("" if n else "States", sentence, width)
+        lines, room = lines + of_states, room + len(of_states)  # asked for, so they come on top
     todo = findings(summary, shlex.quote(folder))
     if not todo:
         lines += _labelled("To do", no_finding(summary), width)
@@ -47,7 +52,7 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     if whole:
         lines += [line for one in written for line in one]
     else:
-        lines += _to_do(written, report, LINES - len(lines))
+        lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
 

@@ -74,7 +74,11 @@ def checked_options(options: Options | None, log: Any) -> Options:
     if advantage is None:
         advantage = "logged" if isinstance(log, Groups) and log.given is not None else "computed"
     options = replace(options, std=std, advantage=advantage)
-    for name, choices in (("std", (None, *get_args(Std))), ("advantage", ("computed", "logged"))):
+    for name, choices in (
+        ("std", (None, *get_args(Std))),
+        ("advantage", ("computed", "logged")),
+        ("share", ("prefix", "state")),
+    ):
         if getattr(options, name) not in choices:
             raise UsageError(f"{name} is {getattr(options, name)!r}. Choose from {', '.join(filter(None, choices))}.")
     if not isinstance(options.seed, int | np.integer) or options.seed < 0:

@@ -52,6 +52,7 @@ def read_folder(path: str | Path) -> Tables:
         lazy_subsamples=frames["subsamples"],
         decided=frames["decided"],
         rejected=_rejected(path / "rejects.jsonl"),
+        states=pl.scan_parquet(states) if (states := path / "states.parquet").is_file() else None,
     )
 
 

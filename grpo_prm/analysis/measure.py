@@ -30,6 +30,7 @@ from .group_columns import groups_table
 from .logprob_columns import logprob_columns
 from .options import Options
 from .prompts import PromptLengths
+from .states_table import MeasuredStates, measured_states
 from .step_columns import steps_table
 from .subsample_columns import subsamples_table
 from .table_groups import SLICE, Advantages, advantages_of, slices, table_groups, without_groups_of_one
@@ -50,6 +51,7 @@ class Measured(NamedTuple):
         decided: One row per group, axis and point of the curve.
         steps: (run, step) of each bin of `permuted`.
         permuted: Sums of the permutations, one bin per training step.
+        states: Where they are asked for.
     """
 
     groups: pl.DataFrame
@@ -61,6 +63,7 @@ class Measured(NamedTuple):
     decided: pl.DataFrame
     steps: list[tuple[str, int | None]]
     permuted: PermutedSums
+    states: MeasuredStates | None = None
 
 
 def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None = None) -> Iterator[Measured]:
@@ -125,6 +128,10 @@ def measure_slice(part: Slice) -> Measured:
         **of_logprobs,
         ID: pl.Series(ids_of(names)),
     }
+    states = None
+    if options.share == "state":
+        states, of_states = measured_states(table, names, groups, part.seeds, options.seed)
+        added |= of_states
     return Measured(
         groups_table(table, names, groups, overlap, bounds, part.given.computed, added),
         completions_table(table, groups, overlap),
@@ -134,6 +141,7 @@ def measure_slice(part: Slice) -> Measured:
         gaps,
         decided_table(names, groups),
         *_permuted(names, groups, bounds, part.seeds),
+        states,
     )
 
 

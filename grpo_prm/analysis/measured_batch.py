@@ -84,6 +84,8 @@ def numbered_from(batch: MeasuredBatch, first: int) -> MeasuredBatch:
     measured = []
     for one in batch.measured:
         tables: dict[str, Any] = {name: _later(getattr(one, name), first) for name in TABLES}
+        if one.states:
+            tables["states"] = one.states._replace(table=_later(one.states.table, first))
         measured.append(Measured(**(one._asdict() | tables)))
     sampled, waiting = _later(batch.sampled, first), _later(batch.waiting, first)
     return batch._replace(measured=measured, sampled=sampled, waiting=waiting)

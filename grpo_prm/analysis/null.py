@@ -63,3 +63,13 @@ def null_of_log(groups: Parts | pl.DataFrame, running: RunningSums) -> dict[str,
     """
     fixed = added_up(groups, dict(zip(FIXED, fixed_sums(), strict=True)))
     return null_distributions(running.permuted_in_all, fixed, binary=running.binary)
+
+
+def p_value(observed: float | None, null: Floats) -> float | None:
+    """One-sided p: the share of permutations that reach the observed value; None where there is no null."""
+    null = null[np.isfinite(null)]
+    if observed is None or not len(null):
+        return None
+    reached = int((null >= observed - 1e-12 * abs(observed)).sum())  # the same counts may differ in rounding
+    # The observed order is one of the permutations, so p is never 0.
+    return (1 + reached) / (1 + len(null))

@@ -22,6 +22,7 @@ class Options:
             table), for phantom advantages. None: not named.
         baseline_by: Column of the log whose values divide the cross-prompt baseline: its pseudo-groups are of
             completions of one value, such as `task` of a mix of tasks. None: of any.
+        share: `state`: measure beside the prefix trees which completions share a state (definitions: State sharing).
     """
 
     std: Std | None = None
@@ -29,3 +30,4 @@ class Options:
     seed: int = 0
     outcome: str | None = None
     baseline_by: str | None = None
+    share: Literal["prefix", "state"] = "prefix"

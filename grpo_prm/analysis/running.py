@@ -36,6 +36,7 @@ from .running_sums import RunningSums
 from .samples import Samples
 from .side_by_side import Apart, side_by_side
 from .spill import Spill
+from .states_table import SCHEMA as STATES
 from .statistics import OVERLAP
 from .summary import summarize
 from .tables import Tables
@@ -131,7 +132,7 @@ class _Growing:
     def __init__(self, options: Options, reading: dict[str, Any], note: str | None, spill: Path | None) -> None:
         self._options = options
         self._running = RunningSums(options=reading, notes=dict.fromkeys([note] if note else []))
-        self._tables = {name: Spill(name, spill) for name in (*MEASURED, "baseline", "rejected")}
+        self._tables = {name: Spill(name, spill) for name in (*MEASURED, "baseline", "rejected", "states")}
         self._gaps: list[pl.DataFrame] = []
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
@@ -198,6 +199,9 @@ class _Growing:
                 self._tables[name].add(getattr(measured, name))
             self._running.add_permuted(measured.steps, measured.permuted)
             self._running.decisions.add(measured.decisions)
+            if measured.states:
+                self._running.states.add(measured.states)
+                self._tables["states"].add(measured.states.table)
             yield measured.groups
             self._rows += len(measured.completions)
             if self._rows >= OFTEN:
@@ -233,6 +237,7 @@ class _Growing:
             # A log without such rows has the columns, too.
             decided=tables["decided"].table_of(DECIDED),
             rejected=tables["rejected"].table_of(REJECTED),
+            states=tables["states"].table_of(STATES) if self._options.share == "state" else None,
         )
 
 

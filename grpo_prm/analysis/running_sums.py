@@ -12,6 +12,7 @@ import polars as pl
 from ..core.permutations import PermutedSums, zero_sums
 from ..logs.rollouts import REWARD_PART, Rollouts, group_opens, merged_methods
 from .decided_steps import DecidedSteps
+from .states_table import RunningStates
 
 DISTINCT = 3  # rewards remembered: all that is asked is whether there are exactly two
 
@@ -36,6 +37,7 @@ class RunningSums:
         permuted: Sums of the permutations over the groups of each (run, step) that is not over.
         closed: The same over all steps that are over (`close`).
         decisions: Of all slices.
+        states: Of all slices, where they are asked for.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -52,6 +54,7 @@ class RunningSums:
     permuted: dict[tuple[str, int | None], PermutedSums] = field(default_factory=dict)
     closed: PermutedSums | None = None
     decisions: DecidedSteps = field(default_factory=DecidedSteps)
+    states: RunningStates = field(default_factory=RunningStates)
 
     def add(self, batch: Rollouts) -> None:
         """Add a batch: its counts and notes, and what is counted in its table."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ..core.forest import Floats
@@ -18,10 +17,11 @@ from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters
 from .finite import finite
 from .logprob_section import logprob_section
-from .null import null_of_log
+from .null import null_of_log, p_value
 from .options import Options
 from .ratios import Sums
 from .running_sums import RunningSums
+from .state_sharing import state_section
 from .statistics import OVERLAP, SUMMARY, Section, in_section
 from .teaching import teaching_section
 from .verdict import verdict
@@ -87,6 +87,11 @@ def summarize(
         },
         "notes": notes,
     }
+    if options.share == "state":
+        masked = running.counts["tokens_masked"]
+        section, said = state_section(groups, clusters, running.states, options.seed, masked=masked)
+        summary["state_sharing"] = section
+        notes |= said
     if not sums["exchangeable"]:
         notes["null"] = (
             "nothing can be permuted: no group of mixed reward has two distinct completions that come equally often "
@@ -111,18 +116,8 @@ def _section(section: Section, intervals: dict[str, Interval], null: dict[str, F
         else:
             content[one.name] = mean | null_range(null[one.name])._asdict()
             if section == "credit":
-                content[one.name]["p_value"] = _p_value(mean["mean"], null[one.name])
+                content[one.name]["p_value"] = p_value(mean["mean"], null[one.name])
     return content
-
-
-def _p_value(observed: float | None, null: Floats) -> float | None:
-    """One-sided p: the share of permutations that reach the observed value; None where there is no null."""
-    null = null[np.isfinite(null)]
-    if observed is None or not len(null):
-        return None
-    reached = int((null >= observed - 1e-12 * abs(observed)).sum())  # the same counts may differ in rounding
-    # The observed order is one of the permutations, so p is never 0.
-    return (1 + reached) / (1 + len(null))
 
 
 def _mean(interval: Interval) -> dict[str, float | int | None] | None:
@@ -151,6 +146,7 @@ def _source(running: RunningSums, options: Options) -> dict[str, Any]:
             "outcome": options.outcome,
             # absent where nothing was asked for, so that such a summary stays as it was
             **({"baseline_by": options.baseline_by} if options.baseline_by else {}),
+            **({"share": options.share} if options.share != "prefix" else {}),
             **running.options,
         },
         "notes": [*running.why_rejected, *_of_another_size(running), *running.notes],
@@ -221,7 +217,7 @@ def _informativeness(observed: float | None, null: Floats) -> dict[str, float | 
     """Mean abs(A) beside its permutation null, with its one-sided p."""
     if observed is None:
         return None
-    return {"observed": observed, **null_range(null)._asdict(), "p_value": _p_value(observed, null)}
+    return {"observed": observed, **null_range(null)._asdict(), "p_value": p_value(observed, null)}
 
 
 def _logprobs(groups: Parts, notes: dict[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ TABLES = (
     *("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples"),
     "decided",
 )
+ASKED_FOR = ("states",)  # written only where an option asked for it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +33,7 @@ class Tables:
             lazy.
         decided: One row per group, axis and point of the curve of where the outcome is decided; lazy.
         rejected: One row per row of the log that was left out; lazy.
+        states: One row per state that completions of a group share, with `share="state"`; lazy. None: not asked for.
         path: The folder that it was read from; None of a log just measured.
     """
 
@@ -46,6 +48,7 @@ class Tables:
     lazy_subsamples: pl.LazyFrame
     decided: pl.LazyFrame
     rejected: pl.LazyFrame
+    states: pl.LazyFrame | None = None
     path: Path | None = None
 
     @property

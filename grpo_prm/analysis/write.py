@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..files import atomic_folder, clear_away
 from ..json_text import json_text
 from .ownership import MARK, is_analysis, is_page, mark, refuse_another_input, refuse_strangers
-from .tables import TABLES, Tables, table_of
+from .tables import ASKED_FOR, TABLES, Tables, table_of
 
 FIGURES = (
     *("overlap_over_training", "overlap_over_groups", "overlap_by_k", "advantage_by_position", "contest_by_depth"),
@@ -19,7 +19,7 @@ FIGURES = (
 SUFFIXES = ("pdf", "png", "svg", "pgf", "csv", "txt")
 PAGE = "report.html"
 OURS = {
-    *(f"{name}.parquet" for name in TABLES),
+    *(f"{name}.parquet" for name in (*TABLES, *ASKED_FOR)),
     "chance.parquet",  # what permutations.parquet was called before
     "rejects.jsonl",
     "summary.json",
@@ -95,6 +95,8 @@ def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
         table_of(analysis, name).sink_parquet(folder / f"{name}.parquet", compression="zstd")
+    if analysis.states is not None:
+        analysis.states.sink_parquet(folder / "states.parquet", compression="zstd")
     analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
 

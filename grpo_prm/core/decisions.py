@@ -72,7 +72,27 @@ def decisions(groups: Groups, seed: int = 0) -> Decisions:
     Returns:
         One entry for each decision.
     """
-    table = _tables(groups)
+    forest = groups.forest
+    decision, child, text, value = _texts(groups)
+    children = np.bincount(forest.parent[forest.parent >= 0], minlength=len(forest.size))
+    children[decision[child < 0]] += 1  # copies that end there are one text, so no step comes twice
+    kept = ((children > 1) & ~groups.zero[forest.group])[decision]
+    return judged(decision[kept], child[kept], value[text[kept]], seed)
+
+
+def judged(decision: Ints, child: Ints, value: Ints, seed: int = 0) -> Decisions:
+    """Test decisions, of which every distinct text is given.
+
+    Args:
+        decision: Of each text, shape (texts,).
+        child: The way that it took there, -1 for an end, shape (texts,).
+        value: Rank of its reward in its group, shape (texts,).
+        seed: As of `decisions`.
+
+    Returns:
+        One entry for each decision that is named, ascending.
+    """
+    table = _tables(decision, child, value)
     number = len(table.step)
     p, least = np.ones(number), np.ones(number)
     if not number:
@@ -110,14 +130,8 @@ def _trimmed(row: Ints) -> tuple[int, ...]:
     return tuple(row[row > 0].tolist())
 
 
-def _tables(groups: Groups) -> _Tables:
-    forest = groups.forest
-    decision, child, text, value = _texts(groups)
-    children = np.bincount(forest.parent[forest.parent >= 0], minlength=len(forest.size))
-    children[decision[child < 0]] += 1  # copies that end there are one text, so no step comes twice
-    kept = ((children > 1) & ~groups.zero[forest.group])[decision]
-    step, decision = np.unique(decision[kept], return_inverse=True)
-    child, value = child[kept], value[text[kept]]
+def _tables(decision: Ints, child: Ints, value: Ints) -> _Tables:
+    step, decision = np.unique(decision, return_inverse=True)
     # By decision and reward: equal rewards of one decision are neighbours.
     order = np.lexsort((value, decision))
     decision, child, value = decision[order], child[order], value[order]
@@ -168,11 +182,17 @@ def _texts(groups: Groups) -> tuple[Ints, Ints, Ints, Ints]:
     decision = np.concatenate([np.repeat(forest.parent[below], repeat), last[row]])
     child = np.concatenate([np.repeat(below, repeat), np.full(len(row), -1)])
     text = np.concatenate([inside, np.arange(len(row))])
-    return decision, child, text, _reward_ranks(groups, of_row, row)
+    return decision, child, text, reward_ranks(groups, of_row, row)
 
 
-def _reward_ranks(groups: Groups, text: Ints, row: Ints) -> Ints:
-    """Rank in its group of the reward of each text, the mean of its copies; equal to `EQUAL` have one rank."""
+def reward_ranks(groups: Groups, text: Ints, row: Ints) -> Ints:
+    """Rank in its group of the reward of each text, the mean of its copies; equal to `EQUAL` have one rank.
+
+    Args:
+        groups: The groups.
+        text: `distinct` of their forest: of each row in tree order.
+        row: The first row of each text, in tree order, shape (texts,).
+    """
     values = groups.advantages if groups.rewards is None else groups.rewards
     order = groups.forest.order
     # From the first copy on: the mean of equal floats need not equal them.

@@ -76,27 +76,40 @@ def group_overlap(forest: Forest, seen: Visits, each: CompletionOverlap, groups:
         groups: Dense group of each completion, shape (completions,), in [0, number).
         number: How many groups there are.
     """
-    some = seen.completion > 0
-    count = np.bincount(groups, minlength=number)
-    loss = np.maximum(seen.completion, 1)
-
-    def mean(values: Floats, over: Ints) -> Floats:
-        sums = np.bincount(groups, values, number)
-        return np.divide(sums, over, out=np.full(number, np.nan), where=over > 0)
 
     def over_steps(values: np.ndarray) -> Ints:
         return np.bincount(forest.group, values, number).astype(np.int64)
 
-    with_loss = np.bincount(groups, some, number).astype(np.int64)
     counted = seen.unique > 0
     tokens = np.bincount(seen.step, seen.tokens, len(forest.size))
     return GroupOverlap(
-        mean(each.path_depth.astype(float), count),
-        mean(np.where(some, each.intermediate / loss, 0.0), with_loss),
-        mean(np.where(some, each.shared / loss, 0.0), with_loss),
+        *overlap_means(each, seen.completion, groups, number),
         over_steps(counted & forest.intermediate),
         over_steps(counted),
         over_steps(counted * forest.size),
         over_steps(tokens * forest.intermediate),
         over_steps(tokens * identical(forest)),
+    )
+
+
+def overlap_means(each: CompletionOverlap, tokens: Ints, groups: Ints, number: int) -> tuple[Floats, Floats, Floats]:
+    """The first three of `GroupOverlap`.
+
+    Args:
+        each: Of the completions.
+        tokens: Loss tokens of each completion, shape (completions,).
+        groups: As of `group_overlap`.
+        number: As of `group_overlap`.
+    """
+    some, loss = tokens > 0, np.maximum(tokens, 1)
+
+    def mean(values: Floats, over: Ints) -> Floats:
+        sums = np.bincount(groups, values, number)
+        return np.divide(sums, over, out=np.full(number, np.nan), where=over > 0)
+
+    with_loss = np.bincount(groups, some, number).astype(np.int64)
+    return (
+        mean(each.path_depth.astype(float), np.bincount(groups, minlength=number)),
+        mean(np.where(some, each.intermediate / loss, 0.0), with_loss),
+        mean(np.where(some, each.shared / loss, 0.0), with_loss),
     )

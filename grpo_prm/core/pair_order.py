@@ -6,7 +6,7 @@ group. Which set that is depends on the tree alone: it is found once and serves 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -46,13 +46,25 @@ def pair_order(
         values: Rewards or advantages of the rows of each group in tree order, shape (groups, k, permutations).
         tolerance: Difference up to which values of a group are equal, in their unit, shape (groups,).
     """
+    k = values.shape[1]
+    return ordered(lambda some: _pairs(forest, seen, classes, roots[some], k), values, tolerance)
+
+
+def ordered(pairs_of: Callable[[slice], Pairs], values: Floats, tolerance: Floats) -> PairOrder:
+    """Order the pairs of groups of one size by scores that are linear in the values of their group.
+
+    Args:
+        pairs_of: The pairs of some of the groups.
+        values: As of `pair_order`.
+        tolerance: As of `pair_order`.
+    """
     groups, k, permutations = values.shape
     order = PairOrder(*np.zeros((2, groups, permutations)))
     block = max(1, BLOCK // (k * k * k))
     # An absolute bound would let rounding decide ties of large rewards.
     tie = TIE * np.maximum(1.0, np.abs(values).max(axis=(1, 2), initial=0.0))[:, None, None]
     for begin in range(0, groups, block):
-        pairs = _pairs(forest, seen, classes, roots[begin : begin + block], k)
+        pairs = pairs_of(slice(begin, begin + block))
         for some, chunk in _chunks(pairs.counts, permutations, k):
             here = slice(begin + some.start, begin + some.stop)
             score = _sign(pairs.weights[some, chunk] @ values[here], tie[here])
@@ -82,14 +94,36 @@ def observed_order(
     Returns:
         Of all groups, shape (groups,) each.
     """
+    root = np.flatnonzero(forest.parent < 0)
+
+    def order(chosen: Ints, own: Floats) -> PairOrder:
+        return pair_order(forest, seen, classes, root[chosen], own, tolerance[chosen])
+
+    return by_size(forest, values, kept, order)
+
+
+def by_size(
+    forest: Forest, values: Floats, kept: NDArray[np.bool_], order: Callable[[Ints, Floats], PairOrder]
+) -> PairOrder:
+    """Order the pairs of groups as their values are, those of one size at a time.
+
+    Args:
+        forest: The process steps; its groups are dense, 0 to groups - 1.
+        values: Rewards or advantages, shape (completions,).
+        kept: As of `observed_order`.
+        order: `ordered` of groups of one size, from these and their values.
+
+    Returns:
+        Of all groups, shape (groups,) each.
+    """
     root, in_order = np.flatnonzero(forest.parent < 0), values[forest.order]
-    order = PairOrder(*np.zeros((2, len(root))))
+    found = PairOrder(*np.zeros((2, len(root))))
     for k in np.unique(forest.size[root[kept]]):
         chosen = np.flatnonzero(kept & (forest.size[root] == k))
         own = in_order[forest.first[root[chosen], None] + np.arange(k)]
-        of_size = pair_order(forest, seen, classes, root[chosen], own[:, :, None], tolerance[chosen])
-        order.right[chosen], order.counted[chosen] = of_size.right[:, 0], of_size.counted[:, 0]
-    return order
+        of_size = order(chosen, own[:, :, None])
+        found.right[chosen], found.counted[chosen] = of_size.right[:, 0], of_size.counted[:, 0]
+    return found
 
 
 def _sign(differences: Floats, zero: Floats) -> NDArray[np.int8]:
@@ -97,7 +131,7 @@ def _sign(differences: Floats, zero: Floats) -> NDArray[np.int8]:
     return np.subtract((differences > zero).view(np.int8), (differences < -zero).view(np.int8))
 
 
-class _Pairs(NamedTuple):
+class Pairs(NamedTuple):
     """All pairs of rows of some groups of k.
 
     Attributes:
@@ -126,7 +160,7 @@ def _chunks(counts: NDArray[np.bool_], permutations: int, k: int) -> Iterator[tu
             yield some, slice(None) if len(count) == pairs <= most else count[first : first + most]
 
 
-def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> _Pairs:
+def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> Pairs:
     own = classes[forest.first[roots, None] + np.arange(k)]
     alike = own[:, :, None] == own[:, None, :]
     copies = np.count_nonzero(alike, axis=2)
@@ -142,7 +176,7 @@ def _pairs(forest: Forest, seen: Visits, classes: Ints, roots: Ints, k: int) -> 
     counts = (has_first | has_second) & ~alike.reshape(len(roots), -1).take(one * k + other, axis=1)
     weights = np.subtract(first, second, out=first)
     weights[~counts] = 0.0
-    return _Pairs(one, other, counts, weights)
+    return Pairs(one, other, counts, weights)
 
 
 def _mean_without(

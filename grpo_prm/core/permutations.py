@@ -6,7 +6,7 @@ between branch and reward is cut. What may trade places is in `exchange`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .arranged_sums import Bounds, PermutedSums, Trees, arranged_sums
 from .draws import drawn
-from .exchange import classes_of, permuted_values
+from .exchange import Classes, classes_of, permuted_values
 from .forest import Floats, Forest, Ints, Visits
 from .interval import student_half_width, wilson_bound
 from .prm import ROUNDING, zero_variance
@@ -24,6 +24,7 @@ from .ways import Ways, values_of, ways_of
 PERMUTATIONS = 199
 BLOCK = 1 << 17  # permuted values held at a time: they stay in the cache
 PIECE = 32  # groups whose permutations are held at a time
+Arranged = Callable[[Ints, list[Floats]], Floats]
 
 
 def certainty_bounds(forest: Forest, rewards: Floats, groups: Ints) -> Bounds:
@@ -122,41 +123,93 @@ def permuted_sums(
         bins: What to add up over: bin of each group, dense from 0 (its training step, say); None: all groups.
         permutations: How many.
     """
-    root = np.flatnonzero(forest.parent < 0)
-    bins = np.zeros(len(root), np.int64) if bins is None else bins
-    sums = np.zeros((int(bins.max(initial=0)) + 1, permutations, len(PermutedSums._fields)))
-    if len(root):
+    exchange = Exchange.of(forest, advantages, tolerance, rewards)
+    trees = Trees.of(forest, seen, exchange.classes, tolerance, exchange.equal, bounds) if len(exchange.size) else None
+
+    def arranged(groups: Ints, values: list[Floats]) -> Floats:
+        assert trees
+        return arranged_sums(trees, groups, values)
+
+    bins = np.zeros(len(exchange.size), np.int64) if bins is None else bins
+    return PermutedSums(*exchange.sums(arranged, len(PermutedSums._fields), seeds, bins, permutations))
+
+
+class Exchange(NamedTuple):
+    """What the permutations of a forest exchange.
+
+    Attributes:
+        classes: With the values that are permuted.
+        ways: In which the values of each group can stand.
+        some: Groups in which values differ, ascending: the others add nothing.
+        equal: Within which two of the last of the values are equal, shape (groups,).
+        first, size: Where the rows of each group begin in tree order, and how many they are, shape (groups,).
+    """
+
+    classes: Classes
+    ways: Ways
+    some: Ints
+    equal: Floats
+    first: Ints
+    size: Ints
+
+    @classmethod
+    def of(cls, forest: Forest, advantages: Floats, tolerance: Floats, rewards: Floats | None) -> Exchange:
+        """What `permuted_sums` exchanges; its arguments."""
+        root = np.flatnonzero(forest.parent < 0)
         values = advantages[None] if rewards is None else np.stack([advantages, rewards])
-        classes = classes_of(forest, values[:, forest.order])
-        most, least = (f.reduceat(classes.rows, forest.first[root], axis=1) for f in (np.maximum, np.minimum))
+        classes, first = classes_of(forest, values[:, forest.order]), forest.first[root]
+        most = least = values
+        if len(root):
+            most, least = (f.reduceat(classes.rows, first, axis=1) for f in (np.maximum, np.minimum))
         some = (most > least).any(axis=0)  # with advantages of a log a group may have none and rewards that differ
         # Rewards are ordered as they are where they are not what the advantages were made of.
         equal = tolerance if rewards is None else ROUNDING * np.maximum(most, -least)[1]
-        trees, ways = Trees.of(forest, seen, classes, tolerance, equal, bounds), ways_of(classes, len(root))
-        for pieces in _blocks(np.flatnonzero(some), forest.size[root], ways.number, bins, permutations):
-            _add(sums, trees, ways, seeds, bins, pieces)
-    return PermutedSums(*np.ascontiguousarray(np.moveaxis(sums, -1, 0)))
+        return cls(classes, ways_of(classes, len(root)), np.flatnonzero(some), equal, first, forest.size[root])
 
+    def rows_of(self, groups: Ints) -> Ints:
+        """The rows of groups of one size, in tree order, shape (groups, k)."""
+        return self.first[groups][:, None] + np.arange(self.size[groups[0]])
 
-def _add(sums: Floats, trees: Trees, ways: Ways, seeds: NDArray[np.uint64], bins: Ints, pieces: list[Ints]) -> None:
-    """Add the permutations of groups of one size and number of ways to the bins, shape (bins, permutations, sums).
+    def sums(
+        self, arranged: Arranged, number: int, seeds: NDArray[np.uint64], bins: Ints, permutations: int = PERMUTATIONS
+    ) -> Floats:
+        """Add up what every permutation gives.
 
-    What the groups of a piece give is added up first.
-    """
-    groups, permutations = np.concatenate(pieces), sums.shape[1]
-    few, rows = int(ways.number[groups[0]]), trees.rows_of(groups)
-    if few:
-        each = arranged_sums(trees, groups, values_of(ways, trees.classes, groups, rows))
-        chosen = drawn(seeds[groups], few, permutations) + few * np.arange(len(groups))[:, None]
-        each = each.reshape(-1, each.shape[-1])
-    else:
-        each = arranged_sums(trees, groups, permuted_values(seeds[groups], trees.classes, rows, permutations))
-    begin = 0
-    for piece in pieces:
-        own = slice(begin, begin + len(piece))
-        of_piece = each.take(chosen[own].ravel(), axis=0).reshape(len(piece), *sums.shape[1:]) if few else each[own]
-        sums[bins[piece[0]]] += of_piece.sum(axis=0)
-        begin += len(piece)
+        Args:
+            arranged: The sums of every arrangement of groups of one size, shape (groups, arrangements, sums), from
+                these groups and `arranged_sums`' values.
+            number: How many sums.
+            seeds: As of `permuted_sums`.
+            bins: As of `permuted_sums`.
+            permutations: How many.
+
+        Returns:
+            Shape (sums, bins, permutations).
+        """
+        sums = np.zeros((int(bins.max(initial=0)) + 1, permutations, number))
+        for pieces in _blocks(self.some, self.size, self.ways.number, bins, permutations):
+            self._add(sums, arranged, seeds, bins, pieces)
+        return np.ascontiguousarray(np.moveaxis(sums, -1, 0))
+
+    def _add(self, sums: Floats, arranged: Arranged, seeds: NDArray[np.uint64], bins: Ints, pieces: list[Ints]) -> None:
+        """Add the permutations of groups of one size and number of ways to the bins, shape (bins, permutations, sums).
+
+        What the groups of a piece give is added up first.
+        """
+        groups, permutations = np.concatenate(pieces), sums.shape[1]
+        few, rows = int(self.ways.number[groups[0]]), self.rows_of(groups)
+        if few:
+            each = arranged(groups, values_of(self.ways, self.classes, groups, rows))
+            chosen = drawn(seeds[groups], few, permutations) + few * np.arange(len(groups))[:, None]
+            each = each.reshape(-1, each.shape[-1])
+        else:
+            each = arranged(groups, permuted_values(seeds[groups], self.classes, rows, permutations))
+        begin = 0
+        for piece in pieces:
+            own = slice(begin, begin + len(piece))
+            of_piece = each.take(chosen[own].ravel(), axis=0).reshape(len(piece), *sums.shape[1:]) if few else each[own]
+            sums[bins[piece[0]]] += of_piece.sum(axis=0)
+            begin += len(piece)
 
 
 def _blocks(some: Ints, sizes: Ints, ways: Ints, bins: Ints, permutations: int) -> Iterator[list[Ints]]:

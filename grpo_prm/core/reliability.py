@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .forest import Floats, add_up
+from .forest import Floats, Ints, add_up
 from .groups import Groups
 from .prm import ROUNDING, beyond, step_means
 
@@ -56,11 +56,27 @@ def step_noise(groups: Groups) -> Floats:
     centred = groups.advantages - step_means(forest, groups.advantages)[root][groups.groups]
     mean = step_means(forest, centred)
     inside = add_up(seen.step, (centred[seen.row] - mean[seen.step]) ** 2, len(forest.size))
-    n, k = forest.size, forest.k
+    # The root holds all squares of its group.
+    return noise_of(forest.size, forest.k, mean, inside, inside[root][np.cumsum(root) - 1])
+
+
+def noise_of(n: Ints, k: Ints, mean: Floats, inside: Floats, whole: Floats) -> Floats:
+    """The noise of sets of n completions of a group of k.
+
+    Args:
+        n: Members, shape (sets,).
+        k: Completions of the group, shape (sets,).
+        mean: Of the advantages of the members, those of the group being centred, shape (sets,).
+        inside: Sum of squares of the members around it, shape (sets,).
+        whole: Sum of squares of the group around its mean, shape (sets,).
+
+    Returns:
+        As `step_noise`, shape (sets,); 0 unless 1 < n < k.
+    """
     others = np.maximum(k - n, 1)
     # The squares of a group are those inside, those outside and those of the two means, of which one gives the other.
     between = n * mean**2 * k / others
-    outside = np.maximum(inside[root][np.cumsum(root) - 1] - inside - between, 0.0)
+    outside = np.maximum(whole - inside - between, 0.0)
     spread_in = inside / np.maximum(n - 1, 1)
     spread_out = np.where(others > 1, outside / np.maximum(others - 1, 1), spread_in)
-    return np.where(forest.intermediate, (1 - n / k) ** 2 * (spread_in / n + spread_out / others), 0.0)
+    return np.where((n > 1) & (n < k), (1 - n / k) ** 2 * (spread_in / n + spread_out / others), 0.0)

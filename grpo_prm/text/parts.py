@@ -74,6 +74,33 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
         )
 
 
+def states(summary: dict[str, Any]) -> Iterator[str]:
+    """What equal states say beside prefixes: three sentences, or why there is nothing; nothing unless asked for."""
+    if "state_sharing" not in summary:
+        return
+    section, notes = summary["state_sharing"], summary["notes"]
+    if section is None:
+        yield f"Nothing by states: {notes['state_sharing']}."
+        return
+    prefix = summary["overlap"] | summary["credit"]
+
+    def beside(name: str, *, share: bool) -> tuple[str, str]:
+        return interval(section[name], share=share), interval(prefix[name], share=share)
+
+    own, other = beside("shared_proportion", share=True)
+    yield (
+        f"{own} of a completion is shared with another by state, {other} by prefix; {section['shared_states']:,} of "
+        f"{amount(section['states'], 'state')} are read by two completions or more."
+    )
+    own, other = beside("reliability", share=False)
+    yield f"{own} is the reliability of the step rewards by state, {other} by prefix."
+    auc = section["leave_pair_out_auc"]
+    own, other = beside("leave_pair_out_auc", share=True)
+    chance = against_null(auc) if auc else ""
+    null = f" ({chance}: {interval(auc, share=True, null=True)} with rewards permuted)" if chance else ""
+    yield f"{own} of unseen pairs are in the right order by state{null}, {other} by prefix."
+
+
 def defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
     """Good pushed down and bad raised, beside the same by chance."""
     yield from _tables(summary, "defects")

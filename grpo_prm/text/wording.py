@@ -10,7 +10,7 @@ from .amounts import amount
 from .cells import Rows
 from .change import change, change_title
 from .masks import in_the_loss
-from .parts import branches, defects, logprobs, overlap, sharing, teaching
+from .parts import branches, defects, logprobs, overlap, sharing, states, teaching
 
 MADE = {
     "log": "token ids as logged",
@@ -33,6 +33,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
         ("What was read", _read(summary)),
         ("Do completions overlap?", overlap(summary)),
         ("Do the branches say anything?", branches(summary)),
+        ("What do equal states say?", states(summary)),
         ("Where does it hurt?", defects(summary)),
         ("Do groups teach anything?", teaching(summary)),
         ("What would tree-packed training save?", sharing(summary)),

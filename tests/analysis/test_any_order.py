@@ -15,8 +15,11 @@ from grpo_prm.logs import chunks
 from grpo_prm.logs.grouping import steps
 
 
-def a_log(seed, *, text=False, uneven=False):
-    """Some runs and steps, few prompts in some of them; rewards of thirds, whose sums round; with log-probabilities."""
+def a_log(seed, *, text=False, uneven=False, masked=False):
+    """Some runs and steps, few prompts in some of them; rewards of thirds, whose sums round; with log-probabilities.
+
+    With `masked` the id 2 is what the completions read, so that runs of it are observations.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for run in ("b", "a"):
@@ -32,6 +35,8 @@ def a_log(seed, *, text=False, uneven=False):
                     else:
                         row |= {"tokens": ids, "logprobs": (-rng.random(len(ids))).tolist()}
                         row |= {"trainer_logprobs": (-rng.random(len(ids))).tolist()}
+                    if masked:
+                        row["mask"] = [n != 2 for n in ids]
                     rows.append(row)
     return rows
 

@@ -1,6 +1,7 @@
 """`grpo-prm analyze` as a user meets it: a process, its streams, its folder and its exit code."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,28 @@ def run(*arguments, cwd, **more):
     command = [sys.executable, "-m", "grpo_prm", *map(str, arguments)]
     environment = {"PATH": "", "COLUMNS": "80", **more.pop("env", {})}
     return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment, **more)
+
+
+def chats():
+    """Four completions of two prompts that call a tool in four ways and get two answers."""
+    for p, i in ((p, i) for p in range(2) for i in range(4)):
+        roles = (("assistant", f"call {i}"), ("tool", f"answer {i // 2}"), ("assistant", f"so {p}"))
+        chat = [{"role": role, "content": content} for role, content in roles]
+        yield {"step": 1, "prompt": f"{p}?", "completion": chat, "reward": float(i > 1)}
+
+
+@pytest.mark.slow
+def test_states_are_told_where_they_are_asked_for(tmp_path, log):
+    """Each answer of the tool is read by two; a log of texts alone has nothing of it."""
+    write(tmp_path / "chats.jsonl", chats())
+    done = run("analyze", "chats.jsonl", "--share", "state", "--no-figures", cwd=tmp_path)
+    printed = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "4 of 4 states are read by two completions or more." in printed
+    assert re.search(r"States [\d.]+ % of a completion is shared with another by state", printed)
+    assert len(pl.read_parquet(tmp_path / "chats.prm" / "states.parquet")) == 4
+    none = run("analyze", log.name, "--share", "state", "--no-figures", cwd=tmp_path)
+    assert none.returncode == 0 and "Nothing by states: no token is out of the loss" in " ".join(none.stdout.split())
+    assert not len(pl.read_parquet(tmp_path / "log.prm" / "states.parquet"))
 
 
 @pytest.mark.parametrize("command", ["analyze", "tree"])

@@ -67,7 +67,8 @@ def same(one, other):
     files = [tables.summary["source"].pop("files") for tables in (one, other)]
     assert sorted(files[0]) == sorted(files[1])
     assert json.dumps(one.summary) == json.dumps(other.summary)
-    for name in (*TABLES, "rejected"):
+    assert (one.states is None) == (other.states is None)
+    for name in (*TABLES, "rejected", *(["states"] if one.states is not None else [])):
         mine, theirs = (getattr(tables, name).lazy().collect() for tables in (one, other))
         assert_frame_equal(mine, theirs, check_exact=True)
 
@@ -148,6 +149,17 @@ def test_a_baseline_within_the_values_of_a_column(tmp_path, monkeypatch):
     assert one.baseline["baseline_by"].unique().sort().to_list() == ["1", "2"]
     assert one.summary["counts"]["groups_outside_baseline"] > 0
     assert "without one value of kind" in one.summary["notes"]["baseline"]
+    same(one, other)
+
+
+@pytest.mark.slow
+def test_states_are_found_and_ordered_alike(tmp_path, monkeypatch):
+    rows = a_log(6, masked=True)[:240]
+    small_pieces(monkeypatch, 900, 2_000, 9)
+    log = written(tmp_path / "log", [rows[150:], rows[:150]])
+    one, other = both(log, tmp_path / "rows", Options(share="state"))
+    assert one.summary["state_sharing"]["leave_pair_out_auc"]["null_mean"]
+    assert one.states.collect()["size"].min() > 1
     same(one, other)
 
 
