@@ -1,4 +1,4 @@
-"""The pretrained model in the claim about overlap: what is sampled, cut and said, and what is said where it is missing."""
+"""The pretrained model in the claim about overlap: what is sampled, cut and said, and said where it is missing."""
 
 from __future__ import annotations
 
@@ -151,6 +151,7 @@ class Tokenizer:
         return [self.decode(row) for row in rows]
 
 
+@pytest.mark.slow
 def test_samples_are_judged_by_their_own_prompt(monkeypatch):
     from grpo_prm.tasks import Prompt, get_task
     from grpo_prm.train.sample import Sampled
