@@ -190,9 +190,9 @@ def _notes(plan: Plan) -> list[str]:
         notes.append(ONE_START)
     if plan.crossed:
         notes.append(
-            "Every seed is trained at each of 3 rates, and reported at the rate that the other seeds choose (rates whose "
-            f"scores differ by less than {PLATEAU} are as good, and the middle one is taken); a comparison counts for "
-            "nothing where all seeds together choose the edge."
+            "Every seed is trained at each of 3 rates, and reported at the rate that the other seeds choose (rates "
+            f"whose scores differ by less than {PLATEAU} are as good, and the middle one is taken); a comparison "
+            "counts for nothing where all seeds together choose the edge."
         )
     elif plan.choosing:
         notes.append(
