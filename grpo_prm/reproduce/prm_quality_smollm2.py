@@ -257,8 +257,8 @@ def notes(plan: Plan) -> list[str]:
         f"{len(TASKS)} tasks of reasoning-gym {made['tasks']} ({tasks}), {plan.prompts} prompts each, k = {plan.k}, "
         f"T = {plan.temperature:g}, at most {NEW} tokens. {plan.steps} steps, drawn among all intermediate ones of "
         f"groups of mixed reward; {plan.continuations} continuations of each prefix, V0 too. The variance of V's "
-        "error, V (1 - V) / (continuations - 1) of a prefix, is taken from squared errors and from the variance of V - V0. "
-        f"Null: rewards shuffled within groups, {PERMUTATIONS:,} times. No small PRM, no local A."
+        "error, V (1 - V) / (continuations - 1) of a prefix, is taken from squared errors and from the variance of "
+        f"V - V0. Null: rewards shuffled within groups, {PERMUTATIONS:,} times. No small PRM, no local A."
     ]
 
 
