@@ -53,9 +53,13 @@ kills: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(VENV)/bin/python benchmarks/run.py
 
+# Every claim, or some that go into the page for what it had of them: make results CLAIMS=overlap
+CLAIMS ?=
 results: $(VENV)/.dev
-	$(VENV)/bin/grpo-prm reproduce --budget standard --resume --out results.claims
-	mkdir -p docs/figures && cp results.claims/figures/*.png docs/figures/ && cp results.claims/results.md docs/
+	-$(VENV)/bin/grpo-prm fetch smollm2
+	$(VENV)/bin/grpo-prm reproduce $(CLAIMS) --budget standard --resume --out results$(if $(CLAIMS),.some).claims
+	mkdir -p docs/figures && cp results$(if $(CLAIMS),.some).claims/figures/*.png docs/figures/
+	$(if $(CLAIMS),$(VENV)/bin/python -m grpo_prm.reproduce.splice docs/results.md results.some.claims/results.md,cp results.claims/results.md docs/)
 
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs

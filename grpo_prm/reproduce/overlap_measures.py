@@ -15,6 +15,9 @@ from .paired import band_table, difference, mean_finding
 COLUMNS = (*CLUSTER, "step", "k", "tokens", "path_depth", "non_trivial", "scale_1", "norm_0", "norm_1", "dot_1")
 OVERLAP = "intermediate_proportion"
 GROWTH, BEYOND, DEPTH = "last - first third", "intermediate - cross-prompt", "path depth"
+TREES, TREES_CROSS = "non-trivial", "non-trivial, cross-prompt"
+SAME_TASK = ", same task"  # of what is measured within a task
+BEYOND_TASK = BEYOND + SAME_TASK
 LOG = "a log"  # the setting of what is no task of ours
 POINTS = 256  # most points of a curve of sorted values
 
@@ -28,7 +31,7 @@ def shape_of_runs(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
     """
     means = {name: [_mean(subset(record)) for record in records] for name, subset in SUBSETS.items()}
     return [
-        _non_trivial(task, pl.concat(records)),
+        *_non_trivial(task, pl.concat(records)),
         *(mean_finding(task, "", name, values) for name, values in means.items()),
         difference(task, "", BEYOND, means["intermediate"], means["cross-prompt"]),
         *(mean_finding(task, "", name, [update(real(r)) for r in records]) for name, update in UPDATES.items()),
@@ -58,7 +61,7 @@ def shape_of_log(name: str, record: pl.DataFrame, seed: int) -> list[Finding]:
     """
     clusters = {subset: _clusters(choose(record)) for subset, choose in SUBSETS.items()}
     findings = [
-        _non_trivial(name, record),
+        *_non_trivial(name, record),
         *(Finding(name, "", subset, _known(_mean(choose(record)))) for subset, choose in SUBSETS.items()),
         _resampled_difference(name, BEYOND, clusters["intermediate"], clusters["cross-prompt"], seed),
         *(Finding(name, "", what, _known(update(real(record)))) for what, update in UPDATES.items()),
@@ -123,14 +126,19 @@ def _mean(groups: pl.DataFrame, column: str = OVERLAP) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _non_trivial(part: str, record: pl.DataFrame) -> Finding:
-    """Share of the groups of three or more whose tree is not flat."""
+def _non_trivial(part: str, record: pl.DataFrame) -> list[Finding]:
+    """Share of the groups of three or more whose tree is not flat, and that of the pseudo-groups."""
     # k = 2 has no room for an intermediate set: such groups are flat whatever they share.
-    bushy = real(record).filter(pl.col("k") >= 3)["non_trivial"].to_numpy()
-    if not len(bushy):
-        return Finding(part, "", "non-trivial", None)
-    low, high = wilson(bushy.sum(), len(bushy))
-    return Finding(part, "", "non-trivial", float(bushy.mean()), float(low), float(high), len(bushy))
+    bushy = real(record).filter(pl.col("k") >= 3)
+    return [_trees(part, TREES, bushy), _trees(part, TREES_CROSS, pseudo(record))]
+
+
+def _trees(part: str, what: str, groups: pl.DataFrame) -> Finding:
+    flags = groups["non_trivial"].to_numpy()
+    if not len(flags):
+        return Finding(part, "", what, None)
+    low, high = wilson(flags.sum(), len(flags))
+    return Finding(part, "", what, float(flags.mean()), float(low), float(high), len(flags))
 
 
 def _clusters(groups: pl.DataFrame, column: str = OVERLAP) -> np.ndarray:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from ..analysis.tables import Tables
 from ..logs.layouts.find import find_sources
-from . import training_plan
+from . import overlap_pretrained, training_plan
 from .claims import NOT_TESTABLE, PARTLY, Finding, Verdict, Word
 from .jobs import Job, RunJobs
 from .overlap_measures import COLUMNS, LOG, OVERLAP
+from .overlap_pretrained import LEFT_OUT
 from .training_plan import ONE_START, Size, run_settings, start_jobs
 
 
@@ -26,11 +28,13 @@ class Plan(NamedTuple):
         runs: How the tasks are trained; its methods are not read.
         seeds: Runs of each task.
         logs: Files and folders for `analyze`.
+        pretrained: What is sampled from a pretrained model, for the claim about trees alone; None: nothing.
     """
 
     runs: training_plan.Plan
     seeds: int
     logs: tuple[str, ...] = ()
+    pretrained: overlap_pretrained.Plan | None = None
 
 
 class Records(NamedTuple):
@@ -64,7 +68,11 @@ def log_record(log: str) -> pl.DataFrame:
     """Groups of a log, and its cross-prompt pseudo-groups (`k` null): their overlap, and what p = 1 would change."""
     from ..analysis.analyze import analyze
 
-    analysis = analyze(log)
+    return record_of(analyze(log))
+
+
+def record_of(analysis: Tables) -> pl.DataFrame:
+    """The groups of an analysis with `COLUMNS`, and its cross-prompt pseudo-groups, whose `k` is null."""
     groups = analysis.groups.select(*COLUMNS, OVERLAP)
     cross = analysis.baseline.select("step", "path_depth", "non_trivial", OVERLAP)
     return pl.concat([groups, cross], how="diagonal_relaxed")
@@ -97,16 +105,18 @@ def run_notes(plan: Plan) -> list[str]:
 
 
 def judge(findings: Sequence[Finding], word_of: Callable[[str], Word], sentence_of: Callable[[str], str]) -> Verdict:
-    """Words of all parts; that of the claim is from our tasks alone, and a log of a user's does not change it.
+    """Words of all parts; that of the claim is from what we ran, and a log of a user's does not change it.
 
-    Reproduced or not reproduced where all tasks agree, not testable here where a task is, else partly.
+    Reproduced or not reproduced where all parts agree, not testable here where one is, else partly.
     """
+    absent = [f.note for f in findings if f.setting == LEFT_OUT]
+    findings = [f for f in findings if f.setting != LEFT_OUT]
     parts = list(dict.fromkeys(f.part for f in findings))
     words = {part: word_of(part) for part in parts}
     ours = {words[f.part] for f in findings if f.setting != LOG}
     known = ours and NOT_TESTABLE not in ours
     word = NOT_TESTABLE if not known else ours.pop() if len(ours) == 1 else PARTLY
-    return Verdict(word, "; ".join(map(sentence_of, parts)), words)
+    return Verdict(word, "; ".join([*map(sentence_of, parts), *absent]), words)
 
 
 def _stamp(log: str) -> str:
@@ -141,4 +151,9 @@ _STANDARD = _QUICK._replace(
 _FULL = _STANDARD._replace(
     sizes={"countdown": Size(400, 32, 3e-4, 0.1, 40), "chain": Size(150, 32, 3e-4, 0.3, 65)}, group_size=16
 )
-PLANS = {"quick": Plan(_QUICK, 5), "standard": Plan(_STANDARD, 5), "full": Plan(_FULL, 10)}
+# In full a task has as many prompts as the largest group has completions, so that every size has a baseline within it.
+PLANS = {
+    "quick": Plan(_QUICK, 5),
+    "standard": Plan(_STANDARD, 5, pretrained=overlap_pretrained.Plan()),
+    "full": Plan(_FULL, 10, pretrained=overlap_pretrained.Plan(prompts=36)),
+}

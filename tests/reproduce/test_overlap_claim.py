@@ -76,7 +76,10 @@ def test_words_of_the_shape():
     assert shape(one=NOTHING, two=NOTHING).word == "not reproduced"
     mixed = shape(one=GROWS, two=NOTHING)
     assert mixed.word == "partly" and mixed.parts == {"one": "reproduced", "two": "not reproduced"}
-    assert "one: 100.0 % of the trees non-trivial, 45.0 % of the tokens intermediate, 9.9 % in groups" in mixed.why
+    assert (
+        "one: 100.0 % of the trees non-trivial, 45.0 % of the tokens intermediate, 100.0 and 9.9 % in groups"
+        in mixed.why
+    )
     assert shape(one=GROWS[:1]).word == shape(one=GROWS, two=GROWS[:1]).word == "not testable here"
 
 
