@@ -15,18 +15,19 @@ import polars as pl
 from ..core.groups import Groups
 from .claims import Finding
 from .jobs import Job, RunJobs
+from .overlap_pretrained import SECONDS, sampled_record
 from .prm_quality_measures import RELIABILITY, column, measured, of_cell, ratio
 from .prm_quality_null import ENOUGH, PERMUTATIONS, against_null
 from .prm_quality_policies import steps_table
 from .prm_quality_values import Prefix, add_values, has_ended
-from .smollm2 import AT_ONCE, MODEL, NEW, TASKS, Asked, Pretrained, ask, load_policy, made_of, missing, sample_groups
+from .smollm2 import AT_ONCE, MODEL, NEW, TASKS, Asked, Pretrained, ask, load_policy, made_of, missing
 from .smollm2 import reward as reward_of
 
 DRAWN = 73  # stream of the steps that are drawn
 ALL = "all steps"
 GROUPS_TOGETHER, PREFIXES_TOGETHER = 8, 4  # prompts, and prefixes, of a job
 PREFIXES_OF_STEP = 2.0  # that are not a prefix of another step too, prompts included
-SECONDS = 0.21  # of one core for a completion
+SEEDS = 79_000  # of the draws: no other claim has them
 SECONDS_OF_JOB = 4.0  # to load the model, and reasoning-gym
 
 
@@ -100,19 +101,9 @@ class Sampler(NamedTuple):
         ).completions
 
 
-def groups_record(
-    numbers: list[int], prompts: int, k: int, temperature: float, seed: int, made_of: dict[str, str]
-) -> pl.DataFrame:
-    """Sample groups of some prompts."""
-    del made_of  # it is there for the key of the record: other weights make another one
-    policy = load_policy()
-    asked = ask(policy.tokenizer, prompts, seed)
-    return sample_groups(policy, {n: asked[n] for n in numbers}, k, seed=seed, stream=k, temperature=temperature)
-
-
 def values_record(
     prefixes: list[list[Any]], prompts: int, continuations: int, temperature: float, seed: int,
-    made_of: dict[str, str],
+    made_of: dict[str, str],  # noqa: ARG001 - other weights give the record another key
 ) -> pl.DataFrame:  # fmt: skip
     """Values of some prefixes.
 
@@ -122,13 +113,12 @@ def values_record(
         continuations: Of each prefix.
         temperature: Of the draws.
         seed: Of prompts and draws.
-        made_of: For the key of the record.
+        made_of: `smollm2.made_of`.
 
     Returns:
         `prompt`, `prefix`, `value`, and `noise`, the variance of its error: V (1 - V) / (continuations - 1), 0 of what
         has ended; in the order given.
     """
-    del made_of
     policy = load_policy()
     sampler = Sampler(policy, ask(policy.tokenizer, prompts, seed), seed, temperature)
     wanted: list[Prefix] = [(n, tuple(tokens)) for n, tokens in prefixes]
@@ -149,7 +139,9 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> tuple[list[Finding], pl.Dat
     Returns:
         Findings; and the drawn steps, as `draw_steps` and `valued` give them.
     """
-    own = {"prompts": plan.prompts, "temperature": plan.temperature, "seed": seed, "made_of": made_of()}
+    own = {
+        "prompts": plan.prompts, "temperature": plan.temperature, "seed": seed * 100_000 + SEEDS, "made_of": made_of(),
+    }  # fmt: skip
     numbers = list(range(plan.prompts * len(TASKS)))
     table = pl.concat(run_jobs([_groups_job(some, plan, own) for some in _parts(numbers, GROUPS_TOGETHER)]))
     groups = Groups.of(table["tokens"].to_list(), table["reward"].to_numpy(), plan.k)
@@ -271,10 +263,9 @@ def _parts(values: list[Any], size: int) -> list[list[Any]]:
 
 
 def _groups_job(numbers: list[int], plan: Plan, own: Mapping[str, Any]) -> Job:
+    arguments = {"numbers": numbers, "k": plan.k, "new": NEW, **own}
     seconds = len(numbers) * plan.k * SECONDS + SECONDS_OF_JOB
-    return Job(
-        f"prm-quality/{MODEL}/groups-{numbers[0]}", groups_record, {"numbers": numbers, "k": plan.k, **own}, seconds
-    )
+    return Job(f"prm-quality/{MODEL}/groups-{numbers[0]}", sampled_record, arguments, seconds)
 
 
 def _values_job(number: int, prefixes: list[Prefix], plan: Plan, own: Mapping[str, Any]) -> Job:
