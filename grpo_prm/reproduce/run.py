@@ -182,8 +182,8 @@ def _telling(count: OnDone, tell: Callable[[], object]) -> OnDone:
     """What is called with each job of a claim that goes on over days."""
 
     def on_done(cost: float, name: str) -> None:
+        tell()  # first: what follows may be interrupted
         count(cost, name)
-        tell()
 
     return on_done
 
