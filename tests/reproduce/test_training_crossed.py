@@ -96,6 +96,7 @@ def test_the_runs_of_the_pretrained_model():
     assert {"peft", "gguf", "reasoning_gym"} <= set(CLAIM.needs(full)) and not CLAIM.announce(CLAIM.plans["standard"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym is missing")
 def test_the_trainer_takes_their_settings():
     from grpo_prm.reproduce.methods import BY_NAME
