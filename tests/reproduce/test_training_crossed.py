@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 import numpy as np
 import polars as pl
 import pytest
 
+from grpo_prm.errors import UsageError
 from grpo_prm.reproduce.claims import pick
 from grpo_prm.reproduce.paired import with_holm
+from grpo_prm.reproduce.run import Options, reproduce
 from grpo_prm.reproduce.training import CLAIM
 from grpo_prm.reproduce.training_crossed import crossed, crossed_jobs
 from grpo_prm.reproduce.training_plan import Plan, Size, grid
@@ -106,3 +109,12 @@ def test_the_trainer_takes_their_settings():
         config = make_config({**job.arguments["settings"], **BY_NAME[run.method].settings})
         assert (config.model, config.lora, config.dtype, config.max_new_tokens) == ("smollm2", 16, "bfloat16", 64)
         assert (config.prompts, config.group_size, config.threads, config.max_grad_norm) == (4, 8, 1, None)
+
+
+def test_what_the_model_needs_is_named_before_anything_runs(monkeypatch, tmp_path):
+    for name in ("reasoning_gym", "gguf"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match=r"training needs gguf and reasoning_gym\. Install them: ") as error:
+        reproduce(Options(("training",), budget="full", out=tmp_path / "new"), lambda *_: None, lambda _: None)
+    assert "pip install 'grpo-prm[reproduce,models,tasks]'" in str(error.value)
+    assert not (tmp_path / "new").exists()
