@@ -15,7 +15,7 @@ import polars as pl
 from ..core.groups import Groups
 from .claims import Finding
 from .jobs import Job, RunJobs
-from .overlap_pretrained import SECONDS, sampled_record
+from .overlap_pretrained import sampled_record
 from .prm_quality_measures import RELIABILITY, column, measured, of_cell, ratio
 from .prm_quality_null import ENOUGH, PERMUTATIONS, against_null
 from .prm_quality_policies import steps_table
@@ -25,10 +25,11 @@ from .smollm2 import reward as reward_of
 
 DRAWN = 73  # stream of the steps that are drawn
 ALL = "all steps"
-GROUPS_TOGETHER, PREFIXES_TOGETHER = 8, 4  # prompts, and prefixes, of a job
+GROUPS_TOGETHER, PREFIXES_TOGETHER = 8, 8  # prompts, and prefixes, of a job
 PREFIXES_OF_STEP = 2.0  # that are not a prefix of another step too, prompts included
+SECONDS = 0.15  # of one core for a completion or continuation
 SEEDS = 79_000  # of the draws: no other claim has them
-SECONDS_OF_JOB = 4.0  # to load the model, and reasoning-gym
+SECONDS_OF_JOB = 6.0  # to load the model, and reasoning-gym
 
 
 class Plan(NamedTuple):
