@@ -13,11 +13,11 @@ from grpo_prm.figures.logs import join_logs
 
 LOG = Path(__file__).with_name("chain.jsonl")
 OTHER = Path(__file__).with_name("smollm2.jsonl.gz")
-OF_BOTH = ("decided", "informativeness")  # where the two logs give different pictures
+OF_BOTH = ("overlap_over_groups", "decided", "informativeness")  # where the two logs give different pictures
 HEAD = """# Gallery
 
 Every figure of the example log, `examples/chain.jsonl` (rollouts of a small model that learns sums), as `grpo-prm plot`
-draws it for a column of a paper; under each the caption that lies beside it. Two are there again for answers of a
+draws it for a column of a paper; under each the caption that lies beside it. Three are there again for answers of a
 pretrained model, `examples/smollm2.jsonl.gz`. Made by `make gallery`.
 
     grpo-prm analyze examples/chain.jsonl

@@ -84,6 +84,20 @@ def test_the_answers_of_the_pretrained_model_are_a_canonical_table(answers):
         assert row["truncated"] <= (len(row["tokens"]) == 64)
 
 
+def test_the_script_makes_the_log_of_the_records_of_the_claim(answers, tmp_path):
+    """Two records, in the wrong order, with more completions of a prompt and another temperature beside."""
+    whole = pl.DataFrame(answers, infer_schema_length=None).with_columns(mask=pl.lit(None, pl.List(pl.Boolean)))
+    more = whole.with_columns(pl.col("sample") + 16, completion=pl.lit("another"))
+    records = tmp_path / "a.claims" / "runs" / "overlap"
+    records.mkdir(parents=True)
+    for name, some in (("T0.75-0to23", pl.col("group") >= 24), ("T0.75-24to47", pl.col("group") < 24)):
+        pl.concat([more, whole]).filter(some).write_parquet(records / f"smollm2-{name}.parquet")
+    more.write_parquet(records / "smollm2-T1-0to47.parquet")
+    printed = run("make_smollm2_log", tmp_path / "a.claims", tmp_path / "log.jsonl.gz", cwd=tmp_path).stdout
+    assert gzip.decompress((tmp_path / "log.jsonl.gz").read_bytes()) == gzip.decompress(PRETRAINED.read_bytes())
+    assert printed in (EXAMPLES / "README.md").read_text()
+
+
 def test_readme_quotes_the_counts_of_the_pretrained_model(answers):
     text = (EXAMPLES / "README.md").read_text()
     for task in [*sorted({row["task"] for row in answers}), "all"]:
@@ -108,7 +122,7 @@ def test_the_two_logs_are_answered_differently_as_the_readme_says(analysis):
         order = f"in {100 * auc['mean']:.1f} % of cases"
         assert order in text and f"{100 * low:.1f} to {100 * high:.1f} %, p = {auc['p_value']:g})" in text
         assert f"{reliability['mean']:.3f} [{reliability['low']:.3f}, {reliability['high']:.3f}]" in text
-    assert codes == ["whole_texts", "steps"]
+    assert codes == ["whole_texts", "order_only"]
 
 
 def test_the_log_has_enough_prompts_for_baseline_and_intervals(groups, analysis):

@@ -18,7 +18,7 @@ def test_the_page_is_what_the_command_writes(tmp_path):
     subprocess.run(command, check=True, cwd=tmp_path)
     page = (tmp_path / "gallery.md").read_text(encoding="utf-8")
     assert page == (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"), "run make gallery"
-    for name in (*FIGURES, "decided_smollm2", "informativeness_smollm2"):
+    for name in (*FIGURES, *(f"{name}_smollm2" for name in ("overlap_over_groups", "decided", "informativeness"))):
         assert page.count(f"figures/gallery/{name}.png") == 1
         for folder in (tmp_path, ROOT / "docs"):
             image = folder / "figures" / "gallery" / f"{name}.png"
