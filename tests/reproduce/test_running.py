@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -85,3 +86,27 @@ def test_a_part_of_several_machines_leaves_the_count(options):
 def test_the_other_claims_and_plans_are_never_running(tmp_path):
     for budget in ("quick", "standard"):
         assert running(Options(("training", "overlap", "bias"), budget=budget, out=tmp_path)) == []
+
+
+def test_the_command_says_the_cost_first_and_what_is_done_when_it_is_interrupted(options, monkeypatch, capsys):
+    from grpo_prm_cli import progress
+    from grpo_prm_cli.reproduce import reproduce as command
+
+    @contextmanager
+    def bar():
+        begun.append(capsys.readouterr().err.splitlines())
+        yield stop
+
+    def stop(name, *_):
+        if name == "long/0":
+            raise KeyboardInterrupt
+
+    begun = []
+    monkeypatch.setattr(progress, "cost_bar", bar)
+    with pytest.raises(KeyboardInterrupt):
+        command(["bias"], budget="full", workers=1, out=options.out)
+    cost = get_claim("bias").cost(get_claim("bias").plans["full"]) / 60
+    assert begun == [[f"bias: about {cost:,.1f} minutes of one core.", "bias: running: 0 of 4"]]
+    assert capsys.readouterr().err.splitlines() == ["bias: running: 1 of 4", "go on with the same command and --resume"]
+    command(["bias"], budget="full", out=options.out, resume=True, dry_run=True)
+    assert capsys.readouterr().out.splitlines()[-1] == "bias: running: 1 of 4"
