@@ -105,6 +105,18 @@ def draw(table: pl.DataFrame) -> Figure:
     return interval_rows(table, "share", share=True)
 
 
+def _cost(plan: Plan) -> float:
+    """Seconds of one core."""
+    return cost(plan) + pretrained.cost(plan.pretrained)
+
+
+def _announced(plan: Plan) -> list[str]:
+    """Where the pretrained model is left out, the cost and why."""
+    if plan.pretrained is None or not missing():
+        return []
+    return [f"about {_cost(plan) / 60:,.1f} minutes of one core.", f"{pretrained.left_out().note}."]
+
+
 CLAIM = Claim(
     name="overlap",
     says="Groups of completions form trees that are not trivial, and share more than boilerplate.",
@@ -116,10 +128,11 @@ CLAIM = Claim(
     "the claim their word; where they differ it is partly. A log of yours has a word of its own and does not change "
     "that of the claim.",
     plans=PLANS,
-    cost=lambda plan: cost(plan) + pretrained.cost(plan.pretrained),
+    cost=_cost,
     run=run,
     decide=decide,
     needs=lambda _: TRAINER,
+    announce=_announced,
     figures={"overlap": draw},
     captions={
         "overlap": "Groups of three or more whose tree is not flat, and share of a completion's tokens in intermediate "

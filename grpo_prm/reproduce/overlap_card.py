@@ -128,9 +128,7 @@ def _row(findings: Sequence[Finding], part: str, setting: str) -> dict[str, str]
 def in_words(findings: Sequence[Finding]) -> list[str]:
     """What the pretrained model shows, in plain words, for each temperature."""
     parts = dict.fromkeys(f.part for f in findings if f.what == KNOWN)
-    return [
-        f"What a real model shows ({part}): {_headline(findings, part)} {_reward(findings, part)}" for part in parts
-    ]
+    return [f"In plain words, {part}: {_headline(findings, part)} {_reward(findings, part)}" for part in parts]
 
 
 def _headline(findings: Sequence[Finding], part: str) -> str:
@@ -142,7 +140,8 @@ def _headline(findings: Sequence[Finding], part: str) -> str:
     crossed, beyond = (pick(findings, what, part=part)[0] for what in (TREES_CROSS, BEYOND_TASK))
     # More than half of the groups that have nothing in common have such a tree too: it is no sign of credit.
     weak = (crossed.mean or 0.0) > 0.5
-    ends = "" if beyond.low is None else f" (the difference: {interval(beyond._asdict())})"
+    points = [100 * (end or 0.0) for end in (beyond.mean, beyond.low, beyond.high)]
+    ends = "" if beyond.low is None else " ({:.1f} points more, [{:.1f}, {:.1f}])".format(*points)
     return (
         f"at {crossed.setting} {percent(TREES)} of the trees are non-trivial, {'but so are' if weak else 'and'} "
         f"{percent(TREES_CROSS)} of those of groups mixed from different prompts, so that share is "
@@ -164,4 +163,6 @@ def _reward(findings: Sequence[Finding], part: str) -> str:
             f"{100 * (null.low or 0.0):.1f} to {100 * (null.high or 0.0):.1f} %, {order.note}) and reliability is "
             f"{interval(signal._asdict())}: {known.note}"
         )
-    return f"Whether the step rewards say anything about the reward: {'; '.join(said)}."
+    return (
+        f"Whether the step rewards say anything about the reward: {'; '.join(said)}. (No p is adjusted for the others.)"
+    )

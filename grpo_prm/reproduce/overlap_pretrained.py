@@ -114,7 +114,8 @@ def notes(plan: Plan) -> list[str]:
         f"{MODEL}: SmolLM2-135M-Instruct, dequantised Q4_1 (sha256 of the weights {made['weights']}), in bfloat16. "
         f"{len(TASKS)} tasks of reasoning-gym {made['tasks']} ({', '.join(TASKS)}), {plan.prompts} prompts each, "
         f"{plan.k} completions of at most {NEW} tokens, T = {temperatures}. Groups of k are these {plan.k}, cut "
-        f"into as many as there is room for; intervals are over the {len(TASKS) * plan.prompts} prompts."
+        f"into as many as there is room for; intervals are over the {len(TASKS) * plan.prompts} prompts, not "
+        "adjusted."
     ]
 
 
