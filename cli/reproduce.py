@@ -94,7 +94,7 @@ def reproduce(
     Exit code 5: a claim that holds whenever the code is right did not.
     """
     from grpo_prm.reproduce.results import write_results
-    from grpo_prm.reproduce.run import Options, announced, with_workers
+    from grpo_prm.reproduce.run import Options, announced, running, with_workers
     from grpo_prm.reproduce.run import reproduce as run
 
     from .progress import cost_bar
@@ -108,18 +108,18 @@ def reproduce(
         claims=tuple(claims or ()), budget=budget, seeds=seeds, workers=workers, out=out, resume=resume, seed=seed,
         part=_part(part), claim_options=tuple(own.items()),
     )  # fmt: skip
-    lines = announced(options)
+    lines = [*announced(options), *running(options)]
     if dry_run:
         typer.echo("\n".join(lines))
         return
-    if model:  # a night's work, or a week's
+    if model or budget != "quick":  # an hour's work, a night's, or a week's
         typer.echo("\n".join(lines), err=True)
     options = with_workers(options)
     try:
         with cost_bar() as watch:
             outcomes = run(options, watch, lambda so_far: write_results(so_far, options))
     except (KeyboardInterrupt, SystemExit):
-        typer.echo("go on with the same command and --resume", err=True)
+        typer.echo("\n".join([*running(options), "go on with the same command and --resume"]), err=True)
         raise
     if options.part != (1, 1) and not outcomes:
         typer.echo(f"the runs of part {part} have their records in {out / 'runs'}; other parts are still to come.")

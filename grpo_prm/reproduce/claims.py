@@ -11,7 +11,7 @@ import polars as pl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .jobs import RunJobs
+    from .jobs import Job, RunJobs
 
 Word = Literal["reproduced", "partly", "not reproduced", "not testable here"]
 REPRODUCED: Word = "reproduced"
@@ -79,9 +79,12 @@ class Evidence(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """One of the four words, the sentence that gives the reason, and the word of each part where there are several."""
+    """One of the four words, the sentence that gives the reason, and the word of each part where there are several.
 
-    word: Word
+    Of a claim whose runs go on over days the word is `running: n of N` until all have their records.
+    """
+
+    word: Word | str
     why: str
     parts: Mapping[str, Word] = MappingProxyType({})
 
@@ -102,6 +105,7 @@ class Claim(NamedTuple):
         captions: What stands under each of them.
         needs: A plan to the modules beside the core's that it imports.
         announce: A plan to what is to be known before it starts, such as what a GPU is needed for and how long.
+        runs: A plan and the seed to the runs that go on over days, all known before the first; none of most plans.
         always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
     """
 
@@ -117,6 +121,7 @@ class Claim(NamedTuple):
     captions: Mapping[str, str]
     needs: Callable[[Any], Sequence[str]] = lambda _: ()
     announce: Callable[[Any], Sequence[str]] = lambda _: ()
+    runs: Callable[[Any, int], Sequence[Job]] = lambda *_: ()
     always: bool = False
 
 

@@ -154,10 +154,15 @@ def run_jobs(
     finally:
         for future in running:  # of a fault: the others are not wanted any more
             future.cancel()
-    if lacking := sum(_made_of(_path(folder, job)) != _key(job) for job in jobs):
+    if lacking := len(jobs) - done(jobs, folder):
         raise Unfinished(f"{lacking} of {len(jobs)} runs have no record yet")
     # Read back, so that a record is the same whether it was made now or in an earlier call.
     return [pl.read_parquet(_path(folder, job)) for job in jobs]
+
+
+def done(jobs: Sequence[Job], folder: Path) -> int:
+    """How many of the jobs have their records."""
+    return sum(_made_of(_path(folder, job)) == _key(job) for job in jobs)
 
 
 def _path(folder: Path, job: Job) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from . import prm_quality_null, prm_quality_smollm2
 from .claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED, TRAINER, Claim, Evidence, Finding, Verdict, pick
 from .jobs import Job, RunJobs
 from .prm_quality_measures import (
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
         large: Prompts that have a group of 64 too.
         warm_steps: Steps of a warm start that is not cut short; 0: as the task has it.
         start: Which warm start of a task: one that other claims make as well.
+        pretrained: Steps of a pretrained model, which the rule of the claim does not read; None: none.
     """
 
     policies: tuple[str, ...]
@@ -65,6 +67,7 @@ class Plan(NamedTuple):
     large: int = 24
     warm_steps: int = 0
     start: int = 1
+    pretrained: prm_quality_smollm2.Plan | None = None
 
 
 def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
@@ -74,13 +77,18 @@ def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
     for name, record in records.items():
         findings += _of_policy(name, record, plan)
         for k, _ in _sizes(plan):
-            cell = of_cell(name, k, record.filter(k=k), seed)
+            cell = of_cell(name, f"k = {k}", record.filter(k=k), seed)
             slopes.append(_slope_row(name, k, cell))
             findings += cell
         findings += by_size_and_depth(name, SHOWN, record.filter(k=SHOWN), seed)
         judged = calibration(record.filter(pl.col("k").is_in(JUDGED)), seed)
         curves.append(judged.with_columns(policy=pl.lit(name)))
     findings = [*_pooled(records, findings, seed), *findings]
+    if plan.pretrained and not prm_quality_smollm2.missing():
+        more, steps = prm_quality_smollm2.run(plan.pretrained, seed, run_jobs)
+        findings += more
+        slopes.append(_slope_row(prm_quality_smollm2.MODEL, plan.pretrained.k, more))
+        curves.append(calibration(steps, seed).with_columns(policy=pl.lit(prm_quality_smollm2.MODEL)))
     drawn = pl.DataFrame([row for row in slopes if None not in row.values()])
     return Evidence(findings, {"prm_quality": drawn, "prm_quality_calibration": pl.concat(curves)}, _notes(plan))
 
@@ -122,7 +130,7 @@ def _judged(findings: Sequence[Finding], what: str) -> list[Finding]:
 def _slope_row(name: str, k: int, cell: Sequence[Finding]) -> dict[str, Any]:
     row: dict[str, Any] = {"policy": name, "k": k}
     for column, what in (("reliability", RELIABILITY), ("slope", SLOPE)):
-        found = pick(cell, what)[0]
+        found = pick(cell, what)[-1]  # of the same steps: the first of two is of more
         row |= {column: found.mean, f"{column}_low": found.low, f"{column}_high": found.high}
     return row
 
@@ -183,6 +191,9 @@ def decide(findings: Sequence[Finding]) -> Verdict:
         f"cells), and {order}; true slope at "
         f"k = {SHOWN}: {said}; sign of A right where it matters: {_with_interval(sign)}"
     )
+    if pretrained := prm_quality_null.word_of(prm_quality_smollm2.MODEL, findings):
+        parts[prm_quality_smollm2.MODEL] = pretrained
+        why += f"; {prm_quality_null.sentence(prm_quality_smollm2.MODEL, findings)}"
     return Verdict(word, why, parts)
 
 
@@ -214,12 +225,12 @@ def _notes(plan: Plan) -> list[str]:
             f"Warm starts of {plan.warm_steps} steps, {len(plan.policies)} of {len(POLICIES)} policies, few prompts "
             "and continuations: a look, no verdict. --budget standard decides."
         )
-    return notes
+    return [*notes, *(prm_quality_smollm2.notes(plan.pretrained) if plan.pretrained else [])]
 
 
 def cost(plan: Plan) -> float:
     """Seconds of one core."""
-    return sum(_seconds(name, plan) for name in plan.policies)
+    return sum(_seconds(name, plan) for name in plan.policies) + prm_quality_smollm2.cost(plan.pretrained)
 
 
 def _seconds(name: str, plan: Plan) -> float:
@@ -255,11 +266,11 @@ CLAIM = Claim(
     f"|V - V0| > {CLEAR}, warm policies and k = 8 and 16 pooled, the share of steps with the sign of A has its low end "
     f"above {MOSTLY}. scope and sign: reproduced if so, else not. The claim: reproduced if all three are, not "
     f"reproduced if honesty is not, else partly; not testable here with fewer than {PROMPTS} prompts or "
-    f"{CONTINUATIONS} continuations.",
+    f"{CONTINUATIONS} continuations. {prm_quality_null.RULE}",
     plans={
         "quick": Plan(STRONG, 40, 16, (4, 8, 16), 0, 350, WARM),
-        "standard": Plan(tuple(POLICIES), PROMPTS, CONTINUATIONS),
-        "full": Plan(tuple(POLICIES), 200, 256, large=50),
+        "standard": Plan(tuple(POLICIES), PROMPTS, CONTINUATIONS, pretrained=prm_quality_smollm2.STANDARD),
+        "full": Plan(tuple(POLICIES), 200, 256, large=50, pretrained=prm_quality_smollm2.FULL),
     },
     cost=cost,
     run=run,

@@ -34,8 +34,17 @@ def correlation(sums: Floats) -> Floats:
     """Pearson's, of n, Σx, Σy, Σx², Σy², Σxy; NaN where either does not vary."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread = (n * xx - x**2) * (n * yy - y**2)
-    varies = spread > 1e-12 * (n * xx) * (n * yy)
+    varies = spread > 1e-12 * (n * xx) * np.abs(n * yy)
     return np.divide(n * xy - x * y, np.sqrt(np.maximum(spread, 0)), out=np.full(n.shape, np.nan), where=varies)
+
+
+def noiseless_correlation(sums: Floats) -> Floats:
+    """Pearson's with the noise of y taken from its variance, of the sums of `correlation` and the summed noise.
+
+    Noise in y alone makes a correlation smaller; it can be beyond 1 now. NaN where y varies no more than its noise.
+    """
+    n, x, y, xx, yy, xy, noise = np.moveaxis(sums, -1, 0)
+    return correlation(np.stack([n, x, y, xx, yy - noise, xy], axis=-1))
 
 
 def measured(
@@ -69,22 +78,24 @@ def column(steps: pl.DataFrame, name: str) -> Floats:
     return steps[name].cast(pl.Float64).to_numpy()
 
 
-def of_cell(policy: str, k: int, steps: pl.DataFrame, seed: int) -> list[Finding]:
+def of_cell(policy: str, setting: str, steps: pl.DataFrame, seed: int) -> list[Finding]:
     """Everything that is said of the groups of one size of one policy.
 
     Args:
         policy: The part.
-        k: Size of the groups.
+        setting: Size of the groups.
         steps: Rows of `policy_record` of that size.
+            Where they have `value_noise`, the variance of the error of V, it is taken from squared errors.
         seed: Of the resamples.
     """
     tokens, gap = column(steps, "tokens"), column(steps, "reward") - column(steps, "mean")
     effect = column(steps, "value") - column(steps, "value_prompt")
     squared = tokens * column(steps, "advantage") ** 2
+    noise = column(steps, "value_noise") if "value_noise" in steps.columns else np.zeros(len(gap))
     scale = np.divide(column(steps, "advantage"), gap, out=np.zeros(len(gap)), where=gap != 0)  # 1 / (std + eps)
 
     def one(what: str, statistic: Statistic, *columns: Floats) -> Finding:
-        return measured(policy, f"k = {k}", what, columns, steps["prompt"].to_numpy(), statistic, seed)
+        return measured(policy, setting, what, columns, steps["prompt"].to_numpy(), statistic, seed)
 
     return [
         one(RELIABILITY, ratio, squared - tokens * column(steps, "noise"), squared),
@@ -97,10 +108,10 @@ def of_cell(policy: str, k: int, steps: pl.DataFrame, seed: int) -> list[Finding
             for name, said in predictions(steps).items()
         ),
         *(
-            one(f"squared error of {name}", ratio, (said - column(steps, "value")) ** 2, np.ones(len(said)))
+            one(f"squared error of {name}", ratio, (said - column(steps, "value")) ** 2 - noise, np.ones(len(said)))
             for name, said in predictions(steps).items()
         ),
-        Finding(policy, f"k = {k}", "steps", float(len(steps))),
+        Finding(policy, setting, "steps", float(len(steps))),
     ]
 
 
@@ -108,12 +119,12 @@ def signs(steps: pl.DataFrame) -> dict[str, tuple[Floats, Floats]]:
     """Whether A and the local advantage have the sign of a clear true effect: right ones, and all clear ones, by step.
 
     An advantage of 0 has no sign, and counts as wrong. The local advantage is held against what the step itself adds to
-    the value of the prefix before it.
+    the value of the prefix before it, where that is known.
     """
-    gaps = {
-        SIGN: (column(steps, "reward") - column(steps, "mean"), column(steps, "value_prompt")),
-        "sign of local A": (column(steps, "reward") - column(steps, "of_parent"), column(steps, "value_before")),
-    }
+    gaps = {SIGN: (column(steps, "reward") - column(steps, "mean"), column(steps, "value_prompt"))}
+    if "value_before" in steps.columns:
+        local = column(steps, "reward") - column(steps, "of_parent")
+        gaps["sign of local A"] = local, column(steps, "value_before")
     found = {}
     for what, (gap, before) in gaps.items():
         effect = column(steps, "value") - before
@@ -130,14 +141,18 @@ def moments(x: Floats, y: Floats) -> tuple[Floats, ...]:
 
 
 def predictions(steps: pl.DataFrame) -> Mapping[str, Floats]:
-    """What is held against V: R, the group's mean, means between the two, the parent's R, the small PRM, position."""
+    """What is held against V: R, the group's mean, means between the two, the parent's R, the small PRM, position.
+
+    The small PRM where it was taught.
+    """
     reward, mean, size = (column(steps, name) for name in ("reward", "mean", "size"))
     shrunk = {f"R shrunk by {c}": (size * reward + c * mean) / (size + c) for c in SHRUNK}
-    others = {
-        "R of the parent": column(steps, "of_parent"),
-        "the small PRM (same prompts)": column(steps, "learnt_same"),
-        "the small PRM (other prompts)": column(steps, "learnt_others"),
+    names = {
+        "R of the parent": "of_parent",
+        "the small PRM (same prompts)": "learnt_same",
+        "the small PRM (other prompts)": "learnt_others",
     }
+    others = {said: column(steps, name) for said, name in names.items() if name in steps.columns}
     return {"R": reward, **shrunk, "the group mean": mean, **others, "position": by_position(steps)}
 
 

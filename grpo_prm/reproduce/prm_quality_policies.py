@@ -20,6 +20,7 @@ from ..core.reliability import step_noise
 from ..logs.rollouts import SCHEMA
 from ..tasks import END, Prompt, Task, get_task
 
+AT_ONCE = 2_048  # rows sampled at a time: the policies are small
 PROMPTS = 71  # stream of the prompts
 GROUPS = -100  # step of the draws of groups of k is this minus k: no training step has it
 
@@ -58,6 +59,16 @@ class Sampler(NamedTuple):
     prompts: list[Prompt]
     ids: list[list[int]]
     seed: int
+
+    @property
+    def limit(self) -> int:
+        """Tokens of a completion, at most."""
+        return self.task.limit
+
+    @property
+    def at_once(self) -> int:
+        """Rows that are sampled together."""
+        return AT_ONCE
 
     def reward(self, prompt: int, tokens: Sequence[int]) -> float:
         """Outcome reward of a completion of one of the prompts."""

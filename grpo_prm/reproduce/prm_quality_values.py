@@ -4,18 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-if TYPE_CHECKING:
-    from .prm_quality_policies import Sampler
-
 Prefix = tuple[int, tuple[int, ...]]  # a prompt, and the first tokens of a completion
 VALUES = -10_000  # step of the draws of continuations is this minus the length of the prefix
 OF_PROMPT = 4  # times as many continuations: one value stands in every step of a group
-AT_ONCE = 2_048  # rows sampled at a time
+
+
+class Sampler(Protocol):
+    """What values are drawn with: a policy and prompts with numbers."""
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Ids that end a completion."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """Tokens of a completion, at most."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """Rows that are sampled together."""
+        ...
+
+    def reward(self, prompt: int, tokens: Sequence[int]) -> float:
+        """Outcome reward of a completion of a prompt."""
+        ...
+
+    def draw(self, prompts: Sequence[int], prefixes: Sequence[Sequence[int]], k: int, step: int) -> list[list[int]]:
+        """K continuations of each prefix (all of one length) of each prompt: completions less their prefix."""
+        ...
 
 
 def with_values(
@@ -52,8 +75,19 @@ def with_values(
     )
 
 
-def add_values(wanted: Iterable[Prefix], sampler: Sampler, continuations: int, known: dict[Prefix, float]) -> None:
-    """Estimate the values of prefixes that are not known yet; of a completion that has ended it is its reward."""
+def add_values(
+    wanted: Iterable[Prefix], sampler: Sampler, continuations: int, known: dict[Prefix, float],
+    of_prompt: int = OF_PROMPT,
+) -> None:  # fmt: skip
+    """Estimate the values of prefixes that are not known yet; of a completion that has ended it is its reward.
+
+    Args:
+        wanted: The prefixes.
+        sampler: The policy.
+        continuations: Of each prefix.
+        known: Values of prefixes, which grows.
+        of_prompt: Of a prompt alone so many times as many.
+    """
     rewards: dict[Prefix, float] = {}  # few texts come often, and a reward takes longer than a look-up
 
     def reward(n: int, tokens: tuple[int, ...]) -> float:
@@ -62,14 +96,20 @@ def add_values(wanted: Iterable[Prefix], sampler: Sampler, continuations: int, k
         return rewards[n, tokens]
 
     new = sorted(set(wanted) - known.keys(), key=lambda prefix: (len(prefix[1]), prefix))
-    ended = {p for p in new if len(p[1]) >= sampler.task.limit or (p[1] and p[1][-1] in sampler.ends)}
+    ended = {prefix for prefix in new if has_ended(prefix, sampler)}
     known.update({prefix: reward(*prefix) for prefix in ended})
     for length, some in groupby([p for p in new if p not in ended], key=lambda prefix: len(prefix[1])):
-        m = continuations if length else OF_PROMPT * continuations
+        m = continuations if length else of_prompt * continuations
         left = list(some)
-        for begin in range(0, len(left), max(1, AT_ONCE // m)):
-            part = left[begin : begin + max(1, AT_ONCE // m)]
+        for begin in range(0, len(left), max(1, sampler.at_once // m)):
+            part = left[begin : begin + max(1, sampler.at_once // m)]
             drawn = sampler.draw([n for n, _ in part], [prefix for _, prefix in part], m, VALUES - length)
             for at, (n, prefix) in enumerate(part):
                 own = [reward(n, prefix + tuple(more)) for more in drawn[at * m : (at + 1) * m]]
                 known[n, prefix] = float(np.mean(own))
+
+
+def has_ended(prefix: Prefix, sampler: Sampler) -> bool:
+    """Is a prefix a whole completion? Its value is its reward then."""
+    tokens = prefix[1]
+    return len(tokens) >= sampler.limit or (len(tokens) > 0 and tokens[-1] in sampler.ends)

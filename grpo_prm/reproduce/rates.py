@@ -48,11 +48,15 @@ def choose_rates(
         pairs = [(key, beyond) for key, s in scores.items() if (beyond := _beyond(s, grids[key][1] / grids[key][0]))]
         if not pairs:
             break
-    return {key: _choose(own) for key, own in scores.items()}
+    return {key: choose(own) for key, own in scores.items()}
 
 
-def _choose(scores: dict[float, float]) -> Choice:
-    """The middle one of the rates around the best that are as good."""
+def choose(scores: dict[float, float]) -> Choice:
+    """The middle one of the rates around the best that are as good.
+
+    Args:
+        scores: Mean score of every rate, three or more.
+    """
     rates = sorted(scores)
     # Scores are means of few seeds: of rates that cannot be told apart the middle one is the safest.
     low = high = _best(scores, rates)

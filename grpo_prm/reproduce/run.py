@@ -18,7 +18,7 @@ from ..files import atomic
 from ..logs.layouts.find import find_sources
 from ..version import __version__
 from .claims import Claim, Evidence, Verdict
-from .jobs import OnDone, Unfinished, gpus, processes, run_jobs, side_by_side
+from .jobs import OnDone, Unfinished, done, gpus, processes, run_jobs, side_by_side
 from .paired import with_holm
 
 CLAIMS = {
@@ -121,7 +121,9 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
     with processes(with_workers(options).workers or 1, devices, options.out / RECORDS) as executor:
         for number, (claim, plan) in enumerate(zip(claims, plans, strict=True)):
             on_progress(claim.name, sum(costs[:number]), sum(costs))
-            begin, on_done = time.perf_counter(), _adding_costs(costs, number, on_progress)
+            begin, count = time.perf_counter(), _adding_costs(costs, number, on_progress)
+            tell = _teller(claim, plan, options, tuple(outcomes), on_outcome)
+            on_done = _telling(count, tell) if tell() else count
             runner = partial(
                 run_jobs, folder=options.out / RECORDS, executor=executor, on_done=on_done, part=options.part
             )
@@ -135,6 +137,55 @@ def reproduce(options: Options, on_progress: OnProgress, on_outcome: OnOutcome) 
             outcomes.append(Outcome(claim, plan, evidence, verdict, time.perf_counter() - begin))
             on_outcome(outcomes)
     return outcomes
+
+
+def running(options: Options) -> list[str]:
+    """Of every claim whose runs go on over days how many have their records, as `training: running: 3 of 75`.
+
+    Raises:
+        UsageError: As `reproduce`.
+    """
+    lines = []
+    for claim, plan in zip(*_chosen(options), strict=True):
+        jobs = claim.runs(plan, options.seed)
+        if (number := done(jobs, options.out / RECORDS)) < len(jobs):
+            lines.append(f"{claim.name}: {_word(number, len(jobs))}")
+    return lines
+
+
+def _teller(
+    claim: Claim, plan: Any, options: Options, before: Sequence[Outcome], on_outcome: OnOutcome
+) -> Callable[[], bool]:
+    """A function that says whether runs of a claim that goes on over days have no record yet, and whose outcome then
+    tells how many have one.
+    """
+    jobs, told = claim.runs(plan, options.seed), -1
+
+    def tell() -> bool:
+        nonlocal told
+        number = done(jobs, options.out / RECORDS)
+        if number not in (told, len(jobs)):
+            why = "no verdict before all runs have their records; go on with the same command and --resume"
+            verdict = Verdict(_word(number, len(jobs)), why)
+            on_outcome([*before, Outcome(claim, plan, Evidence([], {}), verdict, 0.0)])
+            told = number
+        return number < len(jobs)
+
+    return tell
+
+
+def _word(number: int, of: int) -> str:
+    return f"running: {number} of {of}"
+
+
+def _telling(count: OnDone, tell: Callable[[], object]) -> OnDone:
+    """What is called with each job of a claim that goes on over days."""
+
+    def on_done(cost: float, name: str) -> None:
+        tell()  # first: what follows may be interrupted
+        count(cost, name)
+
+    return on_done
 
 
 def with_workers(options: Options) -> Options:
@@ -245,6 +296,7 @@ def _check_installed(options: Options, claims: Sequence[Claim], plans: Sequence[
         # What runs without the extra, at this budget: the budget says whether the tree needs torch.
         able = [name for name in CLAIMS if not _missing(get_claim(name), _plan(get_claim(name), options))]
         extra = "trl" if "trl" in modules else "reproduce"
+        extra += ",models,tasks" if {"gguf", "reasoning_gym"} & set(modules) else ""
         more = " vllm" if "vllm" in modules else ""
         raise UsageError(
             f"{', '.join(missing)} {need} {' and '.join(modules)}. Install {them}: pip install 'grpo-prm[{extra}]'"

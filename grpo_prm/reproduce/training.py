@@ -13,7 +13,6 @@ from .claims import (
     NOT_TESTABLE,
     PARTLY,
     REPRODUCED,
-    TRAINER,
     Claim,
     Evidence,
     Finding,
@@ -26,8 +25,10 @@ from .jobs import RunJobs
 from .methods import CONTROLS, NAMES
 from .paired import difference, mean_finding, seeds_needed
 from .rates import CHOOSING, PLATEAU, Choice
+from .training_crossed import Trained, crossed
 from .training_drawing import BESIDE, curves_table, draw_curves, draw_gains, draw_rates, gains_table, rates_table
-from .training_plan import ONE_START, Plan, Run, Size, chosen_rates, start_jobs, training_job
+from .training_plan import ONE_START, Plan, Run, Size, chosen_rates, cost, start_jobs, training_job
+from .training_pretrained import PRETRAINED, announce, models_of, needs, runs
 from .training_runs import SAMPLES, curve, value
 
 MEASURES = ("final accuracy", "area")
@@ -38,34 +39,38 @@ WINDOW = 10  # steps that a peak is the mean of
 
 
 def run(plan: Plan, seed: int, run_jobs: RunJobs) -> Evidence:
-    """Make the warm starts, choose rates, then compare on fresh seeds."""
+    """Make the warm starts, choose rates, then compare on fresh seeds; or train every seed at every rate."""
     starts = start_jobs(plan, seed)
     before = dict(zip(starts, run_jobs(list(starts.values())), strict=True))
+    trained = crossed(plan, seed, run_jobs) if plan.crossed else _on_fresh_seeds(plan, seed, run_jobs)
+    findings: list[Finding] = []
+    for task in plan.sizes:
+        by_method = {method: trained[task, method] for method in plan.methods}
+        start = [record["accuracy"][0] for (name, n), record in before.items() if name == task and n < CHOOSING]
+        findings.append(mean_finding(task, "", "before training", start))
+        findings += _majority(task, by_method[plan.methods[0]][1])
+        findings += compare(task, by_method)
+    curves = {(*key, n): record for key, (_, records) in trained.items() for n, record in enumerate(records)}
+    tables = {
+        "training": gains_table(findings),
+        "training_curves": curves_table(curves),
+        "training_rates": rates_table({key: choice.scores for key, (choice, _) in trained.items()}),
+    }
+    return Evidence(findings, tables, _notes(plan))
+
+
+def _on_fresh_seeds(plan: Plan, seed: int, run_jobs: RunJobs) -> Trained:
+    """Every method at the rate that was chosen on other seeds."""
     choices = chosen_rates(plan, seed, run_jobs)
     fresh = [
         Run(task, method, choices[task, method].rate, n)
         for task, n, method in product(plan.sizes, range(plan.seeds), plan.methods)
     ]
     records = dict(zip(fresh, run_jobs([training_job(run, plan, seed) for run in fresh]), strict=True))
-    findings: list[Finding] = []
-    for task in plan.sizes:
-        by_method = {
-            method: (
-                choices[task, method],
-                [record for run, record in records.items() if (run.task, run.method) == (task, method)],
-            )
-            for method in plan.methods
-        }
-        start = [record["accuracy"][0] for (name, n), record in before.items() if name == task and n < CHOOSING]
-        findings.append(mean_finding(task, "", "before training", start))
-        findings += _majority(task, by_method[plan.methods[0]][1])
-        findings += compare(task, by_method)
-    tables = {
-        "training": gains_table(findings),
-        "training_curves": curves_table({(run.task, run.method, run.seed): r for run, r in records.items()}),
-        "training_rates": rates_table({key: choice.scores for key, choice in choices.items()}),
+    return {
+        key: (choice, [record for run, record in records.items() if (run.task, run.method) == key])
+        for key, choice in choices.items()
     }
-    return Evidence(findings, tables, _notes(plan))
 
 
 def _majority(task: str, records: Sequence[pl.DataFrame]) -> list[Finding]:
@@ -172,18 +177,24 @@ def _with_interval(finding: Finding) -> str:
 
 def _notes(plan: Plan) -> list[str]:
     sizes = "; ".join(f"{task} {size.steps} steps of {size.prompts} prompts" for task, size in plan.sizes.items())
+    policy = models_of(plan) or "A GPT-2 of 2 layers and 64 units"
     notes = [
-        f"A GPT-2 of 2 layers and 64 units, Adam where SGD is not named, k = {plan.group_size}, temperature 1: "
-        f"{sizes}. Methods share prompts, draws and warm start of a seed; no gradient clipping. Under Adam a constant "
-        "factor on the loss does next to nothing, so the scale- and norm-matched controls say more under SGD "
-        "(--budget full).",
+        f"{policy}, Adam, k = {plan.group_size}, temperature 1: {sizes}. Methods share prompts, draws and warm start "
+        "of a seed; no gradient clipping. Under Adam a constant factor on the loss does next to nothing, so scale- and "
+        "norm-matched controls say more under SGD (binary-tree).",
         f"Final accuracy: share of {SAMPLES} completions each of 128 held-out prompts. Area: mean accuracy of the "
         f"completions that are trained on. Steps to GRPO's peak: of the accuracy smoothed over {WINDOW} steps, the "
         "run's length where it is never reached.",
     ]
     if plan.one_start:
         notes.append(ONE_START)
-    if plan.choosing:
+    if plan.crossed:
+        notes.append(
+            "Every seed is trained at each of 3 rates, and reported at the rate that the other seeds choose (rates "
+            f"whose scores differ by less than {PLATEAU} are as good, and the middle one is taken); a comparison "
+            "counts for nothing where all seeds together choose the edge."
+        )
+    elif plan.choosing:
         notes.append(
             f"Rates chosen for each method and task on {plan.choosing} other seeds, from 3, a grid that widens by up "
             f"to {plan.widen} at its edges (rates whose scores differ by less than {PLATEAU} are as good, and the "
@@ -194,22 +205,10 @@ def _notes(plan: Plan) -> list[str]:
     return notes
 
 
-def cost(plan: Plan) -> float:
-    """Seconds of one core."""
-    starts = 1 if plan.one_start else plan.seeds + (plan.choosing > 0)
-    each = len(plan.methods) * (3.5 * plan.choosing + plan.seeds)
-    return sum(starts * s.warm_seconds + each * (s.steps * s.seconds + 1) for s in plan.sizes.values())
-
-
 SIZES = {
     "countdown": Size(100, 16, 1e-4, 0.05, 40),
     "chain": Size(40, 16, 1e-4, 0.16, 65),
     "abstain": Size(40, 16, 1e-4, 0.17, 86),
-}
-SGD_RATES = {"countdown": 0.1, "chain": 0.2, "abstain": 0.02}
-LONG = {task: size._replace(steps=3 * size.steps, prompts=32, seconds=4 * size.seconds) for task, size in SIZES.items()}
-FULL = LONG | {
-    f"{task} / SGD": LONG[task]._replace(task=task, optimizer="sgd", rate=rate) for task, rate in SGD_RATES.items()
 }
 CLAIM = Claim(
     name="training",
@@ -227,12 +226,14 @@ CLAIM = Claim(
             {"chain": Size(40, 8, 1e-4, 0.09, 33)}, ("p = 0", "p = 0.5", "p = 1", "position"), 5, 0, 0, 350, True
         ),
         "standard": Plan(SIZES, NAMES, 10, 3, 1, 0, False),
-        "full": Plan(FULL, NAMES, 30, 5, 2, 0, False, 16),
+        "full": PRETRAINED,
     },
     cost=cost,
     run=run,
     decide=decide,
-    needs=lambda _: TRAINER,
+    needs=needs,
+    announce=announce,
+    runs=runs,
     figures={"training": draw_gains, "training_curves": draw_curves, "training_rates": draw_rates},
     captions={
         "training": "Differences in accuracy between methods, paired by seed, in the colour of what is subtracted.",

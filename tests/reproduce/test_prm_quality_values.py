@@ -97,7 +97,7 @@ class Counting:
     """A policy that goes on with one token, 8 more than the number of the prompt; it counts what it is asked for."""
 
     def __init__(self):
-        self.task, self.ends, self.asked = SimpleNamespace(limit=6), frozenset([0]), []
+        self.limit, self.at_once, self.ends, self.asked = 6, 2, frozenset([0]), []
 
     def draw(self, prompts, prefixes, k, step):
         assert len({len(prefix) for prefix in prefixes}) == 1
