@@ -37,7 +37,7 @@ Names = Annotated[
 ]
 BudgetOption = Annotated[
     Literal["quick", "standard", "full"],
-    typer.Option(help="quick: 3 minutes on two cores; standard: an hour; full: a day or more."),
+    typer.Option(help="quick: 3 minutes on two cores; standard: an hour and a half; full: a day or more."),
 ]
 Seeds = Annotated[int | None, typer.Option(help="Fresh seeds of every comparison. (default: by budget)")]
 Workers = Annotated[

@@ -54,7 +54,11 @@ def folder_of(analysis):
     with TemporaryDirectory() as home:
         out = analysis.save(Path(home, "x.prm"), figures=False)
         written = {path.name for path in out.iterdir()}
-        assert written == {name for name in OURS if "/" not in name} - {"chance.parquet", "states.parquet", "report.html"}
+        assert written == {name for name in OURS if "/" not in name} - {
+            "chance.parquet",
+            "states.parquet",
+            "report.html",
+        }
         return json.loads((out / "summary.json").read_text(), parse_constant=refuse)
 
 

@@ -83,9 +83,7 @@ def test_a_run_in_a_pipe(process, command, tmp_path):
 def test_a_rehearsal_writes_nothing(command, tmp_path):
     done = command(*SMALL, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert (
-        "lambda: 1.0" in done.stdout and "estimated by trials, at most: " in done.stdout and "step 0" in done.stdout
-    )
+    assert "lambda: 1.0" in done.stdout and "estimated by trials, at most: " in done.stdout and "step 0" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
