@@ -51,7 +51,7 @@ def made_steps(seed=0, prompts=30, each=12, slope=0.6):
 
 def test_a_cell_is_what_loops_over_steps_give():
     steps = made_steps()
-    found = of_cell("a policy", 8, steps, 0)
+    found = of_cell("a policy", "k = 8", steps, 0)
     rows = [{**r, "gap": r["reward"] - r["mean"], "effect": r["value"] - r["value_prompt"]} for r in steps.to_dicts()]
     expected = {
         "reliability": sum(r["tokens"] * (r["advantage"] ** 2 - r["noise"]) for r in rows)
