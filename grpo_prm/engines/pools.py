@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Protocol, TypeVar
 
 from ..errors import InputError
-from ..stopping import ignore_interrupts
+from ..stopping import deaf_to_interrupts, ignore_interrupts
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Processes:
         )
 
     def _submit(self, work: Callable[[S], T], task: S) -> Future[T]:
-        with _start_of_workers():
+        with _start_of_workers(), deaf_to_interrupts():
             try:
                 return self._executor.submit(work, task)
             except BrokenProcessPool as error:  # a worker is gone already: as if it had been at this task
@@ -106,7 +106,8 @@ class Processes:
     def _new(self) -> ProcessPoolExecutor:
         # Not forked: threads of polars would hold locks that nobody opens in the copy.
         executor = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=_begin)
-        with _start_of_workers():  # now, so that they start beside what is done until the first task
+        # Now, so that they start beside what is done until the first task.
+        with _start_of_workers(), deaf_to_interrupts():
             for _ in range(self.workers):
                 executor.submit(imported)
         return executor

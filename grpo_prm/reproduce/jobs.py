@@ -21,7 +21,7 @@ from ..errors import UsageError
 from ..files import atomic
 from ..machine import cores, memory
 from ..scratch import sweep
-from ..stopping import ignore_interrupts
+from ..stopping import deaf_to_interrupts, ignore_interrupts
 from ..version import __version__
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -141,7 +141,8 @@ def run_jobs(
         if _made_of(_path(folder, job)) == _key(job):
             on_done(job.cost, job.name)
         else:
-            running[executor.submit(_make, folder, job)] = job
+            with deaf_to_interrupts():  # it may start a worker
+                running[executor.submit(_make, folder, job)] = job
     try:
         for future in as_completed(running):
             future.result()
