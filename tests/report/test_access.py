@@ -43,7 +43,8 @@ def test_the_page_is_never_wider_than_the_screen(chain, visit, width):
 @pytest.mark.parametrize("width", [400, 800, 1400])
 def test_no_text_is_under_eleven_pixels(chain, visit, width):
     page = visit(chain, address(chain, sample=3), width=width)
-    small = """() => [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && parseFloat(getComputedStyle(e).fontSize) < 11
+    small = """() => [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility()
+      && parseFloat(getComputedStyle(e).fontSize) < 11
       && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())).map((e) => e.outerHTML.slice(0, 80))"""
     for tab in page.locator(".top a[data-tab]").all():
         tab.click()
@@ -163,9 +164,9 @@ def test_something_is_seen_within_a_second_and_a_group_opens_at_once(chain, full
     took = page.evaluate("""async () => {
       const took = [];
       for (let n = 0; n < 8; n += 1) {
-        const before = document.getElementById("tree-title").textContent, began = performance.now();
+        const title = document.getElementById("tree-title"), before = title.textContent, began = performance.now();
         document.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
-        while (document.getElementById("tree-title").textContent === before) await new Promise((go) => setTimeout(go, 1));
+        while (title.textContent === before) await new Promise((go) => setTimeout(go, 1));
         took.push(performance.now() - began);
       }
       return took.sort((a, b) => a - b);
