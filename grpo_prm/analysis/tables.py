@@ -34,6 +34,7 @@ class Tables:
         decided: One row per group, axis and point of the curve of where the outcome is decided; lazy.
         rejected: One row per row of the log that was left out; lazy.
         states: One row per state that completions of a group share, with `share="state"`; lazy. None: not asked for.
+        texts: Rollouts of further groups, with text (`analysis.texts`); lazy. None: a folder of an older version.
         path: The folder that it was read from; None of a log just measured.
     """
 
@@ -49,6 +50,7 @@ class Tables:
     decided: pl.LazyFrame
     rejected: pl.LazyFrame
     states: pl.LazyFrame | None = None
+    texts: pl.LazyFrame | None = None
     path: Path | None = None
 
     @property

@@ -32,7 +32,11 @@ NUMBERS = {
     "bad": "bad_tokens",
     "duplicates": "duplicates",
     "zero": "zero_variance",
+    "differ": "prompts_differ",
+    "tool": "tool_output",
+    "phantom": "phantom_advantage",
 }
+NAMES = {theirs: ours for ours, theirs in NUMBERS.items()}
 
 
 def group_columns(groups: pl.DataFrame) -> dict[str, Any]:

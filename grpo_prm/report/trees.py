@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,71 +16,97 @@ from ..errors import InputError
 from ..logs.rollouts import REWARD_PART
 from ..tree.step_text import Cutter, step_texts
 from .answers import example_groups
-from .cut import cut, fit
+from .commands import tree_of_kept
+from .cut import cut
 from .embed import numbers
 
-STEPS = 24_000  # process steps of all trees; groups beyond are left out, and the page counts them
-IDS = 48  # token ids of a step
-PROMPT = 4000  # characters of a prompt
+IDS = 48  # token ids of a step, of logs that have no room for all
+ALL_IDS = 500_000  # tokens of all groups with text, up to which all ids travel
+PROMPT = 20_000  # characters of a prompt
+BATCH = 1 << 22  # tokens of the groups that are read at a time
 _DIGITS = 6
+_EXACT = 17  # as the log has them, since rollouts can be saved from the page
 _PLACES = ("parent", "first", "size", "start", "end", "tokens", "unique")
 _VALUES = ("reward", "low", "high", "advantage")
 
 
-def trees(folder: Tables, tokenizer: str | None = None) -> list[dict[str, Any]]:
-    """Trees of the groups with samples, those that show the suppressed-good tokens best first.
+def groups_with_text(folder: Tables) -> list[int]:
+    """Groups whose text the analysis kept: those that samples.parquet names, then all others; each the clearest first.
+
+    Of the first, those that a finding leads to stand before all.
+    """
+    named = set(folder.samples["group"].unique().to_list())
+    others = set() if folder.texts is None else set(folder.texts.select(pl.col("group").unique()).collect()["group"])
+    columns = folder.lazy_groups.select("group", *CLEAREST).collect()
+    ranked = columns.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
+    examples = [group for group in example_groups(folder).values() if group in named]
+    chosen = [group for group in ranked if group in named]
+    return list(dict.fromkeys([*examples, *chosen, *(group for group in ranked if group in others)]))
+
+
+def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -> Iterator[dict[str, Any]]:
+    """Trees of groups with text, one after the other: what is not asked for is not made.
 
     Args:
         folder: Of the analysis.
+        groups: Some of `groups_with_text`.
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
-    Returns:
+    Yields:
         For each group: `group`, `kinds` (worst, best, random, finding; example: of a finding that the log does not
-        have), `command` (shows it whole), `prompt`, `textFrom`, `tokensFrom`, `completions` (columns, in tree order),
-        `steps` (columns, parents before children), `texts` and `ids` (one for each step, None where not known). Texts
-        are whole yet: `fitted` cuts them.
+        have; none of a group that is there because there was room), `row` (its names, as in
+        the log), `command` (shows it whole), `prompt`, `textFrom`,
+        `tokensFrom`, `completions` (columns, in tree order), `own` (row of a completion to its text, where those of its
+        steps put together are another), `steps` (columns, parents before children), `texts` and `ids` (one for each
+        step, None where not known). Texts are as the log has them, and whole.
 
     Raises:
         InputError: The samples are not those of the process steps.
         UsageError: The tokenizer cannot be opened.
     """
-    ids = folder.samples["group"].unique().implode()
-    steps = folder.process_steps.filter(pl.col("group").is_in(ids)).collect()
-    completions = folder.completions.filter(pl.col("group").is_in(ids)).collect()
-    steps_of, completions_of = (_by_group(table) for table in (steps, completions))
-    made, cutter, room, ranked = [], Cutter(tokenizer), STEPS, _ranked(folder)
-    # What a finding at the top of the page leads to has the first claim to the room.
-    findings = set(example_groups(folder).values())
-    wanted = [group for group in example_groups(folder).values() if group in steps_of]
-    chosen: set[int] = set()
-    for group in dict.fromkeys([*wanted, *ranked]):
-        room -= len(steps_of[group])
-        if room < 0 and chosen:  # one tree at least, however large
-            break
-        chosen.add(group)
-    for group in (group for group in ranked if group in chosen):
-        table = folder.samples.filter(pl.col("group") == group)
-        tree = _tree(folder, table, completions_of[group], steps_of[group], cutter)
-        # Groups are kept before it is known which findings the log has.
-        kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
-        made.append(tree | {"kinds": kinds})
-    return made
+    cutter, findings = Cutter(tokenizer), set(example_groups(folder).values())
+    tokens = dict(folder.lazy_groups.select("group", "tokens").collect().iter_rows())
+    ids = None if sum(tokens[group] for group in groups) <= ALL_IDS else IDS
+    for batch in _batches(groups, tokens):
+        rows, steps, completions = _read(folder, batch)
+        for group in batch:
+            tree = _tree(folder, rows[group], completions[group], steps[group], cutter)
+            # Groups are kept before it is known which findings the log has.
+            kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
+            shown = tree["ids"] and [some[:ids] for some in tree["ids"]]
+            yield tree | {"kinds": kinds, "ids": shown}
 
 
-def fitted(trees: Sequence[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
-    """The same trees with their texts cut to about `budget` bytes of the page in all (`cut.fit`)."""
-    texts = fit([text for tree in trees for text in tree["texts"]], budget)
-    cuts = np.cumsum([0, *(len(tree["texts"]) for tree in trees)]).tolist()
-    return [{**tree, "texts": texts[cuts[n] : cuts[n + 1]]} for n, tree in enumerate(trees)]
+def _batches(groups: Sequence[int], tokens: dict[int, int]) -> Iterator[list[int]]:
+    """The groups in batches of `BATCH` tokens: what a long log keeps is never in memory at once."""
+    batch: list[int] = []
+    held = 0
+    for group in groups:
+        batch.append(group)
+        held += tokens[group]
+        if held >= BATCH:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
-def _by_group(table: pl.DataFrame) -> dict[int, pl.DataFrame]:
+def _read(folder: Tables, groups: Sequence[int]) -> tuple[_ByGroup, _ByGroup, _ByGroup]:
+    """Rollouts, process steps and completions of some groups."""
+    some = pl.col("group").is_in(list(groups))
+    rows = _by_group(folder.samples.filter(some))
+    if folder.texts is not None and len(rows) < len(groups):
+        further = folder.texts.filter(some & ~pl.col("group").is_in(list(rows))).collect()
+        rows |= _by_group(further.with_columns(kind=pl.lit([], pl.List(pl.String))))
+    steps, completions = (table.filter(some).collect() for table in (folder.process_steps, folder.completions))
+    return rows, _by_group(steps), _by_group(completions)
+
+
+_ByGroup = dict[int, pl.DataFrame]
+
+
+def _by_group(table: pl.DataFrame) -> _ByGroup:
     return {group: part for (group,), part in table.group_by("group", maintain_order=True)}
-
-
-def _ranked(folder: Tables) -> list[int]:
-    sampled = folder.groups.filter(pl.col("group").is_in(folder.samples["group"].unique().implode()))
-    return sampled.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
 
 
 def _tree(
@@ -103,18 +128,20 @@ def _tree(
     return {
         "group": head["group"],
         "kinds": head["kind"],
-        "command": _command(folder, head),
+        "row": {name: head[name] for name in ("run", "step", "group", "group_key", "problem", "task")},
+        "command": tree_of_kept(folder, head),
         "prompt": None if head["prompt"] is None else cut(head["prompt"], PROMPT),
         "textFrom": texts.text_from,
         "tokensFrom": head["tokens_from"],
         "completions": {
             "sample": table["sample"].to_list(),
-            "reward": numbers(table["reward"], _DIGITS),
+            "reward": numbers(table["reward"], _EXACT),
             "advantage": numbers(table["used"], _DIGITS),
             "tokens": table["loss_tokens"].to_list(),
             "truncated": table["truncated"].to_list(),
             "parts": _parts(table),
         },
+        "own": _own(table, steps, texts.text),
         "steps": {name: steps[name].to_list() for name in _PLACES}
         | {name: numbers(steps[name], _DIGITS) for name in _VALUES}
         | {"opposed": _opposed(table, steps, groups.seen)},
@@ -137,20 +164,20 @@ def _opposed(table: pl.DataFrame, steps: pl.DataFrame, seen: Visits) -> list[int
 def _parts(table: pl.DataFrame) -> dict[str, list[float | int | None]]:
     """Named parts of the reward, those that the group has."""
     names = [name for name in table.columns if name.startswith(REWARD_PART) and table[name].count()]
-    return {name.removeprefix(REWARD_PART): numbers(table[name], _DIGITS) for name in names}
+    return {name.removeprefix(REWARD_PART): numbers(table[name], _EXACT) for name in names}
+
+
+def _own(table: pl.DataFrame, steps: pl.DataFrame, texts: Sequence[str | None]) -> dict[str, str | None]:
+    """Completions that are not the texts of their steps put together: steps may end inside a character."""
+    parts: list[list[str]] = [[] for _ in range(len(table))]
+    for first, size, text in zip(steps["first"], steps["size"], texts, strict=True):
+        for row in range(first, first + size):
+            parts[row].append(text or "")
+    whole = enumerate(zip(table["completion"], parts, strict=True))
+    return {str(row): text for row, (text, some) in whole if text != "".join(some)}
 
 
 def _ids(table: pl.DataFrame, steps: pl.DataFrame) -> list[list[int]]:
-    """The first ids of each step."""
-    tokens = table["tokens"]
-    spans = steps.select("first", "start", pl.min_horizontal("end", pl.col("start") + IDS)).iter_rows()
-    return [tokens[row][start:end].to_list() for row, start, end in spans]
-
-
-def _command(folder: Tables, head: dict[str, Any]) -> str:
-    step = "-" if head["step"] is None else head["step"]
-    run = f"{head['run']}:" if len(folder.summary["source"]["runs"]) > 1 else ""
-    name = f"{run}{step}:{head['group_key']}"
-    if folder.path is None:  # nothing that a command could read
-        return f"analysis.tree({name!r})"
-    return shlex.join(["grpo-prm", "tree", str(folder.path), "--group", name, "--full"])
+    tokens = table["tokens"].to_list()
+    spans = steps.select("first", "start", "end").iter_rows()
+    return [tokens[row][start:end] for row, start, end in spans]

@@ -3,7 +3,6 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const UNIT = DATA.unit === "mixed" ? "unit" : DATA.unit;
 const COUNT = DATA.groups.count;
-const TREES = new Map(DATA.trees.map((tree) => [tree.group, tree]));
 
 // A column of the groups table as a function of the row; one value may stand for all rows, or for a count from it.
 function column(name) {
@@ -26,11 +25,6 @@ function share(row, part, whole) {
 function promptOf(row) {
   const at = OF.prompt(row);
   return at < 0 ? "" : DATA.groups.prompts[at];
-}
-
-function nameOf(row) {
-  const step = OF.step(row);
-  return step === null ? OF.key(row) : `${step}:${OF.key(row)}`;
 }
 
 // Three figures; a dash for null.

@@ -6,14 +6,6 @@ const treeOf = () => TREES.get(chosen.group);
 const rowOfSample = (tree) => tree.completions.sample.indexOf(chosen.completion);
 
 function setUpExplorer() {
-  const named = DATA.trees.map((tree) => {
-    const row = ROW_OF.get(tree.group);
-    const kinds = tree.kinds.join(", ");
-    const asked = opening(promptOf(row), 40);
-    return make("option", { value: tree.group }, `${nameOf(row)} (${kinds})${asked ? `: ${asked}` : ""}`);
-  });
-  byId("pick").append(make("option", { value: "", hidden: true }, "one without text"), ...named);
-  byId("pick").addEventListener("change", (event) => choose({ group: Number(event.target.value), process: null, completion: null }));
   byId("along").addEventListener("change", (event) => choose({ completion: event.target.value === "" ? null : Number(event.target.value) }));
   for (const radio of document.querySelectorAll("input[name=scale]")) {
     radio.addEventListener("change", () => { drawn.scale = radio.value; drawTree(treeOf()); });
@@ -39,7 +31,7 @@ function showGroup() {
   const tree = treeOf();
   byId("view").hidden = byId("aligned").hidden = !tree;
   byId("along").disabled = !tree;
-  byId("pick").value = tree ? String(tree.group) : "";
+  byId("tree-title").textContent = ROW_OF.has(chosen.group) ? `Group ${nameOf(ROW_OF.get(chosen.group))}` : "No such group";
   byId("facts").replaceChildren(...groupFacts(tree));
   byId("whole").replaceChildren();
   if (!tree) return;
@@ -63,7 +55,7 @@ function telling(tree) {
 
 function groupFacts(tree) {
   const row = ROW_OF.get(chosen.group);
-  if (row === undefined) return [make("p", {}, "No group of this log has the number in the address. Choose one from the list or the table.")];
+  if (row === undefined) return [make("p", {}, "No group of this log has the name in the address. Choose one from the list.")];
   const of = (part, whole) => (OF[part](row) === null ? "–" : `${number(OF[part](row))} of ${number(OF[whole](row))}`);
   const list = facts([
     ["group", OF.key(row)],
@@ -82,8 +74,7 @@ function groupFacts(tree) {
   const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: "badge" }, kind)))] : [list];
   if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
   if (!tree) {
-    const words = "The text of this group is not in this page: the analysis keeps that of the worst, the best and some random groups, and one for each finding. In the terminal: grpo-prm tree LOG --group ";
-    return [...parts, make("p", { class: "note" }, words, make("code", {}, nameOf(row)))];
+    return [...parts, withoutText(row)];
   }
   if (tree.prompt !== null) {
     parts.push(make("details", { class: "prompt" }, make("summary", {}, `Prompt: ${opening(tree.prompt, 90)}`), make("pre", { class: "text", tabindex: 0 }, written(tree.prompt))));
@@ -91,6 +82,11 @@ function groupFacts(tree) {
   const why = { prefix: "Steps are cut where texts part; without the tokenizer a cut may lie some characters right of the token's border.", none: "The log has no text of these completions: steps show token ids." }[tree.textFrom];
   if (why) parts.push(make("p", { class: "quiet" }, why));
   return parts;
+}
+
+function withoutText(row) {
+  const command = commandOf(row);
+  return make("p", { class: "note" }, "The text of this group is not in this page. ", command ? ["In the terminal: ", make("code", {}, command)] : `In the terminal grpo-prm tree shows it, given the log and --group.`);
 }
 
 function rowHeight(k) {

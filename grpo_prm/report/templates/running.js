@@ -1,5 +1,7 @@
 // The page of a run that goes on is written again as steps come: it loads itself while nobody uses it, and keeps its place.
 
+const SCROLLED = ["rows", "detail"];
+
 function goOn() {
   if (!DATA.running) return;
   takePlace(history.state?.place);
@@ -15,17 +17,18 @@ function goOn() {
   }, DATA.running / 10);
 }
 
-// What the address does not hold; the bars are left out, since their bins change as groups come.
+// What the address does not hold.
 function place() {
-  const { search, which, sort, descending, page } = view;
-  return { top: window.scrollY, theme: document.documentElement.dataset.theme, view: { search, which, sort, descending, page } };
+  const { sort, descending, page } = view;
+  const within = Object.fromEntries(SCROLLED.map((id) => [id, byId(id).scrollTop]));
+  return { top: window.scrollY, within, theme: document.documentElement.dataset.theme, view: { sort, descending, page } };
 }
 
 function takePlace(kept) {
   if (!kept) return;
   if (kept.theme && kept.theme !== document.documentElement.dataset.theme) byId("theme").click();
-  byId("search").value = kept.view.search;
-  byId("which").value = kept.view.which;
-  refilter(kept.view);
+  Object.assign(view, kept.view);
+  showTable();
+  for (const id of SCROLLED) byId(id).scrollTop = kept.within[id];
   window.scrollTo({ top: kept.top, behavior: "instant" });
 }

@@ -1,15 +1,23 @@
 // Once the page is painted, everything that needs its data is drawn.
 
-function start() {
-  setUpTheme();
+async function start() {
   readAddress();
+  setUpTheme();
+  setUpTabs();
   setUpTrend();
+  setUpFilters();
+  setUpHistogram();
   setUpGroups();
   setUpExplorer();
+  setUpSave();
+  setUpKeys();
+  setUpMarks();
+  showFilters();
   showStep();
-  showTable();
-  showGroup();
-  if (FIELDS.slice(0, 3).some((field) => location.hash.includes(`${field}=`))) byId("tree").scrollIntoView();
+  showTab();
+  search();
+  await tell(["group"]);
+  if (chosen.tab === "groups") land();
   goOn();
   document.documentElement.dataset.ready = "true";
 }

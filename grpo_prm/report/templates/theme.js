@@ -1,10 +1,10 @@
-// Light or dark: as the system has it, until the reader decides.
+// Light or dark: as the system has it, until the reader decides. The button names what a click gives.
 
 function setUpTheme() {
   const button = document.getElementById("theme");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-  const say = () => button.setAttribute("aria-pressed", String(dark()));
+  const say = () => { button.textContent = dark() ? "Light" : "Dark"; };
   button.addEventListener("click", () => {
     document.documentElement.dataset.theme = dark() ? "light" : "dark";
     say();
