@@ -25,16 +25,36 @@ from .cautions import cautions
 from .commands import tree_of_log
 from .embed import embed, shown
 from .groups import NAMES, group_columns
+from .lengths import reward_by_length
 from .packing import Block, blocks, parts, within
 from .pictures import pictures
+from .reward_parts import reward_parts
+from .scales import scales
 from .trees import groups_with_text, trees
 from .trend import trend
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = (
     *("printable", "data", "packed", "names", "choice", "theme", "dom", "tabs", "trend", "filters", "search", "marks"),
-    *("histogram", "groups", "layout", "explorer", "panel", "aligned", "save", "keys", "running", "start"),
+    *(
+        "histogram",
+        "groups",
+        "layout",
+        "measures",
+        "explorer",
+        "panel",
+        "tokens",
+        "words",
+        "diff",
+        "scatter",
+        "aligned",
+        "save",
+        "keys",
+        "running",
+        "start",
+    ),
 )
+STYLES = ("style", "views")
 BYTES = 4_800_000  # of a page
 LEAST_TEXT = 200_000  # bytes of packed trees, however large the rest of the page is
 IDLE = 10_000  # milliseconds without use until the page of a run that goes on loads itself
@@ -111,6 +131,9 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> 
             "unit": source["unit"],
             "groups": group_columns(folder.groups),
             "trend": trend(folder.training),
+            "scales": scales(folder),
+            "lengths": reward_by_length(folder),
+            "parts": reward_parts(folder),
             "kept": len(order),
             "findings": {code: NAMES[EXAMPLES[code]] for code in example_groups(folder)},
             "command": tree_of_log(folder, running=running is not None),
@@ -128,7 +151,8 @@ def _part(part: str | Rows) -> dict[str, Any]:
 
 
 def _style() -> Markup:
-    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - ours
+    parts = [(TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    return Markup("\n".join(parts))  # noqa: S704 - ours
 
 
 def _script() -> Markup:

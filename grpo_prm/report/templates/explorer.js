@@ -29,7 +29,7 @@ function setUpExplorer() {
 
 function showGroup() {
   const tree = treeOf();
-  byId("view").hidden = byId("aligned").hidden = !tree;
+  for (const part of ["view", "aligned", "compare", "scatter"]) byId(part).hidden = !tree;
   byId("along").disabled = !tree;
   byId("tree-title").textContent = ROW_OF.has(chosen.group) ? `Group ${nameOf(ROW_OF.get(chosen.group))}` : "No such group";
   byId("facts").replaceChildren(...groupFacts(tree));
@@ -41,6 +41,8 @@ function showGroup() {
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
   drawTree(tree);
   drawAligned(tree);
+  showDiff(tree);
+  showScatter(tree);
   showChoice();
 }
 
@@ -152,11 +154,8 @@ function labelOf(tree, n) {
 }
 
 function legend(tree) {
-  const { most } = shape(tree);
-  const bar = draw("svg", { width: 120, height: 14, "aria-hidden": "true" },
-    Array.from({ length: 24 }, (_, n) => draw("rect", { x: n * 5, y: 0, width: 5.3, height: 14, fill: css(colour((n - 11.5) / 11.5, 1)) })));
   return [
-    make("span", {}, `pushed down ${signed(-most)}`, bar, `${signed(most)} raised: A(λ)`),
+    scaleOf("credit"),
     make("span", {}, make("b", {}, "SG"), "suppressed good"),
     make("span", {}, make("b", {}, "BB"), "boosted bad"),
     tree.steps.tokens.some((count, n) => !count && shape(tree).lengths[n]) ? make("span", {}, make("span", { class: "swatch", style: painted(null, 1) }, "\u2013"), "out of the loss") : "",
