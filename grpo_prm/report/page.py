@@ -131,6 +131,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> 
             "unit": source["unit"],
             "groups": group_columns(folder.groups),
             "trend": trend(folder.training),
+            "methods": source.get("methods", {}),
             "scales": scales(folder),
             "lengths": reward_by_length(folder),
             "parts": reward_parts(folder),

@@ -19,7 +19,7 @@ function setUpExplorer() {
   let waiting = 0;
   window.addEventListener("resize", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => treeOf() && drawTree(treeOf()), 150);
+    waiting = setTimeout(() => treeOf() && [drawTree, showScatter].forEach((show) => show(treeOf())), 150);
   });
   listeners.push((changed) => {
     if (changed.includes("group")) showGroup();

@@ -1,6 +1,7 @@
 // Reward against length: each completion of the group over the cells of the whole log; and the parts of the reward.
 
-const PLOT = { width: 560, height: 250, left: 52, right: 14, top: 12, bottom: 40 };
+const PLOT = { width: 560, height: 250, left: 52, right: 14, top: 30, bottom: 40 };
+const THICK = 26; // pixels of a row of cells at most, where each reward has its own
 
 function showScatter(tree) {
   const { reward, tokens } = tree.completions;
@@ -11,14 +12,16 @@ function showScatter(tree) {
 }
 
 function scatter(tree) {
+  PLOT.width = Math.min(720, Math.max(280, byId("scatter-plot").clientWidth)); // letters keep their size
   const { sample, reward, tokens } = tree.completions, { length, reward: up, counts, correlation, completions } = DATA.lengths;
   const x = (value) => PLOT.left + ((value - length.low) / (length.high - length.low)) * (PLOT.width - PLOT.left - PLOT.right);
   const y = (value) => PLOT.height - PLOT.bottom - ((value - up.low) / (up.high - up.low)) * (PLOT.height - PLOT.top - PLOT.bottom);
   const most = Math.max(...counts.map(([, , count]) => count));
   const edge = (axis, n) => axis.low + (n * (axis.high - axis.low)) / axis.cells;
+  const high = Math.min(y(up.low) - y(edge(up, 1)), up.values ? THICK : Infinity);
   const cells = counts.map(([a, b, count]) => draw("rect", {
     class: "cell-of-log", x: x(edge(length, a)), width: x(edge(length, a + 1)) - x(edge(length, a)) + 0.3,
-    y: y(edge(up, b + 1)), height: y(edge(up, b)) - y(edge(up, b + 1)) + 0.3, "fill-opacity": 0.12 + 0.68 * Math.sqrt(count / most),
+    y: y(edge(up, b + 0.5)) - high / 2, height: high, "fill-opacity": 0.12 + 0.68 * Math.sqrt(count / most),
   }, draw("title", {}, `${amount(count, "completion")} of ${UNIT}s ${number(Math.ceil(edge(length, a)))} to ${number(Math.ceil(edge(length, a + 1)) - 1)}`)));
   const rows = sample.map((_, row) => row).filter((row) => reward[row] !== null);
   const dots = rows.map((row) => draw("circle", { class: "of-group", cx: x(tokens[row]), cy: y(reward[row]), r: rows.length > 40 ? 3.5 : 5, on: { click: () => choose({ completion: sample[row] }) } },
@@ -26,9 +29,9 @@ function scatter(tree) {
   const own = pearson(rows.map((row) => tokens[row]), rows.map((row) => reward[row]));
   const says = `Correlation of reward with length: ${own === null ? "none to be had" : signed(own)} in this group, ${correlation === null ? "none to be had" : signed(correlation)} over the ${amount(completions, "completion")} of the log.`;
   const picture = draw("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": says, class: "scatter" },
-    cells, ticksOf(length.low, length.high, 5).map((value) => axisTick(value, x(value), true)), ticksOf(up.low, up.high, 4).map((value) => axisTick(value, y(value), false)),
+    cells, ticksOf(length.low, length.high, 5).map((value) => axisTick(value, x(value), true)), (up.values ?? ticksOf(up.low, up.high, 4)).map((value) => axisTick(value, y(value), false)),
     draw("text", { x: (PLOT.left + PLOT.width) / 2, y: PLOT.height - 6, "text-anchor": "middle" }, `${UNIT}s in the loss`),
-    draw("text", { x: 4, y: PLOT.top + 2, "dominant-baseline": "hanging" }, "reward"), dots);
+    draw("text", { x: 4, y: 16 }, "reward"), dots);
   return [make("p", {}, says), picture, make("p", { class: "legend" }, make("span", {}, draw("svg", { width: 12, height: 12, "aria-hidden": "true" }, draw("circle", { class: "of-group", cx: 6, cy: 6, r: 5 })), "a completion of this group (a click follows it)"),
     make("span", {}, draw("svg", { width: 14, height: 12, "aria-hidden": "true" }, draw("rect", { class: "cell-of-log", width: 14, height: 12, "fill-opacity": 0.8 })), `the whole log, up to ${amount(most, "completion")} in a cell`))];
 }
