@@ -66,9 +66,8 @@ function chart(one) {
   };
   show();
   listeners.push((changed) => changed.includes("step") && show());
-  const patchy = one.series.some((s) => !isWhole(s.mean, s.low) && s.low.some((value) => value !== null));
   const title = one.every > 1 ? `${one.name} (each ${one.every}th step)` : one.name;
-  return make("figure", { class: "chart" }, make("figcaption", {}, title, patchy ? make("span", { class: "quiet patchy" }, "bars: steps with 20 problems or more") : null), says, picture);
+  return make("figure", { class: "chart" }, make("figcaption", {}, title), says, picture);
 }
 
 // Whether each value has an interval. A band that comes and goes would look as if something had happened.
