@@ -80,6 +80,14 @@ def analyze(
         Literal["prefix", "state"],
         typer.Option(help="`state`: also which completions read equal observations, for logs of agents with masks."),
     ] = "prefix",
+    keep_text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|N",
+            help="Of how many groups, chosen at random, the folder keeps the text, beside the worst and the best. "
+            "(default: as many as fill a page)",
+        ),
+    ] = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the analysis of another log, if the folder holds one.")
@@ -124,6 +132,7 @@ def analyze(
     from grpo_prm.analysis.analyze import analyze as measure
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
+    from grpo_prm.analysis.texts import checked_keep
     from grpo_prm.analysis.write import analysis_folder, note_figures, summary_text, write_tables
     from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
     from grpo_prm.text.printable import printable
@@ -147,7 +156,7 @@ def analyze(
             with progress_bar("reading") as progress:
                 reading, options = (
                     replace(reading, progress=progress),
-                    Options(std, advantage, seed, outcome, baseline_by, share),
+                    Options(std, advantage, seed, outcome, baseline_by, share, checked_keep(keep_text)),
                 )
                 if by_workers:
                     analysis = _by_workers(log, options, reading, spill, engine, workers, address)

@@ -16,6 +16,10 @@ Examples:
 
     grpo-prm report rollouts.prm --out report.html --tokenizer Qwen/Qwen2.5-1.5B
 
+    grpo-prm report rollouts.prm --no-text --out shared.html     # numbers and trees, no prompt and no completion
+
+    grpo-prm report rollouts.prm --pages     # a folder of pages, of a log with much text
+
     grpo-prm report output_dir --follow     # of a training that runs, of TRL, verl or `train`; Ctrl-C ends it
 """
 POLL_EVERY = 2.0  # seconds
@@ -36,6 +40,16 @@ def report(
             metavar="NAME_OR_PATH",
         ),
     ] = None,
+    text: Annotated[
+        bool,
+        typer.Option("--text/--no-text", help="With prompts and completions; without them it can be shared."),
+    ] = True,
+    pages: Annotated[
+        bool,
+        typer.Option(
+            "--pages", help="A folder of pages, with every group whose text was kept. (default for --out: DIR/report)"
+        ),
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Of a run that goes on: write the page again as its steps come.")
     ] = False,
@@ -46,18 +60,47 @@ def report(
     """
     from grpo_prm.analysis.folder import read_folder
     from grpo_prm.analysis.ownership import refuse_other_page
-    from grpo_prm.report import report as page
+    from grpo_prm.errors import UsageError
+    from grpo_prm.report import one_page
 
     from .progress import working
 
+    if follow and (pages or not text):
+        raise UsageError("--follow writes one page with its texts. Leave --pages and --no-text out.")
+    if pages:
+        _pages(folder, out or folder / "report", tokenizer, text=text)
+        return
     out = out or folder / "report.html"
     refuse_other_page(out)
     if follow:
         _follow(folder, out, tokenizer)
         return
     with working("writing the page"):
-        size = _write(page(read_folder(folder), tokenizer), out)
+        page = one_page(read_folder(folder), tokenizer, text=text)
+        size = _write(page.text, out)
     typer.echo(f"{out}: {size} MB. Open it in a browser; it asks no network.", err=True)
+    if page.shown < page.kept:
+        left = f"{page.shown:,} of {page.kept:,} groups with text had room in it, the clearest first."
+        typer.echo(f"{left} --pages writes a folder of pages with all of them.", err=True)
+
+
+def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> None:
+    """Write a folder of pages whole or not at all."""
+    from grpo_prm.analysis.folder import read_folder
+    from grpo_prm.analysis.ownership import are_pages, pages_in
+    from grpo_prm.analysis.write import output_folder
+    from grpo_prm.report import INDEX
+    from grpo_prm.report import pages as made
+
+    from .progress import working
+
+    size = count = 0
+    with working("writing the pages"), output_folder(out, pages_in(out), are_pages) as new:
+        for name, page in made(read_folder(folder), tokenizer, text=text):
+            (new / name).write_text(page, encoding="utf-8")
+            size, count = size + len(page.encode()), count + 1
+    said = "1 page" if count == 1 else f"{count} pages"
+    typer.echo(f"{out / INDEX}: {said}, {size / 1e6:.2f} MB. Open it in a browser; it asks no network.", err=True)
 
 
 def _write(text: str, out: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -66,8 +67,8 @@ def tree(
 ) -> None:
     """Show the process steps of a group: text, size |λ|, step reward R and step advantage A.
 
-    A folder that `analyze` wrote shows the groups that it kept: the worst, the best, some at random, and one for
-    each finding.
+    A folder that `analyze` wrote shows the groups that it kept: the worst, the best, one for each finding, and others
+    at random.
     """
     from json import dumps
 
@@ -104,13 +105,13 @@ def tree(
         if not group:
             return used, worst_groups(batches, worst or 1, used, advantage)
         try:
-            return used, find_groups(batches, group)
+            return used, find_groups(chain(batches, _further(logs[0], group)), group)
         except UsageError as error:
             if not done:
                 raise
             kept = (
-                "A folder keeps the text of its worst, best and some random groups, and of one for each finding: for "
-                "others name the log itself."
+                "A folder keeps the text of its worst and best groups, of one for each finding, and of as many others "
+                "as analyze --keep-text says: for the rest name the log itself."
             )
             raise UsageError(f"{error} {kept}") from None
 
@@ -152,6 +153,18 @@ def _analysed_with(logs: list[str]) -> dict[str, Any]:
     from grpo_prm.analysis.folder import read_summary
 
     return read_summary(Path(logs[0]))["source"]["options"] if len(logs) == 1 and _kept(logs[0]) != logs[0] else {}
+
+
+def _further(log: str, names: list[str]) -> Iterator[Rollouts]:
+    """Groups with one of these names that a folder of `analyze` keeps beside its samples."""
+    import polars as pl
+
+    from grpo_prm.logs.rollouts import Rollouts
+    from grpo_prm.tree.view import named
+
+    texts = Path(log, "texts.parquet")
+    if _kept(log) != log and texts.is_file():
+        yield Rollouts(pl.scan_parquet(texts).filter(named(names)).collect())
 
 
 def _kept(log: str) -> str:

@@ -19,6 +19,7 @@ from .inputs import fold_input
 from .options import Options
 from .running import RunningAnalysis
 from .tables import Tables
+from .texts import checked_keep
 
 
 def analyze(
@@ -86,4 +87,6 @@ def checked_options(options: Options | None, log: Any) -> Options:
     for name, given in (("outcome", "the name of a part of the reward"), ("baseline_by", "the name of a column")):
         if not isinstance(value := getattr(options, name), str | None):
             raise UsageError(f"{name} is {value!r}. Give {given}.")
-    return replace(options, seed=int(options.seed))  # summary.json has no place for numbers of numpy
+    return replace(
+        options, keep_text=checked_keep(options.keep_text), seed=int(options.seed)
+    )  # summary.json has no place for numbers of numpy

@@ -46,6 +46,7 @@ def read_folder(path: str | Path) -> Tables:
         lazy_training=frames["training"],
         lazy_baseline=frames["baseline"],
         samples=samples,
+        texts=frames["texts"],
         completions=frames["completions"],
         process_steps=frames["process_steps"],
         permutations=permutations,

@@ -15,6 +15,7 @@ from .over_training import OverTraining, in_order
 from .prompts import PromptLengths
 from .running_sums import RunningSums
 from .samples import Samples
+from .texts import Texts
 
 
 class MeasuredBatch(NamedTuple):
@@ -27,6 +28,7 @@ class MeasuredBatch(NamedTuple):
         in_order: Are the groups of each step neighbours (`over_training.in_order`)?
         training: Rows of the training table (`OverTraining.rows`); None where one has no step, or there is none.
         sampled: Rows of the groups that may travel with the analysis (`Samples`).
+        texts: Rows of further ones (`Texts`).
         baseline: Pseudo-groups of the steps that have enough prompts (`cross_prompt.SCHEMA`).
         waiting: Columns `cross_prompt.NEEDED` of the steps that have not.
     """
@@ -37,6 +39,7 @@ class MeasuredBatch(NamedTuple):
     in_order: bool
     training: pl.DataFrame | None
     sampled: pl.DataFrame
+    texts: pl.DataFrame
     baseline: pl.DataFrame
     waiting: pl.DataFrame
 
@@ -53,18 +56,21 @@ def measured_batch(batch: Rollouts, options: Options, prompts: PromptLengths) ->
         UsageError: Logged advantages are asked for, or needed, but some are not there.
     """
     sums, samples, table = RunningSums(), Samples(options.seed), batch.table
+    texts = Texts(options.seed, options.keep_text)
     sums.add(batch)
     ordered = in_order(table[group_opens(table), ["run", "step"]])
     measured = []
     for one in measure(table, options, prompts):
         measured.append(one)
         samples.add(table, one.groups)
+        texts.add(table, one.groups)
     named = bool(measured) and not table["step"].null_count()
     training = _training(measured, options.seed, ordered) if named else None
     inside, outside = divided(table, options.baseline_by)
     sums.counts[OUTSIDE] += outside
     baseline, waiting = steps_apart(inside, options.seed)
-    return MeasuredBatch(sums, batch.rejected, measured, ordered, training, samples.rows(table), baseline, waiting)
+    sampled, further = samples.rows(table), texts.rows(table)
+    return MeasuredBatch(sums, batch.rejected, measured, ordered, training, sampled, further, baseline, waiting)
 
 
 def _training(measured: list[Measured], seed: int, ordered: bool) -> pl.DataFrame:
@@ -87,8 +93,8 @@ def numbered_from(batch: MeasuredBatch, first: int) -> MeasuredBatch:
         if one.states:
             tables["states"] = one.states._replace(table=_later(one.states.table, first))
         measured.append(Measured(**(one._asdict() | tables)))
-    sampled, waiting = _later(batch.sampled, first), _later(batch.waiting, first)
-    return batch._replace(measured=measured, sampled=sampled, waiting=waiting)
+    sampled, texts, waiting = (_later(table, first) for table in (batch.sampled, batch.texts, batch.waiting))
+    return batch._replace(measured=measured, sampled=sampled, texts=texts, waiting=waiting)
 
 
 def _later(table: pl.DataFrame, first: int) -> pl.DataFrame:

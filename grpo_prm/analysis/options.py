@@ -1,4 +1,4 @@
-"""What changes the numbers of an analysis."""
+"""What changes the numbers of an analysis, and what is kept beside them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Options:
         baseline_by: Column of the log whose values divide the cross-prompt baseline: its pseudo-groups are of
             completions of one value, such as `task` of a mix of tasks. None: of any.
         share: `state`: measure beside the prefix trees which completions share a state (definitions: State sharing).
+        keep_text: Of how many groups, chosen at random, the rollouts with their text travel with the analysis, beside
+            the samples; `all`: of every one. None: of as many as fill a page (`texts.ROOM`). Changes no number.
     """
 
     std: Std | None = None
@@ -31,3 +33,4 @@ class Options:
     outcome: str | None = None
     baseline_by: str | None = None
     share: Literal["prefix", "state"] = "prefix"
+    keep_text: int | Literal["all"] | None = None

@@ -42,6 +42,16 @@ def is_page(file: Path) -> bool:
     return any(sign in _start(file) for sign in _PAGE)
 
 
+def pages_in(folder: Path) -> set[str]:
+    """Names that pages of `report --pages` have in a folder: the first, and those of others that are there."""
+    return {"index.html", *(file.name for file in folder.glob("*.html") if file.stem.isdigit())}
+
+
+def are_pages(folder: Path) -> bool:
+    """Did `report` write all files of these names?"""
+    return all(is_page(folder / name) for name in pages_in(folder) if (folder / name).exists())
+
+
 def is_figure(file: Path) -> bool:
     """Is it a figure of ours, or its data or caption: a figure of the same name lies beside it?"""
     if file.suffix in _CREATOR:

@@ -41,6 +41,7 @@ from .statistics import OVERLAP
 from .summary import summarize
 from .tables import Tables
 from .teaching import check_outcome
+from .texts import Texts
 
 NEVER_CERTAIN = 5  # completions of a group up to which no interval of two rewards is narrow enough
 # What of the reading changes numbers, for summary.json.
@@ -136,6 +137,7 @@ class _Growing:
         self._gaps: list[pl.DataFrame] = []
         self._prompts = PromptLengths(reading.get("tokenizer"))
         self._samples, self._pseudo_groups = Samples(options.seed), PseudoGroups(options.seed)
+        self._texts = Texts(options.seed, options.keep_text, spill)
         self._over_training = OverTraining(options.seed, spill)
         self._baseline = BASELINE | ({VALUE: pl.String()} if options.baseline_by else {})
         self._rows = 0  # since memory was handed back
@@ -174,9 +176,10 @@ class _Growing:
         """Add a batch that was measured elsewhere."""
         self.take_head(batch.sums, batch.rejected)
         # Only groups that would travel if there were no others can travel in the end.
-        mine = pl.col("group").is_in(batch.sampled["group"].unique().to_list())
+        mine, kept = (pl.col("group").is_in(rows["group"].unique().to_list()) for rows in (batch.sampled, batch.texts))
         for measured in batch.measured:
             self._samples.add(batch.sampled, measured.groups.filter(mine))
+            self._texts.add(batch.texts, measured.groups.filter(kept))
         added = self._added(batch.measured)
         if batch.training is None:
             self._over_training.add(added, self._running, in_order=batch.in_order)
@@ -189,6 +192,7 @@ class _Growing:
         """The slices as they are; of their groups some may travel with the analysis."""
         for measured in slices:
             self._samples.add(rows, measured.groups)
+            self._texts.add(rows, measured.groups)
             yield measured
 
     def _added(self, slices: Iterable[Measured]) -> Iterator[pl.DataFrame]:
@@ -229,7 +233,8 @@ class _Growing:
             lazy_groups=pl.concat(groups, how="vertical_relaxed").drop(ID),
             lazy_training=self._over_training.table(groups, pseudo, running, certain=certain),
             lazy_baseline=pseudo.lazy(),
-            samples=self._samples.table(),
+            samples=(samples := self._samples.table()),
+            texts=self._texts.table(samples.drop("kind")),
             completions=tables["completions"].table(),
             process_steps=_with_intervals(tables["process_steps"].table(), running),
             permutations=_permutations_table(groups, running),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
+How = Literal["vertical_relaxed", "diagonal_relaxed"]
 PART = 1 << 18  # rows held before they are written
 PART_BYTES = 1 << 24  # or so many bytes: rows of the groups table are wide, and have prompts
 ROW_GROUP = 1 << 16  # rows that are read at a time
@@ -18,10 +20,11 @@ class Spill:
     Args:
         name: Of the table, and of its files.
         folder: Where full parts go; None keeps everything in memory.
+        how: `diagonal_relaxed` where frames may lack columns of others, which are null there.
     """
 
-    def __init__(self, name: str, folder: Path | None = None) -> None:
-        self._name, self._folder = name, folder
+    def __init__(self, name: str, folder: Path | None = None, how: How = "vertical_relaxed") -> None:
+        self._name, self._folder, self._how = name, folder, how
         self._held: list[pl.DataFrame] = []
         self._files: list[Path] = []
         self.rows = 0
@@ -35,7 +38,7 @@ class Spill:
         if self._folder is not None and self._full():
             path = self._folder / f"{self._name}.{len(self._files):06d}.parquet"
             # Packed fast: it is read once, and written anew.
-            part = pl.concat(self._held, how="vertical_relaxed")
+            part = pl.concat(self._held, how=self._how)
             part.write_parquet(path, compression="lz4", row_group_size=ROW_GROUP)
             self._files.append(path)
             self._held.clear()
@@ -47,7 +50,7 @@ class Spill:
     def parts(self) -> list[pl.LazyFrame]:
         """All rows in order, part by part; none where none was added."""
         written = [pl.scan_parquet(path) for path in self._files]
-        held = [pl.concat(self._held, how="vertical_relaxed").lazy()] if self._held else []
+        held = [pl.concat(self._held, how=self._how).lazy()] if self._held else []
         return [*written, *held]
 
     def table_of(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
@@ -57,4 +60,4 @@ class Spill:
     def table(self) -> pl.LazyFrame:
         """All rows in order; an empty frame without columns if none was added."""
         parts = self.parts()
-        return pl.concat(parts, how="vertical_relaxed") if parts else pl.LazyFrame()
+        return pl.concat(parts, how=self._how) if parts else pl.LazyFrame()

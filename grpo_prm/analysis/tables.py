@@ -10,8 +10,8 @@ import polars as pl
 
 # Written to a folder under these names, in this order; `rejected` is JSON lines, for people to read.
 TABLES = (
-    *("groups", "training", "baseline", "samples", "completions", "process_steps", "permutations", "subsamples"),
-    "decided",
+    *("groups", "training", "baseline", "samples", "texts", "completions", "process_steps", "permutations"),
+    *("subsamples", "decided"),
 )
 ASKED_FOR = ("states",)  # written only where an option asked for it
 
@@ -26,6 +26,7 @@ class Tables:
         lazy_training: One row per training step and statistic, with interval; lazy.
         lazy_baseline: One row per cross-prompt pseudo-group; lazy.
         samples: Rollouts of the worst, best and some random groups, with text.
+        texts: Rollouts of other groups that were kept, with text (`analysis.texts`); lazy, since there may be many.
         completions: One row per completion; lazy, since of a long log it is large.
         process_steps: One row per process step: span, size, reward, advantage, interval; lazy.
         permutations: One row per permutation: what the log gives with its rewards permuted.
@@ -34,7 +35,6 @@ class Tables:
         decided: One row per group, axis and point of the curve of where the outcome is decided; lazy.
         rejected: One row per row of the log that was left out; lazy.
         states: One row per state that completions of a group share, with `share="state"`; lazy. None: not asked for.
-        texts: Rollouts of further groups, with text (`analysis.texts`); lazy. None: a folder of an older version.
         path: The folder that it was read from; None of a log just measured.
     """
 
@@ -43,6 +43,7 @@ class Tables:
     lazy_training: pl.LazyFrame
     lazy_baseline: pl.LazyFrame
     samples: pl.DataFrame
+    texts: pl.LazyFrame
     completions: pl.LazyFrame
     process_steps: pl.LazyFrame
     permutations: pl.DataFrame
@@ -50,7 +51,6 @@ class Tables:
     decided: pl.LazyFrame
     rejected: pl.LazyFrame
     states: pl.LazyFrame | None = None
-    texts: pl.LazyFrame | None = None
     path: Path | None = None
 
     @property

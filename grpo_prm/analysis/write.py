@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..files import atomic_folder, clear_away
 from ..json_text import json_text
-from .ownership import MARK, is_analysis, is_page, mark, refuse_another_input, refuse_strangers
+from .ownership import MARK, is_analysis, is_page, mark, pages_in, refuse_another_input, refuse_strangers
 from .tables import ASKED_FOR, TABLES, Tables, table_of
 
 FIGURES = (
@@ -18,6 +18,7 @@ FIGURES = (
 )  # of an analysis; `figures` itself would bring matplotlib with it
 SUFFIXES = ("pdf", "png", "svg", "pgf", "csv", "txt")
 PAGE = "report.html"
+PAGES = "report"  # folder of pages
 OURS = {
     *(f"{name}.parquet" for name in (*TABLES, *ASKED_FOR)),
     "chance.parquet",  # what permutations.parquet was called before
@@ -46,7 +47,8 @@ def analysis_folder(out: Path, logs: Sequence[str], *, overwrite: bool = False) 
         if not overwrite:
             refuse_another_input(out, logs)
 
-    page = {PAGE} if is_page(out / PAGE) else set()  # of these numbers, so it goes with them
+    pages = {PAGE, *(f"{PAGES}/{name}" for name in pages_in(out / PAGES))}
+    page = {name for name in pages if is_page(out / name)}  # of these numbers, so they go with them
     with output_folder(out, OURS | page, is_analysis, check) as folder:
         yield folder
         mark(folder, logs)

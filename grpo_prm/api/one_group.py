@@ -42,6 +42,8 @@ def rollouts_of(tables: Tables, name: str, log: Any, reading: ReadOptions | None
     wanted = {group["group"].item(): group for group in find_groups([Rollouts(tables.groups)], [name])}
     kept = _by_group(tables.samples.drop("kind"), wanted)
     if missing := wanted.keys() - kept.keys():
+        kept |= _by_group(tables.texts.filter(pl.col("group").is_in(list(missing))).collect(), missing)
+    if missing := wanted.keys() - kept.keys():
         if log is None:
             log, reading = _files(tables, name)
         try:

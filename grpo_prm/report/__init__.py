@@ -3,6 +3,6 @@
 `page.report` puts it together; `templates/` holds the page, its style and its scripts, which are inlined.
 """
 
-from .page import report
+from .page import INDEX, one_page, pages, report
 
-__all__ = ["report"]
+__all__ = ["INDEX", "one_page", "pages", "report"]

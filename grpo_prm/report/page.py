@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,6 +32,7 @@ from .reward_parts import reward_parts
 from .scales import scales
 from .trees import groups_with_text, trees
 from .trend import trend
+from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = (
@@ -57,6 +58,7 @@ SCRIPTS = (
 STYLES = ("style", "views")
 BYTES = 4_800_000  # of a page
 LEAST_TEXT = 200_000  # bytes of packed trees, however large the rest of the page is
+INDEX = "index.html"  # of a folder of pages
 IDLE = 10_000  # milliseconds without use until the page of a run that goes on loads itself
 
 
@@ -67,7 +69,7 @@ def report(folder: Tables, tokenizer: str | None = None, running: datetime | Non
         folder: What `analyze` wrote.
         tokenizer: Of the log, to cut texts exactly at the borders of tokens.
         running: Of a run that goes on: the time, in UTC. The page says so, and loads itself again.
-        text: With prompts and completions. False: a page to share without them.
+        text: With prompts and completions. False: a page to share, without them.
 
     Returns:
         The page. Below `BYTES` for a log of 100,000 completions: every group as numbers; with their text the groups
@@ -78,41 +80,94 @@ def report(folder: Tables, tokenizer: str | None = None, running: datetime | Non
         InputError: The samples are not those of the process steps.
         UsageError: The tokenizer cannot be opened.
     """
-    return next(pages(folder, tokenizer, running, text=text))
+    return one_page(folder, tokenizer, running, text=text).text
 
 
-def pages(
+class Page(NamedTuple):
+    """A page; how many groups of it have their text, and how many have it kept in the folder."""
+
+    text: str
+    shown: int
+    kept: int
+
+
+def one_page(
     folder: Tables, tokenizer: str | None = None, running: datetime | None = None, *, text: bool = True
-) -> Iterator[str]:
-    """The report as one page after the other, each below `BYTES`: the first is `report`, further ones hold the groups
-    with text that have no room in those before. Arguments and errors as of `report`.
+) -> Page:
+    """`report`, and what had no room in it."""
+    made = _Made.of(folder, tokenizer, running, text)
+    part = next(parts(made.blocks, made.room, made.room), [])
+    shown = sum(len(block.heads) for block in part)
+    return Page(_render(made.context, part), shown, len(made.context["order"]))
+
+
+def pages(folder: Tables, tokenizer: str | None = None, *, text: bool = True) -> Iterator[tuple[str, str]]:
+    """The report as pages that lead to one another, each below `BYTES`: every group that has its text kept is in one.
+
+    Arguments and errors as of `report`.
+
+    Yields:
+        Name of the file, and the page. The last one, `INDEX`, is as `report` and knows where all groups are.
     """
-    order = groups_with_text(folder)
-    kept = set(folder.samples["group"])
-    named = [group for group in order if group in kept]
-    context = _context(folder, order, running)
-    # Trees get what the page leaves of `BYTES`, so it is rendered without them first.
-    room = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
-    first = within(list(trees(folder, named, tokenizer)), room)
-    others = trees(folder, order[len(named) :], tokenizer)
-    for part in parts(blocks(chain(first, others)), room, room):
-        yield _render(context, part)
+    made = _Made.of(folder, tokenizer, None, text)
+    context = made.context | {"pictures": [], "index": INDEX}
+    others = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
+    lists = parts(made.blocks, made.room, others)
+    first, places = next(lists, []), {}
+    for number, part in enumerate(lists, 2):
+        name = f"{number}.html"
+        places[name] = [head["group"] for block in part for head in block.heads]
+        yield name, _render(context, part, {"index": INDEX})
+    yield INDEX, _render(made.context, first, {"places": places})
 
 
-def _render(context: dict[str, Any], part: Sequence[Block]) -> str:
+class _Made(NamedTuple):
+    """What pages are made of: the context of the template, the bytes that it leaves, and trees to fill them."""
+
+    context: dict[str, Any]
+    room: int
+    blocks: Iterator[Block]
+
+    @staticmethod
+    def of(folder: Tables, tokenizer: str | None, running: datetime | None, text: bool) -> _Made:
+        order, shown = groups_with_text(folder), folder if text else without_texts(folder)
+        context = _context(shown, order, running, text=text)
+        # Trees get what the page leaves of `BYTES`, so it is rendered without them first.
+        room = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
+        keys = dict(shown.lazy_groups.select("group", "group_key").collect().iter_rows())
+
+        def made(groups: Sequence[int]) -> Iterator[dict[str, Any]]:
+            every = trees(folder, groups, tokenizer)
+            return every if text else (tree_without_texts(tree, keys[tree["group"]]) for tree in every)
+
+        kept = set(folder.samples["group"])
+        named = [group for group in order if group in kept]
+        return _Made(context, room, blocks(chain(within(list(made(named)), room), made(order[len(named) :]))))
+
+
+def _render(context: dict[str, Any], part: Sequence[Block], elsewhere: dict[str, Any] | None = None) -> str:
     heads = [head | {"block": n, "at": at} for n, block in enumerate(part) for at, head in enumerate(block.heads)]
-    data = context["data"] | {"trees": heads, "blocks": [block.text for block in part]}
-    shown = context["answers_of"]({head["group"] for head in heads})
+    data = context["data"] | {"trees": heads, "blocks": [block.text for block in part], "elsewhere": elsewhere}
+    there = context["order"] if elsewhere else [head["group"] for head in heads]
     template = _environment().get_template("page.html")
     cut = sum(block.cut for block in part)
-    return template.render(**{**context, "answers": shown, "data": embed(data), "texts_cut": cut})
+    return template.render(
+        **{
+            **context,
+            "answers": context["answers"](there),
+            "data": embed(data),
+            "texts_cut": cut,
+            "in_page": len(heads),
+        }
+    )
 
 
-def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> dict[str, Any]:
+def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, text: bool) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
     # The parts of a run that goes on are many files, and none of them is its name.
     named = source["runs"] if running else [Path(file).name for file in source["files"]]
+    limits = cautions(folder)
     return {
         "policy": _policy(style, script),
         "style": style,
@@ -122,9 +177,13 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> 
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
         "running": running,
-        "answers_of": partial(_answers, folder, running=running is not None),
-        "cautions": cautions(folder),
-        "pictures": pictures(folder),
+        "answers": partial(_answers, folder, running=running is not None),
+        # The reasons why rows were refused quote them.
+        "cautions": limits if text else [one._replace(details=[]) for one in limits],
+        "pictures": [one for one in pictures(folder) if text or one.name not in TEXT_FIGURES],
+        "index": None,
+        "order": order,
+        "text": text,
         "folder": "not saved" if folder.path is None else str(folder.path),
         "version": __version__,
         "data": {
@@ -135,7 +194,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> 
             "scales": scales(folder),
             "lengths": reward_by_length(folder),
             "parts": reward_parts(folder),
-            "kept": len(order),
+            "text": text,
             "findings": {code: NAMES[EXAMPLES[code]] for code in example_groups(folder)},
             "command": tree_of_log(folder, running=running is not None),
             **({"running": IDLE} if running else {}),
@@ -143,7 +202,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None) -> 
     }
 
 
-def _answers(folder: Tables, there: set[int], *, running: bool) -> dict[str, Any]:
+def _answers(folder: Tables, there: Sequence[int], *, running: bool) -> dict[str, Any]:
     return answers(folder, [{"group": group} for group in there], running=running)
 
 

@@ -37,7 +37,7 @@ def groups_with_text(folder: Tables) -> list[int]:
     Of the first, those that a finding leads to stand before all.
     """
     named = set(folder.samples["group"].unique().to_list())
-    others = set() if folder.texts is None else set(folder.texts.select(pl.col("group").unique()).collect()["group"])
+    others = set(folder.texts.select(pl.col("group").unique()).collect()["group"])
     columns = folder.lazy_groups.select("group", *CLEAREST).collect()
     ranked = columns.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
     examples = [group for group in example_groups(folder).values() if group in named]
@@ -99,7 +99,7 @@ def _read(folder: Tables, groups: Sequence[int]) -> tuple[_ByGroup, _ByGroup, _B
     """Rollouts, process steps and completions of some groups."""
     some = pl.col("group").is_in(list(groups))
     rows = _by_group(folder.samples.filter(some))
-    if folder.texts is not None and len(rows) < len(groups):
+    if len(rows) < len(groups):
         further = folder.texts.filter(some & ~pl.col("group").is_in(list(rows))).collect()
         rows |= _by_group(further.with_columns(kind=pl.lit([], pl.List(pl.String))))
     steps, completions = (table.filter(some).collect() for table in (folder.process_steps, folder.completions))

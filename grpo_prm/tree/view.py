@@ -114,9 +114,7 @@ def find_groups(batches: Iterable[Rollouts], names: Sequence[str]) -> list[pl.Da
     Raises:
         UsageError: No group has one of the names; the message names near ones.
     """
-    step = pl.col("step").cast(pl.String).fill_null("-") + ":" + pl.col("group_key")
-    bare = pl.when(pl.col("step").is_null()).then("group_key").otherwise(step)
-    spellings = pl.concat_list(step, pl.col("run") + ":" + step, bare)
+    step, spellings = _spellings()
     by_name: dict[str, list[pl.DataFrame]] = {name: [] for name in names}
     known: dict[str, None] = {}
     for batch in batches:
@@ -131,6 +129,18 @@ def find_groups(batches: Iterable[Rollouts], names: Sequence[str]) -> list[pl.Da
             near = ", ".join(map(printable, near))
             raise UsageError(f"No group is called {printable(name)}. Write [RUN:]STEP:KEY; near it: {near}.")
     return [group for groups in by_name.values() for group in groups]
+
+
+def named(names: Sequence[str]) -> pl.Expr:
+    """Whether a row is of a group with one of these names, as `find_groups` reads them."""
+    return pl.any_horizontal(_spellings()[1].list.contains(name) for name in names)
+
+
+def _spellings() -> tuple[pl.Expr, pl.Expr]:
+    """STEP:KEY of a row; and a list of all its names."""
+    step = pl.col("step").cast(pl.String).fill_null("-") + ":" + pl.col("group_key")
+    bare = pl.when(pl.col("step").is_null()).then("group_key").otherwise(step)
+    return step, pl.concat_list(step, pl.col("run") + ":" + step, bare)
 
 
 def worst_groups(

@@ -24,24 +24,32 @@ function readAddress() {
 }
 
 // The group stands in it where its tab is open, or where it was chosen.
-function address() {
-  const { tab, group, completion } = chosen;
+function address(of = chosen) {
+  const { tab, group, completion } = of;
   const named = ROW_OF.has(group) && (tab === "groups" || group !== HOME);
   const given = new URLSearchParams();
   if (named && tab !== "groups") given.set("tab", tab);
-  if (chosen.regex && chosen.query) given.set("regex", "1");
-  for (const field of [...NUMBERS, ...WORDS]) if (chosen[field] !== null) given.set(field, chosen[field]);
+  if (of.regex && of.query) given.set("regex", "1");
+  for (const field of [...NUMBERS, ...WORDS]) if (of[field] !== null) given.set(field, of[field]);
   const path = named ? `${ADDRESSES[ROW_OF.get(group)]}${completion === null ? "" : `/${completion}`}` : tab;
   return `#${path}${given.size ? `?${given}` : ""}`;
 }
 
 // Change some fields, write them to the address, and tell who draws them. A new group or tab can be gone back from.
 function choose(fields) {
+  if (goElsewhere({ ...chosen, ...fields }, "assign")) return new Promise(() => {}); // this page ends here
   const changed = FIELDS.filter((field) => field in fields && fields[field] !== chosen[field]);
   Object.assign(chosen, fields);
   const anew = changed.includes("group") || changed.includes("tab");
   history[anew ? "pushState" : "replaceState"](null, "", address());
   return tell(changed);
+}
+
+// Go to the page that has the text of a group, where it is not this one.
+function goElsewhere(of, way) {
+  const page = of.tab === "groups" ? pageOf(of.group) : null;
+  if (page !== null) location[way](page + address(of));
+  return page !== null;
 }
 
 // A new group is told of once its tree is there.
@@ -60,5 +68,6 @@ async function tell(changed) {
 window.addEventListener("popstate", () => {
   const before = { ...chosen };
   readAddress();
+  if (goElsewhere(chosen, "replace")) return;
   tell(FIELDS.filter((field) => chosen[field] !== before[field])).then(() => land());
 });

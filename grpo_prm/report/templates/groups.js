@@ -73,7 +73,9 @@ function showTable() {
 // How many groups have their text here; nothing where all have.
 function withText() {
   if (HEADS.size === COUNT) return "";
-  return ` ${amount(HEADS.size, "group")} ${HEADS.size === 1 ? "has its" : "have their"} text in this page (in bold).`;
+  const others = DATA.elsewhere?.index ? ", others in the other pages" : FURTHER ? `, ${FURTHER.toLocaleString("en-US")} in the other pages` : "";
+  const what = DATA.text ? "text" : "tree";
+  return ` ${amount(HEADS.size, "group")} ${HEADS.size === 1 ? `has its ${what}` : "have their " + what + (DATA.text ? "" : "s")} in this page (in bold)${others}.`;
 }
 
 function tableRow(row) {
@@ -82,7 +84,7 @@ function tableRow(row) {
 }
 
 function nameCell(row, group) {
-  const button = make("button", { type: "button", class: HEADS.has(group) ? "has-text" : null, on: { click: () => openGroup(group).then(() => stacked() && land()) } }, nameOf(row) || "(no key)");
+  const button = make("button", { type: "button", class: HEADS.has(group) || pageOf(group) ? "has-text" : null, on: { click: () => openGroup(group).then(() => stacked() && land()) } }, nameOf(row) || "(no key)");
   const asked = promptOf(row);
   return make("th", { scope: "row", class: "name" }, button, badges(group), asked ? make("span", { class: "prompt" }, asked) : null);
 }

@@ -24,6 +24,16 @@ async function openTree(group) {
   return TREES.get(group);
 }
 
+// The page in which a group has its text, where it is another one; null where there is none.
+function pageOf(group) {
+  const { index, places } = DATA.elsewhere ?? {};
+  if (HEADS.has(group)) return null;
+  return index ?? Object.keys(places ?? {}).find((page) => places[page].includes(group)) ?? null;
+}
+
+// How many groups have their text in other pages.
+const FURTHER = Object.values(DATA.elsewhere?.places ?? {}).reduce((all, groups) => all + groups.length, 0);
+
 // The text of a completion, given by its place in tree order: as logged or as shown, whichever tree is given.
 function completionOf(tree, row) {
   if (tree.own[row] !== undefined) return tree.own[row];

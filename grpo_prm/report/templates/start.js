@@ -2,6 +2,7 @@
 
 async function start() {
   readAddress();
+  if (goElsewhere(chosen, "replace")) return;
   setUpTheme();
   setUpTabs();
   setUpTrend();

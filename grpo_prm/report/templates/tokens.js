@@ -55,6 +55,7 @@ function noteOf(tree, measure) {
   const single = measure === "surprisal" || measure === "gap";
   const lost = tree.tokens?.left ? " The log-probabilities of this group have no room in this page." : "";
   if (known) return `Every ${UNIT} by itself. The scale is that of the whole log.${lost}`;
+  if (tree.textFrom === "withheld") return `This page was made without texts: a stretch is a whole step.${lost}`;
   if (tree.textFrom === "none") return `The log has no text here: token ids stand for it.${lost}`;
   const why = "Where a token ends in the text is not known (the tokenizer was not given: grpo-prm report --tokenizer NAME), so a stretch of text is a whole step";
   return `${why}${single ? ", coloured by its mean; each bar behind it is one token" : ""}. The scale is that of the whole log.${lost}`;
@@ -67,7 +68,7 @@ function unitsOf(tree, row) {
   const out = (from, to) => (inside ? !inside.slice(from, to).some(Boolean) : false);
   return pathOf(tree, row).filter((n) => lengths[n]).flatMap((n) => {
     const borders = tree.tokens?.lengths?.[n];
-    if (!borders || logged.texts[n] === null) return [{ step: n, from: start[n], to: end[n], out: out(start[n], end[n]), text: textOf(tree, n) }];
+    if (!borders || logged.texts[n] === null) return [{ step: n, from: start[n], to: end[n], out: out(start[n], end[n]), text: textOf(tree, n) || `(${amount(end[n] - start[n], UNIT)})` }];
     return cutUp(logged.texts[n], borders).map((text, at) => ({ step: n, from: start[n] + at, to: start[n] + at + 1, out: out(start[n] + at, start[n] + at + 1), text }));
   });
 }
