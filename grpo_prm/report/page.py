@@ -18,6 +18,7 @@ from ..analysis.findings import EXAMPLES
 from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.cells import Rows
+from ..text.glossary import GLOSSARY
 from ..text.wording import MADE, sections
 from ..version import __version__
 from .answers import answers, example_groups
@@ -36,7 +37,21 @@ from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = (
-    *("printable", "data", "packed", "names", "choice", "theme", "dom", "tabs", "trend", "filters", "search", "marks"),
+    *(
+        "printable",
+        "data",
+        "packed",
+        "names",
+        "choice",
+        "theme",
+        "dom",
+        "glossary",
+        "tabs",
+        "trend",
+        "filters",
+        "search",
+        "marks",
+    ),
     *(
         "histogram",
         "groups",
@@ -174,6 +189,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
         "script": script,
         "title": ", ".join(named[:2]) or "rollouts",
         "summary": folder.summary,
+        "glossary": GLOSSARY,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
         "running": running,
@@ -190,6 +206,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
             "unit": source["unit"],
             "groups": group_columns(folder.groups),
             "trend": trend(folder.training),
+            "glossary": GLOSSARY,
             "methods": source.get("methods", {}),
             "scales": scales(folder),
             "lengths": reward_by_length(folder),

@@ -69,11 +69,11 @@ function groupFacts(tree) {
     ["path depth", number(OF.depth(row))],
     ["intermediate proportion", percent(OF.intermediate(row))],
     ["shared proportion", percent(OF.shared(row))],
-    [`suppressed-good ${UNIT}s`, of("suppressed", "good")],
-    [`boosted-bad ${UNIT}s`, of("boosted", "bad")],
+    [term(`suppressed-good ${UNIT}s`, "suppressed-good"), of("suppressed", "good")],
+    [term(`boosted-bad ${UNIT}s`, "boosted-bad"), of("boosted", "bad")],
     ["copies", OF.duplicates(row) ? number(OF.duplicates(row)) : null],
   ]);
-  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: "badge" }, kind)))] : [list];
+  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: `badge ${kind}`, tabindex: 0, "data-tip": kind }, kind)))] : [list];
   if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
   if (!tree) {
     return [...parts, withoutText(row)];
@@ -156,8 +156,8 @@ function labelOf(tree, n) {
 function legend(tree) {
   return [
     scaleOf("credit"),
-    make("span", {}, make("b", {}, "SG"), "suppressed good"),
-    make("span", {}, make("b", {}, "BB"), "boosted bad"),
+    make("span", {}, make("b", {}, "SG"), term("suppressed good")),
+    make("span", {}, make("b", {}, "BB"), term("boosted bad")),
     tree.steps.tokens.some((count, n) => !count && shape(tree).lengths[n]) ? make("span", {}, make("span", { class: "swatch", style: painted(null, 1) }, "\u2013"), "out of the loss") : "",
     make("span", {}, "right: completion and reward"),
   ];

@@ -21,7 +21,7 @@ function showPanel(tree) {
   panel.replaceChildren(
     crumbs(tree, n),
     make("h3", {}, `${kind}: |λ| = ${size[n]} of ${k}`),
-    facts([["R(λ)", `${number(reward[n])}${range}`], ["A(λ)", swatch],
+    facts([[term("R(λ)", "step reward R(λ)"), `${number(reward[n])}${range}`], [term("A(λ)", "step advantage A(λ)"), swatch],
       [`${UNIT}s`, `${number(lengths[n])}${masked}`], ["in all members", number(tokens[n])],
       ["positions", lengths[n] ? `${number(start[n] + 1)} to ${number(end[n])}` : "none"]]),
     marks[n] ? make("p", { class: "note" }, explain(tree, n)) : "",
