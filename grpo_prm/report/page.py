@@ -57,6 +57,7 @@ SCRIPTS = (
         "groups",
         "layout",
         "measures",
+        "zoom",
         "explorer",
         "panel",
         "tokens",
