@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,11 +21,13 @@ from grpo_prm.report.trees import groups_with_text, trees
 SAMPLER = [[-0.1, -2.0, -0.5, -1.25], [-0.1, -2.0, -0.25], [-0.1, -0.125, -3.0, -0.0001], [-0.1, -0.125]]
 TRAINER = [[-0.2, -1.0, -0.5, -1.0], [-0.2, -1.0, -0.75], [-0.2, -0.25, -2.0, -0.0001], [-0.2, -0.25]]
 TOKENS = [[1, 2, 3, 4], [1, 2, 5], [1, 6, 7, 8], [1, 6]]
+REWARDS = [1.0, 0.5, 0.0, 0.25]
 MASKS = [[1, 1, 0, 1], [1, 1, 1], [1, 0, 0, 1], [1, 0]]
 ROWS = [
     {
-        "uid": f"g{g}", "step": g, "response_ids": TOKENS[s], "response_mask": MASKS[s], "reward": [1.0, 0.5, 0.0, 0.25][s],
-        "logprobs": SAMPLER[s], "trainer_logprobs": TRAINER[s], "reward/right": float(s == 0), "reward/short": 0.1 * (s + g),
+        "uid": f"g{g}", "step": g, "response_ids": TOKENS[s], "response_mask": MASKS[s], "reward": REWARDS[s],
+        "logprobs": SAMPLER[s], "trainer_logprobs": TRAINER[s], "reward/right": float(s == 0),
+        "reward/short": 0.1 * (s + g),
     }
     for g in range(3)
     for s in range(4)
@@ -117,6 +120,6 @@ def test_borders_of_pieces_are_in_units_of_the_browser(tmp_path):
         raw = text.encode("utf-16-le")
         assert 2 * sum(lengths) == len(raw)
         ends = np.cumsum([0, *lengths]) * 2
-        pieces = [raw[a:b].decode("utf-16-le") for a, b in zip(ends, ends[1:], strict=False)]
+        pieces = [raw[a:b].decode("utf-16-le") for a, b in pairwise(ends)]
         assert "".join(pieces) == text and all(re.fullmatch(r"\s*\S+|\s+", piece) for piece in pieces)
     assert json.dumps(tree["tokens"]["lengths"])
