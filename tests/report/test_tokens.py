@@ -172,7 +172,7 @@ def test_two_completions_word_by_word(made, visit):
     for left, right in ((0, 1), (0, 3), (2, 0), (1, 1)):
         page.locator("#diff-left").select_option(order[f"#{left}"])
         page.locator("#diff-right").select_option(order[f"#{right}"])
-        shared = len(commonprefix([ids[left], ids[right]]))
+        shared = len(commonprefix([ids[left], ids[right]]))  # noqa: RUF071 - of ids
         fold = page.locator("#diff summary").inner_text()
         begun = page.locator("#diff details pre").text_content()
         assert fold == f"Both begin with the same {shared} tokens"
