@@ -104,12 +104,13 @@ class Analysis(Tables):
             written(figure, Path(path), venue)
         return figure
 
-    def report(self, path: str | Path, *, tokenizer: str | None = None) -> Path:
+    def report(self, path: str | Path, *, tokenizer: str | None = None, text: bool = True) -> Path:
         """Write one HTML page that needs no server: summary, trend, groups, tree explorer, figures.
 
         Args:
             path: The page.
             tokenizer: Of the log, to cut texts exactly between tokens.
+            text: With prompts and completions. False: a page to share, without them.
 
         Returns:
             The page.
@@ -123,9 +124,9 @@ class Analysis(Tables):
 
         path = Path(path)
         refuse_other_page(path)
-        text = report(self, tokenizer)
+        page = report(self, tokenizer, text=text)
         with atomic(path) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(page, encoding="utf-8")
         return path
 
     def save(self, path: str | Path, *, figures: bool = True, overwrite: bool = False) -> Path:

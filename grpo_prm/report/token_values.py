@@ -1,4 +1,4 @@
-"""What the page knows of single tokens: where each lies in the text of its step, its log-probabilities, its mask."""
+"""What the page knows of single tokens: where each lies in the text of its step, and its log-probabilities."""
 
 from __future__ import annotations
 
@@ -35,21 +35,6 @@ def token_values(table: pl.DataFrame, groups: Groups, texts: StepTexts, cutter: 
     logged = {"surprisal": _lists(table, "logprobs", -1.0), "gap": _gaps(table)}
     left = len(groups.tokens) > room and any(logged.values())
     return {"lengths": _lengths(table, groups, texts, cutter), **({} if left else logged), "left": left}
-
-
-def masks(table: pl.DataFrame) -> list[list[int] | None] | None:
-    """Lengths of the runs of tokens in the loss and out of it, by turns, in the loss first; None: all are in it."""
-    if not table["mask"].count():
-        return None
-    return [None if mask is None else _runs(np.array(mask, bool)) for mask in table["mask"].to_list()]
-
-
-def _runs(mask: np.ndarray) -> list[int]:
-    if not len(mask):
-        return []
-    borders = np.flatnonzero(np.diff(mask)) + 1
-    runs = np.diff([0, *borders.tolist(), len(mask)]).tolist()
-    return runs if mask[0] else [0, *runs]
 
 
 def _lengths(table: pl.DataFrame, groups: Groups, texts: StepTexts, cutter: Cutter) -> list[list[int] | None] | None:

@@ -19,7 +19,7 @@ from .answers import example_groups
 from .commands import tree_of_kept
 from .cut import cut
 from .embed import numbers
-from .token_values import VALUES, masks, token_values
+from .token_values import VALUES, token_values
 
 IDS = 48  # token ids of a step, of logs that have no room for all
 ALL_IDS = 500_000  # tokens of all groups with text, up to which all ids travel
@@ -57,10 +57,11 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
         For each group: `group`, `kinds` (worst, best, random, finding; example: of a finding that the log does not
         have; none of a group that is there because there was room), `row` (its names, as in
         the log), `command` (shows it whole), `prompt`, `textFrom`,
-        `tokensFrom`, `completions` (columns, in tree order), `own` (row of a completion to its text, where those of its
-        steps put together are another), `steps` (columns, parents before children), `texts` and `ids` (one for each
-        step, None where not known), `tokens` (`token_values`), `masks` (of each completion). Texts are as the log has
-        them, and whole.
+        `tokensFrom`, `completions` (columns, in tree order; `advantage` as used, `logged` as in the log), `tokens`
+        (`token_values`), `masks` (of each completion the lengths of its stretches in the loss and out of it, by turns;
+        None: all in the loss), `own` (row of a completion to its text, where those of its steps put together are
+        another), `steps` (columns, parents before children), `texts` and `ids` (one for each step, None where not
+        known). Texts are as the log has them, and whole.
 
     Raises:
         InputError: The samples are not those of the process steps.
@@ -143,10 +144,11 @@ def _tree(
             "advantage": numbers(table["used"], _DIGITS),
             "tokens": table["loss_tokens"].to_list(),
             "truncated": table["truncated"].to_list(),
+            "logged": numbers(table["advantage"], _EXACT) if table["advantage"].count() else None,
             "parts": _parts(table),
         },
         "tokens": token_values(table, groups, texts, cutter, room),
-        "masks": masks(table),
+        "masks": [_runs(mask) for mask in table["mask"]] if table["mask"].count() else None,
         "own": _own(table, steps, texts.text),
         "steps": {name: steps[name].to_list() for name in _PLACES}
         | {name: numbers(steps[column], _DIGITS) for name, column in _VALUES.items()}
@@ -181,6 +183,15 @@ def _own(table: pl.DataFrame, steps: pl.DataFrame, texts: Sequence[str | None]) 
             parts[row].append(text or "")
     whole = enumerate(zip(table["completion"], parts, strict=True))
     return {str(row): text for row, (text, some) in whole if text != "".join(some)}
+
+
+def _runs(mask: pl.Series | None) -> list[int] | None:
+    """How many tokens are in the loss, then out of it, and so on by turns."""
+    if mask is None:
+        return None
+    inside = mask.to_numpy()
+    turns = np.flatnonzero(np.diff(inside, prepend=True, append=~inside[-1:] if len(inside) else True))
+    return np.diff(turns, prepend=0).tolist()
 
 
 def _ids(table: pl.DataFrame, steps: pl.DataFrame) -> list[list[int]]:

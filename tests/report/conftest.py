@@ -48,7 +48,7 @@ def visit(browser):
         page.on("popup", lambda _: complaints.append("popup"))
         url = path.resolve().as_uri()
         page.on("request", lambda request: complaints.append(f"request: {request.url[:200]}")
-                if not request.url.startswith(("data:", url)) else None)  # fmt: skip
+                if not request.url.startswith(("data:", "blob:", url)) else None)  # fmt: skip
         page.add_init_script(
             "document.addEventListener('securitypolicyviolation', (e) => console.error('policy', e.violatedDirective))"
         )

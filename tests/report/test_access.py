@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from report.pages import folder_of, log_of, page_of
+from report.pages import address, folder_of, log_of, page_of, text_of
 
+from grpo_prm.analysis.options import Options
 from grpo_prm.figures import FIGURES
 
 CHECK = Path(__file__).with_name("names.js").read_text(encoding="utf-8")
@@ -12,32 +14,63 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ["#completion=3", "#group=1"])
-def test_names_roles_and_contrast(chain, visit, scheme, address):
-    page = visit(chain, address, scheme=scheme)
-    if address != "#group=1":
+@pytest.mark.parametrize("tab", ["overview", "groups", "trend", "figures", "reading"])
+def test_names_roles_and_contrast(chain, visit, scheme, tab):
+    page = visit(chain, address(chain, sample=3) if tab == "groups" else f"#{tab}", scheme=scheme)
+    if tab == "groups":
         assert page.evaluate(CHECK) == []
     assert page.evaluate(CONTRAST) == []
 
 
 @pytest.mark.parametrize("width", [400, 800, 1400])
 def test_the_page_is_never_wider_than_the_screen(chain, visit, width):
-    page = visit(chain, "#completion=3&process=4", width=width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = visit(chain, address(chain, sample=3, process=4), width=width)
+    wide = "document.documentElement.scrollWidth"
+    assert page.evaluate(wide) <= width
+    page.locator("summary", has_text="More filters").click()
     for button in page.locator("#histogram button").all()[:2]:
         button.click()
+    assert page.evaluate(wide) <= width
     page.locator("#clear").click()
     page.locator("#table .has-text").nth(1).click()
     page.locator("#step-1").click(position={"x": 3, "y": 3})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(wide) <= width
+    for tab in page.locator(".top a[data-tab]").all():
+        tab.click()
+        assert page.evaluate(wide) <= width
+
+
+@pytest.mark.parametrize("width", [400, 800, 1400])
+def test_no_text_is_under_eleven_pixels(chain, visit, width):
+    page = visit(chain, address(chain, sample=3), width=width)
+    small = """() => [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility()
+      && parseFloat(getComputedStyle(e).fontSize) < 11
+      && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())).map((e) => e.outerHTML.slice(0, 80))"""
+    for tab in page.locator(".top a[data-tab]").all():
+        tab.click()
+        assert page.evaluate(small) == []
+
+
+def test_list_and_group_are_seen_together_and_scroll_by_themselves(chain, visit):
+    page = visit(chain, address(chain))
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for pane in ("#rows", "#detail"):
+        page.locator(pane).evaluate("e => e.scrollTo(0, 1e6)")
+        assert page.locator(pane).evaluate("e => e.scrollTop") > 0
+        assert page.locator("#search").is_visible() and page.locator("#rows").bounding_box()["y"] > 0
+    boxes = [page.locator(pane).bounding_box() for pane in ("#rows", "#detail")]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1
+    page.set_viewport_size({"width": 700, "height": 900})  # as 1400 at 200 % zoom: below one another
+    boxes = [page.locator(pane).bounding_box() for pane in ("#rows", "#detail")]
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"] + 1
 
 
 def test_a_new_width_is_used(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     wide = page.locator(".icicle").bounding_box()["width"]
     page.locator("[role=treeitem][tabindex='0']").focus()
     before = page.evaluate("document.activeElement.id")
-    page.set_viewport_size({"width": 800, "height": 900})
+    page.set_viewport_size({"width": 1100, "height": 900})
     page.wait_for_timeout(400)
     page.wait_for_function("() => 0 < (document.querySelector('.icicle')?.getBoundingClientRect().width ?? 0)")
     narrow = page.evaluate("document.querySelector('.icicle').getBoundingClientRect().width")
@@ -47,11 +80,11 @@ def test_a_new_width_is_used(chain, visit):
 
 
 def test_on_paper_are_the_summary_and_the_tree_without_controls(chain, visit):
-    page = visit(chain, "#completion=3", scheme="dark")
+    page = visit(chain, address(chain, sample=3), scheme="dark")
     page.emulate_media(media="print")
-    for seen in ("#summary", "#canvas", "#panel", "#whole"):
+    for seen in ("#overview", "#summary", "#canvas", "#panel", "#whole"):
         assert page.locator(seen).is_visible()
-    for hidden in (".top", "#groups", "#trend", ".controls", "#figures", "#aligned"):
+    for hidden in (".top nav", ".list", "#trend", ".controls", "#figures", "#aligned"):
         assert not page.locator(hidden).first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.set_viewport_size({"width": 700, "height": 900})
@@ -89,7 +122,7 @@ def many(tmp_path_factory):
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_number_is_never_cut_off_and_every_box_can_be_hit(many, visit, scale, width):
     """Boxes too narrow for a number show its sign alone."""
-    page = visit(many, width=width)
+    page = visit(many, "#groups", width=width)
     page.locator(f"input[value={scale}]").check()
     cut = """() => [...document.querySelectorAll('.icicle .value')].filter((v) => v.checkVisibility()).filter((v) => {
       const inner = v.getBoundingClientRect(), box = v.closest('[role=treeitem]').getBoundingClientRect();
@@ -102,20 +135,40 @@ def test_a_number_is_never_cut_off_and_every_box_can_be_hit(many, visit, scale, 
 
 
 def test_text_on_every_colour_can_be_read(many, visit):
-    assert visit(many, "#completion=20").evaluate(CONTRAST) == []
+    assert visit(many, address(many, sample=20)).evaluate(CONTRAST) == []
 
 
-def test_something_is_seen_within_a_second(tmp_path, visit):
-    """A page of the size limit: texts fill it, and the first paint does not wait for them."""
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A page of the size limit: texts that cannot be packed well fill it."""
+    out = tmp_path_factory.mktemp("full")
+    rng = np.random.default_rng(0)
+    words = ["".join(map(chr, rng.integers(97, 123, n))) for n in rng.integers(3, 9, 40_000)]
+    text = lambda n: " ".join(words[at] for at in rng.integers(0, len(words), n))  # noqa: E731
     rows = [
-        {"uid": f"g{g}", "prompt": f"p{g}", "completion": f"{'word ' * 20000}{g} {s}", "reward": float(s % 2)}
-        for g in range(40)
-        for s in range(3)
+        {"uid": f"g{g}", "prompt": text(9), "completion": text(1500), "reward": float(s % 2)}
+        for g in range(220)
+        for s in range(4)
     ]
-    for row in rows:
-        row["completion"] = f"{row['reward']}{row['completion'][-1]} {row['completion']}"
-    path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
-    assert 4_000_000 < path.stat().st_size < 5_000_000
-    page = visit(path)
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert paint < 1000
+    path = page_of(folder_of(log_of(out / "log.jsonl", rows), out / "log.prm", options=Options(keep_text="all")))
+    assert 4_500_000 < len(text_of(path).encode()) < 5_000_000
+    return path
+
+
+def test_something_is_seen_within_a_second_and_a_group_opens_at_once(chain, full, visit):
+    """The first paint does not wait for the texts, and a group unpacks its own block alone."""
+    paint = lambda path: visit(path).evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")  # noqa: E731
+    # Others may share the processors of this machine: then a small page is slow too.
+    assert min(paint(full) for _ in range(3)) < max(1000, 2 * min(paint(chain) for _ in range(3)))
+    page = visit(full, "#groups")
+    took = page.evaluate("""async () => {
+      const took = [];
+      for (let n = 0; n < 8; n += 1) {
+        const title = document.getElementById("tree-title"), before = title.textContent, began = performance.now();
+        document.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
+        while (title.textContent === before) await new Promise((go) => setTimeout(go, 1));
+        took.push(performance.now() - began);
+      }
+      return took.sort((a, b) => a - b);
+    }""")
+    assert took[0] < 100

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from report.pages import data_of, folder_of, log_of, page_of, text_of
+from report.pages import address, data_of, embedded, folder_of, log_of, page_of, text_of
 
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.report import report
@@ -45,7 +45,7 @@ def test_a_finding_leads_to_the_group_of_its_command(chain):
     groups = folder.groups
     most = groups.filter(pl.col("duplicates") == groups["duplicates"].max())["group"][0]
     assert example_groups(folder) == {"copies": most}
-    assert f'<a href="#group={most}" data-group="{most}">' in text_of(chain)
+    assert f'<a href="#groups" data-group="{most}">' in text_of(chain)
     step, key = groups.filter(group=most).select("step", "group_key").row(0)
     assert summary_of(chain)["verdict"]["findings"][0]["command"].endswith(f"--group {step}:{key}")
     trees = {tree["group"]: tree["kinds"] for tree in data_of(chain)["trees"]}
@@ -55,17 +55,17 @@ def test_a_finding_leads_to_the_group_of_its_command(chain):
 def test_the_group_of_a_finding_comes_before_others_where_room_is_short(chain, monkeypatch):
     folder = read_folder(chain.parent)
     (wanted,) = example_groups(folder).values()
-    size = folder.process_steps.filter(pl.col("group") == wanted).collect().height
-    monkeypatch.setattr("grpo_prm.report.trees.STEPS", size)
+    for name, value in (("page.BYTES", 0), ("page.LEAST_TEXT", 1), ("packing.BLOCK", 1)):
+        monkeypatch.setattr(f"grpo_prm.report.{name}", value)
     text = report(folder)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
-    assert [tree["group"] for tree in data["trees"]] == [wanted] and "Show a group" in top_of(text)
+    assert [tree["group"] for tree in embedded(text)["trees"]] == [wanted] and "Show a group" in top_of(text)
 
 
 def test_a_group_that_is_not_in_the_page_has_no_link(chain):
     folder = read_folder(chain.parent)
     (wanted,) = example_groups(folder).values()
-    text = report(replace(folder, samples=folder.samples.filter(pl.col("group") != wanted)))
+    others = pl.col("group") != wanted
+    text = report(replace(folder, samples=folder.samples.filter(others), texts=folder.texts.filter(others)))
     assert "Show a group" not in top_of(text) and "raise the temperature" in top_of(text)
 
 
@@ -85,17 +85,23 @@ def test_a_hostile_name_in_a_command_is_text(tmp_path):
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
 def test_a_click_shows_the_group_with_its_badge(chain, visit, by):
     page = visit(chain)
-    link = page.locator("a[data-group]")
-    group = link.get_attribute("data-group")
-    assert page.locator("#facts .badge", has_text="finding").count() == 0
+    link = page.locator("#overview a[data-group]")
+    group = int(link.get_attribute("data-group"))
+    assert link.get_attribute("href") == address(chain, group)
     if by == "mouse":
         link.click()
     else:
         link.focus()
         page.keyboard.press("Enter")
-    assert f"#group={group}" in page.url
+    page.wait_for_url(lambda url: url.endswith(address(chain, group)))
+    assert page.evaluate("document.activeElement.id") == "tree-title"
     assert "finding" in page.locator("#facts .badge").all_inner_texts()
-    assert page.locator("#pick").input_value() == group
+    assert page.locator("#table tr[aria-current]").get_attribute("data-group") == str(group)
     page.locator("#which").select_option("finding")
     assert page.locator("#found").inner_text().startswith("1 of 160 groups")
-    assert page.locator("#table tbody .badge").all_inner_texts() == ["finding"]
+    assert "finding" in page.locator("#table tbody .badge").all_inner_texts()
+    copies = (read_folder(chain.parent).groups["duplicates"] > 0).sum()
+    page.locator("#which").select_option("copies")
+    assert page.locator("#found").inner_text().startswith(f"{copies} of 160 groups")
+    page.go_back()
+    assert page.locator("#overview").is_visible()

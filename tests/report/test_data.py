@@ -12,7 +12,7 @@ from canonical import batch_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from oracle_sets import Row
-from report.pages import EXAMPLE, data_of, folder_of, log_of, page_of, text_of
+from report.pages import EXAMPLE, data_of, embedded, folder_of, log_of, page_of, text_of, trees_in
 
 from grpo_prm.analysis.analyze import analyze
 from grpo_prm.analysis.folder import read_folder
@@ -20,13 +20,14 @@ from grpo_prm.analysis.write import output_folder, write_tables
 from grpo_prm.errors import InputError
 from grpo_prm.figures import captions, tables_of
 from grpo_prm.figures.logs import join_logs
-from grpo_prm.report import report
+from grpo_prm.report import one_page, report
+from grpo_prm.report.answers import example_groups
 from grpo_prm.report.cautions import cautions, missing_steps
 from grpo_prm.report.cut import LEAST, cut, fit, one_line
 from grpo_prm.report.embed import column, embed, numbers, weight
 from grpo_prm.report.groups import KEYS, PROMPTS, group_columns, starts
 from grpo_prm.report.pictures import pictures
-from grpo_prm.report.trees import trees
+from grpo_prm.report.trees import groups_with_text, trees
 from grpo_prm.report.trend import trend
 from grpo_prm.tree.view import group_tree
 
@@ -34,6 +35,10 @@ from grpo_prm.tree.view import group_tree
 @pytest.fixture(scope="module")
 def folder(chain):
     return read_folder(chain.parent)
+
+
+def every_tree(folder):
+    return list(trees(folder, groups_with_text(folder)))
 
 
 @given(
@@ -138,27 +143,33 @@ def test_keys_of_many_groups_are_shortened(folder):
     assert sum(len(key) + 6 for key in keys) <= KEYS and keys[0].endswith("…")
 
 
-def test_trees_carry_the_numbers_of_the_process_steps(folder):
-    found = trees(folder)
+def test_trees_are_of_every_group_with_text_and_carry_the_numbers_of_the_process_steps(folder):
+    found = every_tree(folder)
     steps = folder.process_steps.collect()
     ranks = {
         row["group"]: (row["clarity"], row["suppressed_good_tokens"]) for row in folder.groups.iter_rows(named=True)
     }
-    shown = [ranks[tree["group"]] for tree in found]
-    assert len(found) == folder.samples["group"].n_unique() and shown == sorted(shown, reverse=True)
+    kept = folder.samples["group"].n_unique()
+    (example,) = example_groups(folder).values()
+    assert len(found) == 160 and found[0]["group"] == example
+    for part in (found[1:kept], found[kept:]):
+        shown = [ranks[tree["group"]] for tree in part]
+        assert shown == sorted(shown, reverse=True)
+    assert {tree["group"] for tree in found[:kept]} == set(folder.samples["group"])
+    samples = pl.concat([folder.samples.drop("kind"), folder.texts.collect()])
     for tree in found:
         mine = steps.filter(group=tree["group"])
         for name, values in tree["steps"].items():
             if name == "opposed":
                 continue
             assert values == pytest.approx(mine[name].to_list(), rel=1e-5)
-        rows = folder.samples.filter(group=tree["group"])
+        rows = samples.filter(group=tree["group"])
         by_sample = dict(zip(rows["sample"], rows.to_dicts(), strict=True))
         for sample, reward in zip(tree["completions"]["sample"], tree["completions"]["reward"], strict=True):
             assert reward == by_sample[sample]["reward"]
         for n, ids in enumerate(tree["ids"]):
             member = by_sample[tree["completions"]["sample"][tree["steps"]["first"][n]]]
-            assert ids == member["tokens"][tree["steps"]["start"][n] : tree["steps"]["end"][n]][:48]
+            assert ids == member["tokens"][tree["steps"]["start"][n] : tree["steps"]["end"][n]]
 
 
 def test_marks_are_of_members_with_a_token_of_the_step_in_the_loss(tmp_path):
@@ -173,7 +184,7 @@ def test_marks_are_of_members_with_a_token_of_the_step_in_the_loss(tmp_path):
         write_tables(analyze([batch_of(made)]), staging)
     folder = read_folder(tmp_path / "masked.prm")
     some = 0
-    for tree in trees(folder):
+    for tree in every_tree(folder):
         table = folder.samples.filter(group=tree["group"])
         rank = folder.completions.filter(group=tree["group"]).collect()
         table = table.join(rank.select("sample", "tree_rank"), on="sample").sort("tree_rank").drop("tree_rank")
@@ -188,23 +199,35 @@ def test_of_many_token_ids_the_first_travel_and_the_page_says_how_many_are_left_
     rows = [{"uid": "g", "response_ids": [7, s, *range(100, 199)], "reward": float(s)} for s in range(3)]
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
     ids = data_of(path)["trees"][0]["ids"]
-    assert ids == [[7], *([s, *range(100, 147)] for s in range(3))]
-    page = visit(path, "#process=1")
+    assert ids == [[7], *([s, *range(100, 199)] for s in range(3))]
+    page = visit(path, "#-:g?process=1")
     assert page.locator("#panel pre").inner_text().endswith(" 145 146 52 token ids left out of this page")
 
 
 def test_samples_of_another_analysis_are_refused(folder):
     other = folder.samples.with_columns(tokens=pl.col("tokens").list.head(1))
     with pytest.raises(InputError, match="Write the folder again"):
-        trees(replace(folder, samples=other))
+        every_tree(replace(folder, samples=other))
+
+
+def test_ids_of_logs_with_many_tokens_are_cut(folder, monkeypatch):
+    whole = {tree["group"]: tree["ids"] for tree in every_tree(folder)}
+    monkeypatch.setattr("grpo_prm.report.trees.ALL_IDS", int(folder.groups["tokens"].sum()) - 1)
+    monkeypatch.setattr("grpo_prm.report.trees.IDS", 2)
+    assert {tree["group"]: tree["ids"] for tree in every_tree(folder)} == {
+        group: [some[:2] for some in ids] for group, ids in whole.items()
+    }
 
 
 @pytest.mark.slow
-def test_trees_beyond_the_room_are_left_out_and_said(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr("grpo_prm.report.trees.STEPS", 40)
-    found = trees(folder)
-    assert 1 <= len(found) < 6 and sum(len(tree["texts"]) for tree in found) <= 40
-    assert f"{len(found)} of the {folder.samples['group'].n_unique()} groups that the analysis kept" in report(folder)
+def test_groups_that_have_no_room_are_left_out_and_counted(folder, monkeypatch):
+    for name, value in (("page.BYTES", 0), ("page.LEAST_TEXT", 30_000), ("packing.BLOCK", 5_000)):
+        monkeypatch.setattr(f"grpo_prm.report.{name}", value)
+    page = one_page(folder)
+    found = trees_in(embedded(page.text))
+    assert page.shown == len(found) < page.kept == 160 and found == every_tree(folder)[: len(found)]
+    data = embedded(page.text)
+    assert sum(map(len, data["blocks"])) <= 30_000
 
 
 def test_the_trend_is_the_training_table(folder):

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from report.pages import data_of, folder_of, log_of, page_of
+from report.pages import data_of, folder_of, log_of, open_group, page_of
 
 
 def box(page, n):
@@ -11,10 +11,10 @@ def box(page, n):
 
 def test_the_tree_has_the_sets_rewards_and_marks_of_a_brute_force_count(chain, visit):
     """Every label of every box, from the completions alone: sets of equal prefixes, means, signs."""
-    page = visit(chain)
+    page = visit(chain, "#groups")
     samples = pl.read_parquet(chain.parent / "samples.parquet")
-    for group in [int(page.locator("#pick").input_value()), samples["group"][0]]:
-        page.locator("#pick").select_option(str(group))
+    for group in [data_of(chain)["trees"][0]["group"], samples["group"][0]]:
+        open_group(page, chain, group)
         rows = samples.filter(group=group).to_dicts()
         rewards = [row["reward"] for row in rows]
         mean = sum(rewards) / len(rewards)
@@ -41,7 +41,7 @@ def test_the_tree_has_the_sets_rewards_and_marks_of_a_brute_force_count(chain, v
 
 
 def test_a_click_shows_the_step_in_full(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     tree = data_of(chain)["trees"][0]
     steps = pl.read_parquet(chain.parent / "process_steps.parquet").filter(group=tree["group"])
     for n in (1, len(steps) - 1):
@@ -60,9 +60,9 @@ def test_a_click_shows_the_step_in_full(chain, visit):
 
 
 def test_the_texts_of_a_path_are_the_completion(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     samples = pl.read_parquet(chain.parent / "samples.parquet")
-    group = int(page.locator("#pick").input_value())
+    group = data_of(chain)["trees"][0]["group"]
     for row in samples.filter(group=group).iter_rows(named=True):
         page.locator("#along").select_option(str(row["sample"]))
         assert page.locator("#whole .text").inner_text() == row["completion"]
@@ -76,7 +76,7 @@ def test_the_texts_of_a_path_are_the_completion(chain, visit):
 
 
 def test_boxes_are_as_high_as_members_and_as_wide_as_tokens(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     steps = data_of(chain)["trees"][0]["steps"]
     page.locator("input[value=linear]").check()
     boxes = [box(page, n).bounding_box() for n in range(len(steps["size"]))]
@@ -99,7 +99,7 @@ def test_boxes_are_as_high_as_members_and_as_wide_as_tokens(chain, visit):
 
 
 def test_the_tree_by_keyboard_alone(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     steps = data_of(chain)["trees"][0]["steps"]
     depth = []
     for parent in steps["parent"]:
@@ -131,7 +131,7 @@ def test_the_tree_by_keyboard_alone(chain, visit):
     page.keyboard.press("Escape")
     assert focused() == last
     page.keyboard.press("n")
-    page.keyboard.press("n")
+    page.keyboard.press("]")
     order = data_of(chain)["trees"][0]["completions"]["sample"]
     assert page.locator("#along").input_value() == str(order[1])
     assert page.locator("#live").inner_text().startswith(f"Path of completion {order[1]}")
@@ -140,7 +140,7 @@ def test_the_tree_by_keyboard_alone(chain, visit):
 
 
 def test_breadcrumbs_lead_up(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     steps = data_of(chain)["trees"][0]["steps"]
     deep = max(range(len(steps["start"])), key=lambda n: steps["start"][n])
     box(page, deep).click(position={"x": 3, "y": 3})
@@ -152,7 +152,7 @@ def test_breadcrumbs_lead_up(chain, visit):
 
 
 def test_side_by_side_parts_where_the_completions_do(chain, visit):
-    page = visit(chain)
+    page = visit(chain, "#groups")
     tree = data_of(chain)["trees"][0]
     steps = tree["steps"]
     heads = page.locator("[role=columnheader]")
@@ -197,7 +197,7 @@ def test_copies_share_a_column_to_the_end_and_a_prefix_ends_above(tmp_path, visi
     rows = [
         {"uid": f"g{g}", "response_ids": text, "reward": float(s)} for g in range(2) for s, text in enumerate(texts)
     ]
-    page = visit(page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm")))
+    page = visit(page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm")), "#groups")
     assert page.locator("[role=columnheader] button").all_inner_texts() == ["#0", "#1", "#2", "#3", "#4"]
     cells = page.locator("#columns [role=cell]")
     places = [
@@ -218,7 +218,7 @@ def test_steps_out_of_the_loss_have_no_advantage(tmp_path, visit):
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
     steps = data_of(path)["trees"][0]["steps"]
     assert steps["tokens"] == [4, 0, 2, 2, 0, 2, 2]
-    page = visit(path)
+    page = visit(path, "#groups")
     for n, tokens in enumerate(steps["tokens"]):
         box(page, n).click(position={"x": 3, "y": 3})
         facts = page.locator("#panel dl").inner_text()

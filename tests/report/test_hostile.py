@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
-from report.pages import data_of, folder_of, log_of, page_of, text_of
+from report.pages import data_of, embedded, folder_of, log_of, page_of, text_of
 
+TEMPLATES = Path(__file__).parents[2] / "grpo_prm" / "report" / "templates"
 EVIL = [
     "</script><script>window.hurt = 1</script>",
     "<img src=x onerror='window.hurt = 2'><svg onload=window.hurt=3>",
@@ -17,6 +19,7 @@ EVIL = [
     "{{ 7 * 7 }} {% raw %} ${7*7} `${alert(1)}` javascript:alert(1)",
     "line\r\nbreaks\tand tabs\v\f and spaces\u00a0\u3000",
 ]
+PRINTABLE = (TEMPLATES / "printable.js").read_text(encoding="utf-8")
 NAME = "<b onmouseover=window.hurt=6>\"'`</title></style><script>window.hurt=7</script>\u202e"
 
 
@@ -58,38 +61,58 @@ def unhurt(page):
 
 
 def test_nothing_of_a_hostile_log_is_run_and_all_of_it_is_shown(hostile, visit):
-    page = visit(hostile)
-    trees = data_of(hostile)["trees"]
-    assert unhurt(page) and len(trees) >= 8
-    for tree in trees[:12]:
-        page.locator("#pick").select_option(str(tree["group"]))
+    page = visit(hostile, "#groups")
+    trees = {tree["group"]: tree for tree in data_of(hostile)["trees"]}
+    assert unhurt(page) and len(trees) == 32
+    for line in page.locator("#table tbody tr").all()[:6]:
+        tree = trees[int(line.get_attribute("data-group"))]
+        line.locator("button").click()
+        line.and_(page.locator("[aria-current]")).wait_for()
         for row, sample in enumerate(tree["completions"]["sample"]):
             page.locator("#along").select_option(str(sample))
             steps = tree["steps"]
             path = [n for n, first in enumerate(steps["first"]) if first <= row < first + steps["size"][n]]
-            assert page.locator("#whole .text").text_content() == "".join(tree["texts"][n] for n in path)
+            assert page.locator("#whole .text").text_content() == shown("".join(tree["texts"][n] for n in path))
         page.locator("#panel pre").first.hover()
         for item in page.locator("[role=treeitem]").all()[:4]:
             item.hover(position={"x": 2, "y": 2})
     page.locator("#search").fill("</script>")
+    page.locator("#search[aria-busy=false]").wait_for()
     page.locator("#table thead button").first.click()
     assert page.locator("#table tbody tr").count() and NAME[:-1] in page.locator("#table tbody").inner_text()
+    page.go_back()
     assert unhurt(page)
 
 
-@pytest.mark.slow
-def test_what_is_shown_is_the_text_made_printable(hostile):
-    """Read back from the page's data: control and format characters are escapes, everything else is as in the log."""
-    texts = json.dumps(data_of(hostile), ensure_ascii=False)
+def test_what_is_shown_is_the_text_made_printable(hostile, visit):
+    """Control and format characters are escapes, as the terminal writes them; everything else is as in the log."""
     samples = pl.read_parquet(hostile.parent / "samples.parquet")
     assert all(any(evil[:5] in text for text in samples["completion"]) for evil in EVIL)
+    texts = [
+        *samples["completion"],
+        NAME,
+        *map(chr, range(0x250)),
+        "\u2028",
+        "\ue000",
+        "\U000e0041",
+        "\u0378",
+        "\u200d",
+    ]
+    found = visit(hostile).evaluate(f"texts => {{ {PRINTABLE} return texts.map(printable); }}", texts)
+    assert found == [shown(text) for text in texts]
+    # What is not packed never has such a character.
+    plain = json.dumps(embedded(text_of(hostile)), ensure_ascii=False)
+    assert not {c for c in plain if c in "\u202e\u2066\u200b\x00\x1b\x7f\ufeff\ud800\udfff"}
+
+
+def test_texts_travel_as_they_were_logged(hostile):
+    samples = pl.read_parquet(hostile.parent / "samples.parquet")
     trees = {tree["group"]: tree for tree in data_of(hostile)["trees"]}
     for group, sample, completion in samples.select("group", "sample", "completion").iter_rows():
         tree = trees[group]
         row = tree["completions"]["sample"].index(sample)
         path = [n for n, first in enumerate(tree["steps"]["first"]) if first <= row < first + tree["steps"]["size"][n]]
-        assert "".join(tree["texts"][n] for n in path) == shown(completion)
-    assert not {c for c in texts if c in "\u202e\u2066\u200b\x00\x1b\x7f\ufeff\ud800\udfff"}
+        assert "".join(tree["texts"][n] for n in path) == completion
 
 
 def test_what_the_readers_refuse_is_said(hostile, visit):
@@ -109,13 +132,14 @@ def test_the_markup_holds_no_character_of_the_log_that_could_be_markup(hostile):
     assert not set("\u202e\u2066\u200b\x00\x1b\x7f") & set(page)
 
 
-def test_a_line_of_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit):
-    long = "".join(f"<i>{n}</i>" for n in range(100_000))
+def test_a_line_of_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit, monkeypatch):
+    monkeypatch.setattr("grpo_prm.report.page.BYTES", 1_200_000)
+    long = "".join(f"<i>{n * 2654435761 % 2**64:x}</i>" for n in range(60_000))
     assert len(long) > 1_000_000
     rows = [{"uid": "g", "completion": f"{s} {long}", "reward": float(s % 2)} for s in range(3)]
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
-    assert 1_500_000 < path.stat().st_size < 5_000_000
-    page = visit(path, width=400)
+    assert 800_000 < path.stat().st_size < 1_200_000
+    page = visit(path, "#groups", width=400)
     tree = data_of(path)["trees"][0]
     page.locator("#step-2").click(position={"x": 3, "y": 3})
     head, missing, tail = tree["texts"][2]

@@ -110,21 +110,24 @@ def timed(page):
 def test_the_page_loads_itself_and_keeps_its_place(pages, visit):
     path, after = pages
     page = timed(visit(path))
+    page.locator("a[data-tab=groups]").first.click()
     page.locator("#search").fill("question")
     page.locator("#which").select_option("mixed")
     page.locator("#theme").click()
-    page.locator("#pick").select_option(index=1)
-    page.evaluate("window.scrollTo({ top: 640, behavior: 'instant' })")
-    assert page.evaluate("window.scrollY") == 640
-    group, theme = page.locator("#pick").input_value(), page.evaluate("document.documentElement.dataset.theme")
+    page.clock.run_for(1_000)
+    page.locator("#table tbody button").nth(2).click()
+    title, theme = page.locator("#tree-title").inner_text(), page.evaluate("document.documentElement.dataset.theme")
+    page.locator("#detail").evaluate("e => e.scrollTo({ top: 300, behavior: 'instant' })")
+    top = page.locator("#detail").evaluate("e => e.scrollTop")
+    assert top > 0
     path.write_text(after, encoding="utf-8")
     page.clock.run_for(12_000)
-    page.locator(".running", has_text="4 training steps").wait_for()
+    page.locator(".running", has_text="4 training steps").wait_for(state="attached")
     page.wait_for_selector("html[data-ready]")
-    assert page.evaluate("window.scrollY") == 640
+    assert page.locator("#detail").evaluate("e => e.scrollTop") == top
     assert page.locator("#search").input_value() == "question" and page.locator("#which").input_value() == "mixed"
     assert page.evaluate("document.documentElement.dataset.theme") == theme
-    assert page.locator("#pick").input_value() == group and f"group={group}" in page.url
+    assert page.locator("#tree-title").inner_text() == title and title.removeprefix("Group ") in page.url
     assert "of 48 groups" in page.locator("#found").inner_text()
 
 

@@ -15,8 +15,7 @@ from grpo_prm.analysis.folder import read_folder
 from grpo_prm.report.lengths import reward_by_length
 from grpo_prm.report.reward_parts import reward_parts
 from grpo_prm.report.scales import scales
-from grpo_prm.report.token_values import _runs
-from grpo_prm.report.trees import groups_with_text, trees
+from grpo_prm.report.trees import _runs, groups_with_text, trees
 
 SAMPLER = [[-0.1, -2.0, -0.5, -1.25], [-0.1, -2.0, -0.25], [-0.1, -0.125, -3.0, -0.0001], [-0.1, -0.125]]
 TRAINER = [[-0.2, -1.0, -0.5, -1.0], [-0.2, -1.0, -0.75], [-0.2, -0.25, -2.0, -0.0001], [-0.2, -0.25]]

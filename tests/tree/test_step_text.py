@@ -13,7 +13,7 @@ from made_tokenizers import CHARACTERS, MADE, byte_level
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.export import ExportOptions, export
 from grpo_prm.logs import ReadOptions, collect
-from grpo_prm.report.trees import trees
+from grpo_prm.report.trees import groups_with_text, trees
 from grpo_prm.tree.printed import marks
 from grpo_prm.tree.view import group_tree
 
@@ -221,7 +221,7 @@ def test_the_report_shows_what_the_tree_does(folder):
     log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     command = [sys.executable, "-m", "grpo_prm", "analyze", log, "--tokenizer", path, "--no-figures", "--out", out]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    found = {tree["group"]: tree for tree in trees(read_folder(out), str(path))}
+    found = {tree["group"]: tree for tree in trees(made := read_folder(out), groups_with_text(made), str(path))}
     table = collect(log, ReadOptions(tokenizer=str(path))).table
     assert len(found) == 2
     for group, part in table.group_by("group"):

@@ -84,7 +84,7 @@ function tableRow(row) {
 }
 
 function nameCell(row, group) {
-  const button = make("button", { type: "button", class: HEADS.has(group) || pageOf(group) ? "has-text" : null, on: { click: () => openGroup(group).then(() => stacked() && land()) } }, nameOf(row) || "(no key)");
+  const button = make("button", { type: "button", class: HEADS.has(group) || (FURTHER && pageOf(group)) ? "has-text" : null, on: { click: () => openGroup(group).then(() => stacked() && land()) } }, nameOf(row) || "(no key)");
   const asked = promptOf(row);
   return make("th", { scope: "row", class: "name" }, button, badges(group), asked ? make("span", { class: "prompt" }, asked) : null);
 }

@@ -1,0 +1,86 @@
+"""Trees in blocks, and blocks in pages: read back whole, in order, within the room."""
+
+import base64
+import json
+import zlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from grpo_prm.report import packing
+from grpo_prm.report.commands import tree_of_log
+from grpo_prm.report.packing import Block, blocks, parts, within
+
+trees = st.lists(
+    st.builds(
+        lambda texts: {"kinds": ["best"], "texts": texts}, st.lists(st.none() | st.text(max_size=50), max_size=5)
+    ),
+    max_size=8,
+).map(lambda many: [{"group": n, **one} for n, one in enumerate(many)])
+
+
+def unpacked(block):
+    return json.loads(zlib.decompress(base64.b64decode(block.text)))
+
+
+@given(trees, st.integers(1, 400))
+@example([{"group": 0, "kinds": [], "texts": ["</script>\u2028\x00"]}], 1)
+def test_trees_come_out_of_their_blocks_as_they_went_in(made, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "BLOCK", size)
+        found = list(blocks(made))
+    assert [tree for block in found for tree in unpacked(block)] == made
+    for block in found:
+        assert [head["group"] for head in block.heads] == [tree["group"] for tree in unpacked(block)]
+        raw = [len(json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()) for tree in unpacked(block)]
+        assert sum(raw[:-1]) < size and (block is found[-1] or sum(raw) >= size)
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 12), st.integers(1, 12))
+def test_a_page_takes_what_it_has_room_for_and_one_block_at_least(sizes, first, others):
+    made = [Block("x" * size, [], 0) for size in sizes]
+    found = list(parts(made, first, others))
+    assert [block for part in found for block in part] == made
+    rooms = [first, *[others] * len(found)]
+    for part, room, after in zip(found, rooms, [*found[1:], []], strict=False):
+        size = sum(len(block.text) for block in part)
+        assert part and (size <= room or len(part) == 1 or size - len(part[-1].text) <= room)
+        assert len(part) == 1 or size <= room
+        assert not after or size + len(after[0].text) > room or size > room
+
+
+def test_long_texts_are_cut_until_all_have_room():
+    # Letters that cannot be packed well.
+    long = "".join(chr(97 + n * n * 7919 % 1009 % 26) + str(n * 48271 % 2147483647) for n in range(3_000))
+    made = [{"group": n, "kinds": [], "texts": [long[n:], "short", None]} for n in range(4)]
+    assert within(made, 10**6) == made
+    fitting = within(made, 30_000)
+    assert 15_000 < sum(block.size for block in blocks(fitting)) <= 30_000
+    assert [tree["texts"][1:] for tree in fitting] == [["short", None]] * 4
+    assert sum(block.cut for block in blocks(fitting)) == 4
+
+
+def test_the_command_for_any_group_of_the_log_can_be_pasted(folder_with):
+    assert tree_of_log(folder_with(files=["a b.jsonl", "c'd.jsonl"])) == (
+        "grpo-prm tree 'a b.jsonl' 'c'\"'\"'d.jsonl' --group"
+    )
+    told = {"format": "verl", "reward": "0.5*acc", "columns": {"reward": "s c"}, "drop_uneven": True, "group_size": 8}
+    assert tree_of_log(folder_with(files=["a"], **told)) == (
+        "grpo-prm tree a --format verl --reward '0.5*acc' --group-size 8 --columns 'reward=s c' --drop-uneven --group"
+    )
+    for files in ([], ["-"], list("abcdefghi")):
+        assert tree_of_log(folder_with(files=files)) is None
+
+
+@pytest.fixture
+def folder_with():
+    """An analysis, as far as commands look at it."""
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    def made(files, **options):
+        source = {"files": files, "runs": ["r"], "options": options}
+        return SimpleNamespace(path=Path("out.prm"), summary={"source": source})
+
+    return made
