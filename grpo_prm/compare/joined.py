@@ -48,7 +48,9 @@ def join_metrics(runs: Sequence[Run], given: Mapping[str, Path]) -> Joined:
         InputError: As of `read_metrics`.
     """
     if unknown := [name for name in given if name not in {run.name for run in runs}]:
-        raise UsageError(f"--metrics {unknown[0]}=...: no run has that name. They are {', '.join(r.name for r in runs)}.")
+        raise UsageError(
+            f"--metrics {unknown[0]}=...: no run has that name. They are {', '.join(r.name for r in runs)}."
+        )
     tables, files, notes = [], {}, []
     for run in runs:
         found, said = _found(run, given.get(run.name))
@@ -120,18 +122,18 @@ def _agreement(run: Run, metrics: Metrics) -> str:
     if not logged or run.others or run.groups["reward_mean"].null_count():
         return ""  # groups were left out, so the means may differ
     means = dict(run.groups.group_by("step").agg(pl.col("reward_mean").mean()).drop_nulls().iter_rows())
-    here, there = (_agreeing(means, logged, shift) for shift in (0, 1)), _agreeing(means, logged, -1)
-    same, later = here
-    if not same[1]:
+    at = {shift: _agreeing(means, logged, shift) for shift in (0, 1, -1)}
+    count, of = at[0]
+    if not of:
         return ""
-    if same[0] >= MOST * same[1]:
-        return f", and its reward is the log's at {same[0]} of {same[1]}"
-    for (count, of), which in ((later, "one higher"), (there, "one lower")):
-        if count >= MOST * of > 0:
+    if count >= MOST * of:
+        return f", and its reward is the log's at {count} of {of}"
+    for shift, which in ((1, "one higher"), (-1, "one lower")):
+        if at[shift][0] >= MOST * at[shift][1] > 0:
             return f", but its reward is the log's where steps are {which}: steps are counted otherwise"
     return (
-        f", and its reward differs from the log's at {same[1] - same[0]} of {same[1]} (means over several steps, "
-        "other weights of parts, or other rollouts)"
+        f", and its reward differs from the log's at {of - count} of {of} (means over several steps, other weights of "
+        "parts, or other rollouts)"
     )
 
 

@@ -18,9 +18,14 @@ HEADLINE = (
 MOST = 6
 TENTH = 0.1
 SUMMARY = {
-    **{"metric": pl.String(), "run": pl.String(), "step": pl.Int64()},
+    "metric": pl.String(),
+    "run": pl.String(),
+    "step": pl.Int64(),
     **dict.fromkeys(("last", "low", "high"), pl.Float64()),
-    **{"from_step": pl.Int64(), "to_step": pl.Int64(), "values": pl.Int64(), "mean": pl.Float64()},
+    "from_step": pl.Int64(),
+    "to_step": pl.Int64(),
+    "values": pl.Int64(),
+    "mean": pl.Float64(),
 }
 
 
@@ -58,10 +63,9 @@ def shown_metrics(joined: pl.DataFrame, wanted: Sequence[str]) -> Shown:
     sums, cut = [], []
     for name in names:
         part = joined.filter(metric=name)
-        ends = part.group_by("run").agg(pl.col("step").max())["step"]
-        end = int(ends.min())  # type: ignore[arg-type]
-        sums.append(_summed(part.filter(pl.col("step") <= end), end))
-        cut += [name] if end < ends.max() else []
+        ends = part.group_by("run").agg(pl.col("step").max())["step"].to_list()
+        sums.append(_summed(part.filter(pl.col("step") <= min(ends)), min(ends)))
+        cut += [name] if min(ends) < max(ends) else []
     table = pl.concat(sums) if sums else pl.DataFrame(schema=SUMMARY)
     return Shown(names, tuple(name for name in known if name not in names), table, tuple(cut))
 
@@ -85,7 +89,7 @@ def _chosen(joined: pl.DataFrame) -> tuple[str, ...]:
 
 def _summed(part: pl.DataFrame, end: int) -> pl.DataFrame:
     """`SUMMARY` of one metric, whose rows go up to `end`, in the order of the runs."""
-    begin = int(part["step"].min())  # type: ignore[arg-type]
+    begin = min(part["step"].to_list())
     tail = pl.col("step") >= end - TENTH * (end - begin)
     # A run that was logged more seldom may have no value in the tenth: then its last one stands for it.
     in_tail = pl.when(tail.any()).then(tail).otherwise(pl.col("step") == pl.col("step").max())
