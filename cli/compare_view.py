@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grpo_prm.analysis.statistics import STATISTICS
-from grpo_prm.compare.comparison import ABOUT, Comparison, many_questions
+from grpo_prm.compare.comparison import ABOUT, Comparison, apart, many_questions
 from grpo_prm.compare.tables import (
     RANGES,
     SIDE_BY_SIDE,
@@ -74,8 +74,9 @@ def _as_rows(console: Console, comparison: Comparison) -> None:
     for page in _pages(as_rows(comparison, shown), console.width):
         console.print(_table(page))
         console.print()
-    base = printable(comparison.compared.runs[0].name)
-    console.print(f"*: the interval of the difference from {base} {STARS}. comparison.csv has the differences.")
+    if apart(comparison.table).any():
+        base = printable(comparison.compared.runs[0].name)
+        console.print(f"*: the interval of the difference from {base} {STARS}. comparison.csv has the differences.")
     if left := len(every) - len(shown):
         console.print(f"{left} more statistics are there, and here where {ALL} columns are free.")
     console.print()
@@ -89,14 +90,16 @@ def _ranking(console: Console, comparison: Comparison) -> None:
     console.print(f"Ranking by {title}, the highest first")
     console.print(_table(ranking_sheet(comparison)))
     level = f"p ≤ .05 after Holm over all {amount(ranking.pairs, 'pair')}"
-    if not ranking.apart:
+    if ranking.untested == ranking.pairs:
+        said = "No pair of runs has an interval, so none is told apart, and this order says nothing."
+    elif not ranking.apart:
         said = f"No two runs are told apart ({level}), so this order says nothing."
     else:
         said = (
-            f"{amount(ranking.apart, 'pair')} are told apart ({level}), tied runs are not. Where a place is a range, "
+            f"{amount(ranking.apart, 'pair')} told apart ({level}); tied runs are not. Where a place is a range, "
             "the order is open; all places together are right in 95 % of cases."
         )
-    if ranking.untested:
+    if 0 < ranking.untested < ranking.pairs:
         said += f" {amount(ranking.untested, 'pair')} have no interval."
     console.print(f"{said}\n")
 
@@ -158,8 +161,7 @@ def _names(sheet: Sheet) -> int:
 def _width(sheet: Sheet, at: int, names: int = NAME) -> int:
     """Columns of the terminal that a column of numbers needs: for its longest number, and the words of its head."""
     head, numbers = sheet.heads[at], max(len(row[at]) for row in sheet.rows if row[0] != "method")
-    if head.endswith(RANGES):
-        return min(numbers, RANGE)
+    numbers = min(numbers, RANGE) if head.endswith(RANGES) else numbers
     longest = max((len(word) for word in head.split()), default=0)
     return max(min(longest, names), min(len(head), HEAD if " " in head else 0), numbers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .runs import Run, Runs, made_by, open_runs
 
 SCHEMA_VERSION = 3
 ABOUT = "The intervals are about these runs, not about new ones: two seeds of one method may differ by more."
+SHORT = 3  # runs of which each is named in a note
 OVER_TIME = tuple(name for name, one in STATISTICS.items() if one.headline)
 
 
@@ -112,6 +114,8 @@ def _over_time(run: Run, seed: int) -> pl.DataFrame:
 def many_questions(table: pl.DataFrame) -> str:
     """How many differences were looked at, and how many are left when that is counted in."""
     count, beyond = table["p"].count(), apart(table)
+    if not count:
+        return "No difference has an interval."
     some = int(beyond.sum())
     sure = int((beyond & (table["p_holm"] <= LEVEL)).fill_null(value=False).sum())
     return (
@@ -130,7 +134,7 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
     runs, notes = compared.runs, []
 
     def each(value: Callable[[Run], object]) -> str:
-        return ", ".join(f"{run.name} {value(run)}" for run in runs)
+        return _each([(run.name, value(run)) for run in runs])
 
     if not compared.one_k:
         notes.append(
@@ -161,6 +165,15 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
     if reach.why:
         notes.append(reach.why)
     return notes
+
+
+def _each(values: Sequence[tuple[str, object]]) -> str:
+    """`a 8, b 16`; of more than three runs those with the commonest value are counted: `b 16, 5 others 8`."""
+    commonest, count = Counter(value for _, value in values).most_common(1)[0]
+    if len(values) <= SHORT or count == 1:
+        return ", ".join(f"{name} {value}" for name, value in values)
+    named = [f"{name} {value}" for name, value in values if value != commonest]
+    return ", ".join([*named, f"{count} others {commonest}" if named else f"all {commonest}"])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -232,7 +245,9 @@ def steps_table(comparison: Comparison) -> pl.DataFrame:
     """
     analysed = comparison.training.pivot("statistic", index=["run", "step"], values="mean")
     shown = comparison.joined.table.filter(pl.col("metric").is_in(comparison.metrics.names))
-    logged = shown.with_columns("metric/" + pl.col("metric")).pivot("metric", index=["run", "step"], values="value")
+    logged = shown.with_columns(metric="metric/" + pl.col("metric")).pivot(
+        "metric", index=["run", "step"], values="value"
+    )
     columns = [f"metric/{name}" for name in comparison.metrics.names]
     joined = analysed.join(logged, on=["run", "step"], how="full", coalesce=True, nulls_equal=True)
     order = {run.name: at for at, run in enumerate(comparison.compared.runs)}

@@ -1,4 +1,4 @@
-"""A training of TRL, its checkpoints, TensorBoard's files and completions beside each other: the same steps and numbers."""
+"""A training of TRL: its checkpoints, TensorBoard's files and completions have the same steps and numbers."""
 
 import polars as pl
 import pytest

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorboard")
-from torch.utils.tensorboard import SummaryWriter  # noqa: E402
+from torch.utils.tensorboard import SummaryWriter
 
-from grpo_prm.errors import InputError, UsageError  # noqa: E402
-from grpo_prm.metrics.read import read_metrics  # noqa: E402
+from grpo_prm.errors import InputError, UsageError
+from grpo_prm.metrics.read import read_metrics
 
 
 def logged(folder, steps, names=("reward",), of=lambda step: step / 8, **more):
@@ -47,7 +47,7 @@ def test_text_and_histograms_are_no_metrics(tmp_path):
 
 
 def test_a_run_that_went_on_from_an_earlier_step(tmp_path):
-    """Its folders as transformers makes them, one a start; the second went on from step 3 and ended before the first."""
+    """Folders as transformers makes them, one a start; the second went on from step 3 and ended before the first."""
     logged(tmp_path / "runs" / "Nov01_host", range(8))
     logged(tmp_path / "runs" / "Nov02_host", range(3, 6), of=lambda step: -step)
     first, second = sorted((tmp_path / "runs").rglob("*tfevents*"), key=lambda path: path.parent.name)
