@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from grpo_prm.compare.comparison import Comparison
 
 EXAMPLES = """
 Examples:
@@ -18,6 +13,12 @@ Examples:
     grpo-prm compare grpo.prm lambda.prm
 
     grpo-prm compare grpo.prm half.prm one.prm --level 0.6 --out runs.compare
+
+    grpo-prm compare sweep/*.prm --rank accuracy     # many runs: one row each, ties said
+
+    grpo-prm compare grpo.prm lambda.prm --metric reward,held_out/accuracy     # what the trainers logged, by step
+
+    grpo-prm compare a.prm b.prm --metrics a=out/trainer_state.json --metrics b=wandb/offline-run-20261101_120000-x1
 
     grpo-prm compare sweep.prm --json > sweep.json
 """
@@ -32,9 +33,30 @@ def compare(
         float | None,
         typer.Option(help="Reward to reach. (default: nine tenths of the way to the best that every run reaches)"),
     ] = None,
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STATISTIC", help="Rank the runs by it, such as accuracy or path_depth. (default: reward)"
+        ),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN=PATH",
+            help="Where the training metrics of a run are: a run folder of train, an output folder or "
+            "trainer_state.json of TRL, event files of TensorBoard, a wandb folder. May be given again. (default: what "
+            "lies beside its rollouts)",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...", help="Show these metrics. May be given again. (default: held-out accuracy and the like)"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the resamples.", min=0)] = 0,
     venue: Annotated[
-        str, typer.Option(help="Where the figure will stand: column, icml, neurips, iclr, acl, aaai, beamer or web.")
+        str, typer.Option(help="Where the figures will stand: column, icml, neurips, iclr, acl, aaai, beamer or web.")
     ] = "column",
     format: Annotated[
         list[str] | None,
@@ -42,22 +64,24 @@ def compare(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else on stdout.")] = False,
 ) -> None:
-    """Compare overlap, defects, reward and accuracy of runs, paired by training step or prompt."""
+    """Compare overlap, defects, reward, accuracy and training metrics of runs, paired by training step or prompt."""
     from grpo_prm.compare.comparison import compare as measure
     from grpo_prm.compare.write import comparison_text, write_comparison
 
+    from .compare_view import show
     from .options import names
     from .progress import working
 
+    given, wanted = _paths(metrics or []), names(metric) or ()
     with working("comparing"):
-        comparison = measure(folders, level=level, seed=seed)
+        comparison = measure(folders, level=level, seed=seed, by=rank, metrics=given, wanted=wanted)
     out = out or Path(f"{_stem(folders[0])}-{_stem(folders[-1])}.compare")
     with working("writing"):
         write_comparison(comparison, out, venue=venue, formats=names(format) or ("pdf", "png"))
     if json:
         typer.echo(comparison_text(comparison), nl=False)
     else:
-        _show(comparison, out)
+        show(comparison, out)
 
 
 def _stem(folder: Path) -> str:
@@ -65,43 +89,16 @@ def _stem(folder: Path) -> str:
     return folder.resolve().name.removesuffix(".prm") or "runs"
 
 
-def _show(comparison: Comparison, out: Path) -> None:
-    """Print the tables and what to know about them."""
-    from rich.console import Console
+def _paths(given: list[str]) -> dict[str, Path]:
+    """Parse `RUN=PATH`, given once or more."""
+    from grpo_prm.errors import UsageError
 
-    from grpo_prm.compare.comparison import ABOUT
-    from grpo_prm.compare.tables import heads, reach_rows, rows
-    from grpo_prm.text.amounts import number
-    from grpo_prm.text.printable import printable
-
-    from .screen import trimmed
-
-    console = Console(markup=False, highlight=False, emoji=False)
-    with trimmed(console):
-        console.print(_table(heads(comparison), rows(comparison)))
-        console.print("Differences of shares are in points; * where the interval leaves 0 outside.\n")
-        for sentence in (comparison.common.sentence, ABOUT, *comparison.notes):
-            console.print(printable(sentence))
-        if comparison.reach.runs and comparison.reach.level is not None:
-            window = f"over {comparison.reach.window} steps" if comparison.reach.window > 1 else "of a step"
-            console.print(
-                f"\nFirst step with a mean reward {window} of {number(comparison.reach.level)} [could be, surely is]"
-            )
-            console.print(_table(["", "", ""], reach_rows(comparison)))
-        where = printable(str(out))
-        console.print(f"\nEvery number is in {where}/comparison.json, the curves in {where}/figures.")
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> Table:
-    """Columns without lines; what a log names is shown as text."""
-    from rich.table import Table
-
-    from grpo_prm.text.printable import printable
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    # Names of runs come from logs: what could command a terminal is written as an escape.
-    for head in heads:
-        table.add_column(printable(head), overflow="fold")  # a long name is broken, not cut off
-    for row in rows:
-        table.add_row(*map(printable, row))
-    return table
+    found: dict[str, Path] = {}
+    for pair in given:
+        run, equals, path = pair.partition("=")
+        if not (run and equals and path):
+            raise UsageError(f"--metrics {pair}: not a pair. Write it like grpo=output_dir/trainer_state.json.")
+        if run in found:
+            raise UsageError(f"--metrics {run}=...: it is given twice. Give it once.")
+        found[run] = Path(path)
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ import polars as pl
 from ..analysis.clusters import CLUSTER
 from ..analysis.ratios import Sums
 from ..analysis.statistics import STATISTICS
-from .difference import COMPARED, Common, common_part, differences
+from .difference import COMPARED, Common, common_part, differences, draws_of
+from .joined import Joined, join_metrics
+from .metrics_table import Shown, shown_metrics
+from .ranking import LEVEL, Ranking, rank
 from .reach import Reach, steps_to_reach
 from .runs import Run, Runs, made_by, open_runs
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ABOUT = "The intervals are about these runs, not about new ones: two seeds of one method may differ by more."
+SHORT = 3  # runs of which each is named in a note
 OVER_TIME = tuple(name for name, one in STATISTICS.items() if one.headline)
 
 
@@ -29,6 +34,9 @@ class Comparison:
         compared: The runs, the first being what the others are compared with.
         common: What of them is compared.
         table: `difference.SCHEMA`.
+        ranking: The runs in the order of one statistic; None where no run has rewards and no other was asked for.
+        joined: The metrics of their trainers.
+        metrics: Those of them that are shown.
         reach: When each run reaches a level of reward.
         training: `run`, `step`, `statistic`, `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
         notes: Sentences about what limits the comparison.
@@ -37,12 +45,23 @@ class Comparison:
     compared: Runs
     common: Common
     table: pl.DataFrame
+    ranking: Ranking | None
+    joined: Joined
+    metrics: Shown
     reach: Reach
     training: pl.DataFrame
     notes: tuple[str, ...]
 
 
-def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: int = 0) -> Comparison:
+def compare(
+    folders: Sequence[str | Path],
+    *,
+    level: float | None = None,
+    seed: int = 0,
+    by: str | None = None,
+    metrics: Mapping[str, Path] | None = None,
+    wanted: Sequence[str] = (),
+) -> Comparison:
     """Compare the runs of folders of `analyze`.
 
     Intervals are about these runs, not about new ones: two seeds of one method differ by more (docs/compare.md).
@@ -51,22 +70,32 @@ def compare(folders: Sequence[str | Path], *, level: float | None = None, seed: 
         folders: Of `grpo-prm analyze`; the first run is what the others are compared with.
         level: Reward to reach (`reach.steps_to_reach`).
         seed: Of the resamples.
+        by: Statistic to rank the runs by; None: the reward.
+        metrics: Where the metrics of runs are, by the name of the run (`metrics.read.read_metrics`); those of others
+            are looked for beside their rollouts.
+        wanted: Names of the metrics that are shown; none: a handful.
 
     Raises:
-        InputError: A folder cannot be read.
-        UsageError: There are fewer than two runs.
+        InputError: A folder or a file of metrics cannot be read.
+        UsageError: There are fewer than two runs, or a name is that of no run, statistic or metric.
     """
     compared = open_runs(folders)
+    joined = join_metrics(compared.runs, metrics or {})
+    shown = shown_metrics(joined.table, wanted)
     common = common_part(compared.runs)
+    draws = draws_of(common, seed)
+    rewarded = any(drawn.of("reward").clusters for drawn in draws)
     reach = steps_to_reach(compared.runs, seed, level)
-    table = differences(compared, common, seed)
     return Comparison(
         compared=compared,
         common=common,
-        table=table,
+        table=differences(compared, draws),
+        ranking=rank(compared, draws, by or "reward") if by or rewarded else None,
+        joined=joined,
+        metrics=shown,
         reach=reach,
         training=pl.concat([_over_time(run, seed) for run in compared.runs]),
-        notes=(_number_of_intervals(table), *_notes(compared, reach)),
+        notes=(*_notes(compared, reach),),
     )
 
 
@@ -82,10 +111,22 @@ def _over_time(run: Run, seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema | dict.fromkeys(("mean", "low", "high"), pl.Float64), orient="row")
 
 
-def _number_of_intervals(table: pl.DataFrame) -> str:
-    """How many differences have an interval, and how many of such leave 0 outside where nothing differs."""
-    count = table["difference_low"].count()
-    return f"{count} differences have an interval. Between equal runs about one in twenty would leave 0 outside."
+def many_questions(table: pl.DataFrame) -> str:
+    """How many differences were looked at, and how many are left when that is counted in."""
+    count, beyond = table["p"].count(), apart(table)
+    if not count:
+        return "No difference has an interval."
+    some = int(beyond.sum())
+    sure = int((beyond & (table["p_holm"] <= LEVEL)).fill_null(value=False).sum())
+    return (
+        f"{count} differences have an interval, and {some} of these leave 0 outside; between equal runs about "
+        f"{max(1, round(count * LEVEL))} would. After Holm's adjustment over all {count}, {sure} remain."
+    )
+
+
+def apart(table: pl.DataFrame) -> pl.Series:
+    """Which differences have an interval that leaves 0 outside."""
+    return ((table["difference_low"] > 0) | (table["difference_high"] < 0)).fill_null(value=False)
 
 
 def _notes(compared: Runs, reach: Reach) -> list[str]:
@@ -93,7 +134,7 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
     runs, notes = compared.runs, []
 
     def each(value: Callable[[Run], object]) -> str:
-        return ", ".join(f"{run.name} {value(run)}" for run in runs)
+        return _each([(run.name, value(run)) for run in runs])
 
     if not compared.one_k:
         notes.append(
@@ -126,6 +167,15 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
     return notes
 
 
+def _each(values: Sequence[tuple[str, object]]) -> str:
+    """`a 8, b 16`; of more than three runs those with the commonest value are counted: `b 16, 5 others 8`."""
+    commonest, count = Counter(value for _, value in values).most_common(1)[0]
+    if len(values) <= SHORT or count == 1:
+        return ", ".join(f"{name} {value}" for name, value in values)
+    named = [f"{name} {value}" for name, value in values if value != commonest]
+    return ", ".join([*named, f"{count} others {commonest}" if named else f"all {commonest}"])
+
+
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """The content of comparison.json."""
     runs = comparison.compared.runs
@@ -156,10 +206,54 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             }
             for name in COMPARED
         },
+        "ranking": _ranking(comparison.ranking),
+        "metrics": _metrics(comparison),
         "reach": {
             "level": comparison.reach.level,
             "window": comparison.reach.window,
             "runs": [asdict(one) for one in comparison.reach.runs],
         },
-        "notes": [ABOUT, *comparison.notes],
+        "notes": [ABOUT, many_questions(comparison.table), *comparison.notes, *comparison.joined.notes],
     }
+
+
+def _ranking(ranking: Ranking | None) -> dict[str, Any] | None:
+    if ranking is None:
+        return None
+    return {"level": LEVEL, **asdict(ranking)}
+
+
+def _metrics(comparison: Comparison) -> dict[str, Any]:
+    shown = comparison.metrics
+    return {
+        "files": {run: [str(path) for path in paths] for run, paths in comparison.joined.files.items()},
+        "names": sorted((*shown.names, *shown.others)),
+        "shown": {
+            name: {
+                row["run"]: {key: row[key] for key in row if key not in ("metric", "run")}
+                for row in shown.table.filter(metric=name).iter_rows(named=True)
+            }
+            for name in shown.names
+        },
+    }
+
+
+def steps_table(comparison: Comparison) -> pl.DataFrame:
+    """The analysis and the metrics side by side: `run`, `step`, `OVER_TIME` and `metric/NAME` of each metric shown.
+
+    A row for each step that either has, in the order of the runs; null where one of them has no value.
+    """
+    analysed = comparison.training.pivot("statistic", index=["run", "step"], values="mean")
+    shown = comparison.joined.table.filter(pl.col("metric").is_in(comparison.metrics.names))
+    logged = shown.with_columns(metric="metric/" + pl.col("metric")).pivot(
+        "metric", index=["run", "step"], values="value"
+    )
+    columns = [f"metric/{name}" for name in comparison.metrics.names]
+    joined = analysed.join(logged, on=["run", "step"], how="full", coalesce=True, nulls_equal=True)
+    order = {run.name: at for at, run in enumerate(comparison.compared.runs)}
+    return (
+        joined.select("run", "step", *OVER_TIME, *columns)
+        .with_columns(at=pl.col("run").replace_strict(order, return_dtype=pl.Int64))
+        .sort("at", "step", nulls_last=True)
+        .drop("at")
+    )

@@ -11,8 +11,9 @@ import polars as pl
 from ..analysis.clusters import PROBLEM
 from ..analysis.ratios import Sums, percentiles
 from ..analysis.statistics import STATISTICS, Kind
-from ..core.forest import Floats
-from ..core.interval import FEW_CLUSTERS
+from ..core.forest import Floats, Ints
+from ..core.holm import holm
+from ..core.interval import FEW_CLUSTERS, Interval
 from .runs import Run, Runs
 
 COMPARED = tuple(name for name, one in STATISTICS.items() if one.kind is not None)
@@ -27,6 +28,8 @@ SCHEMA = {
     "difference": pl.Float64(),
     "difference_low": pl.Float64(),
     "difference_high": pl.Float64(),
+    "p": pl.Float64(),
+    "p_holm": pl.Float64(),
     "note": pl.String(),
 }
 
@@ -94,39 +97,7 @@ def _in_all(tables: tuple[pl.DataFrame, ...], columns: tuple[str, ...]) -> pl.Da
     return first
 
 
-def differences(compared: Runs, common: Common, seed: int) -> pl.DataFrame:
-    """Every statistic of every run on the common part, and its difference from the first run.
-
-    Args:
-        compared: The runs.
-        common: `common_part` of them.
-        seed: Of the resamples.
-
-    Returns:
-        `SCHEMA`, statistic by statistic, run by run. `n` counts the clusters that have the statistic. The difference is
-        null for the first run, and with a note where the runs cannot be compared in it: other k, other units. It has no
-        interval where neither run's resamples differ among themselves, as of shares that are all 0 or 1.
-    """
-    runs = []
-    for at, table in enumerate(common.tables):
-        sums = Sums(table, common.clusters, COMPARED)
-        # Equal seeds draw the same steps or problems in every run, which pairs them; others are drawn independently.
-        own = seed if common.by != "none" else seed + at
-        runs.append((sums.intervals(own), *sums.resamples(own)))
-    rows = []
-    for column, name in enumerate(COMPARED):
-        why = _not_comparable(compared, STATISTICS[name].kind)
-        drawn = [
-            _Drawn(float(mean[column]), resampled[:, column], int(clusters[column]))
-            for _, mean, resampled, clusters in runs
-        ]
-        for at, (run, (intervals, *_)) in enumerate(zip(compared.runs, runs, strict=True)):
-            difference = [None] * 3 if not at or why else _difference(drawn[at], drawn[0])
-            rows.append((name, run.name, *intervals[name], *difference, why if at else None))
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
-
-
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
     """A statistic of a run, its resamples, shape (resamples,), and how many clusters have it."""
 
     mean: float
@@ -140,18 +111,114 @@ class _Drawn(NamedTuple):
         return len(known) > 0 and float(np.ptp(known)) > ROUNDING
 
 
-def _difference(one: _Drawn, base: _Drawn) -> list[float | None]:
-    """Difference of the statistics, and its 95 % range where there is one."""
-    ends = [np.nan, np.nan]
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Every statistic of a run on the common part, and its resamples.
+
+    Attributes:
+        intervals: By name, of `COMPARED`.
+        mean: Shape (statistics,), NaN for none.
+        resampled: Shape (resamples, statistics).
+        clusters: How many clusters have each, shape (statistics,).
+    """
+
+    intervals: dict[str, Interval]
+    mean: Floats
+    resampled: Floats
+    clusters: Ints
+
+    def of(self, name: str) -> Drawn:
+        """One statistic."""
+        at = COMPARED.index(name)
+        return Drawn(float(self.mean[at]), self.resampled[:, at], int(self.clusters[at]))
+
+
+class Difference(NamedTuple):
+    """A difference of a statistic, its 95 % range and its p-value against 0; None for what is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+NO_DIFFERENCE = Difference(None, None, None, None)
+
+
+def draws_of(common: Common, seed: int) -> list[Draws]:
+    """Every run's statistics and resamples, in the order of the runs; paired if the runs have clusters in common.
+
+    Args:
+        common: `common_part` of the runs.
+        seed: Of the resamples.
+    """
+    made = []
+    for at, table in enumerate(common.tables):
+        sums = Sums(table, common.clusters, COMPARED)
+        # Equal seeds draw the same steps or problems in every run, which pairs them; others are drawn independently.
+        own = seed if common.by != "none" else seed + at
+        made.append(Draws(sums.intervals(own), *sums.resamples(own)))
+    return made
+
+
+def differences(compared: Runs, draws: list[Draws]) -> pl.DataFrame:
+    """Every statistic of every run on the common part, and its difference from the first run.
+
+    Args:
+        compared: The runs.
+        draws: `draws_of` them.
+
+    Returns:
+        `SCHEMA`, statistic by statistic, run by run. `n` counts the clusters that have the statistic. The difference is
+        null for the first run, and with a note where the runs cannot be compared in it: other k, other units. It has no
+        interval where neither run's resamples differ among themselves, as of shares that are all 0 or 1. `p_holm` is
+        `p` after Holm's adjustment over all differences of the table.
+    """
+    rows = []
+    for name in COMPARED:
+        why = not_comparable(compared, STATISTICS[name].kind)
+        base = draws[0].of(name)
+        for at, (run, drawn) in enumerate(zip(compared.runs, draws, strict=True)):
+            found = NO_DIFFERENCE if not at or why else difference(drawn.of(name), base)
+            rows.append((name, run.name, *drawn.intervals[name], *found, None, why if at else None))
+    table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    asked = table["p"].is_not_null()
+    adjusted = np.full(len(table), np.nan)
+    adjusted[asked.to_numpy()] = holm(table.filter(asked)["p"])
+    return table.with_columns(pl.Series("p_holm", adjusted, nan_to_null=True))
+
+
+def difference(one: Drawn, base: Drawn) -> Difference:
+    """Difference of a statistic of two runs, with its 95 % range and p where there are."""
+    value = one.mean - base.mean
+    ends, p = (np.nan, np.nan), None
     # Shares that are 0 or 1 in every cluster do not vary: a range of no width would look like certainty.
     if min(one.clusters, base.clusters) >= FEW_CLUSTERS and (one.varies or base.varies):
-        ends = percentiles((one.resampled - base.resampled)[:, None])[:, 0].tolist()
+        apart = one.resampled - base.resampled
+        ends = percentiles(apart[:, None])[:, 0].tolist()
+        p = _p_value(value, apart[~np.isnan(apart)], min(one.clusters, base.clusters))
     # A difference within rounding is none: else its sign would be an accident of the order of summation.
-    values = (one.mean - base.mean, *ends)
-    return [None if np.isnan(value) else 0.0 if abs(value) < ROUNDING else float(value) for value in values]
+    value, low, high = (
+        None if np.isnan(each) else 0.0 if abs(each) < ROUNDING else float(each) for each in (value, *ends)
+    )
+    return Difference(value, low, high, p)
 
 
-def _not_comparable(compared: Runs, kind: Kind | None) -> str | None:
+def _p_value(value: float, apart: Floats, clusters: int) -> float:
+    """Two-sided p of Student's t: the difference over the standard deviation of its resamples.
+
+    Counting resamples beyond 0 could give no p below 1 in 1,000, so that nothing would be left of it after Holm.
+    """
+    from scipy.special import stdtr
+
+    # A bootstrap of n clusters is too narrow by sqrt((n - 1) / n).
+    error = float(np.std(apart)) * np.sqrt(clusters / (clusters - 1))
+    if error <= ROUNDING:
+        return 1.0 if abs(value) < ROUNDING else 0.0
+    return float(2 * stdtr(clusters - 1, -abs(value) / error))
+
+
+def not_comparable(compared: Runs, kind: Kind | None) -> str | None:
     """Why a difference would mean nothing, if it would."""
     if kind != "reward" and not compared.one_unit:
         return "other units"

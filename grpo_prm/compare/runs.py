@@ -28,6 +28,7 @@ class Run:
 
     Attributes:
         name: Unique among the runs compared.
+        logged: As the log has it.
         method: What it was trained with, None where its folder does not say so.
         folder: Where it comes from.
         source: `source` of its summary.json.
@@ -40,6 +41,7 @@ class Run:
     """
 
     name: str
+    logged: str
     method: str | None
     folder: Path
     source: dict[str, Any]
@@ -127,7 +129,7 @@ def _run(name: str, folder: Tables, run: str) -> Run:
     prompts = bool((groups["prompt_key"] != groups["group_key"]).any())
     source = folder.summary["source"]
     method = source.get("methods", {}).get(run)
-    return Run(name, method, folder.path or Path(), source, k, len(every) - len(groups), prompts, groups)
+    return Run(name, run, method, folder.path or Path(), source, k, len(every) - len(groups), prompts, groups)
 
 
 def _names(chosen: Sequence[tuple[Tables, str]]) -> list[str]:

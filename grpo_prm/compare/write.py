@@ -10,24 +10,28 @@ import polars as pl
 from ..analysis.ownership import is_comparison
 from ..analysis.write import SUFFIXES, output_folder
 from ..errors import UsageError
-from ..figures import checked, run_comparison, save_figure
+from ..figures import checked, run_comparison, save_figure, training_metrics
+from ..figures.training_metrics import make_table
 from ..json_text import json_text
 from ..text.amounts import listed, span
 from ..text.printable import printable
 from ..text.sheet import as_csv
-from .comparison import Comparison, as_json
-from .tables import latex_table
+from .comparison import Comparison, as_json, steps_table
+from .latex_tables import latex_table
 
+STEPS, METRICS = "steps.csv", "metrics.csv"
 OURS = {
-    *("comparison.json", "comparison.csv", "comparison.tex"),
-    *(f"figures/run_comparison.{suffix}" for suffix in SUFFIXES),
+    *("comparison.json", "comparison.csv", "comparison.tex", STEPS, METRICS),
+    *(f"figures/{name}.{suffix}" for name in ("run_comparison", "training_metrics") for suffix in SUFFIXES),
 }
 
 
 def write_comparison(
     comparison: Comparison, out: Path, *, venue: str = "column", formats: Iterable[str] = ("pdf", "png")
 ) -> None:
-    """Write comparison.json, comparison.csv, comparison.tex, and the figure with its data and caption in `figures/`.
+    """Write comparison.json, comparison.csv, comparison.tex, steps.csv and the figures with their data and captions.
+
+    Where a run has metrics of its trainer, metrics.csv has all of them, and a figure those that are shown.
 
     Args:
         comparison: The comparison.
@@ -42,23 +46,28 @@ def write_comparison(
     # Both kinds of folder have `figures`, and writing replaces it whole.
     if (out / "summary.json").exists():
         raise UsageError(f"{out}: holds an analysis, whose figures would be lost. Give --out another folder.")
-    drawn = run_comparison(_by_method(comparison), unit=comparison.compared.unit, venue=venue)
+    drawn = run_comparison(_by_method(comparison, comparison.training), unit=comparison.compared.unit, venue=venue)
+    metrics = make_table(comparison.joined.table, comparison.metrics.names)
+    of_metrics = training_metrics(_by_method(comparison, metrics), venue=venue) if len(metrics) else None
     with output_folder(out, OURS, is_comparison) as folder:
         (folder / "comparison.json").write_text(comparison_text(comparison), encoding="utf-8")
         (folder / "comparison.csv").write_text(as_csv(comparison.table), encoding="utf-8")
         (folder / "comparison.tex").write_text(latex_table(comparison), encoding="utf-8")
-        caption = _caption(comparison)
-        save_figure(
-            drawn, comparison.training, folder / "figures", "run_comparison", formats, venue=venue, caption=caption
-        )
+        (folder / STEPS).write_text(as_csv(steps_table(comparison)), encoding="utf-8")
+        figures, caption = folder / "figures", _caption(comparison)
+        save_figure(drawn, comparison.training, figures, "run_comparison", formats, venue=venue, caption=caption)
+        if of_metrics:
+            (folder / METRICS).write_text(as_csv(comparison.joined.table), encoding="utf-8")
+            caption = _caption_of_metrics(comparison)
+            save_figure(of_metrics, metrics, figures, "training_metrics", formats, venue=venue, caption=caption)
 
 
-def _by_method(comparison: Comparison) -> pl.DataFrame:
+def _by_method(comparison: Comparison, table: pl.DataFrame) -> pl.DataFrame:
     """What the figure draws: a run under its method, if methods tell all runs apart: a legend has no room for both."""
     methods = {run.name: run.method for run in comparison.compared.runs}
     if None in methods.values() or len(set(methods.values())) < len(methods):
-        return comparison.training
-    return comparison.training.with_columns(pl.col("run").replace(methods))
+        return table
+    return table.with_columns(pl.col("run").replace(methods))
 
 
 def _caption(comparison: Comparison) -> str:
@@ -73,6 +82,16 @@ def _caption(comparison: Comparison) -> str:
     rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
     runs = listed([run.label for run in comparison.compared.runs])
     return printable(f"{runs} over training, with 95 % intervals over the problems of a step{rewards}.")
+
+
+def _caption_of_metrics(comparison: Comparison) -> str:
+    """One sentence: which metrics, of which runs."""
+    having = {name for name, files in comparison.joined.files.items() if files}
+    runs = listed([run.label for run in comparison.compared.runs if run.name in having])
+    names = listed(list(comparison.metrics.names))
+    return printable(
+        f"{names} of {runs} over training, as the trainers logged them; bands are 95 % intervals of these."
+    )
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -44,6 +44,7 @@ from .saving import checked
 from .saving import save_figure as save_figure
 from .style import Unit as Unit
 from .training_curves import training_curves as training_curves
+from .training_metrics import training_metrics as training_metrics
 from .update_by_size import FIGURE as UPDATE_BY_SIZE
 from .update_by_size import update_by_size as update_by_size
 from .venues import VENUES as VENUES
@@ -63,7 +64,11 @@ FIGURES: dict[str, LogFigure] = {
         GROUP_TREE,
     )
 }
-OF_RUNS: dict[str, Draw] = {"training_curves": training_curves, "run_comparison": run_comparison}
+OF_RUNS: dict[str, Draw] = {
+    "training_curves": training_curves,
+    "run_comparison": run_comparison,
+    "training_metrics": training_metrics,
+}
 
 
 def figure_tables(

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from ..core.forest import Floats
+from ..core.holm import holm
 from .claims import Finding
 
 FEWEST = 3  # seeds of an interval
@@ -89,13 +90,8 @@ def band_table(values: ArrayLike, steps: ArrayLike | None = None) -> pl.DataFram
 
 
 def with_holm(findings: Sequence[Finding]) -> list[Finding]:
-    """Fill `p_holm` of all findings with a p-value: the smallest times their number, the next times one less, ..."""
-    raw = np.array([f.p for f in findings if f.p is not None])
-    order = np.argsort(raw, kind="stable")
-    # The running maximum keeps the adjusted ones in the order of the raw ones; without it a larger p could pass alone.
-    adjusted = np.empty(len(raw))
-    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)), 1.0)
-    left = iter(adjusted.tolist())
+    """Fill `p_holm` of all findings with a p-value."""
+    left = iter(holm([f.p for f in findings if f.p is not None]).tolist())
     return [f if f.p is None else f._replace(p_holm=next(left)) for f in findings]
 
 

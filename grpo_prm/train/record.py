@@ -16,15 +16,15 @@ import polars as pl
 from ..errors import InputError
 from ..files import atomic
 from ..logs.recording import recorded_table
+from ..metrics.own_run import HELD_OUT, METRICS
 
 if TYPE_CHECKING:
     from .batch import Batch
     from .data import PromptRow
     from .sample import Sampled
 
-METRICS, ROLLOUTS = "metrics.jsonl", "rollouts"
+ROLLOUTS = "rollouts"
 CURVES = ("reward", "accuracy", "intermediate_proportion", "amplification", "entropy", "length")
-HELD_OUT = "held_out"  # key of an evaluation's line, and its series among the curves
 
 
 def rollouts_table(

@@ -27,11 +27,17 @@ def two(tmp_path):
 def test_the_page_and_the_folder(two):
     done = run("compare", "a.prm", "b.prm", cwd=two)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "\x1b" not in done.stdout and "b\\x1b[31m - $a_1 [95 %]" in done.stdout
+    assert "\x1b" not in done.stdout and "b\\x1b[31m" in done.stdout and "minus $a_1 [95 %]" in done.stdout
     assert "24 training steps in common" in done.stdout and "not about new ones" in done.stdout
     assert "other k" in done.stdout and "pass@4" in done.stdout
     out = two / "a-b.compare"
-    assert {p.name for p in out.iterdir()} == {"comparison.json", "comparison.csv", "comparison.tex", "figures"}
+    assert {p.name for p in out.iterdir()} == {
+        "comparison.json",
+        "comparison.csv",
+        "comparison.tex",
+        "figures",
+        "steps.csv",
+    }
     assert {p.suffix for p in (out / "figures").iterdir()} == {".pdf", ".png", ".csv", ".txt"}
     caption = (out / "figures" / "run_comparison.txt").read_text()
     kept = json.loads((out / "comparison.json").read_text())
@@ -73,3 +79,43 @@ def test_what_is_no_folder_is_said(two):
     done = run("compare", "a.prm", "b.prm", "--level", "nan", cwd=two)
     assert done.returncode == 2 and "finite" in done.stderr
     assert sorted(p.name for p in two.iterdir()) == ["a.prm", "b.prm"]
+
+
+def widths(page):
+    return max(map(len, page.splitlines()))
+
+
+@pytest.mark.slow
+def test_many_runs_fit_the_screen_and_say_who_is_tied(tmp_path):
+    names = ["grpo.run", "match-norm1-qwen2.5-1.5b-openrs-seed1.run", "c", "d", "e"]
+    for n, name in enumerate(names):
+        made = log(run=name, seed=n, prompts=4, success=lambda step, rng, n=n: (0.2, 0.5, 0.5, 0.5, 0.9)[n])
+        folder(tmp_path / f"{n}.prm", made, methods={name: "GRPO, gradient as long as that of λ-GRPO with p = 1"})
+    runs = [f"{n}.prm" for n in range(5)]
+    wide = run("compare", *runs, cwd=tmp_path, COLUMNS="100").stdout
+    narrow = run("compare", *runs, cwd=tmp_path, COLUMNS="80").stdout
+    assert widths(wide) <= 100 and widths(narrow) <= 80
+    assert "tokens per" in wide and "tokens per" not in narrow and "17 more statistics" in narrow
+    for page in (wide, narrow):
+        assert re.search(r"^1 +e .* 1 *$", page, re.MULTILINE) and re.search(
+            r"^5 +grpo.run .* 5 *$", page, re.MULTILINE
+        )
+        assert len(re.findall(r"2 to 4 +\d, \d$", page, re.MULTILINE)) == 3
+        assert re.search(r"\d pairs told apart \(p ≤ .05 after Holm over\s+all 10 pairs\)", page)
+    three = run("compare", *runs[:3], cwd=tmp_path, COLUMNS="100").stdout
+    assert "minus grpo.run [95 %]" in three and widths(three) <= 100
+
+
+@pytest.mark.slow
+def test_metrics_by_name(two):
+    (two / "a.jsonl").write_text('{"step": 0, "reward": 0.25, "x": 1}\n{"step": 23, "reward": 0.5}\n')
+    named = ["--metrics", "$a_1=a.jsonl"]
+    done = run("compare", "a.prm", "b.prm", *named, cwd=two)
+    assert re.search(r"reward,\n? *step 23|reward, step 23", done.stdout) and "2 of 24 steps of the log" in done.stdout
+    assert "With --metric also: x." in done.stdout
+    done = run("compare", "a.prm", "b.prm", *named, "--metric", "y", cwd=two)
+    assert done.returncode == 2 and "At hand are reward, x" in done.stderr
+    done = run("compare", "a.prm", "b.prm", "--metrics", "a.jsonl", cwd=two)
+    assert done.returncode == 2 and "not a pair" in done.stderr
+    done = run("compare", "a.prm", "b.prm", "--rank", "luck", cwd=two)
+    assert done.returncode == 2 and "no statistic" in done.stderr

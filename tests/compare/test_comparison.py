@@ -16,8 +16,9 @@ from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.statistics import STATISTICS
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED
+from grpo_prm.compare.latex_tables import latex_table
 from grpo_prm.compare.runs import pass_at
-from grpo_prm.compare.tables import heads, latex_table, reach_rows, rows
+from grpo_prm.compare.tables import as_rows, difference_cell, reach_rows, runs_sheet, shown_statistics, side_by_side
 from grpo_prm.compare.write import write_comparison
 from grpo_prm.errors import InputError, UsageError
 
@@ -246,7 +247,7 @@ def test_json_has_every_figure_and_no_nan(tmp_path):
     text = json.loads(json.dumps(as_json(compare(paths)), allow_nan=False))
     assert set(text["statistics"]) == set(COMPARED)
     assert set(text["statistics"]["reward"]["b"]) == {
-        *("mean", "low", "high", "n", "difference", "difference_low", "difference_high", "note")
+        *("mean", "low", "high", "n", "difference", "difference_low", "difference_high", "p", "p_holm", "note")
     }
     assert text == json.loads(json.dumps(as_json(compare(paths))))
 
@@ -278,12 +279,60 @@ def test_methods_stand_beside_the_names_where_folders_tell_them(tmp_path):
         folder(tmp_path / "c.prm", made),
     ]
     found = compare(folders)
-    assert rows(found)[0] == ["method", "GRPO", "λ-GRPO, p = 1", "", "unknown", ""]
-    assert all(len(cells) == len(heads(found)) for cells in rows(found))
+    beside = side_by_side(found)
+    assert beside.rows[0] == ["method", "GRPO", "λ-GRPO, p = 1", "", "unknown", ""]
+    assert all(len(cells) == len(beside.heads) for cells in beside.rows)
     assert [cells[0] for cells in reach_rows(found)] == ["a (GRPO)", "b (λ-GRPO, p = 1)", "c"]
     assert [run["method"] for run in as_json(found)["runs"]] == ["GRPO", "λ-GRPO, p = 1", None]
     assert r"method & GRPO & $\lambda$-GRPO, p = 1 &  & unknown & " in latex_table(found)
-    assert rows(compare([folders[2], folder(tmp_path / "d.prm", made)]))[0][0] != "method"
+    assert side_by_side(compare([folders[2], folder(tmp_path / "d.prm", made)])).rows[0][0] != "method"
+
+
+def test_many_runs_stand_as_rows(tmp_path):
+    """Every number is that of the table side by side; a star where the difference has one."""
+    made = [
+        log(run=n, seed=ord(n), success=lambda step, rng, p=p: p)
+        for n, p in zip("abcd", (0.5, 0.5, 0.7, 0.95), strict=True)
+    ]
+    found = compare([folder(tmp_path / f"{one[0][0]}.prm", one, methods={"b": "GRPO"}) for one in made])
+    names = shown_statistics(found)
+    rows, beside = as_rows(found, names), side_by_side(found)
+    assert [row[0] for row in rows.rows] == list("abcd") and rows.heads[1:] == [row[0] for row in beside.rows[1:]]
+    for at, name in enumerate(names, 1):
+        values, cells = beside.rows[at][2::2], [row[at] for row in rows.rows[1:]]
+        assert [cell.rstrip(" *") for cell in cells] == values
+        marked = [cell[cell.index(" *") :] if " *" in cell else "" for cell in beside.rows[at][3::2]]
+        assert [cell.removeprefix(value) for cell, value in zip(cells, values, strict=True)] == marked, name
+    assert rows.rows[3][1].endswith(" **")
+    assert runs_sheet(found).rows[1] == ["b", "GRPO", "24", "48", "4"]
+    tables = latex_table(found).split(r"\begin{tabular}")
+    assert "run & method & steps" in tables[1] and "tied with" in tables[-1]
+    assert sum(table.count("&") for table in tables[2:-1]) == len(names) * 5
+
+
+@pytest.mark.parametrize(
+    ("ends", "share", "cell"),
+    [
+        ((0.1074, 0.0261, 0.187), False, "+0.107 [+0.026, +0.187]"),
+        ((-0.02083, -0.146, 0.104), True, "-2 [-15, +10]"),
+        ((0.0, -0.0312, 0.0312), False, "+0.000 [-0.031, +0.031]"),
+        ((-0.0001, -0.05, 0.05), False, "+0.000 [-0.050, +0.050]"),
+        ((1234.4, 1200.2, 1260.1), False, "+1,234 [+1,200, +1,260]"),
+        ((0.25, 0.25, 0.25), False, "+0.25 [+0.25, +0.25]"),
+        ((0.5, None, None), False, "+0.5"),
+        ((None, None, None), False, "-"),
+    ],
+)
+def test_a_difference_has_the_figures_that_its_interval_allows(ends, share, cell):
+    row = dict(zip(("difference", "difference_low", "difference_high"), ends, strict=True)) | {"p_holm": None}
+    assert difference_cell(row, share=share).rstrip(" *") == cell
+
+
+@pytest.mark.parametrize(("low", "high", "p", "star"), [(0.1, 0.3, 0.01, " **"), (0.1, 0.3, 0.06, " *"),
+                                                        (-0.3, -0.1, 0.05, " **"), (-0.1, 0.3, 0.01, "")])  # fmt: skip
+def test_stars_are_of_the_interval_and_of_holm(low, high, p, star):
+    row = {"difference": (low + high) / 2, "difference_low": low, "difference_high": high, "p_holm": p}
+    assert difference_cell(row, share=False).endswith("]" + star)
 
 
 def test_a_figure_names_methods_where_they_tell_the_runs_apart(tmp_path, monkeypatch):
@@ -322,3 +371,9 @@ def test_the_prompt_pairs_runs_that_number_their_problems_in_ways_of_their_own(t
         paths.append(folder(tmp_path / f"{name}.prm", made, columns=columns))
     common = compare(paths).common
     assert "30 problems in common" in common.sentence and common.clusters == ("prompt_key",)
+
+
+def test_notes_name_what_is_uncommon_among_many_runs(tmp_path):
+    sizes = {"a": 4, "b": 4, "c": 6, "d": 4}
+    found = compare([folder(tmp_path / f"{n}.prm", log(run=n, k=k, steps=range(3))) for n, k in sizes.items()])
+    assert found.notes[0].startswith("Groups differ in size (c 6, 3 others 4).")
