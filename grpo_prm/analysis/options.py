@@ -23,6 +23,16 @@ class Options:
         baseline_by: Column of the log whose values divide the cross-prompt baseline: its pseudo-groups are of
             completions of one value, such as `task` of a mix of tasks. None: of any.
         share: `state`: measure beside the prefix trees which completions share a state (definitions: State sharing).
+
+    Examples:
+        Dr. GRPO does not divide by the standard deviation:
+
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
+        >>> analysis = grpo_prm.analyze(rows, grpo_prm.Options(std="none"))
+        >>> analysis.completions.collect()["advantage"].to_list()
+        [0.5, -0.5]
     """
 
     std: Std | None = None
