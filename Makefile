@@ -75,6 +75,7 @@ shown: $(VENV)/.core
 # The docs site, in site/, in an environment of its own: half a minute, no network but for pip.
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/zensical build --strict --clean
+	! grep -rlE '(src|<link[^>]* href)="https?://' site --include='*.html'  # nothing is loaded from elsewhere
 
 # Contracts with trainers, on their own code and a CPU, each in an environment of its own:
 # make test-ms-swift, make test-openrlhf, make test-tinker, make test-nemo-rl NEMO_RL=path/to/checkout
