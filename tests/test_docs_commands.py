@@ -100,3 +100,17 @@ def test_make_and_pip_are_given_what_there_is():
         for script in re.findall(r"^    python (examples/\S+\.py)", text, re.MULTILINE):
             assert (ROOT / script).is_file(), f"{page}: {script}"
     assert {"demo", "test", "docs"} <= made <= targets and {"train", "trl"} <= installed <= extras
+
+
+OTHERS = re.compile(r"docs/trainers|docs/training\.md")  # pages that name options of other programs too
+
+
+def test_an_option_that_is_named_in_a_sentence_is_one():
+    every = typer.main.get_command(app).commands.values()
+    known = {name for one in every for option in one.params for name in (*option.opts, *option.secondary_opts)}
+    known |= {"--help", "--version", "--debug", "--extra-index-url"}  # the last is of pip
+    for page in PAGES:
+        if OTHERS.search(str(page)):
+            continue
+        named = set(re.findall(r"`(--[a-z][\w-]*)", page.read_text(encoding="utf-8")))
+        assert named <= known, f"{page}: {sorted(named - known)}"
