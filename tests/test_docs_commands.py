@@ -11,6 +11,8 @@ from docs_commands import NOT_RUN, PAGES, ROOT, commands
 from grpo_prm_cli.main import app
 from typer.testing import CliRunner
 
+from grpo_prm.errors import GrpoPrmError
+
 COMMANDS = commands()
 RUN = [command for command in COMMANDS if command.reason is None]
 KNOWN = ("mixed_prompts", "format_only", "constant")  # logs of which a page shows a group
@@ -72,8 +74,12 @@ def bench(tmp_path_factory):
 
 
 def run(*arguments, codes=(0,)):
-    done = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
-    assert done.exit_code in codes, done.output
+    try:
+        done = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
+    except GrpoPrmError as error:  # `main` makes a message and the exit code of it
+        assert error.exit_code in codes, error
+    else:
+        assert done.exit_code in codes, done.output
 
 
 @pytest.mark.slow

@@ -89,6 +89,13 @@ def test_no_link_leaves_the_site(page):
     assert [link for link in links if not (page.parent / link).resolve().is_relative_to(DOCS)] == []
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_a_list_and_a_table_follow_an_empty_line(page):
+    """Else the site makes a paragraph of them; GitHub does not."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^(?![-|#>\d ]).+\n(?:- |1\. |\|).*", text, re.MULTILINE) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
 def test_the_page_shows_what_its_commands_print(page, tmp_path):
