@@ -8,11 +8,13 @@ OUT ?= demo.prm
 # What needs no extra: the rest of the tests trains, or shows what training makes.
 CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
 
+DOCS ?= .venv-docs
+
 SECONDS ?= 120
 ONLY ?=
 N ?= 20
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery shown docs clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -64,6 +66,17 @@ results: $(VENV)/.dev
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
+# What pages show of commands, by running these again, and the pictures made by them; the words and their sentences.
+SHOWN ?= docs/start.md docs/tutorial.md $(wildcard docs/findings/*.md)
+shown: $(VENV)/.core
+	$(VENV)/bin/python examples/make_docs.py $(SHOWN)
+	$(VENV)/bin/python examples/make_glossary.py .
+
+# The docs site, in site/, in an environment of its own: half a minute, no network but for pip.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/zensical build --strict --clean
+	! grep -rlE '(src|<link[^>]* href)="https?://' site --include='*.html'  # nothing is loaded from elsewhere
+
 # Contracts with trainers, on their own code and a CPU, each in an environment of its own:
 # make test-ms-swift, make test-openrlhf, make test-tinker, make test-nemo-rl NEMO_RL=path/to/checkout
 NEMO_RL ?= ../RL
@@ -107,6 +120,11 @@ $(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/pyt
 		"datasets>=4.7" hypothesis "pytest>=9.0" pytest-xdist requests "setuptools>=77" tensorboard wandb
 	@touch $@
 
+$(DOCS)/.installed: requirements-docs.txt
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --requirement requirements-docs.txt
+	@touch $@
+
 $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	test -x $(VERL)/bin/python || $(PYTHON) -m venv $(VERL)
 	$(VERL)/bin/python -m pip install --quiet --no-deps verl==0.9.1
@@ -114,4 +132,4 @@ $(VERL)/.installed: pyproject.toml tests/with_verl/requirements.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VERL) .venv-* demo.prm build dist *.egg-info
+	rm -rf $(VENV) $(VERL) .venv-* demo.prm site .cache build dist *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,17 +17,26 @@ Examples:
     grpo-prm selftest
 
     grpo-prm selftest --json > selftest.json
+
+    grpo-prm selftest --write known     # the logs, to analyse and look at
 """
 FAILED = 1  # what is wrong then is ours: no input of a user is read
 
 
 def selftest(
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write the logs into this folder, NAME.jsonl each, and check nothing.", metavar="FOLDER"),
+    ] = None,
 ) -> None:
     """Analyse small logs of which it is known what must be found and what must not. Seconds, no network, no files.
 
     One line per log, then whether all checks hold. Exit code 1: some do not.
     """
+    if write:
+        _write(write)
+        return
     from grpo_prm.selftest.run import selftest as run
 
     results = []
@@ -42,6 +52,17 @@ def selftest(
         typer.echo(last_line(results))
     if any(result.failed for result in results):
         raise typer.Exit(FAILED)
+
+
+def _write(folder: Path) -> None:
+    from grpo_prm.files import atomic
+    from grpo_prm.selftest.logs import LOGS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in LOGS.items():
+        with atomic(folder / f"{name}.jsonl") as part:
+            make().rows.write_ndjson(part)
+    typer.echo(f"{len(LOGS)} logs in {folder}")
 
 
 def lines(result: Result) -> Iterator[str]:

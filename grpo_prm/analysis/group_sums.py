@@ -33,6 +33,13 @@ def group_sums(groups: Groups, prompt_lengths: Floats | None = None) -> Floats:
     Returns:
         Numerator, first and second denominator (the first again where there is one) of each of `NAMES`, shape
         (names, 3), float64. Sums of different groups add up.
+
+    Examples:
+        >>> import grpo_prm
+        >>> g = grpo_prm.Groups.of([[5, 6, 7], [5, 6, 8], [5, 9]], [1.0, 0.0, 1.0], [0, 0, 0])
+        >>> sums = grpo_prm.group_sums(g)  # add those of other groups to it
+        >>> sums.shape[1]
+        3
     """
     overlap = group_overlap(
         groups.forest, groups.seen, completion_overlap(groups.forest, groups.seen), groups.groups, groups.number
@@ -62,6 +69,12 @@ def statistics_of(sums: Floats) -> dict[str, float | None]:
 
     Returns:
         Name to statistic for each of `NAMES`; None for 0/0.
+
+    Examples:
+        >>> import grpo_prm
+        >>> g = grpo_prm.Groups.of([[5, 6, 7], [5, 6, 8], [5, 9]], [1.0, 0.0, 1.0], [0, 0, 0])
+        >>> round(grpo_prm.statistics_of(grpo_prm.group_sums(g))["path_depth"], 3)
+        0.667
     """
     return estimates(sums, NAMES)
 

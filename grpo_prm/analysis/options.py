@@ -25,6 +25,16 @@ class Options:
         share: `state`: measure beside the prefix trees which completions share a state (definitions: State sharing).
         keep_text: Of how many groups, chosen at random, the rollouts with their text travel with the analysis, beside
             the samples; `all`: of every one. None: of as many as fill a page (`texts.ROOM`). Changes no number.
+
+    Examples:
+        Dr. GRPO does not divide by the standard deviation:
+
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
+        >>> analysis = grpo_prm.analyze(rows, grpo_prm.Options(std="none"))
+        >>> analysis.completions.collect()["advantage"].to_list()
+        [0.5, -0.5]
     """
 
     std: Std | None = None

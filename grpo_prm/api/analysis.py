@@ -53,6 +53,18 @@ class Analysis(Tables):
     Attributes:
         log: What was analysed, if it can be read again; `tree` reads it. None of a folder, which names its files.
         reading: How it was read.
+
+    Examples:
+        >>> import grpo_prm
+        >>> analysis = grpo_prm.analyze("examples/chain.jsonl")
+        >>> round(analysis.summary["overlap"]["path_depth"]["mean"], 2)
+        2.24
+        >>> analysis.groups.height, analysis.completions.collect().height
+        (160, 1280)
+        >>> [finding["code"] for finding in analysis.summary["verdict"]["findings"]]
+        ['copies']
+        >>> analysis.tree("40:p0802").groups[0]["k"]
+        8
     """
 
     log: Any = None
@@ -199,6 +211,16 @@ def analyze(
         InputError: Nothing can be read, a table is not canonical, or no group has two completions.
         UsageError: An argument is not what it should be, an option does not fit the log, or logged advantages are
             needed and missing.
+
+    Examples:
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
+        >>> analysis = grpo_prm.analyze(rows)
+        >>> analysis.summary["counts"]["completions"]
+        2
+        >>> grpo_prm.analyze("examples/chain.jsonl").summary["verdict"]["knows"]["code"]
+        'whole_texts'
     """
     tables = analyze_tables(log, options, reading=reading, spill=spill)
     return _analysis(tables, log if can_be_read_again(log) else None, reading)
@@ -215,6 +237,14 @@ def open(path: str | Path) -> Analysis:
 
     Raises:
         InputError: It is not such a folder, a file of it is missing or cannot be read, or another version wrote it.
+
+    Examples:
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
+        >>> folder = grpo_prm.analyze(rows).save("small.prm", figures=False)
+        >>> grpo_prm.open(folder).groups["k"].to_list()
+        [2]
     """
     return _analysis(read_folder(path))
 

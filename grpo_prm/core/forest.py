@@ -39,6 +39,11 @@ class Forest:
         end: One past its last token position, shape (steps,), int64.
         first: Where its members begin in `order`, shape (steps,), int64.
         size: Process-set size |λ|, shape (steps,), int64.
+
+    Examples:
+        >>> import grpo_prm
+        >>> grpo_prm.build_forest([5, 6, 7, 5, 6, 8, 5, 9], [3, 3, 2], [0, 0, 0]).size.tolist()
+        [3, 2, 1, 1, 1]
     """
 
     order: Ints
@@ -84,6 +89,11 @@ def build_forest(tokens: ArrayLike, lengths: ArrayLike, groups: ArrayLike) -> Fo
 
     Raises:
         ValueError: `lengths` does not add up to the number of tokens, or differs in shape from `groups`.
+
+    Examples:
+        >>> import grpo_prm
+        >>> grpo_prm.build_forest([5, 6, 7, 5, 6, 8, 5, 9], [3, 3, 2], [0, 0, 0]).parent.tolist()  # -1: the root
+        [-1, 0, 1, 1, 0]
     """
     tokens, lengths, groups = np.ascontiguousarray(tokens), np.asarray(lengths, np.int64), np.asarray(groups, np.int64)
     if lengths.shape != groups.shape:
@@ -294,6 +304,12 @@ def expand(forest: Forest, values: NDArray) -> NDArray:
 
     Returns:
         One value per token, completion after completion as given to `build_forest`, shape (tokens,), same dtype.
+
+    Examples:
+        >>> import grpo_prm
+        >>> forest = grpo_prm.build_forest([5, 6, 7, 5, 6, 8, 5, 9], [3, 3, 2], [0, 0, 0])
+        >>> grpo_prm.expand(forest, forest.size).tolist()
+        [3, 2, 1, 3, 2, 1, 3, 1]
     """
     path = paths(forest)
     return np.repeat(np.asarray(values)[path], forest.length[path])

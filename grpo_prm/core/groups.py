@@ -52,6 +52,16 @@ class Groups:
         logged: Whether these come from a log, in float32, which sets the tolerance (`prm.zero_tolerance`).
         shape: Gives per-token values the form in which the completions came.
         names: The caller's own name of each group, as text; None where groups have none.
+
+    Examples:
+        >>> import grpo_prm
+        >>> g = grpo_prm.Groups.of([[5, 6, 7], [5, 6, 8], [5, 9]], [1.0, 0.0, 1.0], [0, 0, 0])
+        >>> [row.tolist() for row in g.sizes]  # how many completions share each token
+        [[3, 2, 1], [3, 2, 1], [3, 1]]
+        >>> [row.round(2).tolist() for row in g.step_rewards]  # their mean reward
+        [[0.67, 0.5, 1.0], [0.67, 0.5, 0.0], [0.67, 1.0]]
+        >>> g.lambda_weights(p=1.0)[0]  # what the loss of each token of the first completion is multiplied with
+        array([0.33333334, 0.5       , 1.        ], dtype=float32)
     """
 
     forest: Forest

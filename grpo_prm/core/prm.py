@@ -42,6 +42,13 @@ def group_advantages(rewards: Floats, groups: Ints, std: Std = "sample", eps: fl
 
     Returns:
         Advantages, shape (completions,), float64.
+
+    Examples:
+        >>> import numpy as np
+        >>> import grpo_prm
+        >>> rewards, groups = np.array([1.0, 0.0, 1.0, 1.0, 1.0]), np.array([0, 0, 0, 1, 1])
+        >>> grpo_prm.group_advantages(rewards, groups).round(3).tolist()
+        [0.577, -1.155, 0.577, 0.0, 0.0]
     """
     rewards = np.asarray(rewards, np.float64)
     finite = countable(rewards)
@@ -166,6 +173,13 @@ def step_means(forest: Forest, values: Floats, weights: Floats | None = None) ->
 
     Returns:
         The (weighted) means, shape (steps,) or (steps, columns), in the unit of `values`; NaN where all weights are 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> import grpo_prm
+        >>> forest = grpo_prm.build_forest([5, 6, 7, 5, 6, 8, 5, 9], [3, 3, 2], [0, 0, 0])
+        >>> grpo_prm.step_means(forest, np.array([1.0, 0.0, 1.0])).round(2).tolist()
+        [0.67, 0.5, 1.0, 0.0, 1.0]
     """
     if weights is None:
         return (step_sums(forest, values).T / forest.size).T
@@ -221,6 +235,14 @@ def sign_split_sums(
 
     Returns:
         One entry per process step without a mask; with one, per unique tree token (`unique_index`).
+
+    Examples:
+        >>> import numpy as np
+        >>> import grpo_prm
+        >>> forest = grpo_prm.build_forest([5, 6, 7, 5, 6, 8, 5, 9], [3, 3, 2], [0, 0, 0])
+        >>> split = grpo_prm.sign_split_sums(forest, np.array([1.0, -2.0, 1.0]))
+        >>> split.plus.tolist(), split.minus.tolist()
+        ([2.0, 1.0, 1.0, 0.0, 1.0], [-2.0, -2.0, 0.0, -2.0, 0.0])
     """
     weights = np.ones(len(advantages)) if weights is None else weights
     columns = np.stack([weights * np.maximum(advantages, 0), weights * np.minimum(advantages, 0), weights], axis=1)

@@ -105,6 +105,12 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
     Raises:
         UsageError: As for `read`.
         InputError: As for `read`.
+
+    Examples:
+        >>> import grpo_prm
+        >>> found = grpo_prm.inspect("examples/chain.jsonl")
+        >>> list(found.formats)
+        ['canonical']
     """
     options = options or ReadOptions()
     opened = open_all(paths, options)  # once: a pipe can be, and what lies elsewhere is fetched

@@ -35,6 +35,15 @@ class ReadOptions:
             is right for any order.
         memory: Bytes that reading may plan with; None: what the machine and its control groups leave
             (`machine.memory`).
+
+    Examples:
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"question": "1 + 1 =", "answer": text, "points": reward} for text, reward in answers]
+        >>> columns = {"prompt": "question", "completion": "answer", "reward": "points"}
+        >>> analysis = grpo_prm.analyze(rows, reading=grpo_prm.ReadOptions(columns=columns, run="sums"))
+        >>> analysis.groups["run"].to_list()
+        ['sums']
     """
 
     format: str | None = None

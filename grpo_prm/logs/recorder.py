@@ -62,6 +62,18 @@ class Recorder:
         folder: Where the parts go; made when the first is written.
         rank: Of this process.
         ranks: How many processes write there.
+
+    Examples:
+        >>> import grpo_prm
+        >>> recorder = grpo_prm.Recorder("run/rollouts")
+        >>> recorder.begin()
+        >>> recorder.write(1, 0, lambda: grpo_prm.recorded_table(
+        ...     run="mine", step=1, group_keys=["a", "a"], samples=[0, 1], prompts=["1 + 1 ="] * 2,
+        ...     completions=["it is 2", "it is 3"], tokens=[[5, 6, 7], [5, 6, 8]], rewards=[1.0, 0.0],
+        ... ))
+        >>> recorder.close()
+        >>> grpo_prm.analyze("run/rollouts").summary["counts"]["groups"]
+        1
     """
 
     def __init__(self, folder: str | Path, rank: int = 0, ranks: int = 1) -> None:

@@ -67,6 +67,15 @@ def recorded_table(
 
     Raises:
         UsageError: Something has not one entry a completion, or not one value a token.
+
+    Examples:
+        >>> import grpo_prm
+        >>> table = grpo_prm.recorded_table(
+        ...     run="mine", step=0, group_keys=["a", "a"], samples=[0, 1], prompts=["1 + 1 ="] * 2,
+        ...     completions=["it is 2", "it is 3"], tokens=[[5, 6, 7], [5, 6, 8]], rewards=[1.0, 0.0],
+        ... )
+        >>> table["tokens"].to_list()
+        [[5, 6, 7], [5, 6, 8]]
     """
     number = len(tokens)
     place: dict[str, int] = {}

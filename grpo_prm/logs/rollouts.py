@@ -63,6 +63,14 @@ class Rollouts(NamedTuple):
         files: Files that the rows came from.
         methods: What runs were trained with, by their names, as the folders of their files say; None in the set where
             one says nothing. More than one: they do not agree.
+
+    Examples:
+        >>> import grpo_prm
+        >>> batch = next(grpo_prm.read_rollouts("examples/chain.jsonl"))
+        >>> batch.table["reward"][:3].to_list()
+        [1.0, 0.0, 1.0]
+        >>> batch.rejected.height
+        0
     """
 
     table: pl.DataFrame
@@ -205,6 +213,11 @@ def save(rollouts: Rollouts | pl.DataFrame, path: str | Path) -> None:
     Raises:
         InputError: The table is not canonical.
         UsageError: Another suffix.
+
+    Examples:
+        >>> import grpo_prm
+        >>> batch = next(grpo_prm.read_rollouts("examples/chain.jsonl"))
+        >>> grpo_prm.save(batch, "step.jsonl")
     """
     path = Path(path)
     table = validate(rollouts.table if isinstance(rollouts, Rollouts) else rollouts, str(path))
@@ -228,6 +241,13 @@ def load(path: str | Path) -> pl.DataFrame:
 
     Raises:
         InputError: There is no such file, it cannot be read, or it is not a canonical table.
+
+    Examples:
+        >>> import grpo_prm
+        >>> batch = next(grpo_prm.read_rollouts("examples/chain.jsonl"))
+        >>> grpo_prm.save(batch, "step.parquet")
+        >>> grpo_prm.load("step.parquet").equals(batch.table)
+        True
     """
     path = Path(path)
     if not path.is_file():

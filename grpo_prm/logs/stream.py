@@ -56,6 +56,11 @@ def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None =
         InputError: A path that is no log, no usable row, or no group with two completions.
         Disordered: A step came after a later one was handed out; `fold` and `collect` then read again, with
             `ordered=False`.
+
+    Examples:
+        >>> import grpo_prm
+        >>> sum(batch.table.height for batch in grpo_prm.read_rollouts("examples/chain.jsonl"))
+        1280
     """
     options = options or ReadOptions()
     yield from open_all(paths, options).batches()

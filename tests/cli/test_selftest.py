@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 from grpo_prm_cli.main import app
 from typer.testing import CliRunner
 
+import grpo_prm
 import grpo_prm.selftest.run as module
+from grpo_prm.selftest.logs import LOGS
 from grpo_prm.selftest.run import Check, Result
 
 GOOD = Result("noise", "Coins.", "nothing", (), (Check("knows", "nothing", "nothing", True),) * 2)
@@ -53,3 +56,17 @@ def test_json_has_every_check(monkeypatch, results, code):
 def test_help_has_examples():
     out = CliRunner().invoke(app, ["selftest", "--help"]).stdout
     assert "grpo-prm selftest --json" in out and "known" in out
+
+
+def test_write_leaves_logs_that_are_read_as_what_they_are(tmp_path):
+    done = CliRunner().invoke(app, ["selftest", "--write", str(tmp_path / "known")])
+    assert (done.exit_code, done.stdout) == (0, f"14 logs in {tmp_path / 'known'}\n")
+    assert {path.name for path in (tmp_path / "known").iterdir()} == {f"{name}.jsonl" for name in LOGS}
+    for name in ("two_policies", "masked_tool_output"):
+        parts = list(grpo_prm.read_rollouts(tmp_path / "known" / f"{name}.jsonl"))
+        log, made = pl.concat([part.table for part in parts]), LOGS[name]().rows
+        assert {*made.columns} <= {*log.columns} and not any(len(part.rejected) for part in parts)
+        for column in ("group_key", "sample", "prompt", "completion", "tokens", "reward"):
+            assert log[column].to_list() == made[column].to_list(), column
+    assert log["mask"].explode().sum() == 1024 * 8  # three of eleven tokens are the tool's
+    assert not made["mask"].explode().all()

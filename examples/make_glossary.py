@@ -1,0 +1,53 @@
+"""The page of words, docs/glossary.md, and what hovers over them in the site: `python make_glossary.py ..`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from grpo_prm.text.glossary import GLOSSARY
+
+HEAD = """# Glossary
+
+Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
+read from the top. In the report, and for words of several parts on these pages, hover over a word to see its sentence.
+The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
+
+| word | what it is |
+|---|---|
+"""
+HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
+
+
+def page() -> str:
+    """The page: a table of words and sentences."""
+    rows = (f"| **{_cell(word)}** | {_cell(sentence)} |\n" for word, sentence in GLOSSARY.items())
+    return HEAD + "".join(rows)
+
+
+def hovers() -> str:
+    """The last table of zensical.toml: terms of several words. Single ones, `group` or `step`, would be everywhere."""
+    terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)+", word))
+    return HOVERS + "".join(f"{_quoted(term)} = {_quoted(GLOSSARY[term])}\n" for term in terms)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of TOML
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main(root: Path) -> None:
+    """Write both."""
+    config = root / "zensical.toml"
+    before, _, _ = config.read_text(encoding="utf-8").partition(HOVERS)
+    config.write_text(before + hovers(), encoding="utf-8")
+    (root / "docs" / "glossary.md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,122 @@
+"""Every command that README and docs tell a reader to type has the real options; what takes seconds is run."""
+
+import glob
+import re
+import tomllib
+from itertools import islice
+
+import pytest
+import typer
+from docs_commands import NOT_RUN, PAGES, ROOT, commands
+from grpo_prm_cli.main import app
+from typer.testing import CliRunner
+
+from grpo_prm.errors import GrpoPrmError
+
+COMMANDS = commands()
+RUN = [command for command in COMMANDS if command.reason is None]
+KNOWN = ("mixed_prompts", "format_only", "constant")  # logs of which a page shows a group
+
+
+def told(command):
+    return f"{command.page}: {' '.join(command.arguments)}"
+
+
+def parsed(command):
+    """Has it the options that there are? False: a page names it inside a sentence, and leaves out what it needs."""
+    name, *arguments = command.arguments
+    if name.startswith("-"):  # grpo-prm --version
+        return True
+    try:
+        typer.main.get_command(app).commands[name].make_context(name, arguments)
+    except typer.Exit:  # --help
+        return True
+    except typer.BadParameter as error:
+        if command.inline and str(error).startswith("Missing parameter"):
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=told)
+def test_the_command_has_the_real_options(command):
+    parsed(command)
+
+
+def test_reasons_are_of_commands_that_there_are():
+    """What is left out is left out for a reason that is still needed, and most is not."""
+    assert {reason for command in COMMANDS if (reason := command.reason)} == set(NOT_RUN.values())
+    assert len(COMMANDS) > 80 and len(RUN) > 45
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A folder in which everything lies that a page speaks of: short logs, and their analyses."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    with (ROOT / "examples" / "chain.jsonl").open(encoding="utf-8") as log:
+        short = "".join(islice(log, 2 * 160))
+    for name in (
+        *("rollouts.jsonl", "after.jsonl", "before.jsonl", "grpo.jsonl", "lambda.jsonl", "agents.jsonl"),
+        *("mine.run/rollouts/a.jsonl", "run/rollouts/completions.jsonl", "runs/a.jsonl", "logs/exp_001/a.jsonl"),
+        *("lambda0.5-chain.run/rollouts/a.jsonl", "output_dir/rollouts/a.jsonl"),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(short, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run("selftest", "--write", "known")
+        logs = (*(f"{name}.jsonl" for name in ("rollouts", "after", "before", "grpo", "lambda")),)
+        examples = ("examples/chain.jsonl", "examples/smollm2.jsonl.gz", *(f"known/{name}.jsonl" for name in KNOWN))
+        for log in (*logs, *examples):
+            run("analyze", log, "--no-figures")
+    return folder
+
+
+def run(*arguments, codes=(0,)):
+    try:
+        done = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
+    except GrpoPrmError as error:  # `main` makes a message and the exit code of it
+        assert error.exit_code in codes, error
+    else:
+        assert done.exit_code in codes, done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RUN, ids=told)
+def test_the_command_runs(command, bench, monkeypatch):
+    monkeypatch.chdir(bench)
+    if not parsed(command):
+        return
+    arguments = [found for part in command.arguments for found in (sorted(glob.glob(part)) if "*" in part else [part])]
+    run(*arguments, codes=(0, 6) if "--fail-on" in arguments else (0,))
+
+
+def test_make_and_pip_are_given_what_there_is():
+    phony = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    targets = set(phony[1].split())
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    made, installed = set(), set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        made.update(re.findall(r"(?:^    |`)make ([a-z][\w-]*)", text, re.MULTILINE))
+        installed.update(
+            name for some in re.findall(r"(?:'|\")(?:\.|grpo-prm)\[([\w,]+)\]", text) for name in some.split(",")
+        )
+        for script in re.findall(r"^    python (examples/\S+\.py)", text, re.MULTILINE):
+            assert (ROOT / script).is_file(), f"{page}: {script}"
+    assert {"demo", "test", "docs"} <= made <= targets and {"train", "trl"} <= installed <= extras
+
+
+OTHERS = re.compile(r"docs/trainers|docs/training\.md")  # pages that name options of other programs too
+
+
+def test_an_option_that_is_named_in_a_sentence_is_one():
+    every = typer.main.get_command(app).commands.values()
+    known = {name for one in every for option in one.params for name in (*option.opts, *option.secondary_opts)}
+    known |= {"--help", "--version", "--debug", "--extra-index-url"}  # the last is of pip
+    for page in PAGES:
+        if OTHERS.search(str(page)):
+            continue
+        named = set(re.findall(r"`(--[a-z][\w-]*)", page.read_text(encoding="utf-8")))
+        assert named <= known, f"{page}: {sorted(named - known)}"
