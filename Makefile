@@ -15,9 +15,7 @@ N ?= 20
 .PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
-	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
-	@echo
-	@echo "The figures are in $(OUT)/figures, every number is in $(OUT)/summary.json."
+	$(VENV)/bin/grpo-prm demo --out $(OUT)
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto -q
