@@ -14,12 +14,10 @@ SECONDS ?= 120
 ONLY ?=
 N ?= 20
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery shown docs clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint core lowest wheel release bench results gallery shown docs clean
 
 demo: $(VENV)/.core
-	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
-	@echo
-	@echo "The figures are in $(OUT)/figures, every number is in $(OUT)/summary.json."
+	$(VENV)/bin/grpo-prm demo --out $(OUT)
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto -q
@@ -33,8 +31,23 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ty check grpo_prm cli --python $(VENV)
 
+# The fast tests of the core alone, on any Python: make core VENV=.venv-new PYTHON=python3.14
+core: $(VENV)/.core-tests
+	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+
 lowest: $(VENV)/.lowest
 	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+
+# The wheel as a user gets it: built of the sdist, checked, installed elsewhere on the lowest versions, and the first
+# commands of the README typed. The address stands for one that is not known here: release.py takes that of origin.
+wheel: $(VENV)/.release
+	$(VENV)/bin/python release.py build --repository https://github.com/OWNER/grpo-prm --out $(VENV)/dist
+	$(VENV)/bin/python tests/wheel/run.py $(VENV)/dist
+
+# Everything that a release needs but pushing the tag, which publishes; with DO=check only what speaks against one.
+DO ?= tag
+release: $(VENV)/.release
+	$(VENV)/bin/python release.py $(DO)
 
 # What runs inside TRL, with the oldest TRL that is supported, in an environment of its own.
 test-trl-oldest: $(VENV)/.trl-oldest
@@ -113,6 +126,14 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 # The core alone on the lowest versions that pyproject.toml promises, in an environment of its own.
 $(VENV)/.lowest: pyproject.toml constraints-lowest.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
+	@touch $@
+
+$(VENV)/.core-tests: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable . pytest pytest-xdist hypothesis "setuptools>=77"
+	@touch $@
+
+$(VENV)/.release: constraints-release.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints-release.txt build twine setuptools
 	@touch $@
 
 $(VENV)/.trl-oldest: pyproject.toml constraints-trl-oldest.txt | $(VENV)/bin/python

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 
 SAID = {"SIGINT": b"interrupted", "SIGTERM": b"terminated", "SIGHUP": b"hung up"}
 
 
+UNFIT = 2
+
+
 def main() -> None:
-    """Run a command."""
+    """Run a command, on a system that can."""
+    from grpo_prm.systems import refusal
+
+    if sentence := refusal():
+        sys.stderr.write(f"error: {sentence}\n")
+        sys.exit(UNFIT)
+    _run()
+
+
+def _run() -> None:
 
     def end(number: int, _frame: FrameType | None) -> None:
         # Nothing is written yet, and an exception that an import meets may be lost.

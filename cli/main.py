@@ -14,6 +14,7 @@ from . import (
     analyze,
     compare,
     convert,
+    demo,
     doctor,
     export,
     fetch,
@@ -44,12 +45,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    *(inspect, analyze, tree, report, plot, compare, export, convert),
-    *(train, fetch, live, doctor, reproduce, selftest),
-):
-    name = module.__name__.rsplit(".", 1)[-1]
-    app.command(name, epilog=module.EXAMPLES)(getattr(module, name))
+PANELS = {  # of the first screen, with what a newcomer types on top
+    "Start": (demo,),
+    "Your log": (inspect, analyze, report, tree, plot, compare, export, convert),
+    "Training": (train, fetch, live, doctor),
+    "Evidence": (reproduce, selftest),
+}
+for panel, modules in PANELS.items():
+    for module in modules:
+        name = module.__name__.rsplit(".", 1)[-1]
+        app.command(name, epilog=module.EXAMPLES, rich_help_panel=panel)(getattr(module, name))
 
 
 def print_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .systems import refusal as _refusal
 from .version import __version__
 
 __all__ = [
@@ -66,6 +67,8 @@ else:
         """Import a public name when it is first asked for."""
         if name not in _PUBLIC:
             raise AttributeError(f"module 'grpo_prm' has no attribute {name!r}")
+        if sentence := _refusal():
+            raise ImportError(sentence)
         module, original = _PUBLIC[name]
         return getattr(import_module(f".{module}", __name__), original)
 
