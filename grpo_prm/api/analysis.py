@@ -16,7 +16,7 @@ from ..analysis.tables import Tables
 from ..logs import ReadOptions
 from ..logs.rollouts import Rollouts
 from .one_group import rollouts_of
-from .presented import Trees, as_html, as_text
+from .presented import Trees, as_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,7 +177,12 @@ class Analysis(Tables):
         return as_text(self.summary)
 
     def _repr_html_(self) -> str:
-        return as_html(self.summary)
+        from .card import as_html
+
+        return as_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def _named(log: Any) -> list[str]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.tables import Tables
 from ..errors import UsageError
-from ..figures import FIGURES, tables_of
+from ..figures import FIGURES, captions, tables_of
 from ..figures.logs import join_logs
 from ..figures.saving import figure_of
 from ..figures.venues import rc_settings, venue_of
@@ -42,6 +42,14 @@ def drawn(tables: Tables, name: str, *, group: str | None, venue: str) -> Figure
     # IPython asks the object for it; without pyplot no backend has told it how a Figure looks.
     vars(figure)["_repr_png_"] = lambda: _png(figure, venue)
     return figure
+
+
+def picture(tables: Tables, name: str, venue: str) -> tuple[bytes, str]:
+    """A figure as PNG, and its caption."""
+    logs = join_logs([tables])
+    table = tables_of(logs, [name])
+    figure = figure_of(FIGURES[name].draw(table[name], unit=logs.unit, venue=venue))
+    return _png(figure, venue), captions(table, logs.summaries, logs.unit)[name]
 
 
 def written(figure: Figure, path: Path, venue: str) -> None:

@@ -1,26 +1,23 @@
-"""How an analysis and a tree look in a shell and in a notebook. What a log says is text there, never markup."""
+"""How an analysis and a tree look: as text in a shell; `card` and `boxes` make the HTML of a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from io import StringIO
 from typing import Any
 
 from rich.console import Console
 
 from ..analysis.statistics import Statistic
 from ..text.amounts import MISSING, amount, interval, number
-from ..text.cells import BESIDE, Rows, beside, entry, in_summary
+from ..text.cells import BESIDE, beside, entry, in_summary
 from ..text.printable import printable
-from ..text.verdict import changes, findings, knows, no_finding
+from ..text.verdict import findings
 from ..text.wording import no_logprobs, sections
 from ..tree.printed import render
+from . import boxes
 
 NAMED = 3  # groups that are named
-WIDTH = 100  # characters of a line of a tree in a notebook
-CELL = "text-align: left; padding: 0 1.5em 0 0"
 METHODS = ".summary, .groups, .plot(NAME), .report(PATH), .save(PATH)"
 
 
@@ -35,22 +32,19 @@ class Trees:
     groups: list[dict[str, Any]]
 
     def __repr__(self) -> str:
-        console = Console(markup=False, highlight=False, emoji=False, color_system=None)
+        # In a notebook rich would show an empty output beside.
+        console = Console(markup=False, highlight=False, emoji=False, color_system=None, force_jupyter=False)
         with console.capture() as page:
-            self._render(console)
+            for group in self.groups:
+                render(group, console)
+                console.print()
         return "\n".join(line.rstrip() for line in page.get().rstrip().splitlines())
 
     def _repr_html_(self) -> str:
-        console = Console(file=StringIO(), markup=False, highlight=False, emoji=False, record=True, width=WIDTH)
-        # rich escapes the text itself; colours are styles of spans.
-        page = "<pre style='line-height: 1.25'>{code}</pre>"
-        self._render(console)
-        return console.export_html(inline_styles=True, code_format=page)
+        return boxes.as_html(self.groups)
 
-    def _render(self, console: Console) -> None:
-        for group in self.groups:
-            render(group, console)
-            console.print()
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
 def as_text(summary: dict[str, Any]) -> str:
@@ -64,8 +58,8 @@ def as_text(summary: dict[str, Any]) -> str:
     """
     (_, read), *_ = sections(summary)
     # Of what was given from memory there is no name, and `read` says what it was.
-    name = f"{_files(summary)}: " if summary["source"]["files"] else ""
-    lines = [printable(f"Analysis of {name}{read[0]}"), *(f"  {printable(line)}" for line in _doubts(summary))]
+    name = f"{origin(summary)}: " if summary["source"]["files"] else ""
+    lines = [printable(f"Analysis of {name}{read[0]}"), *(f"  {printable(line)}" for line in doubts(summary))]
     # A number with nothing beside it to compare with says least; in a shell it is left out. Of overlap two are enough.
     rows = [
         (one.title, interval(entry(summary, one), share=one.share), BESIDE[one.null], _null(summary, one))
@@ -76,8 +70,8 @@ def as_text(summary: dict[str, Any]) -> str:
     for title, value, name, null in rows:
         lines.append(f"  {title:<{width[0]}}  {value:<{width[1]}}  {name} {null}")
     lines += [f"  To do: {printable(finding.sentence)}" for finding in findings(summary, "")]
-    worst = next(_worst(summary), ".tree(NAME)")
-    return "\n".join([*lines, f"{worst}; {METHODS}"])
+    call = next(worst(summary), ".tree(NAME)")
+    return "\n".join([*lines, f"{call}; {METHODS}"])
 
 
 def _null(summary: dict[str, Any], one: Statistic) -> str:
@@ -86,7 +80,7 @@ def _null(summary: dict[str, Any], one: Statistic) -> str:
     return beside(summary, one, MISSING) + ("" if p is None else f", p = {number(p)}")
 
 
-def _doubts(summary: dict[str, Any]) -> Iterator[str]:
+def doubts(summary: dict[str, Any]) -> Iterator[str]:
     """What may be wrong with the log or with how it was understood, each in a line."""
     counts, source = summary["counts"], summary["source"]
     if counts["rejected"]:
@@ -100,35 +94,14 @@ def _doubts(summary: dict[str, Any]) -> Iterator[str]:
     yield from source["notes"]
 
 
-def as_html(summary: dict[str, Any]) -> str:
-    """The summary as a piece of HTML without script: the three answers, the sections of the page, the worst groups."""
-    parts = [f"<p><b>Analysis of {_shown(_files(summary))}</b></p>"]
-    todo = [finding.sentence for finding in findings(summary, "")] or [no_finding(summary)]
-    answers = [("Knows", [knows(summary)]), ("λ-GRPO", [changes(summary)]), ("To do", todo)]
-    for title, body in (*answers, *sections(summary), ("Worst groups", list(_worst(summary)))):
-        parts.append(f"<p style='margin: 1em 0 0.2em'><b>{_shown(title)}</b></p>")
-        parts += [_html_table(part) if isinstance(part, Rows) else f"<div>{_shown(part)}</div>" for part in body]
-    return f"<div style='max-width: 60em'>{''.join(parts)}</div>"
-
-
-def _html_table(table: Rows) -> str:
-    head = "".join(f"<th style='{CELL}'>{_shown(column)}</th>" for column in table.columns)
-    rows = ("".join(f"<td style='{CELL}'>{_shown(cell)}</td>" for cell in row) for row in table.rows)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _shown(text: str) -> str:
-    return escape(printable(text))
-
-
-def _files(summary: dict[str, Any]) -> str:
+def origin(summary: dict[str, Any]) -> str:
+    """The file that was read, and how many more; of what came from memory that it was rollouts."""
     files = summary["source"]["files"]
     more = f" and {len(files) - 1} more files" if files[1:] else ""
     return f"{files[0]}{more}" if files else "rollouts"
 
 
-def _worst(summary: dict[str, Any]) -> Iterator[str]:
+def worst(summary: dict[str, Any]) -> Iterator[str]:
     """The groups that show their suppressed-good tokens best, as the calls that draw them."""
     for group in summary["defects"]["worst_groups"]["examples"][:NAMED]:
         step = "-" if group["step"] is None else group["step"]
