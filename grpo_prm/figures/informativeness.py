@@ -15,11 +15,12 @@ from matplotlib.ticker import MaxNLocator
 from ..analysis.statistics import STATISTICS
 from ..text.amounts import number, span
 from .figure import Captioned, LogFigure
+from .letters import plain
 from .logs import Logs
 from .over_training import EACH, NULL, OBSERVED, over_training
 from .phrases import NOTHING, by_log, steps_covered
-from .series import draw_series, has_course, known
-from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, plain, sentence
+from .series import draw_series, has_course, known, observed_in_bars
+from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, sentence
 
 SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
 LABEL = STATISTICS["informativeness"].label
@@ -90,7 +91,8 @@ def informativeness(
     with canvas(ax, venue, (1, 1 + two, 0.62 if two else 0.55), _entries(whole, names)) as panels:
         _draw_histograms(panels[0], whole, names, unit)
         if two:
-            draw_series(panels[1], course, runs, SERIES, course=has_course(course), empty="no steps\nin this log")
+            empty, barred = "no steps\nin this log", observed_in_bars(course)
+            draw_series(panels[1], course, runs, SERIES, course=has_course(course), empty=empty, barred=barred)
             panels[1].set_ylabel(LABEL)
     return panels
 

@@ -1,24 +1,21 @@
-"""What every figure is drawn with: panels and legend, colours, safe labels, the sentence of an empty axis."""
+"""What every figure is drawn with: panels and legend, colours, the sentence of an empty axis."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Literal
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
+from .letters import plain
 from .venues import Venue, venue_of
 
 Unit = Literal["token", "piece", "unit"]  # `unit` where a log mixes both
@@ -33,7 +30,6 @@ REFERENCE = "0.35"  # grey of a baseline or a null beside one run
 BAND = 0.18  # opacity of an interval
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
 RUNS_BANDED = 4  # runs up to which intervals are drawn; those of more would hide each other
-LONGEST = 24  # characters of a label
 
 
 Entries = Sequence[tuple[Any, str]]  # of a legend: handle (several in a tuple lie one over the other) and label
@@ -127,56 +123,6 @@ def colours(runs: Sequence[str]) -> dict[str, str]:
 def markers(runs: Sequence[str]) -> dict[str, str]:
     """Marker of each run, in the order given."""
     return {run: MARKERS[i % len(MARKERS)] for i, run in enumerate(runs)}
-
-
-def plain(text: str) -> str:
-    """Make text of a log safe as a label: no mathtext, no control characters, only glyphs of the font, not too long."""
-    shown = drawable(text)
-    if len(shown) > LONGEST:
-        shown = f"{shown[: LONGEST // 2]}…{shown[-(LONGEST // 2 - 1) :]}"
-    return shown.replace("$", r"\$")
-
-
-def drawable(text: str) -> str:
-    """The text with `?` for control characters and what the font has no glyph for; line breaks become a sign."""
-    glyphs = _glyphs()
-    signs = {"\n": "⏎", "\t": " "}
-    shown = (signs.get(c, c) for c in text)
-    return "".join(c if ord(c) in glyphs and unicodedata.category(c)[0] != "C" else "?" for c in shown)
-
-
-def text_width(text: str, size: float) -> float:
-    """Points that a text of so many points takes in DejaVu Sans."""
-    font = _font()
-    return sum(_advance(c) for c in text) * size / font.units_per_EM
-
-
-def shortened(text: str, size: float, points: float) -> str:
-    """As much of a text in a size as fits a width, both in points, and an ellipsis; nothing where no letter fits."""
-    if text_width(text, size) <= points:
-        return text
-    low, high = 0, len(text)  # characters that fit for sure, and that may
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = text_width(f"{text[:middle]}…", size) <= points
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return f"{text[:low]}…" if low else ""
-
-
-@cache
-def _advance(character: str) -> int:
-    """Width of a character in units of the font."""
-    return _font().load_char(ord(character), LoadFlags.NO_SCALE).horiAdvance
-
-
-@cache
-def _font() -> FT2Font:
-    return FT2Font(font_manager.findfont("DejaVu Sans"))
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(_font().get_charmap())
 
 
 def sentence(axes: Axes, text: str) -> None:
