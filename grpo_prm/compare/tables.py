@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..analysis.statistics import STATISTICS
-from ..text.amounts import MISSING, number
+from ..text.amounts import MISSING, number, percent, signed
 from ..text.latex import tex
 from .comparison import Comparison
 from .difference import COMPARED
@@ -82,7 +82,7 @@ def _maths(cell: str) -> str:
 def _value(value: float | None, share: bool) -> str:
     if value is None:
         return MISSING
-    return f"{100 * value:.1f} %" if share else number(value)
+    return f"{percent(value)} %" if share else number(value)
 
 
 def _difference(row: dict[str, float | None], share: bool) -> str:
@@ -91,7 +91,7 @@ def _difference(row: dict[str, float | None], share: bool) -> str:
     # Points: differences of percentages.
     scale = 100 if share else 1
     ends = (row["difference"], row["difference_low"], row["difference_high"])
-    mean, low, high = ("" if end is None else _signed(scale * end) for end in ends)
+    mean, low, high = ("" if end is None else signed(scale * end) for end in ends)
     # Without an interval the difference stands alone, and no star can be given.
     if not low:
         return mean
@@ -101,9 +101,3 @@ def _difference(row: dict[str, float | None], share: bool) -> str:
 
 def _apart(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
-
-
-def _signed(value: float) -> str:
-    if not value:
-        return "0"
-    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"

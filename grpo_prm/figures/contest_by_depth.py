@@ -154,10 +154,10 @@ def contest_by_depth(
                 _draw(panel, part.filter(run=run).sort("depth"), run, runs, barred=barred)
             _set_depths(panel, part)
             panel.set_title(title)
-            panel.set_xlabel("branchings before the step")
+            panel.set_xlabel("depth in the tree")
             if STATISTICS[statistic].share:
                 percent(panel.yaxis)
-        panels[0].set_ylabel(f"mean over intermediate {unit}s")
+        panels[0].set_ylabel(f"mean over\nintermediate {unit}s")
         from_zero(panels)
     return panels
 

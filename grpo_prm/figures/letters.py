@@ -68,7 +68,7 @@ def warn_of_missing(texts: Iterable[str], fonts: Fonts | None = None) -> None:
 
 
 def plain(text: str) -> str:
-    """Make text of a log safe as a label: no mathtext, no control characters, only glyphs of the fonts, not too long."""
+    """Make text of a log safe as a label: no mathtext, no control characters, only glyphs there are, not too long."""
     shown = drawable(text)
     if len(shown) > LONGEST:
         shown = f"{shown[: LONGEST // 2]}…{shown[-(LONGEST // 2 - 1) :]}"

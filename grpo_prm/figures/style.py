@@ -15,7 +15,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
-from .letters import plain
+from .letters import warn_of_missing
+from .names import legend_names
 from .venues import Venue, venue_of
 
 Unit = Literal["token", "piece", "unit"]  # `unit` where a log mixes both
@@ -28,6 +29,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # of runs beside each other: colo
 LINE: Any = {"linewidth": 1.2, "markersize": 2.5}  # of a legend, whatever is set
 REFERENCE = "0.35"  # grey of a baseline or a null beside one run
 BAND = 0.18  # opacity of an interval
+INSIDE = 4  # most entries of a legend inside axes
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
 RUNS_BANDED = 4  # runs up to which intervals are drawn; those of more would hide each other
 
@@ -46,7 +48,8 @@ def canvas(
     """Give the panels to draw on: the caller's, in whatever style is set, or those of a new figure in the venue's.
 
     Args:
-        ax: Axes of the caller's, as many as there are panels; the legend goes where the first has room. None: new ones.
+        ax: Axes of the caller's, as many as there are panels; the legend goes where the first has room, or right of the
+            last if it has more than `INSIDE` entries. None: new ones.
         venue: One of `venues.VENUES`, for a new figure.
         shape: Rows and columns of panels, and the height of the figure as part of the width of a column.
         entries: Handles and labels of the legend.
@@ -62,7 +65,7 @@ def canvas(
         if len(panels) != rows * columns:
             raise ValueError(f"this figure has {rows * columns} panels: give as many axes, not {len(panels)}")
         if entries:
-            panels[0].legend(*zip(*entries, strict=True))
+            _legend_of_callers(panels, entries)
         yield panels
         return
     chosen = venue_of(venue)
@@ -104,10 +107,21 @@ def new_axes(
     return figure, list(axes.flat)
 
 
+def _legend_of_callers(panels: Sequence[Axes], entries: Entries) -> None:
+    """A short legend where the first panel has room, a longer one right of the last: it would lie on the data."""
+    handles, labels = zip(*entries, strict=True)
+    if len(entries) <= INSIDE:
+        panels[0].legend(handles, labels)
+    else:
+        panels[-1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+
+
 def run_entries(runs: Sequence[str], *, marked: bool = True) -> list[tuple[Any, str]]:
     """Legend of the runs: a line of its colour and its marker for each of `RUNS_NAMED`, and how many more there are."""
+    warn_of_missing(runs)
+    names = legend_names(runs)
     entries: list[tuple[Any, str]] = [
-        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), plain(run))
+        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), names[run])
         for run, colour in list(colours(runs).items())[:RUNS_NAMED]
     ]
     if len(runs) > RUNS_NAMED:

@@ -16,6 +16,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def signed(value: float | None) -> str:
+    """A difference: `number` with its sign, `0` for none."""
+    return number(value) if not value or value < 0 else f"+{number(value)}"
+
+
 def percent(value: float | None) -> str:
     """Three figures of a share in percent without the sign, but no finer than hundredths; `-` for null."""
     if value is None:
