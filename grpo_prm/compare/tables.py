@@ -6,7 +6,7 @@ import re
 
 from ..analysis.statistics import STATISTICS
 from ..text.amounts import MISSING, number, percent, signed
-from ..text.latex import tex
+from ..text.latex import tex, tex_number
 from .comparison import Comparison
 from .difference import COMPARED
 
@@ -76,7 +76,7 @@ def latex_table(comparison: Comparison) -> str:
 def _maths(cell: str) -> str:
     """Minus signs of numbers as such."""
     # A hyphen before a digit is a minus; in names of runs it stays a hyphen.
-    return re.sub(r"-(?=[\d.])", "$-$", tex(cell)) if re.match(r"[-+\d]", cell) else tex(cell)
+    return tex_number(cell) if re.match(r"[-+\d]", cell) else tex(cell)
 
 
 def _value(value: float | None, share: bool) -> str:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
-from .letters import warn_of_missing
+from .letters import outline_others, warn_of_missing
 from .names import legend_names
 from .venues import Venue, venue_of
 
@@ -74,6 +74,7 @@ def canvas(
         yield panels
         for text in figure.findobj(Text):
             text.set_linespacing(chosen.leading)
+        outline_others(figure)
 
 
 def new_axes(

@@ -143,7 +143,7 @@ def update_by_size(
             for run, (n, p) in product(runs, enumerate(powers)):
                 line = part.filter(run=run, p=p)
                 marked = [n for n, size in enumerate(line["last"]) if size & (size - 1) == 0]
-                style = _line_style(runs, run, n) | {"markevery": marked, "gid": f"{run}/{p:g}"}
+                style: Any = _line_style(runs, run, n) | {"markevery": marked, "gid": f"{run}/{p:g}"}
                 panel.plot(line["last"], line["up_to"], **style)
             _set_sizes(panel, int(part["last"].to_numpy().max()))
             panel.set_title(title)

@@ -38,7 +38,12 @@ def span(low: float | None, high: float | None, *, share: bool = False) -> str:
 
 
 def interval(
-    value: Mapping[str, Any] | None, *, share: bool = False, null: bool = False, missing: str = MISSING
+    value: Mapping[str, Any] | None,
+    *,
+    share: bool = False,
+    null: bool = False,
+    missing: str = MISSING,
+    sign: bool = True,
 ) -> str:
     """Mean and 95 % range: `10.8 % [8.5, 13.2]`.
 
@@ -47,11 +52,12 @@ def interval(
         share: In percent.
         null: The permutation null instead: `null_mean`, `null_low` and `null_high`.
         missing: The text where there is no mean.
+        sign: With the sign of percent, where a column does not say it.
     """
     key = "null_" if null else ""
     if value is None or value[f"{key}mean"] is None:
         return missing
-    mean = f"{percent(value[f'{key}mean'])} %" if share else number(value[f"{key}mean"])
+    mean = (percent if share else number)(value[f"{key}mean"]) + (" %" if share and sign else "")
     return f"{mean} {span(value[f'{key}low'], value[f'{key}high'], share=share)}".rstrip()
 
 
