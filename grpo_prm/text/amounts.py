@@ -1,4 +1,7 @@
-"""Numbers as they are read: three figures, and a range where there is one."""
+"""Numbers as they are read: three figures, and a range where there is one.
+
+The one place where a number for people gets its format: screen, figures, captions, LaTeX, page and comparison call it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,15 @@ def number(value: float | None) -> str:
         return MISSING
     # Three figures would hide the last digits of a count such as 30,798.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def steady(value: float | None, *, sign: bool = False) -> str:
+    """Three decimals always, for columns and for numbers that change while one looks: `number` from a thousand on."""
+    if value is None:
+        return MISSING
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
+    return number(value) if abs(value) >= 1000 else f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
 def signed(value: float | None) -> str:
