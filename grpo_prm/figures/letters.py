@@ -69,10 +69,17 @@ def warn_of_missing(texts: Iterable[str], fonts: Fonts | None = None) -> None:
 
 def plain(text: str) -> str:
     """Make text of a log safe as a label: no mathtext, no control characters, only glyphs there are, not too long."""
-    shown = drawable(text)
-    if len(shown) > LONGEST:
-        shown = f"{shown[: LONGEST // 2]}…{shown[-(LONGEST // 2 - 1) :]}"
-    return shown.replace("$", r"\$")
+    return safe(cut(text))
+
+
+def safe(text: str) -> str:
+    """The same without regard to its length."""
+    return drawable(text).replace("$", r"\$")
+
+
+def cut(text: str) -> str:
+    """A text of more than `LONGEST` letters without its middle."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-(LONGEST // 2 - 1) :]}"
 
 
 def text_width(text: str, size: float, fonts: Fonts | None = None) -> float:

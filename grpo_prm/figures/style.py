@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
-from .letters import outline_others, warn_of_missing
+from .letters import outline_others, safe, warn_of_missing
 from .names import legend_names
 from .venues import Venue, venue_of
 
@@ -65,12 +65,12 @@ def canvas(
         if len(panels) != rows * columns:
             raise ValueError(f"this figure has {rows * columns} panels: give as many axes, not {len(panels)}")
         if entries:
-            _legend_of_callers(panels, entries)
+            _legend_of_callers(panels, _safe(entries))
         yield panels
         return
     chosen = venue_of(venue)
     with mpl.rc_context(venues.rc_settings(chosen)):
-        figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)
+        figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, _safe(entries), **options)
         yield panels
         for text in figure.findobj(Text):
             text.set_linespacing(chosen.leading)
@@ -108,6 +108,12 @@ def new_axes(
     return figure, list(axes.flat)
 
 
+def _safe(entries: Entries) -> Entries:
+    """The entries with labels that can be drawn in the fonts that are set."""
+    warn_of_missing(label for _, label in entries)
+    return [(handle, safe(label)) for handle, label in entries]
+
+
 def _legend_of_callers(panels: Sequence[Axes], entries: Entries) -> None:
     """A short legend where the first panel has room, a longer one right of the last: it would lie on the data."""
     handles, labels = zip(*entries, strict=True)
@@ -119,7 +125,6 @@ def _legend_of_callers(panels: Sequence[Axes], entries: Entries) -> None:
 
 def run_entries(runs: Sequence[str], *, marked: bool = True) -> list[tuple[Any, str]]:
     """Legend of the runs: a line of its colour and its marker for each of `RUNS_NAMED`, and how many more there are."""
-    warn_of_missing(runs)
     names = legend_names(runs)
     entries: list[tuple[Any, str]] = [
         (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), names[run])
