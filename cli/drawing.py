@@ -98,6 +98,9 @@ def work() -> None:
     from grpo_prm.analysis.folder import read_folder
     from grpo_prm.figures.plotting import draw
 
+    from .warned import say_warnings
+
+    say_warnings()
     line = sys.stdin.readline()
     if not line:
         return

@@ -110,17 +110,18 @@ class Watched:
         from rich.text import Text
 
         from grpo_prm.analysis.running_sums import why_rejected
+        from grpo_prm.text.amounts import steady
         from grpo_prm.text.printable import printable
 
-        from .sparkline import number, sparkline
+        from .sparkline import sparkline
 
         if not self.course.steps:
             return Group(Text(printable(f"Waiting. {self.nothing}.")))
         table = Table.grid(padding=(0, 2))
         for name, values in list(self.course.figures.items()):
             if values:
-                spread = Text(f"{number(min(values))} to {number(max(values))}", style="dim")
-                table.add_row(title(name), Text(number(values[-1]), justify="right"), sparkline(values), spread)
+                spread = Text(f"{steady(min(values))} to {steady(max(values))}", style="dim")
+                table.add_row(title(name), Text(steady(values[-1]), justify="right"), sparkline(values), spread)
         findings = [Text(f"{one.code}: {one.sentence}", style="bold") for one in self.course.alarms.now]
         sentences = (*why_rejected(self.course.rejected), *self._following.notes)
         notes = [Text(printable(note), style="dim") for note in sentences]
@@ -206,11 +207,10 @@ def line(step: Step) -> str:
 def few(step: Step) -> str:
     """The figures of a step that have a place in a line: `reward 0.500, path depth 1.200, ...`."""
     from grpo_prm.analysis.statistics import STATISTICS
-
-    from .sparkline import number
+    from grpo_prm.text.amounts import steady
 
     named = [name for name in step.figures if name not in STATISTICS or STATISTICS[name].headline or name == "length"]
-    figures = (f"{title(name)} {number(step.figures[name])}" for name in named if step.figures[name] is not None)
+    figures = (f"{title(name)} {steady(step.figures[name])}" for name in named if step.figures[name] is not None)
     return ", ".join(figures)
 
 

@@ -85,6 +85,9 @@ def main() -> None:
     """Run a command; turn a fault of the input into its message and exit code."""
     from grpo_prm.stopping import stop_in_order
 
+    from .warned import say_warnings
+
+    say_warnings()
     stopped: list[int] = []
     stop_in_order(tuple(STOPS), stopped.append)
     # Modules and rows of a log are many objects with hardly a cycle: Python need not look for them so often.

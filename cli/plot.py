@@ -45,17 +45,23 @@ def plot(
     """Draw the figures of analyses again: for a venue, as other files, or several runs over each other.
 
     Beside each figure lie its data (.csv) and a caption of one sentence (.txt); summary.tex is a table of the numbers.
+    Figures of another venue in that folder are replaced; with --select, which would leave some of them, it is refused.
     """
+    from grpo_prm.figures.plotting import other_venues
     from grpo_prm.figures.plotting import plot as draw
 
     from .options import names
     from .progress import working
 
+    place = out or _folder(folders)
+    replaced = other_venues(place, venue)
     with working("drawing figures"):
         written = draw(
-            folders, out or _folder(folders), venue=venue, formats=names(format) or ["pdf", "png"],
+            folders, place, venue=venue, formats=names(format) or ["pdf", "png"],
             select=names(select), group=group,
         )  # fmt: skip
+    if replaced:
+        typer.echo(f"{place}: figures for {', '.join(replaced)} were there; they are replaced", err=True)
     for path in written:
         typer.echo(path)
 

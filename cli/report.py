@@ -106,10 +106,11 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
 def _write(text: str, out: Path) -> str:
     """Write the page whole or not at all; its size in MB."""
     from grpo_prm.files import atomic
+    from grpo_prm.text.amounts import number
 
     with atomic(out) as part:
         part.write_text(text, encoding="utf-8")
-    return f"{len(text.encode()) / 1e6:.2f}"
+    return number(len(text.encode()) / 1e6)
 
 
 def _follow(run: Path, out: Path, tokenizer: str | None) -> None:

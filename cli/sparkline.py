@@ -24,15 +24,6 @@ def sparkline(values: list[float]) -> str:
     return "".join(BARS[round((mean - low) / span * (len(BARS) - 1))] for mean in means)
 
 
-def number(value: float | None) -> str:
-    """Three decimals, whole with commas from 1,000 on, three digits and a power from 1e9 on; `-` for none."""
-    if value is None:
-        return "-"
-    if abs(value) >= 1e9:
-        return f"{value:.3g}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
-
-
 def duration(seconds: float) -> str:
     """`0:12`, `1:02:03`."""
     minutes, rest = divmod(round(seconds), 60)

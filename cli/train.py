@@ -129,13 +129,14 @@ def _begin(config: TrainConfig, threads: Threads) -> None:
 def _report(result: Result) -> None:
     """The end: held-out accuracy, where everything is, what to type next."""
     from grpo_prm.figures import save
+    from grpo_prm.text.amounts import number
     from grpo_prm.text.printable import printable
     from grpo_prm.train.record import curves_table
 
     folder = Path(result.folder)
     save({"training_curves": curves_table(folder)}, folder / "figures")
     if result.before.mean is not None and result.after.mean is not None:
-        constant = "" if result.majority is None else f"; the majority answer gets {result.majority:.3f}"
+        constant = "" if result.majority is None else f"; the majority answer gets {number(result.majority)}"
         ends = f"{_accuracy(result.before)} before, {_accuracy(result.after)} after training"
         typer.echo(f"held-out accuracy: {ends}{constant}")
     if result.failed:
@@ -150,7 +151,9 @@ def _report(result: Result) -> None:
 
 def _accuracy(share: Interval) -> str:
     """`0.953 [0.931, 0.968] of 512 prompts`."""
-    return f"{share.mean:.3f} [{share.low:.3f}, {share.high:.3f}] of {share.n:,} prompts"
+    from grpo_prm.text.amounts import interval
+
+    return f"{interval(share._asdict())} of {share.n:,} prompts"
 
 
 def _signature() -> inspect.Signature:

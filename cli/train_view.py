@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from grpo_prm.analysis.statistics import STATISTICS
+from grpo_prm.text.amounts import steady
 from grpo_prm.text.printable import printable
 from grpo_prm.train.events import Event
 
-from .sparkline import duration, number, sparkline
+from .sparkline import duration, sparkline
 
 LINE_EVERY = 10.0  # seconds between two lines in a pipe
 # Metric of a step to its name: what the trainer measures, and the statistics that are shown over training.
@@ -111,7 +112,7 @@ class Lines:
             return
         self._written = now
         known = {name: event.metrics.get(name) for name in IN_LINES}
-        shown = [f"{SHOWN[name]} {number(value)}" for name, value in known.items() if value is not None]
+        shown = [f"{SHOWN[name]} {steady(value)}" for name, value in known.items() if value is not None]
         # by the steps of this process: those before a resume took another time
         if first < event.step < event.steps:
             left = (now - since) / (event.step - first) * (event.steps - event.step)
@@ -152,8 +153,8 @@ class View:
         for name, values in self._history.items():
             if values:
                 bars = sparkline(values)
-                spread = f"{number(min(values))} to {number(max(values))}"
-                table.add_row(SHOWN[name], Text(number(values[-1]), justify="right"), bars, Text(spread, style="dim"))
+                spread = f"{steady(min(values))} to {steady(max(values))}"
+                table.add_row(SHOWN[name], Text(steady(values[-1]), justify="right"), bars, Text(spread, style="dim"))
         lines: list[Table | Text | Progress] = [table]
         if self._held_out:
             first_and_last = [self._held_out[0], *self._held_out[1:][-1:]]
@@ -165,9 +166,9 @@ class View:
 
 def held_out(metrics: Mapping[str, float | None]) -> str:
     """`0.953 [0.931, 0.968] (majority answer 0.102)`."""
-    mean, low, high = (number(metrics.get(name)) for name in ("accuracy", "low", "high"))
+    mean, low, high = (steady(metrics.get(name)) for name in ("accuracy", "low", "high"))
     majority = metrics.get("majority")
-    return f"{mean} [{low}, {high}]" + ("" if majority is None else f" (majority answer {number(majority)})")
+    return f"{mean} [{low}, {high}]" + ("" if majority is None else f" (majority answer {steady(majority)})")
 
 
 def notes(event: Event) -> None:

@@ -39,3 +39,7 @@ class FindingError(GrpoPrmError):
     """The log has a finding that the caller named: for pipelines that must stop then."""
 
     exit_code = 6
+
+
+class FigureWarning(UserWarning):
+    """A figure is drawn, but not all of it as it should be."""

@@ -13,6 +13,7 @@ import polars as pl
 from ..analysis.clusters import CLUSTER
 from ..analysis.ratios import Sums
 from ..analysis.statistics import STATISTICS
+from ..figures.over_training import windows
 from .difference import COMPARED, Common, common_part, differences, draws_of
 from .joined import Joined, join_metrics
 from .metrics_table import Shown, shown_metrics
@@ -38,7 +39,8 @@ class Comparison:
         joined: The metrics of their trainers.
         metrics: Those of them that are shown.
         reach: When each run reaches a level of reward.
-        training: `run`, `step`, `statistic`, `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
+        training: `run`, `step` (of a window of a long run its middle one), `steps` in the window, `statistic`,
+            `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
         notes: Sentences about what limits the comparison.
     """
 
@@ -100,14 +102,16 @@ def compare(
 
 
 def _over_time(run: Run, seed: int) -> pl.DataFrame:
-    """Figures of each step of a run with their intervals over its problems."""
+    """Figures of each step of a run with their intervals over its problems; of a long run of each window of steps."""
     # All groups of the run, not the common part: the figure shows each run as it went.
     sums = Sums(run.groups, CLUSTER, OVER_TIME)
     rows = []
-    at = run.groups.with_row_index("row").group_by("step", maintain_order=True).agg("row")
-    for step, some in at.iter_rows():
-        rows += [(run.name, step, name, *value[:3]) for name, value in sums.intervals(seed, some).items()]
-    schema = {"run": pl.String, "step": pl.Int64, "statistic": pl.String}
+    window = windows(run.groups.select("step", run=pl.lit(run.name))).select("step", "middle", "steps")
+    groups = run.groups.select("step").with_row_index("row").join(window, on="step", how="left", maintain_order="left")
+    at = groups.group_by(pl.coalesce("middle", "step"), pl.col("steps").fill_null(1), maintain_order=True).agg("row")
+    for step, steps, some in at.iter_rows():
+        rows += [(run.name, step, steps, name, *value[:3]) for name, value in sums.intervals(seed, some).items()]
+    schema = {"run": pl.String, "step": pl.Int64, "steps": pl.Int64, "statistic": pl.String}
     return pl.DataFrame(rows, schema | dict.fromkeys(("mean", "low", "high"), pl.Float64), orient="row")
 
 

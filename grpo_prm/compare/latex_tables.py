@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..text.latex import tex
+from ..text.latex import tex, tex_number
 from .comparison import Comparison
 from .tables import SIDE_BY_SIDE, Sheet, as_rows, ranking_sheet, runs_sheet, shown_statistics, side_by_side
 
@@ -41,4 +41,4 @@ def _tabular(sheet: Sheet) -> str:
 def _maths(cell: str) -> str:
     """Minus signs of numbers as such."""
     # A hyphen before a digit is a minus; in names of runs it stays a hyphen.
-    return re.sub(r"-(?=[\d.])", "$-$", tex(cell)) if re.match(r"[-+\d]", cell) else tex(cell)
+    return tex_number(cell) if re.match(r"[-+\d]", cell) else tex(cell)

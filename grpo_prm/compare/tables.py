@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..analysis.statistics import STATISTICS
-from ..text.amounts import MISSING, number, span
+from ..text.amounts import MISSING, number, percent, signed, span
 from .comparison import Comparison
 from .difference import COMPARED
 from .ranking import LEVEL
@@ -145,7 +145,7 @@ def reach_rows(comparison: Comparison) -> list[list[str]]:
 def _value(value: float | None, name: str) -> str:
     if value is None:
         return MISSING
-    return f"{100 * value:.1f} %" if STATISTICS[name].share else number(value)
+    return f"{percent(value)} %" if STATISTICS[name].share else number(value)
 
 
 def difference_cell(row: dict[str, Any], *, share: bool) -> str:
@@ -156,11 +156,11 @@ def difference_cell(row: dict[str, Any], *, share: bool) -> str:
     mean = scale * row["difference"]
     # Without an interval the difference stands alone, and no star can be given.
     if row["difference_low"] is None or row["difference_high"] is None:
-        return _signed(mean)
+        return signed(mean)
     low, high = scale * row["difference_low"], scale * row["difference_high"]
     # To rounding such an interval has no width, as of rewards that are all moved by as much.
     if high - low < 1e-9:
-        return f"{_signed(mean)} [{_signed(low)}, {_signed(high)}]{stars(row)}"
+        return f"{signed(mean)} [{signed(low)}, {signed(high)}]{stars(row)}"
     places = max(0, 1 - math.floor(math.log10((high - low) / 2)))
     mean, low, high = (f"{round(end, places) + 0.0:+,.{places}f}" for end in (mean, low, high))
     return f"{mean} [{low}, {high}]{stars(row)}"
@@ -172,9 +172,3 @@ def stars(row: dict[str, Any]) -> str:
     if low is None or high is None or low <= 0 <= high:
         return ""
     return SURE if row["p_holm"] is not None and row["p_holm"] <= LEVEL else NOT_SURE
-
-
-def _signed(value: float) -> str:
-    if not value:
-        return "0"
-    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure, training_metrics
 from ..figures.training_metrics import make_table
 from ..json_text import json_text
-from ..text.amounts import listed, span
+from ..text.amounts import listed, signed, span
 from ..text.printable import printable
 from ..text.sheet import as_csv
 from .comparison import Comparison, as_json, steps_table
@@ -74,14 +74,16 @@ def _caption(comparison: Comparison) -> str:
     """One sentence: what is drawn, and the difference in reward."""
     first = comparison.compared.runs[0].name
     parts = [
-        f"{row['run']} minus {first} {row['difference']:+.3g} "
+        f"{row['run']} minus {first} {signed(row['difference'])} "
         f"{span(row['difference_low'], row['difference_high'])}".rstrip()
         for row in comparison.table.filter(statistic="reward").iter_rows(named=True)
         if row["difference"] is not None
     ]
     rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
     runs = listed([run.label for run in comparison.compared.runs])
-    return printable(f"{runs} over training, with 95 % intervals over the problems of a step{rewards}.")
+    most = comparison.training["steps"].max()
+    point = f"a window of {most} steps" if isinstance(most, int) and most > 1 else "a step"
+    return printable(f"{runs} over training, with 95 % intervals over the problems of {point}{rewards}.")
 
 
 def _caption_of_metrics(comparison: Comparison) -> str:

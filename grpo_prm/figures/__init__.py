@@ -32,6 +32,7 @@ from .group_tree import group_tree as group_tree
 from .informativeness import FIGURE as INFORMATIVENESS
 from .informativeness import informativeness as informativeness
 from .logs import Logs, join_logs
+from .names import names_note
 from .overlap_by_k import FIGURE as OVERLAP_BY_K
 from .overlap_by_k import overlap_by_k as overlap_by_k
 from .overlap_over_groups import FIGURE as OVERLAP_OVER_GROUPS
@@ -116,7 +117,9 @@ def captions(tables: Mapping[str, pl.DataFrame], summaries: Summaries, unit: str
     sizes = [log_size(name, summary, unit) for name, summary in summaries.items()]
     shown = {name: sizes[:1] if name == GROUP_TREE.name else sizes for name in tables}  # a tree is of the first log
     return {
-        name: f"{' '.join(FIGURES[name].caption(Captioned(table, summaries, unit)).split())}; {'; '.join(shown[name])}."
+        name: " ".join(FIGURES[name].caption(Captioned(table, summaries, unit)).split())
+        + names_note(table["run"].unique().sort().to_list())
+        + f"; {'; '.join(shown[name])}."
         for name, table in tables.items()
     }
 

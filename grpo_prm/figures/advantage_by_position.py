@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from ..core.interval import FEW_CLUSTERS
@@ -21,7 +21,7 @@ from .style import BAND, REFERENCE, RUNS_BANDED, Entries, Unit, canvas, colours,
 
 BINS, BIN = 16, 25  # most bins over positions, and fewest steps in one; fewer than two bins' worth are drawn one by one
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-LOG_FROM = 8  # last position over the median bin's from which the axis is logarithmic
+NEAR = 100  # positions up to which 1, 2 and 5 of each power of ten are named, and not the powers alone
 
 
 def make_table(logs: Logs) -> pl.DataFrame:
@@ -97,8 +97,8 @@ def advantage_by_position(
                 _draw_bins(panel, part, colour, runs=len(runs), gid=run)
         panel.use_sticky_edges = False  # or the outer band would end on the frame
         panel.autoscale_view()
-        _set_scale(panel, table)
-        panel.set(xlabel=f"{unit} at which the step begins (1 is the first)", ylabel="step advantage A(λ)")
+        _set_positions(panel, int(table["last"].to_numpy().max()))
+        panel.set(xlabel=f"position in the completion ({unit}s, from 1)", ylabel="step advantage A(λ)")
     return panel
 
 
@@ -133,12 +133,13 @@ def _banded(table: pl.DataFrame) -> NDArray[np.bool_]:
     return table["groups"].to_numpy() >= FEW_CLUSTERS
 
 
-def _set_scale(axes: Axes, table: pl.DataFrame) -> None:
-    if table["last"].to_numpy().max() > LOG_FROM * np.median(table["first"].to_numpy()):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+def _set_positions(axes: Axes, last: int) -> None:
+    """A logarithmic axis from the first position: logs of a hundred tokens and of ten thousand have the same."""
+    axes.set_xscale("log")
+    axes.set_xlim(0.93, 1.07 * (last + 1))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if last <= NEAR else (1,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
 
 
 def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
@@ -154,7 +155,7 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
     half = Patch(facecolor=colour, alpha=1 - (1 - BAND) ** 2)  # as dark as two bands over one another
     outer = Patch(facecolor=colour, alpha=BAND)
     bands = [(half, "middle 50 %"), (outer, "middle 90 %")] if banded else []
-    return [(Line2D([], [], color=colour), "median step"), *bands]
+    return [(Line2D([], [], color=colour), "median"), *bands]
 
 
 def make_caption(shown: Captioned) -> str:
@@ -168,9 +169,15 @@ def make_caption(shown: Captioned) -> str:
         return f"median {listed(ends)} ({amount(int(part['steps'].sum()), 'step')})"
 
     return (
-        f"Step advantage A of intermediate process steps by the {shown.unit} at which they begin, in groups whose "
-        f"rewards differ, each step once; {by_run(shown.table, medians)}"
+        f"Step advantage A of intermediate process steps by the position at which they begin, in {shown.unit}s from 1, "
+        f"in groups whose rewards differ, each step once; {by_run(shown.table, medians)}{_unbanded(shown.table)}"
     )
+
+
+def _unbanded(table: pl.DataFrame) -> str:
+    """Why bands are missing in places, if they are."""
+    banded = _banded(table.filter(pl.col("steps") > 1))
+    return f"; no band where fewer than {FEW_CLUSTERS} groups have such a step" if banded.any() > banded.all() else ""
 
 
 FIGURE = LogFigure("advantage_by_position", make_table, advantage_by_position, make_caption)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ..analysis.statistics import STATISTICS
 from .over_training import OBSERVED
-from .series import draw_series, has_course, known
+from .series import draw_series, has_course, known, observed_in_bars
 from .style import Unit, canvas, from_zero, percent, run_entries, sentence
 
 SERIES = {OBSERVED: "observed"}
@@ -34,7 +34,7 @@ def run_comparison(
     statistics = table["statistic"].unique(maintain_order=True).to_list()
     runs = table["run"].unique(maintain_order=True).to_list()
     table = known(table.with_columns(series=pl.lit(OBSERVED)))
-    course = has_course(table)
+    course, barred = has_course(table), observed_in_bars(table)
     count = max(1, len(statistics))
     rows, columns = -(-count // 2), min(2, count)
     shape = (rows, columns, 0.2 + 0.38 * rows) if ax is None else (1, count, 1.0)
@@ -46,7 +46,8 @@ def run_comparison(
             sentence(panels[0], "no statistic to compare")
         for panel, statistic in zip(panels, statistics, strict=False):
             label = STATISTICS[statistic].label
-            draw_series(panel, table.filter(statistic=statistic), runs, SERIES, course=course, empty=f"no {label}")
+            part = table.filter(statistic=statistic)
+            draw_series(panel, part, runs, SERIES, course=course, empty=f"no {label}", barred=barred)
             panel.set_title(TITLES.get(statistic, label).format(unit=unit))
             if STATISTICS[statistic].share:
                 percent(panel.yaxis)

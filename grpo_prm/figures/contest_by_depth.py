@@ -19,21 +19,12 @@ from .figure import Captioned, LogFigure
 from .intervals import cluster_of, long_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, by_statistic, known_interval, value_range
+from .ranges import draw_range, in_bars
 from .series import band_entries
-from .style import (
-    BAND,
-    REFERENCE,
-    RUNS_BANDED,
-    Unit,
-    canvas,
-    colours,
-    from_zero,
-    markers,
-    percent,
-    sentence,
-)
+from .style import RUNS_BANDED, Unit, canvas, colours, from_zero, markers, percent, sentence
 
 SUMS = {"contest": ("contest_sum", "contest_tokens"), "certain_share": ("certain_tokens", "tokens")}
+APART = 0.14  # between the points of runs at one depth
 DEEPEST = 16  # depths with a row of their own; deeper ones are pooled, and so are those with few problems at the end
 TITLES = {"contest": f"{STATISTICS['contest'].label} (1: a draw)", "certain_share": STATISTICS["certain_share"].label}
 EMPTY = {
@@ -137,7 +128,9 @@ def _pooled_from(depth: np.ndarray, cluster: np.ndarray) -> int:
 def contest_by_depth(
     table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
 ) -> list[Axes]:
-    """Draw contest and certain share of intermediate steps by their depth; bands are 95 % intervals over problems.
+    """Draw contest and certain share of intermediate steps by their depth, with 95 % intervals over problems.
+
+    Several runs stand side by side at each depth.
 
     Args:
         table: `figure_tables(...)["contest_by_depth"]`: `run`, `statistic`, `depth`, `last`, `mean`, `low`, `high`; a
@@ -150,33 +143,32 @@ def contest_by_depth(
         The axes.
     """
     runs = table["run"].unique().sort().to_list()
-    with canvas(ax, venue, (1, 2, 0.58), band_entries(table, runs)) as panels:
+    barred = in_bars(table)
+    with canvas(ax, venue, (1, 2, 0.58), band_entries(runs)) as panels:
         for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
             part = table.filter(statistic=statistic)
             if part.is_empty():
                 sentence(panel, EMPTY[statistic].format(unit=unit))
                 continue
             for run in runs:
-                _draw(panel, part.filter(run=run).sort("depth"), run, runs)
+                _draw(panel, part.filter(run=run).sort("depth"), run, runs, barred=barred)
             _set_depths(panel, part)
             panel.set_title(title)
-            panel.set_xlabel("branchings above")
+            panel.set_xlabel("depth in the tree")
             if STATISTICS[statistic].share:
                 percent(panel.yaxis)
-        panels[0].set_ylabel(f"of intermediate {unit}s")
+        panels[0].set_ylabel(f"mean over\nintermediate {unit}s")
         from_zero(panels)
     return panels
 
 
-def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
-    colour, depth = colours(runs)[run], table["depth"].to_numpy()
+def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str], *, barred: bool) -> None:
+    colour, depth = colours(runs)[run], table["depth"].cast(pl.Float64).to_numpy()
     mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("mean", "low", "high"))
+    depth = depth + APART * (runs.index(run) - (len(runs) - 1) / 2) * (1 < len(runs) <= RUNS_BANDED)
     axes.plot(depth, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
     if len(runs) <= RUNS_BANDED:
-        axes.fill_between(depth, low, high, color=colour, alpha=BAND, linewidth=0)
-        sure = np.isfinite(low)  # a band has no width at a depth whose neighbours have no interval: a bar instead
-        alone = sure & ~np.append(False, sure[:-1]) & ~np.append(sure[1:], False)
-        axes.vlines(depth[alone], low[alone], high[alone], color=colour, linewidth=0.8)
+        draw_range(axes, depth, mean, low, high, colour=colour, barred=barred or len(runs) > 1)
 
 
 def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
@@ -187,7 +179,6 @@ def _set_depths(axes: Axes, table: pl.DataFrame) -> None:
     ticks = [tick for tick in ticks if depths[0] <= tick <= depths[-1]]
     if isinstance(pooled, int):
         ticks = [tick for tick in ticks if pooled - tick > 0.15 * (pooled - depths[0])] + [pooled]
-        axes.axvline(pooled - 0.5, color=REFERENCE, linewidth=0.5, linestyle=":")
     axes.set_xticks(ticks, [f"{tick}+" if tick == pooled else f"{tick}" for tick in ticks])
     if len(depths) == 1:
         axes.set_xlim(depths[0] - 1, depths[0] + 1)

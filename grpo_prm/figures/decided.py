@@ -17,8 +17,9 @@ from .figure import Captioned, LogFigure
 from .intervals import long_intervals
 from .logs import Logs
 from .phrases import band_note, by_run, known_interval
+from .ranges import draw_range, in_bars
 from .series import band_entries
-from .style import BAND, REFERENCE, RUNS_BANDED, Unit, canvas, colours, markers, sentence
+from .style import REFERENCE, RUNS_BANDED, Unit, canvas, colours, markers, sentence
 from .style import percent as percent_axis
 
 AXES = {
@@ -66,7 +67,7 @@ def decided(
     """Draw how much more alike two completions fare than by chance, against what they have in common of their path.
 
     Where the curve rises the outcome is decided; below 0 completions that part so late fare less alike than any two, so
-    it is decided by what follows. Bands are 95 % intervals over problems.
+    it is decided by what follows. Intervals are 95 %, over problems.
 
     Args:
         table: `figure_tables(...)["decided"]`: `run`, `axis`, `point`, `mean`, `low`, `high`.
@@ -78,14 +79,15 @@ def decided(
         The axes.
     """
     runs = table["run"].unique().sort().to_list()
-    with canvas(ax, venue, (1, 2, 0.62), band_entries(table, runs), sharey=True) as panels:
+    barred = in_bars(table)
+    with canvas(ax, venue, (1, 2, 0.62), band_entries(runs), sharey=True) as panels:
         for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
             part = table.filter(axis=axis)
             if part.is_empty():
                 sentence(panel, f"no two completions of\na group of mixed reward\nshare a {unit} in the loss")
                 continue
             for run in runs:
-                _draw(panel, part.filter(run=run).sort("point"), run, runs)
+                _draw(panel, part.filter(run=run).sort("point"), run, runs, barred=barred)
             panel.axhline(0, color=REFERENCE, linewidth=0.5, linestyle=":", zorder=1)
             panel.set_xlabel(label.format(unit=unit))
             if axis == SHARE:
@@ -98,12 +100,12 @@ def decided(
     return panels
 
 
-def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str]) -> None:
+def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str], *, barred: bool) -> None:
     colour = colours(runs)[run]
-    point, mean, low, high = (table[c].to_numpy() for c in ("point", "mean", "low", "high"))
+    point, mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("point", "mean", "low", "high"))
     axes.plot(point, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
     if len(runs) <= RUNS_BANDED:
-        axes.fill_between(point, low, high, color=colour, alpha=BAND, linewidth=0)
+        draw_range(axes, point, mean, low, high, colour=colour, barred=barred)
 
 
 def _set_tokens(axes: Axes, points: list[float]) -> None:

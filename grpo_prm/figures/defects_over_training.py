@@ -14,7 +14,7 @@ from .figure import Captioned, LogFigure
 from .logs import Logs
 from .over_training import EACH, NULL, OBSERVED, over_training
 from .phrases import band_note, by_log, known_interval, steps_covered
-from .series import draw_series, has_course, known, series_entries
+from .series import draw_series, has_course, known, observed_in_bars, series_entries
 from .style import Unit, canvas, from_zero, percent
 
 SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
@@ -46,13 +46,14 @@ def defects_over_training(
     """
     runs = table["run"].unique().sort().to_list()
     table = known(table)
-    course = has_course(table)
+    course, barred = has_course(table), observed_in_bars(table)
     entries = series_entries(table, runs, SERIES)
     # One scale, so that the two shares can be compared at a glance.
     with canvas(ax, venue, (1, 2, 0.58), entries, sharey=True) as panels:
         for panel, (statistic, title) in zip(panels, TITLES.items(), strict=True):
             part = table.filter(statistic=statistic)
-            draw_series(panel, part, runs, SERIES, course=course, empty=f"no {title} {unit}s\nto count in this log")
+            empty = f"no {title} {unit}s\nto count in this log"
+            draw_series(panel, part, runs, SERIES, course=course, empty=empty, barred=barred)
             panel.set_title(title)
             percent(panel.yaxis)
         panels[0].set_ylabel(f"share of {unit}s")

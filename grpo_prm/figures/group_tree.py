@@ -11,17 +11,19 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from ..text.amounts import amount, listed, number
 from ..text.printable import printable
 from ..tree import view
 from .figure import Captioned, LogFigure
+from .letters import MISSING, fonts_of, warn_of_missing, without_glyph
 from .logs import Logs, sampled_group
-from .style import REFERENCE, Entries, Unit, canvas, drawable, plain, sentence, shortened
+from .style import PAPER, REFERENCE, Entries, Unit, canvas, sentence
+from .tree_labels import LINE, SIZE, Label, before, draw_key, key_height, labels
 
 FAR = 50  # times the shortest step that the longest may have before widths are square roots
 SCHEMA = {
@@ -33,9 +35,7 @@ SCHEMA = {
 TEXT = 200  # characters kept of the text of a step
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
 SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
-SIZE, LINE = 6.0, 7.0  # points of the text in a box, and of a row that has room for it
 LEVELS = 41  # of the bar of colours: with fifty matplotlib makes an image of it
-FONT = "DejaVu Sans"  # its widths are known
 MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
 ROWS = 0.042  # height of a completion as part of the width of a column
 HEIGHTS = (0.45, 1.25)  # least and greatest height of the boxes
@@ -132,14 +132,21 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
         most, beyond = _range(table)
         norm = Normalize(-SOFT * (most or 1.0), SOFT * (most or 1.0))
         right = max(float(table["x1"].to_numpy().max()), 1e-9)  # where the longest completion ends
-        panel.set(xlim=(0, (1 + REWARDS) * right), ylim=(k, 0), title=_title(table.row(0, named=True), k))
+        panel.set(xlim=(0, (1 + REWARDS) * right), ylim=(k, 0), title=_title(table["step"][0], k))
         if most:
             _draw_colours(panel, norm, most, beyond=beyond)
+        steps, ends = table.filter(box="step"), table.filter(box="completion")
+        _set_axes(panel, table["scale"][0], right, unit, "reward" if ends["reward"].null_count() == 0 else "")
         # Once the bar of colours has taken its room: what fits into a row depends on the height that is left.
-        place = _box_of(panel)
-        row = place.height * 72 / k  # points of a row
-        _draw_boxes(panel, table.filter(box="step"), norm, row, place.width * 72 / (1 + REWARDS) / right)
-        rewards = _draw_rewards(panel, table.filter(box="completion"), right, row)
+        row, points = _room(panel, k, right)
+        warn_of_missing(steps["text"].drop_nulls())
+        written = labels(steps, row, points)
+        figure = panel.get_figure(root=True)
+        if ax is None and isinstance(figure, Figure):
+            figure.set_figheight(figure.get_figheight() + key_height(written))
+        draw_key(panel, written, own=ax is None)
+        _draw_boxes(panel, steps, written, norm, row, points)
+        rewards = _draw_rewards(panel, ends, right, row)
         _set_axes(panel, table["scale"][0], right, unit, rewards)
     return panel
 
@@ -159,39 +166,39 @@ def _entries(table: pl.DataFrame) -> Entries:
     return [(Line2D([], [], marker=marker, **style), mark) for mark, marker in MARKS.items() if mark in table["mark"]]
 
 
-def _title(row: dict[str, Any], k: int) -> str:
-    step = "" if row["step"] is None else f"step {row['step']}, "
-    return f"{step}group {plain(row['group_key'])}, k = {k}"
+def _title(step: int | None, k: int) -> str:
+    """Without the key of the group, which is a hash more often than not: the caption has it."""
+    return f"k = {k}" if step is None else f"training step {step:,}, k = {k}"
 
 
-def _draw_boxes(axes: Axes, steps: pl.DataFrame, norm: Normalize, row: float, points: float) -> None:
+def _draw_boxes(
+    axes: Axes, steps: pl.DataFrame, written: list[Label], norm: Normalize, row: float, points: float
+) -> None:
     """Draw the steps, in rows of so many points, where a unit of x takes so many."""
-    for box in steps.iter_rows(named=True):
+    for box, label in zip(steps.iter_rows(named=True), written, strict=True):
         x, y, width, height = box["x0"], box["y0"], box["x1"] - box["x0"], box["y1"] - box["y0"]
         colour: Any = (0.85,) * 3 if box["advantage"] is None else colormaps[COLOURS](norm(box["advantage"]))
         patch = Rectangle((x, y), width, height, facecolor=colour, edgecolor="white", linewidth=0.4, gid="step")
         axes.add_patch(patch)
         # Luma of the colour: black text on light boxes, white on dark ones.
         ink = "black" if np.dot(colour[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
-        left = 1.5  # points before the text, or before it and the mark
         if box["mark"] and width * points > 6:
             marker: Any = {"marker": MARKS[box["mark"]], "markersize": min(3.5, 0.8 * height * row), "color": ink}
             marker["linestyle"] = "none"
             axes.plot(x + 4 / points, y + height / 2, gid=box["mark"], **marker)
-            left = 8
-        room = width * points - left - 1
-        if height * row >= LINE and (words := shortened(drawable(box["text"] or ""), SIZE, room)):
-            style: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "family": FONT}
-            text = axes.text(x + left / points, y + height / 2, words, parse_math=False, clip_on=True, **style)
-            text.set_clip_path(patch)  # widths are known of one font only: another viewer's must not leave the box
+        if label.text:
+            style: Any = {"size": SIZE, "color": ink, "va": "center_baseline", "parse_math": False}
+            text = axes.text(x + before(box) / points, y + height / 2, label.text, clip_on=True, **style)
+            text.set_clip_path(patch)  # another viewer's fonts may be wider
 
 
-def _box_of(axes: Axes) -> Bbox:
-    """Where the axes will be, in inches: a new figure is laid out for it, the caller's is taken as it is."""
+def _room(axes: Axes, k: int, right: float) -> tuple[float, float]:
+    """Points of a row and of a unit of x: a new figure is laid out for it, the caller's is taken as it is."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()
-    return axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    place = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    return place.height * 72 / k, place.width * 72 / (1 + REWARDS) / right
 
 
 def _draw_rewards(axes: Axes, ends: pl.DataFrame, right: float, row: float) -> str:
@@ -201,15 +208,13 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, right: float, row: float) -> s
     y, reward = ends["y0"].to_numpy() + 0.5, ends["reward"].to_numpy()
     if row >= LINE:
         for at, value in zip(y, reward, strict=True):
-            axes.text(
-                (1 + REWARDS) * right, at, f"{value:.3g}", size=SIZE, ha="right", va="center_baseline", family=FONT
-            )
+            axes.text((1 + REWARDS) * right, at, number(value), size=SIZE, ha="right", va="center_baseline")
         return "reward"
     low, high = min(reward.min(), 0.0), max(reward.max(), 0.0)  # bars begin at 0, to the left where it is negative
     unit = (REWARDS - GAP) * right / (high - low or 1.0)
     left = (1 + GAP) * right + (np.minimum(reward, 0.0) - low) * unit
     axes.barh(y, np.abs(reward) * unit, left=left, height=0.8, color=REFERENCE, gid="rewards")
-    return f"reward\n{low:.3g} to {high:.3g}"
+    return f"reward\n{number(low)} to {number(high)}"
 
 
 def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> None:
@@ -224,7 +229,7 @@ def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> 
     shown = ScalarMappable(Normalize(-most, most), inner)
     extend: Any = "both" if beyond else "neither"
     bar = figure.colorbar(shown, ax=axes, label="step advantage A(λ)", extend=extend, **place)
-    bar.set_ticks([-most, 0, most], labels=[f"{-most:.2g}".replace("-", "−"), "0", f"{most:.2g}"])
+    bar.set_ticks([-most, 0, most], labels=[f"−{number(most)}", "0", number(most)])
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")  # or a viewer shows white between the levels
     bar.outline.set_visible(False)
@@ -237,11 +242,11 @@ def _set_axes(axes: Axes, scale: str, right: float, unit: Unit, rewards: str) ->
     axes.grid(visible=False)
     inside = MaxNLocator(nbins=4, integer=True).tick_values(0, right) if scale == "linear" else []
     ticks = [tick for tick in inside if 0 <= tick <= 0.85 * right]  # or the last lies on `reward`
-    labels = [f"{tick:.0f}" for tick in ticks]
+    names = [f"{tick:,.0f}" for tick in ticks]
     if rewards:
         ticks.append((1 + (REWARDS + GAP) / 2) * right)
-        labels.append(rewards)
-    axes.set_xticks(ticks, labels)
+        names.append(rewards)
+    axes.set_xticks(ticks, names)
     axes.tick_params(bottom=False)
     axes.set_xlabel(f"{unit}s" if scale == "linear" else f"width: square root of {unit}s")
 
@@ -258,10 +263,12 @@ def make_caption(shown: Captioned) -> str:
     mean = "" if rewards.null_count() else f", mean reward {number(rewards.to_numpy().mean())}"
     marks = Counter(steps["mark"].drop_nulls().to_list())
     marked = [f"{marks[mark]} {mark}" for mark in sorted(marks, reverse=True)]
+    lost = without_glyph((text[:TEXT] for text in steps["text"].drop_nulls()), fonts_of(tuple(PAPER["font.family"])))
+    box = f"; {MISSING} stands for a letter that no font here has" if lost else ""
     return (
         f"Process steps of group {printable(head['group_key'])}{where} of {printable(head['run'])} (k = {head['k']}"
         f"{mean}): width by {scale}, height by |λ|, colour by step advantage A, rewards at the right; "
-        f"{amount(len(steps), 'step')}, {listed(marked or ['none suppressed-good or boosted-bad'])}"
+        f"{amount(len(steps), 'step')}, {listed(marked or ['none suppressed-good or boosted-bad'])}{box}"
     )
 
 

@@ -16,10 +16,11 @@ from ..analysis.statistics import STATISTICS
 from ..text.amounts import number, span
 from .figure import Captioned, LogFigure
 from .logs import Logs
+from .names import legend_names
 from .over_training import EACH, NULL, OBSERVED, over_training
 from .phrases import NOTHING, by_log, steps_covered
-from .series import draw_series, has_course, known
-from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, plain, sentence
+from .series import draw_series, has_course, known, observed_in_bars
+from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, sentence
 
 SERIES = {OBSERVED: "observed", NULL: "rewards permuted", EACH: "single steps"}
 LABEL = STATISTICS["informativeness"].label
@@ -90,7 +91,8 @@ def informativeness(
     with canvas(ax, venue, (1, 1 + two, 0.62 if two else 0.55), _entries(whole, names)) as panels:
         _draw_histograms(panels[0], whole, names, unit)
         if two:
-            draw_series(panels[1], course, runs, SERIES, course=has_course(course), empty="no steps\nin this log")
+            empty, barred = "no steps\nin this log", observed_in_bars(course)
+            draw_series(panels[1], course, runs, SERIES, course=has_course(course), empty=empty, barred=barred)
             panels[1].set_ylabel(LABEL)
     return panels
 
@@ -129,9 +131,9 @@ def _entries(table: pl.DataFrame, runs: list[str]) -> Entries:
         value = table.filter(run=run, series="value")
         if len(value):
             line = Line2D([], [], color=colours(runs)[run], linestyle=DASHES[n % 4], linewidth=1.2)
-            name = "observed" if len(runs) == 1 else plain(run)
+            name = "observed" if len(runs) == 1 else legend_names(runs)[run]
             p = value["p_value"][0]
-            entries.append((line, f"{name} ({NO_NULL if p is None else f'p = {p:.3g}'})"))
+            entries.append((line, f"{name} ({NO_NULL if p is None else f'p = {number(p)}'})"))
     if not table.filter(series="permutations").is_empty():
         entries.append((Patch(facecolor=REFERENCE, alpha=2 * BAND), SERIES[NULL]))
     return entries
@@ -147,7 +149,7 @@ def make_caption(shown: Captioned) -> str:
         observed = number(measured["observed"])
         if measured["p_value"] is None:
             return f"{observed} observed, {NO_NULL}"
-        p = f"p = {measured['p_value']:.3g}"
+        p = f"p = {number(measured['p_value'])}"
         null = f"{number(measured['null_mean'])} {span(measured['null_low'], measured['null_high'])}"
         return f"{observed} observed, {null} with the rewards permuted, {p}"
 

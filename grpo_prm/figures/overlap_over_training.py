@@ -13,7 +13,7 @@ from .logs import Logs
 from .over_training import BASELINE, over_training
 from .overlap import OVERLAP, SERIES, overlap_labels, overlap_means
 from .phrases import band_note, steps_covered
-from .series import draw_series, has_course, known, series_entries
+from .series import draw_series, has_course, known, observed_in_bars, series_entries
 from .style import Unit, canvas, from_zero, percent
 
 
@@ -41,14 +41,15 @@ def overlap_over_training(
     """
     runs = table["run"].unique().sort().to_list()
     table = known(table)
-    course, entries = has_course(table), series_entries(table, runs, SERIES)
+    course, barred = has_course(table), observed_in_bars(table)
+    entries = series_entries(table, runs, SERIES)
     shape = (2, 1, 0.85) if course else (1, 2, 0.6)  # a course needs the whole width, points do not
     labels = overlap_labels(unit, " " if course else "\n")
     with canvas(ax, venue, shape, entries, sharex=course) as panels:
         for panel, (statistic, label) in zip(panels, labels.items(), strict=True):
             part = table.filter(statistic=statistic)
             empty = f"no {STATISTICS[statistic].label}\nin this log"
-            draw_series(panel, part, runs, SERIES, course=course, empty=empty)
+            draw_series(panel, part, runs, SERIES, course=course, empty=empty, barred=barred)
             panel.set_title(label)
             if STATISTICS[statistic].share:
                 percent(panel.yaxis)

@@ -9,10 +9,13 @@ from typing import Any
 import polars as pl
 
 from ..analysis.statistics import STATISTICS
+from ..core.interval import FEW_CLUSTERS
 from ..text.amounts import amount, interval, listed
 from ..text.printable import printable
 from .figure import Summaries
-from .over_training import NULL
+from .over_training import NULL, OBSERVED
+from .ranges import in_bars
+from .style import RUNS_BANDED
 
 UNITS_FROM = {
     "log": "{unit}s as logged",
@@ -62,14 +65,17 @@ def steps_covered(table: pl.DataFrame) -> str:
 
 
 def band_note(table: pl.DataFrame) -> str:
-    """What brackets in the caption and bands in the drawing are."""
+    """What brackets in the caption and bands or bars in the drawing are, and which points have none."""
     null = table.filter(series=NULL) if "series" in table.columns else table.clear()
-    own = table.filter(pl.col("series") != NULL) if "series" in table.columns else table
-    known = own["low"].count() > 0
-    intervals = "brackets and bands are 95 % intervals over problems" if known else "too few problems for intervals"
-    return intervals + (
-        ", the grey band 95 % of 199 permutations over distinct completions" if null["low"].count() else ""
-    )
+    own = table.filter(series=OBSERVED) if "series" in table.columns else table
+    barred, drawn = in_bars(own), own["run"].n_unique() <= RUNS_BANDED
+    shown = f"brackets{(' and bars' if barred else ' and bands') if drawn else ''} are 95 % intervals over problems"
+    if barred:
+        what = "bar" if drawn else "bracket"
+        shown += f", a point without a {what} is of fewer than {FEW_CLUSTERS} problems"
+    intervals = shown if own["low"].count() else f"fewer than {FEW_CLUSTERS} problems: too few for intervals"
+    grey = null["low"].count() and own["run"].n_unique() == 1
+    return intervals + (", the grey band 95 % of 199 permutations over distinct completions" if grey else "")
 
 
 def value_range(first: int, last: int) -> str:

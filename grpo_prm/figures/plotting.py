@@ -18,7 +18,7 @@ from ..text.summary_latex import latex
 from . import FIGURES, captions, save, tables_of
 from .logs import join_logs
 from .placing import all_at_once
-from .saving import checked
+from .saving import FORMATS, checked, venue_in
 from .venues import venue_of
 
 TABLE = "summary.tex"
@@ -47,8 +47,8 @@ def plot(
         The files written.
 
     Raises:
-        UsageError: An unknown venue, format, figure or group, a folder given twice, units that differ, or a file of
-            others in `out` that would be lost.
+        UsageError: An unknown venue, format, figure or group, a folder given twice, units that differ, a file of
+            others in `out` that would be lost, or figures there of another venue that would be left.
         InputError: A folder cannot be read.
         FigureError: Some could not be drawn; all others are written.
     """
@@ -58,6 +58,7 @@ def plot(
     if unknown := [name for name in select or () if name not in FIGURES]:
         raise UsageError(f"No figure is called {unknown[0]}. Choose from {', '.join(FIGURES)}.")
     _refuse_strangers(Path(out), select)
+    _refuse_two_venues(Path(out), venue, select)
     analyses = [read_folder(folder) for folder in folders]
     failed: dict[str, str] = {}
     names = folder_names(folders)
@@ -65,6 +66,8 @@ def plot(
         written = draw(
             analyses, new, names=names, venue=venue, formats=formats, select=select, group=group, failed=failed
         )
+        for file in _of_other_venues(new, venue):  # of other formats
+            file.unlink()
     if failed:
         raise FigureError(not_drawn(failed))
     return [Path(out, file.name) for file in written]
@@ -76,6 +79,28 @@ def _refuse_strangers(out: Path, select: Iterable[str] | None) -> None:
     for file in (out / name for name in (*names, TABLE)):
         if file.exists() and not is_figure(file):
             raise UsageError(f"{file}: is no figure of grpo-prm, and would be lost. Give --out another folder.")
+
+
+def other_venues(out: Path, venue: str) -> list[str]:
+    """The venues, but this one, that figures of ours in a folder are for."""
+    return sorted({venue_in(file) or "another venue" for file in _of_other_venues(out, venue)})
+
+
+def _of_other_venues(out: Path, venue: str) -> list[Path]:
+    files = sorted(out.iterdir()) if out.is_dir() else []
+    ours = [file for file in files if file.suffix[1:] in FORMATS and file.is_file() and is_figure(file)]
+    return [file for file in ours if venue_in(file) != venue]
+
+
+def _refuse_two_venues(out: Path, venue: str, select: Iterable[str] | None) -> None:
+    """Refuse to leave figures of another venue beside those that are drawn: all are replaced, or none."""
+    drawn = set(FIGURES if select is None else select)
+    if left := [file for file in _of_other_venues(out, venue) if file.stem not in drawn]:
+        was = venue_in(left[0]) or "another venue"
+        instead = "" if select is None else ", or draw all: leave --select out"
+        raise UsageError(
+            f"{left[0]}: is for {was}, and would stand beside {venue}. Give --out another folder{instead}."
+        )
 
 
 def draw(

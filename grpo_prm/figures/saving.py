@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -18,17 +19,21 @@ from ..errors import UsageError
 from ..files import atomic
 from ..text.latex import tex
 from ..text.sheet import as_csv
+from .letters import MISSING
 from .venues import rc_settings, venue_of
 
 FORMATS = ("pdf", "png", "svg", "pgf")
 TEX = ("xelatex", "lualatex", "pdflatex")  # any of these measures text for pgf; the last has few letters
 LATIN = "…\u2013\u2014\u2018\u2019\u201c\u201d\u2212"  # dashes and quotes: beyond letters, what every TeX knows
+NO_LETTER = r"\rule{.5em}{1.4ex}"  # what TeX sets for other letters: a black box, which the caption explains
 # No dates and no versions in a file, so that equal data give equal bytes.
 _METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"metadata": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None}},
-    "png": {"metadata": {"Software": "grpo-prm"}},
-    "svg": {"metadata": {"Date": None, "Creator": "grpo-prm"}},
+    "pdf": {"CreationDate": None, "Creator": "grpo-prm", "Producer": None},
+    "png": {"Software": "grpo-prm"},
+    "svg": {"Date": None, "Creator": "grpo-prm"},
 }
+_FOR = {"pdf": "Subject", "png": "Description", "svg": "Description"}  # where a file says which venue it is for
+_VENUE = re.compile(rb"(?:/Subject \(|Description\0|<dc:description>|\n% )for ([a-z]+)")
 
 
 def checked(formats: Iterable[str]) -> tuple[str, ...]:
@@ -74,15 +79,17 @@ def save_figure(
         The files written: figures, CSV, caption.
     """
     figure, data, formats = figure_of(drawn), Path(folder, f"{name}.csv"), tuple(formats)
+    if caption is not None and "pgf" in formats and any(_lost(text.get_text()) for text in figure.findobj(Text)):
+        caption += " In the pgf a black box stands for each letter that not every TeX has."
     written = [Path(folder, f"{name}.{suffix}") for suffix in formats]
     text = as_csv(table)
     settings: Any = rc_settings(venue_of(venue)) | ({"pgf.texsystem": _tex()} if "pgf" in formats else {})
     with mpl.rc_context(settings):
         if alike := [path for path in written if path.suffix != ".pgf"]:
             with _laid_out(figure, dpi):
-                _write(figure, alike, dpi)
+                _write(figure, alike, dpi, venue)
         with _for_tex(figure):  # TeX measures its own text
-            _write(figure, [path for path in written if path.suffix == ".pgf"], dpi)
+            _write(figure, [path for path in written if path.suffix == ".pgf"], dpi, venue)
     # Only now, so that a process that is killed here leaves figures, by which the next one knows the data as ours.
     if not data.is_file() or data.read_text(encoding="utf-8") != text:
         for suffix in (suffix for suffix in FORMATS if suffix not in formats):
@@ -97,11 +104,23 @@ def save_figure(
     return written
 
 
-def _write(figure: Figure, paths: Iterable[Path], dpi: int) -> None:
+def _write(figure: Figure, paths: Iterable[Path], dpi: int, venue: str) -> None:
     for path in paths:
         suffix = path.suffix[1:]
         with atomic(path) as part:
-            figure.savefig(part, format=suffix, dpi=dpi, **_METADATA.get(suffix, {}))
+            if suffix == "pgf":  # which has no metadata
+                figure.savefig(part, format=suffix)
+                with part.open("a", encoding="utf-8") as file:
+                    file.write(f"\n% for {venue}\n")
+            else:
+                about = _METADATA[suffix] | {_FOR[suffix]: f"for {venue}"}
+                figure.savefig(part, format=suffix, dpi=dpi, metadata=about)
+
+
+def venue_in(file: Path) -> str | None:
+    """The venue that a figure of ours was drawn for; None where it does not say."""
+    found = _VENUE.search(file.read_bytes())
+    return found[1].decode() if found else None
 
 
 def _tex() -> str | None:
@@ -145,16 +164,24 @@ def _laid_out(figure: Figure, dpi: float) -> Generator[None]:
 def _for_tex(figure: Figure) -> Generator[None]:
     """Write text so that TeX reads it as it is meant, and put it back; signs that matplotlib escapes stay."""
     texts = {text: text.get_text() for text in figure.findobj(Text)}
+    effects = {text: text.get_path_effects() for text in texts}  # outlines, of letters that TeX does not get
     for text, shown in texts.items():
+        text.set_path_effects([])
         text.set_text("\n".join(_line_for_tex(line) for line in shown.replace(r"\$", "$").split("\n")))
     try:
         yield
     finally:
         for text, shown in texts.items():
             text.set_text(shown)
+            text.set_path_effects(effects[text])
 
 
 def _line_for_tex(line: str) -> str:
-    """A line as any TeX can set it: `?` for letters beyond Latin; matplotlib makes % safe itself."""
-    known = (c if ord(c) < 0x180 or c in LATIN or tex(c) != c else "?" for c in line.replace("⏎", " "))
-    return tex("".join(known)).replace(r"\%", "%")
+    """A line as any TeX can set it: a black box for letters beyond Latin; matplotlib makes % safe itself."""
+    known = (MISSING if _lost(c) else c for c in line.replace("⏎", " "))
+    return tex("".join(known)).replace(r"\%", "%").replace(MISSING, NO_LETTER)
+
+
+def _lost(text: str) -> bool:
+    """Whether it has a letter that not every TeX has."""
+    return any(not (ord(c) < 0x180 or c in LATIN or c == "⏎" or tex(c) != c) for c in text)

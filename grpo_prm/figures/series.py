@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
-from numpy.typing import NDArray
 
-from ..core.interval import FEW_CLUSTERS
 from .over_training import EACH, OBSERVED
+from .ranges import bars, draw_range, in_bars
 from .style import BAND, REFERENCE, RUNS_BANDED, Entries, colours, markers, run_entries, sentence
 
 FEW = 15  # points of a line up to which each is marked
-MANY = 60  # points of a line beyond which it is drawn thinner, and lone intervals not at all
+MANY = 60  # points of a line beyond which it is drawn thinner
 
 
 def known(table: pl.DataFrame) -> pl.DataFrame:
@@ -31,7 +30,14 @@ def has_course(table: pl.DataFrame) -> bool:
 
 
 def draw_series(
-    axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[str, str], *, course: bool, empty: str
+    axes: Axes,
+    table: pl.DataFrame,
+    runs: list[str],
+    names: dict[str, str],
+    *,
+    course: bool,
+    empty: str,
+    barred: bool = False,
 ) -> None:
     """Draw one statistic of one or more runs.
 
@@ -43,47 +49,37 @@ def draw_series(
         names: Label of each series, in order.
         course: `has_course` of the whole figure, so that its panels share one axis of steps.
         empty: Sentence where there are no rows.
+        barred: `observed_in_bars` of the whole figure.
     """
     if table.is_empty():
         sentence(axes, empty)
     elif course:
-        _draw_course(axes, table, runs)
+        _draw_course(axes, table, runs, barred=barred)
     else:
         _draw_points(axes, table, runs, names)
 
 
 def series_entries(table: pl.DataFrame, runs: list[str], names: dict[str, str]) -> list[tuple[Any, str]]:
-    """Legend of `draw_series`: the series of one run; of several the runs, and the line style of each series.
-
-    Where a band has gaps, a last entry without a handle says why.
-    """
+    """Legend of `draw_series`: the series of one run; of several the runs, and the line style of each series."""
     present, course = [name for name in names if name in table["series"]], has_course(table)
-    gaps = _gaps(table) if course and len(runs) <= RUNS_BANDED else []
     if len(runs) > 1:
         styles = [
             (Line2D([], [], color=REFERENCE, linestyle=dash(name)), names[name]) for name in present if name != EACH
         ]
-        return run_entries(runs) + (styles if course and len(present) > 1 else []) + gaps
+        return run_entries(runs) + (styles if course and len(present) > 1 else [])
     if not course:
         return []  # the axis names the series
-    return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present] + gaps
+    return [(_handle(table.filter(series=name), runs, name), names[name]) for name in present]
 
 
-def band_entries(table: pl.DataFrame, runs: list[str]) -> Entries:
-    """Legend of lines with bands: the runs, if there are several, and why a band is missing in places, if it is."""
-    several = run_entries(runs) if len(runs) > 1 else []
-    return [*several, *(_why_no_band(table) if len(runs) <= RUNS_BANDED else [])]
+def band_entries(runs: list[str]) -> Entries:
+    """Legend of lines with intervals: the runs, if there are several."""
+    return run_entries(runs) if len(runs) > 1 else []
 
 
-def _gaps(table: pl.DataFrame) -> list[tuple[Any, str]]:
-    """Why the band of what was observed is missing in places, if it is."""
-    return _why_no_band(table.filter(series=OBSERVED))
-
-
-def _why_no_band(table: pl.DataFrame) -> list[tuple[Any, str]]:
-    has = table["low"].is_not_null()
-    reason = [(Line2D([], [], linestyle="none"), f"no band: < {FEW_CLUSTERS} problems")]
-    return reason if has.any() and not has.all() else []
+def observed_in_bars(table: pl.DataFrame) -> bool:
+    """Whether the intervals of what was observed are bars in all panels: some points of the figure have none."""
+    return in_bars(table.filter(series=OBSERVED))
 
 
 def dash(series: str) -> Literal["-", "--"]:
@@ -101,10 +97,11 @@ def _handle(table: pl.DataFrame, runs: list[str], series: str) -> tuple[Any, ...
     if series == EACH:
         return (Line2D([], [], color=colour, alpha=0.45, linewidth=0.5),)
     band, line = Patch(facecolor=colour, alpha=BAND), Line2D([], [], color=colour, linestyle=dash(series))
-    return (*((band,) if table["low"].count() else ()), *((line,) if table["mean"].count() else ()))
+    banded = table["low"].count() and not in_bars(table)
+    return (*((band,) if banded else ()), *((line,) if table["mean"].count() else ()))
 
 
-def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
+def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str], *, barred: bool) -> None:
     """Lines against the step; a run that knows no step becomes a level line, since its step may be any."""
     for (run, series), part in table.sort("step").group_by("run", "series", maintain_order=True):
         if series == EACH:
@@ -123,12 +120,7 @@ def _draw_course(axes: Axes, table: pl.DataFrame, runs: list[str]) -> None:
         axes.plot(x, mean, markevery=-(-len(x) // FEW) if "marker" in line else None, **line)
         # Bands of references beside several runs would hide the lines; those of single points hide nothing.
         if len(x) == 1 or len(runs) == 1 or (observed and len(runs) <= RUNS_BANDED):
-            axes.fill_between(x, low, high, alpha=BAND, linewidth=0, color=colour, zorder=1)
-            alone = _alone(low)
-            if alone.any() and len(x) <= MANY:
-                ends = bars(mean[alone], low[alone], high[alone])
-                bar: Any = {"fmt": "none", "capsize": 1.5, "elinewidth": 0.8, "ecolor": colour, "zorder": front}
-                axes.errorbar(x[alone], mean[alone], ends, **bar)
+            draw_range(axes, x, mean, low, high, colour=colour, barred=barred and observed, front=front)
         for level in part.filter(pl.col("step").is_null())["mean"].drop_nulls():
             axes.axhline(level, **line)
     axes.set_xlabel("training step" + _windows(table))
@@ -176,15 +168,3 @@ def _draw_points(axes: Axes, table: pl.DataFrame, runs: list[str], names: dict[s
     axes.set_xticks(range(len(present)), [names[name].replace(" ", "\n", 1) for name in present])
     axes.set_xlim(-0.6, len(present) - 0.4)
     axes.grid(visible=False, axis="x")
-
-
-def _alone(low: NDArray) -> NDArray[np.bool_]:
-    """Points whose interval is known and those of both neighbours are not: a band would not show them."""
-    has = np.pad(np.isfinite(low), 1)
-    return has[1:-1] & ~has[:-2] & ~has[2:]
-
-
-def bars(mean: NDArray, low: NDArray, high: NDArray) -> NDArray:
-    """Lengths of the error bars, (2, points); an unknown end has none."""
-    # Clipped: rounding can put a mean an ulp outside its own interval, and matplotlib refuses negative bars.
-    return np.nan_to_num(np.stack([mean - low, high - mean])).clip(min=0)

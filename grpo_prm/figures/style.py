@@ -1,24 +1,22 @@
-"""What every figure is drawn with: panels and legend, colours, safe labels, the sentence of an empty axis."""
+"""What every figure is drawn with: panels and legend, colours, the sentence of an empty axis."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Literal
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from . import venues
+from .letters import outline_others, safe, warn_of_missing
+from .names import legend_names
 from .venues import Venue, venue_of
 
 Unit = Literal["token", "piece", "unit"]  # `unit` where a log mixes both
@@ -31,9 +29,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # of runs beside each other: colo
 LINE: Any = {"linewidth": 1.2, "markersize": 2.5}  # of a legend, whatever is set
 REFERENCE = "0.35"  # grey of a baseline or a null beside one run
 BAND = 0.18  # opacity of an interval
+INSIDE = 4  # most entries of a legend inside axes
 RUNS_NAMED = 8  # runs in a legend; further ones are drawn and counted
 RUNS_BANDED = 4  # runs up to which intervals are drawn; those of more would hide each other
-LONGEST = 24  # characters of a label
 
 
 Entries = Sequence[tuple[Any, str]]  # of a legend: handle (several in a tuple lie one over the other) and label
@@ -50,7 +48,8 @@ def canvas(
     """Give the panels to draw on: the caller's, in whatever style is set, or those of a new figure in the venue's.
 
     Args:
-        ax: Axes of the caller's, as many as there are panels; the legend goes where the first has room. None: new ones.
+        ax: Axes of the caller's, as many as there are panels; the legend goes where the first has room, or right of the
+            last if it has more than `INSIDE` entries. None: new ones.
         venue: One of `venues.VENUES`, for a new figure.
         shape: Rows and columns of panels, and the height of the figure as part of the width of a column.
         entries: Handles and labels of the legend.
@@ -66,15 +65,16 @@ def canvas(
         if len(panels) != rows * columns:
             raise ValueError(f"this figure has {rows * columns} panels: give as many axes, not {len(panels)}")
         if entries:
-            panels[0].legend(*zip(*entries, strict=True))
+            _legend_of_callers(panels, _safe(entries))
         yield panels
         return
     chosen = venue_of(venue)
     with mpl.rc_context(venues.rc_settings(chosen)):
-        figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, entries, **options)
+        figure, panels = new_axes(rows, columns, height * COLUMN * chosen.scale, chosen, _safe(entries), **options)
         yield panels
         for text in figure.findobj(Text):
             text.set_linespacing(chosen.leading)
+        outline_others(figure)
 
 
 def new_axes(
@@ -108,10 +108,26 @@ def new_axes(
     return figure, list(axes.flat)
 
 
+def _safe(entries: Entries) -> Entries:
+    """The entries with labels that can be drawn in the fonts that are set."""
+    warn_of_missing(label for _, label in entries)
+    return [(handle, safe(label)) for handle, label in entries]
+
+
+def _legend_of_callers(panels: Sequence[Axes], entries: Entries) -> None:
+    """A short legend where the first panel has room, a longer one right of the last: it would lie on the data."""
+    handles, labels = zip(*entries, strict=True)
+    if len(entries) <= INSIDE:
+        panels[0].legend(handles, labels)
+    else:
+        panels[-1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+
+
 def run_entries(runs: Sequence[str], *, marked: bool = True) -> list[tuple[Any, str]]:
     """Legend of the runs: a line of its colour and its marker for each of `RUNS_NAMED`, and how many more there are."""
+    names = legend_names(runs)
     entries: list[tuple[Any, str]] = [
-        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), plain(run))
+        (Line2D([], [], color=colour, marker=markers(runs)[run] if marked else "", **LINE), names[run])
         for run, colour in list(colours(runs).items())[:RUNS_NAMED]
     ]
     if len(runs) > RUNS_NAMED:
@@ -127,56 +143,6 @@ def colours(runs: Sequence[str]) -> dict[str, str]:
 def markers(runs: Sequence[str]) -> dict[str, str]:
     """Marker of each run, in the order given."""
     return {run: MARKERS[i % len(MARKERS)] for i, run in enumerate(runs)}
-
-
-def plain(text: str) -> str:
-    """Make text of a log safe as a label: no mathtext, no control characters, only glyphs of the font, not too long."""
-    shown = drawable(text)
-    if len(shown) > LONGEST:
-        shown = f"{shown[: LONGEST // 2]}…{shown[-(LONGEST // 2 - 1) :]}"
-    return shown.replace("$", r"\$")
-
-
-def drawable(text: str) -> str:
-    """The text with `?` for control characters and what the font has no glyph for; line breaks become a sign."""
-    glyphs = _glyphs()
-    signs = {"\n": "⏎", "\t": " "}
-    shown = (signs.get(c, c) for c in text)
-    return "".join(c if ord(c) in glyphs and unicodedata.category(c)[0] != "C" else "?" for c in shown)
-
-
-def text_width(text: str, size: float) -> float:
-    """Points that a text of so many points takes in DejaVu Sans."""
-    font = _font()
-    return sum(_advance(c) for c in text) * size / font.units_per_EM
-
-
-def shortened(text: str, size: float, points: float) -> str:
-    """As much of a text in a size as fits a width, both in points, and an ellipsis; nothing where no letter fits."""
-    if text_width(text, size) <= points:
-        return text
-    low, high = 0, len(text)  # characters that fit for sure, and that may
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = text_width(f"{text[:middle]}…", size) <= points
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return f"{text[:low]}…" if low else ""
-
-
-@cache
-def _advance(character: str) -> int:
-    """Width of a character in units of the font."""
-    return _font().load_char(ord(character), LoadFlags.NO_SCALE).horiAdvance
-
-
-@cache
-def _font() -> FT2Font:
-    return FT2Font(font_manager.findfont("DejaVu Sans"))
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(_font().get_charmap())
 
 
 def sentence(axes: Axes, text: str) -> None:

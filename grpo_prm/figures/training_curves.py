@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from .over_training import OBSERVED
-from .series import bars, colour_of, draw_series, has_course, known
+from .ranges import bars
+from .series import colour_of, draw_series, has_course, known, observed_in_bars
 from .style import PALETTE, REFERENCE, Entries, Unit, canvas, from_zero, percent, run_entries
 
 HELD_OUT = "held_out"
@@ -26,7 +27,7 @@ def _titles(unit: Unit) -> dict[str, str]:
         "intermediate_proportion": f"intermediate {unit}s",
         "amplification": "amplification",
         "entropy": "entropy (nats)",
-        "length": f"{unit}s per completion",
+        "length": f"length of completions ({unit}s)",
     }
 
 
@@ -48,13 +49,13 @@ def training_curves(
     runs = table["run"].unique().sort().to_list()
     table = known(table)
     observed, held_out = table.filter(series=OBSERVED), table.filter(series=HELD_OUT)
-    course, entries = has_course(observed), _entries(runs, held_out)
+    course, entries, barred = has_course(observed), _entries(runs, held_out), observed_in_bars(observed)
     with canvas(ax, venue, (3, 2, 1.1), entries, sharex=course) as panels:
         for panel, (statistic, title) in zip(panels, _titles(unit).items(), strict=True):
             part, points = (series.filter(statistic=statistic) for series in (observed, held_out))
             if len(part) or not (course and len(points)):
                 empty = f"no {statistic.replace('_', ' ')}\nin this run"
-                draw_series(panel, part, runs, SERIES, course=course, empty=empty)
+                draw_series(panel, part, runs, SERIES, course=course, empty=empty, barred=barred)
             if course:  # else there is no axis of steps to put points on
                 _draw_held_out(panel, points, runs)
             panel.set_title(title)

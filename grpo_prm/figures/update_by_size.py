@@ -1,4 +1,4 @@
-"""Which process sets GRPO's count of |λ| falls on: amplification and update scale by the size of the set."""
+"""Which process sets GRPO's count of |λ| falls on: amplification and update scale up to each size of set."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ..analysis.statistics import STATISTICS
 from ..core.defects import POWERS as LAMBDA_POWERS
@@ -28,7 +27,6 @@ from .style import (
     canvas,
     colours,
     from_zero,
-    percent,
     run_entries,
     sentence,
 )
@@ -41,8 +39,7 @@ TITLES = {
     "update_scale": f"{STATISTICS['update_scale_1'].label} s(p)",
 }
 DASHES = ("-", "--", ":")  # of p, in order
-TICKS = 4  # most labelled bins
-UNEVEN = 50  # times the middle value that the greatest may be before the axis is logarithmic
+TICKS = 6  # most labelled sizes
 
 
 def make_table(logs: Logs) -> pl.DataFrame:
@@ -58,7 +55,8 @@ def make_table(logs: Logs) -> pl.DataFrame:
 
     Returns:
         `run`, `statistic` (amplification, update_scale), `p`, `first`, `last` (least and greatest size of a bin),
-        `value`, `steps`, `tokens`. A size between 1 and the greatest that no step has is a row of zeros; in bins, none.
+        `value`, `up_to` (the sum of values up to this size), `steps`, `tokens`. A size between 1 and the greatest that
+        no step has is a row whose value is 0; in bins, none.
     """
     size, tokens, absolute = pl.col("size"), pl.col("tokens"), pl.col("advantage").abs().fill_null(0.0)
     sums = {f"abs_{p}": (size.cast(pl.Float64).pow(-p) * tokens * absolute).sum() for p in POWERS}
@@ -79,7 +77,9 @@ def make_table(logs: Logs) -> pl.DataFrame:
         for statistic, column, over in (("amplification", "abs", "unique"), ("update_scale", "scale", "tokens"))
         for p in POWERS
     ]
-    return pl.concat(rows).filter(pl.col("value").is_not_nan())
+    values = pl.concat(rows).filter(pl.col("value").is_not_nan()).sort("statistic", "p", "run", "first")
+    sums = pl.col("value").cum_sum().over("statistic", "p", "run").round_sig_figs(DIGITS)
+    return values.select("run", "statistic", "p", "first", "last", "value", sums.alias("up_to"), "steps", "tokens")
 
 
 def _bin(most: pl.Expr) -> pl.Expr:
@@ -117,13 +117,13 @@ def _row(by: pl.DataFrame, statistic: str, p: float, value: pl.Expr, over: str) 
 def update_by_size(
     table: pl.DataFrame, ax: Sequence[Axes] | None = None, *, unit: Unit = "token", venue: str = "column"
 ) -> list[Axes]:
-    """Draw what each size |λ| adds to the amplification and to the update scale, under p = 0, 0.5 and 1.
+    """Draw the amplification and the update scale of sets up to each size, for p = 0, 0.5 and 1.
 
-    The points of a line add up to the figure of the log: left to the amplification for p = 0 and to 1 for p = 1, right
-    to s(p). Where one size outdoes the others by far the axis is logarithmic. Of several runs p = 0.5 is left out.
+    A line ends at the figure of the log: left at the amplification for p = 0 and at 1 for p = 1, right at s(p). Where
+    it rises, sets of that size matter. Of several runs p = 0.5 is left out.
 
     Args:
-        table: `figure_tables(...)["update_by_size"]`: `run`, `statistic`, `p`, `first`, `last`, `value`.
+        table: `figure_tables(...)["update_by_size"]`: `run`, `statistic`, `p`, `last`, `up_to`.
         ax: Two axes to draw on; None makes a figure.
         unit: What is counted.
         venue: What a new figure is made for, of `venues.VENUES`.
@@ -142,43 +142,25 @@ def update_by_size(
                 continue
             for run, (n, p) in product(runs, enumerate(powers)):
                 line = part.filter(run=run, p=p)
-                y = line["value"].to_numpy()
-                y = np.where(y > 0, y, np.nan) if _uneven(part) else y  # a logarithmic axis has no 0
-                panel.plot(_middle(line), y, gid=f"{run}/{p:g}", **_line_style(runs, run, n))
-            _set_axes(panel, part)
+                marked = [n for n, size in enumerate(line["last"]) if size & (size - 1) == 0]
+                style: Any = _line_style(runs, run, n) | {"markevery": marked, "gid": f"{run}/{p:g}"}
+                panel.plot(line["last"], line["up_to"], **style)
+            _set_sizes(panel, int(part["last"].to_numpy().max()))
             panel.set_title(title)
-            if statistic == "update_scale":
-                percent(panel.yaxis)
-        panels[0].set_ylabel(f"{unit}s of a size add")
-        from_zero([panel for panel in panels if panel.get_yscale() == "linear"])
+        panels[0].set_ylabel(f"{unit}s in sets\nup to this size")
+        from_zero(panels)
     return panels
 
 
-def _middle(table: pl.DataFrame) -> np.ndarray:
-    """Where a bin of sizes stands on a logarithmic axis."""
-    return np.sqrt(table["first"].to_numpy() * table["last"].to_numpy())
-
-
-def _uneven(table: pl.DataFrame) -> bool:
-    """Whether one value outdoes the others by far."""
-    values = table.filter(pl.col("value") > 0)["value"].to_numpy()
-    return len(values) > 0 and values.max() > UNEVEN * np.median(values)
-
-
-def _set_axes(axes: Axes, table: pl.DataFrame) -> None:
-    """A logarithmic axis of sizes with ticks at powers of two, or at some bins; one of values where these need it."""
-    bins = sorted(table.select("first", "last").unique().iter_rows())
-    single = all(first == last for first, last in bins)
-    chosen = [at for at in bins if at[0] & (at[0] - 1) == 0] if single else bins[:: -(-len(bins) // TICKS)]
+def _set_sizes(axes: Axes, most: int) -> None:
+    """A logarithmic axis of sizes with ticks at powers of two."""
     axes.set_xscale("log", base=2)
+    powers = [2**n for n in range(most.bit_length())]
+    axes.set_xticks(powers[:: -(-len(powers) // TICKS)])
     axes.xaxis.set_minor_locator(NullLocator())
-    labels = [f"{first}" if first == last else f"{first}-{last}" for first, last in chosen]
-    axes.set_xticks([(first * last) ** 0.5 for first, last in chosen], labels)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    axes.set_xlim(0.9, 1.12 * max(most, 2))
     axes.set_xlabel("set size |λ|")
-    if len(bins) == 1:
-        axes.set_xlim(bins[0][0] / 2, bins[0][1] * 2)
-    if _uneven(table):
-        axes.set_yscale("log")
 
 
 def _line_style(runs: list[str], run: str, n: int) -> dict[str, Any]:
@@ -208,8 +190,8 @@ def make_caption(shown: Captioned) -> str:
         return listed(values)
 
     return (
-        f"What the {shown.unit}s of process sets of each size |λ| add to amplification and update scale when weighted "
-        f"by |λ|^-p; their sums: {by_run(shown.table, totals)}"
+        f"Amplification and update scale of the {shown.unit}s in process sets of up to so many completions |λ|, each "
+        f"weighted by |λ|^-p; at the right end {by_run(shown.table, totals)}"
     )
 
 

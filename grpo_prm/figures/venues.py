@@ -1,15 +1,19 @@
 """Where a figure will stand: width, font and sizes of a venue, and what matplotlib is told for it.
 
 Widths and sizes are those of the venues' style files (tueplots 0.2.5 has the same for icml, neurips, iclr, aaai and
-beamer, but sets fonts through TeX or by names that a machine may lack). All fonts come with matplotlib, so that a
-figure is the same everywhere: STIXGeneral is a Times.
+beamer, but sets fonts through TeX or by names that a machine may lack). The fonts come with matplotlib, so that a
+figure is the same everywhere: STIXGeneral is a Times. Letters that these lack, as Chinese ones, are taken from the
+first of `FALLBACKS` that is installed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from typing import Any
+
+from matplotlib import font_manager
 
 from ..errors import UsageError
 
@@ -70,10 +74,25 @@ def venue_of(name: str) -> Venue:
     return VENUES[name]
 
 
+_SANS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS"),
+)
+_SERIF = ("Noto Serif CJK SC", "Noto Serif CJK JP", "Source Han Serif SC", "Songti SC", "SimSun", "Yu Mincho", "Batang")
+FALLBACKS = {"DejaVu Sans": _SANS, "STIXGeneral": (*_SERIF, *_SANS)}  # of Linux, macOS and Windows
+
+
+@cache
+def fallback(font: str) -> tuple[str, ...]:
+    """The first of its fallbacks that is installed, if any is: each has all that another has, but for rare letters."""
+    installed = set(font_manager.get_font_names())
+    return tuple([name for name in FALLBACKS.get(font, ()) if name in installed][:1])
+
+
 def rc_settings(venue: Venue = COLUMN) -> dict[Any, Any]:
     """Settings of matplotlib (rcParams) for a venue."""
     return {
-        "font.family": [venue.font, COLUMN.font] if venue.font != COLUMN.font else [venue.font],
+        "font.family": list(dict.fromkeys((venue.font, COLUMN.font, *fallback(venue.font)))),
         "font.size": venue.size,
         "mathtext.fontset": "stix" if venue.font == "STIXGeneral" else "dejavusans",
         "axes.labelsize": venue.size,

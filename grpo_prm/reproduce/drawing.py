@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes, plain
+from ..figures.letters import plain
+from ..figures.style import BAND, COLUMN, PALETTE, PAPER, REFERENCE, new_axes
 
 MOST_COLUMNS = 3  # panels side by side
 BANDED = ("p = 0", "p = 1")  # methods with bands where seven would hide each other

@@ -1,4 +1,7 @@
-"""Numbers as they are read: three figures, and a range where there is one."""
+"""Numbers as they are read: three figures, and a range where there is one.
+
+The one place where a number for people gets its format: screen, figures, captions, LaTeX, page and comparison call it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,20 @@ def number(value: float | None) -> str:
         return MISSING
     # Three figures would hide the last digits of a count such as 30,798.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def steady(value: float | None, *, sign: bool = False) -> str:
+    """Three decimals always, for columns and for numbers that change while one looks: `number` from a thousand on."""
+    if value is None:
+        return MISSING
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
+    return number(value) if abs(value) >= 1000 else f"{value:+.3f}" if sign else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference: `number` with its sign, `0` for none."""
+    return number(value) if not value or value < 0 else f"+{number(value)}"
 
 
 def percent(value: float | None) -> str:
@@ -33,7 +50,12 @@ def span(low: float | None, high: float | None, *, share: bool = False) -> str:
 
 
 def interval(
-    value: Mapping[str, Any] | None, *, share: bool = False, null: bool = False, missing: str = MISSING
+    value: Mapping[str, Any] | None,
+    *,
+    share: bool = False,
+    null: bool = False,
+    missing: str = MISSING,
+    sign: bool = True,
 ) -> str:
     """Mean and 95 % range: `10.8 % [8.5, 13.2]`.
 
@@ -42,11 +64,12 @@ def interval(
         share: In percent.
         null: The permutation null instead: `null_mean`, `null_low` and `null_high`.
         missing: The text where there is no mean.
+        sign: With the sign of percent, where a column does not say it.
     """
     key = "null_" if null else ""
     if value is None or value[f"{key}mean"] is None:
         return missing
-    mean = f"{percent(value[f'{key}mean'])} %" if share else number(value[f"{key}mean"])
+    mean = (percent if share else number)(value[f"{key}mean"]) + (" %" if share and sign else "")
     return f"{mean} {span(value[f'{key}low'], value[f'{key}high'], share=share)}".rstrip()
 
 

@@ -44,12 +44,12 @@ def entry(summary: Mapping[str, Any], one: Statistic) -> dict[str, Any] | None:
     return value
 
 
-def beside(summary: Mapping[str, Any], one: Statistic, missing: str = "") -> str:
-    """The null of a statistic with its 95 % range; `missing` where it has none."""
+def beside(summary: Mapping[str, Any], one: Statistic, missing: str = "", *, sign: bool = True) -> str:
+    """The null of a statistic with its 95 % range, with the sign of percent or without; `missing` where it has none."""
     if one.null == "permutation":
-        return interval(entry(summary, one), share=one.share, null=True, missing=missing)
+        return interval(entry(summary, one), share=one.share, null=True, missing=missing, sign=sign)
     if one.null == "cross-prompt":
-        return interval(summary["baseline"][one.name], share=one.share, missing=missing)
+        return interval(summary["baseline"][one.name], share=one.share, missing=missing, sign=sign)
     return missing
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .printable import printable
 
 _ESCAPES = str.maketrans(
@@ -14,3 +16,8 @@ _ESCAPES = str.maketrans(
 def tex(text: object) -> str:
     """Escape what LaTeX would take for a command or not print, and write the signs of our tables as mathematics."""
     return printable(str(text)).translate(_ESCAPES)
+
+
+def tex_number(cell: str) -> str:
+    """A cell of numbers: a hyphen before a digit is a minus sign."""
+    return re.sub(r"-(?=[\d.])", "$-$", tex(cell))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .amounts import number, percent, span
 from .cells import beside, entry, in_summary
-from .latex import tex
+from .latex import tex, tex_number
 
 
 class Row(NamedTuple):
@@ -17,6 +17,7 @@ class Row(NamedTuple):
     value: str
     interval: str
     null: str
+    p: str
 
 
 def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
@@ -28,12 +29,16 @@ def rows(summary: Mapping[str, Any]) -> Iterator[Row]:
     for one in in_summary():
         # A table of a paper has no room for gaps; summary.json has their reasons.
         if (value := entry(summary, one)) is not None:
-            mean = f"{percent(value['mean'])} %" if one.share else number(value["mean"])
-            range95 = span(value["low"], value["high"], share=one.share)
-            null = beside(summary, one)
-            if value.get("p_value") is not None:
-                null = f"{null}, p = {number(value['p_value'])}"
-            yield Row(one.title, mean, range95, null)
+            # Percent stands once, with the name: then all numbers of the table look alike.
+            title, written = (f"{one.title} (%)", percent) if one.share else (one.title, number)
+            p = value.get("p_value")
+            yield Row(
+                title,
+                written(value["mean"]),
+                span(value["low"], value["high"], share=one.share),
+                beside(summary, one, sign=False),
+                "" if p is None else number(p),
+            )
 
 
 def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -46,17 +51,18 @@ def latex(summaries: Mapping[str, Mapping[str, Any]]) -> str:
         r"% Written by grpo-prm. Needs \usepackage{booktabs}. Intervals are 95 % over problems. The null is",
         "% mean and 95 % range with the rewards of distinct completions permuted in each group, p is one-sided; of",
         "% overlap the null is that of groups put together from different prompts.",
-        r"\begin{tabular}{lrrr}",
+        r"\begin{tabular}{lrrrr}",
         r"\toprule",
-        r"metric & value & 95 \% interval & null \\",
+        r"metric & value & 95 \% interval & null & $p$ \\",
         r"\midrule",
     ]
     for n, (name, summary) in enumerate(summaries.items()):
         if len(summaries) > 1:
-            lines += [r"\midrule"] * bool(n) + [rf"\multicolumn{{4}}{{l}}{{{tex(name)}}} \\"]
-        # In braces: a line that begins with a bracket would be an argument of the line break above.
-        lines += [
-            " & ".join(f"{{{tex(cell)}}}" if cell.startswith("[") else tex(cell) for cell in row) + r" \\"
-            for row in rows(summary)
-        ]
+            lines += [r"\midrule"] * bool(n) + [rf"\multicolumn{{5}}{{l}}{{{tex(name)}}} \\"]
+        lines += [" & ".join([tex(row.metric), *map(_in_cell, row[1:])]) + r" \\" for row in rows(summary)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _in_cell(cell: str) -> str:
+    """A number of the table; a range in braces, since a bracket after a line break would be its argument."""
+    return f"{{{tex_number(cell)}}}" if cell.startswith("[") else tex_number(cell)

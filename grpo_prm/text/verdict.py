@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import cos, radians
 from typing import Any, NamedTuple
 
 from ..analysis.findings import sentence
@@ -20,7 +21,7 @@ NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
 CLOSE = " (close: p near .05)"
 CHANGES = {
     "next_to_nothing": "next to nothing",
-    "length": "another length, which is another learning rate",
+    "length": "another norm, which is another learning rate",
     "direction": "another direction, not another learning rate",
 }
 RISK = {
@@ -79,13 +80,14 @@ def _decisions(sure: int, decidable: int) -> str:
 
 
 def changes(summary: dict[str, Any]) -> str:
-    """What λ-GRPO would change: length and direction of the update, and which way it leans."""
+    """What λ-GRPO would change: update norm and update cosine, and which way it leans."""
     answer = summary["verdict"]["changes"]
     if answer["code"] == "cannot_say":
         return f"No answer: {summary['notes']['update_norm']}."
+    cosine = cos(radians(answer["degrees"]))
     sentence = (
-        f"{number(answer['norm']['mean'])} of the length of GRPO's update, turned by {answer['degrees']:.3g} "
-        f"degrees (λ power {answer['power']:g}): {CHANGES[answer['code']]}"
+        f"{number(answer['norm']['mean'])} of GRPO's update norm, update cosine {number(cosine)} "
+        f"({number(answer['degrees'])} degrees; λ power {answer['power']:g}): {CHANGES[answer['code']]}"
     )
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
         return f"{sentence}."

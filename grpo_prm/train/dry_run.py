@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
+from ..text.amounts import number
 from ..tree.printed import render
 from ..tree.view import group_tree
 from .batch import batch_advantages
@@ -41,9 +42,9 @@ def _rehearse(config: TrainConfig, threads: str, watch: Watch) -> str:
     rewards = made.batch.rewards
     first = made.prompts[0]
     known = rewards[np.isfinite(rewards)]
-    mean = f"{known.mean():.3f}" if len(known) else "none: the reward failed for every completion"
+    mean = number(float(known.mean())) if len(known) else "none: the reward failed for every completion"
     majority = problem.majority(made.prompts)
-    constant = "" if majority is None else f"majority answer, share of its prompts right: {majority:.3f}\n"
+    constant = "" if majority is None else f"majority answer, share of its prompts right: {number(majority)}\n"
     return (
         f"{to_yaml(config)}\n"
         f"estimated by trials, at most: {at_most}\nestimated from the first step: {time}\n{threads}\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..text.amounts import percent
+
 STEPS = 5  # in a row
 MOST = 0.5  # of the groups of a step
 
@@ -19,7 +21,7 @@ def equal_rewards(share: float | None, state: dict[str, Any]) -> str | None:
     if state["equal"] != STEPS:
         return None
     return (
-        f"{share:.0%} of the groups of this step have equal rewards, and more than half had them in each of the last"
-        f" {STEPS} steps: they change nothing. Give prompts that the model sometimes gets right, a larger --group-size,"
-        " or a higher --temperature."
+        f"{percent(share)} % of the groups of this step have equal rewards, and more than half had them in each of the "
+        f"last {STEPS} steps: they change nothing. Give prompts that the model sometimes gets right, a larger "
+        "--group-size, or a higher --temperature."
     )

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from ..text.amounts import number, steady
 from ..text.printable import printable
 
 FOLD = (160, 60)  # characters of a long text that are shown at its beginning and at its end
@@ -66,7 +67,7 @@ def heading(tree: dict[str, Any]) -> list[Text]:
     head = Text(f"{printable(tree['run'])},{step} group {printable(tree['group_key'])}", style="bold")
     rewards = "no rewards"
     if tree["reward_mean"] is not None:
-        rewards = f"mean reward {tree['reward_mean']:.4g}, standard deviation {tree['reward_std'] or 0:.4g}"
+        rewards = f"mean reward {number(tree['reward_mean'])}, standard deviation {number(tree['reward_std'] or 0.0)}"
     head.append(f": {tree['k']} completions, {rewards}", style="not bold")
     lines = [head]
     if tree["zero_variance"]:
@@ -85,8 +86,8 @@ def heading(tree: dict[str, Any]) -> list[Text]:
 
 def cells(step: dict[str, Any]) -> tuple[str, str, str, str]:
     """Size, step reward, step advantage and length of a process step, as they are printed."""
-    reward = "-" if step["reward"] is None else f"{step['reward']:.3f}"
-    advantage = "-" if step["advantage"] is None else f"{step['advantage'] if step['sign'] else 0.0:+.3f}"
+    reward = steady(step["reward"])
+    advantage = steady(step["advantage"] if step["sign"] or step["advantage"] is None else 0.0, sign=True)
     if step["sign"] == 0:
         advantage = advantage.replace("+", " ")
     return str(step["size"]), reward, advantage, str(step["end"] - step["start"])
@@ -147,7 +148,7 @@ def markers(ends: list[dict[str, Any]], most: int = 6) -> list[tuple[str, int]]:
     """Completions by number and reward, those of one reward together and `most` of them named; the sign of each."""
     alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for end in ends:
-        value = "" if end["reward"] is None else f" reward {end['reward']:.4g}"
+        value = "" if end["reward"] is None else f" reward {number(end['reward'])}"
         cut = ", truncated" if end["truncated"] else ""
         sign = 0 if end["advantage"] is None else (end["advantage"] > 0) - (end["advantage"] < 0)
         alike[value + cut, sign].append(end["sample"])

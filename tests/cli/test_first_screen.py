@@ -127,7 +127,7 @@ def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
         "        not luck; 51.3 % of unseen pairs are in the right order (chance: 46.9 to",
         "        53.9 %, p = 0.315); 1,234 of 2,345 decisions are sure: no sign that they",
         "        know anything.",
-        "λ-GRPO  0.742 of the length of GRPO's update, turned by 26.8 degrees (λ power",
+        "λ-GRPO  0.742 of GRPO's update norm, update cosine 0.893 (26.8 degrees; λ power",
         "        0.5): next to nothing.",
         "To do   1,234 groups mix several prompts: group rows by prompt (docs/logs.md)",
         "        grpo-prm tree log.prm --group 0:p1",

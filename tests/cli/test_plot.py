@@ -64,7 +64,7 @@ def test_runs_of_one_name_are_called_by_their_folders(folders):
     caption = (folders / "two" / "overlap_over_training.txt").read_text()
     assert "a: 80 groups of 8" in caption and "b: 80 groups of 8" in caption
     tex = (folders / "two" / "summary.tex").read_text()
-    assert r"\multicolumn{4}{l}{a}" in tex and r"\multicolumn{4}{l}{b}" in tex
+    assert r"\multicolumn{5}{l}{a}" in tex and r"\multicolumn{5}{l}{b}" in tex
 
 
 def test_the_group_of_the_tree_is_chosen(folders):
@@ -101,3 +101,20 @@ def test_figures_go_into_the_folder_unless_told(folders, tmp_path):
     done = run("plot", "a.prm", "--select", "update_by_size", "--format", "svg", cwd=tmp_path)
     assert done.stdout.splitlines()[0] == "a.prm/figures/update_by_size.svg"
     assert (tmp_path / "a.prm" / "figures" / "update_by_size.svg").exists()
+
+
+def test_figures_of_two_venues_never_stand_in_one_folder(folders):
+    """Some of another venue beside those that stay: refused; all of them: replaced, and said."""
+    first = run("plot", "a.prm", "--venue", "icml", "--format", "svg,png", "--out", "venues", cwd=folders)
+    assert first.returncode == 0 and first.stderr == ""
+    some = run("plot", "a.prm", "--select", "decided", "--out", "venues", cwd=folders)
+    assert some.returncode == 2 and "for icml, and would stand beside column" in some.stderr
+    assert "Give --out another folder, or draw all: leave --select out." in some.stderr
+    assert not (folders / "venues" / "decided.pdf").exists()
+    again = run("plot", "a.prm", "--format", "pdf", "--out", "venues", cwd=folders)
+    assert again.returncode == 0
+    assert again.stderr == "venues: figures for icml were there; they are replaced\n"
+    left = {path.suffix for path in (folders / "venues").iterdir()}
+    assert left == {".pdf", ".csv", ".txt", ".tex"}  # svg and png were of the other venue
+    alike = run("plot", "a.prm", "--select", "decided", "--format", "png", "--out", "venues", cwd=folders)
+    assert alike.returncode == 0 and (folders / "venues" / "decided.pdf").exists()

@@ -1,9 +1,11 @@
 """Sparklines and numbers."""
 
 import pytest
-from grpo_prm_cli.sparkline import BARS, WIDTH, duration, number, sparkline
+from grpo_prm_cli.sparkline import BARS, WIDTH, duration, sparkline
 from hypothesis import given
 from hypothesis import strategies as st
+
+from grpo_prm.text.amounts import steady
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200))
@@ -35,8 +37,8 @@ def test_duration(seconds, said):
 
 
 def test_numbers():
-    assert (number(None), number(0.12345), number(-1234.5), number(999.9)) == ("-", "0.123", "-1,234", "999.900")
-    assert (number(999_999_999.0), number(1e9), number(-1e300), number(float("inf"))) == (
+    assert (steady(None), steady(0.12345), steady(-1234.5), steady(999.9)) == ("-", "0.123", "-1,234", "999.900")
+    assert (steady(999_999_999.0), steady(1e9), steady(-1e300), steady(float("inf"))) == (
         "999,999,999",
         "1e+09",
         "-1e+300",

@@ -69,7 +69,7 @@ def test_a_run_in_a_pipe(process, command, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("held-out accuracy: 0.")
-    assert lines[0].endswith("of 8 prompts after training; the majority answer gets 1.000")  # it has one prompt
+    assert lines[0].endswith("of 8 prompts after training; the majority answer gets 1")  # it has one prompt
     assert lines[1].startswith("run folder: a.run (") and "curves in figures/" in lines[1]
     assert lines[2:] == ["next: grpo-prm analyze a.run"]
     assert "step 3/3: reward" in done.stderr and "\x1b" not in done.stderr and "Loading" not in done.stderr

@@ -63,8 +63,7 @@ def test_without_an_option_it_is_what_the_task_prefers(trained, capsys, tmp_path
     assert trained() == (0, make_config(), False)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "held-out accuracy: 0.250 [0.200, 0.300] of 512 prompts before,"
-        " 0.953 [0.930, 0.970] of 512 prompts after training",
+        "held-out accuracy: 0.25 [0.2, 0.3] of 512 prompts before, 0.953 [0.93, 0.97] of 512 prompts after training",
         "run folder: lambda1-chain.run (trained model in model/, curves in figures/)",
         "next: grpo-prm analyze lambda1-chain.run",
     ]

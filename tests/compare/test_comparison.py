@@ -21,6 +21,7 @@ from grpo_prm.compare.runs import pass_at
 from grpo_prm.compare.tables import as_rows, difference_cell, reach_rows, runs_sheet, shown_statistics, side_by_side
 from grpo_prm.compare.write import write_comparison
 from grpo_prm.errors import InputError, UsageError
+from grpo_prm.figures.over_training import windows
 
 
 def shifted(made, by, run="other"):
@@ -377,3 +378,18 @@ def test_notes_name_what_is_uncommon_among_many_runs(tmp_path):
     sizes = {"a": 4, "b": 4, "c": 6, "d": 4}
     found = compare([folder(tmp_path / f"{n}.prm", log(run=n, k=k, steps=range(3))) for n, k in sizes.items()])
     assert found.notes[0].startswith("Groups differ in size (c 6, 3 others 4).")
+
+
+def test_a_long_run_is_drawn_in_the_windows_of_analyze(tmp_path):
+    """With more than 40 steps a point is a window: its mean is that of its groups, and nothing is drawn twice."""
+    long = folder(tmp_path / "a.prm", log(range(80), seed=1, run="a"))
+    short = folder(tmp_path / "b.prm", log(range(12), seed=2, run="b"))
+    found = compare([long, short])
+    drawn = found.training.filter(run="a", statistic="reward").sort("step")
+    groups = next(run.groups for run in found.compared.runs if run.name == "a").sort("step")
+    parts = windows(groups.select("step", run=pl.lit("a")))
+    assert len(drawn) == parts["middle"].n_unique() < 40 and drawn["steps"].max() == parts["steps"].max() > 1
+    for row in drawn.rows(named=True):
+        inside = parts.filter(middle=row["step"])["step"].to_list()
+        assert row["mean"] == pytest.approx(groups.filter(pl.col("step").is_in(inside))["reward_mean"].mean())
+    assert found.training.filter(run="b")["steps"].unique().to_list() == [1]

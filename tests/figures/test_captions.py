@@ -9,7 +9,7 @@ from figures.synthetic import cleared, log
 
 from grpo_prm.figures import FIGURES, captions, tables_of
 from grpo_prm.figures.logs import join_logs
-from grpo_prm.text.amounts import amount, interval, listed, number, percent, span
+from grpo_prm.text.amounts import amount, interval, listed, number, percent, signed, span, steady
 from grpo_prm.text.summary_latex import latex, rows
 
 
@@ -126,12 +126,13 @@ def test_the_table_has_the_numbers_of_the_summary():
     text = latex({"base": summary})
     body = [cells(line) for line in text.splitlines() if " & " in line][1:]
     assert body == [[c.replace("%", r"\%").replace("|", "$|$") for c in row] for row in rows(summary)]
+    assert all(len(row) == 5 for row in body) and not any("%" in cell for row in body for cell in row[1:])
     table = {row[0]: row[1:] for row in body}
-    assert table["non-trivial trees"] == [r"99.8 \%", "[99, 100]", r"10 \% [9, 11]"]
-    assert table["boosted-bad"] == [r"3 \%", "[2.7, 3.3]", r"3 \% [2, 4]"]
-    assert table["update cosine, p = 0.5"] == ["0.7", "[0.63, 0.77]", ""]
-    assert table["order of unseen pairs"] == [r"40 \%", "[36, 44]", r"3 \% [2, 4], p = 0.015"]
-    assert table["mean $|$A$|$"] == ["0.34", "", "0.03 [0.02, 0.04], p = 0.005"]
+    assert table[r"non-trivial trees (\%)"] == ["99.8", "[99, 100]", "10 [9, 11]", ""]
+    assert table[r"boosted-bad (\%)"] == ["3", "[2.7, 3.3]", "3 [2, 4]", ""]
+    assert table["update cosine, p = 0.5"] == ["0.7", "[0.63, 0.77]", "", ""]
+    assert table[r"order of unseen pairs (\%)"] == ["40", "[36, 44]", "3 [2, 4]", "0.015"]
+    assert table["mean $|$A$|$"] == ["0.34", "", "0.03 [0.02, 0.04]", "0.005"]
     assert "rewards of distinct completions permuted" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == text.count(r"\midrule") == 1
     assert not re.search(r"nan|none|null", str(body), re.IGNORECASE)
@@ -148,19 +149,28 @@ def test_what_is_not_known_is_left_out():
     summary["credit"]["leave_pair_out_auc"].update(**gone, p_value=None)
     left = list(rows(summary))
     assert len(left) == whole - 5
-    assert left[0] == ("path depth", "0.4", "", "")
-    assert ("order of unseen pairs", "40 %", "[36, 44]", "") in left
+    assert left[0] == ("path depth", "0.4", "", "", "")
+    assert ("order of unseen pairs (%)", "40", "[36, 44]", "", "") in left
 
 
 def test_several_logs_are_blocks_with_their_names():
     text = latex({"a_b & 5%": log().summary, "[c]": log().summary})
-    assert r"\multicolumn{4}{l}{a\_b \& 5\%} \\" in text and r"\multicolumn{4}{l}{[c]} \\" in text
+    assert r"\multicolumn{5}{l}{a\_b \& 5\%} \\" in text and r"\multicolumn{5}{l}{[c]} \\" in text
     assert text.count(r"\midrule") == 2 and text.count("path depth") == 2
     # what stands after a line break must not begin with a bracket
     assert not re.search(r"\\\\\n\s*\[", text)
 
 
+def test_a_minus_of_the_table_is_one():
+    summary = log().summary
+    summary["credit"]["reliability"].update(mean=-0.1, low=-0.3, high=0.1)
+    assert r"reliability & $-$0.1 & {[$-$0.3, 0.1]} &  &  \\" in latex({"base": summary})
+
+
 def test_words():
+    assert signed(0.5) == "+0.5" and signed(-0.25) == "-0.25" and signed(0.0) == "0" and signed(None) == "-"
+    assert steady(0.5) == "0.500" and steady(-0.5, sign=True) == "-0.500" and steady(0.5, sign=True) == "+0.500"
+    assert interval({"mean": 0.47, "low": 0.45, "high": 0.49}, share=True, sign=False) == "47 [45, 49]"
     assert number(1234.5) == "1,234" and number(0.012345) == "0.0123" and percent(0.00001) == "<0.01"
     assert percent(0.0) == "0" and percent(0.005) == "0.50" and span(None, 1.0) == "" and span(0.1, 0.2) == "[0.1, 0.2]"
     assert interval(None) == "-" == interval({"mean": None, "low": None, "high": None}) == number(None)

@@ -123,22 +123,6 @@ def test_an_unknown_mean_is_a_gap_and_an_unknown_interval_no_band():
     assert all(not len(path.vertices) for c in overlap_over_training(bare)[0].collections for path in c.get_paths())
 
 
-@pytest.mark.parametrize("runs", [("a",), ("a", "b")])
-@pytest.mark.parametrize("name", ["defects_over_training", "overlap_over_training"])
-def test_gaps_in_a_band_are_explained(name, runs):
-    table = figure_tables(log(runs=runs, groups=5))[name]
-    none = [pl.when((pl.col("step") == 100) & (pl.col("series") == "observed")).then(None).otherwise(c).alias(c)
-            for c in ("low", "high")]  # fmt: skip
-
-    def legend(table):
-        return [t.get_text() for legend in draw(name, table).legends for t in legend.get_texts()]
-
-    assert legend(table.with_columns(none))[-1] == "no band: < 20 problems"
-    assert not any("no band" in text for text in legend(table))
-    bare = table.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("low", "high"))
-    assert not any("no band" in text for text in legend(bare))  # there is no band to have a gap
-
-
 def test_one_step_is_points_with_bars_by_series():
     table = tables("one step")["defects_over_training"]
     for axes, statistic in zip(
@@ -206,7 +190,7 @@ def test_a_bin_ends_with_its_last_position_and_has_bands_of_twenty_groups_or_mor
     assert [piece[:2] for piece in pieces(median)] == [(1, 3), (4, 9), (9, 10)]
     assert [piece[:2] for piece in pieces(outer)] == [piece[:2] for piece in pieces(inner)] == [(1, 3), (9, 10)]
     few = draw("advantage_by_position", table.with_columns(groups=19))
-    assert [text.get_text() for text in few.legends[0].get_texts()] == ["median step"]
+    assert [text.get_text() for text in few.legends[0].get_texts()] == ["median"]
     all_texts(figure)  # draws it
 
 

@@ -12,6 +12,7 @@ from figures.synthetic import log, rollouts, worst_groups
 from matplotlib.figure import Figure
 from polars.testing import assert_frame_equal
 
+from grpo_prm.analysis.ownership import is_figure
 from grpo_prm.errors import UsageError
 from grpo_prm.figures import FIGURES, FORMATS, VENUES, figure_tables, overlap_by_k, save, save_figure, saving
 from grpo_prm.figures.saving import _for_tex, _line_for_tex, checked
@@ -97,7 +98,7 @@ def test_formats_are_checked_before_anything_is_drawn(tables, tmp_path, monkeypa
 
 
 def test_text_for_tex_is_escaped_and_put_back():
-    assert _line_for_tex("a_b 5% … é 中") == r"a\_b 5% … é ?"
+    assert _line_for_tex("a_b 5% … é 中") == r"a\_b 5% … é \rule{.5em}{1.4ex}"
     figure = Figure()
     text, label = figure.text(0.5, 0.5, "λ_1\n5 %"), figure.text(0.1, 0.1, plain("$x$"))
     with _for_tex(figure):
@@ -129,3 +130,20 @@ def test_a_picture_of_other_data_does_not_stay_beside_new_data(tables, tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".svg", ".csv"}
     save({"overlap_by_k": table.head(len(table) - 1)}, tmp_path, ["pdf"])
     assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".csv"}
+
+
+@pytest.mark.parametrize("suffix", FORMATS[:3])
+@pytest.mark.parametrize("venue", ["column", "neurips"])
+def test_a_figure_says_its_venue(tables, tmp_path, suffix, venue):
+    path = save({"overlap_by_k": tables["overlap_by_k"]}, tmp_path, [suffix], venue=venue)[0]
+    assert saving.venue_in(path) == venue and is_figure(path)
+
+
+def test_a_box_of_tex_is_said_in_the_caption(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(saving, "_tex", lambda: "xelatex")
+    monkeypatch.setattr(saving, "_write", lambda *_: None)
+    for label, said in (("中", " In the pgf a black box stands for each letter that not every TeX has."), ("é λ", "")):
+        figure = Figure()
+        figure.text(0.5, 0.5, label)
+        save_figure(figure, tables["overlap_by_k"], tmp_path, "x", ["pgf"], caption="Shown.")
+        assert (tmp_path / "x.txt").read_text(encoding="utf-8") == f"Shown.{said}\n"

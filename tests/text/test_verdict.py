@@ -64,9 +64,9 @@ def test_what_is_missing_is_named_with_its_reason():
 @pytest.mark.parametrize(("code", "end"), list(CHANGES.items()))
 def test_what_would_change(code, end):
     assert changes(changed(code)) == (
-        f"0.741 of the length of GRPO's update, turned by 26.8 degrees (λ power 1): {end}."
+        f"0.741 of GRPO's update norm, update cosine 0.893 (26.8 degrees; λ power 1): {end}."
     )
-    assert "(λ power 0.5)" in changes(changed(code, power=0.5))
+    assert "; λ power 0.5)" in changes(changed(code, power=0.5))
 
 
 @pytest.mark.parametrize(("risk", "words"), list(RISK.items()))

@@ -21,4 +21,4 @@ def test_a_sentence_comes_when_five_steps_in_a_row_had_mostly_equal_rewards(shar
 
 def test_the_sentence_says_how_many():
     state = {"equal": 4}
-    assert equal_rewards(0.75, state).startswith("75% of the groups of this step have equal rewards")
+    assert equal_rewards(0.75, state).startswith("75 % of the groups of this step have equal rewards")
