@@ -14,7 +14,7 @@ _SAID = re.compile(
     r"(No space left on device|[Dd]isk quota exceeded|File too large|StorageFull"
     r"|os error (?:28|27|122)\b|PytorchStreamWriter failed writing)"
 )
-# polars, where the disk is full at the head of a page or at the end of a parquet file; of a damaged one it says the same.
+# polars, where the disk is full at the head of a page or at the end of a parquet; of a damaged one it says the same.
 _OF_A_WRITER, _WRITERS = "Invalid thrift: transport error", {"write_parquet", "sink_parquet"}
 _SENTENCES = ("Disk quota exceeded", "File too large")
 _PACKAGES = {"polars", "safetensors", "safetensors_rust", "pyarrow", "duckdb", "torch", "pyo3_runtime"}
