@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import polars as pl
 
+from .jobs import WORKER
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -105,6 +107,7 @@ class Claim(NamedTuple):
         captions: What stands under each of them.
         needs: A plan to the modules beside the core's that it imports.
         announce: A plan to what is to be known before it starts, such as what a GPU is needed for and how long.
+        memory: A plan to the bytes that a worker takes, at most.
         runs: A plan and the seed to the runs that go on over days, all known before the first; none of most plans.
         always: It holds whenever the code is right, so anything but `reproduced` is an error (exit code 5).
     """
@@ -121,6 +124,7 @@ class Claim(NamedTuple):
     captions: Mapping[str, str]
     needs: Callable[[Any], Sequence[str]] = lambda _: ()
     announce: Callable[[Any], Sequence[str]] = lambda _: ()
+    memory: Callable[[Any], int] = lambda _: WORKER
     runs: Callable[[Any, int], Sequence[Job]] = lambda *_: ()
     always: bool = False
 

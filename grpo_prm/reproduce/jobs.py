@@ -66,9 +66,14 @@ def gpus() -> list[str]:
     return visible.split(",")[:number] if visible else [str(n) for n in range(number)]
 
 
-def side_by_side(gpus: Sequence[str] = ()) -> int:
-    """How many workers this machine takes: one for each GPU, else for each core of ours, as far as memory goes."""
-    return len(gpus) or max(1, min(int(cores()), memory() // WORKER))
+def side_by_side(gpus: Sequence[str] = (), needed: int = WORKER) -> int:
+    """How many workers this machine takes: one for each GPU, else for each core of ours, as far as memory goes.
+
+    Args:
+        gpus: Those that may be used.
+        needed: Bytes of a worker.
+    """
+    return len(gpus) or max(1, min(int(cores()), memory() // needed))
 
 
 @contextmanager

@@ -196,7 +196,9 @@ def with_workers(options: Options) -> Options:
     """
     if options.workers is not None:
         return options
-    return replace(options, workers=side_by_side(gpus() if _trains(*_chosen(options)) else []))
+    claims, plans = _chosen(options)
+    needed = max(claim.memory(plan) for claim, plan in zip(claims, plans, strict=True))
+    return replace(options, workers=side_by_side(gpus() if _trains(claims, plans) else [], needed))
 
 
 def announced(options: Options) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from ..errors import UsageError
 from ..logs.rollouts import SCHEMA
 from ..models.catalogue import MODELS
 from ..models.fetch import cached
@@ -19,6 +20,7 @@ from ..tasks.spec import GYM
 MODEL = "smollm2"
 NEW = 64  # tokens of a completion, at most
 PROMPTS = 72  # stream of the prompts
+IN_VAIN = 10_000  # draws in a row that bring no new prompt: a task that is asked for all it has needs hundreds
 AT_ONCE = 160  # rows that are sampled together: keys and values of each take some 4 MB
 # Each right now and then, and each another shape of answer; the parameters keep them within reach of so small a model.
 TASKS: dict[str, str] = {
@@ -109,7 +111,7 @@ def ask(tokenizer: Any, number: int, seed: int, tasks: Mapping[str, str] = TASKS
         tasks: Name and specification of each.
 
     Raises:
-        UsageError: reasoning-gym is missing.
+        UsageError: reasoning-gym is missing, or a task has too few prompts.
     """
     from ..train.data import asked
 
@@ -117,13 +119,25 @@ def ask(tokenizer: Any, number: int, seed: int, tasks: Mapping[str, str] = TASKS
     for name, spec in tasks.items():
         task = get_task(spec)
         rng = np.random.default_rng([seed, PROMPTS, *name.encode()])
-        found: dict[str, Prompt] = {}
-        while len(found) < number:
-            prompt = task.draw(rng)
-            found.setdefault(prompt.text, prompt)
-        texts = asked(list(found), None, tokenizer)
-        every += [Asked(name, task, prompt, *read) for prompt, read in zip(found.values(), texts, strict=True)]
+        prompts = _different(task, number, rng)
+        texts = asked([prompt.text for prompt in prompts], None, tokenizer)
+        every += [Asked(name, task, prompt, *read) for prompt, read in zip(prompts, texts, strict=True)]
     return every
+
+
+def _different(task: Task, number: int, rng: np.random.Generator) -> list[Prompt]:
+    found: dict[str, Prompt] = {}
+    draws = 0  # since the last new one
+    while len(found) < number:
+        prompt = task.draw(rng)
+        draws = draws + 1 if prompt.text in found else 0
+        found.setdefault(prompt.text, prompt)
+        if draws == IN_VAIN:
+            raise UsageError(
+                f"{task.name}: {number:,} different prompts are asked for, and {draws:,} draws brought none beyond "
+                f"{len(found):,}. Ask for fewer, or widen the parameters of the task."
+            )
+    return list(found.values())
 
 
 def reward(policy: Pretrained, asked: Asked, tokens: Sequence[int]) -> float:

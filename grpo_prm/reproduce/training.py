@@ -28,7 +28,7 @@ from .rates import CHOOSING, PLATEAU, Choice
 from .training_crossed import Trained, crossed
 from .training_drawing import BESIDE, curves_table, draw_curves, draw_gains, draw_rates, gains_table, rates_table
 from .training_plan import ONE_START, Plan, Run, Size, chosen_rates, cost, start_jobs, training_job
-from .training_pretrained import PRETRAINED, announce, models_of, needs, runs
+from .training_pretrained import PRETRAINED, announce, memory, models_of, needs, runs
 from .training_runs import SAMPLES, curve, value
 
 MEASURES = ("final accuracy", "area")
@@ -233,6 +233,7 @@ CLAIM = Claim(
     decide=decide,
     needs=needs,
     announce=announce,
+    memory=memory,
     runs=runs,
     figures={"training": draw_gains, "training_curves": draw_curves, "training_rates": draw_rates},
     captions={

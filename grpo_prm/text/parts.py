@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..analysis.statistics import Section
+from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
 from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
 
@@ -164,9 +165,10 @@ OTHERS = {
         "the share of the tokens that the sampler's are worth to the trainer: 1 where both have one policy",
     ),
 }
+_NONE = f"a log-probability that is not finite, below {LOWEST:g} or above {HIGHEST:g}, is none"
 LEFT_OUT = {
-    "left_out": "left out: a log-probability that is not finite, or at most -9999, is none",
-    "gap_left_out": "left out of the comparison of sampler and trainer, for the same reason",
+    "left_out": f"left out: {_NONE}",
+    "gap_left_out": f"left out of the comparison of sampler and trainer: {_NONE}",
 }
 
 

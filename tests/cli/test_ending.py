@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from grpo_prm.errors import UsageError
@@ -76,6 +77,52 @@ def test_a_full_disk_is_known_however_deep_it_lies_and_nothing_else_is_one():
     assert full_disk(RuntimeError("PytorchStreamWriter failed writing file data/0")) == "No space left on device"
     assert full_disk(ValueError("No space left on device")) is None  # a text of a log may say so
     assert full_disk(PermissionError(13, "Permission denied")) is None and full_disk(None) is None
+
+
+WIDE = """
+import multiprocessing, resource, sys
+from concurrent.futures import ProcessPoolExecutor
+import polars as pl
+from grpo_prm.full_disk import full_disk
+
+def lazily(path):
+    pl.DataFrame(COLUMNS).lazy().sink_parquet(path)
+
+def at_once(path, limit=None):
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    pl.DataFrame(COLUMNS).write_parquet(path)
+
+def say(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as error:
+        print("transport error" in str(error), full_disk(error))
+
+COLUMNS = {f"column {n}": [n] for n in range(600)}
+if __name__ == "__main__":
+    path, limits = sys.argv[1], range(1000, 140_000, 3989)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+        for limit in limits:
+            say(worker.submit(at_once, path, limit).result)
+    for limit in limits:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        say(lazily, path)
+        say(at_once, path)
+"""
+
+
+@posix
+def test_a_disk_that_is_full_anywhere_in_a_parquet_file_is_one_and_a_damaged_file_is_none(tmp_path):
+    (tmp_path / "wide.py").write_text(WIDE)
+    command = [sys.executable, "wide.py", "wide.parquet"]
+    done = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+    said = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
+    assert {what for _, what in said} == {"No space left on device", "File too large"}, done.stdout
+    assert len(said) > 60 and any(unsaid == "True" for unsaid, _ in said)  # polars does not say why
+    with pytest.raises(pl.exceptions.ComputeError) as caught:
+        raise pl.exceptions.ComputeError("parquet: File out of specification: Invalid thrift: transport error")
+    assert full_disk(caught.value) is None  # what is read is damaged
 
 
 @posix

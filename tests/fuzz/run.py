@@ -46,7 +46,8 @@ OFFS = (
     "truncated",
     "sample",
 )
-LIMIT, MEMORY = 10, 6 << 30  # seconds a log, bytes in all
+LIMIT, MEMORY = 10, 6 << 30  # seconds of a core that a log may take, bytes in all
+STUCK = 300  # seconds by the clock, for what waits for ever
 EXAMPLES = 25  # damaged logs of one shape at a time
 # Ways to read a log: most as it is.
 READINGS = (
@@ -116,7 +117,8 @@ def collected(path: str | Path, options: ReadOptions) -> Rollouts:
 
 def within_limits(read: Callable[[], Any]) -> Any:
     """What `read` returns, None where it refuses the log."""
-    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)  # not by the clock: others may be busy on this machine
+    signal.setitimer(signal.ITIMER_REAL, STUCK)
     try:
         return read()
     except GrpoPrmError as error:
@@ -125,12 +127,13 @@ def within_limits(read: Callable[[], Any]) -> Any:
             raise ValueError("a message without end") from error
         return None
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def hang(_signal: int, _frame: object) -> None:
+def hang(number: int, _frame: object) -> None:
     """End a read that takes too long."""
-    raise TimeoutError(f"longer than {LIMIT} s")
+    raise TimeoutError(f"longer than {LIMIT} s of a core" if number == signal.SIGPROF else f"longer than {STUCK} s")
 
 
 def main(arguments: list[str]) -> int:
@@ -142,6 +145,7 @@ def main(arguments: list[str]) -> int:
         return 2
     warnings.simplefilter("error")
     signal.signal(signal.SIGALRM, hang)
+    signal.signal(signal.SIGPROF, hang)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     end, rounds, failed = time.monotonic() + seconds, 0, 0
     first = time.time_ns() % 2**32

@@ -74,7 +74,7 @@ def test_tokens_as_texts(tmp_path):
 
 def test_a_mask_without_ids_is_not_used_and_that_is_said(tmp_path):
     got = read_log(tmp_path, texts(["a b", "a c"], loss_mask=[0, 1]))
-    assert "The mask loss_mask is not used: it has a value per token, and no token ids are logged." in got.notes
+    assert "The column loss_mask is not used: it has a value per token, and no token ids are logged." in got.notes
 
 
 def test_sentences_of_one_and_of_many():

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import grpo_prm.reproduce.jobs as module
+import grpo_prm.reproduce.run as run
 from grpo_prm.errors import UsageError
 from grpo_prm.files import atomic
 from grpo_prm.reproduce.defect import change_record
@@ -133,6 +134,16 @@ def test_workers_are_those_that_have_a_core_and_memory(monkeypatch, cores, gigab
     monkeypatch.setattr(module, "cores", lambda: cores)
     monkeypatch.setattr(module, "memory", lambda: int(gigabytes * (1 << 30)))
     assert module.side_by_side(gpus) == workers
+
+
+@pytest.mark.parametrize(("budget", "workers"), [("quick", 8), ("full", 2)])
+def test_a_claim_says_what_its_workers_need(monkeypatch, budget, workers):
+    monkeypatch.setattr(module, "cores", lambda: 16.0)
+    monkeypatch.setattr(module, "memory", lambda: 8 << 30)  # 3.6 GB for each that trains the pretrained model
+    monkeypatch.setattr(run, "gpus", list)
+    monkeypatch.setattr(run, "_check_installed", lambda *_: None)
+    assert run.with_workers(run.Options(("training",), budget, workers=None)).workers == workers
+    assert run.with_workers(run.Options(("training", "defect"), budget, workers=None)).workers == workers
 
 
 def half_written(place):

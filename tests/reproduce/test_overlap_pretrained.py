@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from reproduce.test_overlap_claim import GROWS
 
 import grpo_prm
+from grpo_prm.errors import UsageError
 from grpo_prm.logs.rollouts import SCHEMA, validate
 from grpo_prm.reproduce import overlap, overlap_pretrained, smollm2
 from grpo_prm.reproduce.claims import pick
@@ -177,6 +179,20 @@ def test_samples_are_judged_by_their_own_prompt(monkeypatch):
     assert table["group_key"].to_list() == [f"p{n}" for n in (3, 4, 8) for _ in range(3)]
     assert table["task"].to_list() == [f"task {n % 2}" for n in (3, 4, 8) for _ in range(3)]
     assert table["logprobs"].to_list()[-1] == [-0.5, -0.5]
+
+
+def test_a_task_that_has_too_few_prompts_is_one_sentence(monkeypatch):
+    from grpo_prm.tasks import Prompt, get_task
+
+    def three(rng):
+        return Prompt(f"question {rng.integers(3)}", "1")
+
+    monkeypatch.setattr(smollm2, "get_task", lambda name: replace(get_task("countdown"), name=name, draw=three))
+    monkeypatch.setattr("grpo_prm.train.data.asked", lambda texts, *_: [(text, [1]) for text in texts])
+    asked = smollm2.ask(None, 3, 0, {"all of them": "x"})
+    assert sorted(one.text for one in asked) == [f"question {n}" for n in range(3)]
+    with pytest.raises(UsageError, match=r"^x: 4 different prompts are asked for, and 10,000 draws .* none beyond 3"):
+        smollm2.ask(None, 4, 0, {"too few": "x"})
 
 
 @pytest.mark.parametrize(

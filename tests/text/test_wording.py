@@ -148,6 +148,7 @@ def test_sampler_and_trainer_have_their_table(summary):
     page, table = told(changed), table_of(changed, title := "What do the log-probabilities say?")
     assert table["effective sample size"] == ("0.875 [0.8, 0.9]",)
     assert table["3-4"] == ("1,234", "0.5", "3")
+    assert "2 tokens left out: a log-probability that is not finite, below -745 or above 0.001, is none" in page[title]
     assert "4.5 nats is the largest gap between sampler and trainer" in page[title]
     assert "2 tokens left out: a log-probability" in page[title]
 

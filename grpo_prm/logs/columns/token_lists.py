@@ -29,8 +29,7 @@ def _not_used(plan: Plan) -> str:
     if len(found) > 1:
         names = f"{', '.join(found[:-1])} and {found[-1]}"
         return f"The columns {names} are not used: they have a value per token, and no token ids are logged."
-    called = "mask" if "mask" in plan.paths else "column"
-    return f"The {called} {found[0]} is not used: it has a value per token, and no token ids are logged."
+    return f"The column {found[0]} is not used: it has a value per token, and no token ids are logged."
 
 
 def lists_of_others(rows: Rows, plan: Plan, from_text: bool, off: Collection[str]) -> tuple[str, ...]:
