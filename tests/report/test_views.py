@@ -68,7 +68,8 @@ def test_best_and_worst_differ_in_word_sign_and_colour(chain, visit):
         badge = page.locator(f"#table .badge.{kind}").first
         assert badge.inner_text() == kind
         looks[kind] = badge.evaluate(
-            "e => [getComputedStyle(e, '::before').content, getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+            "e => [getComputedStyle(e, '::before').content, getComputedStyle(e).color, "
+            "getComputedStyle(e).backgroundColor]"
         )
     assert all(one != other for one, other in zip(looks["best"], looks["worst"], strict=True))
 
@@ -123,7 +124,7 @@ def hundred(tmp_path_factory):
     return page_of(folder_of(log_of(out / "log.jsonl", rows), out / "log.prm"))
 
 
-CUT = """() => [...document.querySelectorAll('.icicle .words')].filter((words) => words.checkVisibility()).filter((words) => {
+CUT = """() => [...document.querySelectorAll('.icicle .words')].filter((e) => e.checkVisibility()).filter((words) => {
   const box = words.parentElement.getBoundingClientRect();
   const line = document.createRange(); line.selectNodeContents(words);
   return line.getClientRects()[0]?.bottom > box.bottom + 1; }).length"""
