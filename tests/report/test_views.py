@@ -24,7 +24,7 @@ def test_a_finding_is_one_click_from_its_group_and_from_its_numbers(chain, tmp_p
     assert page.locator("#groups").is_visible() and page.locator("#tree-title").inner_text().startswith("Group ")
     # The same completions for every prompt: boilerplate, which is about no group in particular.
     rows = [
-        {"prompt": f"p{g}", "completion": f"so we begin {'ab'[s % 2]} and go on {s}", "reward": float(s > 1)}
+        {"prompt": f"p{g}", "completion": f"so we begin {'ab'[(s + g) % 2]} and go on {(s + g) % 4}", "reward": float(s > 1)}
         for g in range(30)
         for s in range(4)
     ]
@@ -97,7 +97,7 @@ def test_a_band_is_whole_or_there_are_bars(tmp_path, visit):
 def test_marks_of_an_axis_are_round_and_hold_all_values(chain, visit):
     page = visit(chain, "#trend")
     chart = page.locator(".chart").nth(0)
-    marks = [text for text in chart.locator("text").all_inner_texts() if text != "training step"]
+    marks = [text for text in chart.locator("text").all_text_contents() if text != "training step"]
     values = [float(mark) for mark in marks if not mark.isdigit() or mark in "01"]
     series = data_of(chain)["trend"][0]["series"][0]
     assert min(values) <= min(series["low"]) and max(values) >= max(series["high"])
