@@ -24,9 +24,9 @@ def test_a_finding_is_one_click_from_its_group_and_from_its_numbers(chain, tmp_p
     assert page.locator("#groups").is_visible() and page.locator("#tree-title").inner_text().startswith("Group ")
     # The same completions for every prompt: boilerplate, which is about no group in particular.
     rows = [
-        {"prompt": f"p{g}", "completion": f"so we begin {'ab'[(s + g) % 2]} and go on {(s + g) % 4}", "reward": float(s > 1)}
+        {"prompt": f"p{g}", "completion": f"so we begin {'ab'[n % 2]} and go on {n % 4}", "reward": float(n % 4 > 1)}
         for g in range(30)
-        for s in range(4)
+        for n in range(g, g + 4)
     ]
     page = visit(page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm")))
     assert "boilerplate" in page.locator(".finding-code").all_inner_texts()
