@@ -37,39 +37,9 @@ from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = (
-    *(
-        "printable",
-        "data",
-        "packed",
-        "names",
-        "choice",
-        "theme",
-        "dom",
-        "glossary",
-        "tabs",
-        "trend",
-        "filters",
-        "search",
-        "marks",
-    ),
-    *(
-        "histogram",
-        "groups",
-        "layout",
-        "measures",
-        "zoom",
-        "explorer",
-        "panel",
-        "tokens",
-        "words",
-        "diff",
-        "scatter",
-        "aligned",
-        "save",
-        "keys",
-        "running",
-        "start",
-    ),
+    *("printable", "data", "packed", "names", "choice", "theme", "dom", "glossary", "tabs", "trend", "filters"),
+    *("search", "marks", "histogram", "groups", "layout", "measures", "zoom", "explorer", "panel", "tokens"),
+    *("words", "diff", "scatter", "aligned", "save", "keys", "running", "start"),
 )
 STYLES = ("style", "views")
 BYTES = 4_800_000  # of a page

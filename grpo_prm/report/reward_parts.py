@@ -19,17 +19,15 @@ def reward_parts(folder: Tables) -> dict[str, Any] | None:
         groups, and a `chart` over training steps as those of `trend`, None where there are fewer than two. None where
         no part is logged.
     """
-    names = [name for name in folder.samples.columns if name.startswith(REWARD_PART)]
-    tables = [table.lazy() for table in (folder.samples, getattr(folder, "texts", None)) if table is not None]
     groups = [
         table.group_by("run", "step", "group").agg(pl.col(here).mean())
-        for table in tables
+        for table in (folder.samples.lazy(), folder.texts)
         if (here := [name for name in table.collect_schema().names() if name.startswith(REWARD_PART)])
     ]
     if not groups:
         return None
     means = pl.concat(groups, how="diagonal").unique("group", keep="first").sort("group").collect()
-    logged = [name for name in names or means.columns if name in means.columns and means[name].count()]
+    logged = [name for name in means.columns if name.startswith(REWARD_PART) and means[name].count()]
     parts = [
         {"name": name.removeprefix(REWARD_PART), "means": numbers(means[name]), "chart": _chart(means, name)}
         for name in logged

@@ -54,14 +54,13 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
         tokenizer: Of the log, to cut its text exactly (`tree.step_text`).
 
     Yields:
-        For each group: `group`, `kinds` (worst, best, random, finding; example: of a finding that the log does not
-        have; none of a group that is there because there was room), `row` (its names, as in
-        the log), `command` (shows it whole), `prompt`, `textFrom`,
-        `tokensFrom`, `completions` (columns, in tree order; `advantage` as used, `logged` as in the log), `tokens`
-        (`token_values`), `masks` (of each completion the lengths of its stretches in the loss and out of it, by turns;
-        None: all in the loss), `own` (row of a completion to its text, where those of its steps put together are
-        another), `steps` (columns, parents before children), `texts` and `ids` (one for each step, None where not
-        known). Texts are as the log has them, and whole.
+        For each group: `group`; `kinds` (worst, best, random, finding; example: of a finding that the log does not
+        have; none of a group that is there because there was room); `row` (its names, as in the log); `command` (shows
+        it whole); `prompt`; `textFrom`; `tokensFrom`; `completions` (columns, in tree order; `advantage` as used,
+        `logged` as in the log); `tokens` (`token_values`); `masks` (of each completion the lengths of its stretches in
+        the loss and out of it, by turns; None: all in the loss); `own` (row of a completion to its text, where those of
+        its steps put together are another); `steps` (columns, parents before children); `texts` and `ids` (one for each
+        step, None where not known). Texts are as the log has them, and whole.
 
     Raises:
         InputError: The samples are not those of the process steps.

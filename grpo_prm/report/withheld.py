@@ -22,14 +22,16 @@ def without_texts(folder: Tables) -> Tables:
         folder: Of the analysis.
 
     Returns:
-        Without a path: no command that names a group can be made of it. Prompts are null in its groups table.
+        Without a path: no command that names a group can be made of it. Without prompts in its groups table, and
+        without the notes of the reader, since these quote values.
     """
     keys = folder.lazy_groups.select("group", "group_key", "prompt_key").collect()
     names = {group: key if _tells_nothing(key, prompt) else f"g{group}" for group, key, prompt in keys.iter_rows()}
     new = pl.col("group").replace_strict(list(names), list(names.values()), return_dtype=pl.String)
     # `group_columns` takes a prompt that is the key for none.
     groups = folder.lazy_groups.with_columns(group_key=new).with_columns(prompt_key="group_key")
-    return replace(folder, path=None, lazy_groups=groups)
+    source = folder.summary["source"] | {"notes": []}
+    return replace(folder, path=None, lazy_groups=groups, summary=folder.summary | {"source": source})
 
 
 def _tells_nothing(key: str, prompt: str | None) -> bool:

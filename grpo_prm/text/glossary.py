@@ -54,6 +54,7 @@ _WORDS = {
     "mixed_prompts": "Finding: groups hold completions of several prompts, so rows are grouped wrongly.",
     "unmasked_tool_output": "Finding: completions hold output of tools that is trained on as if the model wrote it.",
     "sampler_gap": "Finding: sampler and trainer do not give the same log-probabilities to the same tokens.",
+    "phantom_advantage": "Finding: much of the advantage lies in groups whose outcomes are all equal.",
     "teaches_nothing": "Finding: many groups have equal rewards, so all their advantages are 0.",
     "boilerplate": "Finding: completions of different prompts overlap nearly as much as those of one prompt.",
     "low_reliability": "Finding: the step advantages are mostly luck of the draw with groups of this size.",

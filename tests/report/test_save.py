@@ -72,7 +72,7 @@ def test_hostile_texts_come_down_as_they_were(tmp_path, visit):
     ]
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
     file = saved(visit(path, "#groups"), "#download-all", tmp_path)
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
     keys = ("group_key", "prompt", "reward", "completion")
     found = [
         tuple(line[key] for key in keys) for line in sorted(lines, key=lambda line: (line["group"], line["sample"]))

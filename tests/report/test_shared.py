@@ -1,5 +1,6 @@
 """A page without prompts and completions: none of them, nor a part of one, is anywhere in it."""
 
+import base64
 import json
 import re
 
@@ -17,7 +18,7 @@ def secret(tmp_path_factory):
     """A log whose every text has words of its own; some keys are prompts, and a row that is refused quotes itself."""
     out = tmp_path_factory.mktemp("secret")
     rng = np.random.default_rng(0)
-    word = lambda: "zq" + "".join(map(chr, rng.integers(97, 123, 9)))  # noqa: E731
+    word = lambda: "zqxjv" + "".join(map(chr, rng.integers(97, 123, 9)))  # noqa: E731
     rows = []
     for g in range(12):
         prompt, key = f"{word()} {word()}?", word() if g % 2 else f"task-{g}"
@@ -31,18 +32,20 @@ def secret(tmp_path_factory):
             }
             for s in range(4)
         ]
-    bad = {"group_id": "zqkey", "prompt": "zqbad", "completion": "zqrefused", "reward": "zqreward"}
+    bad = {"group_id": "zqxjvkey", "prompt": "zqxjvbad", "completion": "zqxjvrefused", "reward": "zqxjvreward"}
     return folder_of(log_of(out / "log.jsonl", [*rows, bad]), out / "log.prm")
 
 
 def test_no_text_of_the_log_is_in_it(secret):
     folder = read_folder(secret)
-    assert "zq" in report(folder)
+    assert "zqxjv" in json.dumps(trees_in(embedded(report(folder))))
     text = report(folder, text=False)
     data = embedded(text)
     trees = trees_in(data)
-    everything = text + json.dumps([data | {"blocks": []}, trees])
-    assert not re.search("zq", everything)
+    pictures = [base64.b64decode(one).decode() for one in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", text)]
+    assert len(pictures) >= 5
+    everything = text + json.dumps([data | {"blocks": []}, trees]) + "".join(pictures)
+    assert not re.search("zqxjv", everything)
     rows = pl.concat([folder.samples.drop("kind"), folder.texts.collect()])
     for one in {*rows["prompt"], *rows["completion"]}:
         assert not any(part in everything for part in one.split() if len(part) > 3)
@@ -79,4 +82,4 @@ def test_pages_without_texts(secret, monkeypatch):
     made = dict(pages(read_folder(secret), text=False))
     assert len(made) == 12
     for text in made.values():
-        assert "zq" not in text + json.dumps(trees_in(embedded(text)))
+        assert "zqxjv" not in text + json.dumps(trees_in(embedded(text)))

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,7 +105,7 @@ def test_parts_of_the_reward_by_group_and_by_step(folder):
 
 @given(st.lists(st.booleans(), max_size=20))
 def test_runs_of_a_mask_add_up_to_it(mask):
-    runs = _runs(np.array(mask, bool))
+    runs = _runs(pl.Series(mask, dtype=pl.Boolean))
     assert [n % 2 == 0 for n, run in enumerate(runs) for _ in range(run)] == mask
     assert all(run > 0 for run in runs[1:])
 

@@ -30,7 +30,10 @@ function address(of = chosen) {
   const given = new URLSearchParams();
   if (named && tab !== "groups") given.set("tab", tab);
   if (of.regex && of.query) given.set("regex", "1");
-  for (const field of [...NUMBERS, ...WORDS]) if (of[field] !== null) given.set(field, of[field]);
+  const usual = TREES.has(group) ? telling(TREES.get(group)) : null; // the step with which a group opens
+  for (const field of [...NUMBERS, ...WORDS]) {
+    if (of[field] !== null && !(field === "process" && of.process === usual)) given.set(field, of[field]);
+  }
   const path = named ? `${ADDRESSES[ROW_OF.get(group)]}${completion === null ? "" : `/${completion}`}` : tab;
   return `#${path}${given.size ? `?${given}` : ""}`;
 }

@@ -19,7 +19,7 @@ async function start() {
   showTab();
   search();
   await tell(["group"]);
-  if (chosen.tab === "groups") land();
+  if (location.hash.includes(":")) land();
   goOn();
   document.documentElement.dataset.ready = "true";
 }

@@ -68,7 +68,7 @@ function unitsOf(tree, row) {
   const out = (from, to) => (inside ? !inside.slice(from, to).some(Boolean) : false);
   return pathOf(tree, row).filter((n) => lengths[n]).flatMap((n) => {
     const borders = tree.tokens?.lengths?.[n];
-    if (!borders || logged.texts[n] === null) return [{ step: n, from: start[n], to: end[n], out: out(start[n], end[n]), text: textOf(tree, n) || `(${amount(end[n] - start[n], UNIT)})` }];
+    if (!borders || logged.texts[n] === null) return [{ step: n, from: start[n], to: end[n], out: out(start[n], end[n]), text: tree.textFrom === "withheld" ? `(${amount(end[n] - start[n], UNIT)})` : textOf(tree, n) }];
     return cutUp(logged.texts[n], borders).map((text, at) => ({ step: n, from: start[n] + at, to: start[n] + at + 1, out: out(start[n] + at, start[n] + at + 1), text }));
   });
 }
@@ -113,7 +113,7 @@ function elementsOf(tree, row, unit, at, measure) {
   const made = [make("span", look, written(unit.text), tree.texts[unit.step] === null ? " " : "")];
   if (unit.to - unit.from === 1 || (measure !== "surprisal" && measure !== "gap")) return made;
   const ticks = Array.from({ length: unit.to - unit.from }, (_, n) => unit.from + n).map((token) => make("span", {
-    class: "tick", "data-unit": at, "data-token": token, tabindex: -1,
+    class: "tick", role: "img", "aria-label": `${UNIT} ${token + 1}`, "data-unit": at, "data-token": token, tabindex: -1,
     style: paintedBy(measure, valueOf(tree, row, measure, { ...unit, from: token, to: token + 1, out: isOut(tree, row, token) })),
   }));
   return [...made, make("span", { class: "ticks" }, ticks)];
