@@ -22,8 +22,8 @@ def without_texts(folder: Tables) -> Tables:
         folder: Of the analysis.
 
     Returns:
-        Without a path: no command that names a group can be made of it. Without prompts in its groups table, and without
-        the notes of the reader, since these quote values.
+        Without a path: no command that names a group can be made of it. Without prompts in its groups table, and
+        without the notes of the reader, since these quote values.
     """
     keys = folder.lazy_groups.select("group", "group_key", "prompt_key").collect()
     names = {group: key if _tells_nothing(key, prompt) else f"g{group}" for group, key, prompt in keys.iter_rows()}
