@@ -10,12 +10,21 @@ from ..analysis.tables import Tables
 from ..analysis.worst_groups import largest_first
 from ..text.verdict import Finding, changes, findings, knows, no_finding
 
+# What a finding that is about no group in particular is read from: the title of a section of the summary.
+SECTIONS = {
+    "sampler_gap": "What do the log-probabilities say?",
+    "boilerplate": "Do completions overlap?",
+    "low_reliability": "Do the branches say anything?",
+}
+
 
 class Shown(NamedTuple):
-    """A finding, and the group of the page that shows it; None without one."""
+    """A finding: its code, the group of the page that shows it (None without one), the section with its numbers."""
 
+    code: str
     finding: Finding
     group: int | None
+    section: str | None
 
 
 def example_groups(folder: Tables) -> dict[str, int]:
@@ -43,5 +52,8 @@ def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = Fals
         "knows": knows(summary),
         "changes": changes(summary),
         "no_finding": no_finding(summary),
-        "findings": [Shown(finding, group) for finding, group in zip(worded, groups, strict=True)],
+        "findings": [
+            Shown(code, finding, group, SECTIONS.get(code))
+            for code, finding, group in zip(codes, worded, groups, strict=True)
+        ],
     }

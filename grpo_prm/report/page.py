@@ -18,6 +18,7 @@ from ..analysis.findings import EXAMPLES
 from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.cells import Rows
+from ..text.glossary import GLOSSARY
 from ..text.wording import MADE, sections
 from ..version import __version__
 from .answers import answers, example_groups
@@ -25,17 +26,22 @@ from .cautions import cautions
 from .commands import tree_of_log
 from .embed import embed, shown
 from .groups import NAMES, group_columns
+from .lengths import reward_by_length
 from .packing import Block, blocks, parts, within
 from .pictures import pictures
+from .reward_parts import reward_parts
+from .scales import scales
 from .trees import groups_with_text, trees
 from .trend import trend
 from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = (
-    *("printable", "data", "packed", "names", "choice", "theme", "dom", "tabs", "trend", "filters", "search", "marks"),
-    *("histogram", "groups", "layout", "explorer", "panel", "aligned", "save", "keys", "running", "start"),
+    *("printable", "data", "packed", "names", "choice", "theme", "dom", "glossary", "tabs", "trend", "filters"),
+    *("search", "marks", "histogram", "groups", "layout", "measures", "zoom", "explorer", "panel", "tokens"),
+    *("words", "diff", "scatter", "aligned", "save", "keys", "running", "start"),
 )
+STYLES = ("style", "views")
 BYTES = 4_800_000  # of a page
 LEAST_TEXT = 200_000  # bytes of packed trees, however large the rest of the page is
 INDEX = "index.html"  # of a folder of pages
@@ -154,6 +160,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
         "script": script,
         "title": ", ".join(named[:2]) or "rollouts",
         "summary": folder.summary,
+        "glossary": GLOSSARY,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],
         "sections": [(title, [_part(part) for part in body]) for title, body in sections(folder.summary)],
         "running": running,
@@ -170,6 +177,11 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
             "unit": source["unit"],
             "groups": group_columns(folder.groups),
             "trend": trend(folder.training),
+            "glossary": GLOSSARY,
+            "methods": source.get("methods", {}),
+            "scales": scales(folder),
+            "lengths": reward_by_length(folder),
+            "parts": reward_parts(folder),
             "text": text,
             "findings": {code: NAMES[EXAMPLES[code]] for code in example_groups(folder)},
             "command": tree_of_log(folder, running=running is not None),
@@ -187,7 +199,8 @@ def _part(part: str | Rows) -> dict[str, Any]:
 
 
 def _style() -> Markup:
-    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - ours
+    parts = [(TEMPLATES / f"{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    return Markup("\n".join(parts))  # noqa: S704 - ours
 
 
 def _script() -> Markup:

@@ -19,6 +19,7 @@ from .answers import example_groups
 from .commands import tree_of_kept
 from .cut import cut
 from .embed import numbers
+from .token_values import VALUES, token_values
 
 IDS = 48  # token ids of a step, of logs that have no room for all
 ALL_IDS = 500_000  # tokens of all groups with text, up to which all ids travel
@@ -27,7 +28,7 @@ BATCH = 1 << 22  # tokens of the groups that are read at a time
 _DIGITS = 6
 _EXACT = 17  # as the log has them, since rollouts can be saved from the page
 _PLACES = ("parent", "first", "size", "start", "end", "tokens", "unique")
-_VALUES = ("reward", "low", "high", "advantage")
+_VALUES = {"reward": "reward", "low": "low", "high": "high", "advantage": "advantage", "local": "local_advantage"}
 
 
 def groups_with_text(folder: Tables) -> list[int]:
@@ -56,10 +57,10 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
         For each group: `group`; `kinds` (worst, best, random, finding; example: of a finding that the log does not
         have; none of a group that is there because there was room); `row` (its names, as in the log); `command` (shows
         it whole); `prompt`; `textFrom`; `tokensFrom`; `completions` (columns, in tree order; `advantage` as used,
-        `logged` as in the log); `masks` (of each completion the lengths of its stretches in the loss and out of it, by
-        turns; None: all in the loss); `own` (row of a completion to its text, where those of its steps put together are
-        another); `steps` (columns, parents before children); `texts` and `ids` (one for each step, None where not
-        known). Texts are as the log has them, and whole.
+        `logged` as in the log); `tokens` (`token_values`); `masks` (of each completion the lengths of its stretches in
+        the loss and out of it, by turns; None: all in the loss); `own` (row of a completion to its text, where those of
+        its steps put together are another); `steps` (columns, parents before children); `texts` and `ids` (one for each
+        step, None where not known). Texts are as the log has them, and whole.
 
     Raises:
         InputError: The samples are not those of the process steps.
@@ -67,11 +68,13 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
     """
     cutter, findings = Cutter(tokenizer), set(example_groups(folder).values())
     tokens = dict(folder.lazy_groups.select("group", "tokens").collect().iter_rows())
+    room = VALUES
     ids = None if sum(tokens[group] for group in groups) <= ALL_IDS else IDS
     for batch in _batches(groups, tokens):
         rows, steps, completions = _read(folder, batch)
         for group in batch:
-            tree = _tree(folder, rows[group], completions[group], steps[group], cutter)
+            tree = _tree(folder, rows[group], completions[group], steps[group], cutter, room)
+            room -= 0 if tree["tokens"]["left"] else tokens[group]
             # Groups are kept before it is known which findings the log has.
             kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
             shown = tree["ids"] and [some[:ids] for some in tree["ids"]]
@@ -111,7 +114,7 @@ def _by_group(table: pl.DataFrame) -> _ByGroup:
 
 
 def _tree(
-    folder: Tables, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter
+    folder: Tables, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter, room: int
 ) -> dict[str, Any]:
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
@@ -143,10 +146,11 @@ def _tree(
             "logged": numbers(table["advantage"], _EXACT) if table["advantage"].count() else None,
             "parts": _parts(table),
         },
+        "tokens": token_values(table, groups, texts, cutter, room),
         "masks": [_runs(mask) for mask in table["mask"]] if table["mask"].count() else None,
         "own": _own(table, steps, texts.text),
         "steps": {name: steps[name].to_list() for name in _PLACES}
-        | {name: numbers(steps[name], _DIGITS) for name in _VALUES}
+        | {name: numbers(steps[column], _DIGITS) for name, column in _VALUES.items()}
         | {"opposed": _opposed(table, steps, groups.seen)},
         "texts": texts.text,
         "ids": _ids(table, steps) if has_ids else None,

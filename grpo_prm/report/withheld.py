@@ -42,6 +42,7 @@ def _tells_nothing(key: str, prompt: str | None) -> bool:
 
 def tree_without_texts(tree: dict[str, Any], key: str) -> dict[str, Any]:
     """A tree with its numbers alone; `textFrom` is `withheld`."""
-    nothing = {"prompt": None, "ids": None, "own": {}, "command": "", "textFrom": "withheld"}
+    tokens = tree["tokens"] | {"lengths": None}  # lengths tell words
+    nothing = {"prompt": None, "ids": None, "own": {}, "command": "", "textFrom": "withheld", "tokens": tokens}
     row = tree["row"] | {"group_key": key, "problem": None, "task": None}
     return {**tree, **nothing, "row": row, "texts": [None] * len(tree["texts"])}

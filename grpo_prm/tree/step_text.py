@@ -84,13 +84,13 @@ class Cutter:
     """
 
     tokenizer: str | None = None
-    _pieces: Pieces = field(default_factory=Pieces)
-    _tokens: Tokens | None = None
+    pieces: Pieces = field(default_factory=Pieces)
+    tokens: Tokens | None = None
 
     def __post_init__(self) -> None:
         """Open the tokenizer at once, before anything is read."""
         encoder = None if self.tokenizer is None else load(self.tokenizer)
-        self._tokens = encoder if isinstance(encoder, Tokens) else None
+        self.tokens = encoder if isinstance(encoder, Tokens) else None
 
     def cut(self, table: pl.DataFrame, groups: Groups, along: Paths, *, every: bool = False) -> Cuts:
         """Cut the completions of `along`.
@@ -108,13 +108,13 @@ class Cutter:
         has_text = table["completion"].is_not_null().to_numpy()
         origin = table["tokens_from"].to_numpy()
         # Units that were made of the text are made again, which tells where each lies; logged ids are decoded.
-        for encoder, some in ((self._pieces, origin == "pieces"), (self._tokens, origin == "tokenizer")):
+        for encoder, some in ((self.pieces, origin == "pieces"), (self.tokens, origin == "tokenizer")):
             rows = np.flatnonzero(wanted & has_text & some)
             if encoder is not None and len(rows):
                 _from_units(cuts, table["completion"], groups, along, rows, encoder)
         rows = np.flatnonzero(wanted & (origin == "log"))
-        if self._tokens is not None and len(rows):
-            _decoded(cuts, groups, along, rows, self._tokens)
+        if self.tokens is not None and len(rows):
+            _decoded(cuts, groups, along, rows, self.tokens)
         left = wanted & has_text & np.array([text is None for text in cuts.text], bool)
         if left.any():
             _prefixes(cuts, table["completion"].to_list(), groups, along, np.flatnonzero(left))

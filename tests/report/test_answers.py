@@ -29,7 +29,7 @@ def test_the_answers_are_those_of_the_first_screen(chain):
     summary, top = summary_of(chain), top_of(text_of(chain))
     assert knows(summary) in top and changes(summary) in top
     (finding,) = findings(summary, str(chain.parent))
-    assert f"{finding.sentence} ({finding.source}) Show a group {finding.command}" in top
+    assert f"{finding.sentence} ({finding.source}) copies Show a group {finding.command}" in top
     assert "Nothing to worry about." not in top
 
 
@@ -45,7 +45,7 @@ def test_a_finding_leads_to_the_group_of_its_command(chain):
     groups = folder.groups
     most = groups.filter(pl.col("duplicates") == groups["duplicates"].max())["group"][0]
     assert example_groups(folder) == {"copies": most}
-    assert f'<a href="#groups" data-group="{most}">' in text_of(chain)
+    assert f'<a class="go" href="#groups" data-group="{most}">' in text_of(chain)
     step, key = groups.filter(group=most).select("step", "group_key").row(0)
     assert summary_of(chain)["verdict"]["findings"][0]["command"].endswith(f"--group {step}:{key}")
     trees = {tree["group"]: tree["kinds"] for tree in data_of(chain)["trees"]}

@@ -163,7 +163,7 @@ def test_a_click_on_a_chart_chooses_the_nearest_step(chain, visit):
     page = visit(chain, "#trend")
     picture = page.locator(".chart svg").first
     size = picture.bounding_box()
-    picture.click(position={"x": size["width"] * (40 + 252 * 17 / 56) / 300, "y": size["height"] / 2})
+    picture.click(position={"x": size["width"] * (46 + 242 * 17 / 56) / 300, "y": size["height"] / 2})
     assert page.locator("#slider-says").inner_text() == "step 16"
 
 

@@ -27,11 +27,13 @@ function promptOf(row) {
   return at < 0 ? "" : DATA.groups.prompts[at];
 }
 
+const GROUPED = new Intl.NumberFormat("en-US"); // made once: a locale takes long to be found
+
 // Three figures; a dash for null.
 function number(value) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0";
-  if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US");
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return GROUPED.format(Math.round(value));
   return String(Number(value.toPrecision(3))).replace("-", "−");
 }
 
@@ -49,5 +51,5 @@ function signed(value) {
 }
 
 function amount(count, what) {
-  return `${count.toLocaleString("en-US")} ${what}${count === 1 ? "" : "s"}`;
+  return `${GROUPED.format(count)} ${what}${count === 1 ? "" : "s"}`;
 }

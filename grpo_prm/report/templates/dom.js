@@ -38,7 +38,7 @@ function opening(text, length) {
 
 function facts(pairs) {
   return make("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null).map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    make("div", {}, make("dt", {}, typeof name === "string" ? term(name) : name), make("dd", {}, value))));
 }
 
 function tableOf(caption, heads, rows) {

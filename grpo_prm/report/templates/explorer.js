@@ -1,6 +1,6 @@
 // The tree of a group, left to right: steps as boxes, wide by tokens, high by members, coloured by advantage.
 
-const drawn = { tree: null, scale: "sqrt", boxes: [] };
+const drawn = { tree: null, scale: "sqrt", zoom: 1, boxes: [] };
 
 const treeOf = () => TREES.get(chosen.group);
 const rowOfSample = (tree) => tree.completions.sample.indexOf(chosen.completion);
@@ -16,10 +16,11 @@ function setUpExplorer() {
     if (event.key === "Escape") drawn.boxes[chosen.process]?.focus();
     else if (event.key === "n" || event.key === "p") follow(treeOf(), event.key === "n" ? 1 : -1);
   });
+  setUpZoom();
   let waiting = 0;
   window.addEventListener("resize", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => treeOf() && drawTree(treeOf()), 150);
+    waiting = setTimeout(() => treeOf() && [drawTree, showScatter].forEach((show) => show(treeOf())), 150);
   });
   listeners.push((changed) => {
     if (changed.includes("group")) showGroup();
@@ -29,7 +30,7 @@ function setUpExplorer() {
 
 function showGroup() {
   const tree = treeOf();
-  byId("view").hidden = byId("aligned").hidden = !tree;
+  for (const part of ["view", "aligned", "compare", "scatter"]) byId(part).hidden = !tree;
   byId("along").disabled = !tree;
   byId("tree-title").textContent = ROW_OF.has(chosen.group) ? `Group ${nameOf(ROW_OF.get(chosen.group))}` : "No such group";
   byId("facts").replaceChildren(...groupFacts(tree));
@@ -41,6 +42,8 @@ function showGroup() {
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
   drawTree(tree);
   drawAligned(tree);
+  showDiff(tree);
+  showScatter(tree);
   showChoice();
 }
 
@@ -67,11 +70,11 @@ function groupFacts(tree) {
     ["path depth", number(OF.depth(row))],
     ["intermediate proportion", percent(OF.intermediate(row))],
     ["shared proportion", percent(OF.shared(row))],
-    [`suppressed-good ${UNIT}s`, of("suppressed", "good")],
-    [`boosted-bad ${UNIT}s`, of("boosted", "bad")],
+    [term(`suppressed-good ${UNIT}s`, "suppressed-good"), of("suppressed", "good")],
+    [term(`boosted-bad ${UNIT}s`, "boosted-bad"), of("boosted", "bad")],
     ["copies", OF.duplicates(row) ? number(OF.duplicates(row)) : null],
   ]);
-  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: "badge" }, kind)))] : [list];
+  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: `badge ${kind}`, tabindex: 0, "data-tip": kind }, kind)))] : [list];
   if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
   if (!tree) {
     return [...parts, withoutText(row)];
@@ -95,9 +98,9 @@ function rowHeight(k) {
 
 function drawTree(tree) {
   const { k, given, depth, children, most, marks, count } = shape(tree);
-  const high = rowHeight(k), dense = high < 20 ? " dense" : "";
+  const high = rowHeight(k) * drawn.zoom, dense = high < 20 ? " dense" : "";
   const endsWide = document.documentElement.clientWidth <= 600 ? 80 : 124;
-  const width = Math.max(520, byId("canvas").clientWidth - endsWide - 4);
+  const width = Math.max(520, byId("canvas").clientWidth - endsWide - 4) * Math.max(1, drawn.zoom);
   const { left, wide, total } = placed(tree, drawn.scale, width);
   const { parent, first, size } = tree.steps;
   const percentOf = (pixels) => `${(100 * pixels) / total}%`;
@@ -109,7 +112,7 @@ function drawTree(tree) {
       "aria-label": labelOf(tree, n), title: wide[n] < 90 ? opening(textOf(tree, n), 200) : null,
       style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(given[n], most) },
       on: { click: () => select(n) },
-    }, boxContent(tree, n, size[n] * high - 1, dense ? 11 : 16));
+    }, boxContent(tree, n, size[n] * high - 1, dense ? 12 : 16));
   });
   const boxes = make("div", {
     class: `icicle${dense}`, role: "tree", "aria-label": `Process steps of ${k} completions`, "aria-orientation": "horizontal",
@@ -117,7 +120,7 @@ function drawTree(tree) {
   }, drawn.boxes);
   const ends = make("div", { class: `ends${dense}`, "aria-hidden": "true" }, tree.completions.sample.map((sample, row) =>
     make("div", { style: { height: `${high}px` }, on: { click: () => choose({ completion: chosen.completion === sample ? null : sample }) } },
-      make("span", {}, `#${sample}`), make("span", {}, number(tree.completions.reward[row])))));
+      high < 12 ? [] : [make("span", {}, `#${sample}`), make("span", {}, number(tree.completions.reward[row]))])));
   const inside = byId("canvas").contains(document.activeElement);
   byId("canvas").replaceChildren(make("div", { class: "canvas" }, boxes, ends));
   byId("colours").replaceChildren(...legend(tree));
@@ -129,7 +132,8 @@ function drawTree(tree) {
 function boxContent(tree, n, high, line) {
   const said = signed(shape(tree).given[n]);
   const short = { "suppressed good": "SG", "boosted bad": "BB" }[shape(tree).marks[n]];
-  const lines = Math.max(1, Math.floor((high - 4) / line));
+  const lines = Math.floor((high - 1) / line);
+  if (!lines) return ""; // a box that is too low for a line of text has none
   return make("div", { class: "words", style: { "max-height": `${lines * line}px` } },
     short ? make("span", { class: "mark" }, short) : null,
     make("span", { class: "sign" }, said.slice(0, 1), make("span", { class: "value" }, said.slice(1))),
@@ -152,13 +156,10 @@ function labelOf(tree, n) {
 }
 
 function legend(tree) {
-  const { most } = shape(tree);
-  const bar = draw("svg", { width: 120, height: 14, "aria-hidden": "true" },
-    Array.from({ length: 24 }, (_, n) => draw("rect", { x: n * 5, y: 0, width: 5.3, height: 14, fill: css(colour((n - 11.5) / 11.5, 1)) })));
   return [
-    make("span", {}, `pushed down ${signed(-most)}`, bar, `${signed(most)} raised: A(λ)`),
-    make("span", {}, make("b", {}, "SG"), "suppressed good"),
-    make("span", {}, make("b", {}, "BB"), "boosted bad"),
+    scaleOf("credit"),
+    make("span", {}, make("b", {}, "SG"), term("suppressed good")),
+    make("span", {}, make("b", {}, "BB"), term("boosted bad")),
     tree.steps.tokens.some((count, n) => !count && shape(tree).lengths[n]) ? make("span", {}, make("span", { class: "swatch", style: painted(null, 1) }, "\u2013"), "out of the loss") : "",
     make("span", {}, "right: completion and reward"),
   ];
@@ -188,7 +189,8 @@ function move(event) {
   if (event.key === "Enter" || event.key === " ") {
     select(n);
     byId("panel").focus();
-  } else if (event.key === "n" || event.key === "p") follow(tree, event.key === "n" ? 1 : -1);
+  } else if (ZOOMS[event.key]) ZOOMS[event.key]();
+  else if (event.key === "n" || event.key === "p") follow(tree, event.key === "n" ? 1 : -1);
   else if (!(event.key in to)) return;
   else if (to[event.key] !== undefined && to[event.key] >= 0) select(to[event.key]);
   event.preventDefault();

@@ -45,7 +45,7 @@ function shape(tree) {
   };
   // A step without a token in the loss, as a prompt or a tool's answer, gets no advantage, whatever its members have.
   const given = advantage.map((a, n) => (tokens[n] ? a : null));
-  const most = given.reduce((largest, a) => Math.max(largest, Math.abs(a ?? 0)), 0);
+  const most = DATA.scales.credit?.limit ?? 0; // of the whole log, so that a colour means the same in every group
   const marks = parent.map((_, n) => mark(n));
   const levels = [];
   depth.forEach((d, n) => (levels[d] ??= []).push(n));

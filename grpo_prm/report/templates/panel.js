@@ -1,4 +1,4 @@
-// One process step read in full, and one completion as a whole.
+// One process step read in full.
 
 function showPanel(tree) {
   const panel = byId("panel");
@@ -21,7 +21,7 @@ function showPanel(tree) {
   panel.replaceChildren(
     crumbs(tree, n),
     make("h3", {}, `${kind}: |λ| = ${size[n]} of ${k}`),
-    facts([["R(λ)", `${number(reward[n])}${range}`], ["A(λ)", swatch],
+    facts([[term("R(λ)", "step reward R(λ)"), `${number(reward[n])}${range}`], [term("A(λ)", "step advantage A(λ)"), swatch],
       [`${UNIT}s`, `${number(lengths[n])}${masked}`], ["in all members", number(tokens[n])],
       ["positions", lengths[n] ? `${number(start[n] + 1)} to ${number(end[n])}` : "none"]]),
     marks[n] ? make("p", { class: "note" }, explain(tree, n)) : "",
@@ -50,23 +50,4 @@ function crumbs(tree, n) {
     return make("li", {}, at === n ? make("span", { "aria-current": "step" }, words) : make("button", { type: "button", on: { click: () => select(at) } }, words));
   });
   return make("nav", { class: "crumbs", "aria-label": "Path to this step" }, make("ol", {}, items));
-}
-
-// The completion whose path is followed, as one text: every stretch of it has the colour of its step.
-function showWhole(tree) {
-  const row = rowOfSample(tree);
-  if (row < 0) {
-    byId("whole").replaceChildren();
-    return;
-  }
-  const { given, most, lengths } = shape(tree);
-  const { sample, reward, advantage } = tree.completions;
-  const pieces = pathOf(tree, row).filter((n) => lengths[n]).map((n) => make("span", {
-    class: n === chosen.process ? "piece chosen" : "piece", title: labelOf(tree, n), style: painted(given[n], most),
-    on: { click: () => select(n) },
-  }, written(textOf(tree, n)), tree.texts[n] === null ? " " : ""));
-  byId("whole").replaceChildren(make("div", { class: "whole" },
-    make("h3", {}, `Completion #${sample[row]}: reward ${number(reward[row])}, advantage ${signed(advantage[row])}`),
-    make("p", { class: "quiet" }, `Every ${UNIT} has the colour of the step that it is in: what GRPO gives it.`),
-    make("p", { class: "text", tabindex: 0, role: "region", "aria-label": `Completion ${sample[row]}` }, pieces)));
 }

@@ -4,6 +4,7 @@ async function start() {
   readAddress();
   if (goElsewhere(chosen, "replace")) return;
   setUpTheme();
+  setUpGlossary();
   setUpTabs();
   setUpTrend();
   setUpFilters();

@@ -1,6 +1,7 @@
 // Small charts over the training steps, and the slider that picks one of them.
 
-const CHART = { width: 300, height: 118, left: 40, right: 8, top: 8, bottom: 20 };
+const CHART = { width: 300, height: 132, left: 46, right: 12, top: 8, bottom: 34 };
+const runName = (run) => (DATA.methods?.[run] ? `${run} (${DATA.methods[run]})` : run);
 const runClass = (run) => `run-${RUNS.indexOf(run) % 7}`;
 
 function setUpTrend() {
@@ -11,12 +12,12 @@ function setUpTrend() {
   slider.addEventListener("input", () => choose({ step: slider.value === "0" ? null : STEPS[slider.value - 1] }));
   byId("slider-all").addEventListener("click", () => choose({ step: null }));
   if (RUNS.length > 1) {
-    byId("legend").append(...RUNS.slice(0, 12).map((run) => make("span", {}, swatchLine(runClass(run)), run)));
+    byId("legend").append(...RUNS.slice(0, 12).map((run) => make("span", {}, swatchLine(runClass(run)), runName(run))));
     if (RUNS.length > 12) byId("legend").append(`and ${RUNS.length - 12} more runs`);
   }
   const beside = new Set(DATA.trend.map((one) => one.beside).filter(Boolean));
   if (beside.size) byId("legend").append(make("span", {}, swatchLine("beside"), [...beside].join(", or ")));
-  byId("charts").append(...DATA.trend.map(chart));
+  byId("charts").append(...[...DATA.trend, ...(DATA.parts?.parts ?? []).map((part) => part.chart).filter(Boolean)].map(chart));
 }
 
 function swatchLine(look) {
@@ -28,18 +29,23 @@ function chart(one) {
   const numbers = one.series.flatMap((s) => [s.mean, s.low, s.high, s.besideMean ?? [], s.besideLow ?? [], s.besideHigh ?? []].flat())
     .filter((value) => value !== null);
   const steps = one.series.flatMap((s) => s.step);
-  const low = Math.min(0, ...numbers), high = Math.max(...numbers), span = high - low || 1;
+  const least = Math.min(0, ...numbers), most = Math.max(...numbers), marks = ticksOf(least, most > least ? most : least + 1, 3);
+  const gap = marks.length > 1 ? marks[1] - marks[0] : 1;
+  // The axis ends at round numbers, just beyond what is drawn.
+  const low = marks[0] - (marks[0] > least ? gap : 0), high = marks.at(-1) + (marks.at(-1) < most ? gap : 0), span = high - low || 1;
   const first = Math.min(...steps), last = Math.max(...steps);
   const x = (step) => CHART.left + ((step - first) / (last - first || 1)) * (CHART.width - CHART.left - CHART.right);
   const y = (value) => CHART.height - CHART.bottom - ((value - low) / span) * (CHART.height - CHART.top - CHART.bottom);
   const format = one.share ? percent : number;
   const picture = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": course(one, format) });
-  for (const value of [low, high]) {
+  for (let n = 0; low + n * gap <= high + gap / 2; n += 1) {
+    const value = Number((low + n * gap).toPrecision(9));
     picture.append(draw("line", { class: "axis", x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value) }),
       draw("text", { x: CHART.left - 5, y: y(value) + 4, "text-anchor": "end" }, format(value).replace(" %", "%")));
   }
-  picture.append(draw("text", { x: CHART.left, y: CHART.height - 5 }, `step ${first}`),
-    draw("text", { x: CHART.width - CHART.right, y: CHART.height - 5, "text-anchor": "end" }, String(last)));
+  const round = ticksOf(first, last, 4).filter((step) => Number.isInteger(step));
+  picture.append(...round.map((step) => draw("text", { x: x(step), y: CHART.height - CHART.bottom + 14, "text-anchor": "middle" }, number(step))),
+    draw("text", { x: (CHART.left + CHART.width) / 2, y: CHART.height - 4, "text-anchor": "middle" }, "training step"));
   for (const s of one.series) {
     if (s.besideMean) picture.append(...stroke(s.step, s.besideMean, s.besideLow, s.besideHigh, x, y, "line beside", "beside-band"));
   }
@@ -64,13 +70,18 @@ function chart(one) {
   return make("figure", { class: "chart" }, make("figcaption", {}, title), says, picture);
 }
 
-// Band and line; a line breaks where a value is missing, and a value alone is a dot.
+// Whether each value has an interval. A band that comes and goes would look as if something had happened.
+const isWhole = (mean, low) => mean.every((value, row) => value === null || low[row] !== null);
+
+// A band, or bars where only some steps have problems enough for an interval; and the line. It breaks where a value
+// is missing, and a value alone is a dot.
 function stroke(steps, mean, low, high, x, y, look, bandLook) {
-  const marks = [];
-  const areas = pieces(steps, low).map((rows) => rows.filter((row) => high[row] !== null)).filter((rows) => rows.length > 1);
-  for (const rows of areas) {
-    const edge = [...rows.map((row) => [steps[row], high[row]]), ...rows.toReversed().map((row) => [steps[row], low[row]])];
+  const marks = [], ranged = steps.map((_, row) => row).filter((row) => low[row] !== null && high[row] !== null);
+  if (isWhole(mean, low) && ranged.length > 1) {
+    const edge = [...ranged.map((row) => [steps[row], high[row]]), ...ranged.toReversed().map((row) => [steps[row], low[row]])];
     marks.push(draw("polygon", { class: bandLook, points: edge.map(([step, value]) => `${x(step)},${y(value)}`).join(" ") }));
+  } else {
+    marks.push(...ranged.map((row) => draw("line", { class: bandLook.replace("band", "whisker"), x1: x(steps[row]), x2: x(steps[row]), y1: y(low[row]), y2: y(high[row]) })));
   }
   for (const rows of pieces(steps, mean)) {
     const points = rows.map((row) => `${x(steps[row])},${y(mean[row])}`);
