@@ -1,10 +1,12 @@
 """`grpo-prm report` on the command line."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+from report.pages import EXAMPLE, folder_of
 
 
 def run(*arguments, cwd):
@@ -40,6 +42,8 @@ def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
         (("FOLDER", "--out", "."), 2, "is a folder. Give --out the name of a file."),
         (("FOLDER", "--out", "file/page.html"), 2, "cannot be written (File exists). Give --out another place."),
         (("FOLDER", "--tokenizer", "file"), 2, "file"),
+        (("FOLDER", "--follow", "--pages"), 2, "Leave --pages and --no-text out."),
+        (("FOLDER", "--pages", "--out", "file"), 2, "is a file. Give --out the name of a folder."),
     ],
 )
 def test_what_cannot_be_done_is_said_in_two_sentences(chain, tmp_path, arguments, code, said):
@@ -51,15 +55,31 @@ def test_what_cannot_be_done_is_said_in_two_sentences(chain, tmp_path, arguments
 
 
 def test_a_new_analysis_takes_the_old_page_away(chain, tmp_path):
-    import shutil
-
-    from report.pages import EXAMPLE, folder_of
-
     folder = tmp_path / "chain.prm"
     shutil.copytree(chain.parent, folder)
     assert (folder / "report.html").exists()
     folder_of(EXAMPLE, folder)
     assert not (folder / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_pages_is_written_whole_and_goes_with_the_analysis(chain, tmp_path):
+    folder = tmp_path / "chain.prm"
+    shutil.copytree(chain.parent, folder)
+    done = run("report", str(folder), "--pages", "--no-text", cwd=tmp_path)
+    assert done.returncode == 0 and f"{folder}/report/index.html: 1 page, " in done.stderr
+    page = folder / "report" / "index.html"
+    assert "without prompts and completions" in page.read_text(encoding="utf-8")
+    (folder / "report" / "mine.txt").write_text("mine")
+    (folder / "report" / "7.html").write_bytes(page.read_bytes())  # of an analysis that had more
+    assert run("report", str(folder), "--pages", cwd=tmp_path).returncode == 0
+    assert {path.name for path in (folder / "report").iterdir()} == {"index.html", "mine.txt"}
+    folder_of(EXAMPLE, folder)
+    assert [path.name for path in (folder / "report").iterdir()] == ["mine.txt"]
+    page.write_text("somebody's own")
+    done = run("report", str(folder), "--pages", cwd=tmp_path)
+    assert done.returncode == 2 and "that grpo-prm did not write" in done.stderr
+    assert page.read_text() == "somebody's own"
 
 
 def test_the_report_needs_no_torch():

@@ -75,6 +75,7 @@ function setUpFilters() {
   listeners.push((changed) => {
     if (!changed.some((field) => FILTERS.includes(field))) return;
     showFilters();
+    if (changed.includes("step")) showStep();
     if (changed.includes("query") || changed.includes("regex")) search();
     view.page = 0;
     showTable();

@@ -17,6 +17,7 @@ async function start() {
   showFilters();
   showStep();
   showTab();
+  window.scrollTo({ top: 0, behavior: "instant" }); // the browser went to where the tab was before others were hidden
   search();
   await tell(["group"]);
   if (location.hash.includes(":")) land();

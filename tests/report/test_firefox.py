@@ -1,0 +1,45 @@
+"""The page in Firefox: it opens without an error, unpacks its texts, searches, marks and follows an address."""
+
+import shutil
+
+import pytest
+from report.firefox import firefox
+from report.pages import address, data_of, name_of
+
+READY = """new Promise((done) => {
+  const look = () => (document.documentElement.dataset.ready ? done(true) : setTimeout(look, 20));
+  look();
+})"""
+SEARCH = """(async () => {
+  const search = document.getElementById("search"), says = document.getElementById("search-says");
+  search.value = "*9=";
+  search.dispatchEvent(new Event("input"));
+  while (!/ hits in \\d+ groups\\.$/.test(says.textContent)) await new Promise((go) => setTimeout(go, 20));
+  await new Promise((go) => setTimeout(go, 300));
+  return [says.textContent, CSS.highlights.get("hit").size];
+})()"""
+
+
+@pytest.mark.slow
+def test_the_page_works_in_firefox(chain, tmp_path):
+    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    if program is None:
+        pytest.skip("no Firefox on this machine: apt-get install firefox-esr")
+    tree = data_of(chain)["trees"][40]
+    sample = tree["completions"]["sample"][2]
+    with firefox(program, tmp_path) as evaluate:
+        evaluate(chain.resolve().as_uri() + address(chain, tree["group"], sample), READY)
+        title = evaluate(None, "document.getElementById('tree-title').textContent")
+        assert title == f"Group {name_of(chain, tree['group'])}"
+        steps = tree["steps"]
+        text = "".join(
+            text
+            for text, first, size in zip(tree["texts"], steps["first"], steps["size"], strict=True)
+            if first <= 2 < first + size
+        )
+        assert evaluate(None, "document.querySelector('#whole .text').textContent") == text
+        boxes = "[...document.querySelectorAll('[role=treeitem]')].filter((box) => box.checkVisibility()).length"
+        assert evaluate(None, boxes) == len(tree["texts"])
+        said, marked = evaluate(None, SEARCH)
+        assert int(said.split(" ")[0].replace(",", "")) > 5 and marked > 0
+        assert evaluate(None, "document.documentElement.scrollWidth <= innerWidth")
