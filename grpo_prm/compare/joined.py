@@ -110,10 +110,13 @@ def _is_of(folder: Path, run: Run) -> bool:
 def _told(run: Run, metrics: Metrics) -> list[str]:
     """What was taken, and how well its steps are those of the log."""
     steps, of_log = set(metrics.table["step"]), run.steps
-    where = f"{metrics.source}, {metrics.files[0]}" + (f" and {len(metrics.files) - 1} more" * (len(metrics.files) > 1))
+    path, more = metrics.files[0].resolve(), len(metrics.files) - 1
+    where = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    where += f" and {more} more" if more else ""
+    where += f" ({metrics.source})" if path.name != metrics.source else ""
     shared = len(steps & {*of_log})
     joined = f"{shared} of {amount(len(of_log), 'step')} of the log have a value" if of_log else "the log has no steps"
-    return [f"metrics of {where}: {joined}{_agreement(run, metrics)}.", *metrics.notes]
+    return [f"metrics from {where}: {joined}{_agreement(run, metrics)}.", *metrics.notes]
 
 
 def _agreement(run: Run, metrics: Metrics) -> str:
