@@ -94,10 +94,10 @@ def folder_of(run: Run) -> tuple[Path | None, str]:
 
 
 def _inner(files: Sequence[str]) -> list[str]:
-    """One file of each subfolder of rollouts; nothing where a file lies elsewhere."""
-    one_each = {Path(name).parent: name for name in files if "://" not in name}
-    names = [name for folder, name in one_each.items() if folder.name in INNER]
-    return names if len(names) == len({Path(name).parent for name in files}) else []
+    """One file of each subfolder of rollouts; nothing where a file lies elsewhere, or on another machine."""
+    one_each = {Path(name).parent: name for name in files}
+    certain = all(folder.name in INNER and "://" not in name for folder, name in one_each.items())
+    return list(one_each.values()) if certain else []
 
 
 def _is_of(folder: Path, run: Run) -> bool:

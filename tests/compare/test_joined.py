@@ -112,7 +112,12 @@ def test_what_is_not_certain_is_not_taken(two, tmp_path, monkeypatch):
     monkeypatch.chdir(elsewhere)
     found = compare(two[:2])
     assert found.joined.files["a"] == () and "its log may lie in" in found.joined.notes[0]
-    for files in (["a.run/step.parquet"], ["gone/rollouts/step.parquet"], ["s3://x/a.run/rollouts/step.parquet"]):
+    for files in (
+        ["a.run/step.parquet"],
+        ["gone/rollouts/step.parquet"],
+        ["s3://x/a.run/rollouts/step.parquet"],
+        ["a.run/rollouts/step.parquet", "more.parquet"],
+    ):
         name_files(two[0], files)
         assert compare(two[:2]).joined.files["a"] == ()
 
