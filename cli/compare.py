@@ -14,11 +14,13 @@ Examples:
 
     grpo-prm compare grpo.prm half.prm one.prm --level 0.6 --out runs.compare
 
-    grpo-prm compare sweep/*.prm --rank accuracy     # many runs: one row each, ties said
+    grpo-prm compare sweep/*.prm --rank accuracy     # many: a row each
 
-    grpo-prm compare grpo.prm lambda.prm --metric reward,held_out/accuracy     # what the trainers logged, by step
+    grpo-prm compare a.prm b.prm --metric reward,kl     # what trainers logged
 
-    grpo-prm compare a.prm b.prm --metrics a=out/trainer_state.json --metrics b=wandb/offline-run-20261101_120000-x1
+    grpo-prm compare a.prm b.prm --metrics a=out/trainer_state.json
+
+    grpo-prm compare a.prm b.prm --metrics b=wandb/offline-run-20261101_120000-x1
 
     grpo-prm compare sweep.prm --json > sweep.json
 """

@@ -115,7 +115,8 @@ def _metrics(console: Console, comparison: Comparison) -> None:
     for page in _pages(metrics_sheet(comparison), console.width):
         console.print(_table(page))
     if shown.cut:
-        console.print(printable(f"Up to the last step that all have: {', '.join(shown.cut)} go on in some runs."))
+        steps = ", ".join(f"{name} {step:,}" for name, step in shown.cut.items())
+        console.print(printable(f"Up to the last step that all runs have, where some go on: {steps}."))
     for note in comparison.joined.notes:
         console.print(printable(note))
     if shown.others:

@@ -94,10 +94,10 @@ def folder_of(run: Run) -> tuple[Path | None, str]:
 
 
 def _inner(files: Sequence[str]) -> list[str]:
-    """One file of each subfolder of rollouts; nothing where a file lies elsewhere."""
-    one_each = {Path(name).parent: name for name in files if "://" not in name}
-    names = [name for folder, name in one_each.items() if folder.name in INNER]
-    return names if len(names) == len({Path(name).parent for name in files}) else []
+    """One file of each subfolder of rollouts; nothing where a file lies elsewhere, or on another machine."""
+    one_each = {Path(name).parent: name for name in files}
+    certain = all(folder.name in INNER and "://" not in name for folder, name in one_each.items())
+    return list(one_each.values()) if certain else []
 
 
 def _is_of(folder: Path, run: Run) -> bool:
@@ -110,10 +110,13 @@ def _is_of(folder: Path, run: Run) -> bool:
 def _told(run: Run, metrics: Metrics) -> list[str]:
     """What was taken, and how well its steps are those of the log."""
     steps, of_log = set(metrics.table["step"]), run.steps
-    where = f"{metrics.source}, {metrics.files[0]}" + (f" and {len(metrics.files) - 1} more" * (len(metrics.files) > 1))
+    path, more = metrics.files[0].resolve(), len(metrics.files) - 1
+    where = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    where += f" and {more} more" if more else ""
+    where += f" ({metrics.source})" if path.name != metrics.source else ""
     shared = len(steps & {*of_log})
     joined = f"{shared} of {amount(len(of_log), 'step')} of the log have a value" if of_log else "the log has no steps"
-    return [f"metrics of {where}: {joined}{_agreement(run, metrics)}.", *metrics.notes]
+    return [f"metrics from {where}: {joined}{_agreement(run, metrics)}.", *metrics.notes]
 
 
 def _agreement(run: Run, metrics: Metrics) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -39,13 +39,13 @@ class Shown:
         table: `SUMMARY`: of each metric and run that has it, up to the last step that all of these have, the `last`
             value with its `step` and, where the source has one, its 95 % interval; and the `mean` of `values` values
             from `from_step` to `to_step`, the last tenth.
-        cut: Metrics of which some run goes on after that step.
+        cut: That step of metrics of which some run goes on.
     """
 
     names: tuple[str, ...]
     others: tuple[str, ...]
     table: pl.DataFrame
-    cut: tuple[str, ...]
+    cut: Mapping[str, int]
 
 
 def shown_metrics(joined: pl.DataFrame, wanted: Sequence[str]) -> Shown:
@@ -60,14 +60,14 @@ def shown_metrics(joined: pl.DataFrame, wanted: Sequence[str]) -> Shown:
     """
     known = joined["metric"].unique().sort().to_list()
     names = tuple(dict.fromkeys(_named(name, known) for name in wanted)) if wanted else _chosen(joined)
-    sums, cut = [], []
+    sums, cut = [], {}
     for name in names:
         part = joined.filter(metric=name)
         ends = part.group_by("run").agg(pl.col("step").max())["step"].to_list()
         sums.append(_summed(part.filter(pl.col("step") <= min(ends)), min(ends)))
-        cut += [name] if min(ends) < max(ends) else []
+        cut |= {name: min(ends)} if min(ends) < max(ends) else {}
     table = pl.concat(sums) if sums else pl.DataFrame(schema=SUMMARY)
-    return Shown(names, tuple(name for name in known if name not in names), table, tuple(cut))
+    return Shown(names, tuple(name for name in known if name not in names), table, cut)
 
 
 def _named(name: str, known: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def write_comparison(
         save_figure(drawn, comparison.training, figures, "run_comparison", formats, venue=venue, caption=caption)
         if of_metrics:
             (folder / METRICS).write_text(as_csv(comparison.joined.table), encoding="utf-8")
-            caption = _caption_of_metrics(comparison)
+            caption = _caption_of_metrics(comparison, metrics)
             save_figure(of_metrics, metrics, figures, "training_metrics", formats, venue=venue, caption=caption)
 
 
@@ -86,14 +86,15 @@ def _caption(comparison: Comparison) -> str:
     return printable(f"{runs} over training, with 95 % intervals over the problems of {point}{rewards}.")
 
 
-def _caption_of_metrics(comparison: Comparison) -> str:
-    """One sentence: which metrics, of which runs."""
+def _caption_of_metrics(comparison: Comparison, drawn: pl.DataFrame) -> str:
+    """One sentence: which metrics, of which runs, and whether they are means of several steps."""
     having = {name for name, files in comparison.joined.files.items() if files}
     runs = listed([run.label for run in comparison.compared.runs if run.name in having])
     names = listed(list(comparison.metrics.names))
-    return printable(
-        f"{names} of {runs} over training, as the trainers logged them; bands are 95 % intervals of these."
-    )
+    most = max(drawn["steps"].to_list())
+    windows = f"; where there are many, means of {most} values, the single ones faint" if most > 1 else ""
+    bands = "; bands: their own 95 % intervals" if drawn["low"].count() else ""
+    return printable(f"{names} of {runs} over training, as the trainers logged them{windows}{bands}.")
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -56,11 +56,11 @@ def _rows(line: dict[str, Any]) -> Iterator[Row]:
     step = line["step"]
     for name, value in line.items():
         if name == HELD_OUT and isinstance(value, dict) and "mean" in value:
-            numbers = {key: value.get(key) for key in ("mean", "low", "high", "majority")}
-            if is_number(numbers["mean"]):
-                yield Row(0, step + 1, f"{HELD_OUT}/accuracy", numbers["mean"], numbers["low"], numbers["high"])
-            if is_number(numbers["majority"]):
-                yield Row(0, step + 1, f"{HELD_OUT}/majority", numbers["majority"])
+            known = {key: number for key, number in value.items() if is_number(number)}
+            if "mean" in known:
+                yield Row(0, step + 1, f"{HELD_OUT}/accuracy", known["mean"], known.get("low"), known.get("high"))
+            if "majority" in known:
+                yield Row(0, step + 1, f"{HELD_OUT}/majority", known["majority"])
         elif isinstance(value, dict):
             yield from (Row(0, step, f"{name}/{key}", inner) for key, inner in value.items() if is_number(inner))
         elif name != "step" and is_number(value):

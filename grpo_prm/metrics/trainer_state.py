@@ -56,4 +56,5 @@ def _state(path: Path) -> dict:
         raise InputError(f"{path}: not JSON. Name another checkpoint.") from None
     if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):
         raise InputError(f"{path}: no trainer_state.json of transformers, `log_history` is missing. Name another file.")
-    return {"global_step": 0} | state
+    done = state.get("global_step")
+    return state | {"global_step": done if is_number(done) else 0}

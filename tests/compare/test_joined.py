@@ -46,10 +46,10 @@ def two(tmp_path):
 
 def test_metrics_beside_the_rollouts_are_found_and_held_against_the_log(two, tmp_path):
     found = compare(two[:2])
-    assert [note for note in found.joined.notes if "metrics of metrics.jsonl" in note] == [
-        f"a: metrics of metrics.jsonl, {tmp_path}/a.run/metrics.jsonl: 24 of 24 steps of the log have a value, and its "
+    assert [note for note in found.joined.notes if "metrics from" in note] == [
+        f"a: metrics from {tmp_path}/a.run/metrics.jsonl: 24 of 24 steps of the log have a value, and its "
         "reward is the log's at 24 of 24.",
-        f"b: metrics of metrics.jsonl, {tmp_path}/b.run/metrics.jsonl: 20 of 20 steps of the log have a value, and its "
+        f"b: metrics from {tmp_path}/b.run/metrics.jsonl: 20 of 20 steps of the log have a value, and its "
         "reward is the log's at 20 of 20.",
     ]
     assert found.metrics.names == ("held_out/accuracy", "reward", "loss") and found.metrics.others == ()
@@ -58,7 +58,7 @@ def test_metrics_beside_the_rollouts_are_found_and_held_against_the_log(two, tmp
 def test_the_last_value_and_the_mean_of_the_last_tenth_that_both_have(two):
     _, _, a, b = two
     found = compare(two[:2])
-    assert found.metrics.cut == ("held_out/accuracy", "reward", "loss")
+    assert found.metrics.cut == {"held_out/accuracy": 10, "reward": 19, "loss": 19}
     for name, made in (("a", a), ("b", b)):
         (row,) = found.metrics.table.filter(metric="reward", run=name).rows(named=True)
         mean = rewards(made)
@@ -112,7 +112,12 @@ def test_what_is_not_certain_is_not_taken(two, tmp_path, monkeypatch):
     monkeypatch.chdir(elsewhere)
     found = compare(two[:2])
     assert found.joined.files["a"] == () and "its log may lie in" in found.joined.notes[0]
-    for files in (["a.run/step.parquet"], ["gone/rollouts/step.parquet"], ["s3://x/a.run/rollouts/step.parquet"]):
+    for files in (
+        ["a.run/step.parquet"],
+        ["gone/rollouts/step.parquet"],
+        ["s3://x/a.run/rollouts/step.parquet"],
+        ["a.run/rollouts/step.parquet", "more.parquet"],
+    ):
         name_files(two[0], files)
         assert compare(two[:2]).joined.files["a"] == ()
 

@@ -53,6 +53,10 @@ def test_means_over_steps_are_said(tmp_path):
     assert notes == ("Logged every 10 steps: most values are means over these.",)
 
 
+def test_a_state_that_does_not_say_how_far_it_came(tmp_path):
+    assert read_metrics(state(tmp_path, HISTORY, global_step=None)).names[0] == "completions/mean_length"
+
+
 def test_what_is_no_state_is_said(tmp_path):
     path = tmp_path / "trainer_state.json"
     for text, said in (("{", "not JSON"), ("[]", "log_history"), ('{"log_history": []}', "no numbers")):
