@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = "smollm2.jsonl.gz"
+GROUPS = 8  # of the log that stands for the user's
 NOT_WANTED = ("torch", "transformers", "pytest", "ray")  # what only extras bring
 
 
@@ -80,25 +81,24 @@ def first_commands(readme: str) -> list[str]:
 
 
 def run(command: list[str], folder: Path, bin_of: Path) -> None:
-    """Run a command of the environment in a folder, where a log lies as soon as there is one."""
+    """Run a command of the environment in a folder, where a small log lies as soon as there is one."""
     sys.stdout.write(f"$ {' '.join(command)}\n")
     sys.stdout.flush()
     environment = {"PATH": f"{bin_of}:/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
     subprocess.run(command, cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
     log = folder / "demo.prm" / EXAMPLE
     if log.exists() and not (folder / "rollouts.jsonl").exists():
-        (folder / "rollouts.jsonl").write_bytes(gzip.decompress(log.read_bytes()))
+        lines = gzip.decompress(log.read_bytes()).splitlines(keepends=True)
+        (folder / "rollouts.jsonl").write_bytes(b"".join(lines[: GROUPS * 16]))
 
 
 def check_written(folder: Path) -> None:
-    """Both analyses have their numbers, pages and figures, and the numbers are the same."""
-    counts = []
-    for name in ("demo.prm", "rollouts.prm"):
+    """Both analyses have their groups, pages and figures."""
+    for name, groups in (("demo.prm", 48), ("rollouts.prm", GROUPS)):
         summary = json.loads((folder / name / "summary.json").read_text(encoding="utf-8"))
-        counts.append((summary["counts"], summary["verdict"]["knows"]["code"]))
+        assert summary["counts"]["groups"] == groups, summary["counts"]
         assert (folder / name / "report.html").stat().st_size > 100_000
-        assert len(list((folder / name / "figures").glob("*.pdf"))) >= 5
-    assert counts[0] == counts[1] and counts[0][0]["groups"] == 48, counts
+        assert (folder / name / "figures" / "overlap_over_groups.pdf").read_bytes().startswith(b"%PDF")
 
 
 if __name__ == "__main__":
