@@ -128,6 +128,7 @@ def analyze(
     from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
     from grpo_prm.text.printable import printable
 
+    from .counting import counted
     from .drawing import drawer
     from .follow import followed
     from .progress import progress_bar, working
@@ -156,7 +157,7 @@ def analyze(
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:
-                with working("drawing figures"):
+                with working("drawing figures") as move, counted(folder / "figures", move):
                     failed = helper.draw(folder)
                 if failed:
                     from grpo_prm.figures.plotting import not_drawn
