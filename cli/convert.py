@@ -50,7 +50,7 @@ def convert(
     run: Run = None,
     memory: Memory = None,
 ) -> None:
-    """Write any log as the canonical table, one row per completion, which every command reads as it is."""
+    """Write any log as one table with fixed columns, one row per completion, which every command reads as it is."""
     from grpo_prm.errors import RejectedError, UsageError
     from grpo_prm.logs import collect
     from grpo_prm.logs.rollouts import location, save

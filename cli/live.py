@@ -38,7 +38,7 @@ def live(
     ],
     once: Annotated[bool, typer.Option("--once", help="Show what there is now, and stop.")] = False,
 ) -> None:
-    """Watch a training: figures over its steps, and the findings of the report card over the last 20 of them.
+    """Watch a training: its numbers step by step, and the faults that its last 20 steps show.
 
     It reads each step once all of it is written, and waits where there is none yet. Ctrl-C ends it, and not the run.
     """

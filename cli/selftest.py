@@ -23,7 +23,7 @@ FAILED = 1  # what is wrong then is ours: no input of a user is read
 def selftest(
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")] = False,
 ) -> None:
-    """Analyse small logs of which it is known what must be found and what must not. Seconds, no network, no files.
+    """Check the installation on small logs whose faults are known. Seconds, no network, no files.
 
     One line per log, then whether all checks hold. Exit code 1: some do not.
     """
