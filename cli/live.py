@@ -130,7 +130,7 @@ class Watched:
         from grpo_prm.analysis.alarms import LEAST
 
         early = self.course.groups < LEAST
-        return f"no finding yet: judged from {LEAST} groups on" if early else "no finding"
+        return f"nothing found yet: it takes {LEAST} groups to judge" if early else "nothing found"
 
     def _state(self) -> str:
         """`step 12: 96 groups in 12 steps, last part 0:07 ago (a.run/rollouts)`."""
@@ -171,7 +171,7 @@ def _in_lines(watched: Watched) -> None:
     while True:
         steps = watched.poll()
         if watched.set_back:
-            typer.echo("the run was set back: read anew")
+            typer.echo("the run went back to an earlier step: it is read again from the start")
             newest = None
         for step in steps:
             for text in changes(step):
