@@ -72,8 +72,7 @@ class TrainConfig:
     power: float = setting(1.0, "p of |λ|^-p, the weight of a token: 1 is the paper's λ-GRPO, 0 is GRPO.", least=0)
     weights: Literal["process-set", "parent", "position", "none"] = setting(
         "process-set",
-        "Completions that |λ| counts: those that share the token (process-set), or reached the decision before it "
-        "(parent). position, a placebo: the mean weight at this place of the text. none: no weights.",
+        "|λ| counts who shares the token (process-set) or the decision before it (parent); position is a placebo.",
     )
     match_scale: bool = setting(False, "For comparison: GRPO with the loss made as small as --lambda would make it.")
     match_norm: bool = setting(False, "For comparison: GRPO with the gradient as long as --lambda would make it.")
