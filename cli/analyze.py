@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .naming import default_folder
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
+from .options import (
+    WHAT_STD_IS,
+    Columns,
+    DropUneven,
+    Format,
+    GroupSize,
+    Keep,
+    Logs,
+    Memory,
+    Reward,
+    Run,
+    Tokenizer,
+    reader_options,
+)
 
 if TYPE_CHECKING:
     from grpo_prm.analysis.options import Options
@@ -53,32 +66,41 @@ def analyze(
     std: Annotated[
         Literal["sample", "population", "none", "batch"] | None,
         typer.Option(
-            help="Divisor of the group advantage; `none` is Dr. GRPO. (default: the one that gives the logged "
-            "advantages, else sample)"
+            help=f"{WHAT_STD_IS}, or of the whole step (batch). (default: the one that gives the logged advantages, "
+            "else sample)"
         ),
     ] = None,
     advantage: Annotated[
         Literal["computed", "logged"], typer.Option(help="Advantages from the rewards, or as the log has them.")
     ] = "computed",
-    seed: Annotated[int, typer.Option(help="Of bootstrap, permutations and pseudo-groups.", min=0)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Of all that is drawn at random: intervals, shuffled rewards, groups of different prompts.", min=0
+        ),
+    ] = 0,
     outcome: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Part of the reward that says whether a completion is right: how much of the advantage lies in groups "
-            "that are alike in it?",
+            help="Part of the reward that says right or wrong: how much advantage is given in groups that are all "
+            "right or all wrong?",
         ),
     ] = None,
     baseline_by: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Cross-prompt groups of completions with the same value of this column, such as task.",
+            help="Compare the overlap with that of different prompts that have the same value of this column, "
+            "such as task.",
         ),
     ] = None,
     share: Annotated[
         Literal["prefix", "state"],
-        typer.Option(help="`state`: also which completions read equal observations, for logs of agents with masks."),
+        typer.Option(
+            help="What completions have in common in a step: their beginning (prefix), or for logs of agents with "
+            "masks also what they observe, wherever it comes (state)."
+        ),
     ] = "prefix",
     keep_text: Annotated[
         str | None,
@@ -96,7 +118,11 @@ def analyze(
     full: Annotated[bool, typer.Option("--full", help="Print every number, not the three answers alone.")] = False,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(help="Exit with 6 if the log has one of these findings. May be given again.", metavar="CODE,..."),
+        typer.Option(
+            help="Exit with 6 if the log has one of these faults: teaches_nothing, copies, ... (docs/definitions.md). "
+            "May be given again.",
+            metavar="CODE,...",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else on stdout.")] = False,
     format: Format = None,
@@ -120,10 +146,13 @@ def analyze(
         typer.Option(metavar="HOST:PORT", help="Head of the cluster of Ray. (default: one is started on this machine)"),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Of logs that are still written: a line a step; Ctrl-C sums up what came.")
+        bool,
+        typer.Option(
+            "--follow", help="The log is still written: a line for each step as it comes, and the summary on Ctrl-C."
+        ),
     ] = False,
 ) -> None:
-    """Measure how far completions overlap, what step rewards GRPO gives in secret, and where they hurt."""
+    """Measure how much completions of a prompt share, which rewards GRPO thereby gives to steps, and what to change."""
     import gc
     from dataclasses import replace
     from tempfile import TemporaryDirectory
@@ -137,6 +166,7 @@ def analyze(
     from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
     from grpo_prm.text.printable import printable
 
+    from .counting import counted
     from .drawing import drawer
     from .follow import followed
     from .progress import progress_bar, working
@@ -165,7 +195,7 @@ def analyze(
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:
-                with working("drawing figures"):
+                with working("drawing figures") as move, counted(folder / "figures", move):
                     failed = helper.draw(folder)
                 if failed:
                     from grpo_prm.figures.plotting import not_drawn

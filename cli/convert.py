@@ -50,13 +50,13 @@ def convert(
     run: Run = None,
     memory: Memory = None,
 ) -> None:
-    """Write any log as the canonical table, one row per completion, which every command reads as it is."""
+    """Write any log as one table with fixed columns, one row per completion, which every command reads as it is."""
     from grpo_prm.errors import RejectedError, UsageError
     from grpo_prm.logs import collect
     from grpo_prm.logs.rollouts import location, save
     from grpo_prm.text.printable import printable
 
-    from .progress import progress_bar
+    from .progress import progress_bar, working
 
     if out is None or not logs:
         given = f"{out} is given alone" if out else "nothing is given"
@@ -78,7 +78,8 @@ def convert(
             f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; {len(rollouts.rejected)} rows were"
             " rejected. See them with grpo-prm inspect, or leave --strict out."
         )
-    save(rollouts, out)
+    with working("writing the table"):
+        save(rollouts, out)
     for note in rollouts.notes:
         typer.echo(printable(note), err=True)
     groups, rejected = rollouts.table["group"].n_unique(), len(rollouts.rejected)

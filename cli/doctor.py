@@ -29,10 +29,9 @@ def doctor(
     framework: Annotated[Trainer, typer.Argument(help="The framework that trains.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")] = False,
 ) -> None:
-    """Check that λ-GRPO is active inside a trainer: version, plugin, the functions it relies on, and a trial.
+    """Check that λ-GRPO is active inside a trainer: version, plugin, the functions it relies on, and a trial run.
 
-    Type it in the environment that trains. One line for each check, then how to switch λ-GRPO on. Exit code 3: a check
-    failed.
+    Type it in the environment that trains. One line a check, then how to switch λ-GRPO on. Exit code 3: a check failed.
     """
     from grpo_prm.integrations.doctor import SWITCH_ON, Check
     from grpo_prm.integrations.doctor import doctor as checks_of

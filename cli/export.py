@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
+from .options import (
+    WHAT_STD_IS,
+    Columns,
+    DropUneven,
+    Format,
+    GroupSize,
+    Keep,
+    Logs,
+    Memory,
+    Reward,
+    Run,
+    Tokenizer,
+    reader_options,
+)
 
 EXAMPLES = """
 Examples:
@@ -32,19 +45,25 @@ def export(
     labels: Annotated[
         Literal["mean", "sign", "threshold"] | None,
         typer.Option(
-            help="The label of a step: R, A > 0, or R >= --threshold. (default: mean for spans and tokens, else sign)"
+            help="The label of a step: its mean reward R (mean), whether its mean advantage A is above 0 (sign), or R "
+            "at least --threshold (threshold). (default: mean for spans and tokens, else sign)"
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Step reward R from which a step is good.", metavar="T")
+        float | None, typer.Option(help="Mean reward R from which on a step is good.", metavar="T")
     ] = None,
     min_members: Annotated[
         int,
-        typer.Option(help="Fewest completions |λ| of a labelled step; with 1, R is just the reward.", min=1),
+        typer.Option(
+            help="Completions that must share a step that gets a label; with 1, R may be one completion's reward.",
+            min=1,
+        ),
     ] = 2,
     min_certainty: Annotated[
         float | None,
-        typer.Option(help="How surely R differs from the group's mean, from 0 to 1; 0.95: outside the 95 % interval."),
+        typer.Option(
+            help="Only steps whose R differs so surely from the group's mean, 0 to 1; 0.95: outside the 95 % interval."
+        ),
     ] = None,
     exclude_zero_variance: Annotated[
         bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
@@ -52,7 +71,8 @@ def export(
     std: Annotated[
         Literal["sample", "population", "none", "batch"] | None,
         typer.Option(
-            help="Divisor of the group advantage. (default: the one that gives the logged advantages, else sample)"
+            help=f"{WHAT_STD_IS}, or of the whole step (batch). (default: the one that gives the logged advantages, "
+            "else sample)"
         ),
     ] = None,
     advantage: Annotated[
@@ -72,7 +92,7 @@ def export(
     run: Run = None,
     memory: Memory = None,
 ) -> None:
-    """Write step rewards and step advantages as training data for a process reward model."""
+    """Write the mean reward or advantage of each step as training data for a process reward model."""
     from json import dumps
 
     from grpo_prm.export import ExportOptions

@@ -42,7 +42,7 @@ def inspect(
     run: Run = None,
     memory: Memory = None,
 ) -> None:
-    """Show what a log is taken for: format, columns, steps, groups, unit, what is inferred and what is left out."""
+    """Show how a log is read: format, columns, training steps, groups, tokens, what is inferred, what is left out."""
     from grpo_prm.logs import inspect as inspect_logs
 
     from .progress import progress_bar
@@ -116,7 +116,7 @@ def _steps(steps: Mapping[str, int] | None) -> str:
     if not steps:
         return "none logged"
     one = steps["count"] == 1
-    return f"{steps['first']} alone" if one else f"{steps['first']} to {steps['last']}, {steps['count']:,} logged"
+    return f"{steps['first']} only" if one else f"{steps['first']} to {steps['last']}, {steps['count']:,} logged"
 
 
 def _files(files: Sequence[str]) -> str:
@@ -141,7 +141,8 @@ def _some(names: Sequence[str], most: int) -> str:
 
 def _groups(inspection: Inspection) -> Iterator[str]:
     sizes = sorted(inspection.group_sizes.items(), key=lambda size_and_count: -size_and_count[1])
-    yield f"{inspection.groups:,}: {_some([f'{count:,} of {size}' for size, count in sizes], 6)}"
+    counts = _some([f"{count:,} of {size}" for size, count in sizes], 6)
+    yield f"{counts} completions" if len(sizes) == 1 else f"{inspection.groups:,}: {counts} completions"
     if inspection.groups_uneven:
         groups = _of(inspection.groups_uneven, "group is", "groups are")
         yield f"{groups} not of the usual size, and kept all the same (--drop-uneven leaves them out)"

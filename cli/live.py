@@ -38,7 +38,7 @@ def live(
     ],
     once: Annotated[bool, typer.Option("--once", help="Show what there is now, and stop.")] = False,
 ) -> None:
-    """Watch a training: figures over its steps, and the findings of the report card over the last 20 of them.
+    """Watch a training: its numbers step by step, and the faults that its last 20 steps show.
 
     It reads each step once all of it is written, and waits where there is none yet. Ctrl-C ends it, and not the run.
     """
@@ -131,7 +131,7 @@ class Watched:
         from grpo_prm.analysis.alarms import LEAST
 
         early = self.course.groups < LEAST
-        return f"no finding yet: judged from {LEAST} groups on" if early else "no finding"
+        return f"nothing found yet: it takes {LEAST} groups to judge" if early else "nothing found"
 
     def _state(self) -> str:
         """`step 12: 96 groups in 12 steps, last part 0:07 ago (a.run/rollouts)`."""
@@ -172,7 +172,7 @@ def _in_lines(watched: Watched) -> None:
     while True:
         steps = watched.poll()
         if watched.set_back:
-            typer.echo("the run was set back: read anew")
+            typer.echo("the run went back to an earlier step: it is read again from the start")
             newest = None
         for step in steps:
             for text in changes(step):

@@ -131,7 +131,7 @@ def _end(error: BaseException, stopped: list[int]) -> None:
         sys.exit(UsageError.exit_code)
     if isinstance(error, OSError) and error.errno in REFUSALS:
         what = printable(str(error.filename or "what is read or written"))
-        typer.echo(f"error: {what}: {error.strerror}. See to the file and the disk, then try again.", err=True)
+        typer.echo(f"error: {what}: {error.strerror}. Check the file and the disk, then try again.", err=True)
         sys.exit(GrpoPrmError.exit_code)
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in EXTRAS:

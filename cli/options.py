@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 PANEL = "Reading"
 WHAT_A_LOG_IS = (
-    "Files, folders, archives (.zip, .tar.gz), globs in quotes, addresses (https, s3, gs, hf) or data sets of the hub; "
-    "- is standard input. Which logs: docs/logs.md."
+    "Files, folders, archives (.zip, .tar.gz), globs in quotes, addresses (https, s3, gs, hf) or data sets of the "
+    "Hugging Face hub; - is standard input. Which logs: docs/logs.md."
+)
+WHAT_STD_IS = (
+    "What divides the advantage: nothing (none, as Dr. GRPO), or the standard deviation of the group's rewards over "
+    "n - 1 (sample) or n (population)"
 )
 Logs = Annotated[list[str], typer.Argument(help=WHAT_A_LOG_IS, metavar="LOGS...", show_default=False)]
 Format = Annotated[
@@ -25,7 +29,7 @@ Format = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help='Which column is which: "completion=said,reward=infos.r"; "mask=-" reads none.',
+        help='Which column is which: "completion=said,reward=infos.r"; "mask=-": take none.',
         metavar="OURS=THEIRS,...",
         rich_help_panel=PANEL,
     ),
@@ -39,21 +43,26 @@ Reward = Annotated[
 Tokenizer = Annotated[
     str | None,
     typer.Option(
-        help="For logs without token ids: a tokenizer.json, its folder, smollm2 or a hub name. (default: GPT-2 pieces)",
+        help="For logs without token ids: a tokenizer.json, its folder, smollm2 or a name on the Hugging Face hub. "
+        "(default: text is cut into words and signs as GPT-2 does it)",
         metavar="NAME_OR_PATH",
         rich_help_panel=PANEL,
     ),
 ]
 GroupSize = Annotated[
     int | None,
-    typer.Option(help="Completions per draw of a prompt. (default: the commonest)", min=2, rich_help_panel=PANEL),
+    typer.Option(
+        help="Completions of a group, where a prompt was drawn more than once. (default: the commonest size)",
+        min=2,
+        rich_help_panel=PANEL,
+    ),
 ]
 DropUneven = Annotated[
-    bool, typer.Option("--drop-uneven", help="Leave out groups of another size.", rich_help_panel=PANEL)
+    bool, typer.Option("--drop-uneven", help="Leave out groups of another size than most.", rich_help_panel=PANEL)
 ]
 Keep = Annotated[
     list[str] | None,
-    typer.Option(help="Take further columns along.", metavar="COLUMN,...", rich_help_panel=PANEL),
+    typer.Option(help="Keep further columns of the log.", metavar="COLUMN,...", rich_help_panel=PANEL),
 ]
 Run = Annotated[str | None, typer.Option(help="Name of the run. (default: from the path)", rich_help_panel=PANEL)]
 

@@ -31,11 +31,14 @@ def plot(
         typer.Option(help="pdf, png, svg, pgf. May be given again. (default: pdf,png)", metavar="FORMAT,..."),
     ] = None,
     select: Annotated[
-        list[str] | None, typer.Option(help="Only these figures. May be given again.", metavar="NAME,...")
+        list[str] | None,
+        typer.Option(help="Only these figures, called as in docs/gallery.md. May be given again.", metavar="NAME,..."),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Group of the tree, \\[RUN:]STEP:KEY, one whose text was kept. (default: the worst)"),
+        typer.Option(
+            help="Group that group_tree shows, \\[RUN:]STEP:KEY, one whose text was kept. (default: the worst)"
+        ),
     ] = None,
     out: Annotated[
         Path | None,

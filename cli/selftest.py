@@ -30,7 +30,7 @@ def selftest(
         typer.Option(help="Write the logs into this folder, NAME.jsonl each, and check nothing.", metavar="FOLDER"),
     ] = None,
 ) -> None:
-    """Analyse small logs of which it is known what must be found and what must not. Seconds, no network, no files.
+    """Check the installation on small logs whose faults are known. Seconds, no network, no files.
 
     One line per log, then whether all checks hold. Exit code 1: some do not.
     """

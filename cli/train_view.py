@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,7 @@ from grpo_prm.text.amounts import steady
 from grpo_prm.text.printable import printable
 from grpo_prm.train.events import Event
 
+from .progress import WINDOW, Left
 from .sparkline import duration, sparkline
 
 LINE_EVERY = 10.0  # seconds between two lines in a pipe
@@ -80,7 +82,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._written = -math.inf  # when the last line was
-        self._warm, self._counts = False, Faults()
+        self._warm: tuple[float, int] | None = None  # when the warm start was first heard of, and its step
+        self._counts = Faults()
         self._began: tuple[float, int] | None = None  # when the first step of this process was done, and which
 
     def tell(self, event: Event) -> None:
@@ -96,10 +99,10 @@ class Lines:
 
     def _warming(self, event: Event, now: float) -> None:
         if not self._warm:
-            self._warm = True
+            self._warm = now, event.step
             _write(WARM)
         elif now - self._written >= LINE_EVERY:
-            _write(f"warm start {event.step}/{event.steps}")
+            _write(f"warm start {event.step}/{event.steps}{_left(now, *self._warm, event)}")
         else:
             return
         self._written = now
@@ -113,21 +116,18 @@ class Lines:
         self._written = now
         known = {name: event.metrics.get(name) for name in IN_LINES}
         shown = [f"{SHOWN[name]} {steady(value)}" for name, value in known.items() if value is not None]
-        # by the steps of this process: those before a resume took another time
-        if first < event.step < event.steps:
-            left = (now - since) / (event.step - first) * (event.steps - event.step)
-            shown.append(f"{duration(left)} left")
         shown += self._counts.sentences()
-        _write(f"step {event.step}/{event.steps}: {', '.join(shown)}")
+        # by the steps of this process: those before a resume took another time
+        _write(f"step {event.step}/{event.steps}: {', '.join(shown)}{_left(now, since, first, event)}")
 
 
 class View:
     """The table of a terminal: each figure now, over the run as a sparkline, and its range there."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total}"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console)
-        self._task = self._bar.add_task("starting", total=None)
+        columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.fields[of]}"))
+        self._bar = Progress(*columns, TimeElapsedColumn(), Left(), console=console, speed_estimate_period=WINDOW)
+        self._task = self._bar.add_task("starting", total=None, of="")
         self._history: dict[str, list[float]] = {name: [] for name in SHOWN}
         self._held_out: list[str] = []
         self._counts = Faults()
@@ -135,11 +135,11 @@ class View:
     def tell(self, event: Event) -> None:
         """Take an event in."""
         if event.kind == "warm":
-            self._bar.update(self._task, description="warm start", completed=event.step, total=event.steps)
+            self._bar.update(self._task, description="warm start", **_place(event))
         elif event.kind == "start":  # time left is that of the steps to come
-            self._bar.reset(self._task, description="step", completed=event.step, total=event.steps)
+            self._bar.reset(self._task, description="step", **_place(event))
         elif event.kind == "step":
-            self._bar.update(self._task, description="step", completed=event.step, total=event.steps)
+            self._bar.update(self._task, description="step", **_place(event))
             self._counts.add(event.metrics)
             for name, values in self._history.items():
                 if (value := event.metrics.get(name)) is not None and math.isfinite(value):
@@ -162,6 +162,18 @@ class View:
         if faults := self._counts.sentences():
             lines.append(Text(", ".join(faults)))
         return Group(*lines, self._bar)
+
+
+def _place(event: Event) -> dict[str, Any]:
+    """Where a run is, for its bar."""
+    return {"completed": event.step, "total": event.steps, "of": f"{event.step} of {event.steps}"}
+
+
+def _left(now: float, since: float, first: int, event: Event) -> str:
+    """`, 0:12 left` by the steps since the first one; nothing at the first and at the last."""
+    if not first < event.step < event.steps:
+        return ""
+    return f", {duration((now - since) / (event.step - first) * (event.steps - event.step))} left"
 
 
 def held_out(metrics: Mapping[str, float | None]) -> str:

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
+from .options import (
+    WHAT_STD_IS,
+    Columns,
+    DropUneven,
+    Format,
+    GroupSize,
+    Keep,
+    Logs,
+    Memory,
+    Reward,
+    Run,
+    Tokenizer,
+    reader_options,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,23 +50,32 @@ def tree(
         list[str] | None, typer.Option(help="A group by its name, \\[RUN:]STEP:KEY; STEP is - where the log has none.")
     ] = None,
     worst: Annotated[
-        int | None, typer.Option(help="The groups that show their suppressed-good tokens best. (default: 1)", min=1)
+        int | None,
+        typer.Option(
+            help="So many groups, those first in which tokens of good completions are most clearly pushed down. "
+            "(default: 1)",
+            min=1,
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of groups and nothing else.")] = False,
     tui: Annotated[
-        bool, typer.Option("--tui", help="Walk through the groups with the keyboard; needs \\[tui].")
+        bool,
+        typer.Option("--tui", help="Walk through the groups with the keyboard; needs pip install 'grpo-prm\\[tui]'."),
     ] = False,
     std: Annotated[
         Literal["sample", "population", "none"] | None,
         typer.Option(
-            help="Divisor of the group advantage. (default: as the folder was analysed; else the one that gives the "
-            "logged advantages, or sample)"
+            help=f"{WHAT_STD_IS}. (default: as the folder was analysed; else the one that gives the logged advantages, "
+            "or sample)"
         ),
     ] = None,
     advantage: Annotated[
         Literal["computed", "logged"] | None,
-        typer.Option(help="From the rewards, or as logged. (default: computed, or as the folder was analysed)"),
+        typer.Option(
+            help="Advantages from the rewards, or as the log has them. (default: computed, or as the folder was "
+            "analysed)"
+        ),
     ] = None,
     format: Format = None,
     columns: Columns = None,
@@ -65,7 +87,7 @@ def tree(
     run: Run = None,
     memory: Memory = None,
 ) -> None:
-    """Show the process steps of a group: text, size |λ|, step reward R and step advantage A.
+    """Show a group as a tree: which tokens completions share, how many do (|λ|), their mean reward R and advantage A.
 
     A folder that `analyze` wrote shows the groups that it kept: the worst, the best, one for each finding, and others
     at random.

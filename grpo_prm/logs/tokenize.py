@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, pre_tokenizers
 
 from ..errors import UsageError
+from ..models.hub import ask
 from ..models.names import location
 
 Ints = NDArray[np.int64]
@@ -255,7 +256,8 @@ def _open(name: str) -> Tokenizer:
     # A name on the hub is NAME or OWNER/NAME: anything else was meant as a path.
     if path.is_absolute() or path.suffix == ".json" or len(path.parts) > 2:
         raise UsageError(f"There is no tokenizer {name}. {_REMEDY}")
-    fault = f"No tokenizer {name}: it is no file, and the hub does not give it"
+    ask(name, _REMEDY)
+    fault = f"No tokenizer {name}: the hub does not give it"
     return _read_with(Tokenizer.from_pretrained, name, fault)
 
 

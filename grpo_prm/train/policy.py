@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..models.hub import ask
 from ..models.names import location
 from . import ranks
 from .config import TrainConfig
@@ -80,12 +81,14 @@ def load(config: TrainConfig, said: Callable[[str], None] = lambda _: None) -> t
         said: Is told when a model is fetched first.
 
     Raises:
-        UsageError: It cannot be fetched here.
-        InputError: There is no such model, or it is no causal language model.
+        UsageError: It cannot be fetched here, or the hub does not give it.
+        InputError: It is no causal language model.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     name = location(str(config.model), said)
+    if not Path(name).exists():
+        ask(name, "Give --model the folder of a model; smollm2 needs no hub.")
     # under an adapter the model's own weights are not trained, so bfloat16 halves them at no loss
     dtype = getattr(torch, config.dtype) if config.lora else torch.float32
     try:

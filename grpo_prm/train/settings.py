@@ -55,9 +55,11 @@ class TrainConfig:
     out: str = setting("", "Run folder. (default: by method and task, such as lambda1-chain.run or grpo-chain.run)")
     seed: int = setting(0, "Random seed of prompts, sampling and warm start.", least=0)
     warm_seed: int | None = setting(
-        None, "Seed of the small model and its warm start alone, for runs that begin alike. (default: --seed)", least=0
+        None, "Seed of the small model and its warm start alone, so that runs begin alike. (default: --seed)", least=0
     )
-    warm_steps: int | None = setting(None, "Steps of the warm start. (default: as many as suit the task)", least=1)
+    warm_steps: int | None = setting(
+        None, "Steps of the warm start, in which the small model learns from examples. (default: by task)", least=1
+    )
     steps: int = setting(150, "Training steps.", least=1)
     prompts: int = setting(32, "Prompts in a step.", least=1)
     group_size: int = setting(8, "Completions of each prompt, k.", least=2)
@@ -70,10 +72,10 @@ class TrainConfig:
     power: float = setting(1.0, "p of |λ|^-p, the weight of a token: 1 is the paper's λ-GRPO, 0 is GRPO.", least=0)
     weights: Literal["process-set", "parent", "position", "none"] = setting(
         "process-set",
-        "What λ counts: the process-set of a token, its parent (all at the decision), position (a placebo) or none.",
+        "|λ| counts who shares the token (process-set) or the decision before it (parent); position is a placebo.",
     )
-    match_scale: bool = setting(False, "Control: GRPO with the loss made as small as --lambda would make it.")
-    match_norm: bool = setting(False, "Control: GRPO with the gradient as long as --lambda would make it.")
+    match_scale: bool = setting(False, "For comparison: GRPO with the loss made as small as --lambda would make it.")
+    match_norm: bool = setting(False, "For comparison: GRPO with the gradient as long as --lambda would make it.")
     aggregation: Literal["dapo", "bnpo", "grpo", "dr_grpo"] = setting(
         "dapo", "How tokens are averaged: dapo, bnpo, grpo or dr_grpo."
     )

@@ -85,7 +85,7 @@ def test_without_a_finding_it_says_so_and_what_is_missing_is_told_in_plain_text(
     watched = Watched(tmp_path)
     list(watched.poll())
     text = seen(watched, 200)
-    assert "no finding" in text and "The rollouts of step 3 are missing" in text
+    assert "nothing found" in text and "The rollouts of step 3 are missing" in text
     assert "\x1b" not in text and r"\x1b[2J" in text
 
 
@@ -193,7 +193,7 @@ def test_lines_of_a_run_that_is_set_back_and_of_one_that_has_ended(tmp_path, mon
     assert [re.split(" reward| /", row)[0] for row in capsys.readouterr().out.splitlines()] == [
         "step 1:",
         "step 3:",
-        "the run was set back: read anew",
+        "the run went back to an earlier step: it is read again from the start",
         "waiting:",
         "step 1:",
         "step 2:",
@@ -257,7 +257,7 @@ def test_before_enough_groups_it_says_that_nothing_is_judged_yet(tmp_path):
     put(tmp_path, 1, groups=19)
     watched = Watched(tmp_path)
     list(watched.poll(ended=True))
-    assert seen(watched).splitlines()[-1] == "no finding yet: judged from 20 groups on"
+    assert seen(watched).splitlines()[-1] == "nothing found yet: it takes 20 groups to judge"
     put(tmp_path, 2, groups=1)
     list(watched.poll(ended=True))
     assert "judged from" not in seen(watched)

@@ -36,5 +36,5 @@ def test_what_the_system_refuses_is_said_without_a_traceback(monkeypatch, capsys
         cli.main()
     assert stop.value.code == 3
     assert capsys.readouterr().err == (
-        "error: runs/log\\x1b.jsonl: Permission denied. See to the file and the disk, then try again.\n"
+        "error: runs/log\\x1b.jsonl: Permission denied. Check the file and the disk, then try again.\n"
     )

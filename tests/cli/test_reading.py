@@ -65,7 +65,7 @@ def test_inspect_of_a_converted_log_names_what_it_holds(tmp_path):
     known = json.loads(run("inspect", tmp_path / "one.parquet", "--json").stdout)
     assert {"step", "prompt", "completion", "reward"} < known["columns"].keys()
     assert not {"tokens", "mask", "logprobs", "advantage"} & known["columns"].keys()
-    assert "steps     2 alone" in run("inspect", tmp_path / "one.parquet").stdout
+    assert "steps     2 only" in run("inspect", tmp_path / "one.parquet").stdout
 
 
 def test_inspect_on_screen_names_the_first_bad_row_and_lets_no_escape_through(log):
@@ -76,7 +76,7 @@ def test_inspect_on_screen_names_the_first_bad_row_and_lets_no_escape_through(lo
         "generic",
         "completion = response",
         "1 to 2, 2 logged",
-        "4: 3 of 4, 1 of 3",
+        "4: 3 of 4, 1 of 3 completions",
         "1 of 16 rows",
         "log.jsonl:6",
         "pieces",

@@ -104,7 +104,7 @@ def test_other_events_as_lines(capsys, monkeypatch):
     ]
     assert told(events, capsys, [0.0, 5.0, 10.0, 10.5, 11.0, 30.0], monkeypatch) == [
         train_view.WARM,
-        "warm start 90/700",
+        "warm start 90/700, 1:09 left",
         r"note: a\x1bb",
         "c",
         "step 3/9: held-out accuracy 0.500 [0.250, 0.750]",
