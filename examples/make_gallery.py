@@ -21,7 +21,7 @@ draws it for a column of a paper; under each the caption that lies beside it. Th
 pretrained model, `examples/smollm2.jsonl.gz`. Made by `make gallery`.
 
     grpo-prm analyze examples/chain.jsonl
-    grpo-prm plot chain.prm --venue icml --format pdf,svg --select group_tree,update_by_size
+    grpo-prm plot chain.prm --venue icml --format pdf,svg --select group_tree,update_by_size --out icml
 
 From Python, on axes of your own and in your own style:
 
@@ -38,7 +38,8 @@ figure.savefig("overlap.svg")
 ```
 
 Without axes each makes a figure of its own, `venue="neurips"` for that page. Several runs, and several folders, are
-drawn over each other: `grpo-prm plot grpo.prm lambda.prm`.
+drawn over each other: `grpo-prm plot grpo.prm lambda.prm`. [Bands, bars and labels](output.md#figures).
+`python examples/make_pages.py LOG OUT` lays the figures of a log into pages of two columns.
 """
 
 

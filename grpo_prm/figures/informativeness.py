@@ -18,7 +18,7 @@ from .figure import Captioned, LogFigure
 from .logs import Logs
 from .names import legend_names
 from .over_training import EACH, NULL, OBSERVED, over_training
-from .phrases import NOTHING, by_log, steps_covered
+from .phrases import NOTHING, band_note, by_log, steps_covered
 from .series import draw_series, has_course, known, observed_in_bars
 from .style import BAND, REFERENCE, Entries, Unit, canvas, colours, sentence
 
@@ -154,11 +154,13 @@ def make_caption(shown: Captioned) -> str:
         return f"{observed} observed, {null} with the rewards permuted, {p}"
 
     course = shown.table.filter(series=OBSERVED)
-    steps = f", and that {steps_covered(course)}" if course["step"].n_unique() > 1 else ""
+    shown_twice = course["step"].n_unique() > 1
+    steps = f", and that {steps_covered(course)}" if shown_twice else ""
+    note = f"; {band_note(shown.table.filter(~pl.col('series').is_in(WHOLE_LOG)))}" if shown_twice else ""
     values = by_log(shown.summaries, value)
     return (
         f"Mean |A| of intermediate {shown.unit}s beside 199 permutations of the rewards over the distinct completions "
-        f"of a group that come equally often{steps}; {values}"
+        f"of a group that come equally often{steps}; {values}{note}"
     )
 
 

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
+from ..text.amounts import number
 from . import venues
 from .letters import outline_others, safe, warn_of_missing
 from .names import legend_names
@@ -162,4 +163,4 @@ def from_zero(axes: Sequence[Axes]) -> None:
 
 def percent(axis: Axis) -> None:
     """Write the shares in [0, 1] along an axis as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{number(100 * share)} %"))

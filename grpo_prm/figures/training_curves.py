@@ -27,7 +27,7 @@ def _titles(unit: Unit) -> dict[str, str]:
         "intermediate_proportion": f"intermediate {unit}s",
         "amplification": "amplification",
         "entropy": "entropy (nats)",
-        "length": f"length of completions ({unit}s)",
+        "length": f"length ({unit}s)",
     }
 
 

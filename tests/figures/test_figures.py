@@ -76,8 +76,10 @@ def assert_legible(figure, least=6.0):
         for other in boxes[:i]:
             assert not one.padded(-1).overlaps(other.padded(-1))
     assert min(text.get_fontsize() for text in texts) >= least
-    for legend in figure.legends:  # above the panels, so never over data
-        assert all(legend.get_window_extent().y0 >= axes.get_window_extent().y1 - 1 for axes in figure.axes)
+    for legend in figure.legends:  # above the panels or, a key, below them: never over data
+        place = legend.get_window_extent()
+        others = [axes.get_window_extent() for axes in figure.axes]
+        assert all(place.y0 >= other.y1 - 1 for other in others) or all(place.y1 <= other.y0 + 1 for other in others)
     return boxes
 
 

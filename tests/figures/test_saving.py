@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 from grpo_prm.analysis.ownership import is_figure
 from grpo_prm.errors import UsageError
 from grpo_prm.figures import FIGURES, FORMATS, VENUES, figure_tables, overlap_by_k, save, save_figure, saving
+from grpo_prm.figures.letters import plain
 from grpo_prm.figures.saving import _for_tex, _line_for_tex, checked
-from grpo_prm.figures.style import plain
 
 HOSTILE = "50% of $5_ & #1 ~^{x}\\ <b> 中 λ⏎"
 TEX = any(shutil.which(name) for name in saving.TEX)
