@@ -98,7 +98,7 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
     """Intermediate tokens of each group whose step-reward interval leaves the group's mean outside."""
     assert groups.rewards is not None
     forest, seen = groups.forest, groups.seen
-    # The bound is infinite where a step has too few members to say: such a step is never certain.
+    # The bound is infinite where all rewards of the group are equal: none of its steps is certain.
     away = np.abs(groups.set_rewards - group_means(groups.rewards, groups.groups)[forest.group])
     tokens = np.bincount(seen.step, seen.tokens, len(forest.size))
     return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
