@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from statistics import variance
@@ -89,8 +89,10 @@ def pair_score(group: Group, values: Sequence[float], i: int, pair: Members) -> 
     return mean(values[j] for j in chosen - pair), bool(sets)
 
 
-def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float, int]:
-    """Pairs of one group in the right order, ties one half, and pairs that count.
+def pair_order(
+    group: Group, values: Sequence[float], tol: float, score: Callable[..., tuple[float | None, bool]] = pair_score
+) -> tuple[float, int]:
+    """Pairs of one group in the right order, ties one half, and pairs that count; `score` as `pair_score`.
 
     Reading: values are unequal beyond `tol`; differences of scores are rounded to 1e-9 max(1, max |value|).
     """
@@ -99,7 +101,7 @@ def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float
         if group[i].tokens == group[j].tokens or abs(values[i] - values[j]) <= tol:
             continue
         pair = copies(group, i) | copies(group, j)
-        (one, has_one), (other, has_other) = (pair_score(group, values, x, pair) for x in (i, j))
+        (one, has_one), (other, has_other) = (score(group, values, x, pair) for x in (i, j))
         if has_one or has_other:
             scale = max(1.0, *map(abs, values))
             difference = round((one - other) / scale, 9) * (1 if values[i] > values[j] else -1)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
-from oracle_credit import copies, step_noise
+from oracle_credit import pair_order as order_of_pairs
+from oracle_credit import step_noise
 from oracle_rewards import Analysed
 from oracle_sets import Group, Members, in_loss, mean, present, process_set
 
@@ -109,19 +109,8 @@ def score(group: Group, values: Sequence[float], i: int, pair: Members) -> tuple
 
 
 def pair_order(group: Group, values: Sequence[float], tol: float) -> tuple[float, int]:
-    """Pairs of one group in the right order, ties one half, and pairs that count."""
-    right, counted = 0.0, 0
-    for i, j in combinations(range(len(group)), 2):
-        if group[i].tokens == group[j].tokens or abs(values[i] - values[j]) <= tol:
-            continue
-        pair = copies(group, i) | copies(group, j)
-        (one, has_one), (other, has_other) = (score(group, values, x, pair) for x in (i, j))
-        if has_one or has_other:
-            scale = max(1.0, *map(abs, values))
-            difference = round((one - other) / scale, 9) * (1 if values[i] > values[j] else -1)
-            counted += 1
-            right += 1.0 if difference > 0 else 0.5 if difference == 0 else 0.0
-    return right, counted
+    """Pairs of one group in the right order by the score of their states, and pairs that count."""
+    return order_of_pairs(group, values, tol, score)
 
 
 def decision_tables(group: Group, values: Sequence[float]) -> dict[tuple[int, ...], list[list[float]]]:

@@ -74,7 +74,7 @@ def groups_table(
 def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
     """Groups of mixed reward, or with logged advantages, in which a permutation changes something."""
     changes = exchangeable(groups.forest, groups.advantages)
-    if groups.logged and groups.rewards is not None:
+    if groups.logged and groups.rewards is not None:  # then both are permuted, each for numbers of its own
         changes |= exchangeable(groups.forest, groups.rewards)
     return changes
 
@@ -88,6 +88,7 @@ def _std(groups: Groups, values: Floats, k: Ints) -> Floats:
 def duplicates(groups: Groups) -> Ints:
     """Completions of each group that are equal to an earlier one: those that end where another has ended."""
     step, row, ends = groups.seen.step, groups.seen.row, groups.forest.end
+    # A completion ends in a step if it is as long as the step reaches: all that end there are one text.
     here = groups.lengths[row] == ends[step]
     ending = np.bincount(step[here], minlength=len(ends))
     return np.bincount(groups.forest.group, np.maximum(ending - 1, 0), groups.number).astype(np.int64)
@@ -97,6 +98,7 @@ def _certain(groups: Groups, bound: Floats) -> Ints:
     """Intermediate tokens of each group whose step-reward interval leaves the group's mean outside."""
     assert groups.rewards is not None
     forest, seen = groups.forest, groups.seen
+    # The bound is infinite where all rewards of the group are equal: none of its steps is certain.
     away = np.abs(groups.set_rewards - group_means(groups.rewards, groups.groups)[forest.group])
     tokens = np.bincount(seen.step, seen.tokens, len(forest.size))
     return np.bincount(forest.group, tokens * (forest.intermediate & (away > bound)), groups.number)
@@ -108,6 +110,7 @@ def _mismatch(table: pl.DataFrame, groups: Groups, computed: Floats) -> pl.Serie
     A constant smaller than ours beside the deviation, as other trainers add it, is no difference.
     """
     logged = table["advantage"].to_numpy()  # NaN where none was logged
+    # A logged one may be as large as ours without the constant: what lies between the two is no gap.
     outside = np.abs(logged) - np.abs(computed) * _without_eps(groups, computed)[groups.groups]
     gap = np.where(
         logged * computed > 0, np.maximum(np.abs(computed) - np.abs(logged), outside), np.abs(logged - computed)
@@ -126,6 +129,6 @@ def _without_eps(groups: Groups, computed: Floats) -> Floats:
     np.maximum.at(
         spread, groups.groups, np.abs(groups.rewards - group_means(groups.rewards, groups.groups)[groups.groups])
     )
-    # max|r - mean| / max|a| is the deviation plus EPS.
+    # max|r - mean| / max|a| is the deviation plus EPS, whichever deviation the advantages were divided by.
     added = np.divide(EPS * most, spread, out=np.zeros(groups.number), where=spread > 0)
     return 1 / (1 - np.minimum(added, 0.999))

@@ -100,6 +100,7 @@ class Slice(NamedTuple):
 def slices_of(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Slice]:
     """What `measure_slice` takes, of a table and with errors as for `measure`."""
     table = without_groups_of_one(table)
+    # Before slices are cut: a divisor of the whole step needs all groups of it.
     advantages = advantages_of(table, options)
     opens = group_opens(table)
     # Of all groups at once: draws of one prompt are numbered through slices.
@@ -174,6 +175,7 @@ def _permuted(
     names: pl.DataFrame, groups: Groups, bounds: Bounds | None, seeds: NDArray[np.uint64]
 ) -> tuple[list[tuple[str, int | None]], PermutedSums]:
     """The steps of a slice, and the sums of the permutations over the groups of each."""
+    # By step, since each has a null of its own beside that of the log, which is their sum.
     keys = list(names[["run", "step"]].iter_rows())
     steps = {step: n for n, step in enumerate(dict.fromkeys(keys))}
     if bounds is not None and not groups.logged:

@@ -98,8 +98,10 @@ def measured_states(
 
 
 def _table(table: pl.DataFrame, names: pl.DataFrame, groups: Groups, sets: StateSets) -> pl.DataFrame:
+    # Sets that are no states are process sets before the first observation, which have a table of their own.
     of_states, found = sets.states, sets.observations
     group, first = sets.group[of_states], sets.seen
+    # Positions of observations are those in the tokens of all completions laid end to end.
     opens = np.cumsum(groups.lengths) - groups.lengths
     row = found.row[first]
     value = groups.rewards
@@ -115,6 +117,7 @@ def _table(table: pl.DataFrame, names: pl.DataFrame, groups: Groups, sets: State
         "end": found.end[first] - opens[row],
     }
     series = [pl.Series(name, values, SCHEMA[name], nan_to_null=True) for name, values in columns.items()]
+    # Filtered last, so that a state keeps its number in the group whether or not others are shared.
     return names[group, ["run", "step", "group", "group_key"]].hstack(series).filter(pl.col("size") > 1)
 
 

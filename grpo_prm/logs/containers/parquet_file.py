@@ -42,6 +42,7 @@ def frames(source: Source, size: int | None = None) -> Iterator[tuple[pl.DataFra
         done = 0
         slices = _slices(scan, source, size, total)
         while (frame := _next(slices)) is not None:
+            # Slices are cut by how long the first rows are, and later ones may be a thousand times as long.
             if (held := int(frame.estimated_size())) > granted(source.memory):
                 raise InputError(
                     f"{source.name}: {len(frame):,} rows of it take {held >> 20:,} MB in memory. Grant more with"
@@ -69,6 +70,7 @@ def _slices(scan: pl.LazyFrame, source: Source, size: int | None, total: int) ->
     if total > ROWS:
         head = scan.head(ROWS).collect()
         row = _bytes_of_row(head)
+        # By what rows take once they are decoded, too: a dictionary packs them more than four times.
         step = max(ROWS, min(step, (size or chunks.CHUNK) // row))
         if row * _largest_group(source, total) > granted(source.memory) // OF_GROUP:
             yield from _cut(scan, max(ROWS, granted(source.memory) // (2 * OF_GROUP) // row), total, step)
@@ -109,7 +111,7 @@ def _largest_group(source: Source, total: int) -> int:
     try:
         with source.open() as file:
             return max(rows_of_groups(file), default=0)
-    except ValueError:
+    except ValueError:  # an odd footer: as if all were one
         return total
 
 

@@ -81,12 +81,13 @@ def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory
                 raise _came_back(key, rows, log, of_other_logs)
             held.add(key, rows)
             last_chunk[key] = chunk
+        # One open step must be held, however large; several mean that rows are mixed, and sorting bounds that.
         if len(held.rows) > 1 and sum(held.bytes.values()) > memory:
             raise Disordered(f"{log.sources[0].name}: rows of {len(held.rows)} steps are mixed, too many to hold.")
         closed: list[Key] = []
         if size // log.plan.chunk > chunk:  # the next chunk begins
             for key in sorted(held.rows, key=place_of):
-                if last_chunk[key] >= chunk:
+                if last_chunk[key] >= chunk:  # it may go on, and later steps wait for it
                     break
                 closed.append(key)
                 newest = place_of(key)
@@ -109,6 +110,7 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
     Yields:
         For every batch what was rejected; then the steps, some at a time.
     """
+    # Rows go to the disk and back, so what is done goes up to twice the bytes of the log.
     of_other_logs, total = frozenset(handed_out), sum(source.size for source in log.sources)
     with scratch() as folder:
         index = []
