@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import polars as pl
 from matplotlib.axes import Axes
 
+from .letters import plain
 from .over_training import EACH, OBSERVED, windows
 from .series import draw_series, has_course, known
-from .style import Unit, canvas, plain, run_entries, sentence
+from .style import Unit, canvas, run_entries, sentence
 
 SCHEMA = {
     "run": pl.String(),
