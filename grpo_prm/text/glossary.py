@@ -51,6 +51,13 @@ _WORDS = {
     "effective sample size": "How many tokens the sampled ones are worth to the trainer, as a share: 100 % where "
     "sampler and trainer agree.",
     "tree-packed training": "Training that computes a shared prefix once for all completions that begin with it.",
+    "mixed_prompts": "Finding: groups hold completions of several prompts, so rows are grouped wrongly.",
+    "unmasked_tool_output": "Finding: completions hold output of tools that is trained on as if the model wrote it.",
+    "sampler_gap": "Finding: sampler and trainer do not give the same log-probabilities to the same tokens.",
+    "phantom_advantage": "Finding: much of the advantage lies in groups whose outcomes are all equal.",
+    "teaches_nothing": "Finding: many groups have equal rewards, so all their advantages are 0.",
+    "boilerplate": "Finding: completions of different prompts overlap nearly as much as those of one prompt.",
+    "low_reliability": "Finding: the step advantages are mostly luck of the draw with groups of this size.",
     "best": "The group was kept for its high mean reward, among groups whose rewards differ.",
     "worst": "The group was kept because it shows best how good completions are pushed down.",
     "random": "The group was kept by chance.",
