@@ -8,13 +8,11 @@ OUT ?= demo.prm
 # What needs no extra: the rest of the tests trains, or shows what training makes.
 CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
 
-DOCS ?= .venv-docs
-
 SECONDS ?= 120
 ONLY ?=
 N ?= 20
 
-.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery shown docs clean
+.PHONY: demo check test test-verl test-trl-oldest test-ms-swift test-openrlhf test-nemo-rl test-tinker fuzz kills lint lowest bench results gallery clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm analyze examples/chain.jsonl --out $(OUT)
@@ -66,11 +64,15 @@ results: $(VENV)/.dev
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
+.PHONY: shown docs
+
 # What pages show of commands, by running these again, and the pictures made by them; the words and their sentences.
 SHOWN ?= docs/start.md docs/tutorial.md $(wildcard docs/findings/*.md)
 shown: $(VENV)/.core
 	$(VENV)/bin/python examples/make_docs.py $(SHOWN)
 	$(VENV)/bin/python examples/make_glossary.py .
+
+DOCS ?= .venv-docs
 
 # The docs site, in site/, in an environment of its own: half a minute, no network but for pip.
 docs: $(DOCS)/.installed
