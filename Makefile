@@ -74,7 +74,7 @@ shown: $(VENV)/.core
 
 DOCS ?= .venv-docs
 
-# The docs site, in site/, in an environment of its own: half a minute, no network but for pip.
+# The docs site, in site/, in an environment of its own: some seconds of a core, no network but for pip.
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/zensical build --strict --clean
 	! grep -rlE '(src|<link[^>]* href)="https?://' site --include='*.html'  # nothing is loaded from elsewhere
