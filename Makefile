@@ -8,8 +8,6 @@ OUT ?= demo.prm
 # What needs no extra: the rest of the tests trains, or shows what training makes.
 CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
 
-DOCS ?= .venv-docs
-
 SECONDS ?= 120
 ONLY ?=
 N ?= 20
@@ -79,13 +77,17 @@ results: $(VENV)/.dev
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
+.PHONY: shown docs
+
 # What pages show of commands, by running these again, and the pictures made by them; the words and their sentences.
 SHOWN ?= docs/start.md docs/tutorial.md $(wildcard docs/findings/*.md)
 shown: $(VENV)/.core
 	$(VENV)/bin/python examples/make_docs.py $(SHOWN)
 	$(VENV)/bin/python examples/make_glossary.py .
 
-# The docs site, in site/, in an environment of its own: half a minute, no network but for pip.
+DOCS ?= .venv-docs
+
+# The docs site, in site/, in an environment of its own: some seconds of a core, no network but for pip.
 docs: $(DOCS)/.installed
 	$(DOCS)/bin/zensical build --strict --clean
 	! grep -rlE '(src|<link[^>]* href)="https?://' site --include='*.html'  # nothing is loaded from elsewhere

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from grpo_prm.analysis.findings import CODES
 from grpo_prm.text.glossary import GLOSSARY
 
 HEAD = """# Glossary
@@ -23,8 +24,7 @@ HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
 
 def page() -> str:
     """The page: a table of words and sentences."""
-    rows = (f"| **{_cell(word)}** | {_cell(sentence)} |\n" for word, sentence in GLOSSARY.items())
-    return HEAD + "".join(rows)
+    return HEAD + "".join(f"| {_shown(word)} | {_cell(sentence)} |\n" for word, sentence in GLOSSARY.items())
 
 
 def hovers() -> str:
@@ -35,6 +35,10 @@ def hovers() -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of TOML
+
+
+def _shown(word: str) -> str:
+    return f"**[{word}](findings/{word}.md)**" if word in CODES else f"**{_cell(word)}**"
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,16 @@ from ..core.prm import Std
 class Options:
     """What changes the numbers of an analysis.
 
+    Examples:
+        Dr. GRPO does not divide by the standard deviation:
+
+        >>> import grpo_prm
+        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
+        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
+        >>> analysis = grpo_prm.analyze(rows, grpo_prm.Options(std="none"))
+        >>> analysis.completions.collect()["advantage"].to_list()
+        [0.5, -0.5]
+
     Attributes:
         std: Divisor of the group advantage (`prm.group_advantages`). None: that of `Groups`; for other logs the one
             that gives the logged advantages, and `sample` where none does.
@@ -25,16 +35,6 @@ class Options:
         share: `state`: measure beside the prefix trees which completions share a state (definitions: State sharing).
         keep_text: Of how many groups, chosen at random, the rollouts with their text travel with the analysis, beside
             the samples; `all`: of every one. None: of as many as fill a page (`texts.ROOM`). Changes no number.
-
-    Examples:
-        Dr. GRPO does not divide by the standard deviation:
-
-        >>> import grpo_prm
-        >>> answers = [("it is 2", 1.0), ("it is 3", 0.0)]
-        >>> rows = [{"prompt": "1 + 1 =", "completion": text, "reward": reward} for text, reward in answers]
-        >>> analysis = grpo_prm.analyze(rows, grpo_prm.Options(std="none"))
-        >>> analysis.completions.collect()["advantage"].to_list()
-        [0.5, -0.5]
     """
 
     std: Std | None = None
