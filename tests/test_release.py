@@ -138,3 +138,12 @@ def test_the_project_gets_its_addresses_beside_that_of_the_paper(release):
     assert after["urls"]["Changelog"] == f"{REPOSITORY}/blob/v1.2.3/CHANGELOG.md"
     assert all(url.startswith(REPOSITORY) for url in after["urls"].values()) and len(after["urls"]) == 4
     assert {**before, "urls": 0} == {**after, "urls": 0}
+
+
+def test_workflows_pin_their_actions_and_only_publishing_may_ask_for_an_identity():
+    texts = {path.name: path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    used = [use for text in texts.values() for use in re.findall(r"uses: (.*)", text)]
+    assert len(used) >= 7 and all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use) for use in used)
+    assert all("\npermissions: {}\n" in text for text in texts.values())
+    assert [text.count("id-token: write") for _, text in sorted(texts.items())] == [1, 0]
+    assert "environment:\n      name: pypi" in texts["release.yml"].partition("  publish:")[2]
