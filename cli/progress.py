@@ -56,9 +56,17 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, int], None]]:
 
 
 @contextmanager
-def working(what: str) -> Generator[Move]:
-    """Show that work goes on and for how long; the function given tells how much is done of how much, where known."""
-    with _moving(what, SpinnerColumn(), TextColumn(what), TextColumn("{task.fields[of]}")) as bar:
+def working(what: str, *, told: bool = True) -> Generator[Move]:
+    """Show that work goes on and for how long.
+
+    Args:
+        what: The work.
+        told: Whether a pipe gets its line; not of what is done again and again.
+
+    Yields:
+        A function to tell how much is done of how much, where that is known.
+    """
+    with _moving(what if told else "", SpinnerColumn(), TextColumn(what), TextColumn("{task.fields[of]}")) as bar:
         task = bar.add_task(what, total=None, of="")
 
         def move(done: int, total: int) -> None:

@@ -131,7 +131,7 @@ def _follow(run: Path, out: Path, tokenizer: str | None) -> None:
         running, page = RunningReport(run, tokenizer, spill), _Page(out)
         while True:
             began = time.monotonic()
-            with working("writing the page"):
+            with working("writing the page", told=False):
                 sentence = page.put(running.page(datetime.now(UTC)))
             if sentence:
                 typer.echo(printable(sentence), err=True)

@@ -40,7 +40,9 @@ def test_a_pipe_gets_one_plain_line_of_what_took_its_time(clock, capsys):
     assert capsys.readouterr() == ("", "drawing figures: took 1:12\nreading: took 0:05\n")
 
 
-def test_nothing_is_said_of_what_was_short_nor_of_what_failed(clock, capsys):
+def test_nothing_is_said_of_what_was_short_comes_again_or_failed(clock, capsys):
+    with progress.working("writing", told=False):
+        clock[0] += 99
     with progress.working("writing"):
         clock[0] += progress.AFTER - 0.1
     with suppress(KeyError), progress.working("writing"):
