@@ -111,7 +111,7 @@ def test_the_summary_as_html(chain):
     assert page.count("<table") == page.count("</table>") == len(tables) >= 2
     for said in (
         "signal, not luck",
-        "length of GRPO",
+        "update norm, update cosine",
         "raise the temperature",
         "What was read",
         "Do completions overlap?",
