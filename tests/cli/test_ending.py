@@ -120,6 +120,7 @@ if __name__ == "__main__":
 
 
 @posix
+@pytest.mark.slow
 def test_a_disk_that_is_full_anywhere_in_a_parquet_file_is_one_and_a_damaged_file_is_none(tmp_path):
     (tmp_path / "wide.py").write_text(WIDE)
     command = [sys.executable, "wide.py", "wide.parquet"]
