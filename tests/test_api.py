@@ -29,6 +29,9 @@ CHAIN = ROOT / "examples" / "chain.jsonl"
 MANY = 4 * EACH  # groups, so that some are not kept
 
 
+FEW = grpo_prm.Options(keep_text=0)
+
+
 def rows_of(groups=MANY, step=None):
     """Groups of three of which two share their first token; rewards differ from group to group."""
     return [
@@ -161,7 +164,7 @@ def test_a_group_that_was_not_kept_is_read_again(kind, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     logs = {"file": path, "rows": rows, "table": pl.DataFrame(rows), "saved": path, "saved rows": rows}
     logs["rollouts"] = [next(grpo_prm.read_rollouts(path))]
-    analysis = grpo_prm.analyze(logs[kind])
+    analysis = grpo_prm.analyze(logs[kind], FEW)
     name = not_kept(analysis)
     if kind.startswith("saved"):
         analysis = grpo_prm.open(analysis.save(tmp_path / "log.prm", figures=False))
@@ -180,7 +183,7 @@ def test_runs_of_a_folder_keep_their_names_after_opening(tmp_path):
         (tmp_path / run).mkdir()
         lines = [json.dumps(row) + "\n" for row in rows_of()]
         (tmp_path / run / f"log-{run}.jsonl").write_text("".join(lines[3:] if run == "two" else lines))
-    analysis = grpo_prm.analyze([tmp_path / "one", tmp_path / "two"])
+    analysis = grpo_prm.analyze([tmp_path / "one", tmp_path / "two"], FEW)
     name = not_kept(analysis)
     opened = grpo_prm.open(analysis.save(tmp_path / "log.prm", figures=False))
     assert [group["run"] for group in opened.tree(name).groups] == ["one", "two"]
@@ -189,10 +192,12 @@ def test_runs_of_a_folder_keep_their_names_after_opening(tmp_path):
 def test_batches_that_came_one_by_one_are_gone(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows_of()))
-    analysis = grpo_prm.analyze(grpo_prm.read_rollouts(path))
+    analysis, more = (grpo_prm.analyze(grpo_prm.read_rollouts(path), options) for options in (FEW, None))
     path.unlink()
+    name = not_kept(analysis)
+    assert more.tree(name).groups[0]["group_key"] == name[2:]
     with pytest.raises(UsageError, match=r"its rollouts were not kept, and its log \(.*log\.jsonl\) is not here"):
-        analysis.tree(not_kept(analysis))
+        analysis.tree(name)
     kept = analysis.samples["group_key"][0]
     assert analysis.tree(f"-:{kept}").groups[0]["group_key"] == kept
 
@@ -201,7 +206,7 @@ def test_batches_that_came_one_by_one_are_gone(tmp_path):
 def test_a_log_that_has_changed_is_not_shown(change, tmp_path):
     rows, path = rows_of(), tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    analysis = grpo_prm.analyze(path)
+    analysis = grpo_prm.analyze(path, FEW)
     name = not_kept(analysis)
     if change == "reward":
         rows = [row | {"reward": row["reward"] + 1} for row in rows]
@@ -219,7 +224,7 @@ def test_a_log_that_has_changed_is_not_shown(change, tmp_path):
 def test_a_name_that_runs_share_is_several_trees():
     """Of two runs with the same keys one group was kept and the other not, or both were."""
     rows = [row | {"reward": float(row["completion_ids"] != [9, 1, 7])} for row in rows_of()]
-    analysis = grpo_prm.analyze([row | {"run": run} for run in ("a", "b") for row in rows])
+    analysis = grpo_prm.analyze([row | {"run": run} for run in ("a", "b") for row in rows], FEW)
     kept = analysis.samples.unique("group")["group_key"].to_list()
     times = [kept.count(f"p{n}") for n in range(MANY)]
     for key in (f"p{times.index(n)}" for n in range(3)):  # kept of no run, of one, of both
@@ -232,7 +237,7 @@ def test_a_name_that_runs_share_is_several_trees():
 
 def test_advantages_of_a_step_are_those_of_the_analysis():
     """One group does not know the deviation of its step."""
-    analysis = grpo_prm.analyze(rows_of(step=0), grpo_prm.Options(std="batch"))
+    analysis = grpo_prm.analyze(rows_of(step=0), grpo_prm.Options(std="batch", keep_text=0))
     name = not_kept(analysis)
     (tree,) = analysis.tree(name).groups
     used = analysis.completions.filter(group_key=name[2:]).collect()
