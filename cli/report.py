@@ -92,6 +92,8 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
     from grpo_prm.report import INDEX
     from grpo_prm.report import pages as made
 
+    from grpo_prm.text.amounts import amount, number
+
     from .progress import working
 
     size = count = 0
@@ -99,8 +101,8 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
         for name, page in made(read_folder(folder), tokenizer, text=text):
             (new / name).write_text(page, encoding="utf-8")
             size, count = size + len(page.encode()), count + 1
-    said = "1 page" if count == 1 else f"{count} pages"
-    typer.echo(f"{out / INDEX}: {said}, {size / 1e6:.2f} MB. Open it in a browser; it asks no network.", err=True)
+    written = f"{amount(count, 'page')}, {number(size / 1e6)} MB"
+    typer.echo(f"{out / INDEX}: {written}. Open it in a browser; it asks no network.", err=True)
 
 
 def _write(text: str, out: Path) -> str:

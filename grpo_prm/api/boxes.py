@@ -86,5 +86,5 @@ def _box(step: dict[str, Any], unit: str, strongest: float) -> str:
     if kind:
         low, high = TINT
         strength = low + (high - low) * abs(step["advantage"]) / strongest
-        tint = f" style='background: rgba({RAISED if step['sign'] > 0 else LOWERED}, {strength:.2f})'"
+        tint = f" style='background: rgba({RAISED if step['sign'] > 0 else LOWERED}, {round(strength, 2)})'"
     return f"<div class='{f'box {kind}'.strip()}'{tint}>{element('div', numbers, 'numbers')}{text}</div>"
