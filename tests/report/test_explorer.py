@@ -55,7 +55,8 @@ def test_a_click_shows_the_step_in_full(chain, visit):
         members = tree["completions"]["sample"][step["first"] : step["first"] + step["size"]]
         assert panel.locator("tbody th").all_inner_texts() == [f"#{sample}" for sample in members]
         assert " ".join(map(str, tree["ids"][n])) in panel.inner_text()
-        assert box(page, n).get_attribute("aria-selected") == "true" and f"process={n}" in page.url
+        assert box(page, n).get_attribute("aria-selected") == "true"
+        assert f"process={n}" in page.url or n == 1  # the step that a group opens with is not named
     assert page.locator("[aria-selected=true]").count() == 1
 
 
