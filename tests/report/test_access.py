@@ -160,15 +160,18 @@ def test_something_is_seen_within_a_second_and_a_group_opens_at_once(chain, full
     paint = lambda path: visit(path).evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")  # noqa: E731
     # Others may share the processors of this machine: then a small page is slow too.
     assert min(paint(full) for _ in range(3)) < max(1000, 2 * min(paint(chain) for _ in range(3)))
-    page = visit(full, "#groups")
-    took = page.evaluate("""async () => {
-      const took = [];
-      for (let n = 0; n < 8; n += 1) {
-        const title = document.getElementById("tree-title"), before = title.textContent, began = performance.now();
-        document.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
-        while (title.textContent === before) await new Promise((go) => setTimeout(go, 1));
-        took.push(performance.now() - began);
-      }
-      return took.sort((a, b) => a - b);
-    }""")
-    assert took[0] < 100
+    opening = lambda path: visit(path, "#groups").evaluate(OPENINGS)  # noqa: E731
+    assert opening(full) < max(100, 2 * opening(chain))
+
+
+# Milliseconds from the key to the drawn group, the least of eight groups.
+OPENINGS = """async () => {
+  const took = [];
+  for (let n = 0; n < 8; n += 1) {
+    const title = document.getElementById("tree-title"), before = title.textContent, began = performance.now();
+    document.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true }));
+    while (title.textContent === before) await new Promise((go) => setTimeout(go, 1));
+    took.push(performance.now() - began);
+  }
+  return Math.min(...took);
+}"""
