@@ -91,7 +91,6 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
     from grpo_prm.analysis.write import output_folder
     from grpo_prm.report import INDEX
     from grpo_prm.report import pages as made
-
     from grpo_prm.text.amounts import amount, number
 
     from .progress import working
