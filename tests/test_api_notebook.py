@@ -32,7 +32,7 @@ ALLOWED = {
     "thead": set(), "tbody": set(), "tr": set(), "th": set(), "td": set(), "ul": set(), "li": {"class"},
     "span": {"class"}, "code": set(),
 }  # fmt: skip
-TINT = r"background: rgba\(\d+, \d+, \d+, 0\.\d\d\)"
+TINT = r"background: rgba\(\d+, \d+, \d+, 0\.\d{1,2}\)"
 VOID = {"img"}
 
 

@@ -20,7 +20,8 @@ from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.statistics import OF_GROUPS, OVERLAP, PERMUTED, STATISTICS, SUMMARY, in_section
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.compare.difference import COMPARED
-from grpo_prm.compare.tables import latex_table, rows
+from grpo_prm.compare.latex_tables import latex_table
+from grpo_prm.compare.tables import side_by_side
 from grpo_prm.report.trend import trend
 from grpo_prm.text.amounts import interval
 from grpo_prm.text.cells import BESIDE, entry
@@ -139,18 +140,20 @@ def test_the_screen_says_why_a_statistic_is_missing():
 
 
 def test_the_latex_table_has_every_statistic(analysis):
-    table = {row.metric: row for row in latex_rows(analysis.summary)}
+    table = {row.metric.removesuffix(" (%)"): row for row in latex_rows(analysis.summary)}
     assert list(table) == [one.title for one in STATISTICS.values() if one.section in SUMMARY]
     for one in SUMMARISED:
-        assert table[one.title].value == interval(entry(analysis.summary, one), share=one.share).split(" [")[0]
-        assert bool(table[one.title].null) == (one.null != "none"), one.name
-    assert ", p = " in table["mean |A|"].null and not table["mean |A|"].interval
+        row, value = table[one.title], entry(analysis.summary, one)
+        assert row.value == interval(value, share=one.share, sign=False).split(" [")[0]
+        assert row.metric.endswith(" (%)") == one.share and bool(row.p) == ("p_value" in value)
+        assert bool(row.null) == (one.null != "none"), one.name
+    assert not table["mean |A|"].interval
 
 
 def test_a_comparison_has_every_statistic_that_can_be_compared(compared):
     assert set(COMPARED) == {name for name, one in STATISTICS.items() if one.kind}
     assert set(as_json(compared)["statistics"]) == set(COMPARED) == set(compared.table["statistic"])
-    labels, latex = [row[0] for row in rows(compared)], latex_table(compared)
+    labels, latex = [row[0] for row in side_by_side(compared).rows], latex_table(compared)
     for name in COMPARED:
         label = STATISTICS[name].title.replace("@m", f"@{compared.compared.m}")
         assert label in labels and tex(label) in latex

@@ -167,7 +167,7 @@ def test_a_page_that_finds_no_room_is_written_when_there_is_some(tmp_path, monke
     with pytest.raises(OSError, match="No space left"):  # nothing is there yet: whoever asked is told at once
         page.put("a")
     full[0] = False
-    assert page.put("a") == f"{out}: 0.00 MB. Open it in a browser: it loads itself again as steps come."
+    assert page.put("a") == f"{out}: 1e-06 MB. Open it in a browser: it loads itself again as steps come."
     full[0] = True
     assert page.put("b") == f"{out}: stays as it is (No space left on device). It is tried again."
     assert page.put("c") is None and page.put(None) is None and out.read_text() == "a"
