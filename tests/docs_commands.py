@@ -22,6 +22,8 @@ NOT_RUN = {
     "live": "goes on until Ctrl-C; tests/cli/test_live.py runs and ends it",
     "--follow": "goes on until Ctrl-C; tests/cli/test_follow.py runs and ends it",
     "--tui": "needs a terminal; tests/tree/ drives it",
+    "--metrics": "needs what TRL or W&B wrote; tests/metrics/ and tests/compare/ write it",
+    "sweep/*.prm": "needs a sweep of runs; tests/compare/ compares many",
     "--address": "needs a cluster of Ray; tests/engines/ starts one",
     "--engine": "starts Ray; tests/engines/ does",
     "doctor": "says what is installed on this machine; tests/integrations/ run it",

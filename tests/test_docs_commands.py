@@ -27,6 +27,8 @@ def parsed(command):
     name, *arguments = command.arguments
     if name.startswith("-"):  # grpo-prm --version
         return True
+    if command.inline and not arguments:  # the name of a command
+        return False
     try:
         typer.main.get_command(app).commands[name].make_context(name, arguments)
     except typer.Exit:  # --help

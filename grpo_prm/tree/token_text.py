@@ -85,7 +85,7 @@ def step_pieces(
 
     Yields:
         For each step the text of each of its tokens, which put together are the text of the step; None where that of
-        the first member is not known by token.
+        the first member is not known by token, and of an empty root.
     """
     forest, ends, before = groups.forest, {}, []
     for n, text in enumerate(step_texts):

@@ -103,6 +103,7 @@ def test_the_page_and_the_folder(log, tmp_path):
                 "permutations",
                 "subsamples",
                 "decided",
+                "texts",
             ),
         )
     }

@@ -182,6 +182,7 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch):
     def offline(name):
         raise Exception("No connection to the hub.\nmore")
 
+    monkeypatch.setattr("grpo_prm.logs.tokenize.ask", lambda name, remedy: None)  # the hub answered, and then no more
     monkeypatch.setattr("grpo_prm.logs.tokenize.Tokenizer.from_pretrained", offline)
     with pytest.raises(
         UsageError, match=r"No tokenizer owner/name: .*\(No connection to the hub\)\. Give a tokenizer.json"

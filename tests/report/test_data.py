@@ -367,4 +367,4 @@ def test_the_page_says_what_the_run_was_trained_with(tmp_path):
     unknown = text_of(page_of(folder_of(run, tmp_path / "a.prm")))
     (run / "method.txt").write_text("λ-GRPO, p = 1", encoding="utf-8")
     known = text_of(page_of(folder_of(run, tmp_path / "b.prm")))
-    assert "<dt>trained with</dt><dd>λ-GRPO, p = 1</dd>" in known and "trained with" not in unknown
+    assert ">trained with λ-GRPO, p = 1</span>" in known and "trained with" not in unknown

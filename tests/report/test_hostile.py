@@ -138,14 +138,14 @@ def test_a_line_of_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit, 
     assert len(long) > 1_000_000
     rows = [{"uid": "g", "completion": f"{s} {long}", "reward": float(s % 2)} for s in range(3)]
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
-    assert 800_000 < path.stat().st_size < 1_200_000
+    assert 800_000 < path.stat().st_size < 1_200_000 * 5 / 4.8  # the room is estimated: 4.8 for 5 MB
     page = visit(path, "#groups", width=400)
     tree = data_of(path)["trees"][0]
     page.locator("#step-2").click(position={"x": 3, "y": 3})
     head, missing, tail = tree["texts"][2]
     assert f"{missing:,} characters left out" in page.locator("#panel pre").inner_text()
     whole = next(row["completion"] for row in rows if row["completion"].startswith(head))
-    assert whole.endswith(tail) and len(head) + missing + len(tail) == len(whole) and len(head) > 100_000
+    assert whole.endswith(tail) and len(head) + missing + len(tail) == len(whole) and len(head) > 20_000
     assert "grpo-prm tree" in page.locator("#panel").inner_text() and "--full" in page.locator("#panel").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 

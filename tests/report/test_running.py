@@ -78,7 +78,7 @@ def test_commands_of_the_page_read_the_rollouts(tmp_path):
     commands = {tree["command"] for tree in data_of(tmp_path / "page.html")["trees"]}
     assert all(command.startswith(f"grpo-prm tree {tmp_path}/rollouts --group ") for command in commands)
     (answers,) = re.findall(r'<dl class="answers">.*?</dl>', page, re.DOTALL)
-    assert "<li>" in answers and "grpo-prm report" not in answers  # this page
+    assert "<li class=" in answers and "grpo-prm report" not in answers  # this page
     arguments = min(commands).split()[1:]
     done = subprocess.run([sys.executable, "-m", "grpo_prm", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

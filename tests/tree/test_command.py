@@ -96,5 +96,5 @@ def test_a_folder_is_shown_as_it_was_analysed(log, tmp_path):
     (sample,) = json.loads(run(out, "--group", "3:p7", "--json", "--std", "sample").stdout)
     assert max(end["advantage"] for step in sample["steps"] for end in step["ends"]) == pytest.approx(1.5, abs=1e-3)
     done = run(out, "--group", "3:p8")
-    assert done.returncode == 2 and "for others name the log itself" in done.stderr
+    assert done.returncode == 2 and "for the rest name the log itself" in done.stderr
     assert "name the log itself" not in run(log, "--group", "3:p8").stderr

@@ -1,5 +1,9 @@
 """The text of each token: put together it is the completion, and each border is where decoding so far says it is."""
 
+import json
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from made_tokenizers import CHARACTERS, MADE
 
 from grpo_prm.analysis.table_groups import table_groups
-from grpo_prm.logs import Rows, collect
+from grpo_prm.logs import collect
 from grpo_prm.tree.step_text import Cutter, step_texts
 from grpo_prm.tree.token_text import step_pieces, token_texts
 
@@ -24,7 +28,11 @@ def tokenizer(request, tmp_path_factory):
 
 
 def group_of(rows):
-    table = collect(Rows([{"group": "g", "reward": float(n % 2), **row} for n, row in enumerate(rows)])).table
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "log.jsonl")
+        made = ({"uid": "g", "reward": float(n % 2), **row} for n, row in enumerate(rows))
+        path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+        table = collect(path).table
     return table, table_groups(table, None)
 
 
@@ -34,7 +42,7 @@ def group_of(rows):
 def test_logged_ids_end_where_decoding_them_so_far_ends(tokenizer, texts):
     made, path = tokenizer
     ids = [made.encode(text, add_special_tokens=False).ids or [97] for text in texts]
-    table, groups = group_of([{"tokens": some} for some in ids])
+    table, groups = group_of([{"completion_ids": some} for some in ids])
     for some, pieces in zip(ids, token_texts(table, groups, Cutter(path)), strict=True):
         whole = made.decode(some, skip_special_tokens=False)
         if pieces is None:
@@ -59,13 +67,15 @@ def test_pieces_of_the_steps_are_the_steps(texts):
     assert ["".join(pieces) for pieces in units] == table["completion"].to_list()
     cut = step_texts(table, groups, cutter)
     steps = list(step_pieces(cut.text, groups, units))
-    assert None not in steps
-    assert [len(pieces) for pieces in steps] == groups.forest.length.tolist()
-    assert ["".join(pieces) for pieces in steps] == cut.text
+    assert [pieces is None for pieces in steps] == (groups.forest.length == 0).tolist()  # a root without a token
+    assert [len(pieces or ()) for pieces in steps] == groups.forest.length.tolist()
+    assert ["".join(pieces or ()) for pieces in steps] == cut.text
 
 
 def test_without_the_tokenizer_logged_ids_have_no_borders():
-    table, groups = group_of([{"tokens": [1, 2, 3], "completion": "a b c"}, {"tokens": [1, 4], "completion": "a d"}])
+    table, groups = group_of(
+        [{"completion_ids": [1, 2, 3], "completion": "a b c"}, {"completion_ids": [1, 4], "completion": "a d"}]
+    )
     assert token_texts(table, groups, Cutter()) == [None, None]
     steps = list(step_pieces(step_texts(table, groups, Cutter()).text, groups, [None, None]))
     assert steps == [None] * len(groups.forest.size)

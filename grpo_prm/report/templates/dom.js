@@ -11,7 +11,8 @@ function fill(element, properties, children) {
     else if (name === "style") for (const [key, said] of Object.entries(value)) element.style.setProperty(key, said);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  // One by one: a long completion has more children than a call may have arguments.
+  for (const child of children.flat()) if (child !== null && child !== undefined) element.append(child);
   return element;
 }
 

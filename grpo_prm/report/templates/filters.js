@@ -66,10 +66,15 @@ function setUpFilters() {
     }
   }
   let waiting = 0;
+  const takeQuery = () => {
+    clearTimeout(waiting);
+    choose({ query: byId("search").value || null });
+  };
   byId("search").addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => choose({ query: byId("search").value || null }), 250);
+    waiting = setTimeout(takeQuery, 250);
   });
+  byId("search").addEventListener("change", takeQuery); // when the focus goes on to another filter
   byId("regex").addEventListener("change", () => choose({ regex: byId("regex").checked || null }));
   byId("clear").addEventListener("click", () => choose(Object.fromEntries(FILTERS.map((field) => [field, null]))));
   listeners.push((changed) => {

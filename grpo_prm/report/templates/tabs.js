@@ -41,7 +41,7 @@ function land() {
   if (chosen.tab !== "groups") return;
   byId("detail").scrollTop = 0;
   if (!byId("detail").contains(document.activeElement)) byId("tree-title").focus({ preventScroll: true });
-  if (stacked()) byId("tree").scrollIntoView();
+  if (stacked()) byId("tree").scrollIntoView({ behavior: "instant" });
 }
 
 // Whether the group stands below the list.
