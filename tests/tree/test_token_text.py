@@ -43,7 +43,8 @@ def test_logged_ids_end_where_decoding_them_so_far_ends(tokenizer, texts):
     made, path = tokenizer
     ids = [made.encode(text, add_special_tokens=False).ids or [97] for text in texts]
     table, groups = group_of([{"completion_ids": some} for some in ids])
-    for some, pieces in zip(ids, token_texts(table, groups, Cutter(path)), strict=True):
+    kept = table["tokens"].to_list()  # padding is gone
+    for some, pieces in zip(kept, token_texts(table, groups, Cutter(path)), strict=True):
         whole = made.decode(some, skip_special_tokens=False)
         if pieces is None:
             continue
