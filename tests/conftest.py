@@ -11,7 +11,10 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-MISSING = [name for name in ("torch", "transformers", "gguf", "textual", "playwright") if find_spec(name) is None]
+OPTIONAL = (
+    "torch", "transformers", "gguf", "textual", "playwright", "axe_playwright_python", "websockets", "nbclient", "nbformat",
+)  # fmt: skip
+MISSING = [name for name in OPTIONAL if find_spec(name) is None]
 
 
 @pytest.hookimpl(wrapper=True)

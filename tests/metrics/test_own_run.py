@@ -52,6 +52,7 @@ def test_a_run_that_was_written_on_has_its_last_values(tmp_path):
 
 
 def test_what_the_trainer_records_is_what_is_read(tmp_path):
+    pytest.importorskip("torch")
     from grpo_prm.core.interval import Interval
     from grpo_prm.train.config import TrainConfig
     from grpo_prm.train.telling import Telling

