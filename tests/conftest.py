@@ -12,8 +12,9 @@ settings.register_profile("ci", parent=settings.get_profile("default"), derandom
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 OPTIONAL = (
-    "torch", "transformers", "gguf", "textual", "playwright", "axe_playwright_python", "websockets", "nbclient", "nbformat",
-)  # fmt: skip
+    *("torch", "transformers", "gguf", "textual"),
+    *("playwright", "axe_playwright_python", "websockets", "nbclient", "nbformat"),
+)
 MISSING = [name for name in OPTIONAL if find_spec(name) is None]
 
 
