@@ -82,6 +82,7 @@ def folder_of(run: Run) -> tuple[Path | None, str]:
 
     The names of the files are as `analyze` was given them: beside the analysis, or where we are.
     """
+    # Metrics of another run would be a wrong answer: two places that fit are none.
     found = {
         folder.resolve()
         for base in (Path.cwd(), run.folder.resolve().parent)
@@ -125,6 +126,7 @@ def _agreement(run: Run, metrics: Metrics) -> str:
     if not logged or run.others or run.groups["reward_mean"].null_count():
         return ""  # groups were left out, so the means may differ
     means = dict(run.groups.group_by("step").agg(pl.col("reward_mean").mean()).drop_nulls().iter_rows())
+    # A trainer may log a step before it counts it, or after: then all values agree one step off.
     at = {shift: _agreeing(means, logged, shift) for shift in (0, 1, -1)}
     count, of = at[0]
     if not of:

@@ -104,7 +104,7 @@ def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str], *, barred:
     colour = colours(runs)[run]
     point, mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("point", "mean", "low", "high"))
     axes.plot(point, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
-    if len(runs) <= RUNS_BANDED:
+    if len(runs) <= RUNS_BANDED:  # more would lie on each other
         draw_range(axes, point, mean, low, high, colour=colour, barred=barred)
 
 

@@ -79,6 +79,7 @@ def safe(text: str) -> str:
 
 def cut(text: str) -> str:
     """A text of more than `LONGEST` letters without its middle."""
+    # Names of runs differ at their ends: lr, seed, date.
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-(LONGEST // 2 - 1) :]}"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..logs.sources import INNER
 from .own_run import METRICS, read_own_run
 from .series import Metrics
 from .tensorboard import event_files, read_tensorboard
@@ -76,13 +75,3 @@ def sources_in(folder: Path) -> Iterator[Found]:
         if runs := run_files(place):
             yield Found(runs, lambda runs=runs: read_wandb(runs))
             break
-
-
-def folder_of_run(files: Sequence[Path]) -> Path | None:
-    """The folder of a run from the files of its rollouts; None where their layout does not tell.
-
-    Our trainer and what records inside TRL keep rollouts in RUN/rollouts, TRL itself in RUN/completions.
-    """
-    folders = {path.parent for path in files}
-    inside = {folder.parent for folder in folders if folder.name in INNER}
-    return inside.pop() if len(folders) == 1 and inside else None
