@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
@@ -18,86 +18,87 @@ from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.parts import states
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding
-from grpo_prm.text.wording import doubts, masks, read_in_short, sections
+from grpo_prm.text.verdict import TO_DO, Finding, changes, findings, knows, no_finding
+from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, sections
 
-LINES = 12  # of the first screen
+LINES = 16  # of the first screen
 NARROW = 80  # columns for which that holds
-LABEL = 8  # columns of a label
+INDENT = "  "
 PROMPT = 60  # characters of a prompt
 
 
 def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -> None:
-    """Print what was read, the three answers and what to do on stdout.
+    """Print what was read, the answers and what to do on stdout.
 
     Args:
         summary: The content of summary.json.
         folder: The folder of the analysis, for commands.
-        whole: Every finding with its command, however many; else `LINES` lines of 80 columns at most.
+        whole: Every finding with its commands, however many; else `LINES` lines of 80 columns at most.
     """
     console = Console(markup=False, highlight=False, emoji=False)
-    width = max(console.width, NARROW)
+    width, room = max(console.width, NARROW), LINES
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
-    for label, answer in (("Knows", knows(summary)), ("λ-GRPO", changes(summary))):
-        lines += _labelled(label, answer, width)
-    room = LINES
-    for n, sentence in enumerate(states(summary)):
-        of_states = _labelled("" if n else "States", sentence, width)
-        lines, room = lines + of_states, room + len(of_states)  # asked for, so they come on top
+    for answer in (knows(summary), changes(summary)):
+        lines += _headed(answer.question, answer.short, width) + _indented(answer.why, width)
+    if of_states := list(states(summary)):
+        said = [*_headed(OF_STATES, "", width), *_indented(of_states, width)]
+        lines, room = lines + said, room + len(said)  # asked for, so they come on top
     todo = findings(summary, shlex.quote(folder))
     if not todo:
-        lines += _labelled("To do", no_finding(summary), width)
+        lines += _headed(TO_DO, no_finding(summary), width)
     report = f"grpo-prm report {shlex.quote(folder)}"
-    written = [_written(one, "" if n else "To do", width, whole=whole) for n, one in enumerate(todo)]
+    written = [_written(one, "" if n else TO_DO, width) for n, one in enumerate(todo)]
     if whole:
-        lines += [line for one in written for line in one]
+        lines += [line for one in written for piece in one for line in piece]
     else:
         lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
 
 
-def _written(found: Finding, label: str, width: int, *, whole: bool) -> list[Text]:
-    """The lines of a finding, the command last; its source where it takes no line of its own, or all is told."""
-    sentence, source, command = found.sentence, f"({found.source})", f"{'':<{LABEL}}{printable(found.command)}"
-    if len(sentence) + 1 + len(source) <= width - LABEL:
-        sentence = f"{sentence} {source}"
-    elif len(command) + 3 + len(source) <= width:
-        command = f"{command}   {source}"
-    elif whole:
-        sentence = f"{sentence} {source}"
-    return [*_labelled(label, sentence, width), Text(command)]
+def _written(found: Finding, label: str, width: int) -> list[list[Text]]:
+    """A finding in pieces: its sentence; its command; what explains it, where that takes a line of its own."""
+    command, explained = f"{INDENT}{printable(found.command)}", f"({found.explained})"
+    words = _headed(label, found.sentence, width) if label else _indented([found.sentence], width)
+    if len(command) + 3 + len(explained) <= width:
+        return [words, [Text(f"{command}   {explained}")]]
+    return [words, [Text(command)], [Text(f"{INDENT}{explained}")]]
 
 
-def _to_do(todo: list[list[Text]], report: str, room: int) -> list[Text]:
+def _to_do(todo: list[list[list[Text]]], report: str, room: int) -> list[Text]:
     """As many findings as there is room for, with their commands as far as there is room, and where the rest is."""
 
-    def last(count: int) -> Text:
-        rest = len(todo) - count
+    def lines(pieces: list[int]) -> list[Text]:
+        """So many pieces of each finding, and the last line."""
+        some = (piece for one, count in zip(todo, pieces, strict=False) for piece in one[:count])
+        rest = len(todo) - len(pieces)
         more = f"{amount(rest, 'more finding')}: --full" if rest else "More: --full for every number"
-        return Text(printable(f"{more}; a page: {report}"))
+        return [*(line for piece in some for line in piece), Text(printable(f"{more}; a page: {report}"))]
 
-    def lines(count: int, commands: set[int]) -> list[Text]:
-        some = ([*words, command] if n in commands else words for n, (*words, command) in enumerate(todo[:count]))
-        return [*(line for one in some for line in one), last(count)]
-
-    def fits(count: int, commands: set[int]) -> bool:
-        return len(lines(count, commands)) <= room
+    def fits(pieces: list[int]) -> bool:
+        return len(lines(pieces)) <= room
 
     # One at least. The first has its command if it can; others do without before one is left out.
-    first = {0} if fits(1, {0}) else set()
-    count = next((n for n in range(len(todo), 1, -1) if fits(n, first)), min(1, len(todo)))
-    commands = first
-    for n in range(1, count):
-        commands = commands | {n} if fits(count, commands | {n}) else commands
-    return lines(count, commands)
+    first = 2 if fits([2]) else 1
+    count = next((n for n in range(len(todo), 1, -1) if fits([first, *[1] * (n - 1)])), min(1, len(todo)))
+    chosen = [first, *[1] * (count - 1)][:count]
+    for enough in (2, 3):  # a command of each before what explains it
+        for n in range(count):
+            more = [*chosen[:n], enough, *chosen[n + 1 :]]
+            chosen = more if chosen[n] == enough - 1 and fits(more) else chosen
+    return lines(chosen)
 
 
-def _labelled(label: str, sentence: str, width: int) -> list[Text]:
-    """A label in bold and a sentence beside it, wrapped."""
-    first, *more = wrap(printable(sentence), width - LABEL, break_on_hyphens=False) or [""]
-    head = Text(f"{label:<{LABEL}}", style="bold")
-    return [head + Text(first, style="not bold"), *(Text(f"{'':<{LABEL}}{line}") for line in more)]
+def _headed(head: str, sentence: str, width: int) -> list[Text]:
+    """A question in bold with what answers it, wrapped."""
+    first, *more = wrap(printable(f"{head} {sentence}"), width, subsequent_indent=INDENT, break_on_hyphens=False)
+    return [Text.assemble((first[: len(head)], "bold"), first[len(head) :]), *map(Text, more)]
+
+
+def _indented(sentences: Iterable[str], width: int) -> list[Text]:
+    """Sentences, each from a line of its own."""
+    lines = (wrap(printable(one), width - len(INDENT), break_on_hyphens=False) for one in sentences)
+    return [Text(f"{INDENT}{line}") for some in lines for line in some]
 
 
 def show_doubts(summary: dict[str, Any]) -> None:

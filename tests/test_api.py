@@ -114,8 +114,8 @@ def test_the_summary_as_html(chain):
     tables = [part for _, body in sections(chain.summary) for part in body if isinstance(part, Rows)]
     assert page.count("<table") == page.count("</table>") == len(tables) >= 2
     for said in (
-        "signal, not luck",
-        "update norm, update cosine",
+        "is their reliability",
+        "update norm, turned by",
         "raise the temperature",
         "What was read",
         "Do completions overlap?",

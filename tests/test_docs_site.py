@@ -48,7 +48,7 @@ def test_each_finding_has_a_page_with_its_limit_and_a_picture_of_a_log_that_has_
         f"](../figures/findings/{code}.png)" in text
         and (DOCS / "figures/findings" / f"{code}.png").stat().st_size > 5000
     )
-    told = [words for key, (words, _) in findings.SENTENCES.items() if key in (code, *MEASURES.get(code, ()))]
+    told = [words for key, words in findings.SENTENCES.items() if key in (code, *MEASURES.get(code, ()))]
     lasting = [max(re.split(r"\{[^}]*\}", words), key=len) for words in told]
     assert any(" ".join(words.split()) in " ".join(text.split()) for words in lasting), "its sentence is not shown"
 

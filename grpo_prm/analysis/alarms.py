@@ -99,7 +99,7 @@ class Alarms:
         before = self._on.get(code)
         if one is not None and one.found:
             self._without[code] = 0
-            words = f"{sentence(self._described(one))[0]} ({self._over})"
+            words = f"{sentence(self._described(one))} ({self._over})"
             since = before.step if before else step  # one that goes on keeps the step at which it began
             self._on[code] = Alarm(code, one.value, True, code in self._halt_on, words, since)
             return None if before else self._on[code]

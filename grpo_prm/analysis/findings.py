@@ -25,33 +25,17 @@ COPIES = 0.1  # of the completions
 BOILERPLATE = 0.5  # of the intermediate proportion
 RELIABLE = 0.5  # below, with its whole interval
 
-DEFINITIONS = "docs/definitions.md"
-# By code or, where a code has two, by what was measured: the number, the reason and what to do; where to read why.
+# By code or, where a code has two, by what was measured: the number, the reason and what to do.
 SENTENCES = {
-    "mixed_prompts": ("{groups} {mix} several prompts: group rows by prompt", "docs/logs.md"),
-    "unmasked_tool_output": (
-        "{percent:.3g} % of completions hold unmasked tool output: mask it",
-        "arXiv 2503.09516",
-    ),
-    "effective_sample_size": (
-        "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
-        "arXiv 2510.26788",
-    ),
-    "logprob_spread": (
-        "{value:.3g} nats apart on one prefix and token: several policies, or dropout",
-        "arXiv 2510.26788",
-    ),
-    "phantom_advantage": (
-        "{percent:.3g} % of the advantage lies in groups of one outcome: filter groups",
-        "arXiv 2503.14476",
-    ),
-    "teaches_nothing": (
-        "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
-        "arXiv 2503.14476",
-    ),
-    "copies": ("{percent:.3g} % of completions are copies in their group: raise the temperature", DEFINITIONS),
-    "boilerplate": ("{percent:.3g} % as much overlap between prompts as within: partly boilerplate", DEFINITIONS),
-    "low_reliability": ("{value:.3g} is too unreliable for credit by step: {larger}", DEFINITIONS),
+    "mixed_prompts": "{groups} {mix} several prompts: group rows by prompt",
+    "unmasked_tool_output": "{percent:.3g} % of completions hold unmasked tool output: mask it",
+    "effective_sample_size": "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
+    "logprob_spread": "{value:.3g} nats between log-probabilities that should be equal: sync the weights",
+    "phantom_advantage": "{percent:.3g} % of the advantage is in groups of equal outcomes: filter them",
+    "teaches_nothing": "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
+    "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature",
+    "boilerplate": "{percent:.3g} % as much overlap between prompts as within: partly boilerplate",
+    "low_reliability": "{value:.3g} reliability: step rewards are mostly luck, {larger}",
 }
 CODES = (
     *("mixed_prompts", "unmasked_tool_output", "sampler_gap", "phantom_advantage", "teaches_nothing", "copies"),
@@ -178,17 +162,17 @@ def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
     return groups.filter(pl.col(EXAMPLES[code]) > 0)
 
 
-def sentence(found: Mapping[str, Any]) -> tuple[str, str]:
-    """What a finding says, and where to read why.
+def sentence(found: Mapping[str, Any]) -> str:
+    """What a finding says.
 
     Args:
         found: `code`, `value` and `groups` (how many it is about), and `more` of its judgement.
     """
-    words, source = SENTENCES[found.get("measure") or found["code"]]
+    words = SENTENCES[found.get("measure") or found["code"]]
     value, groups, k = found["value"], found["groups"], found.get("k")
     values = {
         "groups": "1 group" if groups == 1 else f"{groups:,} groups",
         "mix": "mixes" if groups == 1 else "mix",
-        "larger": "unknown what size would do" if k is None else f"0.5 takes groups of {k:,}",
+        "larger": "do not trust them" if k is None else f"0.5 takes groups of {k:,}",
     }
-    return words.format(value=value, percent=100 * value, **values), source
+    return words.format(value=value, percent=100 * value, **values)

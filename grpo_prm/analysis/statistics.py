@@ -147,14 +147,14 @@ _ENTRIES = (
     ),
     Statistic(
         "reliability", "reliability", "reliable_sum", "squared_sum", "credit",
-        reason_when_null="no intermediate step of a group of mixed reward has an advantage other than 0",
+        reason_when_null="no step that only some of a group share is raised or pushed down",
         definition="how much of the squared step advantages of intermediate steps is left when the noise of so few "
         "completions is taken off: near 1 A is this policy's value of the step, at 0 or below it is the luck of the "
         "draw",
     ),
     Statistic(
         "leave_pair_out_auc", "order of unseen pairs", "pairs_right", "pairs", "credit", share=True, null="permutation",
-        reason_when_null="no pair of unequal reward has a shared step with other completions",
+        reason_when_null="no two completions of unequal reward share a step with others",
         definition="of the pairs of distinct completions of a group with unequal rewards, the share that the step "
         "rewards without the two put in the right order (leave-pair-out AUC); 50 % knows nothing beyond whole texts",
     ),

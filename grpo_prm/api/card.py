@@ -6,12 +6,12 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from ..analysis.tables import Tables
-from ..text.verdict import changes, findings, knows, no_finding
+from ..text.verdict import TO_DO, changes, findings, knows, no_finding
 from ..text.wording import sections
 from .markup import element, framed, pieces, shown
 from .presented import METHODS, doubts, origin, worst
 
-KNOWS, CHANGES, TO_DO, NEXT = "What do the step rewards know?", "What would λ-GRPO change?", "What to do", "Go on with"
+NEXT = "Go on with"
 VENUE = "web"
 
 
@@ -24,13 +24,13 @@ def as_html(tables: Tables) -> str:
     summary = tables.summary
     (_, read), *_ = sections(summary)
     todo = [finding.sentence for finding in findings(summary, "")] or [no_finding(summary)]
-    answers = ((KNOWS, [knows(summary)]), (CHANGES, [changes(summary)]), (TO_DO, todo))
+    answers = [(one.question, [one.short, *one.why]) for one in (knows(summary), changes(summary))]
     numbers = "".join(f"<p><b>{shown(title)}</b></p>{pieces(body)}" for title, body in sections(summary))
     return framed(
         [
             f"<p><b>Analysis of {shown(origin(summary))}</b>: {shown(str(read[0]))}</p>",
             *(element("p", doubt) for doubt in doubts(summary)),
-            _listed(answers),
+            _listed([*answers, (TO_DO, todo)]),
             _figure(tables),
             f"<details><summary>Every number</summary>{numbers}</details>",
             _listed([(NEXT, [*worst(summary), METHODS])]),

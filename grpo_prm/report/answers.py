@@ -1,4 +1,4 @@
-"""The three answers at the top of the page: what the step rewards know, what λ-GRPO would change, what to do."""
+"""The three answers at the top of the page: are step rewards more than luck, what would λ-GRPO change, what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..analysis.findings import EXAMPLES, concerned_by
 from ..analysis.tables import Tables
 from ..analysis.worst_groups import largest_first
-from ..text.verdict import Finding, changes, findings, knows, no_finding
+from ..text.verdict import TO_DO, Finding, changes, findings, knows, no_finding
 
 # What a finding that is about no group in particular is read from: the title of a section of the summary.
 SECTIONS = {
@@ -34,7 +34,7 @@ def example_groups(folder: Tables) -> dict[str, int]:
 
 
 def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = False) -> dict[str, Any]:
-    """`knows` and `changes` as sentences, and `findings`.
+    """The `answers` with their questions, and `findings`, or what is said without one.
 
     Args:
         folder: Of the analysis.
@@ -49,8 +49,8 @@ def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = Fals
     readable = "" if folder.path is None else "grpo-prm tree " if running else "grpo-prm "
     worded = [one if readable and one.command.startswith(readable) else one._replace(command="") for one in worded]
     return {
-        "knows": knows(summary),
-        "changes": changes(summary),
+        "answers": [knows(summary), changes(summary)],
+        "to_do": TO_DO,
         "no_finding": no_finding(summary),
         "findings": [
             Shown(code, finding, group, SECTIONS.get(code))

@@ -17,7 +17,7 @@ from .overlap_pretrained import Cell
 from .overlap_runs import record_of
 from .page import interval, number
 
-AUC, RELIABILITY, SIZE, KNOWN = "order of unseen pairs", "reliability", "mean |A|", "what the step rewards know"
+AUC, RELIABILITY, SIZE, KNOWN = "order of unseen pairs", "reliability", "mean |A|", "more than luck"
 SURE, DECIDABLE = "decisions that are sure", "decisions with enough completions"
 DECISIONS = {"decisions": "decisions", "decidable": DECIDABLE, "sure_decisions": SURE}
 NULL = ", permuted rewards"

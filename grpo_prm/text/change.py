@@ -9,14 +9,7 @@ from ..analysis.statistics import Statistic
 from ..core.defects import POWERS
 from .amounts import interval
 from .cells import Rows, entry, in_summary
-from .verdict import changes
-
-GRPO = "GRPO"  # as a method of `source.methods`
-
-
-def other_methods(source: dict[str, Any]) -> list[str]:
-    """What runs are known to be trained with other than GRPO, each once."""
-    return sorted({method for method in source.get("methods", {}).values() if method != GRPO})
+from .verdict import GRPO, changes, other_methods
 
 
 def change_title(source: dict[str, Any]) -> str:
@@ -36,7 +29,7 @@ def change(summary: dict[str, Any]) -> Iterator[str | Rows]:
         yield f"{which} trained with {'; '.join(others)}. λ-GRPO is compared with GRPO on {whose} completions."
     measured = {f"λ-GRPO, p = {power:g}" for power in POWERS}
     if not others or (len(others) == 1 and others[0] in measured):  # else it would read as a verdict on these runs
-        yield changes(summary)
+        yield changes(summary).text
         yield "Tokens are counted as independent directions."
     families: dict[str, list[Statistic]] = {}
     for one in in_summary():

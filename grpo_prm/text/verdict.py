@@ -10,89 +10,124 @@ from ..analysis.verdict import FOLDER
 from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
+GRPO = "GRPO"  # as a method of `source.methods`
+TO_DO = "What to do?"
+QUESTION = "Are the step rewards more than luck?"
 KNOWS = {
-    "steps": "on average they know which steps are good, also for new completions",
-    "whole_texts": "they know which whole texts are good, with no sign of more",
-    "order_only": "they order new completions, but how much of them is luck is open",
-    "nothing": "no sign that they know anything",
-    "cannot_say": "this log cannot say what they know",
+    "steps": "yes, also on new completions",
+    "whole_texts": "yes for whole texts, with no sign of more",
+    "order_only": "perhaps, since they order new completions",
+    "nothing": "no sign of it",
+    "cannot_say": "this log cannot say",
 }
+MEAN = "A step: text that completions share. Its reward: their mean."
+RANGE = " [ ]: 95 % range."
 NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
-CLOSE = " (close: p near .05)"
+CLOSE = ": close, another --seed may say otherwise"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",
     "direction": "another direction, not another learning rate",
 }
 RISK = {
-    "exploration": "toward exploration",
-    "exploitation": "toward exploitation",
-    "even": "both ways alike",
+    "exploration": "it leans to exploration",
+    "exploitation": "it leans to exploitation",
+    "even": "it leans neither to exploration nor to exploitation",
 }
 
 
+class Answer(NamedTuple):
+    """A question with its answer: in short, and the sentences with the numbers that it rests on."""
+
+    question: str
+    short: str
+    why: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The answer without its question."""
+        return " ".join((self.short, *self.why))
+
+
 class Finding(NamedTuple):
-    """What to do about a log: a sentence with its number, where to read why, and the command that shows it."""
+    """What to do about a log: a sentence with its number, what explains it, and the command that shows it."""
 
     sentence: str
-    source: str
+    explained: str
     command: str
 
 
-def knows(summary: dict[str, Any]) -> str:
+def knows(summary: dict[str, Any]) -> Answer:
     """What the hidden step rewards know: reliability, leave-pair-out AUC beside its null, sure decisions."""
     answer, notes = summary["verdict"]["knows"], summary["notes"]
     reliability, order = answer["reliability"], answer["leave_pair_out_auc"]
-    parts = [_signal(reliability, notes), _order(order, notes)]
+    mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
+    why = [mean, _signal(reliability, notes), _order(order, notes, close=answer["close"])]
     if reliability is None and order is None:  # one reason: a screen has no room for two
-        parts = [f"reliability and order of unseen pairs: not known ({notes['reliability']})"]
-    parts.append(_decisions(answer["sure_decisions"], answer["decidable"]))
-    return f"{'; '.join(parts)}: {KNOWS[answer['code']]}{CLOSE if answer['close'] else ''}."
+        why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
+    why.append(_decisions(answer["sure_decisions"], answer["decidable"]))
+    return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), tuple(why))
+
+
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
 
 
 def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
     if reliability is None:
-        return f"reliability of the hidden step rewards: not known ({notes['reliability']})"
-    few = f"({amount(reliability['n'], 'problem')} with such steps: {FEW_CLUSTERS} give an interval)"
-    ends = span(reliability["low"], reliability["high"]) or few
-    if reliability["mean"] < NONE:  # a difference of estimates, which may lie below what it estimates
-        mean = number(reliability["mean"]) if reliability["mean"] < -NONE else "0"
-        return f"{mean} {ends}, so nothing, of the spread of the hidden step rewards is signal"
-    return f"{number(reliability['mean'])} {ends} of the spread of the hidden step rewards is signal, not luck"
+        return f"Their reliability is not known: {notes['reliability']}."
+    mean = number(reliability["mean"]) if abs(reliability["mean"]) >= NONE else "0"
+    ends = span(reliability["low"], reliability["high"])
+    few = f"(no interval: {amount(reliability['n'], 'problem')} can be used, {FEW_CLUSTERS} are needed)"
+    return f"{mean} {ends or few} is their reliability (1: no luck; 0 or less: luck)."
 
 
-def _order(auc: dict[str, Any] | None, notes: dict[str, str]) -> str:
+def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:
     if auc is None:
-        return f"order of unseen pairs: not known ({notes['leave_pair_out_auc']})"
+        return f"How they order unseen completions is not known: {notes['leave_pair_out_auc']}."
     low, high = auc["null_low"], auc["null_high"]
     if low is not None and low == high:
-        return f"order of unseen pairs: cannot be told here (by chance it would be {percent(low)} % as well)"
+        return f"How they order unseen completions cannot be told: luck alone gives {percent(low)} % as well."
     # The range has two sides and p has one, so an order can be inside the range and yet be more than chance.
-    chance = f"chance: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}"
-    chance = "chance not known" if low is None else chance
-    return f"{percent(auc['mean'])} % of unseen pairs are in the right order ({chance})"
+    luck = f"luck alone: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}{CLOSE if close else ''}"
+    luck = "luck alone: not known" if low is None else luck
+    return f"{percent(auc['mean'])} % of the time they tell the better of two unseen completions ({luck})."
 
 
 def _decisions(sure: int, decidable: int) -> str:
     if not decidable:
-        return "no decision has enough completions to be sure"
-    return f"{sure:,} of {amount(decidable, 'decision')} {'is' if decidable == 1 else 'are'} sure"
+        return "No decision (where completions part) has enough completions to be sure."
+    go = "goes" if decidable == 1 else "go"
+    return f"{sure:,} of {amount(decidable, 'decision')} (where completions part) surely {go} with the reward."
 
 
-def changes(summary: dict[str, Any]) -> str:
+def changes(summary: dict[str, Any]) -> Answer:
     """What λ-GRPO would change: update norm and update cosine, and which way it leans."""
-    answer = summary["verdict"]["changes"]
+    answer, question = summary["verdict"]["changes"], changes_question(summary["source"])
     if answer["code"] == "cannot_say":
-        return f"No answer: {summary['notes']['update_norm']}."
-    cosine = cos(radians(answer["degrees"]))
-    sentence = (
-        f"{number(answer['norm']['mean'])} of GRPO's update norm, update cosine {number(cosine)} "
-        f"({number(answer['degrees'])} degrees; λ power {answer['power']:g}): {CHANGES[answer['code']]}"
+        return Answer(question, f"This log cannot say: {summary['notes']['update_norm']}.", ())
+    cosine, power = cos(radians(answer["degrees"])), answer["power"]
+    at = "" if power == 1 else f" with λ power p = {power:g}"  # 1 is the paper's λ-GRPO
+    norm = (
+        f"{number(answer['norm']['mean'])} times GRPO's update norm{at}, turned by {number(answer['degrees'])} degrees "
+        f"(update cosine {number(cosine)})."
     )
+    short = _sentence(CHANGES[answer["code"]])
     if answer["risk"] is None or answer["code"] == "next_to_nothing":
-        return f"{sentence}."
+        return Answer(question, short, (norm,))
     share = interval(answer["raised_share"], share=True)
-    return f"{sentence}. {share} of the weight it takes off was on raised steps: {RISK[answer['risk']]}."
+    lean = f"{share} of the weight it takes off shared steps is on steps that GRPO raises: {RISK[answer['risk']]}."
+    return Answer(question, short, (norm, lean))
+
+
+def changes_question(source: dict[str, Any]) -> str:
+    """No `would` of a run that λ-GRPO trained: there the change has been made."""
+    return f"How far is λ-GRPO from {GRPO}?" if other_methods(source) else "What would λ-GRPO change?"
+
+
+def other_methods(source: dict[str, Any]) -> list[str]:
+    """What runs are known to be trained with other than GRPO, each once."""
+    return sorted({method for method in source.get("methods", {}).values() if method != GRPO})
 
 
 def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
@@ -103,7 +138,10 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
         folder: The folder of the analysis as it is typed, for the commands.
     """
     found = summary["verdict"]["findings"]
-    return [Finding(*sentence(one), one["command"].replace(FOLDER, folder, 1)) for one in found]
+    return [
+        Finding(sentence(one), f"grpo-prm explain {one['code']}", one["command"].replace(FOLDER, folder, 1))
+        for one in found
+    ]
 
 
 def no_finding(summary: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ MADE = {
     "tokenizer": "token ids made again from text with the tokenizer",
     "pieces": "pieces of text (GPT-2 pre-tokenisation), since the log has no token ids",
 }
+OF_STATES = "What do equal states say?"
 DIFFER = (
     "with completions of different prompts. The theory is about completions of one prompt, so process sets, step "
     "rewards and advantages of these groups are not what it means."
@@ -33,7 +34,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
         ("What was read", _read(summary)),
         ("Do completions overlap?", overlap(summary)),
         ("Do the branches say anything?", branches(summary)),
-        ("What do equal states say?", states(summary)),
+        (OF_STATES, states(summary)),
         ("Where does it hurt?", defects(summary)),
         ("Do groups teach anything?", teaching(summary)),
         ("What would tree-packed training save?", sharing(summary)),

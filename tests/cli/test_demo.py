@@ -42,7 +42,7 @@ def test_it_leaves_the_log_its_analysis_and_the_page_and_says_what_to_type(quick
     numbers = [name for name, kind in theirs.schema.items() if kind.is_numeric()]
     assert groups.select(numbers).equals(theirs.select(numbers)) and len(numbers) > 20
     assert "grpo-prm report</title>" in (folder / "report.html").read_text(encoding="utf-8")
-    assert done.stdout.startswith("canonical log, step 0: 768 completions in 48 groups of 16.\nKnows ")
+    assert done.stdout.startswith("canonical log, step 0: 768 completions in 48 groups of 16.\nAre the step rewards ")
     said = done.stderr.splitlines()
     assert said[0].startswith("demo.prm/smollm2.jsonl.gz: answers of SmolLM2-135M-Instruct")
     assert [line.split("#")[0].strip() for line in said[-3:]] == [

@@ -1,4 +1,4 @@
-"""The first screen of `analyze`: a dozen lines at most, whatever a log says; every finding in it or counted by it."""
+"""The first screen of `analyze`: sixteen lines at most, whatever a log says; every finding in it or counted by it."""
 
 import json
 import re
@@ -10,13 +10,13 @@ from itertools import product
 import pytest
 from grpo_prm_cli.screen import LINES, show_doubts, show_verdict
 
-from grpo_prm.analysis.findings import CODES, SENTENCES
+from grpo_prm.analysis.findings import CODES
 from grpo_prm.text.verdict import CHANGES, KNOWS, findings
 
 AUC = {"mean": 0.5128, "low": 0.47, "high": 0.55, "null_low": 0.469, "null_high": 0.539, "p_value": 0.315}
 WHY = {
-    "reliability": "no intermediate step of a group of mixed reward has an advantage other than 0",
-    "leave_pair_out_auc": "no pair of unequal reward has a shared step with other completions",
+    "reliability": "no step that only some of a group share is raised or pushed down",
+    "leave_pair_out_auc": "no two completions of unequal reward share a step with others",
     "update_norm": "all step advantages are 0",
 }
 
@@ -84,7 +84,7 @@ def usual(summary):
 
 
 @pytest.mark.parametrize("count", range(len(ALL) + 1))
-def test_a_dozen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
+def test_sixteen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
     codes = product(KNOWS, [*CHANGES, "cannot_say"], (True, False), (True, False))
     for knows, changes, known, large in codes:
         said = summary_of(knows, changes, ALL[:count], known=known, close=known)
@@ -96,43 +96,46 @@ def test_a_dozen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, 
         assert ("Nothing to worry about." in " ".join(lines)) == (count == 0)
         assert lines[-1].endswith("; a page: grpo-prm report log.prm")
         # The first finding shows how to look at it, unless the log is too large for short answers.
-        assert large or not count or "        grpo-prm tree log.prm --group 0:p1" in [line[:42] for line in lines]
+        assert large or not count or "  grpo-prm tree log.prm --group 0:p1" in [line[:36] for line in lines]
 
 
 def test_with_full_every_finding_has_its_command(capsys):
     lines = screen(capsys, summary_of(todo=ALL), whole=True)
-    assert sum(line.startswith("        grpo-prm ") for line in lines) == len(ALL)
+    assert sum(line.startswith("  grpo-prm ") for line in lines) == len(ALL)
     assert not any("more finding" in line or "--full" in line for line in lines)
-    assert all(f"({source})" in unwrapped(lines) for _, source in SENTENCES.values())
+    assert all(f"(grpo-prm explain {code})" in unwrapped(lines) for code in CODES)
 
 
-def test_a_source_that_would_take_a_line_of_its_own_is_told_with_full_alone(capsys):
-    long = {
-        "code": "phantom_advantage",
-        "value": 0.123,
-        "groups": 3,
-        "command": f"grpo-prm tree DIR --group {'p' * 60}",
-    }
-    sentence = "12.3 % of the advantage lies in groups of one outcome: filter groups"
-    brief, full = (screen(capsys, usual(summary_of(todo=[long])), whole=whole) for whole in (False, True))
-    assert f"To do   {sentence}" in brief and "arXiv" not in unwrapped(brief)
-    assert f"{sentence} (arXiv 2503.14476) grpo-prm tree" in unwrapped(full)
+def test_what_explains_a_finding_stands_beside_its_command_or_below(capsys):
+    short = {"code": "copies", "value": 0.123, "groups": 3, "command": "grpo-prm tree DIR --group p"}
+    long = short | {"command": f"grpo-prm tree DIR --group {'p' * 60}"}
+    for whole in (False, True):
+        end = [] if whole else ["More: --full for every number; a page: grpo-prm report log.prm"]
+        few = usual(summary_of("nothing", "next_to_nothing", [long]))
+        command = f"  grpo-prm tree log.prm --group {'p' * 60}"
+        assert screen(capsys, few, whole=whole)[-3 + whole :] == [command, "  (grpo-prm explain copies)", *end]
+        few = usual(summary_of("nothing", "next_to_nothing", [short]))
+        command = "  grpo-prm tree log.prm --group p   (grpo-prm explain copies)"
+        assert screen(capsys, few, whole=whole)[-2 + whole :] == [command, *end]
 
 
-def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
+def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys):
     some = usual(summary_of("nothing", "next_to_nothing", ALL[:2], risk=None))
     assert screen(capsys, some) == [
         "canonical log, 8 steps from 0 to 56: 1,280 completions in 160 groups of 8.",
-        "Knows   0.497 [0.392, 0.585] of the spread of the hidden step rewards is signal,",
-        "        not luck; 51.3 % of unseen pairs are in the right order (chance: 46.9 to",
-        "        53.9 %, p = 0.315); 1,234 of 2,345 decisions are sure: no sign that they",
-        "        know anything.",
-        "λ-GRPO  0.742 of GRPO's update norm, update cosine 0.893 (26.8 degrees; λ power",
-        "        0.5): next to nothing.",
-        "To do   1,234 groups mix several prompts: group rows by prompt (docs/logs.md)",
-        "        grpo-prm tree log.prm --group 0:p1",
-        "        90 % of completions hold unmasked tool output: mask it",
-        "        grpo-prm tree log.prm --group 0:p1   (arXiv 2503.09516)",
+        "Are the step rewards more than luck? No sign of it.",
+        "  A step: text that completions share. Its reward: their mean. [ ]: 95 % range.",
+        "  0.497 [0.392, 0.585] is their reliability (1: no luck; 0 or less: luck).",
+        "  51.3 % of the time they tell the better of two unseen completions (luck alone:",
+        "  46.9 to 53.9 %, p = 0.315).",
+        "  1,234 of 2,345 decisions (where completions part) surely go with the reward.",
+        "What would λ-GRPO change? Next to nothing.",
+        "  0.742 times GRPO's update norm with λ power p = 0.5, turned by 26.8 degrees",
+        "  (update cosine 0.893).",
+        "What to do? 1,234 groups mix several prompts: group rows by prompt",
+        "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain mixed_prompts)",
+        "  90 % of completions hold unmasked tool output: mask it",
+        "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain unmasked_tool_output)",
         "More: --full for every number; a page: grpo-prm report log.prm",
     ]
 
@@ -140,7 +143,7 @@ def test_few_findings_have_their_commands_and_the_labels_stand_once(capsys):
 def test_a_command_stays_whole_however_long_it_is(capsys):
     folder = f"runs of {'long ' * 20}.prm"
     lines = screen(capsys, usual(summary_of(todo=ALL[:1])), folder)
-    assert f"        grpo-prm tree {shlex.quote(folder)} --group 0:p1" in lines and len(lines) <= LINES
+    assert f"  grpo-prm tree {shlex.quote(folder)} --group 0:p1" in lines and len(lines) <= LINES
 
 
 def test_what_a_log_is_called_commands_no_terminal(capsys):
@@ -231,7 +234,7 @@ def test_fail_on_names_findings(found, tmp_path, codes, code, message):
     done = run("analyze", folder / "log.jsonl", *options, "--fail-on", *codes, cwd=tmp_path)
     assert done.returncode == code and message in " ".join(done.stderr.split())
     assert (tmp_path / "log.prm").exists() == (code != 2)  # a misspelt code is told before anything is read
-    assert ("Knows" in done.stdout) == (code != 2)
+    assert ("more than luck?" in done.stdout) == (code != 2)
 
 
 def test_rejected_rows_under_strict_win_over_findings(found, tmp_path):

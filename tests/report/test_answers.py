@@ -27,9 +27,9 @@ def summary_of(page):
 
 def test_the_answers_are_those_of_the_first_screen(chain):
     summary, top = summary_of(chain), top_of(text_of(chain))
-    assert knows(summary) in top and changes(summary) in top
+    assert all(f"{one.question} {one.text}" in top for one in (knows(summary), changes(summary)))
     (finding,) = findings(summary, str(chain.parent))
-    assert f"{finding.sentence} ({finding.source}) copies Show a group {finding.command}" in top
+    assert f"{finding.sentence} ({finding.explained}) copies Show a group {finding.command}" in top
     assert "Nothing to worry about." not in top
 
 
@@ -37,7 +37,7 @@ def test_without_a_finding_there_is_nothing_to_worry_about(chain):
     folder = read_folder(chain.parent)
     verdict = folder.summary["verdict"] | {"findings": []}
     top = top_of(report(replace(folder, summary=folder.summary | {"verdict": verdict})))
-    assert top.endswith("What to do Nothing to worry about.") and "Show a group" not in top
+    assert top.endswith("What to do? Nothing to worry about.") and "Show a group" not in top
 
 
 def test_a_finding_leads_to_the_group_of_its_command(chain):

@@ -16,68 +16,84 @@ def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, 
     return {"verdict": {"knows": answer}, "notes": {"reliability": "reason one", "leave_pair_out_auc": "reason two"}}
 
 
-def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, raised=(0.74, 0.7, 0.78)):
+def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, raised=(0.74, 0.7, 0.78), source=None):
     raised = dict(zip(("mean", "low", "high"), raised, strict=True))
     answer = {"code": code, "risk": risk, "power": power, "norm": {"mean": norm}, "degrees": degrees}
-    return {"verdict": {"changes": answer | {"raised_share": raised}}, "notes": {"update_norm": "reason three"}}
+    verdict, notes = {"changes": answer | {"raised_share": raised}}, {"update_norm": "reason three"}
+    return {"verdict": verdict, "notes": notes, "source": source or {}}
 
 
-def test_what_it_knows_has_its_three_numbers_and_then_the_answer():
+def test_what_it_knows_has_its_three_numbers_each_in_a_sentence():
     assert knows(known()) == (
-        "0.351 [0.2, 0.5] of the spread of the hidden step rewards is signal, not luck; 62.8 % of unseen pairs are in "
-        "the right order (chance: 45.8 to 54.4 %, p = 0.005); 7 of 94 decisions are sure: on average they know "
-        "which steps are good, also for new completions."
+        "Are the step rewards more than luck?",
+        "Yes, also on new completions.",
+        (
+            "A step: text that completions share. Its reward: their mean. [ ]: 95 % range.",
+            "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
+            "62.8 % of the time they tell the better of two unseen completions (luck alone: 45.8 to 54.4 %, "
+            "p = 0.005).",
+            "7 of 94 decisions (where completions part) surely go with the reward.",
+        ),
     )
+    assert knows(known()).text.startswith("Yes, also on new completions. A step: ")
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("steps", "also for new completions"),
-        ("whole_texts", "which whole texts are good, with no sign of more"),
-        ("order_only", "they order new completions, but how much of them is luck is open"),
-        ("nothing", "no sign that they know anything"),
-        ("cannot_say", "this log cannot say"),
-    ],
-)
-def test_every_answer_of_what_it_knows(code, words):
-    assert words in knows(known(code)) and knows(known(code)).endswith(".")
-    assert len(KNOWS) == 5
+@pytest.mark.parametrize("code", KNOWS)
+def test_every_answer_of_what_it_knows_is_a_short_sentence(code):
+    answer = knows(known(code))
+    assert answer.short.lower() == f"{KNOWS[code]}." and answer.short[0].isupper()
+    assert len(f"{answer.question} {answer.short}") <= 80
+    assert len(KNOWS) == len(set(KNOWS.values())) == 5
 
 
 def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
-    assert knows(known(reliability=bare)).startswith(
-        "0.351 (40 problems with such steps: 20 give an interval) of the spread"
+    step, reliability, *_ = knows(known(reliability=bare)).why
+    assert step == "A step: text that completions share. Its reward: their mean."  # no bracket to explain
+    assert reliability.startswith("0.351 (no interval: 40 problems can be used, 20 are needed) is their reliability")
+    assert "(no interval: 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
+    assert knows(known(reliability=None)).why[1] == "Their reliability is not known: reason one."
+    assert knows(known(auc=None)).why[2] == "How they order unseen completions is not known: reason two."
+    assert knows(known(reliability=None, auc=None)).why[1:] == (
+        "Their reliability and the order of unseen completions are not known: reason one.",
+        "7 of 94 decisions (where completions part) surely go with the reward.",
     )
-    assert knows(known(reliability=None)).startswith("reliability of the hidden step rewards: not known (reason one);")
-    assert "order of unseen pairs: not known (reason two);" in knows(known(auc=None))
-    both = knows(known(reliability=None, auc=None))
-    assert both.startswith("reliability and order of unseen pairs: not known (reason one); 7 of 94")
     no_null = AUC | {"null_low": None, "null_high": None, "p_value": None}
-    assert "62.8 % of unseen pairs are in the right order (chance not known);" in knows(known(auc=no_null))
-    assert "; no decision has enough completions to be sure: " in knows(known(sure=0, decidable=0))
-    assert "; 0 of 1 decision is sure: " in knows(known(sure=0, decidable=1))
-    assert "; 1 of 2,000 decisions are sure: " in knows(known(sure=1, decidable=2000))
+    assert "62.8 % of the time" in knows(known(auc=no_null)).why[2]
+    assert knows(known(auc=no_null)).why[2].endswith("(luck alone: not known).")
+    alike = knows(known(auc=AUC | {"null_low": 0.5, "null_high": 0.5})).why[2]
+    assert alike == "How they order unseen completions cannot be told: luck alone gives 50 % as well."
+    none = knows(known(sure=0, decidable=0)).why[3]
+    assert none == "No decision (where completions part) has enough completions to be sure."
+    assert knows(known(sure=0, decidable=1)).why[3].startswith("0 of 1 decision (where completions part) surely goes ")
+    assert (
+        knows(known(sure=1, decidable=2000))
+        .why[3]
+        .startswith("1 of 2,000 decisions (where completions part) surely go ")
+    )
 
 
 @pytest.mark.parametrize(("code", "end"), list(CHANGES.items()))
 def test_what_would_change(code, end):
     assert changes(changed(code)) == (
-        f"0.741 of GRPO's update norm, update cosine 0.893 (26.8 degrees; λ power 1): {end}."
+        "What would λ-GRPO change?",
+        f"{end[0].upper()}{end[1:]}.",
+        ("0.741 times GRPO's update norm, turned by 26.8 degrees (update cosine 0.893).",),
     )
-    assert "; λ power 0.5)" in changes(changed(code, power=0.5))
+    assert "update norm with λ power p = 0.5, turned" in changes(changed(code, power=0.5)).text
+    trained = changes(changed(code, source={"methods": {"a": "λ-GRPO, p = 1"}}))
+    assert trained.question == "How far is λ-GRPO from GRPO?" and len(f"{trained.question} {trained.short}") <= 80
 
 
 @pytest.mark.parametrize(("risk", "words"), list(RISK.items()))
 def test_which_way_it_leans_unless_next_to_nothing_changes(risk, words):
-    said = changes(changed(risk=risk))
-    assert said.endswith(f". 74 % [70, 78] of the weight it takes off was on raised steps: {words}.")
-    assert "raised" not in changes(changed("next_to_nothing", risk=risk))
+    _, lean = changes(changed(risk=risk)).why
+    assert lean == f"74 % [70, 78] of the weight it takes off shared steps is on steps that GRPO raises: {words}."
+    assert "raises" not in changes(changed("next_to_nothing", risk=risk)).text
 
 
 def test_a_change_that_cannot_be_told_has_its_reason():
-    assert changes(changed("cannot_say")) == "No answer: reason three."
+    assert changes(changed("cannot_say")).text == "This log cannot say: reason three."
 
 
 SENTENCES = {
@@ -87,24 +103,24 @@ SENTENCES = {
         "80 % effective sample size, sampler and trainer differ: sample afresh"
     ),
     ("sampler_gap", "logprob_spread", 0.25): (
-        "0.25 nats apart on one prefix and token: several policies, or dropout"
+        "0.25 nats between log-probabilities that should be equal: sync the weights"
     ),
-    ("phantom_advantage", None, 0.12): "12 % of the advantage lies in groups of one outcome: filter groups",
+    ("phantom_advantage", None, 0.12): "12 % of the advantage is in groups of equal outcomes: filter them",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
     ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
     ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: partly boilerplate",
-    ("low_reliability", None, 0.35): "0.35 is too unreliable for credit by step: 0.5 takes groups of 1,067",
+    ("low_reliability", None, 0.35): "0.35 reliability: step rewards are mostly luck, 0.5 takes groups of 1,067",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "measure", "value"), list(SENTENCES))
-def test_every_finding_has_number_reason_source_and_command(code, measure, value):
+def test_every_finding_has_number_reason_explanation_and_command(code, measure, value):
     one = {"code": code, "value": value, "groups": 3, "command": "grpo-prm tree DIR --group -:p1"}
     one |= ({"measure": measure} if measure else {}) | ({"k": 1067} if code == "low_reliability" else {})
     (said,) = findings({"verdict": {"findings": [one]}}, "'a b.prm'")
     assert said.sentence == SENTENCES[code, measure, value]
     assert said.command == "grpo-prm tree 'a b.prm' --group -:p1"
-    assert said.source.startswith(("arXiv ", "docs/"))
+    assert said.explained == f"grpo-prm explain {code}"
 
 
 def test_no_code_is_without_a_sentence_and_none_is_for_nothing():
@@ -117,7 +133,7 @@ def test_one_group_and_no_size_that_would_do():
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
     assert one.sentence.startswith("1 group mixes several prompts")
-    assert other.sentence == "-0.1 is too unreliable for credit by step: unknown what size would do"
+    assert other.sentence == "-0.1 reliability: step rewards are mostly luck, do not trust them"
     assert findings({"verdict": {"findings": []}}, "x") == []
 
 
@@ -139,10 +155,14 @@ def test_few_problems_are_no_reason_not_to_worry(problems, sentence):
     assert no_finding({"overlap": {"path_depth": {"n": problems}}}) == sentence
 
 
-def test_a_reliability_of_nothing_is_no_negative_share_and_a_close_call_is_said():
-    below = RELIABILITY | {"mean": -1.18, "low": -3.0, "high": 0.2}
-    assert knows(known("nothing", reliability=below)).startswith(
-        "-1.18 [-3, 0.2], so nothing, of the spread of the hidden step rewards is signal; 62.8 %"
-    )
-    assert knows(known(close=True)).endswith("new completions (close: p near .05).")
-    assert "close" not in knows(known())
+@pytest.mark.parametrize(("mean", "said"), [(-1.18, "-1.18"), (-1e-17, "0"), (4e-4, "0"), (0.0006, "0.0006")])
+def test_a_reliability_of_nothing_is_no_share_and_contradicts_nothing(mean, said):
+    reliability = RELIABILITY | {"mean": mean, "low": -3.0, "high": 0.2}
+    why = knows(known("nothing", reliability=reliability)).why
+    assert why[1] == f"{said} [-3, 0.2] is their reliability (1: no luck; 0 or less: luck)."
+
+
+def test_a_close_call_is_said():
+    close = knows(known(close=True)).why[2]
+    assert close.endswith(", p = 0.005: close, another --seed may say otherwise).")
+    assert "close" not in knows(known()).text

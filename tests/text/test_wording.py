@@ -19,7 +19,7 @@ def summary(tmp_path_factory):
     return json.loads((folder_of(EXAMPLE, tmp_path_factory.mktemp("w") / "w.prm") / "summary.json").read_text())
 
 
-MORE = "0.742 of GRPO's update norm, update cosine"  # of the example, at p = 1
+MORE = "Another direction, not another learning rate. 0.742 times GRPO's update norm, turned by 26.8"  # at p = 1
 
 
 def told(summary, **changes):
@@ -155,7 +155,7 @@ def test_sampler_and_trainer_have_their_table(summary):
 
 def test_what_would_change_is_what_the_first_screen_says(summary):
     page = told(summary)["What would λ-GRPO change here?"]
-    assert page.startswith(changes(summary)) and changes(summary).startswith("0.742 of GRPO's update norm")
+    assert page.startswith(changes(summary).text) and changes(summary).text.startswith(MORE)
 
 
 @pytest.mark.parametrize(
