@@ -79,9 +79,10 @@ gallery: $(VENV)/.core
 
 .PHONY: shown docs
 
-# What pages show of commands, by running these again, and the pictures made by them; the words and their sentences.
+# What pages show of commands, by running these again, and the pictures made by them; the texts of findings and words.
 SHOWN ?= docs/start.md docs/tutorial.md $(wildcard docs/findings/*.md)
 shown: $(VENV)/.core
+	$(VENV)/bin/python examples/make_findings.py docs
 	$(VENV)/bin/python examples/make_docs.py $(SHOWN)
 	$(VENV)/bin/python examples/make_glossary.py .
 

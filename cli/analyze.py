@@ -119,8 +119,8 @@ def analyze(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit with 6 if the log has one of these faults: teaches_nothing, copies, ... (docs/definitions.md). "
-            "May be given again.",
+            help="Exit with 6 if the log has one of these faults: teaches_nothing, copies, ... (`grpo-prm explain` "
+            "lists them). May be given again.",
             metavar="CODE,...",
         ),
     ] = None,

@@ -37,7 +37,11 @@ def export(
     logs: Logs,
     to: Annotated[
         Literal["spans", "tokens", "stepwise", "math-shepherd", "prm800k"],
-        typer.Option(help="Format of the file; docs/export.md lists the fields.", show_default=False),
+        typer.Option(
+            help="Format of the file: a label for each step (spans) or token (tokens), or solutions as TRL (stepwise), "
+            "Math-Shepherd or PRM800K have them.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet; FIRST-LAST of several logs)")

@@ -16,6 +16,7 @@ from . import (
     convert,
     demo,
     doctor,
+    explain,
     export,
     fetch,
     inspect,
@@ -46,7 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS = {  # of the first screen, with what a newcomer types on top
-    "Start": (demo,),
+    "Start": (demo, explain),
     "Your log": (inspect, analyze, report, tree, plot, compare, export, convert),
     "Training": (train, fetch, live, doctor),
     "Evidence": (reproduce, selftest),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PANEL = "Reading"
 WHAT_A_LOG_IS = (
     "Files, folders, archives (.zip, .tar.gz), globs in quotes, addresses (https, s3, gs, hf) or data sets of the "
-    "Hugging Face hub; - is standard input. Which logs: docs/logs.md."
+    "Hugging Face hub; - is standard input. What one is taken for: `grpo-prm inspect`."
 )
 WHAT_STD_IS = (
     "What divides the advantage: nothing (none, as Dr. GRPO), or the standard deviation of the group's rewards over "
@@ -23,7 +23,8 @@ Logs = Annotated[list[str], typer.Argument(help=WHAT_A_LOG_IS, metavar="LOGS..."
 Format = Annotated[
     str | None,
     typer.Option(
-        help="Name of the format in docs/logs.md: trl, verl, slime, ... (default: by content)", rich_help_panel=PANEL
+        help="Name of the format: trl, verl, slime, ...; a wrong name lists all. (default: by content)",
+        rich_help_panel=PANEL,
     ),
 ]
 Columns = Annotated[

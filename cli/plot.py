@@ -32,7 +32,9 @@ def plot(
     ] = None,
     select: Annotated[
         list[str] | None,
-        typer.Option(help="Only these figures, called as in docs/gallery.md. May be given again.", metavar="NAME,..."),
+        typer.Option(
+            help="Only these figures, called as their files: group_tree, ... May be given again.", metavar="NAME,..."
+        ),
     ] = None,
     group: Annotated[
         str | None,

@@ -13,7 +13,8 @@ from grpo_prm.text.glossary import GLOSSARY
 HEAD = """# Glossary
 
 Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
-read from the top. In the report, and for words of several parts on these pages, hover over a word to see its sentence.
+read from the top. In the report, and for words of several parts on these pages, hover over a word to see its sentence;
+in a terminal `grpo-prm explain WORD` prints it.
 The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
 
 | word | what it is |

@@ -31,6 +31,7 @@ NOT_RUN = {
 # What stands for something of the reader's.
 PLACEHOLDERS = {
     "LOG": "rollouts.jsonl", "DIR": "rollouts.prm", "RUN": "mine.run", "FOLDER": "runs", "CODE,...": "copies",
+    "CODE": "copies", "WORD": "reliability",
     "NAME": "group_key", "TASK": "chain", "S": "1", "NAME_OR_PATH": "tokenizer.json",
 }  # fmt: skip
 SHOWN = re.compile(r"^```console\n.*?^```$", re.MULTILINE | re.DOTALL)  # run by examples/make_docs.py

@@ -53,6 +53,15 @@ def test_each_finding_has_a_page_with_its_limit_and_a_picture_of_a_log_that_has_
     assert any(" ".join(words.split()) in " ".join(text.split()) for words in lasting), "its sentence is not shown"
 
 
+def test_the_pages_of_findings_say_what_explain_prints():
+    made = script("make_findings")
+    for code in findings.CODES:
+        before = text_of(f"findings/{code}.md")
+        assert made.page(code, before) == before, "run make shown"
+    with pytest.raises(SystemExit, match="Write that part first"):
+        made.page("copies", "# Copies")
+
+
 def test_the_list_of_findings_names_all_in_the_order_of_the_screen():
     assert re.findall(r"\| \[(\w+)\]\(findings/\1\.md\) \|", text_of("findings.md")) == list(findings.CODES)
     assert {page.stem for page in (DOCS / "findings").iterdir()} == set(findings.CODES)

@@ -187,7 +187,7 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
     told: Counter[str] = Counter()
     for batch in batches:
         if not isinstance(batch.table, pl.DataFrame):
-            raise UsageError(f"Rollouts hold {_called(batch.table)}. Give them a polars DataFrame (docs/logs.md).")
+            raise UsageError(f"Rollouts hold {_called(batch.table)}. Give them a polars DataFrame.")
         table = without_logprobs_beside_text(validate(batch.table, "rollouts"), told)
         groups = set(table["group"].unique())
         if twice := seen & groups:

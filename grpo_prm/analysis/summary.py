@@ -259,6 +259,4 @@ def _note_intervals(clusters: int, notes: dict[str, str]) -> None:
         some = "1 problem is" if clusters == 1 else f"{clusters} problems are"
         notes["intervals"] = f"{some} too few for intervals: {FEW_CLUSTERS} are needed"
     elif clusters < MANY_CLUSTERS:
-        notes["intervals"] = (
-            f"with {clusters} problems the 95 % intervals cover less than 95 %, some only 85 % (docs/coverage.md)"
-        )
+        notes["intervals"] = f"with {clusters} problems the 95 % intervals cover less than 95 %, some only 85 %"

@@ -29,7 +29,7 @@ def weighted_advantages(advantages: Any, weights: Any, beta: float) -> Any:
     if beta != 0:
         raise ValueError(
             f"beta is {beta}, but a weight on the advantage leaves the KL term unweighted, which is not λ-GRPO. "
-            "Train with beta 0, or in a trainer that weighs the log-probabilities (docs/trainers.md)."
+            "Train with beta 0, or in a trainer that weighs the log-probabilities, such as TRL or verl."
         )
     if isinstance(weights, list):
         return [one * row for one, row in zip(advantages, weights, strict=True)]

@@ -108,7 +108,10 @@ def _weighed_log_probs(loss: Any, weights: list[Any]) -> Generator[None]:
     finally:
         loss.get_log_probs_and_entropy = plain
     if not used:
-        raise UsageError("this slime computes its loss another way, so no weight was used. See docs/trainers/slime.md.")
+        raise UsageError(
+            "this slime computes its loss another way, so no weight was used. Take the version of "
+            "slime that grpo-prm is tested with."
+        )
 
 
 def _samples(group: Any) -> Iterator[Any]:
