@@ -58,8 +58,8 @@ _WORDS = {
     "teaches_nothing": "Finding: many groups have equal rewards, so all their advantages are 0.",
     "boilerplate": "Finding: completions of different prompts overlap nearly as much as those of one prompt.",
     "low_reliability": "Finding: the step advantages are mostly luck of the draw with groups of this size.",
-    "best": "The group was kept for its high mean reward, among groups whose rewards differ.",
-    "worst": "The group was kept because it shows best how good completions are pushed down.",
+    "high reward": "The group was kept for its high mean reward, among groups whose rewards differ.",
+    "good pushed down": "The group was kept because it shows best how good completions are pushed down.",
     "random": "The group was kept by chance.",
     "example": "The group was kept in case of a finding that this log does not have.",
 }

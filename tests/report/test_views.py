@@ -61,12 +61,13 @@ def test_every_word_with_dots_is_in_the_glossary(chain, visit):
     assert len(tips) > 30 and set(tips) <= set(GLOSSARY) | {"finding"}
 
 
-def test_best_and_worst_differ_in_word_sign_and_colour(chain, visit):
+def test_badges_name_the_reason_and_differ_in_word_sign_and_colour(chain, visit):
+    """A group may have both, so neither is a rank."""
     page = visit(chain, "#groups")
     looks = {}
-    for kind in ("best", "worst"):
+    for kind, reason in (("best", "high reward"), ("worst", "good pushed down")):
         badge = page.locator(f"#table .badge.{kind}").first
-        assert badge.inner_text() == kind
+        assert badge.inner_text() == reason and reason in GLOSSARY
         looks[kind] = badge.evaluate(
             "e => [getComputedStyle(e, '::before').content, getComputedStyle(e).color, "
             "getComputedStyle(e).backgroundColor]"

@@ -74,7 +74,7 @@ function groupFacts(tree) {
     [term(`boosted-bad ${UNIT}s`, "boosted-bad"), of("boosted", "bad")],
     ["copies", OF.duplicates(row) ? number(OF.duplicates(row)) : null],
   ]);
-  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => make("span", { class: `badge ${kind}`, tabindex: 0, "data-tip": kind }, kind)))] : [list];
+  const parts = tree ? [list, make("p", {}, tree.kinds.map((kind) => badge(kind, true)))] : [list];
   if (OF.zero(row)) parts.push(make("p", { class: "note" }, "All rewards of this group are equal, so every advantage is 0: it teaches nothing."));
   if (!tree) {
     return [...parts, withoutText(row)];

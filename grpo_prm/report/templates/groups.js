@@ -89,9 +89,17 @@ function nameCell(row, group) {
   return make("th", { scope: "row", class: "name" }, button, badges(group), asked ? make("span", { class: "prompt" }, asked) : null);
 }
 
+// A group may be kept for its mean reward and for what is pushed down in it, so badges name the reason and no rank.
+const REASONS = { best: "high reward", worst: "good pushed down" };
+
+function badge(kind, told = false) {
+  const reason = REASONS[kind] ?? kind;
+  return make("span", { class: `badge ${kind}`, ...(told && { tabindex: 0, "data-tip": reason }) }, reason);
+}
+
 // Why the text of a group was kept; of most it was because there was room.
 function badges(group) {
-  return (HEADS.get(group)?.kinds ?? []).filter((kind) => kind !== "random").map((kind) => make("span", { class: `badge ${kind}` }, kind));
+  return (HEADS.get(group)?.kinds ?? []).filter((kind) => kind !== "random").map((kind) => badge(kind));
 }
 
 // The open group is marked where it stands in the list.
