@@ -164,6 +164,7 @@ def analyze(
     from grpo_prm.analysis.texts import checked_keep
     from grpo_prm.analysis.write import analysis_folder, note_figures, summary_text, write_tables
     from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
+    from grpo_prm.text.amounts import amount
     from grpo_prm.text.printable import printable
 
     from .counting import counted
@@ -210,7 +211,7 @@ def analyze(
         if full:
             show_summary(analysis.summary, str(out), prompts_behind(analysis.samples), figures=figures)
     if strict and (rejected := analysis.summary["counts"]["rejected"]):
-        rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
+        rows = amount(rejected, "row was", "rows were")
         raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")
     if found := [finding["code"] for finding in analysis.summary["verdict"]["findings"] if finding["code"] in failing]:
         raise FindingError(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grpo_prm.text.amounts import amount
+
 from .options import (
     WHAT_A_LOG_IS,
     Columns,
@@ -73,16 +75,14 @@ def convert(
         )
     if strict and len(rollouts.rejected):
         first = rollouts.rejected.row(0, named=True)
-        where = location(first["file"], first["line"])
+        where, rows = location(first["file"], first["line"]), amount(len(rollouts.rejected), "row was", "rows were")
         raise RejectedError(
-            f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; {len(rollouts.rejected)} rows were"
-            " rejected. See them with grpo-prm inspect, or leave --strict out."
+            f"{where}: {first['field'] or 'row'}: {printable(first['reason'])}; "
+            f"{rows} rejected. See them with grpo-prm inspect, or leave --strict out."
         )
     with working("writing the table"):
         save(rollouts, out)
     for note in rollouts.notes:
         typer.echo(printable(note), err=True)
-    groups, rejected = rollouts.table["group"].n_unique(), len(rollouts.rejected)
-    typer.echo(
-        f"{out}: {len(rollouts.table):,} completions in {groups:,} groups; {rejected:,} rows were rejected.", err=True
-    )
+    read = f"{amount(len(rollouts.table), 'completion')} in {amount(rollouts.table['group'].n_unique(), 'group')}"
+    typer.echo(f"{out}: {read}; {amount(len(rollouts.rejected), 'row was', 'rows were')} rejected.", err=True)

@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpo_prm.text.amounts import amount
+
 from .live import changes, few
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ class FollowView:
             yield from self._once(f"{run}: some rows are rejected: the summary says why")
         for key, rows in steps.late.items():
             if rows != self._late.get(key):
-                yield f"step {key[1]}: {rows:,} completions came after its line: the summary counts them"
+                late = amount(rows, "completion")
+                yield f"step {key[1]}: {late} came after its line, and will be in the summary"
         self._late |= steps.late
 
     def _why_waiting(self, look: Look) -> str:
@@ -80,8 +83,6 @@ class FollowView:
         return f"{'no whole row yet' if there else 'not there yet'}: waiting for it, Ctrl-C ends that"
 
     def _of_step(self, run: str, step: Step) -> str:
-        from grpo_prm.text.amounts import amount
-
         of = f"{run}, " if len({*self._courses, *self._run_of.values()}) > 1 else ""
         size = f"{amount(step.groups, 'group')}, {amount(step.completions, 'completion')}"
         return f"{of}step {step.step}: {size}, {few(step)}"
@@ -91,7 +92,7 @@ class FollowView:
         rows = sum(steps.unnamed for steps in self._runs.values())
         if rows and time.monotonic() - self._counted >= COUNT_EVERY:
             self._counted = time.monotonic()
-            yield f"{self._name}: {rows:,} rows that name no step: their numbers come at the end"
+            yield f"{self._name}: {amount(rows, 'row')} without a step: in the numbers that come at the end"
 
     def _once(self, text: str) -> Iterator[str]:
         if text not in self._told:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grpo_prm.text.amounts import amount
+
 from .options import Columns, DropUneven, Format, GroupSize, Keep, Logs, Memory, Reward, Run, Tokenizer, reader_options
 
 if TYPE_CHECKING:
@@ -97,7 +99,8 @@ def _rows(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield "runs", [_some(inspection.runs, 6)]
     yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in inspection.columns.items())]
     yield "steps", [_steps(inspection.steps)]
-    yield "unit", [UNITS[inspection.tokens_from], f"{inspection.completions:,} completions: {_masks(inspection)}"]
+    completions = amount(inspection.completions, "completion")
+    yield "unit", [UNITS[inspection.tokens_from], f"{completions}: {_masks(inspection)}"]
     yield "groups", list(_groups(inspection))
     if inspection.missing:
         yield "missing", list(inspection.missing)
@@ -144,10 +147,11 @@ def _groups(inspection: Inspection) -> Iterator[str]:
     counts = _some([f"{count:,} of {size}" for size, count in sizes], 6)
     yield f"{counts} completions" if len(sizes) == 1 else f"{inspection.groups:,}: {counts} completions"
     if inspection.groups_uneven:
-        groups = _of(inspection.groups_uneven, "group is", "groups are")
+        groups = amount(inspection.groups_uneven, "group is", "groups are")
         yield f"{groups} not of the usual size, and kept all the same (--drop-uneven leaves them out)"
     if inspection.groups_split:
-        yield f"{_of(inspection.groups_split, 'prompt was', 'prompts were')} drawn more than once in a step and split"
+        prompts = amount(inspection.groups_split, "prompt was", "prompts were")
+        yield f"{prompts} drawn more than once in a step and split"
 
 
 def _left_out(inspection: Inspection) -> Iterator[str]:
@@ -155,19 +159,15 @@ def _left_out(inspection: Inspection) -> Iterator[str]:
     from grpo_prm.logs.rollouts import location
 
     rows = sum(reason.rows for reason in inspection.rejected)
-    yield f"{rows:,} of {inspection.rows_read:,} rows" if rows else f"none of {inspection.rows_read:,} rows"
+    read = amount(inspection.rows_read, "row")
+    yield f"{rows:,} of {read}" if rows else f"none of {read}"
     for reason in inspection.rejected[:8]:
         where = location(reason.file, reason.line)
         what = f"{reason.field}: {reason.reason}" if reason.field else reason.reason
         yield f"{reason.rows:,}: {what}; first {where}" + (f": {reason.raw[:120]}" if reason.raw else "")
     if len(inspection.rejected) > 8:
-        yield f"and {len(inspection.rejected) - 8} more reasons (--json has all)"
+        yield f"and {amount(len(inspection.rejected) - 8, 'more reason')} (--json has all)"
     if inspection.groups_of_one:
-        yield f"{_of(inspection.groups_of_one, 'group', 'groups')} of one completion, of every statistic"
+        yield f"{amount(inspection.groups_of_one, 'group', 'groups')} of one completion, of every statistic"
     if inspection.files_repeated:
-        yield f"{_of(inspection.files_repeated, 'file that repeats', 'files that repeat')} an earlier one"
-
-
-def _of(count: int, one: str, several: str) -> str:
-    """A count and what is counted."""
-    return f"{count:,} {one if count == 1 else several}"
+        yield f"{amount(inspection.files_repeated, 'file that repeats', 'files that repeat')} an earlier one"

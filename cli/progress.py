@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from grpo_prm.text.amounts import amount
+
 from .sparkline import duration
 
 AFTER = 5.0  # seconds from which on a pipe is told
@@ -47,7 +49,7 @@ def progress_bar(what: str) -> Generator[Callable[[int, int, int], None]]:
 
         def move(done: int, total: int, rows: int) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{rows:,} rows, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
+            rate = f"{amount(rows, 'row')}, {rows / elapsed:,.0f} rows/s" if elapsed > 0 else ""
             rate = rate if rows else "steps out of order: first of two passes"
             ended = "summing up" if total and done >= total else what
             bar.update(task, description=ended, completed=done, total=total or None, rate=rate)

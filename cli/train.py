@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grpo_prm.text.amounts import amount
 from grpo_prm.train.config import TrainConfig
 from grpo_prm.train.config_file import flag, option_kind
 from grpo_prm.train.settings import ABOUT
@@ -140,9 +141,9 @@ def _report(result: Result) -> None:
         ends = f"{_accuracy(result.before)} before, {_accuracy(result.after)} after training"
         typer.echo(f"held-out accuracy: {ends}{constant}")
     if result.failed:
-        typer.echo(f"{result.failed:,} completions had no reward, since it failed")
+        typer.echo(f"{amount(result.failed, 'completion')} had no reward, since it failed")
     if result.skipped:
-        steps = "1 optimizer step was" if result.skipped == 1 else f"{result.skipped:,} optimizer steps were"
+        steps = amount(result.skipped, "optimizer step was", "optimizer steps were")
         typer.echo(f"{steps} skipped: loss or gradient was not finite")
     there = ", ".join(f"{what} in {name}/" for name, what in LEFT.items() if (folder / name).is_dir())
     typer.echo(printable(f"run folder: {folder} ({there})"))

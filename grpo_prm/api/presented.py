@@ -97,7 +97,7 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
 def origin(summary: dict[str, Any]) -> str:
     """The file that was read, and how many more; of what came from memory that it was rollouts."""
     files = summary["source"]["files"]
-    more = f" and {len(files) - 1} more files" if files[1:] else ""
+    more = f" and {amount(len(files) - 1, 'more file')}" if files[1:] else ""
     return f"{files[0]}{more}" if files else "rollouts"
 
 

@@ -29,6 +29,7 @@ from ..files import atomic
 from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
 from ..logs.rollouts import Rollouts
+from ..text.amounts import amount
 from ..tree.step_text import Cutter
 from .certainty import certainties
 from .form import Format, Made
@@ -205,14 +206,14 @@ def _made(table: pl.DataFrame, given: Advantages, job: _Job, two: tuple[float, f
 def _check(counts: Counter[str], job: _Job) -> None:
     """Refuse a log that gives no row, and rejected rows where `strict` was asked for."""
     if job.strict and counts["rows_rejected"]:
-        rows = "1 row was" if counts["rows_rejected"] == 1 else f"{counts['rows_rejected']:,} rows were"
+        rows = amount(counts["rows_rejected"], "row was", "rows were")
         raise RejectedError(
             f"{rows} rejected, so nothing was written. See them with grpo-prm inspect, or leave --strict out."
         )
     if not counts["rows"]:
         raise InputError(
-            f"No step gets a label. Of {counts['steps']} steps {counts['steps_out_of_loss']} have no token in the "
-            f"loss, {counts['steps_few_members']} have fewer than {job.options.min_members} completions, "
+            f"No step gets a label. Of {amount(counts['steps'], 'step')} {counts['steps_out_of_loss']} have no token "
+            f"in the loss, {counts['steps_few_members']} have fewer than {job.options.min_members} completions, "
             f"{counts['steps_uncertain']} are too uncertain, {counts['steps_without_sign']} have A = 0. Lower "
             "--min-members or --min-certainty, or take other labels."
         )

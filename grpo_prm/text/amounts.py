@@ -73,9 +73,15 @@ def interval(
     return f"{mean} {span(value[f'{key}low'], value[f'{key}high'], share=share)}".rstrip()
 
 
-def amount(count: int, what: str) -> str:
-    """`1 group`, `2,000 groups`."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+def amount(count: int, what: str, several: str = "") -> str:
+    """`1 group`, `2,000 groups`.
+
+    Args:
+        count: How many.
+        what: What one of them is called, with a verb if there is one: `row was`.
+        several: The same of several, where it is not `what` and an s: `rows were`.
+    """
+    return f"{count:,} {what if count == 1 else several or f'{what}s'}"
 
 
 def listed(parts: list[str], last: str = "and") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .amounts import percent
+from .amounts import amount, percent
 
 
 def in_the_loss(units: int, in_loss: int, unit: str) -> str:
@@ -14,8 +14,8 @@ def in_the_loss(units: int, in_loss: int, unit: str) -> str:
         unit: `token` or `piece`.
     """
     if in_loss == units:
-        return f"{units:,} {unit}s, all in the loss"
+        return f"{amount(units, unit)}, all in the loss"
     share = percent((units - in_loss) / units)
     # Ids come with a mask of the trainer; of a chat it is known which text is not the assistant's.
     rest = f"{share} % masked" if unit == "token" else f"tool output and role lines {share} %"
-    return f"{units:,} {unit}s, of which {in_loss:,} in the loss; {rest}"
+    return f"{amount(units, unit)}, of which {in_loss:,} in the loss; {rest}"

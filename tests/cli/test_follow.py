@@ -204,7 +204,7 @@ def test_rows_that_come_late_are_counted_in_the_summary_alone(tmp_path, capsys):
     late = list(rows(1, groups=4))
     acts = [appends(path, text(some)) for some in (late[:12], rows(2), rows(3), late[12:], rows(4))]
     sources = follow([str(path)], ReadOptions(), Script(*acts))
-    assert "step 1: 4 completions came after its line: the summary counts them" in said(capsys)
+    assert "step 1: 4 completions came after its line, and will be in the summary" in said(capsys)
     assert numbers(sources) == numbers(str(path)) and numbers(sources)["counts"]["groups"] == 13
 
 
@@ -212,7 +212,7 @@ def test_rows_without_a_step_are_counted(tmp_path, capsys):
     path = tmp_path / "log.jsonl"
     some = [{name: value for name, value in row.items() if name != "step"} for row in rows(1)]
     sources = follow([str(path)], ReadOptions(), Script(appends(path, text(some))))
-    assert f"{path}: 12 rows that name no step: their numbers come at the end" in said(capsys)
+    assert f"{path}: 12 rows without a step: in the numbers that come at the end" in said(capsys)
     assert numbers(sources) == numbers(str(path))
 
 

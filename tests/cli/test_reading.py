@@ -87,9 +87,7 @@ def test_inspect_on_screen_names_the_first_bad_row_and_lets_no_escape_through(lo
 def test_convert_writes_a_table_that_reads_back_as_the_log(log, tmp_path):
     out = tmp_path / "out.parquet"
     done = run("convert", log, out, "--keep", "n", "--run", "mine")
-    assert (
-        done.exit_code == 0 and done.stdout == "" and "15 completions in 4 groups; 1 rows were rejected" in done.stderr
-    )
+    assert done.exit_code == 0 and done.stdout == "" and "15 completions in 4 groups; 1 row was rejected" in done.stderr
     table, back = pl.read_parquet(out), collect(out).table
     assert table["n"].to_list() == [0, 1, 2, 3, 0, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
     assert set(table["run"]) == {"mine"}
