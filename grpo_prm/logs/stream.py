@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HELD = 12  # times what one range of a log sorted on disk may have: rows of open steps, which stand there once
 EMPTY = "Empty, with nothing in the loss: {completions}."
+HAS_TOKENS = "The log has tokens, which are taken as they are: --tokenizer makes no others."
 
 
 def read(paths: Sequence[str | Path] | str | Path, options: ReadOptions | None = None) -> Iterator[Rollouts]:
@@ -121,12 +122,18 @@ def open_all(paths: Sequence[str | Path | Source] | str | Path, options: ReadOpt
     if not logs:  # the reason of the largest run: beside it may lie settings and metrics
         raise max(faults, key=lambda fault: sum(file.size for file in fault[0]))[1]
     _check_alike(logs)
-    if faults:
-        told = [f"Left out: {str(error).partition('. ')[0]}."[:300] for _, error in faults]
-        hold = "1 more folder holds" if len(told) == 4 else f"{len(told) - 3} more folders hold"
-        more = [f"{hold} no rollouts and are left out."] if told[3:] else []
-        logs[0] = replace(logs[0], plan=replace(logs[0].plan, notes=(*logs[0].plan.notes, *told[:3], *more)))
+    first = logs[0].plan
+    ignored = [HAS_TOKENS] if options.tokenizer and first.unit == "tokens" else []
+    told = [*_left_out([error for _, error in faults]), *ignored]
+    logs[0] = replace(logs[0], plan=replace(first, notes=(*first.notes, *told)))
     return Logs(tuple(logs), options)
+
+
+def _left_out(errors: Sequence[GrpoPrmError]) -> list[str]:
+    """What is said of folders that hold no log."""
+    told = [f"Left out: {str(error).partition('. ')[0]}."[:300] for error in errors]
+    hold = "1 more folder holds" if len(told) == 4 else f"{len(told) - 3} more folders hold"
+    return [*told[:3], *([f"{hold} no rollouts and are left out."] if told[3:] else [])]
 
 
 def _check_alike(logs: Sequence[Log]) -> None:

@@ -4,9 +4,13 @@ import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from logs.log_files import write
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+import grpo_prm
 from grpo_prm.errors import UsageError
+from grpo_prm.logs import ReadOptions, collect
+from grpo_prm.logs.stream import HAS_TOKENS
 from grpo_prm.logs.tokenize import Pieces, free_numbers, load, units
 
 PRE = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -188,3 +192,16 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch):
         UsageError, match=r"No tokenizer owner/name: .*\(No connection to the hub\)\. Give a tokenizer.json"
     ):
         load("owner/name")
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_a_tokenizer_beside_tokens_is_not_ignored_without_a_word(saved, tmp_path, with_ids):
+    folder, plain = saved
+    units_of = {"tokens": [7, 8]} if with_ids else {"completion": "the answer"}
+    rows = [{"run": run, "group": "a", "reward": float(n), **units_of} for run in "ab" for n in range(2)]
+    path = write(tmp_path / "log.jsonl", rows)
+    log = collect(path, ReadOptions(tokenizer=str(folder)))
+    assert log.table["tokens"][0].to_list() == ([7, 8] if with_ids else plain.encode("the answer").ids)
+    assert list(log.notes).count(HAS_TOKENS) == with_ids
+    assert grpo_prm.inspect(path, ReadOptions(tokenizer=str(folder))).notes.count(HAS_TOKENS) == with_ids
+    assert HAS_TOKENS not in collect(path, ReadOptions()).notes
