@@ -75,8 +75,8 @@ def compare(
     from .progress import working
 
     given, wanted = _paths(metrics or []), names(metric) or ()
-    with working("comparing"):
-        comparison = measure(folders, level=level, seed=seed, by=rank, metrics=given, wanted=wanted)
+    with working("comparing") as move:
+        comparison = measure(folders, level=level, seed=seed, by=rank, metrics=given, wanted=wanted, told=move)
     out = out or Path(f"{_stem(folders[0])}-{_stem(folders[-1])}.compare")
     with working("writing"):
         write_comparison(comparison, out, venue=venue, formats=names(format) or ("pdf", "png"))

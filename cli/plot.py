@@ -60,10 +60,10 @@ def plot(
 
     place = out or _folder(folders)
     replaced = other_venues(place, venue)
-    with working("drawing figures"):
+    with working("drawing figures") as move:
         written = draw(
             folders, place, venue=venue, formats=names(format) or ["pdf", "png"],
-            select=names(select), group=group,
+            select=names(select), group=group, told=move,
         )  # fmt: skip
     if replaced:
         typer.echo(f"{place}: figures for {', '.join(replaced)} were there; they are replaced", err=True)

@@ -75,9 +75,8 @@ def report(
     if follow:
         _follow(folder, out, tokenizer)
         return
-    with working("writing the page"):
-        page = one_page(read_folder(folder), tokenizer, text=text)
-        size = _write(page.text, out)
+    page = one_page(read_folder(folder), tokenizer, text=text, show=working)
+    size = _write(page.text, out)
     typer.echo(f"{out}: {size} MB. Open it in a browser; it asks no network.", err=True)
     if page.shown < page.kept:
         left = f"{page.shown:,} of {page.kept:,} groups with text had room in it, the clearest first."
@@ -96,8 +95,8 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
     from .progress import working
 
     size = count = 0
-    with working("writing the pages"), output_folder(out, pages_in(out), are_pages) as new:
-        for name, page in made(read_folder(folder), tokenizer, text=text):
+    with output_folder(out, pages_in(out), are_pages) as new:
+        for name, page in made(read_folder(folder), tokenizer, text=text, show=working):
             (new / name).write_text(page, encoding="utf-8")
             size, count = size + len(page.encode()), count + 1
     written = f"{amount(count, 'page')}, {number(size / 1e6)} MB"

@@ -63,6 +63,7 @@ def compare(
     by: str | None = None,
     metrics: Mapping[str, Path] | None = None,
     wanted: Sequence[str] = (),
+    told: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Compare the runs of folders of `analyze`.
 
@@ -76,18 +77,24 @@ def compare(
         metrics: Where the metrics of runs are, by the name of the run (`metrics.read.read_metrics`); those of others
             are looked for beside their rollouts.
         wanted: Names of the metrics that are shown; none: a handful.
+        told: Hears how much is done of how much: folders to read, then intervals of runs over training.
 
     Raises:
         InputError: A folder or a file of metrics cannot be read.
         UsageError: There are fewer than two runs, or a name is that of no run, statistic or metric.
     """
-    compared = open_runs(folders)
+    told = told or (lambda *_: None)
+    compared = open_runs(folders, told)
     joined = join_metrics(compared.runs, metrics or {})
     shown = shown_metrics(joined.table, wanted)
     common = common_part(compared.runs)
     draws = draws_of(common, seed)
     rewarded = any(drawn.of("reward").clusters for drawn in draws)
     reach = steps_to_reach(compared.runs, seed, level)
+    training = []
+    for done, run in enumerate(compared.runs, 1):
+        training.append(_over_time(run, seed))
+        told(len(folders) + done, len(folders) + len(compared.runs))
     return Comparison(
         compared=compared,
         common=common,
@@ -96,7 +103,7 @@ def compare(
         joined=joined,
         metrics=shown,
         reach=reach,
-        training=pl.concat([_over_time(run, seed) for run in compared.runs]),
+        training=pl.concat(training),
         notes=(*_notes(compared, reach),),
     )
 

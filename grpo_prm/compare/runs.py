@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,17 +99,21 @@ def made_by(source: dict[str, Any]) -> str:
     return f"tokenizer {source['options']['tokenizer']}" if origin == "tokenizer" else origin
 
 
-def open_runs(paths: Sequence[str | Path]) -> Runs:
+def open_runs(paths: Sequence[str | Path], told: Callable[[int, int], None] = lambda *_: None) -> Runs:
     """Read folders of `analyze` and put their runs side by side.
 
     Args:
         paths: The folders; a folder of several runs gives each of them.
+        told: Hears after each folder how much is read, of twice as many: work on each goes on behind it.
 
     Raises:
         InputError: A folder cannot be read.
         UsageError: There are fewer than two runs.
     """
-    folders = [read_folder(path) for path in paths]
+    folders = []
+    for done, path in enumerate(paths, 1):
+        folders.append(read_folder(path))
+        told(done, 2 * len(paths))
     chosen = [(folder, run) for folder in folders for run in folder.groups["run"].unique(maintain_order=True)]
     if len(chosen) < 2:
         raise UsageError(f"{paths[0]}: holds one run. Give compare two folders of grpo-prm analyze.")

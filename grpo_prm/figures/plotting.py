@@ -22,6 +22,7 @@ from .saving import FORMATS, checked, venue_in
 from .venues import venue_of
 
 TABLE = "summary.tex"
+Told = Callable[[int, int], None]
 
 
 def plot(
@@ -32,6 +33,7 @@ def plot(
     formats: Iterable[str] = ("pdf", "png"),
     select: Iterable[str] | None = None,
     group: str | None = None,
+    told: Told | None = None,
 ) -> list[Path]:
     """Draw the figures of one or more folders of `analyze`.
 
@@ -42,6 +44,7 @@ def plot(
         formats: Of `figures.FORMATS`.
         select: Names of figures; None: all.
         group: `[RUN:]STEP:KEY` of the tree; None: the worst.
+        told: Hears after each figure how many of how many are drawn.
 
     Returns:
         The files written.
@@ -64,7 +67,15 @@ def plot(
     names = folder_names(folders)
     with all_at_once(Path(out)) as new:
         written = draw(
-            analyses, new, names=names, venue=venue, formats=formats, select=select, group=group, failed=failed
+            analyses,
+            new,
+            names=names,
+            venue=venue,
+            formats=formats,
+            select=select,
+            group=group,
+            failed=failed,
+            told=told,
         )
         for file in _of_other_venues(new, venue):  # of other formats
             file.unlink()
@@ -113,6 +124,7 @@ def draw(
     select: Iterable[str] | None = None,
     group: str | None = None,
     failed: dict[str, str] | None = None,
+    told: Told | None = None,
 ) -> list[Path]:
     """Draw the figures of analyses, with captions and summary.tex, as `plot` does.
 
@@ -125,6 +137,7 @@ def draw(
         select: As for `plot`.
         group: As for `plot`.
         failed: Gets why a figure could not be drawn, by its name: the others are drawn. None: the error is raised.
+        told: As for `plot`.
 
     Returns:
         The files written.
@@ -148,14 +161,16 @@ def draw(
 
     wanted = set(FIGURES if select is None else select)
     _each(make, [name for name in FIGURES if name in wanted], failed)  # all of them before any file is written
-    _each(write, list(tables), failed)
+    _each(write, list(tables), failed, told)
     _each(write_summary, [TABLE], failed)
     return written
 
 
-def _each(job: Callable[[str], None], names: Sequence[str], failed: dict[str, str] | None) -> None:
-    """Do a job for each figure; `failed` as for `draw`."""
-    for name in names:
+def _each(
+    job: Callable[[str], None], names: Sequence[str], failed: dict[str, str] | None, told: Told | None = None
+) -> None:
+    """Do a job for each figure; `failed` and `told` as for `draw`."""
+    for done, name in enumerate(names, 1):
         try:
             job(name)
         except (GrpoPrmError, OSError):  # an option that cannot be meant, a full disk: so it would be with all others
@@ -164,6 +179,8 @@ def _each(job: Callable[[str], None], names: Sequence[str], failed: dict[str, st
             if failed is None:
                 raise
             failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        if told:
+            told(done, len(names))
 
 
 def not_drawn(failed: Mapping[str, str]) -> str:

@@ -33,6 +33,7 @@ from .reward_parts import reward_parts
 from .scales import scales
 from .trees import groups_with_text, trees
 from .trend import trend
+from .waiting import Show, counted, unseen
 from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -78,32 +79,42 @@ class Page(NamedTuple):
 
 
 def one_page(
-    folder: Tables, tokenizer: str | None = None, running: datetime | None = None, *, text: bool = True
+    folder: Tables,
+    tokenizer: str | None = None,
+    running: datetime | None = None,
+    *,
+    text: bool = True,
+    show: Show = unseen,
 ) -> Page:
-    """`report`, and what had no room in it."""
-    made = _Made.of(folder, tokenizer, running, text)
-    part = next(parts(made.blocks, made.room, made.room), [])
+    """`report`, and what had no room in it; `show` tells somebody who waits how far it is."""
+    made = _Made.of(folder, tokenizer, running, text, show)
+    with show("writing groups") as move:
+        packed = counted(made.blocks, len(made.context["order"]), move, made.room)
+        part = next(parts(packed, made.room, made.room), [])
     shown = sum(len(block.heads) for block in part)
     return Page(_render(made.context, part), shown, len(made.context["order"]))
 
 
-def pages(folder: Tables, tokenizer: str | None = None, *, text: bool = True) -> Iterator[tuple[str, str]]:
+def pages(
+    folder: Tables, tokenizer: str | None = None, *, text: bool = True, show: Show = unseen
+) -> Iterator[tuple[str, str]]:
     """The report as pages that lead to one another, each below `BYTES`: every group that has its text kept is in one.
 
-    Arguments and errors as of `report`.
+    Arguments and errors as of `one_page`.
 
     Yields:
         Name of the file, and the page. The last one, `INDEX`, is as `report` and knows where all groups are.
     """
-    made = _Made.of(folder, tokenizer, None, text)
+    made = _Made.of(folder, tokenizer, None, text, show)
     context = made.context | {"pictures": [], "index": INDEX}
     others = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
-    lists = parts(made.blocks, made.room, others)
-    first, places = next(lists, []), {}
-    for number, part in enumerate(lists, 2):
-        name = f"{number}.html"
-        places[name] = [head["group"] for block in part for head in block.heads]
-        yield name, _render(context, part, {"index": INDEX})
+    with show("writing groups") as move:
+        lists = parts(counted(made.blocks, len(context["order"]), move), made.room, others)
+        first, places = next(lists, []), {}
+        for number, part in enumerate(lists, 2):
+            name = f"{number}.html"
+            places[name] = [head["group"] for block in part for head in block.heads]
+            yield name, _render(context, part, {"index": INDEX})
     yield INDEX, _render(made.context, first, {"places": places})
 
 
@@ -115,9 +126,11 @@ class _Made(NamedTuple):
     blocks: Iterator[Block]
 
     @staticmethod
-    def of(folder: Tables, tokenizer: str | None, running: datetime | None, text: bool) -> _Made:
+    def of(folder: Tables, tokenizer: str | None, running: datetime | None, text: bool, show: Show) -> _Made:
         order, shown = groups_with_text(folder), folder if text else without_texts(folder)
-        context = _context(shown, order, running, text=text)
+        with show("drawing figures") as move:
+            drawn = [one for one in pictures(shown, move) if text or one.name not in TEXT_FIGURES]
+        context = _context(shown, order, running, text=text) | {"pictures": drawn}
         # Trees get what the page leaves of `BYTES`, so it is rendered without them first.
         room = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
         keys = dict(shown.lazy_groups.select("group", "group_key").collect().iter_rows())
@@ -167,7 +180,6 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
         "answers": partial(_answers, folder, running=running is not None),
         # The reasons why rows were refused quote them.
         "cautions": limits if text else [one._replace(details=[]) for one in limits],
-        "pictures": [one for one in pictures(folder) if text or one.name not in TEXT_FIGURES],
         "index": None,
         "order": order,
         "text": text,

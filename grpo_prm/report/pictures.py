@@ -14,6 +14,7 @@ from ..figures import FIGURES, captions, tables_of
 from ..figures.logs import join_logs
 from ..figures.saving import figure_of
 from ..figures.style import PAPER
+from .waiting import Move
 
 BYTES = 1_500_000  # of all pictures together; the largest beyond it are left out, and the page names them
 _METADATA: dict[str, Any] = {"Date": None, "Creator": "grpo-prm"}  # no date, so that equal data give equal bytes
@@ -33,13 +34,16 @@ class Picture(NamedTuple):
     source: str | None
 
 
-def pictures(folder: Tables) -> list[Picture]:
-    """Draw every figure of the folder again, as SVG."""
+def pictures(folder: Tables, move: Move = lambda *_: None) -> list[Picture]:
+    """Draw every figure of the folder again, as SVG; `move` hears how many of how many are drawn."""
     logs = join_logs([folder])
     tables = tables_of(logs)
     # Not the captions that lie beside the files: `plot` may have drawn another group, or several logs.
     sentences = captions(tables, logs.summaries, logs.unit)
-    drawn = {name: _svg(figure_of(FIGURES[name].draw(table, unit=logs.unit))) for name, table in tables.items()}
+    drawn = {}
+    for name, table in tables.items():
+        drawn[name] = _svg(figure_of(FIGURES[name].draw(table, unit=logs.unit)))
+        move(len(drawn), len(tables))
     room, sources = BYTES, dict.fromkeys(drawn)
     # The small ones first, so that one tree of a large group costs no other figure its place.
     for name in sorted(drawn, key=lambda name: len(drawn[name])):
