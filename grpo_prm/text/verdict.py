@@ -78,8 +78,8 @@ def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
         return f"Their reliability is not known: {notes['reliability']}."
     mean = number(reliability["mean"]) if abs(reliability["mean"]) >= NONE else "0"
     ends = span(reliability["low"], reliability["high"])
-    few = f"(no interval: {amount(reliability['n'], 'problem')} can be used, {FEW_CLUSTERS} are needed)"
-    return f"{mean} {ends or few} is their reliability (1: no luck; 0 or less: luck)."
+    few = f"; {amount(reliability['n'], 'problem')} can be used, {FEW_CLUSTERS} give an interval"
+    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else few}."
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:

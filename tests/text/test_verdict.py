@@ -50,8 +50,10 @@ def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
     step, reliability, *_ = knows(known(reliability=bare)).why
     assert step == "A step: text that completions share. Its reward: their mean."  # no bracket to explain
-    assert reliability.startswith("0.351 (no interval: 40 problems can be used, 20 are needed) is their reliability")
-    assert "(no interval: 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
+    assert reliability == (
+        "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, 20 give an interval."
+    )
+    assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
     assert knows(known(reliability=None)).why[1] == "Their reliability is not known: reason one."
     assert knows(known(auc=None)).why[2] == "How they order unseen completions is not known: reason two."
     assert knows(known(reliability=None, auc=None)).why[1:] == (
