@@ -215,7 +215,8 @@ def analyze(
         raise RejectedError(f"{rows} rejected. {out}/rejects.jsonl names file, line, field and reason of each.")
     if found := [finding["code"] for finding in analysis.summary["verdict"]["findings"] if finding["code"] in failing]:
         raise FindingError(
-            f"The log has {', '.join(found)}, which --fail-on names. {out}/summary.json has the numbers."
+            f"The log has {', '.join(found)}, which --fail-on names. {out}/summary.json has the numbers, "
+            f"grpo-prm explain {found[0]} what to do."
         )
     if failed:
         raise FigureError(f"{out}/figures lacks {', '.join(failed)}: summary.json says why, and has every number.")
