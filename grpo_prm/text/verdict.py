@@ -23,7 +23,7 @@ KNOWS = {
 MEAN = "A step: text that completions share. Its reward: their mean."
 RANGE = " [ ]: 95 % range."
 NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
-CLOSE = ": close, another --seed may say otherwise"
+CLOSE = ": close, another seed may say otherwise"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",

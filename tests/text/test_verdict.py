@@ -166,5 +166,5 @@ def test_a_reliability_of_nothing_is_no_share_and_contradicts_nothing(mean, said
 
 def test_a_close_call_is_said():
     close = knows(known(close=True)).why[2]
-    assert close.endswith(", p = 0.005: close, another --seed may say otherwise).")
+    assert close.endswith(", p = 0.005: close, another seed may say otherwise).")
     assert "close" not in knows(known()).text
