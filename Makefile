@@ -17,7 +17,7 @@ CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/
 # What other versions of dependencies can change: files read and written (polars, orjson, msgspec, zstandard), tokens
 # (tokenizers), figures (matplotlib), pages (Jinja2), options and screens (typer, rich), tables of an analysis. Left out
 # is arithmetic on arrays of numpy, and what is about the checkout.
-LOWEST_TESTS = $(addprefix tests/,cli compare export figures logs metrics models report tree test_api.py \
+LOWEST_TESTS = $(addprefix tests/,cli compare export figures fuzz logs metrics models report tree test_api.py \
 	test_api_groups.py test_docs_commands.py) $(addprefix tests/analysis/test_,any_order.py folder.py \
 	missing_values.py over_training.py samples.py spill.py summary.py texts.py write.py)
 
