@@ -5,8 +5,21 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 VERL ?= .venv-verl
 OUT ?= demo.prm
 
+# Each worker takes what stands together, so that what a module makes is made once, and helps the others at the end.
+PYTEST = $(VENV)/bin/python -m pytest -q -n auto --dist worksteal
+
+# Hundreds of tests begin a command in a process of its own: what was compiled for the first is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What needs no extra: the rest of the tests trains, or shows what training makes.
 CORE_TESTS = tests --ignore tests/train --ignore tests/reproduce --ignore tests/integrations
+
+# What other versions of dependencies can change: files read and written (polars, orjson, msgspec, zstandard), tokens
+# (tokenizers), figures (matplotlib), pages (Jinja2), options and screens (typer, rich), tables of an analysis. Left out
+# is arithmetic on arrays of numpy, and what is about the checkout.
+LOWEST_TESTS = $(addprefix tests/,cli compare export figures fuzz logs metrics models report tree test_api.py \
+	test_api_groups.py test_docs_commands.py) $(addprefix tests/analysis/test_,any_order.py folder.py \
+	missing_values.py over_training.py samples.py spill.py summary.py texts.py write.py)
 
 SECONDS ?= 120
 ONLY ?=
@@ -18,10 +31,10 @@ demo: $(VENV)/.core
 	$(VENV)/bin/grpo-prm demo --out $(OUT)
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest -n auto -q
+	$(PYTEST)
 
 check: lint
-	$(VENV)/bin/python -m pytest -n auto -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -31,10 +44,11 @@ lint: $(VENV)/.dev
 
 # The fast tests of the core alone, on any Python: make core VENV=.venv-new PYTHON=python3.14
 core: $(VENV)/.core-tests
-	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+	$(PYTEST) -m "not slow" $(CORE_TESTS)
 
+# Of these, what versions can change, on the lowest versions that pyproject.toml promises.
 lowest: $(VENV)/.lowest
-	$(VENV)/bin/python -m pytest -n auto -q -m "not slow" $(CORE_TESTS)
+	$(PYTEST) -m "not slow" $(LOWEST_TESTS)
 
 # The wheel as a user gets it: built of the sdist, checked, installed elsewhere on the lowest versions, and the first
 # commands of the README typed. The address stands for one that is not known here: release.py takes that of origin.
@@ -49,7 +63,7 @@ release: $(VENV)/.release
 
 # What runs inside TRL, with the oldest TRL that is supported, in an environment of its own.
 test-trl-oldest: $(VENV)/.trl-oldest
-	$(VENV)/bin/python -m pytest -n auto -q -W default tests/integrations/test_trl_*.py
+	$(PYTEST) -W default tests/integrations/test_trl_*.py
 
 # verl's own functions on a CPU, in an environment of their own: verl needs an older transformers than the trainer here.
 test-verl: $(VERL)/.installed

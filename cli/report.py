@@ -61,6 +61,7 @@ def report(
     from grpo_prm.analysis.folder import read_folder
     from grpo_prm.analysis.ownership import refuse_other_page
     from grpo_prm.errors import UsageError
+    from grpo_prm.files import atomic
     from grpo_prm.report import one_page
 
     from .progress import working
@@ -75,9 +76,10 @@ def report(
     if follow:
         _follow(folder, out, tokenizer)
         return
-    page = one_page(read_folder(folder), tokenizer, text=text, show=working)
-    size = _write(page.text, out)
-    typer.echo(f"{out}: {size} MB. Open it in a browser; it asks no network.", err=True)
+    with atomic(out) as part:  # a place that cannot be written is known before the work
+        page = one_page(read_folder(folder), tokenizer, text=text, show=working)
+        part.write_text(page.text, encoding="utf-8")
+    typer.echo(f"{out}: {_megabytes(page.text)} MB. Open it in a browser; it asks no network.", err=True)
     if page.shown < page.kept:
         left = f"{page.shown:,} of {page.kept:,} groups with text had room in it, the clearest first."
         typer.echo(f"{left} --pages writes a folder of pages with all of them.", err=True)
@@ -106,10 +108,15 @@ def _pages(folder: Path, out: Path, tokenizer: str | None, *, text: bool) -> Non
 def _write(text: str, out: Path) -> str:
     """Write the page whole or not at all; its size in MB."""
     from grpo_prm.files import atomic
-    from grpo_prm.text.amounts import number
 
     with atomic(out) as part:
         part.write_text(text, encoding="utf-8")
+    return _megabytes(text)
+
+
+def _megabytes(text: str) -> str:
+    from grpo_prm.text.amounts import number
+
     return number(len(text.encode()) / 1e6)
 
 

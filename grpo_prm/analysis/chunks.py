@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -11,7 +11,8 @@ import polars as pl
 CHUNK = 1 << 16  # rows
 
 
-Parts = Sequence[pl.LazyFrame]  # a table, one part below the other
+Part = pl.LazyFrame | pl.DataFrame
+Parts = Sequence[Part]  # a table, one part below the other
 
 
 def chunks(table: Parts | pl.DataFrame, columns: Sequence[str], where: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
@@ -22,19 +23,20 @@ def chunks(table: Parts | pl.DataFrame, columns: Sequence[str], where: pl.Expr |
         columns: Which to read; the others are not touched.
         where: Rows of a chunk to keep; None: all.
     """
-    parts = [table.lazy()] if isinstance(table, pl.DataFrame) else table
+    parts = [table] if isinstance(table, pl.DataFrame) else table
     read = list(dict.fromkeys([*columns, *(where.meta.root_names() if where is not None else ())]))
-    for chunk in _cut(part.select(read) for part in parts):
+    for chunk in _cut(parts, read):
         # In one piece: polars adds a column up in another order where it stands in several.
-        yield (chunk if where is None else chunk.filter(where)).select(columns).rechunk()
+        kept = chunk if where is None else chunk.filter(where)
+        yield (kept if kept.columns == list(columns) else kept[list(columns)]).rechunk()  # no query for it
 
 
-def _cut(parts: Iterable[pl.LazyFrame]) -> Iterator[pl.DataFrame]:
+def _cut(parts: Parts, read: list[str]) -> Iterator[pl.DataFrame]:
     held: list[pl.DataFrame] = []
     rows = 0
     for part in parts:
         begin = 0
-        while len(piece := part.slice(begin, CHUNK).collect()):
+        while len(piece := _piece(part, read, begin)):
             held.append(piece)
             begin, rows = begin + len(piece), rows + len(piece)
             if rows >= CHUNK:
@@ -45,6 +47,12 @@ def _cut(parts: Iterable[pl.LazyFrame]) -> Iterator[pl.DataFrame]:
                 break
     if rows:
         yield pl.concat(held, how="vertical_relaxed")
+
+
+def _piece(part: Part, read: list[str], begin: int) -> pl.DataFrame:
+    if isinstance(part, pl.DataFrame):  # a query takes a millisecond, which is long for a small log
+        return part[begin : begin + CHUNK, read]
+    return part.select(read).slice(begin, CHUNK).collect()
 
 
 def columns_read(*expressions: pl.Expr) -> list[str]:

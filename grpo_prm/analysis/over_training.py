@@ -219,7 +219,7 @@ def _frame(
     columns = dict(zip(list(SCHEMA)[3:], (*found, *beside), strict=True))
     where = np.repeat(np.arange(steps), len(names))
     numbers = [
-        pl.Series(name, values.ravel(), SCHEMA[name], nan_to_null=True).replace([np.inf, -np.inf], None)
+        pl.Series(name, np.where(np.isfinite(values), values, np.nan).ravel(), SCHEMA[name], nan_to_null=True)
         if SCHEMA[name] == pl.Float64
         else pl.Series(name, values.ravel(), SCHEMA[name])
         for name, values in columns.items()

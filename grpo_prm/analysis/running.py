@@ -230,7 +230,7 @@ class _Growing:
         certain = largest(groups, "certain_tokens") is not None
         return Tables(
             summary=summary,
-            lazy_groups=pl.concat(groups, how="vertical_relaxed").drop(ID),
+            lazy_groups=pl.concat([part.lazy() for part in groups], how="vertical_relaxed").drop(ID),
             lazy_training=self._over_training.table(groups, pseudo, running, certain=certain),
             lazy_baseline=pseudo.lazy(),
             samples=(samples := self._samples.table()),
@@ -261,7 +261,7 @@ def _permutations_table(groups: Parts, running: RunningSums) -> pl.DataFrame:
     return draws.select(pl.int_range(pl.len()).alias("permutation"), pl.all())
 
 
-def _with_certain(groups: Parts, binary: bool) -> list[pl.LazyFrame]:
+def _with_certain(groups: Parts, binary: bool) -> list[pl.LazyFrame | pl.DataFrame]:
     """Choose the interval of the step rewards: Wilson if the log has exactly two rewards, else Student.
 
     With two rewards and five completions or fewer no interval is that narrow: null (definitions: Certain share).

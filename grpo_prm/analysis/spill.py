@@ -47,10 +47,10 @@ class Spill:
         rows, size = sum(map(len, self._held)), sum(frame.estimated_size() for frame in self._held)
         return rows >= PART or size >= PART_BYTES
 
-    def parts(self) -> list[pl.LazyFrame]:
-        """All rows in order, part by part; none where none was added."""
+    def parts(self) -> list[pl.LazyFrame | pl.DataFrame]:
+        """All rows in order, part by part, the last one in memory; none where none was added."""
         written = [pl.scan_parquet(path) for path in self._files]
-        held = [pl.concat(self._held, how=self._how).lazy()] if self._held else []
+        held = [pl.concat(self._held, how=self._how)] if self._held else []
         return [*written, *held]
 
     def table_of(self, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
@@ -59,5 +59,5 @@ class Spill:
 
     def table(self) -> pl.LazyFrame:
         """All rows in order; an empty frame without columns if none was added."""
-        parts = self.parts()
+        parts = [part.lazy() for part in self.parts()]
         return pl.concat(parts, how=self._how) if parts else pl.LazyFrame()

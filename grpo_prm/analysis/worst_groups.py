@@ -42,8 +42,8 @@ def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | l
     share = (pl.col(some) / pl.col(of)).alias("share")
 
     def first(table: pl.DataFrame) -> pl.DataFrame:
-        found = table.filter(pl.col(some) > 0).with_columns(share)
-        return largest_first(found, *order).head(EACH).drop("share")
+        found = table.lazy().filter(pl.col(some) > 0).with_columns(share).collect()
+        return largest_first(found, *order)[:EACH][table.columns]
 
     columns = dict.fromkeys(["run", "step", "group_key", some, of, *(name for name in order if name != "share")])
     chosen = first_rows(groups, list(columns), first)

@@ -76,7 +76,7 @@ def test_steps_that_have_left_the_window_count_no_more():
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(logs(), st.booleans())
 def test_of_any_step_the_findings_are_those_of_the_report_card(log, outcome):
     """Empty completions, masks, missing rewards, advantages and log-probabilities; judged from one group on."""

@@ -40,13 +40,13 @@ def groups_with(names):
 @given(st.lists(st.tuples(st.sampled_from("ab"), NAMES, NAMES), min_size=1, max_size=8))
 def test_groups_are_of_one_cluster_if_run_prompt_and_problem_are_equal(names):
     """The key of the group stands in where neither prompt nor problem is known."""
-    groups = analyze(Rollouts(groups_with(names))).groups
+    found = analyze(Rollouts(groups_with(names)))
     clusters = {
         (run, *((n,) if prompt is None and problem is None else (prompt, problem)))
         for n, (run, prompt, problem) in enumerate(names)
     }
-    assert groups.select(pl.struct(CLUSTER).n_unique()).item() == len(clusters)
-    assert analyze(Rollouts(groups_with(names))).summary["overlap"]["path_depth"]["n"] == len(clusters)
+    assert found.groups.select(pl.struct(CLUSTER).n_unique()).item() == len(clusters)
+    assert found.summary["overlap"]["path_depth"]["n"] == len(clusters)
 
 
 @pytest.mark.parametrize(

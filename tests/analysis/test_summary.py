@@ -48,7 +48,7 @@ def same(found, expected, path=""):
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(logs())
 @example([("a", 0, "p", [Row([], reward=1.0), Row([], reward=0.0)])])  # nothing but empty completions
 @example([("a", 0, "p", [Row([1], reward=1.0), Row([1], reward=0.0)])])  # all tokens are the root's

@@ -3,17 +3,14 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+import typed
 from compare.invented import folder, log
 
 
 def run(*arguments, cwd, **environment):
-    command = [sys.executable, "-m", "grpo_prm", *arguments]
-    environment = {"PATH": "", "COLUMNS": "120", **environment}
-    return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment)
+    return typed.run(*arguments, cwd=cwd, **{"COLUMNS": "120", **environment})
 
 
 @pytest.fixture

@@ -6,19 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from typed import run
 
 LOG = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 
 
-def run(*arguments, cwd, stdin=None):
-    command = [sys.executable, "-m", "grpo_prm", "export", *map(str, arguments)]
+def piped(*arguments, cwd, stdin):
+    command = [sys.executable, "-m", "grpo_prm", "export", *arguments]
     return subprocess.run(
         command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env={"PATH": ""}, input=stdin
     )
 
 
 def test_what_is_written_and_said(tmp_path):
-    done = run(LOG, "--to", "stepwise", cwd=tmp_path)
+    done = run("export", LOG, "--to", "stepwise", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout == ""
     assert "chain.stepwise.jsonl: 630 rows from 1,280 completions in 160 groups" in done.stderr
     assert "1,873 good, 746 bad" in done.stderr and "cut without a tokenizer" in done.stderr
@@ -27,7 +28,7 @@ def test_what_is_written_and_said(tmp_path):
 
 
 def test_json_from_standard_input(tmp_path):
-    done = run("-", "--to", "tokens", "--json", "--threshold", "0.5", cwd=tmp_path, stdin=LOG.read_text())
+    done = piped("-", "--to", "tokens", "--json", "--threshold", "0.5", cwd=tmp_path, stdin=LOG.read_text())
     said = json.loads(done.stdout)
     assert done.returncode == 0 and said["out"] == "stdin.tokens.parquet" and said["labels"] == "threshold"
     assert said["counts"]["labels_good"] + said["counts"]["labels_bad"] == said["counts"]["steps_labelled"]
@@ -51,6 +52,6 @@ def test_json_from_standard_input(tmp_path):
 def test_what_cannot_be_meant(tmp_path, arguments, code, message):
     log = tmp_path / "log.jsonl"
     log.write_bytes(LOG.read_bytes())
-    done = run("log.jsonl", *arguments, cwd=tmp_path)
+    done = run("export", "log.jsonl", *arguments, cwd=tmp_path)
     assert done.returncode == code and message in done.stderr and done.stdout == ""
     assert list(tmp_path.iterdir()) == [log] and log.read_bytes() == LOG.read_bytes()

@@ -3,12 +3,11 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from itertools import product
 
 import pytest
 from grpo_prm_cli.screen import LINES, show_doubts, show_verdict
+from typed import run
 
 from grpo_prm.analysis.findings import CODES
 from grpo_prm.text.verdict import CHANGES, KNOWS, findings
@@ -165,12 +164,6 @@ def test_doubts_are_notes_on_stderr(capsys):
 
 
 # ---------------------------------------------------------------- the command itself
-
-
-def run(*arguments, cwd):
-    command = [sys.executable, "-m", "grpo_prm", *map(str, arguments)]
-    environment = {"PATH": "", "COLUMNS": "80"}
-    return subprocess.run(command, capture_output=True, check=False, encoding="utf-8", cwd=cwd, env=environment)
 
 
 def rows():

@@ -1,23 +1,17 @@
 """`grpo-prm plot` on a folder of `analyze`: files, names, refusals; and what `analyze` draws is what `plot` draws."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from typed import run
 
 from grpo_prm.figures import FIGURES
 
 pytestmark = pytest.mark.slow
 
 CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
-
-
-def run(*args, cwd):
-    command = [sys.executable, "-m", "grpo_prm", *map(str, args)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_inspect_and_the_summary_name_one_group_size(tmp_path, sizes, expected):
     log.write_text("\n".join(map(json.dumps, rows)))
     seen, summary = (
         json.loads(CliRunner().invoke(app, [command, str(log), "--json", *more]).stdout)
-        for command, *more in (["inspect"], ["analyze", "--out", str(tmp_path / "log.prm")])
+        for command, *more in (["inspect"], ["analyze", "--no-figures", "--out", str(tmp_path / "log.prm")])
     )
     assert seen["group_size"] == summary["counts"]["group_size"]["mode"] == expected
     assert seen["group_sizes"] == {str(k): n for k, n in sorted(Counter(sizes).items())}

@@ -38,7 +38,7 @@ def depth_of(steps, step):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=75)
 @given(logs(max_groups=3))
 @example([("a", 0, "p", TWO_BRANCHES)])
 def test_parts_of_a_size_are_counted_token_by_token(log):
@@ -94,7 +94,7 @@ def test_many_sizes_are_pooled_between_powers_of_two(k):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=75)
 @given(logs(max_groups=4, min_k=3), st.data())
 @example([("a", 0, "p", TWO_BRANCHES)], None)
 @example([("a", 0, "p", NO_SIDE)], None)  # a step whose members all have advantage 0 has no contest

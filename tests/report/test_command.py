@@ -1,24 +1,16 @@
 """`grpo-prm report` on the command line."""
 
-import os
 import shutil
 import subprocess
 import sys
 
 import pytest
+import typed
 from report.pages import EXAMPLE, folder_of
 
 
 def run(*arguments, cwd):
-    environment = {**os.environ, "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "grpo_prm", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        check=False,
-    )
+    return typed.run(*arguments, cwd=cwd, COLUMNS="200")
 
 
 @pytest.mark.slow

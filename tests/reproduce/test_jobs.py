@@ -84,9 +84,12 @@ def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
 
 
 def seen_record(number, folder):
-    """Which GPU a job sees, and its process; waits until the other one has begun, so that no worker makes both."""
-    (folder / "begun").write_text(str(number))
-    other = folder.parent / f"{1 - number}.run" / "begun"
+    """Which GPU a job sees, and its process; waits until the other one has begun, so that no worker makes both.
+
+    They tell each other beside their folders: that of a job which is done is no longer there.
+    """
+    (folder.parent / f"{number}.begun").touch()
+    other = folder.parent / f"{1 - number}.begun"
     until = time.monotonic() + 60
     while not other.exists() and time.monotonic() < until:
         time.sleep(0.01)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import typed
 
 GOOD = {"step": 3, "uid": "p7", "prompt": "2+2=\x1b[31m"}
 ROWS = [(["2", "+", "2", "=", "4"], 1), (["2", "+", "3", "=", "5"], 0), (["2", "+", "3", "=", "4"], 0), (["2"], 0)]
@@ -20,9 +21,7 @@ def log(tmp_path):
 
 
 def run(*arguments, **env):
-    command = [sys.executable, "-m", "grpo_prm", "tree", *map(str, arguments)]
-    environment = {"PATH": "", "COLUMNS": "100", **env}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, encoding="utf-8")
+    return typed.run("tree", *arguments, **{"COLUMNS": "100", **env})
 
 
 def test_a_group_by_name_in_a_pipe_is_plain_text(log):
@@ -78,19 +77,7 @@ def test_help_imports_nothing_heavy():
 @pytest.mark.slow
 def test_a_folder_is_shown_as_it_was_analysed(log, tmp_path):
     out = tmp_path / "log.prm"
-    command = [
-        sys.executable,
-        "-m",
-        "grpo_prm",
-        "analyze",
-        str(log),
-        "--std",
-        "none",
-        "--no-figures",
-        "--out",
-        str(out),
-    ]
-    subprocess.run(command, check=True, capture_output=True, env={"PATH": ""})
+    assert typed.run("analyze", log, "--std", "none", "--no-figures", "--out", out).returncode == 0
     (group,) = json.loads(run(out, "--group", "3:p7", "--json").stdout)
     assert sorted({round(end["advantage"], 9) for step in group["steps"] for end in step["ends"]}) == [-0.25, 0.75]
     (sample,) = json.loads(run(out, "--group", "3:p7", "--json", "--std", "sample").stdout)
