@@ -13,12 +13,14 @@ from grpo_prm.text.glossary import GLOSSARY
 HEAD = """# Glossary
 
 Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
-read from the top. In the report, and for words of several parts on these pages, hover over a word to see its sentence.
+read from the top. In the report hover over a word to see its sentence; on these pages too, where it stands for the first time.
 The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
 
 | word | what it is |
 |---|---|
 """
+# Words of a badge or a symbol, which mean other things in a sentence.
+COMMON = {"best", "worst", "random", "example", "problem", "k"}
 HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
 
 
@@ -28,8 +30,11 @@ def page() -> str:
 
 
 def hovers() -> str:
-    """The last table of zensical.toml: terms of several words. Single ones, `group` or `step`, would be everywhere."""
-    terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)+", word))
+    """The last table of zensical.toml. Of a page docs/first_use.js leaves each term once, or `group` would be everywhere.
+
+    Not words with other signs, which the extension does not find; nor codes, which have pages; nor `COMMON`.
+    """
+    terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)*", word) and word not in {*CODES, *COMMON})
     return HOVERS + "".join(f"{_quoted(term)} = {_quoted(GLOSSARY[term])}\n" for term in terms)
 
 
