@@ -13,7 +13,7 @@ from grpo_prm.text.glossary import GLOSSARY
 HEAD = """# Glossary
 
 Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
-read from the top. In the report hover over a word to see its sentence; on these pages too, where it stands for the first time.
+read from the top. Hover over a word in the report to see its sentence, on these pages where it stands first.
 The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
 
 | word | what it is |
@@ -30,9 +30,9 @@ def page() -> str:
 
 
 def hovers() -> str:
-    """The last table of zensical.toml. Of a page docs/first_use.js leaves each term once, or `group` would be everywhere.
+    """The last table of zensical.toml: terms of words alone, but for codes, which have pages, and `COMMON`.
 
-    Not words with other signs, which the extension does not find; nor codes, which have pages; nor `COMMON`.
+    On a page docs/first_use.js leaves each of them once, or `group` and `token` would be everywhere.
     """
     terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)*", word) and word not in {*CODES, *COMMON})
     return HOVERS + "".join(f"{_quoted(term)} = {_quoted(GLOSSARY[term])}\n" for term in terms)

@@ -1,10 +1,9 @@
 """Pictures of report pages: every part, in three widths, light and dark, in Chromium and in Firefox.
 
-usage: python tests/report/screenshots.py [--browser chromium|firefox] [--width W] [--scheme light|dark] REPORT.html ... OUT
-       python tests/report/screenshots.py --docs DOCS_FIGURES     (`make screenshots`)
+    python tests/report/screenshots.py a.prm/report.html b.prm/report.html OUT     # to look at
+    python tests/report/screenshots.py --docs docs/figures     # the few that the docs show (`make screenshots`)
 
-The first writes OUT/NAME_PART_WIDTH_SCHEME.png, each as long as its part; to be looked at. The second makes the few of the
-example logs that the docs show.
+The first writes OUT/NAME_PART_WIDTH_SCHEME.png, each as long as its part.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ LOG_OF = {
     "unmasked_tool_output": "tool_output",
 }  # fmt: skip
 
+SEEN = """e => e === document.activeElement && e.getBoundingClientRect().top >= 0
+  && e.getBoundingClientRect().bottom <= innerHeight"""
+
 
 @pytest.fixture
 def page(code, tmp_path, visit, monkeypatch):
@@ -45,5 +48,4 @@ def test_a_finding_is_one_click_from_what_shows_it(code, page):
         assert page.locator("#table tr[aria-current]").count() == 1
     else:
         title = page.locator(f"[data-title='{SECTIONS[code]}']")
-        page.wait_for_function("e => e === document.activeElement && e.getBoundingClientRect().top >= 0 && "
-                               "e.getBoundingClientRect().bottom <= innerHeight", arg=title.element_handle())  # fmt: skip
+        page.wait_for_function(SEEN, arg=title.element_handle())

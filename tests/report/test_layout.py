@@ -15,6 +15,13 @@ MEANT = ".icicle .start, #table .prompt, .top h1, .crumbs"
 WIDTHS = [1400, 800, 400]
 
 
+def quick_page_of(folder):
+    """A page without figures, which take long to draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grpo_prm.report.page.pictures", lambda _: [])
+        return page_of(folder)
+
+
 @pytest.fixture(scope="module")
 def long_names(tmp_path_factory):
     """A log whose names, numbers and group size are long: 100 completions a group, steps, parts of the reward."""
@@ -23,18 +30,19 @@ def long_names(tmp_path_factory):
         {
             "step": 1000 * (1 + g // 3), "uid": f"a_long_name_of_a_group_{g:08}", "prompt": f"What is {g} + {g}? " * 9,
             "completion": " ".join(f"{'word' * (1 + (s + n) % 3)}{n * s % 7}" for n in range(3 + s % 40)),
-            "reward": (s * 7 % 100) / 100 - 12345 * (s % 9 == 0), "rewards": {"a_part_with_a_long_name": s / 7, "format": 1.0},
+            "reward": (s * 7 % 100) / 100 - 12345 * (s % 9 == 0),
+            "rewards": {"a_part_with_a_long_name": s / 7, "format": 1.0},
         }
         for g in range(6)
         for s in range(100)
     ]  # fmt: skip
     log = log_of(out / "a_log_with_a_very_long_name_of_many_words_from_a_run_of_2026-11-29.jsonl", rows)
-    return page_of(folder_of(log, out / "log.prm"))
+    return quick_page_of(folder_of(log, out / "log.prm"))
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    return page_of(folder_of(PRETRAINED, tmp_path_factory.mktemp("pretrained") / "smollm2.prm"))
+    return quick_page_of(folder_of(PRETRAINED, tmp_path_factory.mktemp("pretrained") / "smollm2.prm"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
