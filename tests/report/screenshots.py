@@ -42,15 +42,16 @@ class Part(NamedTuple):
 
 
 def parts(page: Path) -> list[Part]:
-    """Every tab, and the group with a path, filters, hits and a tip."""
+    """Every tab, and the group with a path, filters, hits, a tip; the list of keys."""
     head = data_of(page)["trees"][0]
-    group = address(page, head["group"], sample=head["completions"]["sample"][0])
+    path = address(page, head["group"], sample=head["completions"]["sample"][0])
     tabs = [Part(name, f"#{name}") for name in ("overview", "trend", "figures", "reading")]
     search = 'document.querySelector("details.wide").open = true'
     tip = 'document.querySelector("#facts .term").focus()'
     return [
         *tabs,
-        Part("group", group),
+        Part("group", address(page, head["group"])),
+        Part("path", path),
         Part("filters", f"{address(page, head['group'])}?query=the&reward=0..1", search),
         Part("tip", address(page, head["group"]), tip),
         Part("keys", "#overview", 'document.getElementById("help-open").click()'),
