@@ -29,8 +29,8 @@ function scatter(tree, room) {
   const dots = rows.map((row) => draw("circle", { class: "of-group", cx: x(tokens[row]), cy: y(reward[row]), r: rows.length > 40 ? 3.5 : 5, on: { click: () => choose({ completion: sample[row] }) } },
     draw("title", {}, `#${sample[row]}: reward ${number(reward[row])}, ${amount(tokens[row], UNIT)}`)));
   const own = pearson(rows.map((row) => tokens[row]), rows.map((row) => reward[row]));
-  const said = (value) => (value === null ? "none, since one of the two is the same everywhere," : signed(value));
-  const says = `Correlation of reward with length: ${said(own)} in this group, ${said(correlation)} over the ${amount(completions, "completion")} of the log.`;
+  const said = (value, where) => (value === null ? `none ${where}, where one of the two does not vary` : `${signed(value)} ${where}`);
+  const says = `Correlation of reward with length: ${said(own, "in this group")}; ${said(correlation, `over the ${amount(completions, "completion")} of the log`)}.`;
   const picture = draw("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": says, class: "scatter" },
     cells, ticksOf(length.low, length.high, 5).map((value) => axisTick(value, x(value), true)), rewards.map((value) => axisTick(value, y(value), false)),
     draw("text", { x: (PLOT.left + PLOT.width) / 2, y: PLOT.height - 6, "text-anchor": "middle" }, `${UNIT}s in the loss`),
