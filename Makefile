@@ -91,7 +91,7 @@ results: $(VENV)/.dev
 gallery: $(VENV)/.core
 	$(VENV)/bin/python examples/make_gallery.py docs
 
-.PHONY: shown docs
+.PHONY: shown docs screenshots
 
 # What pages show of commands, by running these again, and the pictures made by them; the texts of findings and words.
 SHOWN ?= docs/start.md docs/tutorial.md $(wildcard docs/findings/*.md)
@@ -99,6 +99,10 @@ shown: $(VENV)/.core
 	$(VENV)/bin/python examples/make_findings.py docs
 	$(VENV)/bin/python examples/make_docs.py $(SHOWN)
 	$(VENV)/bin/python examples/make_glossary.py .
+
+# Pictures of the report in the docs, in a real Chromium; `python tests/report/screenshots.py --help` for those of any report.
+screenshots: $(VENV)/.dev
+	$(VENV)/bin/python tests/report/screenshots.py --docs docs/figures
 
 DOCS ?= .venv-docs
 

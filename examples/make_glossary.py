@@ -13,13 +13,15 @@ from grpo_prm.text.glossary import GLOSSARY
 HEAD = """# Glossary
 
 Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
-read from the top. In the report, and for words of several parts on these pages, hover over a word to see its sentence;
-in a terminal `grpo-prm explain WORD` prints it.
+read from the top. Hover over a word in the report to see its sentence, on these pages where it stands first; in a
+terminal `grpo-prm explain WORD` prints it.
 The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
 
 | word | what it is |
 |---|---|
 """
+# Words of a badge or a symbol, which mean other things in a sentence.
+COMMON = {"random", "example", "problem", "k"}
 HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
 
 
@@ -29,8 +31,11 @@ def page() -> str:
 
 
 def hovers() -> str:
-    """The last table of zensical.toml: terms of several words. Single ones, `group` or `step`, would be everywhere."""
-    terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)+", word))
+    """The last table of zensical.toml: terms of words alone, but for codes, which have pages, and `COMMON`.
+
+    On a page docs/first_use.js leaves each of them once, or `group` and `token` would be everywhere.
+    """
+    terms = (word for word in GLOSSARY if re.fullmatch(r"\w+([ -]\w+)*", word) and word not in {*CODES, *COMMON})
     return HOVERS + "".join(f"{_quoted(term)} = {_quoted(GLOSSARY[term])}\n" for term in terms)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .cut import fit
 
-BLOCK = 1 << 17  # bytes of JSON in a block: opened in a few milliseconds, and large enough to be packed well
+BLOCK = 1 << 16  # bytes of JSON in a block: opened in a few milliseconds, and large enough to be packed well
 HEAD = 64  # bytes that naming a group takes in the page
 TRIES = 8
 

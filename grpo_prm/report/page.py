@@ -31,7 +31,7 @@ from .packing import Block, blocks, parts, within
 from .pictures import pictures
 from .reward_parts import reward_parts
 from .scales import scales
-from .trees import groups_with_text, trees
+from .trees import clearest, groups_with_text, trees
 from .trend import trend
 from .waiting import Show, counted, unseen
 from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
@@ -146,6 +146,7 @@ class _Made(NamedTuple):
 
 def _render(context: dict[str, Any], part: Sequence[Block], elsewhere: dict[str, Any] | None = None) -> str:
     heads = [head | {"block": n, "at": at} for n, block in enumerate(part) for at, head in enumerate(block.heads)]
+    heads.sort(key=lambda head: head["group"] != context["opens"])  # the page opens with the first
     data = context["data"] | {"trees": heads, "blocks": [block.text for block in part], "elsewhere": elsewhere}
     there = context["order"] if elsewhere else [head["group"] for head in heads]
     template = _environment().get_template("page.html")
@@ -182,6 +183,7 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
         "cautions": limits if text else [one._replace(details=[]) for one in limits],
         "index": None,
         "order": order,
+        "opens": clearest(folder),
         "text": text,
         "folder": "not saved" if folder.path is None else str(folder.path),
         "version": __version__,

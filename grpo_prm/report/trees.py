@@ -38,11 +38,21 @@ def groups_with_text(folder: Tables) -> list[int]:
     """
     named = set(folder.samples["group"].unique().to_list())
     others = set(folder.texts.select(pl.col("group").unique()).collect()["group"])
-    columns = folder.lazy_groups.select("group", *CLEAREST).collect()
-    ranked = columns.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
+    ranked = _clearest_first(folder)
     examples = [group for group in example_groups(folder).values() if group in named]
     chosen = [group for group in ranked if group in named]
     return list(dict.fromkeys([*examples, *chosen, *(group for group in ranked if group in others)]))
+
+
+def clearest(folder: Tables) -> int | None:
+    """The group that a page opens with: of those in samples.parquet the clearest; None without any."""
+    named = set(folder.samples["group"].unique().to_list())
+    return next((group for group in _clearest_first(folder) if group in named), None)
+
+
+def _clearest_first(folder: Tables) -> list[int]:
+    columns = folder.lazy_groups.select("group", *CLEAREST).collect()
+    return columns.sort(CLEAREST, descending=True, maintain_order=True, nulls_last=True)["group"].to_list()
 
 
 def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -> Iterator[dict[str, Any]]:

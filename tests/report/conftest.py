@@ -1,12 +1,11 @@
 """A real Chromium for the tests of the page; nothing it says on its console, and no request, goes unnoticed."""
 
 import os
-import shutil
 
 import pytest
+from report.browsers import chromium, chromium_program
 from report.pages import chain_page
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 WANTED = "no Chromium on this machine: apt-get install chromium (or install Google Chrome)"
 
 
@@ -19,18 +18,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def browser():
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = chromium_program()
     if found is None:
         if os.environ.get("CI"):
             pytest.fail(WANTED)
         pytest.skip(WANTED)
-    from playwright.sync_api import sync_playwright
-
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
+    with chromium(found) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

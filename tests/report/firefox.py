@@ -1,37 +1,59 @@
-"""A small client of WebDriver BiDi (w3c.github.io/webdriver-bidi): a page in Firefox, and a script in it."""
+"""A small client of WebDriver BiDi (w3c.github.io/webdriver-bidi): a page in Firefox, a script in it, its picture."""
 
+import base64
 import contextlib
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from itertools import count
 from threading import Timer
+from typing import Any, NamedTuple
 
 from websockets.sync.client import connect
 
 LIMIT = 120  # seconds for anything
+# Done when a report page has drawn itself.
+READY = """new Promise((done) => {
+  const look = () => (document.documentElement.dataset.ready ? done(true) : setTimeout(look, 20));
+  look();
+})"""
+
+
+class Tab(NamedTuple):
+    """A tab of Firefox.
+
+    Attributes:
+        evaluate: What a script, an expression or a promise, gives in the page of an address (None: the open one).
+        resize: Give the page a width and a height in pixels.
+        picture: A PNG of what is seen of the page.
+    """
+
+    evaluate: Callable[[str | None, str], Any]
+    resize: Callable[[int, int], Any]
+    picture: Callable[[], bytes]
 
 
 @contextlib.contextmanager
-def firefox(program, profile):
-    """Give `evaluate(address, script)`: what a script, an expression or a promise, gives in the page of an address."""
+def firefox(program, profile, limit=2 * LIMIT):
+    """Give a tab of a new Firefox, which ends after `limit` seconds at the latest."""
     arguments = [program, "--headless", "--remote-debugging-port=0", "--profile", str(profile), "--no-remote"]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        watchdog = Timer(2 * LIMIT, process.kill)
+        watchdog = Timer(limit, process.kill)
         watchdog.start()
         try:
             where = next(
                 filter(None, (re.search(r"WebDriver BiDi listening on (ws://\S+)", line) for line in process.stderr))
             )
             with connect(f"{where[1]}/session", open_timeout=LIMIT, max_size=None) as socket:
-                yield _session(socket)
+                yield _tab(socket)
         finally:
             watchdog.cancel()
             process.terminate()
             process.wait(LIMIT)
 
 
-def _session(socket):
+def _tab(socket):
     numbers = count(1)
 
     def ask(method, **given):
@@ -54,4 +76,10 @@ def _session(socket):
         assert done["type"] == "success", done
         return json.loads(done["result"].get("value", "null"))
 
-    return evaluate
+    def resize(width, height):
+        ask("browsingContext.setViewport", context=context, viewport={"width": width, "height": height})
+
+    def picture():
+        return base64.b64decode(ask("browsingContext.captureScreenshot", context=context)["data"])
+
+    return Tab(evaluate, resize, picture)

@@ -1,15 +1,10 @@
 """The page in Firefox: it opens without an error, unpacks its texts, searches, marks and follows an address."""
 
-import shutil
-
 import pytest
-from report.firefox import firefox
+from report.browsers import firefox_program
+from report.firefox import READY, firefox
 from report.pages import address, data_of, name_of
 
-READY = """new Promise((done) => {
-  const look = () => (document.documentElement.dataset.ready ? done(true) : setTimeout(look, 20));
-  look();
-})"""
 SEARCH = """(async () => {
   const search = document.getElementById("search"), says = document.getElementById("search-says");
   search.value = "*9=";
@@ -22,12 +17,13 @@ SEARCH = """(async () => {
 
 @pytest.mark.slow
 def test_the_page_works_in_firefox(chain, tmp_path):
-    program = shutil.which("firefox-esr") or shutil.which("firefox")
+    program = firefox_program()
     if program is None:
         pytest.skip("no Firefox on this machine: apt-get install firefox-esr")
     tree = data_of(chain)["trees"][40]
     sample = tree["completions"]["sample"][2]
-    with firefox(program, tmp_path) as evaluate:
+    with firefox(program, tmp_path) as tab:
+        evaluate = tab.evaluate
         evaluate(chain.resolve().as_uri() + address(chain, tree["group"], sample), READY)
         title = evaluate(None, "document.getElementById('tree-title').textContent")
         assert title == f"Group {name_of(chain, tree['group'])}"

@@ -218,7 +218,7 @@ def test_reward_against_length_has_a_dot_for_each_completion(made, visit):
     says = page.locator("#scatter-plot p").first.inner_text()
     shown = f"{'+' if r > 0 else '−'}{abs(r):.3g}"
     assert (
-        says == f"Correlation of reward with length: {shown} in this group, {shown} over the 8 completions of the log."
+        says == f"Correlation of reward with length: {shown} in this group; {shown} over the 8 completions of the log."
     )
     dots.nth(0).click()
     assert page.locator("#along").input_value() == dots.nth(0).text_content()[1]

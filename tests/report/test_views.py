@@ -55,6 +55,23 @@ def test_words_say_what_they_mean_by_pointer_and_by_keyboard(chain, visit):
     assert terms.locator("dd").all_inner_texts() == list(GLOSSARY.values())
 
 
+# The word with the focus is on the screen, and the tip right below or above it.
+BESIDE = """() => {
+  const tip = document.getElementById("tip"), t = tip.getBoundingClientRect();
+  const w = document.activeElement.getBoundingClientRect(), gap = Math.max(t.top - w.bottom, w.top - t.bottom);
+  return !tip.hidden && w.top >= 0 && w.bottom <= innerHeight && gap > 0 && gap < 12;
+}"""
+
+
+def test_what_a_word_means_stays_beside_it_while_the_page_scrolls(chain, visit):
+    """As when Tab comes to a word below the screen, to which the browser scrolls bit by bit."""
+    page = visit(chain, width=400)
+    word, tip = page.locator("#overview [data-tip='update cosine']").first, page.locator("#tip")
+    word.focus()
+    page.wait_for_function(BESIDE)
+    assert tip.inner_text() == GLOSSARY["update cosine"]
+
+
 def test_every_word_with_dots_is_in_the_glossary(chain, visit):
     page = visit(chain, "#groups")
     tips = page.locator("[data-tip]").evaluate_all("all => all.map((e) => e.dataset.tip)")

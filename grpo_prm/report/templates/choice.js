@@ -1,6 +1,6 @@
 // What is chosen stands in the address by name, so that a group, a completion or a search can be linked and gone back to.
 
-const TABS = ["overview", "groups", "trend", "figures", "reading"];
+const TABS = ["overview", "groups", ...(STEPS.length > 1 ? ["trend"] : []), "figures", "reading"];
 const WORDS = ["query", "show", "run", "reward", "length"]; // fields that are texts
 const NUMBERS = ["process", "step"];
 const FIELDS = ["tab", "group", "completion", "regex", ...NUMBERS, ...WORDS];

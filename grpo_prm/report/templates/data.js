@@ -33,7 +33,7 @@ const GROUPED = new Intl.NumberFormat("en-US"); // made once: a locale takes lon
 function number(value) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0";
-  if (Number.isInteger(value) || Math.abs(value) >= 1000) return GROUPED.format(Math.round(value));
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return GROUPED.format(Math.round(value)).replace("-", "−");
   return String(Number(value.toPrecision(3))).replace("-", "−");
 }
 

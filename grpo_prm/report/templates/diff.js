@@ -33,7 +33,7 @@ function compared(tree) {
   const words = [after(left), after(right)];
   const shared = begun.reduce((sum, n) => sum + lengths[n], 0);
   const fold = make("details", { class: "begun" },
-    make("summary", {}, shared ? `Both begin with the same ${amount(shared, UNIT)}` : "They part at the first token"),
+    make("summary", {}, shared ? `Both begin with the same ${amount(shared, UNIT)}` : `They part at the first ${UNIT}`),
     make("pre", { class: "text", tabindex: 0, "aria-label": "What both begin with" }, begun.flatMap((n) => written(textOf(tree, n)))));
   const runs = wordDiff(words[0].map(keyOf), words[1].map(keyOf));
   const placed = [0, 0];
@@ -45,7 +45,7 @@ function compared(tree) {
 function diffColumn(tree, row, column, at) {
   const { sample, reward, tokens } = tree.completions, other = reward[at ? pair.left : pair.right];
   const rank = reward[row] > other ? "better" : reward[row] < other ? "worse" : null;
-  return make("div", {}, make("h3", {}, `#${sample[row]}: reward ${number(reward[row])}, ${amount(tokens[row], UNIT)} `, rank ? make("span", { class: `badge ${rank === "better" ? "best" : "worst"}` }, rank) : ""),
+  return make("div", { class: rank }, make("h3", {}, `#${sample[row]}: reward ${number(reward[row])}, ${amount(tokens[row], UNIT)} `, rank ? make("span", { class: `badge ${rank === "better" ? "best" : "worst"}` }, rank) : ""),
     make("pre", { class: "text", tabindex: 0, "aria-label": `Completion ${sample[row]} from where the two part` }, column));
 }
 

@@ -1,5 +1,6 @@
 // The tree of a group, left to right: steps as boxes, wide by tokens, high by members, coloured by advantage.
 
+const LEAST_WIDE = 280; // pixels of a tree
 const drawn = { tree: null, scale: "sqrt", zoom: 1, boxes: [] };
 
 const treeOf = () => TREES.get(chosen.group);
@@ -32,6 +33,8 @@ function showGroup() {
   const tree = treeOf();
   for (const part of ["view", "aligned", "compare", "scatter"]) byId(part).hidden = !tree;
   byId("along").disabled = !tree;
+  // Before anything changes, or the browser would have to lay out at once what is about to change again.
+  const room = tree && { tree: byId("canvas").clientWidth, scatter: byId("scatter").clientWidth };
   byId("tree-title").textContent = ROW_OF.has(chosen.group) ? `Group ${nameOf(ROW_OF.get(chosen.group))}` : "No such group";
   byId("facts").replaceChildren(...groupFacts(tree));
   byId("whole").replaceChildren();
@@ -40,10 +43,10 @@ function showGroup() {
   const options = completions.sample.map((sample, row) => [sample, row]).sort((a, b) => a[0] - b[0])
     .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
-  drawTree(tree);
+  drawTree(tree, room.tree);
   drawAligned(tree);
   showDiff(tree);
-  showScatter(tree);
+  showScatter(tree, room.scatter);
   showChoice();
 }
 
@@ -96,11 +99,11 @@ function rowHeight(k) {
   return k <= 12 ? 34 : k <= 24 ? 24 : 14;
 }
 
-function drawTree(tree) {
+function drawTree(tree, room = byId("canvas").clientWidth) {
   const { k, given, depth, children, most, marks, count } = shape(tree);
   const high = rowHeight(k) * drawn.zoom, dense = high < 20 ? " dense" : "";
   const endsWide = document.documentElement.clientWidth <= 600 ? 80 : 124;
-  const width = Math.max(520, byId("canvas").clientWidth - endsWide - 4) * Math.max(1, drawn.zoom);
+  const width = Math.max(LEAST_WIDE, room - endsWide - 4) * Math.max(1, drawn.zoom);
   const { left, wide, total } = placed(tree, drawn.scale, width);
   const { parent, first, size } = tree.steps;
   const percentOf = (pixels) => `${(100 * pixels) / total}%`;
@@ -133,7 +136,7 @@ function boxContent(tree, n, high, line) {
   const said = signed(shape(tree).given[n]);
   const short = { "suppressed good": "SG", "boosted bad": "BB" }[shape(tree).marks[n]];
   const lines = Math.floor((high - 1) / line);
-  if (!lines) return ""; // a box that is too low for a line of text has none
+  if (!lines || !shape(tree).lengths[n]) return ""; // a box too low for a line of text has none, nor has an empty root
   return make("div", { class: "words", style: { "max-height": `${lines * line}px` } },
     short ? make("span", { class: "mark" }, short) : null,
     make("span", { class: "sign" }, said.slice(0, 1), make("span", { class: "value" }, said.slice(1))),

@@ -21,7 +21,12 @@ function setUpGlossary() {
     tip.textContent = DATA.glossary[word.dataset.tip];
     tip.hidden = false;
     word.setAttribute("aria-describedby", "tip");
-    const { left, top, bottom } = word.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
+    place();
+  };
+  // Where its word is, also while the page scrolls to it.
+  const place = () => {
+    if (!of) return;
+    const { left, top, bottom } = of.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
     const below = bottom + 6 + height < window.innerHeight;
     tip.style.left = `${Math.max(8, Math.min(left, window.innerWidth - width - 8))}px`;
     tip.style.top = `${below ? bottom + 6 : Math.max(8, top - height - 6)}px`;
@@ -29,7 +34,7 @@ function setUpGlossary() {
   for (const event of ["pointerover", "focusin"]) document.addEventListener(event, say);
   document.addEventListener("pointerout", (event) => of?.contains(event.target) && !of.contains(event.relatedTarget) && hide());
   document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("scroll", place, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
   for (const link of document.querySelectorAll("a[data-part]")) {
     link.addEventListener("click", (event) => {

@@ -109,6 +109,8 @@ function showCurrent() {
     if (here) line.setAttribute("aria-current", "true");
     else line.removeAttribute("aria-current");
   }
+  const at = view.rows.indexOf(ROW_OF.get(chosen.group));
+  openSoon([at + 1, at - 1].filter((n) => n in view.rows).map((n) => OF.group(view.rows[n])));
 }
 
 // Open the next or the previous group of the list.

@@ -6,8 +6,10 @@ const LOGGED = new Map(); // the same, with its texts as the log has them
 const IDS = 48; // token ids of a step that are shown
 const opened = new Map(); // block to the promise of it
 
+const bytesOf = (text) => Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+
 async function unpacked(block) {
-  const bytes = Uint8Array.from(atob(DATA.blocks[block]), (sign) => sign.charCodeAt(0));
+  const bytes = bytesOf(DATA.blocks[block]);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   for (const tree of JSON.parse(await new Response(stream).text())) {
     LOGGED.set(tree.group, tree);
@@ -22,6 +24,12 @@ async function openTree(group) {
   if (!opened.has(head.block)) opened.set(head.block, unpacked(head.block));
   await opened.get(head.block);
   return TREES.get(group);
+}
+
+// Open the blocks of groups that may be asked for next, once there is nothing else to do.
+function openSoon(groups) {
+  const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 200)); // Safari has none
+  idle(() => groups.forEach((group) => openTree(group).catch(() => {})));
 }
 
 // The page in which a group has its text, where it is another one; null where there is none.

@@ -1,19 +1,21 @@
 // Reward against length: each completion of the group over the cells of the whole log; and the parts of the reward.
 
-const PLOT = { width: 560, height: 250, left: 52, right: 14, top: 30, bottom: 40 };
+const PLOT = { width: 560, height: 250, left: 52, digit: 7.4, right: 14, top: 30, bottom: 40 };
 const THICK = 26; // pixels of a row of cells at most, where each reward has its own
 
-function showScatter(tree) {
+function showScatter(tree, room = byId("scatter").clientWidth) {
   const { reward, tokens } = tree.completions;
   const some = reward.some((value) => value !== null);
   byId("scatter").hidden = !some || !DATA.lengths;
-  if (some && DATA.lengths) byId("scatter-plot").replaceChildren(...scatter(tree));
+  if (some && DATA.lengths) byId("scatter-plot").replaceChildren(...scatter(tree, room));
   byId("parts").replaceChildren(...partsOf(tree, tokens));
 }
 
-function scatter(tree) {
-  PLOT.width = Math.min(720, Math.max(280, byId("scatter-plot").clientWidth)); // letters keep their size
+function scatter(tree, room) {
+  PLOT.width = Math.min(720, Math.max(280, room)); // letters keep their size
   const { sample, reward, tokens } = tree.completions, { length, reward: up, counts, correlation, completions } = DATA.lengths;
+  const rewards = up.values ?? ticksOf(up.low, up.high, 4);
+  PLOT.left = Math.max(52, 10 + PLOT.digit * Math.max(...rewards.map((value) => number(value).length)));
   const x = (value) => PLOT.left + ((value - length.low) / (length.high - length.low)) * (PLOT.width - PLOT.left - PLOT.right);
   const y = (value) => PLOT.height - PLOT.bottom - ((value - up.low) / (up.high - up.low)) * (PLOT.height - PLOT.top - PLOT.bottom);
   const most = Math.max(...counts.map(([, , count]) => count));
@@ -27,9 +29,10 @@ function scatter(tree) {
   const dots = rows.map((row) => draw("circle", { class: "of-group", cx: x(tokens[row]), cy: y(reward[row]), r: rows.length > 40 ? 3.5 : 5, on: { click: () => choose({ completion: sample[row] }) } },
     draw("title", {}, `#${sample[row]}: reward ${number(reward[row])}, ${amount(tokens[row], UNIT)}`)));
   const own = pearson(rows.map((row) => tokens[row]), rows.map((row) => reward[row]));
-  const says = `Correlation of reward with length: ${own === null ? "none to be had" : signed(own)} in this group, ${correlation === null ? "none to be had" : signed(correlation)} over the ${amount(completions, "completion")} of the log.`;
+  const said = (value, where) => (value === null ? `none ${where}, where one of the two does not vary` : `${signed(value)} ${where}`);
+  const says = `Correlation of reward with length: ${said(own, "in this group")}; ${said(correlation, `over the ${amount(completions, "completion")} of the log`)}.`;
   const picture = draw("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": says, class: "scatter" },
-    cells, ticksOf(length.low, length.high, 5).map((value) => axisTick(value, x(value), true)), (up.values ?? ticksOf(up.low, up.high, 4)).map((value) => axisTick(value, y(value), false)),
+    cells, ticksOf(length.low, length.high, 5).map((value) => axisTick(value, x(value), true)), rewards.map((value) => axisTick(value, y(value), false)),
     draw("text", { x: (PLOT.left + PLOT.width) / 2, y: PLOT.height - 6, "text-anchor": "middle" }, `${UNIT}s in the loss`),
     draw("text", { x: 4, y: 16 }, "reward"), dots);
   return [make("p", {}, says), picture, make("p", { class: "legend" }, make("span", {}, draw("svg", { width: 12, height: 12, "aria-hidden": "true" }, draw("circle", { class: "of-group", cx: 6, cy: 6, r: 5 })), "a completion of this group (a click follows it)"),
@@ -74,6 +77,6 @@ function partsOf(tree) {
 function strip(values, here, name) {
   const low = Math.min(...values), high = Math.max(...values), span = high - low || 1;
   const x = (value) => 8 + (184 * (value - low)) / span;
-  return draw("svg", { width: 200, height: 20, role: "img", "aria-label": `${name}: ${number(here)} between ${number(low)} and ${number(high)}`, class: "strip-plot" },
+  return draw("svg", { viewBox: "0 0 200 20", role: "img", "aria-label": `${name}: ${number(here)} between ${number(low)} and ${number(high)}`, class: "strip-plot" },
     values.map((value) => draw("circle", { class: "of-log", cx: x(value), cy: 10, r: 2.5 })), here === null ? null : draw("circle", { class: "of-group", cx: x(here), cy: 10, r: 6 }));
 }

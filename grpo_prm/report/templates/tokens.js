@@ -48,7 +48,7 @@ function drawWhole(tree, row, names, measure) {
     make("p", { class: "quiet" }, noteOf(tree, measure)), says, text));
 }
 
-const HINT = "Point at a token, or Tab to the text and use the arrow keys: its values are said here.";
+const HINT = `Point at a ${UNIT}, or Tab to the text and use the arrow keys: its values are said here.`;
 
 function noteOf(tree, measure) {
   const known = Boolean(tree.tokens?.lengths);

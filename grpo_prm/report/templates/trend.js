@@ -1,6 +1,7 @@
 // Small charts over the training steps, and the slider that picks one of them.
 
-const CHART = { width: 300, height: 132, left: 46, right: 12, top: 8, bottom: 34 };
+const CHART = { width: 300, height: 136, right: 12, top: 8, bottom: 38 };
+const DIGIT = 6.8; // pixels of a digit of an axis, at the most
 const runName = (run) => (DATA.methods?.[run] ? `${run} (${DATA.methods[run]})` : run);
 const runClass = (run) => `run-${RUNS.indexOf(run) % 7}`;
 
@@ -29,23 +30,26 @@ function chart(one) {
   const numbers = one.series.flatMap((s) => [s.mean, s.low, s.high, s.besideMean ?? [], s.besideLow ?? [], s.besideHigh ?? []].flat())
     .filter((value) => value !== null);
   const steps = one.series.flatMap((s) => s.step);
-  const least = Math.min(0, ...numbers), most = Math.max(...numbers), marks = ticksOf(least, most > least ? most : least + 1, 3);
+  const least = Math.min(0, ...numbers), most = Math.max(...numbers), marks = ticksOf(least, most > least ? most : least + Math.max(1, Math.abs(least) / 5), 3);
   const gap = marks.length > 1 ? marks[1] - marks[0] : 1;
   // The axis ends at round numbers, just beyond what is drawn.
   const low = marks[0] - (marks[0] > least ? gap : 0), high = marks.at(-1) + (marks.at(-1) < most ? gap : 0), span = high - low || 1;
   const first = Math.min(...steps), last = Math.max(...steps);
-  const x = (step) => CHART.left + ((step - first) / (last - first || 1)) * (CHART.width - CHART.left - CHART.right);
-  const y = (value) => CHART.height - CHART.bottom - ((value - low) / span) * (CHART.height - CHART.top - CHART.bottom);
   const format = one.share ? percent : number;
+  const lines = [];
+  for (let n = 0; low + n * gap <= high + gap / 2; n += 1) lines.push(Number((low + n * gap).toPrecision(9)));
+  const label = (value) => format(value).replace(" %", "%");
+  const left = Math.max(46, 8 + DIGIT * Math.max(...lines.map((value) => label(value).length)));
+  const x = (step) => left + ((step - first) / (last - first || 1)) * (CHART.width - left - CHART.right);
+  const y = (value) => CHART.height - CHART.bottom - ((value - low) / span) * (CHART.height - CHART.top - CHART.bottom);
   const picture = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": course(one, format) });
-  for (let n = 0; low + n * gap <= high + gap / 2; n += 1) {
-    const value = Number((low + n * gap).toPrecision(9));
-    picture.append(draw("line", { class: "axis", x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value) }),
-      draw("text", { x: CHART.left - 5, y: y(value) + 4, "text-anchor": "end" }, format(value).replace(" %", "%")));
+  for (const value of lines) {
+    picture.append(draw("line", { class: "axis", x1: left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value) }),
+      draw("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, label(value)));
   }
   const round = ticksOf(first, last, 4).filter((step) => Number.isInteger(step));
-  picture.append(...round.map((step) => draw("text", { x: x(step), y: CHART.height - CHART.bottom + 14, "text-anchor": "middle" }, number(step))),
-    draw("text", { x: (CHART.left + CHART.width) / 2, y: CHART.height - 4, "text-anchor": "middle" }, "training step"));
+  picture.append(...round.map((step) => draw("text", { x: Math.min(x(step), CHART.width - (DIGIT / 2) * number(step).length), y: CHART.height - CHART.bottom + 18, "text-anchor": "middle" }, number(step))),
+    draw("text", { x: (left + CHART.width) / 2, y: CHART.height - 4, "text-anchor": "middle" }, "training step"));
   for (const s of one.series) {
     if (s.besideMean) picture.append(...stroke(s.step, s.besideMean, s.besideLow, s.besideHigh, x, y, "line beside", "beside-band"));
   }

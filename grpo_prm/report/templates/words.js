@@ -10,7 +10,7 @@ function wordDiff(left, right) {
   while (head < least && left[head] === right[head]) head += 1;
   while (tail < least - head && left[left.length - 1 - tail] === right[right.length - 1 - tail]) tail += 1;
   const a = left.slice(head, left.length - tail), b = right.slice(head, right.length - tail);
-  const path = shortest(a, b);
+  const path = leastEdits(a, b) > MOST_EDITS ? null : shortest(...numbered(a, b), a, b);
   if (!path) return null;
   const steps = [...left.slice(0, head).map((word) => ["both", word]), ...path, ...left.slice(left.length - tail).map((word) => ["both", word])];
   const runs = [];
@@ -21,8 +21,23 @@ function wordDiff(left, right) {
   return runs;
 }
 
-// The shortest path through the grid of two lists: on diagonal k = x - y, how far x comes with d edits.
-function shortest(a, b) {
+// No fewer edits than this: words that one list has more often than the other, wherever they stand.
+function leastEdits(a, b) {
+  const more = new Map();
+  for (const word of a) more.set(word, (more.get(word) ?? 0) + 1);
+  for (const word of b) more.set(word, (more.get(word) ?? 0) - 1);
+  return [...more.values()].reduce((sum, count) => sum + Math.abs(count), 0);
+}
+
+// Equal words as equal numbers, which are compared faster.
+function numbered(...lists) {
+  const numbers = new Map();
+  const numberOf = (word) => numbers.get(word) ?? (numbers.set(word, numbers.size), numbers.size - 1);
+  return lists.map((words) => Int32Array.from(words, numberOf));
+}
+
+// The shortest path through the grid of two lists of numbers: on diagonal k = x - y, how far x comes with d edits.
+function shortest(a, b, left, right) {
   const most = Math.min(MOST_EDITS, a.length + b.length), trace = [];
   const far = new Int32Array(2 * most + 3), middle = most + 1;
   for (let d = 0; d <= most; d += 1) {
@@ -32,7 +47,7 @@ function shortest(a, b) {
       let x = down ? far[middle + k + 1] : far[middle + k - 1] + 1;
       while (x < a.length && x - k < b.length && a[x] === b[x - k]) x += 1;
       far[middle + k] = x;
-      if (x >= a.length && x - k >= b.length) return backwards(a, b, trace);
+      if (x >= a.length && x - k >= b.length) return backwards(left, right, trace);
     }
   }
   return null;

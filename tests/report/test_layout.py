@@ -1,0 +1,84 @@
+"""What a reader sees: no text is small, cut off or under another, in any tab and width, of logs short and long."""
+
+from pathlib import Path
+
+import pytest
+from report.pages import address, data_of, folder_of, log_of, page_of
+
+from grpo_prm.figures.venues import COLUMN
+
+LAYOUT = Path(__file__).with_name("layout.js").read_text(encoding="utf-8")
+PRETRAINED = Path(__file__).parents[2] / "examples" / "smollm2.jsonl.gz"
+# Shortened on purpose, with the whole elsewhere: boxes of the tree (panel), prompts of the list (group), the log's name
+# (at the end of How to read), the path to a step (the tree).
+MEANT = ".icicle .start, #table .prompt, .top h1, .crumbs"
+WIDTHS = [1400, 800, 400]
+
+
+def quick_page_of(folder):
+    """A page without figures, which take long to draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grpo_prm.report.page.pictures", lambda _: [])
+        return page_of(folder)
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """A log whose names, numbers and group size are long: 100 completions a group, steps, parts of the reward."""
+    out = tmp_path_factory.mktemp("long")
+    rows = [
+        {
+            "step": 1000 * (1 + g // 3), "uid": f"a_long_name_of_a_group_{g:08}", "prompt": f"What is {g} + {g}? " * 9,
+            "completion": " ".join(f"{'word' * (1 + (s + n) % 3)}{n * s % 7}" for n in range(3 + s % 40)),
+            "reward": (s * 7 % 100) / 100 - 12345 * (s % 9 == 0),
+            "rewards": {"a_part_with_a_long_name": s / 7, "format": 1.0},
+        }
+        for g in range(6)
+        for s in range(100)
+    ]  # fmt: skip
+    log = log_of(out / "a_log_with_a_very_long_name_of_many_words_from_a_run_of_2026-11-29.jsonl", rows)
+    return quick_page_of(folder_of(log, out / "log.prm"))
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return quick_page_of(folder_of(PRETRAINED, tmp_path_factory.mktemp("pretrained") / "smollm2.prm"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("log", ["chain", "pretrained", "long_names"])
+def test_no_text_is_small_cut_or_under_another(log, width, visit, request):
+    path = request.getfixturevalue(log)
+    first = data_of(path)["trees"][0]
+    page = visit(path, address(path, first["group"], sample=first["completions"]["sample"][0]), width=width)
+    faults = {"group": page.evaluate(LAYOUT, MEANT)}
+    page.locator("summary", has_text="More filters").click()
+    page.locator("#histogram button").first.click()
+    faults["filters"] = page.evaluate(LAYOUT, MEANT)
+    page.locator("#search").fill("there is no such text")
+    page.wait_for_function("() => /^0 hits/.test(document.getElementById('search-says').textContent)")
+    page.wait_for_function("() => /^0 of/.test(document.getElementById('found').textContent)")
+    faults["nothing found"] = page.evaluate(LAYOUT, MEANT)
+    for tab in page.locator(".top a[data-tab]").all():
+        if tab.is_visible() and tab.get_attribute("data-tab") != "groups":
+            tab.click()
+            faults[tab.inner_text()] = page.evaluate(LAYOUT, MEANT)
+    page.locator("#help-open").click()
+    faults["keys"] = page.evaluate(LAYOUT, MEANT)
+    assert {part: found for part, found in faults.items() if found} == {}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_letters_of_figures_are_eleven_pixels_high(chain, visit, width):
+    """They are drawn for a column of a paper, with `COLUMN.small` points at the least."""
+    page = visit(chain, "#figures", width=width)
+    scales = page.locator(".gallery img").evaluate_all(
+        """all => all.map((e) => { const s = getComputedStyle(e);
+        return (e.clientWidth - parseFloat(s.paddingLeft) - parseFloat(s.paddingRight)) / e.naturalWidth; })"""
+    )
+    assert len(scales) > 5 and min(scales) * COLUMN.small * 96 / 72 >= 11
+
+
+def test_a_log_of_one_step_has_no_trend(pretrained, visit):
+    page = visit(pretrained, "#trend")
+    assert page.locator("#overview").is_visible() and not page.locator("#trend").is_visible()
