@@ -162,7 +162,7 @@ def analyze(
     from grpo_prm.analysis.options import Options
     from grpo_prm.analysis.samples import prompts_behind
     from grpo_prm.analysis.texts import checked_keep
-    from grpo_prm.analysis.write import analysis_folder, note_figures, summary_text, write_tables
+    from grpo_prm.analysis.write import PAGE, analysis_folder, note_figures, summary_text, write_tables
     from grpo_prm.errors import FigureError, FindingError, RejectedError, UsageError
     from grpo_prm.text.amounts import amount
     from grpo_prm.text.printable import printable
@@ -181,6 +181,7 @@ def analyze(
     gc.freeze()  # what was imported stays, so the collector need not go through it again and again
     out = out or default_folder(logs)
     reading = reader_options(format, columns, reward, tokenizer, group_size, drop_uneven, keep, run, memory=memory)
+    drawn = [name for name in (PAGE, "figures") if (out / name).exists()]
     with analysis_folder(out, logs, overwrite=overwrite) as folder, TemporaryDirectory(dir=folder) as spill_folder:
         log, spill = followed(logs, reading) if follow else logs, Path(spill_folder)
         with drawer(wanted=figures) as helper:
@@ -203,6 +204,11 @@ def analyze(
 
                     note_figures(analysis, folder, failed)
                     typer.echo(f"Note: {printable(not_drawn(failed))}", err=True)
+    if old := [name for name in drawn if not (out / name).exists()]:
+        typer.echo(
+            f"Note: {' and '.join(old)} in {printable(str(out))} showed the earlier analysis and went with it.",
+            err=True,
+        )
     if json:
         typer.echo(summary_text(analysis), nl=False)
     else:

@@ -28,14 +28,14 @@ RELIABLE = 0.5  # below, with its whole interval
 # By code or, where a code has two, by what was measured: the number, the reason and what to do.
 SENTENCES = {
     "mixed_prompts": "{groups} {mix} several prompts: group rows by prompt",
-    "unmasked_tool_output": "{percent:.3g} % of completions hold unmasked tool output: mask it",
+    "unmasked_tool_output": "{percent:.3g} % of completions hold tool output that the log does not mask: mask it",
     "effective_sample_size": "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
     "logprob_spread": "{value:.3g} nats between log-probabilities that should be equal: sync the weights",
     "phantom_advantage": "{percent:.3g} % of the advantage is in groups of equal outcomes: filter them",
     "teaches_nothing": "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
     "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature",
-    "boilerplate": "{percent:.3g} % as much overlap between prompts as within: partly boilerplate",
-    "low_reliability": "{value:.3g} reliability: step rewards are mostly luck, {larger}",
+    "boilerplate": "{percent:.3g} % as much overlap between prompts as within: mostly boilerplate",
+    "low_reliability": "{value:.3g} reliability: {larger}",
 }
 CODES = (
     *("mixed_prompts", "unmasked_tool_output", "sampler_gap", "phantom_advantage", "teaches_nothing", "copies"),
@@ -173,6 +173,6 @@ def sentence(found: Mapping[str, Any]) -> str:
     values = {
         "groups": "1 group" if groups == 1 else f"{groups:,} groups",
         "mix": "mixes" if groups == 1 else "mix",
-        "larger": "do not trust them" if k is None else f"0.5 takes groups of {k:,}",
+        "larger": "trust no step reward" if k is None else f"trust no single step; groups of {k:,} would bring 0.5",
     }
     return words.format(value=value, percent=100 * value, **values)

@@ -7,7 +7,7 @@ from .jobs import WORKER, Job
 from .training_crossed import crossed_jobs
 from .training_plan import SAVE_EVERY, Plan, Size, cost
 
-# 5 x 128 held-out prompts, eight completions each (2026-11-29): right .042 before training, the majority answer "0" .031.
+# 5 x 128 held-out prompts, eight completions each (2026-11-29): right .042 before training, the majority answer .031.
 # With one digit .194 against .222 (there are 18 held-out prompts); chain_sum of two terms .070 against .016.
 SMOLLM2 = Size(
     steps=50, prompts=4, rate=1e-4, seconds=20.0, warm_seconds=190, task="reasoning-gym:products?max_digits=2",

@@ -57,7 +57,7 @@ _WORDS = {
     "phantom_advantage": "Finding: much of the advantage lies in groups whose outcomes are all equal.",
     "teaches_nothing": "Finding: many groups have equal rewards, so all their advantages are 0.",
     "boilerplate": "Finding: completions of different prompts overlap nearly as much as those of one prompt.",
-    "low_reliability": "Finding: the step advantages are mostly luck of the draw with groups of this size.",
+    "low_reliability": "Finding: with groups of this size more of the step advantages is luck of the draw than signal.",
     "high reward": "The group was kept for its high mean reward, among groups whose rewards differ.",
     "good pushed down": "The group was kept because it shows best how good completions are pushed down.",
     "random": "The group was kept by chance.",

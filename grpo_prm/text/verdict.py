@@ -15,7 +15,7 @@ TO_DO = "What to do?"
 QUESTION = "Are the step rewards more than luck?"
 KNOWS = {
     "steps": "yes, also on new completions",
-    "whole_texts": "yes for whole texts, with no sign of more",
+    "whole_texts": "yes for repeated texts, not shown for new",
     "order_only": "perhaps, since they order new completions",
     "nothing": "no sign of it",
     "cannot_say": "this log cannot say",
@@ -23,7 +23,15 @@ KNOWS = {
 MEAN = "A step: text that completions share. Its reward: their mean."
 RANGE = " [ ]: 95 % range."
 NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
-CLOSE = ": close, another seed may say otherwise"
+# Where p lies so near its limit that another seed may say otherwise.
+CLOSE = {
+    "steps": "yes for repeated texts, close for new ones",
+    "whole_texts": "yes for repeated texts, close for new ones",
+    "order_only": "perhaps, and it is close",
+    "nothing": "no clear sign of it",
+    "cannot_say": "this log cannot say",
+}
+NEAR = ": close, another seed may say otherwise"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",
@@ -62,24 +70,29 @@ def knows(summary: dict[str, Any]) -> Answer:
     answer, notes = summary["verdict"]["knows"], summary["notes"]
     reliability, order = answer["reliability"], answer["leave_pair_out_auc"]
     mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
-    why = [mean, _signal(reliability, notes), _order(order, notes, close=answer["close"])]
+    problems = summary["overlap"]["path_depth"]["n"]
+    why = [mean, _signal(reliability, notes, problems), _order(order, notes, close=answer["close"])]
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
     why.append(_decisions(answer["sure_decisions"], answer["decidable"]))
-    return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), tuple(why))
+    short = (CLOSE if answer["close"] else KNOWS)[answer["code"]]
+    return Answer(QUESTION, _sentence(short), tuple(why))
 
 
 def _sentence(clause: str) -> str:
     return f"{clause[:1].upper()}{clause[1:]}."
 
 
-def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
+def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int) -> str:
     if reliability is None:
         return f"Their reliability is not known: {notes['reliability']}."
     mean = number(reliability["mean"]) if abs(reliability["mean"]) >= NONE else "0"
     ends = span(reliability["low"], reliability["high"])
-    few = f"; {amount(reliability['n'], 'problem')} can be used, {FEW_CLUSTERS} give an interval"
-    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else few}."
+    used = reliability["n"]
+    few = f"; {amount(used, 'problem')} can be used, {FEW_CLUSTERS} give an interval"
+    if ends:  # a log of many problems may have few with rewards that differ in a shared step
+        few = f", from {used:,} of {problems:,} problems" if 2 * used < problems else ""
+    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}."
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:
@@ -89,16 +102,16 @@ def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) ->
     if low is not None and low == high:
         return f"How they order unseen completions cannot be told: luck alone gives {percent(low)} % as well."
     # The range has two sides and p has one, so an order can be inside the range and yet be more than chance.
-    luck = f"luck alone: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}{CLOSE if close else ''}"
+    luck = f"luck alone: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}{NEAR if close else ''}"
     luck = "luck alone: not known" if low is None else luck
-    return f"{percent(auc['mean'])} % of the time they tell the better of two unseen completions ({luck})."
+    return f"{percent(auc['mean'])} % of the time they tell which of two unseen completions has more reward ({luck})."
 
 
 def _decisions(sure: int, decidable: int) -> str:
     if not decidable:
         return "No decision (where completions part) has enough completions to be sure."
     go = "goes" if decidable == 1 else "go"
-    return f"{sure:,} of {amount(decidable, 'decision')} (where completions part) surely {go} with the reward."
+    return f"{sure:,} of {amount(decidable, 'decision')} with enough completions surely {go} with the reward."
 
 
 def changes(summary: dict[str, Any]) -> Answer:

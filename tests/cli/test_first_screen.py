@@ -133,7 +133,7 @@ def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys
         "  (update cosine 0.893).",
         "What to do? 1,234 groups mix several prompts: group rows by prompt",
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain mixed_prompts)",
-        "  90 % of completions hold unmasked tool output: mask it",
+        "  90 % of completions hold tool output that the log does not mask: mask it",
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain unmasked_tool_output)",
         "More: --full for every number; a page: grpo-prm report log.prm",
     ]

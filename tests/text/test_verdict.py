@@ -4,16 +4,17 @@ import pytest
 
 from grpo_prm.analysis.findings import CODES
 from grpo_prm.analysis.findings import SENTENCES as WORDED
-from grpo_prm.text.verdict import CHANGES, KNOWS, RISK, changes, findings, knows, no_finding
+from grpo_prm.text.verdict import CHANGES, CLOSE, KNOWS, RISK, changes, findings, knows, no_finding
 
 RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
 
 
-def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False):
+def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False, problems=80):
     answer = {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc}
     answer |= {"decisions": 300, "decidable": decidable, "sure_decisions": sure}
-    return {"verdict": {"knows": answer}, "notes": {"reliability": "reason one", "leave_pair_out_auc": "reason two"}}
+    notes = {"reliability": "reason one", "leave_pair_out_auc": "reason two"}
+    return {"verdict": {"knows": answer}, "notes": notes, "overlap": {"path_depth": {"n": problems}}}
 
 
 def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, raised=(0.74, 0.7, 0.78), source=None):
@@ -30,9 +31,9 @@ def test_what_it_knows_has_its_three_numbers_each_in_a_sentence():
         (
             "A step: text that completions share. Its reward: their mean. [ ]: 95 % range.",
             "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-            "62.8 % of the time they tell the better of two unseen completions (luck alone: 45.8 to 54.4 %, "
+            "62.8 % of the time they tell which of two unseen completions has more reward (luck alone: 45.8 to 54.4 %, "
             "p = 0.005).",
-            "7 of 94 decisions (where completions part) surely go with the reward.",
+            "7 of 94 decisions with enough completions surely go with the reward.",
         ),
     )
     assert knows(known()).text.startswith("Yes, also on new completions. A step: ")
@@ -40,9 +41,10 @@ def test_what_it_knows_has_its_three_numbers_each_in_a_sentence():
 
 @pytest.mark.parametrize("code", KNOWS)
 def test_every_answer_of_what_it_knows_is_a_short_sentence(code):
-    answer = knows(known(code))
-    assert answer.short.lower() == f"{KNOWS[code]}." and answer.short[0].isupper()
-    assert len(f"{answer.question} {answer.short}") <= 80
+    for close, words in ((False, KNOWS), (True, CLOSE)):
+        answer = knows(known(code, close=close))
+        assert answer.short.lower() == f"{words[code]}." and answer.short[0].isupper()
+        assert len(f"{answer.question} {answer.short}") <= 80
     assert len(KNOWS) == len(set(KNOWS.values())) == 5
 
 
@@ -54,11 +56,13 @@ def test_what_is_missing_is_named_with_its_reason():
         "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, 20 give an interval."
     )
     assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
+    of_few = knows(known(problems=81)).why[1]
+    assert of_few == "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck), from 40 of 81 problems."
     assert knows(known(reliability=None)).why[1] == "Their reliability is not known: reason one."
     assert knows(known(auc=None)).why[2] == "How they order unseen completions is not known: reason two."
     assert knows(known(reliability=None, auc=None)).why[1:] == (
         "Their reliability and the order of unseen completions are not known: reason one.",
-        "7 of 94 decisions (where completions part) surely go with the reward.",
+        "7 of 94 decisions with enough completions surely go with the reward.",
     )
     no_null = AUC | {"null_low": None, "null_high": None, "p_value": None}
     assert "62.8 % of the time" in knows(known(auc=no_null)).why[2]
@@ -67,11 +71,11 @@ def test_what_is_missing_is_named_with_its_reason():
     assert alike == "How they order unseen completions cannot be told: luck alone gives 50 % as well."
     none = knows(known(sure=0, decidable=0)).why[3]
     assert none == "No decision (where completions part) has enough completions to be sure."
-    assert knows(known(sure=0, decidable=1)).why[3].startswith("0 of 1 decision (where completions part) surely goes ")
+    assert knows(known(sure=0, decidable=1)).why[3].startswith("0 of 1 decision with enough completions surely goes ")
     assert (
         knows(known(sure=1, decidable=2000))
         .why[3]
-        .startswith("1 of 2,000 decisions (where completions part) surely go ")
+        .startswith("1 of 2,000 decisions with enough completions surely go ")
     )
 
 
@@ -100,7 +104,7 @@ def test_a_change_that_cannot_be_told_has_its_reason():
 
 SENTENCES = {
     ("mixed_prompts", None, 3.0): "3 groups mix several prompts: group rows by prompt",
-    ("unmasked_tool_output", None, 0.9033): "90.3 % of completions hold unmasked tool output: mask it",
+    ("unmasked_tool_output", None, 0.9033): "90.3 % of completions hold tool output that the log does not mask: mask it",  # noqa: E501
     ("sampler_gap", "effective_sample_size", 0.8): (
         "80 % effective sample size, sampler and trainer differ: sample afresh"
     ),
@@ -110,8 +114,8 @@ SENTENCES = {
     ("phantom_advantage", None, 0.12): "12 % of the advantage is in groups of equal outcomes: filter them",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
     ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
-    ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: partly boilerplate",
-    ("low_reliability", None, 0.35): "0.35 reliability: step rewards are mostly luck, 0.5 takes groups of 1,067",
+    ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: mostly boilerplate",
+    ("low_reliability", None, 0.35): "0.35 reliability: trust no single step; groups of 1,067 would bring 0.5",
 }  # fmt: skip
 
 
@@ -135,7 +139,7 @@ def test_one_group_and_no_size_that_would_do():
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
     assert one.sentence.startswith("1 group mixes several prompts")
-    assert other.sentence == "-0.1 reliability: step rewards are mostly luck, do not trust them"
+    assert other.sentence == "-0.1 reliability: trust no step reward"
     assert findings({"verdict": {"findings": []}}, "x") == []
 
 
