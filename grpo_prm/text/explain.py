@@ -31,7 +31,8 @@ def explain(word: str) -> str:
     """
     names, plain = _names(), _plain(word)
     parts = _with(plain, names)
-    found = names.get(plain) or (parts if len(parts) == 1 else [])
+    # `decisions` asks for `decision`, not for the longer word that has it in it.
+    found = names.get(plain) or names.get(plain.removesuffix("s")) or (parts if len(parts) == 1 else [])
     if not found:
         near = parts or [one for name in get_close_matches(plain, names, NEAR) for one in names[name]]
         mean = f"Did you mean {listed(near[:NEAR], 'or')}? " if near else ""

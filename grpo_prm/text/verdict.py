@@ -22,6 +22,7 @@ KNOWS = {
 }
 MEAN = "A step: text that completions share. Its reward: their mean."
 RANGE = " [ ]: 95 % range."
+FLAT = "There is no such tree here: no text is shared by some completions of a group and not by its others."
 NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
 # Where p lies so near its limit that another seed may say otherwise.
 CLOSE = {
@@ -35,7 +36,7 @@ NEAR = ": close, another seed may say otherwise"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",
-    "direction": "another direction, not another learning rate",
+    "direction": "another direction, not only another rate",
 }
 RISK = {
     "exploration": "it leans to exploration",
@@ -72,6 +73,8 @@ def knows(summary: dict[str, Any]) -> Answer:
     mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
     problems = summary["overlap"]["path_depth"]["n"]
     why = [mean, _signal(reliability, notes, problems), _order(order, notes, close=answer["close"])]
+    if not summary["overlap"]["path_depth"]["mean"]:
+        return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
     why.append(_decisions(answer["sure_decisions"], answer["decidable"]))
@@ -89,7 +92,7 @@ def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems:
     mean = number(reliability["mean"]) if abs(reliability["mean"]) >= NONE else "0"
     ends = span(reliability["low"], reliability["high"])
     used = reliability["n"]
-    few = f"; {amount(used, 'problem')} can be used, {FEW_CLUSTERS} give an interval"
+    few = f"; {amount(used, 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
     if ends:  # a log of many problems may have few with rewards that differ in a shared step
         few = f", from {used:,} of {problems:,} problems" if 2 * used < problems else ""
     return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}."

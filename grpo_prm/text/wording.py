@@ -65,6 +65,8 @@ def _log_and_groups(summary: dict[str, Any]) -> str:
 def doubts(summary: dict[str, Any]) -> Iterator[str]:
     """What may be wrong with the log or with how it was understood, each in a sentence."""
     counts = summary["counts"]
+    if (runs := len(summary["source"]["runs"])) > 1:
+        yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ (grpo-prm compare)."
     if counts["groups_prompts_differ"]:
         yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:

@@ -38,6 +38,10 @@ def test_a_word_may_be_several_arguments():
     assert printed("step", "reward").startswith("step reward R(λ)\n\nThe mean reward of the completions that share")
 
 
+def test_a_plural_is_its_word():
+    assert printed("decisions") == printed("decision") != printed("surprisal at decisions")
+
+
 def test_without_a_word_everything_is_listed():
     text = " ".join(printed().split())
     assert all(f"- {code}: " in text for code in CODES) and all(word in text for word in words())

@@ -10,11 +10,11 @@ RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
 
 
-def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False, problems=80):
+def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False, problems=80, depth=1.5):
     answer = {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc}
     answer |= {"decisions": 300, "decidable": decidable, "sure_decisions": sure}
     notes = {"reliability": "reason one", "leave_pair_out_auc": "reason two"}
-    return {"verdict": {"knows": answer}, "notes": notes, "overlap": {"path_depth": {"n": problems}}}
+    return {"verdict": {"knows": answer}, "notes": notes, "overlap": {"path_depth": {"n": problems, "mean": depth}}}
 
 
 def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, raised=(0.74, 0.7, 0.78), source=None):
@@ -53,7 +53,7 @@ def test_what_is_missing_is_named_with_its_reason():
     step, reliability, *_ = knows(known(reliability=bare)).why
     assert step == "A step: text that completions share. Its reward: their mean."  # no bracket to explain
     assert reliability == (
-        "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, 20 give an interval."
+        "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, an interval needs 20."
     )
     assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
     of_few = knows(known(problems=81)).why[1]
@@ -64,6 +64,8 @@ def test_what_is_missing_is_named_with_its_reason():
         "Their reliability and the order of unseen completions are not known: reason one.",
         "7 of 94 decisions with enough completions surely go with the reward.",
     )
+    flat = knows(known("cannot_say", reliability=None, auc=None, depth=0.0)).why[1]
+    assert flat == "There is no such tree here: no text is shared by some completions of a group and not by its others."
     no_null = AUC | {"null_low": None, "null_high": None, "p_value": None}
     assert "62.8 % of the time" in knows(known(auc=no_null)).why[2]
     assert knows(known(auc=no_null)).why[2].endswith("(luck alone: not known).")
@@ -113,7 +115,7 @@ SENTENCES = {
     ),
     ("phantom_advantage", None, 0.12): "12 % of the advantage is in groups of equal outcomes: filter them",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
-    ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
+    ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature or sample fewer",
     ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: mostly boilerplate",
     ("low_reliability", None, 0.35): "0.35 reliability: trust no single step; groups of 1,067 would bring 0.5",
 }  # fmt: skip
