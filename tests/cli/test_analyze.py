@@ -66,7 +66,7 @@ def test_states_are_told_where_they_are_asked_for(tmp_path, log):
     done = run("analyze", "chats.jsonl", "--share", "state", "--no-figures", cwd=tmp_path)
     printed = " ".join(done.stdout.split())
     assert done.returncode == 0 and "4 of 4 states are read by two completions or more." in printed
-    assert re.search(r"States [\d.]+ % of a completion is shared with another by state", printed)
+    assert re.search(r"What do equal states say\? [\d.]+ % of a completion is shared with another by state", printed)
     assert len(pl.read_parquet(tmp_path / "chats.prm" / "states.parquet")) == 4
     none = run("analyze", log.name, "--share", "state", "--no-figures", cwd=tmp_path)
     assert none.returncode == 0 and "Nothing by states: no token is out of the loss" in " ".join(none.stdout.split())

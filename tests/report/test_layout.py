@@ -18,7 +18,7 @@ WIDTHS = [1400, 800, 400]
 def quick_page_of(folder):
     """A page without figures, which take long to draw."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grpo_prm.report.page.pictures", lambda _: [])
+        patch.setattr("grpo_prm.report.page.pictures", lambda *_: [])
         return page_of(folder)
 
 

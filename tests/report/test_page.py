@@ -121,7 +121,9 @@ def test_prompts_and_completions_are_searched_and_hits_are_marked(chain, visit, 
 
 def test_names_are_searched_and_a_wrong_expression_is_said(chain, visit):
     page = visit(chain, "#groups?query=48%3Ap09")
+    page.locator("#search-says", has_text="searched").wait_for(state="hidden")  # until all texts have been
     page.locator("#search-says", has_text="hits").wait_for()
+    page.wait_for_function("() => !document.querySelector('#table tbody').textContent.includes('40:p0802')")
     assert names(page) and all(name.startswith("48:p09") for name in names(page))
     page.locator("#search").fill("(")
     page.locator("#search-says", has_text="hit").wait_for()
