@@ -47,12 +47,13 @@ def summary_of(
     share = {"mean": 0.741, "low": 0.704, "high": 0.778, "n": 150}
     change = {"code": changes, "risk": risk, "power": 0.5, "norm": {"mean": 0.742}, "degrees": 26.76}
     return {
-        "source": {"format": "canonical", "files": ["log.jsonl"], "options": {"std": "sample"}, "notes": ["one note"]}
+        "source": {"format": "canonical", "files": ["log.jsonl"], "runs": ["log"], "notes": ["one note"]}
+        | {"options": {"std": "sample"}}
         | {"steps": {"first": 0, "last": 123456, "count": 12345}},
         "counts": {"groups": 123456, "completions": 12345678, "rejected": 4321}
         | {"group_size": dict(zip(("min", "mode", "max"), sizes, strict=True))}
         | {"groups_prompts_differ": 0, "advantage_mismatch": None},
-        "overlap": {"path_depth": {"n": 150}},
+        "overlap": {"path_depth": {"n": 150, "mean": 1.5}},
         "notes": WHY,
         "verdict": {"knows": answer, "changes": change | {"raised_share": share}, "findings": list(todo)},
     }  # fmt: skip
@@ -125,9 +126,9 @@ def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys
         "Are the step rewards more than luck? No sign of it.",
         "  A step: text that completions share. Its reward: their mean. [ ]: 95 % range.",
         "  0.497 [0.392, 0.585] is their reliability (1: no luck; 0 or less: luck).",
-        "  51.3 % of the time they tell the better of two unseen completions (luck alone:",
-        "  46.9 to 53.9 %, p = 0.315).",
-        "  1,234 of 2,345 decisions (where completions part) surely go with the reward.",
+        "  51.3 % of the time they tell which of two unseen completions has more reward",
+        "  (luck alone: 46.9 to 53.9 %, p = 0.315).",
+        "  1,234 of 2,345 decisions with enough completions surely go with the reward.",
         "What would λ-GRPO change? Next to nothing.",
         "  0.742 times GRPO's update norm with λ power p = 0.5, turned by 26.8 degrees",
         "  (update cosine 0.893).",
