@@ -33,7 +33,7 @@ SENTENCES = {
     "logprob_spread": "{value:.3g} nats between log-probabilities that should be equal: sync the weights",
     "phantom_advantage": "{percent:.3g} % of the advantage is in groups of equal outcomes: filter them",
     "teaches_nothing": "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
-    "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature or sample fewer",
+    "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature",
     "boilerplate": "{percent:.3g} % as much overlap between prompts as within: mostly boilerplate",
     "low_reliability": "{value:.3g} reliability: {larger}",
 }
