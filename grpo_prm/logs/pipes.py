@@ -21,6 +21,7 @@ KEPT = 256 << 20  # bytes that are kept, so that a log that is not longer can be
 WHOLE = 2 << 30  # bytes of a file that is read from its end, and so must be in memory whole
 FROM_THE_END = {b"PAR1": "parquet", b"PK\x03\x04": "zip", b"ARRO": "Arrow"}  # by the first four bytes
 _START = 16  # bytes that are there when a pipe was opened, for whoever peeks
+_BUFFER = 8 << 10  # bytes; the default differs between versions of Python
 _BLOCK = 16 << 20
 
 
@@ -64,13 +65,13 @@ class Pipe:
         """
         if self._whole is not None:
             return io.BytesIO(self._whole)
-        start = io.BufferedReader(_Reader(self)).read(_START)
+        start = io.BufferedReader(_Reader(self), _BUFFER).read(_START)
         if not start:
             raise InputError(f"{self.name}: nothing came through the pipe. See whether what writes to it failed.")
         if kind := FROM_THE_END.get(start[:4]):
             self._whole, self._kept = self._all(kind), bytearray()
             return io.BytesIO(self._whole)
-        return io.BufferedReader(_Reader(self))
+        return io.BufferedReader(_Reader(self), _BUFFER)
 
     def read_into(self, buffer: Any, at: int) -> int:
         """Put bytes from `at` on into `buffer`, at least one unless they end there, and say how many."""
@@ -95,7 +96,7 @@ class Pipe:
             return size
 
     def _all(self, kind: str) -> bytes:
-        blocks, reader, size = [], io.BufferedReader(_Reader(self)), 0
+        blocks, reader, size = [], io.BufferedReader(_Reader(self), _BUFFER), 0
         while block := reader.read(_BLOCK):
             blocks.append(block)
             size += len(block)

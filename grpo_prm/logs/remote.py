@@ -85,6 +85,7 @@ def _by_http(name: str, place: str, path: Path) -> Path:
                 path = path.with_name(PurePosixPath(told).name or path.name)
             size = _copy(answer, path, name)
     except HTTPError as error:
+        error.close()  # it is the answer, too
         raise _refused(name, error.code, error.reason) from None
     except (OSError, HTTPException) as error:  # URLError is an OSError
         raise _unreached(name, getattr(error, "reason", None) or error) from None

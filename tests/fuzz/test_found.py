@@ -305,3 +305,10 @@ def test_a_key_of_open_instruct_that_is_a_list(tmp_path, field):
     path = written(tmp_path / "run_rollouts_000000.jsonl", values)
     log = all_counted(collect(path))
     assert log.format == "open-instruct" and len(log.rejected) == 1 and len(log.table) == 5
+
+
+def test_a_column_that_is_called_by_a_whole_row(tmp_path):
+    """The message that lists the columns had no end."""
+    path = written(tmp_path / "a.jsonl", [{"reward": 1.0, "completion": "a", "[" * 3000: 1}])
+    said = refusal(path, ReadOptions(keep=("x",)))
+    assert "there is no column x; there are reward, completion, [[[" in said and len(said) < 400

@@ -91,7 +91,9 @@ def listed(rows: Rows) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "") if names else "none"
+    """The first 40 names, each its first 50 characters: a damaged log may be called by a whole row."""
+    short = [name if len(name) <= 50 else f"{name[:49]}…" for name in names[:40]]
+    return ", ".join(short) + (f" and {len(names) - 40} more" if len(names) > 40 else "") if names else "none"
 
 
 _SCALARS = {bool: "bool", int: "int", float: "float", str: "text"}
