@@ -312,3 +312,11 @@ def test_a_column_that_is_called_by_a_whole_row(tmp_path):
     path = written(tmp_path / "a.jsonl", [{"reward": 1.0, "completion": "a", "[" * 3000: 1}])
     said = refusal(path, ReadOptions(keep=("x",)))
     assert "there is no column x; there are reward, completion, [[[" in said and len(said) < 400
+
+
+def test_ids_with_a_fraction_and_a_number_beyond_all_among_them(tmp_path):
+    """The number was written as a float, which it cannot be."""
+    values = [{"group": i // 2, "completion_ids": [5, 6 + i], "reward": i % 2} for i in range(6)]
+    values[3]["completion_ids"] = [5, 5e-324, 10**400]
+    log = all_counted(collect(written(tmp_path / "a.jsonl", values)))
+    assert len(log.rejected) == 1 and "expected whole numbers" in log.rejected["reason"][0] and len(log.table) == 5

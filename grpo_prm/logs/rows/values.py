@@ -116,7 +116,7 @@ def ids_of(value: Any) -> np.ndarray:
         raise Bad("tokens", "missing" if value is MISSING else f"expected a list of ids, got {described(value)}")
     # The set of types is one pass in C; an isinstance for each of millions of ids is not. It tells True from 1, too.
     if odd := set(map(type, value)) - {int}:
-        if odd == {float} and (large := [v for v in value if abs(v) >= INT32]):
+        if odd == {float} and (large := [v for v in value if type(v) is float and abs(v) >= INT32]):
             raise Bad("tokens", f"the id {large[0]:.0f} is beyond int32")  # orjson reads such a number as a float
         raise Bad("tokens", f"expected whole numbers, got {described(next(v for v in value if type(v) in odd))}")
     try:
