@@ -70,11 +70,11 @@ def knows(summary: dict[str, Any]) -> Answer:
     """What the hidden step rewards know: reliability, leave-pair-out AUC beside its null, sure decisions."""
     answer, notes = summary["verdict"]["knows"], summary["notes"]
     reliability, order = answer["reliability"], answer["leave_pair_out_auc"]
-    mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
-    problems = summary["overlap"]["path_depth"]["n"]
-    why = [mean, _signal(reliability, notes, problems), _order(order, notes, close=answer["close"])]
-    if not summary["overlap"]["path_depth"]["mean"]:
+    depth = summary["overlap"]["path_depth"]
+    if not depth["mean"]:
         return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
+    mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
+    why = [mean, _signal(reliability, notes, depth["n"]), _order(order, notes, close=answer["close"])]
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
     why.append(_decisions(answer["sure_decisions"], answer["decidable"]))
