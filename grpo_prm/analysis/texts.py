@@ -21,6 +21,7 @@ SIZE = (
     + 4 * pl.col("tokens").list.len().sum()
     + pl.col("prompt").str.len_bytes().first().fill_null(0)
 )
+LOWEST = {"seed": pl.Float64, "group": pl.Int64, "bytes": pl.Int64}
 
 
 class Texts:
@@ -39,40 +40,40 @@ class Texts:
     def __init__(self, seed: int, keep: Keep, spill: Path | None = None) -> None:
         self._seed, self._keep = seed, keep
         self._rows = Spill("texts", spill, "diagonal_relaxed")
-        self._lowest: list[tuple[float, int, int]] = []  # seed, group, bytes
+        self._lowest = pl.DataFrame(schema=LOWEST)  # by seed
         self._last = np.inf  # a group of a larger seed is not among them
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
         """Add a slice: its rollouts, and its rows of the groups table."""
         chosen = self._choose(table, groups)
         if len(chosen):
-            self._rows.add(table.filter(pl.col("group").is_in(chosen)).sort("group", "sample"))
+            self._rows.add(_of(table, chosen).sort("group", "sample").collect())
 
-    def _choose(self, table: pl.DataFrame, groups: pl.DataFrame) -> list[int]:
-        number = groups["group"].to_numpy()
+    def _choose(self, table: pl.DataFrame, groups: pl.DataFrame) -> pl.Series:
+        """The groups of a slice that are among the first so far."""
+        number = groups["group"]
         if self._keep == "all":
-            return number.tolist()
+            return number
         names = (groups[name].to_list() for name in ("run", "step", "group_key"))
         seeds = group_seeds(self._seed, repeat("text", len(groups)), *names) / 2.0**64
-        near = np.flatnonzero(seeds <= self._last)
-        if not len(near):
-            return []
-        rows = table.filter(pl.col("group").is_in(number[near].tolist()))
-        sizes = dict(rows.group_by("group").agg(SIZE).iter_rows())
-        fresh = [(float(seeds[n]), int(number[n]), sizes[number[n]]) for n in near]
-        self._lowest = self._first(sorted([*self._lowest, *fresh]))
-        stay = {group for _, group, _ in self._lowest}
-        return [group for _, group, _ in fresh if group in stay]
+        near = seeds <= self._last
+        if not near.any():
+            return number.clear()
+        named = pl.LazyFrame({"seed": seeds[near], "group": number.filter(near)})
+        sizes = _of(table, number.filter(near)).group_by("group").agg(SIZE.alias("bytes"))
+        fresh = named.join(sizes, on="group").select(pl.col(name).cast(kind) for name, kind in LOWEST.items()).collect()
+        self._lowest = self._first(pl.concat([self._lowest, fresh]).sort("seed", "group"))
+        return fresh["group"].filter(fresh["group"].is_in(self._lowest["group"].implode()))
 
-    def _first(self, ranked: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+    def _first(self, ranked: pl.DataFrame) -> pl.DataFrame:
         """Those that stay; the last seed is moved up to theirs where some do not."""
         if isinstance(self._keep, int):
             count = self._keep
         else:
-            before = np.cumsum([0, *(size for *_, size in ranked)])[:-1]
-            count = int((before < ROOM).sum())
+            sizes = ranked["bytes"].to_numpy()
+            count = int((np.cumsum(sizes) - sizes < ROOM).sum())
         if count < len(ranked):
-            self._last = ranked[count - 1][0] if count else -1.0
+            self._last = ranked["seed"][count - 1] if count else -1.0
         return ranked[:count]
 
     def rows(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -92,7 +93,11 @@ class Texts:
         rows = self._rows.table_of({"group": pl.Int64()})
         if self._keep == "all":
             return rows
-        return rows.filter(pl.col("group").is_in([group for _, group, _ in self._lowest]))
+        return rows.filter(pl.col("group").is_in(self._lowest["group"].implode()))
+
+
+def _of(table: pl.DataFrame, groups: pl.Series) -> pl.LazyFrame:
+    return table.lazy().filter(pl.col("group").is_in(groups.implode()))
 
 
 def checked_keep(keep: object) -> Keep:
