@@ -11,6 +11,7 @@ import polars as pl
 
 from ..core.seeds import group_seeds
 from ..errors import UsageError
+from .content import names_of
 from .spill import Spill
 
 Keep = int | Literal["all"] | None
@@ -52,8 +53,7 @@ class Texts:
         number = groups["group"].to_numpy()
         if self._keep == "all":
             return number.tolist()
-        names = (groups[name].to_list() for name in ("run", "step", "group_key"))
-        seeds = group_seeds(self._seed, repeat("text", len(groups)), *names) / 2.0**64
+        seeds = group_seeds(self._seed, repeat("text", len(groups)), *names_of(groups)) / 2.0**64
         near = np.flatnonzero(seeds <= self._last)
         if not len(near):
             return []
