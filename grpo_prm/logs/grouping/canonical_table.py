@@ -45,8 +45,9 @@ def canonical_table(
 
 
 def _what_names_the_run(rows: pl.DataFrame, plan: Plan) -> pl.Expr:
-    if "run_from" in rows.columns:  # of a canonical log, whose column of the run may have been the name of a file
-        return pl.when(pl.col("run_from") == BY_FILE).then(pl.lit(BY_FILE)).otherwise(pl.lit(BY_LOG))
+    if "group" in plan.by:  # a canonical log says it itself, one of an older version does not
+        said = pl.col("run_from") if "run_from" in rows.columns else pl.lit(None, pl.String)
+        return pl.when(said.is_in([BY_LOG, BY_FILE])).then(said)
     return pl.lit(BY_LOG if "run" in plan.paths and not plan.run_of_file else BY_FILE)
 
 
