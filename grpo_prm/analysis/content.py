@@ -19,7 +19,7 @@ from ..logs.rollouts import BY_FILE, group_opens
 CONTENT = "digest of the group"  # column of tables, UInt64, null where the log names the run
 EIGHTHS = 9  # places in a completion whose units are looked at, an eighth of it apart: all units of a short one
 # Odd numbers of 64 bits: a sum of products with them tells apart whatever differs in one place.
-FACTORS = scrambled(np.arange(1, EIGHTHS + 4, dtype=np.uint64)) | np.uint64(1)
+FACTORS = scrambled(np.arange(1, EIGHTHS + 3, dtype=np.uint64)) | np.uint64(1)
 Digests = NDArray[np.uint64]
 
 
@@ -57,24 +57,11 @@ def digests(table: pl.DataFrame, opens: Ints) -> Digests:
     """
     # Without a reward the advantage takes its place, as in the analysis; 0.0 and -0.0 are one number.
     value = table.select(pl.coalesce("reward", "advantage").fill_null(0.0)).to_series().to_numpy() + 0.0
-    rows = _units(table) + value.view(np.uint64) * FACTORS[-1]
+    rows = _units(table["tokens"]) + value.view(np.uint64) * FACTORS[-1]
     return scrambled(np.add.reduceat(scrambled(rows), opens))
 
 
-def _units(table: pl.DataFrame) -> Digests:
-    """A number for the units of each row, shape (rows,)."""
-    found = _spread(table["tokens"])
-    pieces = table["tokens_from"] == "pieces"
-    if pieces.any():
-        # Which of two pieces of one number (`tokenize.Pieces`) gets the next one follows from the order of the log: it
-        # is the text that says what they are.
-        text = table["completion"].fill_null("").cast(pl.Binary).cast(pl.List(pl.UInt8))
-        lengths = table["tokens"].list.len().to_numpy().astype(np.uint64)
-        found = np.where(pieces.to_numpy(), _spread(text) + lengths * FACTORS[-2], found)
-    return found
-
-
-def _spread(lists: pl.Series) -> Digests:
+def _units(lists: pl.Series) -> Digests:
     """A number for the length of each list, and for its values at `EIGHTHS` places."""
     lengths = lists.list.len().to_numpy().astype(np.int64)
     found = lengths.astype(np.uint64) * FACTORS[0]

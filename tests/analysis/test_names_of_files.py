@@ -154,8 +154,6 @@ def slow_digest(rows):
     for row in rows:
         value = row["reward"] if row["reward"] is not None else row["advantage"] or 0.0
         units = spread(row["tokens"])
-        if row["tokens_from"] == "pieces":
-            units = spread((row["completion"] or "").encode()) + len(row["tokens"]) * int(FACTORS[-2])
         bits = int(np.float64(value + 0.0).view(np.uint64))
         total += mixed(units + bits * int(FACTORS[-1]) & MASK)
     return mixed(total & MASK)
@@ -165,10 +163,8 @@ NUMBER = st.one_of(st.none(), st.sampled_from([0.0, -0.0, 1.0]), st.floats(-9, 9
 ROW = st.fixed_dictionaries(
     {
         "tokens": st.lists(st.integers(0, 2**31 - 1), max_size=20),
-        "completion": st.one_of(st.none(), st.text(max_size=20)),
         "reward": NUMBER,
         "advantage": NUMBER,
-        "tokens_from": st.sampled_from(["log", "pieces", "tokenizer"]),
     }
 )
 
@@ -177,7 +173,7 @@ ROW = st.fixed_dictionaries(
 @given(st.lists(st.lists(ROW, min_size=1, max_size=4), min_size=1, max_size=5), st.randoms())
 def test_the_digest_is_that_of_the_rows_in_any_order(groups, random):
     rows = [row | {"group": number} for number, group in enumerate(groups) for row in group]
-    types = {"tokens": pl.List(pl.Int32), "completion": pl.String, "reward": pl.Float64, "advantage": pl.Float64}
+    types = {"tokens": pl.List(pl.Int32), "reward": pl.Float64, "advantage": pl.Float64}
     table = pl.DataFrame(rows, schema_overrides=types)
     found = digests(table, group_opens(table)).tolist()
     assert found == [slow_digest(group) for group in groups]
@@ -192,7 +188,7 @@ def test_the_digest_is_that_of_the_rows_in_any_order(groups, random):
 def test_any_unit_of_a_short_completion_changes_the_digest():
     base = [3, 1, 4, 1, 5, 9, 2, 6, 5]
     lists = [base, *([*base[:at], 7, *base[at + 1 :]] for at in range(9)), base[:-1], [*base, 5], base[::-1], []]
-    fixed = {"reward": 1.0, "advantage": None, "completion": None, "tokens_from": "log"}
+    fixed = {"reward": 1.0, "advantage": None}
     table = pl.DataFrame([{"group": n, "tokens": ids} | fixed for n, ids in enumerate(lists)])
     assert len(set(digests(table, group_opens(table)).tolist())) == len(lists)
 
