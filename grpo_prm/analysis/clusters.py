@@ -6,9 +6,10 @@ of their names, and the blocks are resampled (definitions: Intervals): so memory
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ..core.forest import Ints
 from ..core.interval import BLOCKS, block_of
 from .chunks import Parts, chunks
+from .content import CONTENT
 
 PROBLEM = ("prompt_key", "problem")  # a problem: the prompt, and the log's own key where it tells prompts apart
 CLUSTER = ("run", *PROBLEM)  # groups of one problem are resampled together (definitions: Intervals)
@@ -32,6 +34,40 @@ def cluster_ids(names: pl.DataFrame) -> pl.Series:
     texts = names.select(pl.concat_str(parts)).to_series()
     hashes = b"".join([blake2b(text.encode(), digest_size=8).digest() for text in texts.to_list()])
     return pl.Series(ID, np.frombuffer(hashes, "<u8"), pl.UInt64)
+
+
+def without_file_names(names: pl.DataFrame) -> pl.DataFrame:
+    """Names of groups, with `CONTENT`; the run is null where only a file names it."""
+    return names.with_columns(run=pl.when(pl.col(CONTENT).is_null()).then("run"))
+
+
+def stand_ins(groups: Parts) -> dict[str, int]:
+    """What stands for the name of each run that only a file names: a number of 64 bits, the sum of its groups'."""
+    sums: dict[str, int] = {}
+    for chunk in chunks(groups, ("run", CONTENT)):
+        of_files = chunk.filter(pl.col(CONTENT).is_not_null())
+        for run, added in of_files.group_by("run").agg(pl.col(CONTENT).sum()).iter_rows():  # a sum modulo 2^64
+            sums[run] = (sums.get(run, 0) + added) % 2**64
+    # Copies of a run differ in their names alone, so which of them is which changes nothing.
+    taken: set[int] = set()
+    for run in sorted(sums):
+        sums[run] = next(number for number in count(sums[run]) if number not in taken)
+        taken.add(sums[run])
+    return sums
+
+
+def nameless(runs: Mapping[str, int], *, ids: bool = False) -> list[pl.Expr]:
+    """Columns of a table with `stand_ins` in place of names: what orders clusters and, in `ID`, puts them in blocks.
+
+    Args:
+        runs: `stand_ins` of the groups of the whole log.
+        ids: The table has `ID`, of `without_file_names`.
+    """
+    if not runs:
+        return []
+    number = pl.col("run").replace_strict(runs, default=0, return_dtype=pl.UInt64)
+    run = pl.col("run").replace({run: f"{number:016x}" for run, number in runs.items()})
+    return [run, *([pl.col(ID) ^ number] if ids else [])]
 
 
 @dataclass(frozen=True, slots=True)

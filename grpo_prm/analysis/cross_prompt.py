@@ -15,6 +15,7 @@ from ..core.seeds import group_seed
 from ..logs.grouping.buckets import in_order_of_keys
 from ..logs.rollouts import flatten, group_opens
 from .baseline_by import VALUE
+from .content import CONTENT, with_content
 from .statistics import OVERLAP
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -33,6 +34,7 @@ class _Group(NamedTuple):
     problem: tuple[str | None, ...]
     first: int
     k: int
+    content: int | None
 
 
 class PseudoGroups:
@@ -44,7 +46,8 @@ class PseudoGroups:
     are treated as if they were a log of their own.
 
     Args:
-        seed: Of the permutations; these depend on it and on the first of the steps put together alone.
+        seed: Of the permutations; these depend on it and on the first of the steps put together alone, and where only
+            a file names the run on what is in the groups instead of the run.
 
     Attributes:
         pooled: How often several steps were put together.
@@ -85,7 +88,7 @@ class PseudoGroups:
         """Rows of groups of k, shape (groups * k,), and the pseudo-group of each, -1 for those left over."""
         rows = np.array([group.first for group in chosen])[:, None] + np.arange(k)
         prompts, samples = np.indices(rows.shape)
-        rng = np.random.default_rng(group_seed(self._seed, "baseline", *_names(chosen[0].step)))
+        rng = np.random.default_rng(group_seed(self._seed, "baseline", *_names(chosen)))
         return rows.ravel(), pseudo_groups(prompts.ravel(), samples.ravel(), k, rng)
 
 
@@ -117,28 +120,32 @@ def schema_of(table: pl.DataFrame) -> dict[str, pl.DataType]:
 
 
 def _needed(table: pl.DataFrame) -> pl.DataFrame:
-    return table[[*NEEDED, *([VALUE] if VALUE in table.columns else [])]]
+    return with_content(table)[[*NEEDED, CONTENT, *([VALUE] if VALUE in table.columns else [])]]
 
 
-def _names(step: Step) -> tuple[str | int | None, ...]:
-    """What seeds the permutations of a step: run and step, and the value where there is one."""
-    return step[:2] if step[2] is None else step
+def _names(chosen: list[_Group]) -> tuple[str | int | None, ...]:
+    """What seeds the permutations of groups: run and step of the first, and the value where there is one."""
+    run, step, value = chosen[0].step
+    contents = [group.content for group in chosen if group.content is not None]
+    run = sum(contents) % 2**64 if contents else run
+    return (run, step) if value is None else (run, step, value)
 
 
 def _by_step(table: pl.DataFrame) -> dict[Step, list[_Group]]:
     """The groups of two or more, those of a step in the order of their keys, whatever that of the log is."""
     opens = group_opens(table)
-    heads = table[opens, ["run", "step", "problem", "prompt", "group_key"]]
+    heads = table[opens, ["run", "step", "problem", "prompt", "group_key", CONTENT]]
     values = table[opens, VALUE].to_list() if VALUE in table.columns else [None] * len(opens)
     order = in_order_of_keys(heads)
     sizes = np.diff(opens, append=len(table))[order]
     steps: dict[Step, list[_Group]] = {}
-    for place, k, (run, step, problem, prompt, key) in zip(order, sizes, heads[order].iter_rows(), strict=True):
+    for place, k, head in zip(order, sizes, heads[order].iter_rows(), strict=True):
+        run, step, problem, prompt, key, content = head
         # Groups of one are in no statistic, so they give nothing to compare it with.
         if k > 1:
             # As the clusters of intervals: one prompt text may be that of several problems.
             name = (key,) if prompt is None and problem is None else (prompt, problem)
-            group = _Group((run, step, values[place]), name, int(opens[place]), int(k))
+            group = _Group((run, step, values[place]), name, int(opens[place]), int(k), content)
             steps.setdefault(group.step, []).append(group)
     return steps
 

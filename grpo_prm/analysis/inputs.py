@@ -18,7 +18,7 @@ from ..errors import InputError, UsageError
 from ..logs import ReadOptions, fold
 from ..logs.grouping.beside_text import without_logprobs_beside_text
 from ..logs.memory import rows_as_source
-from ..logs.rollouts import REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
+from ..logs.rollouts import BY_LOG, REJECTED, SCHEMA, Rollouts, groups_of_several_prompts, validate
 from ..logs.rows.told import sentences
 from ..logs.sources import Source
 from .baseline_by import asked_by, reading_with
@@ -149,6 +149,7 @@ def _rollouts(groups: Groups) -> Rollouts:
         "reward": None if groups.rewards is None else groups.rewards[order],
         "advantage": None if groups.given is None else groups.given[order],
         "tokens_from": ["log"] * len(order),
+        "run_from": [BY_LOG] * len(order),
     }
     nothing = [None] * len(order)
     series = [  # lists of one length would come out as arrays, whatever is asked for: hence the cast

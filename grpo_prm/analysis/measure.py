@@ -23,8 +23,9 @@ from ..core.seeds import group_seeds
 from ..core.sharing import sharing
 from ..logs.prefetch import parallel
 from ..logs.rollouts import group_opens
-from .clusters import ID, ids_of
+from .clusters import ID, ids_of, without_file_names
 from .completion_columns import completions_table
+from .content import CONTENT, names_of, with_content
 from .decided_table import decided_table
 from .group_columns import groups_table
 from .logprob_columns import logprob_columns
@@ -83,7 +84,7 @@ def measure(table: pl.DataFrame, options: Options, prompts: PromptLengths | None
     yield from parallel(measure_slice, slices_of(table, options, prompts or PromptLengths()))
 
 
-NAMES = ["run", "step", "group", "group_key", "problem", "task", "prompt", "tokens_from"]
+NAMES = ["run", "step", "group", "group_key", "problem", "task", "prompt", "tokens_from", CONTENT]
 
 
 class Slice(NamedTuple):
@@ -99,12 +100,12 @@ class Slice(NamedTuple):
 
 def slices_of(table: pl.DataFrame, options: Options, prompts: PromptLengths) -> Iterator[Slice]:
     """What `measure_slice` takes, of a table and with errors as for `measure`."""
-    table = without_groups_of_one(table)
+    table = with_content(without_groups_of_one(table))
     # Before slices are cut: a divisor of the whole step needs all groups of it.
     advantages = advantages_of(table, options)
     opens = group_opens(table)
     # Of all groups at once: draws of one prompt are numbered through slices.
-    seeds = seeds_of(table[opens, ["run", "step", "group_key"]], options.seed)
+    seeds = seeds_of(table[opens, ["run", "step", "group_key", CONTENT]], options.seed)
     for begin, end in slices(table, SLICE):
         part = table[begin:end]
         names = part[group_opens(part), NAMES]
@@ -127,7 +128,8 @@ def measure_slice(part: Slice) -> Measured:
         **sharing(groups.forest, groups.number, part.prompts)._asdict(),
         **phantom_columns(table, groups, options.outcome),
         **of_logprobs,
-        ID: pl.Series(ids_of(names)),
+        ID: pl.Series(ids_of(without_file_names(names))),
+        CONTENT: names[CONTENT],
     }
     states = None
     if options.share == "state":
@@ -160,14 +162,15 @@ def seeds_of(heads: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
     """Seed of each group by its name; a further draw of one prompt in a step is numbered, so that it has its own.
 
     Args:
-        heads: `run`, `step`, `group_key` of all groups of some steps, in order.
+        heads: `run`, `step`, `group_key` and `CONTENT` of all groups of some steps, in order.
         seed: Of the log.
     """
-    name = ("run", "step", "group_key")
+    # Draws of one content are the same draw twice: which of them is numbered changes nothing.
+    name = ("run", "step", "group_key", CONTENT)
     draw = heads.select(pl.int_range(pl.len()).over(name)).to_series().to_numpy()
-    seeds = group_seeds(seed, *(heads[column].to_list() for column in name))
+    seeds = group_seeds(seed, *names_of(heads))
     again = np.flatnonzero(draw)
-    seeds[again] = group_seeds(seed, *(heads[again][column].to_list() for column in name), draw[again].tolist())
+    seeds[again] = group_seeds(seed, *names_of(heads[again]), draw[again].tolist())
     return seeds
 
 

@@ -20,6 +20,7 @@ from ..logs.rollouts import REJECTED, Rollouts, group_opens
 from .baseline_by import OUTSIDE, VALUE
 from .chunks import Parts, largest
 from .clusters import ID
+from .content import CONTENT
 from .cross_prompt import SCHEMA as BASELINE
 from .cross_prompt import PseudoGroups
 from .decided_table import SCHEMA as DECIDED
@@ -230,7 +231,7 @@ class _Growing:
         certain = largest(groups, "certain_tokens") is not None
         return Tables(
             summary=summary,
-            lazy_groups=pl.concat([part.lazy() for part in groups], how="vertical_relaxed").drop(ID),
+            lazy_groups=pl.concat([part.lazy() for part in groups], how="vertical_relaxed").drop(ID, CONTENT),
             lazy_training=self._over_training.table(groups, pseudo, running, certain=certain),
             lazy_baseline=pseudo.lazy(),
             samples=(samples := self._samples.table()),

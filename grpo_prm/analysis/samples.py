@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..core.forest import Floats, Ints
 from ..core.seeds import group_seeds
 from ..logs.grouping.groups import hashed
+from .content import names_of
 from .findings import EXAMPLES
 from .worst_groups import CLEAREST
 
@@ -38,9 +39,8 @@ class Samples:
 
     def add(self, table: pl.DataFrame, groups: pl.DataFrame) -> None:
         """Add a slice: its rollouts, and its rows of the groups table."""
-        names = (groups[name].to_list() for name in ("run", "step", "group_key"))
         # A rank by a seed of its own picks at random, and the same groups however the log is cut into batches.
-        seeds = group_seeds(self._seed, repeat("sample", len(groups)), *names) / 2.0**64
+        seeds = group_seeds(self._seed, repeat("sample", len(groups)), *names_of(groups)) / 2.0**64
         clearest, reward = [-groups[name].to_numpy() for name in CLEAREST], groups["reward_mean"].to_numpy()
         number = groups["group"].to_numpy()
         self._rank("worst", clearest, number, clearest[-1] < 0)

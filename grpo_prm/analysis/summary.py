@@ -14,7 +14,7 @@ from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .baseline_by import OUTSIDE, baseline_notes
 from .chunks import Parts, added_up, counted, largest
-from .clusters import find_clusters
+from .clusters import find_clusters, nameless, stand_ins
 from .finite import finite
 from .logprob_section import logprob_section
 from .null import null_of_log, p_value
@@ -57,8 +57,11 @@ def summarize(
         The content of summary.json.
     """
     notes: dict[str, str] = {}
-    clusters = find_clusters(groups)
-    intervals = log_intervals(groups, clusters, options.seed)
+    # The order of the clusters, which resamples go by, must not follow from how files are called.
+    runs = stand_ins(groups)
+    unnamed = [part.with_columns(nameless(runs, ids=True)) for part in groups]
+    clusters = find_clusters(unnamed)
+    intervals = log_intervals(unnamed, clusters, options.seed)
     null = null_of_log(groups, running)
     # The general reason would be wrong: tokens and rewards are there, but no interval can be narrow enough.
     sums = _sums(groups)
@@ -69,7 +72,7 @@ def summarize(
         "source": _source(running, options),
         "counts": _counts(sums, counted(groups, "k"), running, rejected),
         "overlap": _section("overlap", intervals, null),
-        "baseline": _baseline(baseline, pooled, options, running, notes),
+        "baseline": _baseline(baseline.with_columns(nameless(runs)), pooled, options, running, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
         "credit": {**_section("credit", intervals, null), **running.decisions.counts()},
         "prm": {
@@ -83,13 +86,13 @@ def summarize(
         "teaching": {**teaching_section(groups, running.rewards, notes), **_section("teaching", intervals, null)},
         "logprobs": {
             **_section("logprobs", intervals, null),
-            **logprob_section(groups, gaps, options.seed, notes, clusters),
+            **logprob_section(unnamed, gaps, options.seed, notes, clusters),
         },
         "notes": notes,
     }
     if options.share == "state":
         masked = running.counts["tokens_masked"]
-        section, said = state_section(groups, clusters, running.states, options.seed, masked=masked)
+        section, said = state_section(unnamed, clusters, running.states, options.seed, masked=masked)
         summary["state_sharing"] = section
         notes |= said
     if not sums["exchangeable"]:

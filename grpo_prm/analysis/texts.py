@@ -11,6 +11,7 @@ import polars as pl
 
 from ..core.seeds import group_seeds
 from ..errors import UsageError
+from .content import names_of
 from .spill import Spill
 
 Keep = int | Literal["all"] | None
@@ -54,8 +55,7 @@ class Texts:
         number = groups["group"]
         if self._keep == "all":
             return number
-        names = (groups[name].to_list() for name in ("run", "step", "group_key"))
-        seeds = group_seeds(self._seed, repeat("text", len(groups)), *names) / 2.0**64
+        seeds = group_seeds(self._seed, repeat("text", len(groups)), *names_of(groups)) / 2.0**64
         near = seeds <= self._last
         if not near.any():
             return number.clear()

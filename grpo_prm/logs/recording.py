@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .rollouts import REWARD_PART, SCHEMA
+from .rollouts import BY_LOG, REWARD_PART, SCHEMA
 from .rows.values import Bad, completion_of, prompt_of
 
 Values = Sequence[float | None] | NDArray[np.floating]
@@ -99,6 +99,7 @@ def recorded_table(
         "advantage": advantages,
         "truncated": truncated,
         "tokens_from": ["log"] * number,
+        "run_from": [BY_LOG] * number,
     }
     named = {REWARD_PART + name: values for name, values in (parts or {}).items()}
     table = pl.DataFrame([_column(name, values, number) for name, values in {**columns, **named}.items()])

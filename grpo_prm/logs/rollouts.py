@@ -35,8 +35,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "advantage": pl.Float64(),
     "truncated": pl.Boolean(),
     "tokens_from": pl.String(),
+    "run_from": pl.String(),
 }
-ADDED = ("problem", "task", "trainer_logprobs")  # tables of older versions lack them: they are null there
+ADDED = ("problem", "task", "trainer_logprobs", "run_from")  # tables of older versions lack them: they are null there
 REQUIRED = ("run", "group", "group_key", "sample", "tokens", "tokens_from")
 REJECTED: dict[str, pl.DataType] = {
     "file": pl.String(),
@@ -46,6 +47,7 @@ REJECTED: dict[str, pl.DataType] = {
     "raw": pl.String(),
 }
 UNITS_FROM = ("log", "tokenizer", "pieces")  # the words of `tokens_from`
+BY_LOG, BY_FILE = "log", "file"  # the words of `run_from`: what names the run; null is the log
 ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one at a time
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged

@@ -11,6 +11,7 @@ from oracle_sets import Row
 from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis import samples as module
+from grpo_prm.analysis.content import CONTENT
 from grpo_prm.analysis.samples import EACH, Samples, prompts_behind
 from grpo_prm.core.seeds import group_seed
 from grpo_prm.logs.grouping.groups import hashed
@@ -42,6 +43,7 @@ def tables(figures):
         tool_output=pl.lit(0),
         phantom_advantage=pl.lit(None, pl.Float64),
         duplicates=pl.lit(0),
+        **{CONTENT: pl.lit(None, pl.UInt64)},
     )
     return table_of(log), groups
 

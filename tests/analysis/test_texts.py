@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 
 from grpo_prm.analysis import texts as module
 from grpo_prm.analysis.analyze import analyze
+from grpo_prm.analysis.content import CONTENT
 from grpo_prm.analysis.options import Options
 from grpo_prm.analysis.texts import Texts
 from grpo_prm.core.seeds import group_seed
@@ -32,6 +33,7 @@ def a_log(sizes):
     texts = pl.Series("completion", ["λ" * size if size else None for size in letters], pl.String)
     table = table.with_columns(texts, prompt=pl.Series([f"q{n}" for n in table["group"]]))
     groups = table.group_by("group", maintain_order=True).agg(pl.col("run", "step", "group_key").first())
+    groups = groups.with_columns(pl.lit(None, pl.UInt64).alias(CONTENT))
     return table, groups
 
 

@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from analysis.test_any_order import a_log
+from analysis.test_any_order import a_log, without_run
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -79,6 +79,7 @@ def same(one, other):
 def test_workers_give_the_bytes_of_one_process(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("workers")
     rows = a_log(data.draw(st.integers(0, 9)), text=data.draw(st.booleans()), uneven=data.draw(st.booleans()))
+    rows = rows if data.draw(st.booleans()) else without_run(rows)
     if data.draw(st.booleans()):
         rows = [rows[n] for n in np.random.default_rng(0).permutation(len(rows))]
     cuts = [0, *sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=2))), len(rows)]

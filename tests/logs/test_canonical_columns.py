@@ -26,6 +26,7 @@ def completion(n, **more):
         "mask": [False, True], "logprobs": [-0.5, -1.25],
         "trainer_logprobs": [-0.5, -1.0], "ref_logprobs": [-0.25, -2.0],
         "reward": n % 3 / 2, "advantage": 0.1 * n, "truncated": n % 2 == 0, "tokens_from": "log",
+        "run_from": "file" if n % 4 < 2 else "log",
         "reward/right": 0.5, PROMPT_HASH: -(2**62) - n // 2, "level": n, "split": "train", "easy": True, "share": 0.1,
     }  # fmt: skip
     return made | more

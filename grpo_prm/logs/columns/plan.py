@@ -134,6 +134,7 @@ class Plan:
         grouped: A row of the log holds a whole group, in lists.
         from_text: Values are text (CSV) and are read as JSON where a number or a list is needed.
         step_of_file: Rows name no step, and that of their file's path is theirs.
+        run_of_file: What rows name as their run is made of the name of their file.
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
         inside: What is cut off the completions: the prompt, padding.
@@ -156,6 +157,7 @@ class Plan:
     grouped: bool = False
     from_text: bool = False
     step_of_file: bool = False
+    run_of_file: bool = False
     labels: bool = False
     optional: tuple[str, ...] = ()
     inside: Inside = Inside()  # noqa: RUF009 - a tuple
@@ -190,10 +192,12 @@ class Plan:
         """Kind of each column that is taken along.
 
         The `group` of a canonical log is text whatever it holds: one file may number its groups, and another name them.
-        So is its `tokens_from`, of which only words have a meaning.
+        So are its `tokens_from` and `run_from`, of which only words have a meaning.
         """
         kinds = {name: self.kinds.get(path, "") for name, path in self.taken_along.items()}
-        return kinds | ({name: "text" for name in ("group", "tokens_from") if "group" in self.by and name in kinds})
+        return kinds | (
+            {name: "text" for name in ("group", "tokens_from", "run_from") if "group" in self.by and name in kinds}
+        )
 
     @property
     def reward_columns(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from ..rows.records import parse
 from ..sources import Source
 from . import generic
 
-_DERIVED = ("group", "group_key", "tokens_from")  # taken along, or named otherwise in the rows
+_DERIVED = ("group", "group_key", "tokens_from", "run_from")  # taken along, or named otherwise in the rows
 
 
 def _detect(head: Head) -> bool:
@@ -34,7 +34,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     # Files of one run may have other parts of the reward: each part is a column of all rows, null where it is not.
     every = dict.fromkeys(name for names_of in (names, *_columns(sources, head)) for name in names_of)
     parts = {name.removeprefix(REWARD_PART): name for name in every if name.startswith(REWARD_PART)}
-    beside = ("group", "tokens_from", *((PROMPT_HASH,) if PROMPT_HASH in names else ()))
+    beside = ("group", "tokens_from", *(name for name in (PROMPT_HASH, "run_from") if name in names))
     kept = (name for name in options.keep if name not in (*beside, *parts.values()))
     options = replace(options, keep=(*beside, *kept))
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
-from .own_run import run_of
+from .own_run import own_runs, run_of
 
 _TEXTS, _SCORES = "raw_generations", "raw_scored_generations"
 
@@ -38,4 +38,4 @@ def flatten(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
             yield {**of_file, **row}
 
 
-FORMAT = Format("cruxeval", _detect, flatten)
+FORMAT = Format("cruxeval", _detect, flatten, plan=own_runs)

@@ -11,7 +11,7 @@ from ..format import Format, Head, Row
 from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
-from .own_run import run_of
+from .own_run import own_runs, run_of
 
 _STATUS = {"pass": 1.0, "fail": 0.0, "timeout": 0.0}
 _SAID = "The reward is base_status: pass = 1, fail and timeout = 0. plus_status is the part plus of the reward."
@@ -61,8 +61,8 @@ def _verdict(status: Any) -> float:
     return _STATUS[status]
 
 
-def _plan(plan: Plan, _rows: Sequence[Row]) -> Plan:
-    return replace(plan, notes=(*plan.notes, _SAID))
+def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
+    return replace(own_runs(plan, rows), notes=(*plan.notes, _SAID))
 
 
 FORMAT = Format("evalplus", _detect, flatten, plan=_plan)

@@ -14,7 +14,7 @@ from ..format import Format, Head, Row
 from ..rollouts import REWARD_PART
 from ..rows.values import Bad, described
 from ..sources import Source
-from .own_run import run_of
+from .own_run import own_runs, run_of
 
 # As inspect_ai's own `value_to_float` reads them: correct, partial, incorrect, no answer.
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -143,8 +143,8 @@ def _number(value: Any) -> Any:
         raise Bad("reward", f"expected C, P, I, N or a number, got {described(value)}") from None
 
 
-def _plan(plan: Plan, _rows: Sequence[Row]) -> Plan:
-    return replace(plan, notes=(*plan.notes, _SAID))
+def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
+    return replace(own_runs(plan, rows), notes=(*plan.notes, _SAID))
 
 
 FORMAT = Format("inspect_ai", _detect, flatten, plan=_plan)

@@ -13,7 +13,7 @@ from typing import Any
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
-from .own_run import run_of
+from .own_run import own_runs, run_of
 
 _CUT = ("max_steps", "max_errors", "too_many_errors", "timeout")
 
@@ -84,4 +84,4 @@ def _messages(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
             yield message
 
 
-FORMAT = Format("tau2", _detect, flatten)
+FORMAT = Format("tau2", _detect, flatten, plan=own_runs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ..columns.plan import Plan, in_rows
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from ..rollouts import BY_FILE, BY_LOG, PROMPT_HASH, REWARD_PART, SCHEMA
 from .beside_text import without_logprobs_beside_text
 
 if TYPE_CHECKING:
@@ -35,12 +35,20 @@ def canonical_table(
         rows = _with_units(rows, encoder())
     elif "tokens_from" not in rows.columns:  # a canonical log names it
         rows = rows.with_columns(pl.lit("log").alias("tokens_from"))
+    rows = rows.with_columns(_what_names_the_run(rows, plan).alias("run_from"))
     absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
     rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
     kept = [pl.col(in_rows(c)).alias(c) for c in dict.fromkeys(plan.keep) if c not in (*SCHEMA, *rewards)]
     rows = without_logprobs_beside_text(rows, told)
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()
+
+
+def _what_names_the_run(rows: pl.DataFrame, plan: Plan) -> pl.Expr:
+    if "group" in plan.by:  # a canonical log says it itself, one of an older version does not
+        said = pl.col("run_from") if "run_from" in rows.columns else pl.lit(None, pl.String)
+        return pl.when(said.is_in([BY_LOG, BY_FILE])).then(said)
+    return pl.lit(BY_LOG if "run" in plan.paths and not plan.run_of_file else BY_FILE)
 
 
 def _with_units(rows: pl.DataFrame, encoder: Pieces | Tokens) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from .values import Bad, kept_of, label_of, name_of, prompt_of, step_of, truncat
 
 # Columns as in the canonical table; `group` and `sample` are still names of the log here, and numbered by the grouping.
 _NAMES = {"group": pl.String(), "sample": pl.String()}
-_MAPPED = [column for column in SCHEMA if column not in ("run", "group_key", "tokens_from")]
+_MAPPED = [column for column in SCHEMA if column not in ("run", "run_from", "group_key", "tokens_from")]
 KEPT = {"int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
 
 

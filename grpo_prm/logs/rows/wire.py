@@ -64,6 +64,6 @@ def _kinds(column: str, plan: Plan) -> Mapping[str, Any]:
     """What a column of the rows may be read as, by kind."""
     if column == "group" and "group" in plan.by:  # of a canonical log: as text it tells draws apart
         return _NAME
-    if column == "tokens_from":
+    if column in ("tokens_from", "run_from"):
         return _TEXT
     return _WIRE.get(column) or (_SCORE if column.startswith(REWARD_PART) else _KEPT)
