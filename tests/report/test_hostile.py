@@ -47,7 +47,7 @@ def hostile(tmp_path_factory):
     ]
     bad = [{**rows[0], "reward": NAME}, {**rows[0], "completion": "\ud800"}, {**rows[0], "completion": "\udfff"}]
     paths.append(log_of(out / "2.jsonl", bad))
-    return page_of(folder_of([str(path) for path in paths], out / "<script>window.hurt=8<.prm"))
+    return page_of(folder_of([str(path) for path in paths], out / "<script>window.hurt=8<.prm"), figures=True)
 
 
 def shown(text):
