@@ -2,11 +2,20 @@
 
 import os
 from importlib.util import find_spec
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker each: threads of several processes wait for one another
+# A core each: threads of several workers wait for one another. Commands in processes of their own have as many threads
+# of polars as a user's, and so has `make lowest`.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+with patch.dict(os.environ):
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    import polars
+
+    polars.thread_pool_size()
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

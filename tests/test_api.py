@@ -16,7 +16,7 @@ from canonical import batch_of
 from matplotlib.figure import Figure
 from oracle_sets import Row
 from polars.testing import assert_frame_equal
-from report.pages import data_of
+from report.pages import data_of, without_figures
 
 import grpo_prm
 from grpo_prm.analysis.samples import EACH
@@ -284,12 +284,14 @@ def test_a_page_without_a_folder(chain, saved, tmp_path):
     page = chain.report(tmp_path / "page.html").read_text()
     assert "not saved" in page and str(tmp_path) not in page
     assert "analysis.tree('40:p0802')" in {tree["command"] for tree in data_of(tmp_path / "page.html")["trees"]}
-    kept = grpo_prm.open(saved).report(tmp_path / "kept.html").read_text()
+    with without_figures():
+        kept = grpo_prm.open(saved).report(tmp_path / "kept.html").read_text()
     assert f"<code>{saved}</code>" in kept
     with pytest.raises(UsageError, match="is a folder"):
         chain.report(tmp_path)
 
 
+@without_figures()
 def test_the_page_says_what_was_rejected(tmp_path):
     rows = [*rows_of(3), {"uid": "p0", "completion_ids": [1], "reward": None}]
     page = grpo_prm.analyze(rows).report(tmp_path / "page.html").read_text()

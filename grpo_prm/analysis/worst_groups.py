@@ -42,14 +42,14 @@ def _first(groups: Parts | pl.DataFrame, defect: str, order: tuple[str, ...] | l
     share = (pl.col(some) / pl.col(of)).alias("share")
 
     def first(table: pl.DataFrame) -> pl.DataFrame:
-        found = table.filter(pl.col(some) > 0).with_columns(share)
-        return largest_first(found, *order).head(EACH).drop("share")
+        found = table.lazy().filter(pl.col(some) > 0).with_columns(share).collect()
+        return largest_first(found, *order)[:EACH, table.columns]
 
     columns = dict.fromkeys(["run", "step", "group_key", some, of, *(name for name in order if name != "share")])
     chosen = first_rows(groups, list(columns), first)
     # Not by polars: of a column that it keeps as one number, as of one row, it takes the reciprocal: another last bit.
     shares = pl.Series("share", chosen[some].to_numpy() / chosen[of].to_numpy(), pl.Float64)
-    return chosen.select("run", "step", "group_key", some, of).with_columns(shares).to_dicts()
+    return chosen[["run", "step", "group_key", some, of]].hstack([shares]).to_dicts()
 
 
 def largest_first(groups: pl.DataFrame, *columns: str) -> pl.DataFrame:

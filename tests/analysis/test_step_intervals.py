@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from canonical import batch_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import wilson
 from oracle_sets import Row
@@ -22,23 +22,34 @@ from grpo_prm.core.interval import wilson as core_wilson
 
 def steps_of(rewards, **options):
     """One group in which all but the last completion share their first token."""
-    rows = [Row([7, n] if n < len(rewards) - 1 else [8], reward=r) for n, r in enumerate(rewards)]
-    return analyze([batch_of([("a", 0, "p", rows)])], **options).process_steps.collect()
+    return analyze([batch_of([("a", 0, "p", rows_of(rewards))])], **options).process_steps.collect()
+
+
+def rows_of(rewards):
+    return [Row([7, n] if n < len(rewards) - 1 else [8], reward=r) for n, r in enumerate(rewards)]
 
 
 @pytest.mark.slow
-@given(worse=st.floats(-5, 5), gap=st.floats(0.01, 9), better=st.lists(st.booleans(), min_size=3, max_size=9))
-def test_two_rewards(worse, gap, better):
-    better[0], better[1] = True, False
-    values = [worse + gap * one for one in better]
-    steps = steps_of(values)
-    assert steps["size"][:2].to_list() == [len(better), len(better) - 1]
-    for n, members in enumerate((better, better[:-1])):
-        low, high = wilson(sum(members), len(members))
-        width = max(values) - min(values)
-        assert steps["low"][n] == pytest.approx(min(values) + width * low, abs=1e-9)
-        assert steps["high"][n] == pytest.approx(min(values) + width * high, abs=1e-9)
-    assert (steps["low"] <= steps["reward"] + 1e-9).all() and (steps["reward"] <= steps["high"] + 1e-9).all()
+@settings(max_examples=15)
+@given(
+    worse=st.floats(-5, 5),
+    gap=st.floats(0.01, 9),
+    groups=st.lists(st.lists(st.booleans(), min_size=3, max_size=9), min_size=1, max_size=20),
+)
+def test_two_rewards(worse, gap, groups):
+    """One analysis of many groups of a log: it takes as long as one of a group."""
+    groups[0][:2] = True, False
+    values = [[worse + gap * one for one in better] for better in groups]
+    every = analyze([batch_of([("a", 0, f"p{n}", rows_of(rewards)) for n, rewards in enumerate(values)])])
+    bottom, top = worse, worse + gap
+    for number, better in enumerate(groups):
+        steps = every.process_steps.filter(group=number).collect()
+        assert steps["size"][:2].to_list() == [len(better), len(better) - 1]
+        for n, members in enumerate((better, better[:-1])):
+            low, high = wilson(sum(members), len(members))
+            assert steps["low"][n] == pytest.approx(bottom + (top - bottom) * low, abs=1e-9)
+            assert steps["high"][n] == pytest.approx(bottom + (top - bottom) * high, abs=1e-9)
+        assert (steps["low"] <= steps["reward"] + 1e-9).all() and (steps["reward"] <= steps["high"] + 1e-9).all()
 
 
 @pytest.mark.parametrize("members", range(3, 40))

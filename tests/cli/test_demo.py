@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from grpo_prm_cli.demo import LOG, open_page
 from grpo_prm_cli.main import app
+from report.pages import without_figures
 from typer.testing import CliRunner
 
 import grpo_prm
@@ -22,11 +23,13 @@ def run(*arguments):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Without figures, which take most of the time and are drawn elsewhere."""
+    """Without figures, in the folder and in the page, which take most of the time and are drawn elsewhere."""
     from grpo_prm_cli import analyze
 
     whole = analyze.analyze
     monkeypatch.setattr(analyze, "analyze", lambda logs, **options: whole(logs, figures=False, **options))
+    with without_figures():
+        yield
 
 
 @pytest.mark.slow

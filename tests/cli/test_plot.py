@@ -16,12 +16,13 @@ CHAIN = Path(__file__).parents[2] / "examples" / "chain.jsonl"
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two halves of the example log."""
+    """Two halves of the example log; the figures of the first."""
     home = tmp_path_factory.mktemp("plot")
     log = pl.read_ndjson(CHAIN)
-    for name, half in (("a", log.filter(pl.col("step") < 32)), ("b", log.filter(pl.col("step") >= 32))):
+    halves = (("a", log.filter(pl.col("step") < 32), ()), ("b", log.filter(pl.col("step") >= 32), ("--no-figures",)))
+    for name, half, options in halves:
         half.write_ndjson(home / f"{name}.jsonl")
-        done = run("analyze", f"{name}.jsonl", cwd=home)
+        done = run("analyze", f"{name}.jsonl", *options, cwd=home)
         assert done.returncode == 0, done.stderr
     return home
 
@@ -48,7 +49,7 @@ def test_a_figure_for_a_venue_in_other_formats(folders):
     }
     assert {path.name for path in (folders / "some").iterdir()} == expected | {"summary.tex"}
     assert int.from_bytes((folders / "some" / "group_tree.png").read_bytes()[16:20]) == 1650
-    assert (folders / "b.prm" / "figures" / "overlap_over_training.pdf").exists()  # nothing of the folder is touched
+    assert not (folders / "b.prm" / "figures").exists()  # nothing of the folder is touched
 
 
 def test_runs_of_one_name_are_called_by_their_folders(folders):

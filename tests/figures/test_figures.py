@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -31,6 +32,7 @@ LOGS = {
 }
 
 
+@cache
 def tables(name):
     return figure_tables(log(**LOGS[name]))
 

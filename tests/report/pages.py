@@ -4,8 +4,10 @@ import base64
 import json
 import re
 import zlib
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import quote, urlencode
 
 from grpo_prm.analysis.analyze import analyze
@@ -25,11 +27,17 @@ def folder_of(logs, out, **options):
     return out
 
 
-def page_of(folder, **options):
-    """The report of a folder, as a file in it."""
+def page_of(folder, *, figures=False, **options):
+    """The report of a folder, as a file in it; with figures, which take long to draw, where they are looked at."""
     page = Path(folder) / "report.html"
-    page.write_text(report(read_folder(folder), **options), encoding="utf-8")
+    with nullcontext() if figures else without_figures():
+        page.write_text(report(read_folder(folder), **options), encoding="utf-8")
     return page
+
+
+def without_figures():
+    """Pages that are made under it, as a decorator or a context, have no figures."""
+    return patch("grpo_prm.report.page.pictures", lambda *_: [])
 
 
 def log_of(path, rows):
@@ -39,7 +47,7 @@ def log_of(path, rows):
 
 
 def chain_page(folder):
-    return page_of(folder_of(EXAMPLE, folder / "chain.prm"))
+    return page_of(folder_of(EXAMPLE, folder / "chain.prm"), figures=True)
 
 
 @cache

@@ -121,7 +121,8 @@ def for_docs(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), chromium(chromium_program()) as browser:
         Path("examples").symlink_to(EXAMPLES)
         logs = {log for log, *_ in DOCS.values()}
-        pages = {log: page_of(folder_of(f"examples/{log}", Path(f"{log.split('.')[0]}.prm"))) for log in logs}
+        folders = {log: folder_of(f"examples/{log}", Path(f"{log.split('.')[0]}.prm")) for log in logs}
+        pages = {log: page_of(folder, figures=True) for log, folder in folders.items()}
         for name, (log, part, width, height, scheme) in DOCS.items():
             tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             where = next(one.where for one in parts(pages[log]) if one.name == part)

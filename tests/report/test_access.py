@@ -150,7 +150,8 @@ def full(tmp_path_factory):
         for g in range(220)
         for s in range(4)
     ]
-    path = page_of(folder_of(log_of(out / "log.jsonl", rows), out / "log.prm", options=Options(keep_text="all")))
+    folder = folder_of(log_of(out / "log.jsonl", rows), out / "log.prm", options=Options(keep_text="all"))
+    path = page_of(folder, figures=True)
     assert 4_500_000 < len(text_of(path).encode()) < 5_000_000
     return path
 

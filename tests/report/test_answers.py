@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from report.pages import address, data_of, embedded, folder_of, log_of, page_of, text_of
+from report.pages import address, data_of, embedded, folder_of, log_of, page_of, text_of, without_figures
 
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.report import report
@@ -33,6 +33,7 @@ def test_the_answers_are_those_of_the_first_screen(chain):
     assert "Nothing to worry about." not in top
 
 
+@without_figures()
 def test_without_a_finding_there_is_nothing_to_worry_about(chain):
     folder = read_folder(chain.parent)
     verdict = folder.summary["verdict"] | {"findings": []}
@@ -52,6 +53,7 @@ def test_a_finding_leads_to_the_group_of_its_command(chain):
     assert [group for group, kinds in trees.items() if "finding" in kinds] == [most]
 
 
+@without_figures()
 def test_the_group_of_a_finding_comes_before_others_where_room_is_short(chain, monkeypatch):
     folder = read_folder(chain.parent)
     (wanted,) = example_groups(folder).values()
@@ -61,6 +63,7 @@ def test_the_group_of_a_finding_comes_before_others_where_room_is_short(chain, m
     assert [tree["group"] for tree in embedded(text)["trees"]] == [wanted] and "Show a group" in top_of(text)
 
 
+@without_figures()
 def test_a_group_that_is_not_in_the_page_has_no_link(chain):
     folder = read_folder(chain.parent)
     (wanted,) = example_groups(folder).values()
@@ -69,6 +72,7 @@ def test_a_group_that_is_not_in_the_page_has_no_link(chain):
     assert "Show a group" not in top_of(text) and "raise the temperature" in top_of(text)
 
 
+@without_figures()
 def test_an_analysis_that_was_not_saved_has_no_command(chain):
     text = report(replace(read_folder(chain.parent), path=None))
     assert "raise the temperature" in top_of(text) and "grpo-prm tree" not in top_of(text)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import typed
-from report.pages import EXAMPLE, folder_of
+from report.pages import EXAMPLE, folder_of, without_figures
 
 
 def run(*arguments, cwd):
@@ -20,7 +20,8 @@ def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
     chain.unlink()
     done = run("report", folder.name, cwd=folder.parent)
     assert (done.returncode, done.stdout) == (0, "") and f"{folder.name}/report.html: 0." in done.stderr
-    again = run("report", str(folder), "--out", "sub/page.html", cwd=tmp_path)
+    with without_figures():
+        again = run("report", str(folder), "--out", "sub/page.html", cwd=tmp_path)
     assert again.returncode == 0 and len((tmp_path / "sub" / "page.html").read_bytes()) > 100_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sub"]
     chain.write_bytes(wanted)
@@ -55,6 +56,7 @@ def test_a_new_analysis_takes_the_old_page_away(chain, tmp_path):
 
 
 @pytest.mark.slow
+@without_figures()
 def test_a_folder_of_pages_is_written_whole_and_goes_with_the_analysis(chain, tmp_path):
     folder = tmp_path / "chain.prm"
     shutil.copytree(chain.parent, folder)

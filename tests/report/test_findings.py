@@ -22,9 +22,8 @@ SEEN = """e => e === document.activeElement && e.getBoundingClientRect().top >= 
 
 
 @pytest.fixture
-def page(code, tmp_path, visit, monkeypatch):
-    """The report of such a log, at its first screen, and its summary. It has no figures, which take long to draw."""
-    monkeypatch.setattr("grpo_prm.report.page.pictures", lambda *_: [])
+def page(code, tmp_path, visit):
+    """The report of such a log, at its first screen, and its summary."""
     log = LOGS[LOG_OF[code]](groups=48)
     log.rows.write_ndjson(tmp_path / "log.jsonl")
     path = page_of(folder_of(tmp_path / "log.jsonl", tmp_path / "log.prm", options=Options(outcome=log.outcome)))

@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from report.pages import embedded, trees_in
+from report.pages import embedded, trees_in, without_figures
 
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.report import INDEX, pages, report
@@ -12,7 +12,7 @@ from grpo_prm.report import INDEX, pages, report
 def several(chain, tmp_path_factory):
     """The example in pages of some groups each."""
     out = tmp_path_factory.mktemp("pages")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, without_figures():
         for name, value in (("page.BYTES", 0), ("page.LEAST_TEXT", 20_000), ("packing.BLOCK", 10_000)):
             patch.setattr(f"grpo_prm.report.{name}", value)
         for name, text in pages(read_folder(chain.parent)):
@@ -20,6 +20,7 @@ def several(chain, tmp_path_factory):
     return out
 
 
+@without_figures()
 def test_every_group_is_in_one_page_as_in_the_page_of_all(several, chain):
     found = {}
     for path in several.iterdir():

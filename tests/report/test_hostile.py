@@ -47,7 +47,7 @@ def hostile(tmp_path_factory):
     ]
     bad = [{**rows[0], "reward": NAME}, {**rows[0], "completion": "\ud800"}, {**rows[0], "completion": "\udfff"}]
     paths.append(log_of(out / "2.jsonl", bad))
-    return page_of(folder_of([str(path) for path in paths], out / "<script>window.hurt=8<.prm"))
+    return page_of(folder_of([str(path) for path in paths], out / "<script>window.hurt=8<.prm"), figures=True)
 
 
 def shown(text):
@@ -133,12 +133,12 @@ def test_the_markup_holds_no_character_of_the_log_that_could_be_markup(hostile):
 
 
 def test_a_line_of_half_a_megabyte_is_cut_in_the_middle_and_says_so(tmp_path, visit, monkeypatch):
-    monkeypatch.setattr("grpo_prm.report.page.BYTES", 900_000)
+    monkeypatch.setattr("grpo_prm.report.page.BYTES", 486_000)
     long = "".join(f"<i>{n * 2654435761 % 2**64:x}</i>" for n in range(27_000))
     assert len(long) > 500_000
     rows = [{"uid": "g", "completion": f"{s} {long}", "reward": float(s % 2)} for s in range(3)]
     path = page_of(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
-    assert 700_000 < path.stat().st_size < 900_000 * 5 / 4.8  # the room is estimated: 4.8 for 5 MB
+    assert 380_000 < path.stat().st_size < 486_000 * 5 / 4.8  # the room is estimated: 4.8 for 5 MB
     page = visit(path, "#groups", width=400)
     tree = data_of(path)["trees"][0]
     page.locator("#step-2").click(position={"x": 3, "y": 3})

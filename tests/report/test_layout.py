@@ -15,13 +15,6 @@ MEANT = ".icicle .start, #table .prompt, .top h1, .crumbs"
 WIDTHS = [1400, 800, 400]
 
 
-def quick_page_of(folder):
-    """A page without figures, which take long to draw."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grpo_prm.report.page.pictures", lambda *_: [])
-        return page_of(folder)
-
-
 @pytest.fixture(scope="module")
 def long_names(tmp_path_factory):
     """A log whose names, numbers and group size are long: 100 completions a group, steps, parts of the reward."""
@@ -37,12 +30,12 @@ def long_names(tmp_path_factory):
         for s in range(100)
     ]  # fmt: skip
     log = log_of(out / "a_log_with_a_very_long_name_of_many_words_from_a_run_of_2026-11-29.jsonl", rows)
-    return quick_page_of(folder_of(log, out / "log.prm"))
+    return page_of(folder_of(log, out / "log.prm"))
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    return quick_page_of(folder_of(PRETRAINED, tmp_path_factory.mktemp("pretrained") / "smollm2.prm"))
+    return page_of(folder_of(PRETRAINED, tmp_path_factory.mktemp("pretrained") / "smollm2.prm"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -14,7 +14,7 @@ from threading import Timer
 import grpo_prm_cli.report as command
 import numpy as np
 import pytest
-from report.pages import data_of, text_of
+from report.pages import data_of, text_of, without_figures
 
 from grpo_prm import files
 from grpo_prm.analysis.analyze import analyze
@@ -57,9 +57,10 @@ def test_the_page_is_that_of_an_analysis_of_all_steps_until_now(tmp_path):
     assert running.page(NOW) is None  # another generation may come
     for last in (2, 3):
         put(run, last)
-        page = running.page(NOW)
         folder = run / "rollouts"
-        assert page == report(replace(analyze(folder), path=folder), None, NOW)
+        with without_figures():  # those are drawn in the end
+            page = running.page(NOW)
+            assert page == report(replace(analyze(folder), path=folder), None, NOW)
         assert f"{last} training steps until now" in page and "<title>r: grpo-prm report</title>" in page
         assert "written on 2026-11-29 at 12:30:05 UTC" in page
     assert running.page(NOW) is None  # nothing has come
@@ -70,6 +71,7 @@ def test_the_page_is_that_of_an_analysis_of_all_steps_until_now(tmp_path):
 
 
 @pytest.mark.slow
+@without_figures()
 def test_commands_of_the_page_read_the_rollouts(tmp_path):
     for step in (1, 2):
         put(tmp_path, step)
@@ -88,15 +90,25 @@ def test_a_page_of_an_analysis_says_nothing_of_it_and_stays(chain):
     assert "This run goes on" not in text_of(chain) and "running" not in data_of(chain)
 
 
-@pytest.fixture
-def pages(tmp_path):
-    """The page of three steps as a file, and the text of that of four."""
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """The text of the page of three steps, and of four."""
+    run = tmp_path_factory.mktemp("run")
     for step in (1, 2, 3):
-        put(tmp_path, step)
-    running, path = RunningReport(tmp_path), tmp_path / "page.html"
-    path.write_text(running.page(NOW), encoding="utf-8")
-    put(tmp_path, 4)
-    return path, running.page(NOW)
+        put(run, step)
+    running = RunningReport(run)
+    with without_figures():
+        before = running.page(NOW)
+        put(run, 4)
+        return before, running.page(NOW)
+
+
+@pytest.fixture
+def pages(texts, tmp_path):
+    """The page of three steps as a file, and the text of that of four."""
+    path = tmp_path / "page.html"
+    path.write_text(texts[0], encoding="utf-8")
+    return path, texts[1]
 
 
 def timed(page):

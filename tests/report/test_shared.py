@@ -7,7 +7,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from report.pages import embedded, folder_of, log_of, trees_in
+from report.pages import embedded, folder_of, log_of, trees_in, without_figures
 
 from grpo_prm.analysis.folder import read_folder
 from grpo_prm.report import pages, report
@@ -38,7 +38,8 @@ def secret(tmp_path_factory):
 
 def test_no_text_of_the_log_is_in_it(secret):
     folder = read_folder(secret)
-    assert "zqxjv" in json.dumps(trees_in(embedded(report(folder))))
+    with without_figures():
+        assert "zqxjv" in json.dumps(trees_in(embedded(report(folder))))
     text = report(folder, text=False)
     data = embedded(text)
     trees = trees_in(data)
@@ -57,6 +58,7 @@ def test_no_text_of_the_log_is_in_it(secret):
     assert "without prompts and completions" in text and not re.search("--group [^.`]*:", text)
 
 
+@without_figures()
 def test_its_numbers_are_those_of_the_page_with_texts(secret):
     folder = read_folder(secret)
     whole, shared = (embedded(report(folder, text=text)) for text in (True, False))
@@ -66,6 +68,7 @@ def test_its_numbers_are_those_of_the_page_with_texts(secret):
         assert one["steps"] == other["steps"] and one["completions"] == other["completions"]
 
 
+@without_figures()
 def test_it_opens_and_shows_the_tree(secret, visit, tmp_path):
     page = tmp_path / "shared.html"
     page.write_text(report(read_folder(secret), text=False), encoding="utf-8")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from report.pages import data_of, folder_of, log_of, page_of
+from report.pages import data_of, folder_of, log_of, page_of, without_figures
 
 from grpo_prm.analysis.findings import CODES, EXAMPLES
 from grpo_prm.analysis.folder import read_folder
@@ -175,6 +175,7 @@ def test_a_group_of_a_hundred_is_seen_whole_and_made_larger(hundred, visit):
     assert page.locator("#zoom-says").inner_text() == "100 %" and page.evaluate(CUT) == 0
 
 
+@without_figures()
 def test_the_method_stands_beside_the_name(tmp_path):
     rows = [{"uid": "g", "completion": f"a {s}", "reward": float(s)} for s in range(2)]
     folder = read_folder(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
