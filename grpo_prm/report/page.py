@@ -19,6 +19,7 @@ from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.cells import Rows
 from ..text.glossary import GLOSSARY
+from ..text.unbroken import unbroken
 from ..text.wording import MADE, sections
 from ..version import __version__
 from .answers import answers, example_groups
@@ -248,7 +249,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=True, finalize=_finalize,
     )  # fmt: skip
-    environment.filters["amount"] = amount
+    environment.filters |= {"amount": amount, "unbroken": unbroken}
     return environment
 
 
