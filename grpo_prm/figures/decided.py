@@ -44,6 +44,7 @@ def make_table(logs: Logs) -> pl.DataFrame:
     """
     rows: list[tuple] = []
     for (run, axis), part in _by_cluster(logs).group_by("run", "axis", maintain_order=True):
+        # One call for all points of a curve: they share the resamples, so that it is smooth where the data are.
         points, column = np.unique(part["point"].to_numpy(), return_inverse=True)
         above, pairs, moved = part.select(pl.col("above", "pairs", "moved").cast(pl.Float64)).to_numpy().T
         intervals = long_intervals(above, pairs, column, len(points), part, logs.seed)
@@ -64,6 +65,7 @@ def _by_cluster(logs: Logs) -> pl.DataFrame:
     `moved`: whether the null says anything of a group of the prompt. `core.decided` writes the sum itself as the mean
     of a null that cannot move it, so that the two are equal to the last bit.
     """
+    # Prompts are drawn with all their groups (core.interval), so what a group adds to its prompt is enough.
     groups = logs.groups.lazy().select("run", "group", "prompt_key", "problem")
     keys = ("axis", "point", *CLUSTER)
     sums = logs.decided.join(groups, on=("run", "group")).group_by(keys)
@@ -116,6 +118,7 @@ def decided(
 
 def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str], *, barred: bool) -> None:
     colour = colours(runs)[run]
+    # Nulls become NaN, where a line has a gap.
     point, mean, low, high = (table[c].cast(pl.Float64).to_numpy() for c in ("point", "mean", "low", "high"))
     axes.plot(point, mean, color=colour, marker=markers(runs)[run], gid=run, zorder=3)
     if len(runs) <= RUNS_BANDED:  # more would lie on each other
@@ -124,9 +127,9 @@ def _draw(axes: Axes, table: pl.DataFrame, run: str, runs: list[str], *, barred:
 
 def _set_tokens(axes: Axes, points: list[float]) -> None:
     """An axis of 0 and powers of two, some of which are named."""
-    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xscale("symlog", base=2, linthresh=1)  # 0 is a point too, which has no place on a logarithmic axis
     axes.set_xlim(-0.3, 1.2 * max(points[-1], 1))
-    axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // TICKS)]))
+    axes.xaxis.set_major_locator(FixedLocator(points[:: -(-len(points) // TICKS)]))  # every n-th, rounded up
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:.0f}"))
 
