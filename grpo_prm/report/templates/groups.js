@@ -26,8 +26,8 @@ const columns = () => TABLE.filter((one) => !one.when || one.when());
 function shownColumns() {
   const all = columns();
   if (view.every || view.fit >= all.length) return all;
-  const first = all.slice(0, view.fit);
-  return first.some((one) => one.name === view.sort) ? first : [...first.slice(0, -1), all.find((one) => one.name === view.sort)];
+  const sorts = all.findIndex((one) => one.name === view.sort); // there is none of hits once the search has ended
+  return sorts < view.fit ? all.slice(0, view.fit) : [...all.slice(0, view.fit - 1), all[sorts]];
 }
 
 function sorted(rows) {
