@@ -1,6 +1,7 @@
 // The tree of a group, left to right: steps as boxes, wide by tokens, high by members, coloured by advantage.
 
 const LEAST_WIDE = 280; // pixels of a tree
+const LARGE = 24; // completions of a group up to which all of it is drawn at once
 // Pixels inside a box that its advantage needs, beside a mark, and a mark alone; a number that is cut off is a wrong one.
 const NUMBER = 66, MARKED_NUMBER = 94, MARK = 22;
 const drawn = { tree: null, scale: "sqrt", zoom: 1, boxes: [] };
@@ -46,9 +47,14 @@ function showGroup() {
     .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
   drawTree(tree, room.tree);
-  drawAligned(tree);
-  showDiff(tree);
-  showScatter(tree, room.scatter);
+  const below = () => {
+    drawAligned(tree);
+    showDiff(tree);
+    showScatter(tree, room.scatter);
+  };
+  // What stands below a large tree is as much again as the tree, and nobody sees it before the tree.
+  if (completions.sample.length <= LARGE) below();
+  else requestAnimationFrame(() => setTimeout(() => treeOf() === tree && [below, mark].forEach((draw) => draw())));
   showChoice();
 }
 
