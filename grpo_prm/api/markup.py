@@ -12,6 +12,7 @@ from html import escape
 
 from ..text.cells import Rows
 from ..text.printable import printable
+from ..text.unbroken import unbroken
 
 NAME = "grpo-prm"
 RAISED, LOWERED = "0, 114, 178", "213, 94, 0"  # blue and vermilion, which colour-blind eyes tell apart too
@@ -55,10 +56,10 @@ def element(name: str, text: str, kind: str = "") -> str:
 
 def pieces(body: Iterable[str | Rows]) -> str:
     """Sentences and small tables, as `text.wording.sections` has them."""
-    return "".join(_table(part) if isinstance(part, Rows) else element("p", part) for part in body)
+    return "".join(_table(part) if isinstance(part, Rows) else element("p", unbroken(part)) for part in body)
 
 
 def _table(table: Rows) -> str:
     head = "".join(element("th", column) for column in table.columns)
-    body = "".join(f"<tr>{''.join(element('td', cell) for cell in row)}</tr>" for row in table.rows)
+    body = "".join(f"<tr>{''.join(element('td', unbroken(cell)) for cell in row)}</tr>" for row in table.rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from ..text.amounts import amount, listed, number
+from ..analysis.extent import QUANTILE, Extent, extents
+from ..text.amounts import amount, listed, number, percent
 from ..text.printable import printable
 from ..tree import view
 from .figure import Captioned, LogFigure
@@ -26,15 +27,17 @@ from .style import PAPER, REFERENCE, Entries, Unit, canvas, sentence
 from .tree_labels import LINE, SIZE, Label, before, draw_key, key_height, labels
 
 FAR = 50  # times the shortest step that the longest may have before widths are square roots
-SCHEMA = {
+BOXES = {
     "run": pl.String, "step": pl.Int64, "group_key": pl.String, "box": pl.String, "scale": pl.String, "k": pl.Int64,
     "kind": pl.String, "size": pl.Int64, "start": pl.Int64, "end": pl.Int64,
     "x0": pl.Float64, "x1": pl.Float64, "y0": pl.Float64, "y1": pl.Float64,
     "text": pl.String, "reward": pl.Float64, "advantage": pl.Float64, "mark": pl.String, "sample": pl.Int64,
 }  # fmt: skip
+SCHEMA = BOXES | {"limit": pl.Float64, "most": pl.Float64}
 TEXT = 200  # characters kept of the text of a step
 COLOURS = "RdBu"  # red is pushed down, blue raised: told apart with any colour vision
-SOFT = 1.35  # times the largest |A| of shared steps at which colours end: the darkest would hide the text
+SOFT = 1.35  # times the |A| at which the scale ends the colours do: the darkest would hide the text
+ROUNDING = 1e-9  # of an |A| that is 0: of a log whose rewards are all equal nothing else is left
 LEVELS = 41  # of the bar of colours: with fifty matplotlib makes an image of it
 MARKS = {"suppressed-good": "v", "boosted-bad": "^"}
 ROWS = 0.042  # height of a completion as part of the width of a column
@@ -52,8 +55,9 @@ def make_table(logs: Logs) -> pl.DataFrame:
         `run`, `step`, `group_key`, `box` (`step`, or `completion`: where one ends), `scale` (`linear` or `root`: what
         widths are of the tokens), `k`, `kind` (root, intermediate, terminal), `size`, `start`, `end` (tokens), `x0`,
         `x1`, `y0`, `y1` (sides of the box; a completion is 1 high), `text` (its start), `reward` R(λ), `advantage`
-        A(λ), of a completion its own, `mark` (`suppressed-good`, `boosted-bad`, null), `sample`. Boxes come parents
-        first; steps without tokens are left out. No rows where the log has no sampled group.
+        A(λ), of a completion its own, `mark` (`suppressed-good`, `boosted-bad`, null), `sample`, `limit` and `most`
+        (|A| at which the colours of the log end, and its largest). Boxes come parents first; steps without tokens are
+        left out. No rows where the log has no sampled group.
 
     Raises:
         UsageError: No sampled group has the name asked for.
@@ -65,7 +69,11 @@ def make_table(logs: Logs) -> pl.DataFrame:
     std, advantage = options["std"], options["advantage"]
     if std == "batch":  # one group does not tell the divisor: `sampled_group` holds the advantages of the analysis
         std, advantage = "none", "logged"
-    return boxes(view.group_tree(table, std, advantage, options.get("tokenizer")))
+    tree = boxes(view.group_tree(table, std, advantage, options.get("tokenizer")))
+    # Of the whole log, as on the page: a colour means the same in every group, so trees can be laid side by side.
+    found = extents(logs.process_steps, "advantage").get("advantage", Extent(0.0, 0.0))
+    limit, most = (value if value > ROUNDING else 0.0 for value in found)
+    return tree.with_columns(limit=pl.lit(limit, pl.Float64), most=pl.lit(most, pl.Float64))
 
 
 def boxes(tree: dict[str, Any]) -> pl.DataFrame:
@@ -100,7 +108,7 @@ def boxes(tree: dict[str, Any]) -> pl.DataFrame:
         for child in sorted(children.get(n, ()), key=lambda child: -(steps[child]["advantage"] or 0.0)):
             todo.append((child, right, y))
             y += steps[child]["size"]
-    return pl.DataFrame(rows, SCHEMA, orient="row")
+    return pl.DataFrame(rows, BOXES, orient="row")
 
 
 def _mark(step: dict[str, Any]) -> str | None:
@@ -115,7 +123,7 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
 
     Args:
         table: `figure_tables(...)["group_tree"]`: `run`, `step`, `group_key`, `box`, `scale`, `k`, `start`, `end`,
-            `x0`, `x1`, `y0`, `y1`, `text`, `reward`, `advantage`, `mark`.
+            `x0`, `x1`, `y0`, `y1`, `text`, `reward`, `advantage`, `mark`, `limit`, `most`.
         ax: Where to draw; its figure gets a bar of colours beside it. None makes a figure.
         unit: What widths count.
         venue: What a new figure is made for, of `venues.VENUES`.
@@ -129,12 +137,12 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
         if table.is_empty():
             sentence(panel, "no group of this log\nhas been kept with its text")
             return panel
-        most, beyond = _range(table)
-        norm = Normalize(-SOFT * (most or 1.0), SOFT * (most or 1.0))
+        limit, most = table["limit"][0], table["most"][0]
+        norm = Normalize(-SOFT * (limit or 1.0), SOFT * (limit or 1.0))
         right = max(float(table["x1"].to_numpy().max()), 1e-9)  # where the longest completion ends
         panel.set(xlim=(0, (1 + REWARDS) * right), ylim=(k, 0), title=_title(table["step"][0], k))
-        if most:
-            _draw_colours(panel, norm, most, beyond=beyond)
+        if limit:
+            _draw_colours(panel, norm, limit, beyond=most > limit)
         steps, ends = table.filter(box="step"), table.filter(box="completion")
         _set_axes(panel, table["scale"][0], right, unit, "reward" if ends["reward"].null_count() == 0 else "")
         # Once the bar of colours has taken its room: what fits into a row depends on the height that is left.
@@ -149,16 +157,6 @@ def group_tree(table: pl.DataFrame, ax: Axes | None = None, *, unit: Unit = "tok
         rewards = _draw_rewards(panel, ends, right, row)
         _set_axes(panel, table["scale"][0], right, unit, rewards)
     return panel
-
-
-def _range(table: pl.DataFrame) -> tuple[float, bool]:
-    """The |A| at which colours end, the greatest of steps that completions share, and whether single ones go beyond."""
-    # Steps of one completion have the largest |A|: with their range the shared ones, which matter, would all be pale.
-    absolute = table.filter(box="step")["advantage"].fill_null(0.0).abs()
-    shared = absolute.filter(table.filter(box="step")["size"] > 1)
-    most = float(shared.max() or 0.0)  # ty: ignore[invalid-argument-type]
-    top = float(absolute.max() or 0.0)  # ty: ignore[invalid-argument-type]
-    return (most, top > most) if most > 1e-9 * top else (top, False)
 
 
 def _entries(table: pl.DataFrame) -> Entries:
@@ -217,19 +215,19 @@ def _draw_rewards(axes: Axes, ends: pl.DataFrame, right: float, row: float) -> s
     return f"reward\n{number(low)} to {number(high)}"
 
 
-def _draw_colours(axes: Axes, norm: Normalize, most: float, *, beyond: bool) -> None:
-    """A small bar that says which A a colour is; its ends are arrows where some steps go beyond them."""
+def _draw_colours(axes: Axes, norm: Normalize, limit: float, *, beyond: bool) -> None:
+    """A small bar that says which A a colour is; its ends are arrows where some steps of the log go beyond them."""
     figure = axes.get_figure(root=False)
     assert figure is not None
     place: Any = {"location": "bottom", "shrink": 0.45, "aspect": 22, "anchor": (0.5, 1.0), "pad": 0.02}
     colours = colormaps[COLOURS]
     # The part of the colours that boxes have, and not all of `COLOURS`: the darkest stand for what is beyond.
-    inner = ListedColormap(colours(norm(np.linspace(-most, most, LEVELS))))
+    inner = ListedColormap(colours(norm(np.linspace(-limit, limit, LEVELS))))
     inner = inner.with_extremes(under=colours(0.0), over=colours(1.0))
-    shown = ScalarMappable(Normalize(-most, most), inner)
+    shown = ScalarMappable(Normalize(-limit, limit), inner)
     extend: Any = "both" if beyond else "neither"
     bar = figure.colorbar(shown, ax=axes, label="step advantage A(λ)", extend=extend, **place)
-    bar.set_ticks([-most, 0, most], labels=[f"−{number(most)}", "0", number(most)])
+    bar.set_ticks([-limit, 0, limit], labels=[f"−{number(limit)}", "0", number(limit)])
     if bar.solids is not None:
         bar.solids.set_edgecolor("face")  # or a viewer shows white between the levels
     bar.outline.set_visible(False)
@@ -267,9 +265,17 @@ def make_caption(shown: Captioned) -> str:
     box = f"; {MISSING} stands for a letter that no font here has" if lost else ""
     return (
         f"Process steps of group {printable(head['group_key'])}{where} of {printable(head['run'])} (k = {head['k']}"
-        f"{mean}): width by {scale}, height by |λ|, colour by step advantage A, rewards at the right; "
-        f"{amount(len(steps), 'step')}, {listed(marked or ['none suppressed-good or boosted-bad'])}{box}"
+        f"{mean}): width by {scale}, height by |λ|, colour by step advantage A on one scale for "
+        f"{_whole(shown)}, rewards at the right; {amount(len(steps), 'step')}, "
+        f"{listed(marked or ['none suppressed-good or boosted-bad'])}{box}"
     )
+
+
+def _whole(shown: Captioned) -> str:
+    """What the colours are one scale for, and how much of it lies inside."""
+    limit, most = shown.table["limit"][0], shown.table["most"][0]
+    inside = f" ({percent(QUANTILE)} % of the steps in the loss within ±{number(limit)})" if most > limit else ""
+    return ("the whole log" if len(shown.summaries) == 1 else "all logs") + inside
 
 
 FIGURE = LogFigure("group_tree", make_table, group_tree, make_caption)

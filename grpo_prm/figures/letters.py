@@ -31,6 +31,7 @@ def fonts_now() -> Fonts:
 @cache
 def fonts_of(families: tuple[str, ...]) -> Fonts:
     """The fonts of families, each once."""
+    # One by one: asked for several families findfont gives one font, and not those to fall back on.
     wanted = (font_manager.FontProperties(family=[family]) for family in families)
     return tuple(dict.fromkeys(font_manager.findfont(one) for one in wanted))
 
@@ -74,6 +75,7 @@ def plain(text: str) -> str:
 
 def safe(text: str) -> str:
     """The same without regard to its length."""
+    # What stands between two dollars would be mathtext, which raises on most texts of a log.
     return drawable(text).replace("$", r"\$")
 
 
@@ -93,6 +95,7 @@ def shortened(text: str, size: float, points: float, fonts: Fonts | None = None)
     """As much of a text in a size as fits a width, both in points, and an ellipsis; nothing where no letter fits."""
     if text_width(text, size, fonts) <= points:
         return text
+    # Halved and not counted off, since each try adds up the widths of all its letters.
     low, high = 0, len(text)  # characters that fit for sure, and that may
     while low < high:
         middle = (low + high + 1) // 2
@@ -114,7 +117,7 @@ def _is_truetype(font: str | None) -> bool:
     if font is None:  # an empty box of the first font, which comes with matplotlib
         return True
     with open(font, "rb") as file:
-        head = file.read(16)
+        head = file.read(16)  # of a collection: tag, version, number of fonts, where the first begins
         if head[:4] == b"ttcf":
             file.seek(int.from_bytes(head[12:16]))
             head = file.read(4)
@@ -125,6 +128,7 @@ def _is_truetype(font: str | None) -> bool:
 def _advance(character: str, font: str) -> float:
     """Width of a character in heights of the font."""
     face = _face(font)
+    # Without a scale, in units of the font: hinting rounds widths to pixels of a size that a PDF does not have.
     return face.load_char(ord(character), LoadFlags.NO_SCALE).horiAdvance / face.units_per_EM
 
 

@@ -63,7 +63,7 @@ def plot(
     _refuse_strangers(Path(out), select)
     _refuse_two_venues(Path(out), venue, select)
     analyses = [read_folder(folder) for folder in folders]
-    failed: dict[str, str] = {}
+    failed: dict[str, str] = {}  # one figure that fails does not take the others with it
     names = folder_names(folders)
     with all_at_once(Path(out)) as new:
         written = draw(
@@ -105,6 +105,7 @@ def _of_other_venues(out: Path, venue: str) -> list[Path]:
 
 def _refuse_two_venues(out: Path, venue: str, select: Iterable[str] | None) -> None:
     """Refuse to leave figures of another venue beside those that are drawn: all are replaced, or none."""
+    # Two widths and typefaces in one folder would go into one paper unseen.
     drawn = set(FIGURES if select is None else select)
     if left := [file for file in _of_other_venues(out, venue) if file.stem not in drawn]:
         was = venue_in(left[0]) or "another venue"
@@ -142,7 +143,7 @@ def draw(
     Returns:
         The files written.
     """
-    logs = join_logs(analyses, names, group)
+    logs = join_logs(analyses, names, group)  # refuses units that differ, before anything is written
     tables: dict[str, pl.DataFrame] = {}
     written: list[Path] = []
 
@@ -178,7 +179,7 @@ def _each(
         except (Exception, PanicException) as error:
             if failed is None:
                 raise
-            failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:160]  # one line of a terminal or two
         if told:
             told(done, len(names))
 
@@ -193,6 +194,7 @@ def not_drawn(failed: Mapping[str, str]) -> str:
 def folder_names(folders: Sequence[str | Path]) -> list[str]:
     """Names of folders for a legend: without `.prm`, and with as much of the path as tells them apart."""
     paths = [Path(folder).resolve() for folder in folders]
+    # a/run.prm and b/run.prm need two parts, and then all names have two.
     for parts in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-parts:]).removesuffix(".prm") for path in paths]
         if len(set(names)) == len(names):

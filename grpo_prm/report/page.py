@@ -19,6 +19,7 @@ from ..analysis.tables import Tables
 from ..text.amounts import amount
 from ..text.cells import Rows
 from ..text.glossary import GLOSSARY
+from ..text.unbroken import unbroken
 from ..text.wording import MADE, sections
 from ..version import __version__
 from .answers import answers, example_groups
@@ -31,7 +32,7 @@ from .packing import Block, blocks, parts, within
 from .pictures import pictures
 from .reward_parts import reward_parts
 from .scales import scales
-from .trees import clearest, groups_with_text, trees
+from .trees import Kept, groups_with_text, trees
 from .trend import trend
 from .waiting import Show, counted, unseen
 from .withheld import TEXT_FIGURES, tree_without_texts, without_texts
@@ -127,10 +128,10 @@ class _Made(NamedTuple):
 
     @staticmethod
     def of(folder: Tables, tokenizer: str | None, running: datetime | None, text: bool, show: Show) -> _Made:
-        order, shown = groups_with_text(folder), folder if text else without_texts(folder)
+        of_text, shown = groups_with_text(folder), folder if text else without_texts(folder)
         with show("drawing figures") as move:
             drawn = [one for one in pictures(shown, move) if text or one.name not in TEXT_FIGURES]
-        context = _context(shown, order, running, text=text) | {"pictures": drawn}
+        context = _context(shown, of_text, running, text=text) | {"pictures": drawn}
         # Trees get what the page leaves of `BYTES`, so it is rendered without them first.
         room = max(LEAST_TEXT, BYTES - len(_render(context, []).encode()))
         keys = dict(shown.lazy_groups.select("group", "group_key").collect().iter_rows())
@@ -140,6 +141,7 @@ class _Made(NamedTuple):
             return every if text else (tree_without_texts(tree, keys[tree["group"]]) for tree in every)
 
         kept = set(folder.samples["group"])
+        order = of_text.order
         named = [group for group in order if group in kept]
         return _Made(context, room, blocks(chain(within(list(made(named)), room), made(order[len(named) :]))))
 
@@ -162,7 +164,7 @@ def _render(context: dict[str, Any], part: Sequence[Block], elsewhere: dict[str,
     )
 
 
-def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, text: bool) -> dict[str, Any]:
+def _context(folder: Tables, of_text: Kept, running: datetime | None, *, text: bool) -> dict[str, Any]:
     source = folder.summary["source"]
     style, script = _style(), _script()
     # The parts of a run that goes on are many files, and none of them is its name.
@@ -182,8 +184,8 @@ def _context(folder: Tables, order: Sequence[int], running: datetime | None, *, 
         # The reasons why rows were refused quote them.
         "cautions": limits if text else [one._replace(details=[]) for one in limits],
         "index": None,
-        "order": order,
-        "opens": clearest(folder),
+        "order": of_text.order,
+        "opens": of_text.opens,
         "text": text,
         "folder": "not saved" if folder.path is None else str(folder.path),
         "version": __version__,
@@ -248,7 +250,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=True, finalize=_finalize,
     )  # fmt: skip
-    environment.filters["amount"] = amount
+    environment.filters |= {"amount": amount, "unbroken": unbroken}
     return environment
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..analysis.extent import QUANTILE, Extent, extents
 from ..analysis.tables import Tables
 
-QUANTILE = 0.99  # of the sizes of a measure: what lies beyond has the last colour, and the legend says so
 _DIGITS = 3
 
 
@@ -25,22 +25,16 @@ def scales(folder: Tables) -> dict[str, dict[str, float]]:
         samples.parquet has, where they are logged. Each has `limit`, the `QUANTILE` of its absolute values, and `most`,
         the largest; a measure without values is left out.
     """
-    inside = folder.process_steps.filter(pl.col("tokens") > 0)
-    columns = {"credit": pl.col("advantage").abs(), "local": pl.col("local_advantage").abs()}
-    limits = inside.select(
-        **{f"{name}_limit": values.quantile(QUANTILE, "higher") for name, values in columns.items()},
-        **{f"{name}_most": values.max() for name, values in columns.items()},
-    ).collect()
-    sampled = _of_tokens(folder.samples)
-    found = {name: (limits[f"{name}_limit"][0], limits[f"{name}_most"][0]) for name in columns} | {
-        name: (float(np.quantile(values, QUANTILE, method="higher")), float(values.max()))
-        for name, values in sampled.items()
+    columns = {"advantage": "credit", "local_advantage": "local"}
+    of_steps = extents(folder.process_steps, *columns)
+    found = {columns[column]: extent for column, extent in of_steps.items()} | {
+        name: Extent(float(np.quantile(values, QUANTILE, method="higher")), float(values.max()))
+        for name, values in _of_tokens(folder.samples).items()
         if len(values)
     }
     return {
-        name: {"limit": _rounded(limit or most), "most": _rounded(most)}
-        for name, (limit, most) in found.items()
-        if most is not None
+        name: {"limit": _rounded(extent.limit or extent.most), "most": _rounded(extent.most)}
+        for name, extent in found.items()
     }
 
 

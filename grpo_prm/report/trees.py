@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -31,23 +31,29 @@ _PLACES = ("parent", "first", "size", "start", "end", "tokens", "unique")
 _VALUES = {"reward": "reward", "low": "low", "high": "high", "advantage": "advantage", "local": "local_advantage"}
 
 
-def groups_with_text(folder: Tables) -> list[int]:
-    """Groups whose text the analysis kept: those that samples.parquet names, then all others; each the clearest first.
+class Kept(NamedTuple):
+    """The groups whose text the analysis kept.
 
-    Of the first, those that a finding leads to stand before all.
+    Attributes:
+        order: Those that samples.parquet names, then all others; each the clearest first, but those that a finding
+            leads to before all.
+        opens: The group that a page opens with: of those in samples.parquet the clearest; None without any.
     """
+
+    order: list[int]
+    opens: int | None
+
+
+def groups_with_text(folder: Tables) -> Kept:
+    """The groups that a page can have as trees, in the order in which they get its room."""
     named = set(folder.samples["group"].unique().to_list())
     others = set(folder.texts.select(pl.col("group").unique()).collect()["group"])
     ranked = _clearest_first(folder)
     examples = [group for group in example_groups(folder).values() if group in named]
     chosen = [group for group in ranked if group in named]
-    return list(dict.fromkeys([*examples, *chosen, *(group for group in ranked if group in others)]))
-
-
-def clearest(folder: Tables) -> int | None:
-    """The group that a page opens with: of those in samples.parquet the clearest; None without any."""
-    named = set(folder.samples["group"].unique().to_list())
-    return next((group for group in _clearest_first(folder) if group in named), None)
+    # A group can be in several of the three; its first place counts.
+    order = list(dict.fromkeys([*examples, *chosen, *(group for group in ranked if group in others)]))
+    return Kept(order, next(iter(chosen), None))
 
 
 def _clearest_first(folder: Tables) -> list[int]:
@@ -84,6 +90,7 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
         rows, steps, completions = _read(folder, batch)
         for group in batch:
             tree = _tree(folder, rows[group], completions[group], steps[group], cutter, room)
+            # A group without room for its log-probabilities leaves the room to a smaller one after it.
             room -= 0 if tree["tokens"]["left"] else tokens[group]
             # Groups are kept before it is known which findings the log has.
             kinds = ["example" if kind == "finding" and group not in findings else kind for kind in tree["kinds"]]
@@ -109,6 +116,7 @@ def _read(folder: Tables, groups: Sequence[int]) -> tuple[_ByGroup, _ByGroup, _B
     """Rollouts, process steps and completions of some groups."""
     some = pl.col("group").is_in(list(groups))
     rows = _by_group(folder.samples.filter(some))
+    # texts.parquet is large and lazy: it is opened only for groups that the samples do not have.
     if len(rows) < len(groups):
         further = folder.texts.filter(some & ~pl.col("group").is_in(list(rows))).collect()
         rows |= _by_group(further.with_columns(kind=pl.lit([], pl.List(pl.String))))
@@ -126,10 +134,12 @@ def _by_group(table: pl.DataFrame) -> _ByGroup:
 def _tree(
     folder: Tables, table: pl.DataFrame, completions: pl.DataFrame, steps: pl.DataFrame, cutter: Cutter, room: int
 ) -> dict[str, Any]:
+    # In tree order the members of a step are neighbours: the page finds them by `first` and `size` alone.
     table = table.join(completions.select("sample", "tree_rank", "loss_tokens", used="advantage"), on="sample")
     table = table.sort("tree_rank")
     groups = table_groups(table, None)
     forest = groups.forest
+    # The tree is built anew of the rollouts, but its numbers come from the analysis: both must be of the same log.
     places = {name: getattr(forest, name) for name in ("first", "size", "start", "end")}
     if not all(np.array_equal(steps[name].to_numpy(), place) for name, place in places.items()):
         raise InputError(
@@ -138,7 +148,7 @@ def _tree(
         )
     texts = step_texts(table, groups, cutter)
     head = table.row(0, named=True)
-    has_ids = head["tokens_from"] != "pieces"
+    has_ids = head["tokens_from"] != "pieces"  # ids of pieces are numbers of ours, which tell a reader nothing
     return {
         "group": head["group"],
         "kinds": head["kind"],
@@ -199,11 +209,13 @@ def _runs(mask: pl.Series | None) -> list[int] | None:
     if mask is None:
         return None
     inside = mask.to_numpy()
+    # A true before the first and a change after the last, so that the first length is of the loss, be it 0.
     turns = np.flatnonzero(np.diff(inside, prepend=True, append=~inside[-1:] if len(inside) else True))
     return np.diff(turns, prepend=0).tolist()
 
 
 def _ids(table: pl.DataFrame, steps: pl.DataFrame) -> list[list[int]]:
     tokens = table["tokens"].to_list()
+    # All members have the same ids there, so those of the first stand for the step.
     spans = steps.select("first", "start", "end").iter_rows()
     return [tokens[row][start:end] for row, start, end in spans]

@@ -43,6 +43,9 @@ def test_points_are_sums_over_the_pairs_of_all_groups(rows):
     assert set(found) == {key for key, (_, _, pairs) in expected.items() if pairs}
     for key, (mean, pairs) in found.items():
         assert pairs == expected[key][2]
+        if mean is None:  # nothing can be permuted
+            assert expected[key][0] == pytest.approx(expected[key][1], abs=1e-9)
+            continue
         assert mean == pytest.approx((expected[key][0] - expected[key][1]) / pairs, abs=1e-9)
 
 
@@ -57,6 +60,30 @@ def test_a_log_whose_third_token_decides_and_its_band():
     assert table["mean"].to_list() == pytest.approx([square * 4 / 3] * 10)
     assert [*table["low"], *table["high"]] == pytest.approx([square * 4 / 3] * 20)  # all prompts are alike
     assert set(table["n"]) == {25} and set(table["pairs"]) == {50}
+
+
+def test_where_nothing_can_be_permuted_there_is_a_gap():
+    """All pairs share the first of five tokens, so nothing is left to permute at 0 to 15 %; one pair shares three."""
+    group = [Row([1, n, n, n, n], reward=float(n % 2)) for n in (2, 3, 4)] + [Row([1, 2, 2, 5, 5], reward=1.0)]
+    analysis = analyze([batch_of([("a", 0, f"p{n}", group) for n in range(25)])])
+    joined = join_logs([analysis])
+    made = tables_of(joined, ["decided"])
+    share = made["decided"].filter(axis="share")
+    assert share.filter(pl.col("mean").is_null())["point"].to_list() == [0, 0.05, 0.1, 0.15]
+    assert share.filter(pl.col("mean").is_null())["pairs"].to_list() == [150] * 4
+    assert share["low"].is_null().to_list() == share["mean"].is_null().to_list()
+    assert share.filter(point=0.2)["pairs"].to_list() == [25] and share.filter(point=0.2)["mean"][0] < 0
+    drawn = lines(draw("decided", made["decided"]).axes[0])["a"].get_ydata()
+    assert np.isnan(drawn[:4]).all() and np.isfinite(drawn[4:]).all() and 0 not in drawn
+    text = captions(made, joined.summaries, "token")["decided"]
+    assert "nothing to permute where they share any of it (150 pairs)" in text
+    assert "a gap where nothing can be permuted (0 to 15 %)" in text
+    pair = analyze([batch_of([("a", 0, f"p{n}", group[:2]) for n in range(25)])])
+    alone = join_logs([pair])
+    made = tables_of(alone, ["decided"])
+    assert made["decided"]["mean"].null_count() == len(made["decided"]) > 0
+    assert "(from 0 % on)" in captions(made, alone.summaries, "token")["decided"]
+    assert_legible(draw("decided", made["decided"]))
 
 
 def test_groups_of_one_prompt_are_one_cluster():

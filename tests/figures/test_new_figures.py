@@ -180,18 +180,20 @@ def test_boxes_are_drawn_where_the_table_has_them():
     assert rewards == [f"{r:.3g}" for r in table.filter(box="completion").sort("y0")["reward"]]
 
 
-def test_colours_are_symmetric_about_nothing_and_end_where_shared_steps_do():
-    table = tables("usual")["group_tree"]
+@pytest.mark.parametrize("most", [1.2, 7.5])  # beyond the ends or not
+def test_colours_are_symmetric_about_nothing_and_end_where_those_of_the_log_do(most):
+    table = tables("usual")["group_tree"].with_columns(limit=1.2, most=pl.lit(most))
     axes = group_tree(table)
     steps = table.filter(box="step")
     patches = [p for p in axes.patches if p.get_gid() == "step"]
     colour = {a: p.get_facecolor() for a, p in zip(steps["advantage"], patches, strict=True)}
-    shared = steps.filter(pl.col("size") > 1)["advantage"].abs().max()
     for advantage, found in colour.items():
-        assert found == pytest.approx(colormaps["RdBu"](np.clip(0.5 + advantage / shared / 1.35 / 2, 0, 1)), abs=0.01)
+        assert found == pytest.approx(colormaps["RdBu"](np.clip(0.5 + advantage / 1.2 / 1.35 / 2, 0, 1)), abs=0.01)
         assert (found[0] > found[2]) == (advantage < 0) or advantage == 0
     (bar,) = [other for other in axes.figure.axes if other is not axes]
-    assert [f"{t:.6f}" for t in bar.get_xticks()] == [f"{t:.6f}" for t in (-shared, 0, shared)]
+    assert [f"{t:.6f}" for t in bar.get_xticks()] == [f"{t:.6f}" for t in (-1.2, 0, 1.2)]
+    arrows = [patch for patch in bar.patches if patch.get_path().vertices.shape[0] <= 5]
+    assert bool(arrows) == (most > 1.2)
 
 
 def test_hostile_text_is_cut_to_its_box_and_read_as_text():

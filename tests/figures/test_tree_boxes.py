@@ -1,5 +1,7 @@
 """The boxes of a tree: every completion is a row without gap or overlap, as wide as its tokens."""
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +14,7 @@ from oracle_sets import process_sets
 from strategies import groups
 
 from grpo_prm.errors import UsageError
-from grpo_prm.figures import figure_tables
+from grpo_prm.figures import captions, figure_tables
 from grpo_prm.figures.group_tree import FAR, boxes
 from grpo_prm.tree.view import group_tree
 
@@ -116,3 +118,17 @@ def test_steps_without_tokens_are_left_out(empty):
     assert (table.filter(box="step")["end"] > table.filter(box="step")["start"]).all()
     assert len(table.filter(box="completion")) == len(rows) == table["k"][0]
     assert np.isfinite(table.select("x0", "x1", "y0", "y1").to_numpy()).all()
+
+
+def test_colours_are_those_of_the_whole_log_whichever_group_is_drawn():
+    analysis = log()
+    steps = analysis.process_steps.lazy().collect()
+    sizes = sorted(abs(a) for a, inside in steps.select("advantage", "tokens").rows() if inside and a is not None)
+    limit = sizes[math.ceil(0.99 * (len(sizes) - 1))]
+    table = figure_tables(analysis)["group_tree"]
+    assert set(table.select("limit", "most").rows()) == {(limit, sizes[-1])} and limit > 0
+    caption = captions({"group_tree": table}, {"a": analysis.summary}, "token")["group_tree"]
+    inside = f" (99 % of the steps in the loss within ±{limit:.3g})" if sizes[-1] > limit else ""
+    assert f"colour by step advantage A on one scale for the whole log{inside}, rewards" in caption
+    analysis.process_steps = steps.with_columns(advantage=pl.lit(1e-17))
+    assert figure_tables(analysis)["group_tree"]["limit"][0] == 0

@@ -39,7 +39,7 @@ def folder(chain):
 
 
 def every_tree(folder):
-    return list(trees(folder, groups_with_text(folder)))
+    return list(trees(folder, groups_with_text(folder).order))
 
 
 @given(

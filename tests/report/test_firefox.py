@@ -1,6 +1,9 @@
 """The page in Firefox: it opens without an error, unpacks its texts, searches, marks and follows an address."""
 
+import io
+
 import pytest
+from PIL import Image
 from report.browsers import firefox_program
 from report.firefox import READY, firefox
 from report.pages import address, data_of, name_of
@@ -10,8 +13,14 @@ SEARCH = """(async () => {
   search.value = "*9=";
   search.dispatchEvent(new Event("input"));
   while (!/ hits in \\d+ groups\\.$/.test(says.textContent)) await new Promise((go) => setTimeout(go, 20));
-  await new Promise((go) => setTimeout(go, 300));
+  while (!CSS.highlights.get("hit")) await new Promise((go) => setTimeout(go, 20));
   return [says.textContent, CSS.highlights.get("hit").size];
+})()"""
+
+# A point of the track of the list's scroll bar, below its thumb.
+BAR = """(() => {
+  const rows = document.getElementById("rows"), box = rows.getBoundingClientRect();
+  return [Math.round((box.left + rows.clientWidth + box.right) / 2), Math.round(box.top + rows.clientHeight - 12)];
 })()"""
 
 
@@ -39,3 +48,10 @@ def test_the_page_works_in_firefox(chain, tmp_path):
         said, marked = evaluate(None, SEARCH)
         assert int(said.split(" ")[0].replace(",", "")) > 5 and marked > 0
         assert evaluate(None, "document.documentElement.scrollWidth <= innerWidth")
+        evaluate(None, "(document.getElementById('search').value = '', document.getElementById('clear').click())")
+        for scheme, sign in (("light", 1), ("dark", -1)):
+            if scheme == "dark":
+                evaluate(None, "document.getElementById('theme').click()")
+            right, bottom = evaluate(None, BAR)
+            bar = Image.open(io.BytesIO(tab.picture())).convert("L").getpixel((right, bottom))
+            assert sign * (bar - 128) > 0, f"the scroll bar of the list is of grey {bar} where the page is {scheme}"

@@ -72,6 +72,38 @@ def test_the_letters_of_figures_are_eleven_pixels_high(chain, visit, width):
     assert len(scales) > 5 and min(scales) * COLUMN.small * 96 / 72 >= 11
 
 
+ENDS = """all => all.map((e) => [e.textContent, e.getBoundingClientRect().right
+  - document.getElementById("rows").getBoundingClientRect().left - document.getElementById("rows").clientWidth])"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("log", ["chain", "long_names"])
+def test_columns_of_the_list_fit_or_are_put_away_until_they_are_asked_for(log, width, visit, request):
+    page = visit(request.getfixturevalue(log), "#groups", width=width)
+    heads, every = page.locator("#table thead th"), page.locator("#every-column")
+    few = heads.all_inner_texts()
+    assert len(few) >= 2 and max(beyond for _, beyond in heads.evaluate_all(ENDS)) <= 1
+    every.click()
+    whole = heads.all_inner_texts()
+    assert every.get_attribute("aria-pressed") == "true" and every.inner_text() == "Fewer columns"
+    assert len(whole) > len(few) and whole[-1] == "step"
+    heads.last.locator("button").click()  # the column that sorts is never put away
+    every.click()
+    assert every.inner_text() == f"All {len(whole)} columns"
+    assert heads.first.inner_text() == "group" and heads.last.inner_text().startswith("step")
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size({"width": width + 60, "height": 900})
+    page.wait_for_function(f"() => innerWidth === {width + 60}")
+    page.wait_for_timeout(100)
+    assert max(beyond for _, beyond in heads.evaluate_all(ENDS)) <= 1
+
+
+def test_numbers_of_the_cards_stay_with_their_units(chain, visit):
+    page = visit(chain, width=400)
+    said = page.locator(".answers").inner_text()
+    assert "51.3\u00a0%" in said and "p\u00a0=\u00a0" in said and "[0.392,\u00a00.585]" in said and "1 %" not in said
+
+
 def test_a_log_of_one_step_has_no_trend(pretrained, visit):
     page = visit(pretrained, "#trend")
     assert page.locator("#overview").is_visible() and not page.locator("#trend").is_visible()

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def test_each_completion_has_its_own_values_in_tree_order(folder):
-    made = list(trees(folder, groups_with_text(folder)))
+    made = list(trees(folder, groups_with_text(folder).order))
     assert len(made) == 3
     for tree in made:
         values = tree["tokens"]
@@ -56,7 +56,7 @@ def test_each_completion_has_its_own_values_in_tree_order(folder):
 
 
 def test_local_advantage_is_the_step_less_the_one_before(folder):
-    for tree in trees(folder, groups_with_text(folder)):
+    for tree in trees(folder, groups_with_text(folder).order):
         steps = tree["steps"]
         for parent, advantage, local in zip(steps["parent"], steps["advantage"], steps["local"], strict=True):
             if parent < 0:
@@ -115,7 +115,7 @@ def test_borders_of_pieces_are_in_units_of_the_browser(tmp_path):
     texts = ["😀 yes, 中文 ok", "😀 yes. no"]
     rows = [{"uid": "g", "completion": text, "reward": float(n)} for n, text in enumerate(texts)]
     folder = read_folder(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "log.prm"))
-    (tree,) = trees(folder, groups_with_text(folder))
+    (tree,) = trees(folder, groups_with_text(folder).order)
     for text, lengths in zip(tree["texts"], tree["tokens"]["lengths"], strict=True):
         raw = text.encode("utf-16-le")
         assert 2 * sum(lengths) == len(raw)

@@ -175,6 +175,22 @@ def test_a_group_of_a_hundred_is_seen_whole_and_made_larger(hundred, visit):
     assert page.locator("#zoom-says").inner_text() == "100 %" and page.evaluate(CUT) == 0
 
 
+def test_what_stands_below_a_large_tree_is_of_its_group_too(hundred, visit):
+    page = visit(hundred, "#groups")
+    parts = [f"#{part}" for part in ("columns", "diff", "scatter-plot")]
+    old = "(parts) => parts.forEach((part) => document.querySelector(part).firstElementChild.dataset.old = 'true')"
+    page.wait_for_function(
+        "(parts) => parts.every((part) => document.querySelector(part)?.firstElementChild)", arg=parts
+    )
+    page.evaluate(old, parts)
+    title = page.locator("#tree-title").inner_text()
+    page.keyboard.press("j")
+    page.wait_for_function("(title) => document.getElementById('tree-title').textContent !== title", arg=title)
+    page.wait_for_function("() => !document.querySelector('[data-old]')")
+    page.keyboard.press("]")
+    assert page.locator("#columns .on-path").count() > 1
+
+
 @without_figures()
 def test_the_method_stands_beside_the_name(tmp_path):
     rows = [{"uid": "g", "completion": f"a {s}", "reward": float(s)} for s in range(2)]

@@ -222,7 +222,7 @@ def test_the_report_shows_what_the_tree_does(folder):
     command = [sys.executable, "-m", "grpo_prm", "analyze", log, "--tokenizer", path, "--no-figures", "--out", out]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     analysis = read_folder(out)
-    found = {tree["group"]: tree for tree in trees(analysis, groups_with_text(analysis), str(path))}
+    found = {tree["group"]: tree for tree in trees(analysis, groups_with_text(analysis).order, str(path))}
     table = collect(log, ReadOptions(tokenizer=str(path))).table
     assert len(found) == 2
     for group, part in table.group_by("group"):

@@ -39,8 +39,8 @@ function number(value) {
 
 function percent(value) {
   if (value === null || value === undefined) return "–";
-  if (value > 0 && value < 5e-5) return "<0.01 %";
-  return `${value >= 0.01 || value === 0 ? Number((100 * value).toPrecision(3)) : (100 * value).toFixed(2)} %`;
+  if (value > 0 && value < 5e-5) return "<0.01\u00a0%";
+  return `${value >= 0.01 || value === 0 ? Number((100 * value).toPrecision(3)) : (100 * value).toFixed(2)}\u00a0%`; // never at the end of one line and the begin of the next
 }
 
 // An advantage with its sign; 0 has none.

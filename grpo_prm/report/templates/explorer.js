@@ -1,6 +1,9 @@
 // The tree of a group, left to right: steps as boxes, wide by tokens, high by members, coloured by advantage.
 
 const LEAST_WIDE = 280; // pixels of a tree
+const LARGE = 24; // completions of a group up to which all of it is drawn at once
+// Pixels inside a box that its advantage needs, beside a mark, and a mark alone; a number that is cut off is a wrong one.
+const NUMBER = 66, MARKED_NUMBER = 94, MARK = 22;
 const drawn = { tree: null, scale: "sqrt", zoom: 1, boxes: [] };
 
 const treeOf = () => TREES.get(chosen.group);
@@ -34,7 +37,7 @@ function showGroup() {
   for (const part of ["view", "aligned", "compare", "scatter"]) byId(part).hidden = !tree;
   byId("along").disabled = !tree;
   // Before anything changes, or the browser would have to lay out at once what is about to change again.
-  const room = tree && { tree: byId("canvas").clientWidth, scatter: byId("scatter").clientWidth };
+  const room = tree && { tree: roomOfTree(), scatter: byId("scatter").clientWidth };
   byId("tree-title").textContent = ROW_OF.has(chosen.group) ? `Group ${nameOf(ROW_OF.get(chosen.group))}` : "No such group";
   byId("facts").replaceChildren(...groupFacts(tree));
   byId("whole").replaceChildren();
@@ -44,9 +47,14 @@ function showGroup() {
     .map(([sample, row]) => make("option", { value: sample }, `#${sample}, reward ${number(completions.reward[row])}`));
   byId("along").replaceChildren(make("option", { value: "" }, "none"), ...options);
   drawTree(tree, room.tree);
-  drawAligned(tree);
-  showDiff(tree);
-  showScatter(tree, room.scatter);
+  const below = () => {
+    drawAligned(tree);
+    showDiff(tree);
+    showScatter(tree, room.scatter);
+  };
+  // What stands below a large tree is as much again as the tree, and nobody sees it before the tree.
+  if (completions.sample.length <= LARGE) below();
+  else requestAnimationFrame(() => setTimeout(() => treeOf() === tree && [below, mark].forEach((draw) => draw())));
   showChoice();
 }
 
@@ -99,14 +107,17 @@ function rowHeight(k) {
   return k <= 12 ? 34 : k <= 24 ? 24 : 14;
 }
 
-function drawTree(tree, room = byId("canvas").clientWidth) {
+// Pixels for the boxes, beside the column where completions end.
+const roomOfTree = () => byId("canvas").clientWidth - (document.documentElement.clientWidth <= 600 ? 80 : 124) - 4;
+
+function drawTree(tree, room = roomOfTree()) {
   const { k, given, depth, children, most, marks, count } = shape(tree);
   const high = rowHeight(k) * drawn.zoom, dense = high < 20 ? " dense" : "";
-  const endsWide = document.documentElement.clientWidth <= 600 ? 80 : 124;
-  const width = Math.max(LEAST_WIDE, room - endsWide - 4) * Math.max(1, drawn.zoom);
+  const width = Math.max(LEAST_WIDE, room) * Math.max(1, drawn.zoom);
   const { left, wide, total } = placed(tree, drawn.scale, width);
   const { parent, first, size } = tree.steps;
   const percentOf = (pixels) => `${(100 * pixels) / total}%`;
+  const stretch = Math.max(1, width / total); // boxes fill the room
   drawn.boxes = Array.from({ length: count }, (_, n) => {
     const siblings = parent[n] < 0 ? [n] : children[parent[n]];
     return make("div", {
@@ -115,7 +126,7 @@ function drawTree(tree, room = byId("canvas").clientWidth) {
       "aria-label": labelOf(tree, n), title: wide[n] < 90 ? opening(textOf(tree, n), 200) : null,
       style: { left: percentOf(left[n]), width: `calc(${percentOf(wide[n])} - 1px)`, top: `${first[n] * high}px`, height: `${size[n] * high - 1}px`, ...painted(given[n], most) },
       on: { click: () => select(n) },
-    }, boxContent(tree, n, size[n] * high - 1, dense ? 12 : 16));
+    }, boxContent(tree, n, wide[n] * stretch - (dense ? 9 : 11) - (marks[n] ? 2 : 0), size[n] * high - 1, dense));
   });
   const boxes = make("div", {
     class: `icicle${dense}`, role: "tree", "aria-label": `Process steps of ${k} completions`, "aria-orientation": "horizontal",
@@ -131,16 +142,18 @@ function drawTree(tree, room = byId("canvas").clientWidth) {
   if (inside) drawn.boxes.find((box) => box.tabIndex === 0).focus({ preventScroll: true });
 }
 
-// Mark, advantage and the start of the text, in as many whole lines as the box is high.
-function boxContent(tree, n, high, line) {
+// Mark, advantage and the start of the text, as far as there is room: in as many whole lines as the box is high, and of
+// what does not fit in its width nothing. Decided here, since asking each box by a query of its container takes longer
+// than all the rest where a group has a hundred.
+function boxContent(tree, n, inside, high, dense) {
   const said = signed(shape(tree).given[n]);
   const short = { "suppressed good": "SG", "boosted bad": "BB" }[shape(tree).marks[n]];
-  const lines = Math.floor((high - 1) / line);
+  const line = dense ? 12 : 16, lines = Math.floor((high - 1) / line);
   if (!lines || !shape(tree).lengths[n]) return ""; // a box too low for a line of text has none, nor has an empty root
   return make("div", { class: "words", style: { "max-height": `${lines * line}px` } },
-    short ? make("span", { class: "mark" }, short) : null,
-    make("span", { class: "sign" }, said.slice(0, 1), make("span", { class: "value" }, said.slice(1))),
-    make("span", { class: "start" }, opening(textOf(tree, n), 60 * Math.min(12, lines))));
+    short && inside > MARK ? make("span", { class: "mark" }, short) : null,
+    make("span", { class: "sign" }, said.slice(0, 1), inside > (short ? MARKED_NUMBER : NUMBER) ? make("span", { class: inside > 2 * MARKED_NUMBER ? "value" : "value tight" }, said.slice(1)) : null),
+    inside > (dense ? NUMBER : MARK) ? make("span", { class: "start" }, opening(textOf(tree, n), 60 * Math.min(12, lines))) : null);
 }
 
 function textOf(tree, n) {

@@ -1,7 +1,8 @@
 // The list of all groups: filtered, sorted, and some at a time.
 
 const PAGE = 50;
-const view = { sort: "suppressed", descending: true, page: 0, rows: [] };
+const NARROWEST = 45; // pixels that a column takes at the least
+const view = { sort: "suppressed", descending: true, page: 0, rows: [], every: false, room: 0, most: 0, fit: 0 };
 
 // Name, head, value to sort by, text to show, and whether it is a number.
 const TABLE = [
@@ -21,6 +22,14 @@ const TABLE = [
 
 const columns = () => TABLE.filter((one) => !one.when || one.when());
 
+// The columns that fit, or every one; of those that do not fit only the one that the list is sorted by.
+function shownColumns() {
+  const all = columns();
+  if (view.every || view.fit >= all.length) return all;
+  const sorts = all.findIndex((one) => one.name === view.sort); // there is none of hits once the search has ended
+  return sorts < view.fit ? all.slice(0, view.fit) : [...all.slice(0, view.fit - 1), all[sorts]];
+}
+
 function sorted(rows) {
   const { value } = TABLE.find((one) => one.name === view.sort);
   const sign = view.descending ? -1 : 1;
@@ -35,6 +44,12 @@ function sorted(rows) {
 function setUpGroups() {
   byId("before").addEventListener("click", () => turn(view.page - 1));
   byId("after").addEventListener("click", () => turn(view.page + 1));
+  byId("every-column").addEventListener("click", () => {
+    view.every = !view.every;
+    fillTable();
+  });
+  const fitAgain = () => byId("rows").clientWidth !== view.room && fillTable();
+  new ResizeObserver(() => requestAnimationFrame(fitAgain)).observe(byId("rows"));
   listeners.push((changed) => changed.includes("group") && showCurrent());
 }
 
@@ -60,14 +75,37 @@ function showTable() {
   view.rows = sorted(letThrough());
   const pages = Math.max(1, Math.ceil(view.rows.length / PAGE));
   view.page = Math.min(Math.max(0, view.page), pages - 1);
-  byId("table").tHead.replaceChildren(make("tr", {}, columns().map(sortHead)));
-  byId("table").tBodies[0].replaceChildren(...view.rows.slice(view.page * PAGE, (view.page + 1) * PAGE).map(tableRow));
   byId("found").textContent = `${view.rows.length.toLocaleString("en-US")} of ${amount(COUNT, "group")}.${withText()}`;
   byId("page").textContent = `${view.page + 1} of ${pages}`;
   byId("pages").hidden = pages === 1;
   byId("before").disabled = view.page === 0;
   byId("after").disabled = view.page === pages - 1;
+  fillTable();
+}
+
+// As many columns as there is room for, so that none is cut off: one less, until they fit.
+function fillTable() {
+  const rows = byId("rows"), most = columns().length;
+  if (rows.clientWidth !== view.room || most !== view.most) {
+    const room = rows.clientWidth;
+    Object.assign(view, { room, most, fit: Math.min(most, Math.max(2, Math.floor(room / NARROWEST))) });
+  }
+  fillRows();
+  while (!view.every && view.fit > 2 && rows.scrollWidth > rows.clientWidth) {
+    view.fit -= 1;
+    fillRows();
+  }
+  const button = byId("every-column");
+  button.hidden = view.fit === most;
+  button.textContent = view.every ? "Fewer columns" : `All ${most} columns`;
+  button.setAttribute("aria-pressed", String(view.every));
   showCurrent();
+}
+
+function fillRows() {
+  const table = byId("table"), some = view.rows.slice(view.page * PAGE, (view.page + 1) * PAGE);
+  table.tHead.replaceChildren(make("tr", {}, shownColumns().map(sortHead)));
+  table.tBodies[0].replaceChildren(...some.map(tableRow));
 }
 
 // How many groups have their text here; nothing where all have.
@@ -80,7 +118,7 @@ function withText() {
 
 function tableRow(row) {
   const group = OF.group(row);
-  return make("tr", { "data-group": group }, columns().map((one) => (one.name === "key" ? nameCell(row, group) : make("td", { class: one.number ? "n" : null }, one.text(row)))));
+  return make("tr", { "data-group": group }, shownColumns().map((one) => (one.name === "key" ? nameCell(row, group) : make("td", { class: one.number ? "n" : null }, one.text(row)))));
 }
 
 function nameCell(row, group) {
