@@ -77,8 +77,8 @@ def reliability(groups: Sequence[Analysed]) -> float | None:
 def texts_once_sums(g: Analysed, std: str | None) -> tuple[float, float]:
     """The same of the group with each distinct text once, its reward the mean of its copies; `std` None: logged.
 
-    Reading: a token of a text is in the loss as far as its copies have it there; advantages that no divisor of the group
-    made are the mean of the copies, and in a group that is not centred A keeps the group's mean.
+    Reading: a token of a text is in the loss as far as its copies have it there; advantages that no divisor of the
+    group made are the mean of the copies, and in a group that is not centred A keeps the group's mean.
     """
     texts: dict[tuple[int, ...], list[int]] = {}
     for j, row in enumerate(g.rows):

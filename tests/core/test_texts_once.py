@@ -24,12 +24,14 @@ def test_a_text_that_comes_three_times_counts_once():
     for std in ("sample", "population"):
         found = ratios(Groups.of(tokens, rewards, [0] * 7, std=std), std)[1]
         without = Groups.of(texts, means, [0] * 5, std=std)
-        assert found == pytest.approx(ratios(without, std)[0]) != pytest.approx(ratios(Groups.of(tokens, rewards, 7))[0])
+        assert (
+            found == pytest.approx(ratios(without, std)[0]) != pytest.approx(ratios(Groups.of(tokens, rewards, 7))[0])
+        )
 
 
 def test_a_group_without_copies_keeps_its_sums_whatever_stands_beside_it():
     rng = np.random.default_rng(0)
-    tokens, rewards = [rng.integers(0, 3, 4).tolist() + [n] for n in range(12)], rng.normal(size=12)
+    tokens, rewards = [[*rng.integers(0, 3, 4).tolist(), n] for n in range(12)], rng.normal(size=12)
     copied = [[1, 2], [1, 2], [1, 3], [4]] * 2
     both = Groups.of(tokens + copied, np.append(rewards, [1, 1, 0, 2, 3, 4, 5, 6]), [0] * 12 + [1] * 8)
     plain = reliability_sums(both)
@@ -51,7 +53,7 @@ TOKENS, DEPTH, CHANCES = 3, 4, np.array([0.7, 0.2, 0.1])
 
 
 def sampled(k, number, seed):
-    """Groups of a policy whose texts are few: draws, rewards by text, and the value of every beginning of each prompt."""
+    """Groups of a policy whose texts are few: draws, rewards, and the value of every beginning of each prompt."""
     rng, place = np.random.default_rng(seed), TOKENS ** np.arange(DEPTH)[::-1]
     for _ in range(number):
         score = np.zeros(1)
@@ -65,7 +67,7 @@ def sampled(k, number, seed):
 
 
 def test_it_lies_below_the_slope_that_reliability_estimates_where_texts_come_often():
-    """Values of a prefix are known here, so the slope of the definition is too (definitions: Reliability; Texts once)."""
+    """Values of a prefix are known here, so the slope of the definition is too (definitions: Texts once)."""
     above = below = 0.0
     every = list(sampled(16, 600, seed=1))
     tokens = np.concatenate([draws for draws, *_ in every]) + 1
