@@ -97,7 +97,9 @@ def copies_part(summary: dict[str, Any]) -> str:
         return ""
     once, share = answer["reliability_texts_once"], f"{percent(answer['copies'])} %"
     few = _of_few(answer["reliability"], problems)
-    where = f"It is of {few}, with {share} copies" if few else f"In groups of mixed reward {share} of completions are copies"
+    where = f"In groups of mixed reward {share} of completions are copies"
+    if few:
+        where = f"It is of {few}, with {share} copies"
     gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}"
     return f"{where}, which count as often as sampled: each text once {gives}. The order leaves copies out."
 
