@@ -35,7 +35,8 @@ def test_the_answers_are_those_of_the_first_screen(chain):
 
 def test_without_a_finding_it_says_how_near_one_is(chain):
     folder = read_folder(chain.parent)
-    verdict = folder.summary["verdict"] | {"findings": []}
+    nearest = {"code": "teaches_nothing", "value": 0.169, "limit": 0.3}
+    verdict = folder.summary["verdict"] | {"findings": [], "nearest": nearest}
     top = top_of(report(replace(folder, summary=folder.summary | {"verdict": verdict})))
     near = "Nearest: 16.9 % of groups teach nothing (equal rewards); from 30 % on it is one."
     assert top.endswith(f"What to do? No finding. {near}") and "Show a group" not in top
