@@ -345,7 +345,7 @@ def test_reading_options_of_numpy_and_of_paths():
         ),
         (
             [{"uid": 0, "completion": "a", "reward": None}],
-            r"say with reading=grpo_prm\.ReadOptions\(columns=\.\.\.\) where",
+            r"say with reading=grpo_prm\.ReadOptions\(columns=",
         ),
     ],
 )
