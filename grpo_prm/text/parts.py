@@ -63,7 +63,7 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
     yield f"{PERMUTED}: {notes['null']}." if "null" in notes else f"{PERMUTED}: {HOW}"
     yield from _tables(summary, *three, said=(POOLED,))
     if copied := copies_part(summary):
-        yield f"{copied} Reliability: {COPIES}"
+        yield f"{copied} {COPIES}"
     known = [(one.title, entry(summary, one) or {}) for one in in_summary(*three)]
     p_values = [f"{title} {number(value['p_value'])}" for title, value in known if value.get("p_value") is not None]
     if p_values:
