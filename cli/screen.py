@@ -18,13 +18,18 @@ from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.parts import states
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import TO_DO, Finding, changes, findings, knows, no_finding
+from grpo_prm.text.verdict import TO_DO, Finding, changes, copies_part, findings, knows, no_finding
 from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, sections
 
-LINES = 16  # of the first screen
+LINES = 16  # of the first screen, and those that say what part copies have
 NARROW = 80  # columns for which that holds
 INDENT = "  "
 PROMPT = 60  # characters of a prompt
+SEEN = 20  # of these, to see in what it differs from others
+CLEAREST_FIRST = (
+    "The clearest first: how far a step that two good completions or more share is pushed down (|A|), times the share "
+    "of good tokens that are."
+)
 
 
 def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -> None:
@@ -40,6 +45,8 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
     for answer in (knows(summary), changes(summary)):
         lines += _headed(answer.question, answer.short, width) + _indented(answer.why, width)
+    if copied := copies_part(summary):  # a word of caution takes no room from what is to be done
+        room += len(_indented([copied], width))
     if of_states := list(states(summary)):
         said = [*_headed(OF_STATES, "", width), *_indented(of_states, width)]
         lines, room = lines + said, room + len(said)  # asked for, so they come on top
@@ -168,11 +175,11 @@ def _drawn(piece: str | Rows, width: int) -> RenderableType:
 
 def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int | None, str], str]) -> Iterator[str]:
     worst = summary["defects"]["worst_groups"]["examples"]
-    if not worst:
-        yield "No group has a suppressed-good token."
+    yield CLEAREST_FIRST if worst else "No group has a suppressed-good token."
     runs = len(summary["source"]["runs"]) > 1
     asked = [" ".join(prompts.get((g["run"], g["step"], g["group_key"]), "").split()) for g in worst[:3]]
-    for group, prompt in zip(worst, _starts(asked), strict=False):
+    others = [" ".join(prompt.split()) for prompt in prompts.values()]
+    for group, prompt in zip(worst, (_apart(one, others) for one in asked), strict=False):
         # `tree --group` takes a dash for the step of a log without steps.
         step = "-" if group["step"] is None else group["step"]
         name = f"{group['run']}:{step}:{group['group_key']}" if runs else f"{step}:{group['group_key']}"
@@ -181,13 +188,23 @@ def _worst(summary: dict[str, Any], folder: str, prompts: Mapping[tuple[str, int
         yield Command(f"grpo-prm tree {folder} --group {shlex.quote(name)}{_options(summary['source']['options'])}")
 
 
-def _starts(prompts: list[str]) -> list[str]:
-    """The start of each prompt, or its end where they start alike, as under one system message."""
-    # Prompts under one system message start alike: their ends tell them apart.
-    alike = len(set(prompts)) > 1 and len({prompt[:PROMPT] for prompt in prompts}) == 1
-    short = [prompt if len(prompt) <= PROMPT else None for prompt in prompts]
-    ends = [f"…{prompt[-PROMPT:].lstrip()}" if alike else f"{prompt[:PROMPT].rstrip()}…" for prompt in prompts]
-    return [whole if whole is not None else end for whole, end in zip(short, ends, strict=True)]
+def _apart(prompt: str, others: Iterable[str]) -> str:
+    """A prompt in `PROMPT` characters from where it parts from the one that is most like it, `…` for what is left out.
+
+    Prompts under one system message or of one template start alike, so their starts would tell them apart in nothing.
+    """
+    shared = max((_alike(prompt, other) for other in others if other != prompt), default=0)
+    begin = 0
+    if len(prompt) > PROMPT and shared > PROMPT - SEEN:  # else the difference is seen from the start
+        begin = max(prompt.rfind(" ", 0, shared) + 1, shared - SEEN)
+        begin = min(begin, len(prompt) - PROMPT)
+    rest = prompt[begin:].lstrip()
+    return ("…" if begin else "") + (rest if len(rest) <= PROMPT else f"{rest[:PROMPT].rstrip()}…")
+
+
+def _alike(one: str, other: str) -> int:
+    """Characters with which both begin."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _options(options: dict[str, Any]) -> str:

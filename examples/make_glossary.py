@@ -8,26 +8,27 @@ import sys
 from pathlib import Path
 
 from grpo_prm.analysis.findings import CODES
-from grpo_prm.text.glossary import GLOSSARY
+from grpo_prm.text.glossary import FURTHER, GLOSSARY
 
 HEAD = """# Glossary
 
-Every word of ours on the screen, in the report and in the figures, with one sentence. The words build on each other, so
-read from the top. Hover over a word in the report to see its sentence, on these pages where it stands first; in a
-terminal `grpo-prm explain WORD` prints it.
+Every word of ours on the screen, in the report and in the figures, with a sentence, and more where one does not do. The
+words build on each other, so read from the top. Hover over a word in the report to see its sentence, on these pages
+where it stands first; in a terminal `grpo-prm explain WORD` prints all of it.
 The mathematics is in [the definitions](definitions.md), every statistic with its range in [the numbers](numbers.md).
 
 | word | what it is |
 |---|---|
 """
 # Words of a badge or a symbol, which mean other things in a sentence.
-COMMON = {"random", "example", "problem", "k"}
+COMMON = {"random", "example", "problem", "k", "p", "draw", "luck", "close", "range", "unseen"}
 HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
 
 
 def page() -> str:
     """The page: a table of words and sentences."""
-    return HEAD + "".join(f"| {_shown(word)} | {_cell(sentence)} |\n" for word, sentence in GLOSSARY.items())
+    rows = ((word, " ".join((sentence, *FURTHER.get(word, ())))) for word, sentence in GLOSSARY.items())
+    return HEAD + "".join(f"| {_shown(word)} | {_cell(text)} |\n" for word, text in rows)
 
 
 def hovers() -> str:

@@ -383,7 +383,7 @@ def summary(
         "informativeness": {"observed": informativeness(groups)},
         "prm": prm(groups, log_is_binary),
         "defects": defects(groups),
-        "credit": credit(groups),
+        "credit": credit(groups, std if advantage == "computed" else None),
         "sharing": {
             "tokens_per_unique": traces.tokens_per_unique(rows),
             "tokens_per_unique_with_prompt": traces.tokens_per_unique_with_prompt(rows, prompts or [None] * len(rows)),

@@ -12,16 +12,18 @@ from functools import cache
 from itertools import combinations
 from statistics import variance
 
-from oracle_rewards import Analysed, finite, tolerance, zero_variance
+from oracle_rewards import Analysed, finite, group_advantages, tolerance, zero_variance
 from oracle_sets import (
     Group,
     Members,
     counted_sets,
     identical,
+    in_loss,
     intermediate_tokens,
     kind,
     mean,
     parent,
+    process_set,
     process_sets,
     ratio,
 )
@@ -69,6 +71,40 @@ def reliability_sums(g: Analysed) -> tuple[float, float]:
 
 def reliability(groups: Sequence[Analysed]) -> float | None:
     pairs = [reliability_sums(g) for g in groups]
+    return ratio(math.fsum(reliable for _, reliable in pairs), math.fsum(squared for squared, _ in pairs))
+
+
+def texts_once_sums(g: Analysed, std: str | None) -> tuple[float, float]:
+    """The same of the group with each distinct text once, its reward the mean of its copies; `std` None: logged.
+
+    Reading: a token of a text is in the loss as far as its copies have it there; advantages that no divisor of the
+    group made are the mean of the copies, and in a group that is not centred A keeps the group's mean.
+    """
+    texts: dict[tuple[int, ...], list[int]] = {}
+    for j, row in enumerate(g.rows):
+        texts.setdefault(tuple(row.tokens), []).append(j)
+    if g.zero or len(texts) == len(g.rows):
+        return reliability_sums(g)
+    once = [g.rows[some[0]] for some in texts.values()]
+    a = [mean(g.a[j] for j in some) for some in texts.values()]
+    if std in ("sample", "population") and len(finite(g.rewards)) == len(g.rows):
+        a = group_advantages([mean(g.rewards[j] for j in some) for some in texts.values()], std)
+    a = [x - mean(a) for x in a]
+    kept = 0.0 if g.centred else mean(g.a)
+    squares, noise = [], []
+    for i, some in enumerate(texts.values()):
+        for t in range(len(once[i].tokens)):
+            members = process_set(once, i, t)
+            if kind(members, len(once)) == "intermediate":
+                share = mean(float(in_loss(g.rows[j], t)) for j in some)
+                value = mean(a[j] for j in members) + kept
+                squares.append(share * value**2 if abs(value) > g.tol else 0.0)
+                noise.append(share * step_noise(a, members))
+    return math.fsum(squares), math.fsum(squares) - math.fsum(noise)
+
+
+def reliability_texts_once(groups: Sequence[Analysed], std: str | None) -> float | None:
+    pairs = [texts_once_sums(g, std) for g in groups]
     return ratio(math.fsum(reliable for _, reliable in pairs), math.fsum(squared for squared, _ in pairs))
 
 
@@ -189,7 +225,7 @@ def _decision_p(sizes: tuple[int, ...], items: tuple[int, ...]) -> tuple[float, 
     return sum(x <= mine for x in found) / len(found), found.count(min(found)) / len(found)
 
 
-def credit(groups: Sequence[Analysed]) -> dict:
+def credit(groups: Sequence[Analysed], std: str | None) -> dict:
     """Sure: the largest r of which r decisions that could be sure have p <= .05 r / number of those that could be."""
     tests = []
     for g in groups:
@@ -200,6 +236,7 @@ def credit(groups: Sequence[Analysed]) -> dict:
     reached = [r for r in range(1, len(could) + 1) if could[r - 1] <= 0.05 * r / len(could) + 1e-12]
     return {
         "reliability": reliability(groups),
+        "reliability_texts_once": reliability_texts_once(groups, std),
         "leave_pair_out_auc": leave_pair_out_auc(groups),
         "inherited": inherited(groups),
         "decisions": len(tests),

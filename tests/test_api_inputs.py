@@ -334,13 +334,19 @@ def test_reading_options_of_numpy_and_of_paths():
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([{"uid": 0, "reward": 1.0}], r'Name it with ReadOptions\(columns=\{"completion": "NAME"\}\)'),
-        ([{"uid": 0, "completion": "a"}], r"a weighted sum with ReadOptions\(reward=\.\.\.\)"),
+        (
+            [{"uid": 0, "reward": 1.0}],
+            r'Name it with reading=grpo_prm\.ReadOptions\(columns=\{"completion": "NAME"\}\)',
+        ),
+        ([{"uid": 0, "completion": "a"}], r"a weighted sum with reading=grpo_prm\.ReadOptions\(reward=\.\.\.\)"),
         (
             [{"uid": n, "completion": "a", "reward": 1.0} for n in range(2)],
             r'ReadOptions\(columns=\{"group": "NAME"\}\)',
         ),
-        ([{"uid": 0, "completion": "a", "reward": None}], r"say with ReadOptions\(columns=\.\.\.\) where"),
+        (
+            [{"uid": 0, "completion": "a", "reward": None}],
+            r"say with reading=grpo_prm\.ReadOptions\(columns=",
+        ),
     ],
 )
 def test_messages_on_rows_in_memory_speak_python(rows, said):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -24,6 +25,18 @@ NO_VARIANCE = 0.3  # of the groups
 COPIES = 0.1  # of the completions
 BOILERPLATE = 0.5  # of the intermediate proportion
 RELIABLE = 0.5  # below, with its whole interval
+
+# The same by code or by what was measured, of those that are a number against a limit.
+LIMITS = {
+    "unmasked_tool_output": TOOL_OUTPUT,
+    "effective_sample_size": SAMPLE_SIZE,
+    "logprob_spread": SPREAD,
+    "phantom_advantage": PHANTOM,
+    "teaches_nothing": NO_VARIANCE,
+    "copies": COPIES,
+    "boilerplate": BOILERPLATE,
+}
+NEAR = 0.5  # of the way to its limit: what is nearer is named where there is no finding
 
 # By code or, where a code has two, by what was measured: the number, the reason and what to do.
 SENTENCES = {
@@ -145,6 +158,29 @@ def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
     return math.ceil(k * (1 - r) / r) if reliability["low"] > 0 else None
 
 
+def nearest(judgements: Iterable[Judgement]) -> dict[str, Any] | None:
+    """Of what is no finding, the number that is nearest to its limit; None where none is `NEAR`.
+
+    Returns:
+        `code`, `value`, `limit`, and `measure` where a code has two.
+    """
+    by_way = [(_way(one), one) for one in judgements if not one.found and _measured(one) in LIMITS]
+    way, one = max(by_way, key=itemgetter(0), default=(0.0, None))
+    if one is None or way < NEAR:
+        return None
+    return {"code": one.code, "value": one.value, "limit": LIMITS[_measured(one)], **one.more}
+
+
+def _measured(one: Judgement) -> str:
+    return one.more.get("measure", one.code)
+
+
+def _way(one: Judgement) -> float:
+    """How far a number has gone to its limit: from 0 on, of an effective sample size from 1 down."""
+    limit = LIMITS[_measured(one)]
+    return (1 - one.value) / (1 - limit) if _measured(one) == "effective_sample_size" else one.value / limit
+
+
 def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[str, Any]]:
     """How many groups a finding with an example is about, and the one that has most of it."""
     column = EXAMPLES[code]
@@ -160,6 +196,14 @@ def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[s
 def concerned_by(code: str, groups: pl.DataFrame) -> pl.DataFrame:
     """The groups that a finding with an example (`EXAMPLES`) is about."""
     return groups.filter(pl.col(EXAMPLES[code]) > 0)
+
+
+def near_miss(near: Mapping[str, Any]) -> str:
+    """What `nearest` found, and from when on it would be a finding."""
+    measure, limit = near.get("measure") or near["code"], near["limit"]
+    words, _, _ = sentence({**near, "groups": 0}).partition(": ")
+    written = f"{limit:.3g}" if measure == "logprob_spread" else f"{100 * limit:.3g} %"
+    return f"{words}; {f'below {written}' if measure == 'effective_sample_size' else f'from {written} on'} it is one"
 
 
 def sentence(found: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ from ..core.forest import Floats, Ints
 from ..core.groups import Groups
 from ..core.overlap import CompletionOverlap, group_overlap
 from ..core.permutations import Bounds
-from ..core.prm import EPS, group_means
+from ..core.prm import EPS, Std, group_means
+from ..core.reliability import texts_once_sums
 from ..logs.rollouts import groups_of_several_prompts
 from ..logs.scaling import TOLERANCE
 from .columns import column
@@ -30,6 +31,7 @@ def groups_table(
     each: CompletionOverlap,
     bounds: Bounds | None,
     computed: Floats,
+    std: Std | None,
     added: Mapping[str, np.ndarray | pl.Series | None],
 ) -> pl.DataFrame:
     """One row per group.
@@ -41,11 +43,12 @@ def groups_table(
         each: `completion_overlap` of their forest.
         bounds: `certainty_bounds` of their rewards; None without rewards.
         computed: Advantages that the rewards give, beside logged ones, shape (completions,); NaN without.
+        std: Divisor of the advantages; None where they are logged.
         added: Further columns, None for one that is null throughout.
     """
     forest, seen, of_row, number = groups.forest, groups.seen, groups.groups, groups.number
     overlap = group_overlap(forest, seen, each, of_row, number)
-    k = np.bincount(of_row)
+    k, credit = np.bincount(of_row), credit_sums(groups)
     columns = {
         "k": k,
         "tokens": np.bincount(of_row, seen.completion).astype(np.int64),
@@ -63,7 +66,8 @@ def groups_table(
         "certain_student": None if bounds is None else _certain(groups, bounds.student),
         "advantage_mismatch": _mismatch(table, groups, computed),
         **defect_sums(groups),
-        **credit_sums(groups),
+        **credit,
+        **texts_once_sums(groups, {name: credit[name] for name in ("squared_sum", "reliable_sum")}, std),
         "clarity": clarity(groups),
         **added,
     }

@@ -16,8 +16,8 @@ from ..core.sharing import sharing
 from .ratios import estimates, sums_of
 from .statistics import OF_GROUPS, STATISTICS
 
-# What needs the rewards of the whole log, or more than tokens and rewards, is left to `analyze`.
-_LEFT_OUT = ("reward", "certain_share")
+# What needs the rewards of the whole log, or more than tokens and advantages, is left to `analyze`.
+_LEFT_OUT = ("reward", "certain_share", "reliability_texts_once")
 _SECTIONS = ("training", "overlap", "informativeness", "credit", "prm", "defects", "sharing")
 NAMES = tuple(name for name in OF_GROUPS if name not in _LEFT_OUT and STATISTICS[name].section in _SECTIONS)
 _PREFIX = {"overlap": "overlap", "sharing": "sharing"}  # section to prefix; the others are of the hidden PRM

@@ -135,8 +135,9 @@ def measure_slice(part: Slice) -> Measured:
     if options.share == "state":
         states, of_states = measured_states(table, names, groups, part.seeds, options.seed)
         added |= of_states
+    std = None if groups.logged else options.std
     return Measured(
-        groups_table(table, names, groups, overlap, bounds, part.given.computed, added),
+        groups_table(table, names, groups, overlap, bounds, part.given.computed, std, added),
         completions_table(table, groups, overlap),
         steps_table(names, groups, bounds, decided),
         subsamples_table(names, groups),

@@ -153,6 +153,13 @@ _ENTRIES = (
         "draw",
     ),
     Statistic(
+        "reliability_texts_once", "reliability, each text once", "texts_reliable_sum", "texts_squared_sum", "credit",
+        kind=None, over_training=False,
+        reason_when_null="no step that only some of the distinct completions of a group share is raised or pushed down",
+        definition="reliability with each distinct text of a group once: the lower reading where copies are a part of "
+        "it, and too low as this policy's value",
+    ),
+    Statistic(
         "leave_pair_out_auc", "order of unseen pairs", "pairs_right", "pairs", "credit", share=True, null="permutation",
         reason_when_null="no two completions of unequal reward share a step with others",
         definition="of the pairs of distinct completions of a group with unequal rewards, the share that the step "

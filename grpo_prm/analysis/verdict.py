@@ -15,23 +15,31 @@ import polars as pl
 
 from ..core.permutations import PERMUTATIONS
 from .chunks import Parts, added_up
-from .findings import EXAMPLES, Figures, judge, most_concerned
+from .findings import COPIES, EXAMPLES, Figures, Judgement, judge, most_concerned, nearest
 
 LITTLE_LENGTH = 0.05
 LITTLE_TURN = 10.0  # degrees
 ALPHA = 0.05
 CLOSE = 2 * math.sqrt(ALPHA * (1 - ALPHA) / (PERMUTATIONS + 1))  # two standard errors of a p of so many permutations
+CARRIED = 0.05  # of reliability: by so much copies are a part of it
 FOLDER = "DIR"  # stands in commands for the folder of the analysis
 
 
 def verdict(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> dict[str, Any]:
-    """The codes `knows` and `changes` with their numbers, and `findings`.
+    """The codes `knows` and `changes` with their numbers, `findings`, and what is `nearest` to one.
 
     Args:
         summary: The other sections of summary.json.
         groups: The groups table, for examples.
     """
-    return {"knows": _knows(summary), "changes": _changes(summary), "findings": list(_findings(summary, groups))}
+    every = _sums(groups)
+    judged = list(judge(_figures(summary, every)))
+    return {
+        "knows": _knows(summary) | _copies(summary, every),
+        "changes": _changes(summary),
+        "findings": list(_findings(summary, groups, judged, every["groups"])),
+        "nearest": nearest(judged),
+    }
 
 
 def _knows(summary: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +56,17 @@ def _knows(summary: dict[str, Any]) -> dict[str, Any]:
     close = judged and abs(auc["p_value"] - ALPHA) <= CLOSE
     counts = {name: credit[name] for name in ("decisions", "decidable", "sure_decisions")}
     return {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc, **counts}
+
+
+def _copies(summary: dict[str, Any], sums: dict[str, int]) -> dict[str, Any]:
+    """How many of the completions that the reliability is over are copies, and whether they are a part of it."""
+    credit = summary["credit"]
+    whole, once = credit["reliability"], credit["reliability_texts_once"]
+    share = sums["copied"] / sums["mixed"] if sums["mixed"] else None
+    copied = bool(share) and whole is not None
+    if copied and once is not None:
+        copied = share >= COPIES or abs(whole["mean"] - once["mean"]) >= CARRIED
+    return {"reliability_texts_once": once, "copies": share, "copied": copied}
 
 
 def _changes(summary: dict[str, Any]) -> dict[str, Any]:
@@ -76,13 +95,14 @@ def _risk(raised: dict[str, Any] | None) -> str | None:
     return "exploration" if raised["low"] > 0.5 else "exploitation" if raised["high"] < 0.5 else "even"
 
 
-def _findings(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Iterator[dict[str, Any]]:
+def _findings(
+    summary: dict[str, Any], groups: Parts | pl.DataFrame, judged: list[Judgement], every: int
+) -> Iterator[dict[str, Any]]:
     source = summary["source"]
-    every = _sums(groups)
-    for code, value, found, more in judge(_figures(summary, every)):
+    for code, value, found, more in judged:
         if not found:
             continue
-        number, command = every["groups"], f"report {FOLDER}"
+        number, command = every, f"report {FOLDER}"
         if code in EXAMPLES:  # it shows the first of the groups that have most of it
             number, most = most_concerned(code, groups)
             command = f"tree {FOLDER} --group {quote(group_name(source, most))}"
@@ -90,8 +110,10 @@ def _findings(summary: dict[str, Any], groups: Parts | pl.DataFrame) -> Iterator
 
 
 def _sums(groups: Parts | pl.DataFrame) -> dict[str, int]:
-    names = ("prompts_differ", "tool_output")
-    return added_up(groups, {name: pl.col(name).sum() for name in names} | {"groups": pl.col(names[0]).len()})
+    names, mixed = ("prompts_differ", "tool_output"), ~pl.col("zero_variance")
+    of_mixed = {"copied": pl.col("duplicates").filter(mixed).sum(), "mixed": pl.col("k").filter(mixed).sum()}
+    every = {name: pl.col(name).sum() for name in names} | {"groups": pl.col(names[0]).len()}
+    return added_up(groups, every | of_mixed)
 
 
 def _figures(summary: dict[str, Any], sums: dict[str, int]) -> Figures:

@@ -16,6 +16,7 @@ from .sources import Source
 
 NAME = "rows in memory"  # what messages and `source.files` call them
 RUN = "rows"
+IDS = "for a column of token ids write tokens in place of completion"  # behind what names a column
 
 
 def columns_option(name: str, columns: Mapping[str, str]) -> str:
@@ -26,7 +27,7 @@ def columns_option(name: str, columns: Mapping[str, str]) -> str:
         columns: Canonical column to column of the log.
     """
     if name == NAME:
-        return f"ReadOptions(columns={json.dumps(columns)})"
+        return f"reading=grpo_prm.ReadOptions(columns={json.dumps(columns)})"
     return "--columns " + ",".join(f"{column}={path}" for column, path in columns.items())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import InputError
-from .memory import NAME, columns_option
+from .memory import IDS, NAME, columns_option
 from .rollouts import Rollouts, location
 
 
@@ -44,10 +44,10 @@ class Usable:
             key: What rows were grouped by.
         """
         if not self.used and self.reject:
+            how = "reading=grpo_prm.ReadOptions(columns=...)" if names == [NAME] else "--columns"
             raise InputError(
                 f"{_said(self.reject)}; none of the {self.rows} rows can be used."
-                f" Mend the log, or say with {'ReadOptions(columns=...)' if names == [NAME] else '--columns'} where its"
-                " columns are."
+                f" Mend the log, or say with {how} where its columns are."
             )
         if not self.used:
             raise InputError(f"{', '.join(names[:3])}: no rows. Name a log with at least one row.")
@@ -55,7 +55,7 @@ class Usable:
             raise InputError(
                 f"{', '.join(names[:3])}: no completion holds any text: all {self.used:,} are empty."
                 " Name the column that holds them with"
-                f" {columns_option(names[0], {'completion': 'NAME'})}, or tokens=NAME for ids."
+                f" {columns_option(names[0], {'completion': 'NAME'})}; {IDS}."
             )
         if self.largest < 2 and self.reject:  # it may be what keeps the groups from being whole
             raise InputError(

@@ -11,7 +11,7 @@ import polars as pl
 
 from ..analysis.tables import Tables
 from ..text.amounts import amount, percent
-from ..text.wording import DIFFER, mismatch, no_logprobs
+from ..text.wording import DIFFER, drawn_again, mismatch, no_logprobs
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence
@@ -127,8 +127,8 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
         )
     if counts["groups_split"]:
         yield Caution(
-            f"{amount(counts['groups_split'], 'group')} came of prompts drawn more than once in a step. Which rows "
-            "belong to one draw was decided by their order in the file."
+            f"{drawn_again(counts['groups_split'])}. Which rows belong to one draw was decided by their order in the "
+            "file."
         )
     if counts.get("groups_prompts_differ"):
         yield Caution(f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}")

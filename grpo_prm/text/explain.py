@@ -14,13 +14,13 @@ from ..analysis.findings import CODES
 from ..analysis.statistics import STATISTICS
 from ..errors import UsageError
 from .amounts import listed
-from .glossary import GLOSSARY
+from .glossary import FURTHER, GLOSSARY
 
 NEAR = 6  # words that are offered for one that there is not
 
 
 def explain(word: str) -> str:
-    """The text of a finding, or a word with its sentence, as Markdown.
+    """The text of a finding, or a word with its sentence and what more there is to say, as Markdown.
 
     Args:
         word: A code of a finding, a word of the glossary, or a name of summary.json; case, dashes and underscores do
@@ -39,7 +39,7 @@ def explain(word: str) -> str:
         raise UsageError(f"nothing explains {word!r}. {mean}`grpo-prm explain` lists all codes and words.")
     if code := next((one for one in found if one in CODES), None):
         return finding(code)
-    return "\n".join(f"# {one}\n\n{GLOSSARY[one]}\n" for one in found)
+    return "\n".join("\n\n".join((f"# {one}", GLOSSARY[one], *FURTHER.get(one, ()))) + "\n" for one in found)
 
 
 def finding(code: str) -> str:

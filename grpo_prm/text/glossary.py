@@ -1,17 +1,24 @@
-"""Every word of ours on a screen, with one plain sentence: the page shows it on hover, the docs as a list."""
+"""Every word of ours on a screen, with one plain sentence: the page shows it on hover, the docs as a list.
+
+What needs more than a sentence has it in `FURTHER`, for `explain` and the docs.
+"""
 
 from __future__ import annotations
 
-from ..analysis.statistics import STATISTICS
+from ..analysis.statistics import STATISTICS, Statistic
 
 # In the order in which they build on each other. A statistic is not here: its definition is in the registry.
 _WORDS = {
     "group": "The completions that were sampled for one prompt at one draw.",
+    "draw": "One sampling of a group for a prompt: where a prompt was drawn again in a step, the later groups have its "
+    "key with #2, #3 and so on behind it.",
     "completion": "One answer that the model sampled for a prompt.",
     "k": "How many completions a group has.",
     "token": "What overlap is counted in: a token as the log has it, or, in a log without token ids, a piece of text.",
     "piece": "A word or a mark of text (GPT-2 pre-tokenisation); it stands for the token in a log without token ids.",
     "in the loss": "A token that the model chose and is trained on; a prompt or a tool's answer is not.",
+    "loss mask": "It says of each token whether it is in the loss: 1 where the model chose it, 0 for a prompt or what "
+    "a tool or a user said.",
     "masked": "Out of the loss: the token is compared with those of other completions and counts nowhere else.",
     "prefix": "The beginning of a completion, up to some token.",
     "tree": "The completions of a group laid over each other: they are one line while they agree and branch where they "
@@ -42,6 +49,19 @@ _WORDS = {
     "interval": "A 95 % range, by drawing the problems again and again; it is about the problems of this run.",
     "rewards permuted": "The same log with the rewards of each group dealt anew among its completions, 199 times: a "
     "number inside that range is no more than chance.",
+    "luck": "Chance: luck alone is what a number comes to with rewards permuted (its mean, and in brackets its range), "
+    "luck of the draw that a step was taken by few completions.",
+    "null mean": "The mean of a number over the 199 logs with rewards permuted, which is what luck alone gives; it "
+    "need be neither 0 nor 50 %.",
+    "range": "In brackets, 95 %: of a number of this log its interval, of luck where 95 % of the permutations lie.",
+    "p": "The share of the permutations that do as well as the log or better, one-sided; of 199 and the log itself, so "
+    "that .005 is the least.",
+    "close": "Said of a p between .02 and .08, so near .05 that other permutations (another --seed) may put it on the "
+    "other side.",
+    "unseen": "Two completions are unseen where the step rewards that put them in order are those of other "
+    "completions: both are left out, and their copies.",
+    "pooled": "Summed over all groups of the log and then divided, so that a group counts by how many tokens or pairs "
+    "it has; a mean over groups counts each group once.",
     "cross-prompt": "The same for groups put together from different prompts: overlap that has nothing to do with the "
     "prompt.",
     "finding": "Something in this log that is worth doing something about, with its number and what to do.",
@@ -65,10 +85,65 @@ _WORDS = {
 }
 
 
+# More than a sentence: paragraphs for `explain` and the page of the docs; the screen takes some of them.
+COPIES = (
+    "Reliability asks whether A is this policy's value of a step, and a text that is sampled often is a part of that "
+    "value: copies carry it, and it says less of texts that come once."
+)
+FEW_SURE = (
+    "in the others so few different texts take each way, or have another reward, that even the clearest split would "
+    "come by chance more than once in 20 times."
+)
+COMPANY = (
+    "Beside the shared proportion: that says how many tokens have company, this also with how much. If half of the "
+    "tokens are shared by two each, a quarter is saved (1.33); if eight share them, 44 % (1.78). It is pooled, and "
+    "counts masked tokens too."
+)
+STUDENT = (
+    "With two rewards in the log the interval is Wilson's, between them. Else it is by Student's t and the deviation "
+    "of the group: it can pass the largest reward, or the smallest."
+)
+FURTHER: dict[str, tuple[str, ...]] = {
+    "step reward R(λ)": (f"Its 95 % interval stands in process_steps.parquet and in exports. {STUDENT}",),
+    "decision": (
+        f"Counted are those of groups of unequal rewards, each text once. Only some of them could be sure: {FEW_SURE}",
+    ),
+    "finding": (
+        "Each has a limit, which its page names (grpo-prm explain teaches_nothing). Where a log has none, the screen "
+        "names the number that has gone furthest to its limit, if that is half of the way or more.",
+    ),
+    "reliability": (
+        "Above 0.5 it is more signal than luck. The screen says yes where the low end of its range is above 0, and it "
+        "is a finding (low_reliability) where the high end is below 0.5.",
+        "Said of 49 of 100 problems: only so many have a group of unequal rewards with a step that some completions "
+        "share and others do not. The rest of the log says nothing about it.",
+        f"{COPIES} Where copies are a tenth of the completions of these groups, or make .05 of it, the screen says "
+        "what each text once gives. The order of unseen pairs leaves copies out.",
+    ),
+    "reliability, each text once": (
+        "In each group a text stays once, with the mean reward of its copies: what analyze says of the log without "
+        "them. On invented policies of known values with 7 to 61 % copies it lay .21 to .44 below what reliability "
+        "estimates, and reliability .02 to .15.",
+    ),
+    "certain share": (STUDENT,),
+    "shared proportion": ("How many share a token is in tokens per unique token, not here.",),
+    "tokens per unique token": (COMPANY,),
+}
+
+
 def _sentence(phrase: str) -> str:
     return f"{phrase[:1].upper()}{phrase[1:]}."
+
+
+def _summed(one: Statistic) -> str:
+    """How a statistic is put together from the groups of a log."""
+    below = one.denominator
+    if below in ("groups", "completions"):
+        return f"A mean over all {below} of the log."
+    return "Pooled over the log: sums over all groups, divided, and no mean of what single groups give."
 
 
 GLOSSARY: dict[str, str] = _WORDS | {
     one.label: _sentence(one.definition) for one in STATISTICS.values() if one.label not in _WORDS
 }
+FURTHER |= {one.label: (*FURTHER.get(one.label, ()), _summed(one)) for one in STATISTICS.values()}

@@ -9,6 +9,8 @@ from ..analysis.statistics import Section
 from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
 from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
+from .glossary import COMPANY, COPIES, FEW_SURE
+from .verdict import copies_part
 
 PAPER = {"non_trivial": "99.8 %"}
 ROUNDING = 1e-9  # of an identity gap
@@ -17,6 +19,11 @@ HOW = (
     "in each group over its distinct completions that come equally often, 199 times; mean and 95 % range. A number "
     "inside that range is no more than chance."
 )
+POOLED = (
+    "Pooled over the log: sums over all groups, divided (of the order sums over pairs, of the others over tokens or "
+    "steps). A mean of the numbers of single groups is another number."
+)
+POOLED_TOKENS = "Pooled over the log: sums over tokens of all groups, divided."
 
 
 def overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
@@ -30,6 +37,7 @@ def overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:
             cells = (one.title, interval(entry(summary, one), share=one.share), null, PAPER.get(one.name, ""))
             table.rows.append(cells)
     yield table
+    yield "Means over groups, but for the identical share, which is a ratio of sums over the log."
     yield from _definitions(summary, "overlap")
     # Without this a log of pairs would look as if its policy never branched.
     if counts["groups_k3"] < counts["groups"]:
@@ -53,7 +61,9 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
     """What the hidden step rewards know, and how much of it is chance."""
     credit, notes, three = summary["credit"], summary["notes"], ("credit", "informativeness", "prm")
     yield f"{PERMUTED}: {notes['null']}." if "null" in notes else f"{PERMUTED}: {HOW}"
-    yield from _tables(summary, *three)
+    yield from _tables(summary, *three, said=(POOLED,))
+    if copied := copies_part(summary):
+        yield f"{copied} {COPIES}"
     known = [(one.title, entry(summary, one) or {}) for one in in_summary(*three)]
     p_values = [f"{title} {number(value['p_value'])}" for title, value in known if value.get("p_value") is not None]
     if p_values:
@@ -61,9 +71,10 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
     if credit["decisions"]:
         sure, decidable = (credit[name] for name in ("sure_decisions", "decidable"))
         yield (
-            f"{amount(credit['decisions'], 'decision')}, places where completions of a group part. {decidable:,} could "
-            f"be sure with so many completions, {sure:,} {'is' if sure == 1 else 'are'}. Sure: the way that "
-            "completions went is related to their rewards, p ≤ .05 after Benjamini-Hochberg."
+            f"{amount(credit['decisions'], 'decision')}, places where completions of a group part; copies count once. "
+            f"{decidable:,} could be sure{f': {FEW_SURE}' if decidable < credit['decisions'] else '.'} {sure:,} "
+            f"{'is' if sure == 1 else 'are'} sure: the way that completions went is related to their rewards, p ≤ .05 "
+            "after Benjamini-Hochberg."
         )
     gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
     if gap is not None and gap > ROUNDING:
@@ -104,7 +115,7 @@ def states(summary: dict[str, Any]) -> Iterator[str]:
 
 def defects(summary: dict[str, Any]) -> Iterator[str | Rows]:
     """Good pushed down and bad raised, beside the same by chance."""
-    yield from _tables(summary, "defects")
+    yield from _tables(summary, "defects", said=(POOLED_TOKENS,))
 
 
 def teaching(summary: dict[str, Any]) -> Iterator[str | Rows]:
@@ -124,7 +135,7 @@ def teaching(summary: dict[str, Any]) -> Iterator[str | Rows]:
 def sharing(summary: dict[str, Any]) -> Iterator[str | Rows]:
     """What tree-packed training would save."""
     if any(entry(summary, one) is not None for one in in_summary("sharing")):
-        yield from _tables(summary, "sharing")
+        yield from _tables(summary, "sharing", said=(COMPANY,))
 
 
 def logprobs(summary: dict[str, Any]) -> Iterator[str | Rows]:
@@ -172,8 +183,11 @@ LEFT_OUT = {
 }
 
 
-def _tables(summary: dict[str, Any], *chosen: Section) -> Iterator[str | Rows]:
-    """A table of the statistics that are not null, beside the same with permuted rewards, and what all of them are."""
+def _tables(summary: dict[str, Any], *chosen: Section, said: tuple[str, ...] = ()) -> Iterator[str | Rows]:
+    """A table of the statistics that are not null, beside the same with permuted rewards, and what all of them are.
+
+    What is `said` stands below the table, where there is one.
+    """
     known = [(one, entry(summary, one)) for one in in_summary(*chosen) if one.power is None]
     rows: list[tuple[str, ...]] = [
         (one.title, interval(value, share=one.share), beside(summary, one), against_null(value))
@@ -184,6 +198,7 @@ def _tables(summary: dict[str, Any], *chosen: Section) -> Iterator[str | Rows]:
         yield Rows(("", "this run [95 %]", BESIDE["permutation"], ""), rows)
     elif rows:  # nothing to read the numbers beside: no column for it
         yield Rows(("", "this run [95 %]"), [row[:2] for row in rows])
+    yield from said if rows else ()
     yield from _definitions(summary, *chosen)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, radians
 from typing import Any, NamedTuple
 
-from ..analysis.findings import sentence
+from ..analysis.findings import near_miss, sentence
 from ..analysis.verdict import FOLDER
 from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
@@ -32,7 +32,7 @@ CLOSE = {
     "nothing": "no clear sign of it",
     "cannot_say": "this log cannot say",
 }
-NEAR = ": close, another seed may say otherwise"
+NEAR = ": close, another seed may differ"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",
@@ -73,11 +73,15 @@ def knows(summary: dict[str, Any]) -> Answer:
     depth = summary["overlap"]["path_depth"]
     if not depth["mean"]:
         return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
-    mean = MEAN + (RANGE if reliability and reliability["low"] is not None else "")
-    why = [mean, _signal(reliability, notes, depth["n"]), _order(order, notes, close=answer["close"])]
+    ranges = ((reliability, "low"), (order, "null_low"))
+    mean = MEAN + (RANGE if any(value and value[low] is not None for value, low in ranges) else "")
+    copied = copies_part(summary)
+    why = [mean, _signal(reliability, notes, depth["n"], copied), _order(order, notes, close=answer["close"])]
+    if copied:
+        why.insert(2, copied)
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
-    why.append(_decisions(answer["sure_decisions"], answer["decidable"]))
+    why.append(_decisions(answer["sure_decisions"], answer["decidable"], answer["decisions"]))
     short = (CLOSE if answer["close"] else KNOWS)[answer["code"]]
     return Answer(QUESTION, _sentence(short), tuple(why))
 
@@ -86,35 +90,61 @@ def _sentence(clause: str) -> str:
     return f"{clause[:1].upper()}{clause[1:]}."
 
 
-def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int) -> str:
+def copies_part(summary: dict[str, Any]) -> str:
+    """What part copies have in the reliability, in a sentence; nothing where they are no part of it."""
+    answer, problems = summary["verdict"]["knows"], summary["overlap"]["path_depth"]["n"]
+    if not answer["copied"]:
+        return ""
+    once, share = answer["reliability_texts_once"], f"{percent(answer['copies'])} %"
+    few = _of_few(answer["reliability"], problems)
+    where = f"In groups of mixed reward {share} of completions are copies"
+    if few:
+        where = f"It is of {few}, with {share} copies"
+    gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}"
+    return f"{where}, which count as often as sampled: each text once {gives}. The order leaves copies out."
+
+
+def _of_few(reliability: dict[str, Any] | None, problems: int) -> str:
+    """`49 of 100 problems`: a log of many may have few with rewards that differ in a shared step; else nothing."""
+    if reliability is None or reliability["low"] is None or 2 * reliability["n"] >= problems:
+        return ""
+    return f"{reliability['n']:,} of {problems:,} problems"
+
+
+def _near_none(mean: float) -> str:
+    return number(mean) if abs(mean) >= NONE else "0"
+
+
+def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int, copied: str) -> str:
     if reliability is None:
         return f"Their reliability is not known: {notes['reliability']}."
-    mean = number(reliability["mean"]) if abs(reliability["mean"]) >= NONE else "0"
-    ends = span(reliability["low"], reliability["high"])
-    used = reliability["n"]
-    few = f"; {amount(used, 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
-    if ends:  # a log of many problems may have few with rewards that differ in a shared step
-        few = f", from {used:,} of {problems:,} problems" if 2 * used < problems else ""
+    mean, ends = _near_none(reliability["mean"]), span(reliability["low"], reliability["high"])
+    few = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
+    if ends:
+        few = "" if copied or not (some := _of_few(reliability, problems)) else f", from {some}"
     return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}."
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:
     if auc is None:
         return f"How they order unseen completions is not known: {notes['leave_pair_out_auc']}."
-    low, high = auc["null_low"], auc["null_high"]
-    if low is not None and low == high:
+    low = auc["null_low"]
+    if low is not None and low == auc["null_high"]:
         return f"How they order unseen completions cannot be told: luck alone gives {percent(low)} % as well."
     # The range has two sides and p has one, so an order can be inside the range and yet be more than chance.
-    luck = f"luck alone: {percent(low)} to {percent(high)} %, p = {number(auc['p_value'])}{NEAR if close else ''}"
-    luck = "luck alone: not known" if low is None else luck
+    luck = "luck alone: not known"
+    if low is not None:
+        chance = interval(auc, share=True, null=True)
+        luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{NEAR if close else ''}"
     return f"{percent(auc['mean'])} % of the time they tell which of two unseen completions has more reward ({luck})."
 
 
-def _decisions(sure: int, decidable: int) -> str:
+def _decisions(sure: int, decidable: int, every: int) -> str:
     if not decidable:
-        return "No decision (where completions part) has enough completions to be sure."
+        return "No decision (where completions part) has enough different texts to be sure."
+    of = f" (of {every:,})" if every > decidable else ""
     go = "goes" if decidable == 1 else "go"
-    return f"{sure:,} of {amount(decidable, 'decision')} with enough completions surely {go} with the reward."
+    return f"{sure:,} of {amount(decidable, 'decision')} with enough texts{of} surely {go} with reward."
 
 
 def changes(summary: dict[str, Any]) -> Answer:
@@ -161,8 +191,9 @@ def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
 
 
 def no_finding(summary: dict[str, Any]) -> str:
-    """The sentence of a log without findings; few problems show few faults."""
-    problems = summary["overlap"]["path_depth"]["n"]
-    if problems < FEW_CLUSTERS:
-        return f"No finding, but {amount(problems, 'problem')} can show only gross faults."
-    return "Nothing to worry about."
+    """The sentence of a log without findings, with what is nearest to one; few problems show few faults."""
+    problems, near = summary["overlap"]["path_depth"]["n"], summary["verdict"]["nearest"]
+    few = f", but {amount(problems, 'problem')} can show only gross faults" if problems < FEW_CLUSTERS else ""
+    if near:
+        return f"No finding{few}. Nearest: {near_miss(near)}."
+    return f"No finding{few}. No number is half way to its limit."

@@ -67,12 +67,20 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     counts = summary["counts"]
     if (runs := len(summary["source"]["runs"])) > 1:
         yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ (grpo-prm compare)."
+    if counts["groups_split"]:
+        yield f"{drawn_again(counts['groups_split'])}."
     if counts["groups_prompts_differ"]:
         yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
     if counts["advantage_mismatch"]:
         yield mismatch(summary)
     yield from no_logprobs(summary)
     yield from summary["source"]["notes"]
+
+
+def drawn_again(prompts: int) -> str:
+    """How many prompts came more than once, and how their groups are called (`logs.grouping.buckets.numbered`)."""
+    many = amount(prompts, "prompt was", "prompts were")
+    return f"{many} drawn more than once in a step: #2 behind a key is a second draw, #3 a third"
 
 
 def no_logprobs(summary: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -20,6 +21,7 @@ WAYS = {
     "prefix": "cut where the completions begin to differ, which may be a few characters late",
     "none": "not in the log, so ids are shown",
 }
+AGAIN = re.compile(r"#([2-9]|[1-9][0-9]+)$")  # how further draws of a prompt are called
 LEGEND = (
     "|λ|: completions that share the step. R: their mean reward. A: their mean advantage, by which GRPO pushes the "
     "step up or down. ■: a completion ends here.\n"
@@ -70,6 +72,10 @@ def heading(tree: dict[str, Any]) -> list[Text]:
         rewards = f"mean reward {number(tree['reward_mean'])}, standard deviation {number(tree['reward_std'] or 0.0)}"
     head.append(f": {tree['k']} completions, {rewards}", style="not bold")
     lines = [head]
+    if again := AGAIN.search(tree["group_key"]):
+        lines.append(
+            Text(f"{again[0]} behind a key: draw {again[1]} of a prompt that was drawn more than once in the step.")
+        )
     if tree["zero_variance"]:
         lines.append(Text("All rewards are equal: this group trains nothing."))
     elif tree["suppressed_good_tokens"] is not None:

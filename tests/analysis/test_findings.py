@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_prm.analysis.findings import CODES, Figures, checked, judge, sentence
+from grpo_prm.analysis.findings import CODES, Figures, checked, judge, near_miss, sentence
 from grpo_prm.errors import UsageError
 
 GOOD = Figures(
@@ -55,6 +55,24 @@ def test_the_sampler_gap_has_two_numbers(size, spread, measure, found):
     one = judged(effective_sample_size=size, logprob_spread=spread)["sampler_gap"]
     assert (one.more["measure"], one.found) == (measure, found)
     assert one.value == (size if measure == "effective_sample_size" else spread)
+
+
+@pytest.mark.parametrize(
+    ("near", "said"),
+    [
+        ({"code": "copies", "value": 0.08, "limit": 0.1}, "8 % of completions are copies in their group; from 10 % on"),
+        (
+            {"code": "sampler_gap", "value": 0.92, "limit": 0.9, "measure": "effective_sample_size"},
+            "92 % effective sample size, sampler and trainer differ; below 90 %",
+        ),
+        (
+            {"code": "sampler_gap", "value": 0.07, "limit": 0.1, "measure": "logprob_spread"},
+            "0.07 nats between log-probabilities that should be equal; from 0.1 on",
+        ),
+    ],
+)
+def test_a_near_miss_says_its_limit(near, said):
+    assert near_miss(near) == f"{said} it is one"
 
 
 def test_sentences_count_and_codes_are_checked():

@@ -20,6 +20,7 @@ GROUPS = pl.DataFrame(
         "tool_output": [0] * 4,
         "phantom_advantage": [None] * 4,
         "duplicates": [0] * 4,
+        "k": [8] * 4,
     },
     schema_overrides={"phantom_advantage": pl.Float64},
 )
@@ -39,6 +40,7 @@ def summary(**changes):
         "prm": {"logprob_spread": {"mean": 0.0, "max": 0.0}},
         "credit": {
             "reliability": interval(0.6, 0.4, 0.8),
+            "reliability_texts_once": interval(0.6, 0.4, 0.8),
             "leave_pair_out_auc": interval(0.6, 0.55, 0.65) | {"null_low": 0.45, "null_high": 0.55, "p_value": 0.005},
             "decisions": 9,
             "decidable": 3,
@@ -91,6 +93,46 @@ def test_what_the_hidden_prm_knows(low, p, code):
     assert knows["close"] == (p in (0.05, 0.055))
     assert (knows["reliability"], knows["leave_pair_out_auc"]) == (reliability, auc(p))
     assert (knows["decisions"], knows["decidable"], knows["sure_decisions"]) == (9, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "whole", "once", "share", "copied"),
+    [
+        ((0, 0, 0, 0), 0.6, 0.6, 0.0, False),
+        ((2, 0, 0, 8), 0.6, 0.5499, 2 / 24, True),  # the last group teaches nothing and is in no reliability
+        ((2, 0, 0, 8), 0.6, 0.5501, 2 / 24, False),
+        ((2, 0, 0, 0), 0.5, 0.55, 2 / 24, True),
+        ((3, 0, 0, 0), 0.6, 0.6, 3 / 24, True),  # a tenth
+        ((1, 0, 0, 0), 0.6, None, 1 / 24, True),
+        ((0, 0, 0, 8), None, None, 0.0, False),
+        ((3, 0, 0, 0), None, None, 3 / 24, False),
+    ],
+)
+def test_copies_are_a_part_of_the_reliability(duplicates, whole, once, share, copied):
+    values = {
+        f"credit__reliability{end}": mean and interval(mean, 0.1, 0.9)
+        for end, mean in (("", whole), ("_texts_once", once))
+    }
+    groups = GROUPS.with_columns(duplicates=pl.Series(duplicates), zero_variance=pl.Series([False] * 3 + [True]))
+    knows = verdict(summary(**values), groups)["knows"]
+    assert (knows["copies"], knows["copied"]) == (pytest.approx(share), copied)
+    assert knows["reliability_texts_once"] == values["credit__reliability_texts_once"]
+
+
+def test_without_a_finding_the_number_that_is_nearest_to_its_limit_is_named():
+    def near(**changes):
+        groups = GROUPS.with_columns(duplicates=pl.Series([1, 0, 0, 0]))  # a finding has a group
+        return verdict(summary(**changes), groups)["nearest"]
+
+    assert near(baseline__intermediate_proportion=interval(0.0999)) is None
+    assert near() == {"code": "boilerplate", "value": 0.25, "limit": 0.5}  # half of the way
+    assert near(counts__groups_zero_variance=1) == {"code": "teaches_nothing", "value": 0.25, "limit": 0.3}
+    far = {"logprobs__effective_sample_size": interval(0.92), "counts__duplicates": 6}
+    assert near(**far) == {
+        "code": "sampler_gap", "value": 0.92, "limit": 0.9, "measure": "effective_sample_size",
+    }  # fmt: skip
+    assert near(**far | {"counts__duplicates": 9})["code"] == "copies"
+    assert near(**far | {"counts__duplicates": 10})["code"] == "sampler_gap"  # what is a finding is not near to one
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import polars as pl
 import pytest
-from grpo_prm_cli.screen import _starts
+from grpo_prm_cli.screen import _apart
 from typed import run
 
 from grpo_prm.files import UMASK
@@ -288,8 +288,13 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.stderr == "HEAVY []\n"
 
 
-def test_prompts_that_start_alike_are_told_apart_by_their_ends():
+def test_a_prompt_is_shown_from_where_it_parts_from_the_one_that_is_most_like_it():
     long = "You are an expert. " * 5
-    assert _starts([long + "What is 1?", long + "What is 2?"])[1].endswith("What is 2?")
-    assert _starts(["What is 1?", long]) == ["What is 1?", f"{long[:60].rstrip()}…"]
-    assert _starts([long, long])[0] == f"{long[:60].rstrip()}…" and _starts([]) == []
+    one, other = (f"{long}{who} bakes cakes. {5 * 'How many are left? '}" for who in ("Meena 12", "Trey 7"))
+    assert _apart(one, [one, other]).startswith("…Meena 12 bakes") and _apart(one, [one, other]).endswith("…")
+    assert _apart(one, [one, "Who?", other.replace("Trey 7", "Meena 15")]).startswith("…12 bakes")
+    for prompt in (one, f"{long}1 + 1?", "x" * 500, "y" * 59 + " 1"):
+        assert len(_apart(prompt, [f"{prompt}.", prompt[:-1], "x" * 499 + "z"])) <= 62
+    assert _apart(f"{long}1 + 1?", [f"{long}1 + 2?"]).endswith("1 + 1?")  # what parts them stands at the end
+    assert _apart("What is 1?", [long]) == "What is 1?"
+    assert _apart(long, [long, "You are a clerk."]) == _apart(long, []) == f"{long[:60].rstrip()}…"

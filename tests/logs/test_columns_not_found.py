@@ -5,6 +5,8 @@ from logs.test_bad_input import ANSWER, GOOD, refused
 
 from grpo_prm.errors import UsageError
 
+IDS = "for a column of token ids write tokens in place of completion"
+
 
 def test_a_column_map_that_names_an_absent_column(tmp_path):
     message = refused(tmp_path, UsageError, lambda: read_log(tmp_path, GOOD, columns={"reward": "rewrad"}))
@@ -25,18 +27,17 @@ def test_columns_that_cannot_be_guessed_are_refused_with_the_option_that_may_be_
         return refused(tmp_path, UsageError, lambda: read_log(tmp_path, rows)).removeprefix("TMP/log.jsonl: ")
 
     assert refusal({"group": 1, "reward": 1, "level": 7}) == (
-        "no column holds completions; there are group, reward, level."
-        " Name it with --columns completion=NAME, or tokens=NAME for ids."
+        f"no column holds completions; there are group, reward, level. Name it with --columns completion=NAME; {IDS}."
     )
     assert refusal({"group": 1, "said": "x", "level": 7, "is_right": True}) == (
         "no column holds completions or the reward; there are group, said, level, is_right."
-        " Perhaps it is --columns completion=NAME,reward=is_right; ids are tokens=NAME."  # one row says little
+        f" Perhaps it is --columns completion=NAME,reward=is_right; {IDS}."  # one row says little
     )
     assert refusal({"group": 1, "reward": 1, "model": "m", "chat": ANSWER}).endswith(
-        "Perhaps it is --columns completion=chat; ids are tokens=NAME."
+        f"Perhaps it is --columns completion=chat; {IDS}."
     )
     assert refusal({"q": "1 + 1?", "ys": ["it is 2", "3"], "n": 2, "more": [{"won": 1}, {"won": 0}]}).endswith(
-        "Perhaps it is --columns completion=ys,reward=more.won; ids are tokens=NAME."
+        f"Perhaps it is --columns completion=ys,reward=more.won; {IDS}."
     )
     assert refusal({"group": 1, "text": "x", "points": 1}) == (
         "no column holds the reward; there are group, text, points."
@@ -65,13 +66,13 @@ def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
     some = [{"said": f"it is {t + i}", "right": i % 2, "task": t} for t in (1, 2, 3) for i in range(4)]
     assert refusal(*some) == (
         "no column holds completions, the reward or what tells the groups apart; there are said, right, task."
-        " Perhaps it is --columns completion=said,reward=right,group=task; ids are tokens=NAME."
+        f" Perhaps it is --columns completion=said,reward=right,group=task; {IDS}."
     )
     mapping = {"completion": "said", "reward": "right", "group": "task"}
     assert groups(read_log(tmp_path, some, columns=mapping))  # and that is right
     assert refusal({"n": 1}) == (
         "no column holds completions, the reward or what tells the groups apart; there are n."
-        " Name them with --columns completion=NAME,reward=NAME,group=NAME, or tokens=NAME for ids."
+        f" Name them with --columns completion=NAME,reward=NAME,group=NAME; {IDS}."
     )
     assert refusal(names, columns={"completion": "said"}) == (
         "no column holds the reward or what tells the groups apart; there are said, right, task."

@@ -30,15 +30,17 @@ def test_the_answers_are_those_of_the_first_screen(chain):
     assert all(f"{one.question} {one.text}" in top for one in (knows(summary), changes(summary)))
     (finding,) = findings(summary, str(chain.parent))
     assert f"{finding.sentence} ({finding.explained}) copies Show a group {finding.command}" in top
-    assert "Nothing to worry about." not in top
+    assert "No finding" not in top
 
 
 @without_figures()
-def test_without_a_finding_there_is_nothing_to_worry_about(chain):
+def test_without_a_finding_it_says_how_near_one_is(chain):
     folder = read_folder(chain.parent)
-    verdict = folder.summary["verdict"] | {"findings": []}
+    nearest = {"code": "teaches_nothing", "value": 0.169, "limit": 0.3}
+    verdict = folder.summary["verdict"] | {"findings": [], "nearest": nearest}
     top = top_of(report(replace(folder, summary=folder.summary | {"verdict": verdict})))
-    assert top.endswith("What to do? Nothing to worry about.") and "Show a group" not in top
+    near = "Nearest: 16.9 % of groups teach nothing (equal rewards); from 30 % on it is one."
+    assert top.endswith(f"What to do? No finding. {near}") and "Show a group" not in top
 
 
 def test_a_finding_leads_to_the_group_of_its_command(chain):

@@ -287,7 +287,9 @@ def test_cautions_of_odd_logs(folder):
     assert "In 7 groups the logged advantages" in said(folder, advantage_mismatch=7)
     assert "50 % of the groups have equal rewards" in said(folder, groups_zero_variance=80)
     assert "equal rewards" not in said(folder, groups_zero_variance=79)
-    assert "2 groups came of prompts drawn more than once" in said(folder, groups_split=2)
+    assert "2 prompts were drawn more than once in a step: #2 behind a key is a second draw" in said(
+        folder, groups_split=2
+    )
     source = {**folder.summary["source"], "tokens_from": "pieces, tokenizer", "notes": ["<b>read so"]}
     texts = [one.text for one in cautions(replace(folder, summary={**folder.summary, "source": source}))]
     assert any("no token ids" in text for text in texts) and any("made again from text" in text for text in texts)

@@ -7,12 +7,27 @@ from grpo_prm.analysis.findings import SENTENCES as WORDED
 from grpo_prm.text.verdict import CHANGES, CLOSE, KNOWS, RISK, changes, findings, knows, no_finding
 
 RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
-AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_low": 0.458, "null_high": 0.544, "p_value": 0.005}
+AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_mean": 0.501, "null_low": 0.458, "null_high": 0.544}
+AUC |= {"p_value": 0.005}
 
 
-def known(code="steps", reliability=RELIABILITY, auc=AUC, sure=7, decidable=94, close=False, problems=80, depth=1.5):
+def known(
+    code="steps",
+    reliability=RELIABILITY,
+    auc=AUC,
+    sure=7,
+    decidable=94,
+    close=False,
+    problems=80,
+    depth=1.5,
+    *,
+    decisions=300,
+    copies=None,
+    once=None,
+):
     answer = {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc}
-    answer |= {"decisions": 300, "decidable": decidable, "sure_decisions": sure}
+    answer |= {"decisions": decisions, "decidable": decidable, "sure_decisions": sure}
+    answer |= {"copied": copies is not None, "copies": copies, "reliability_texts_once": once}
     notes = {"reliability": "reason one", "leave_pair_out_auc": "reason two"}
     return {"verdict": {"knows": answer}, "notes": notes, "overlap": {"path_depth": {"n": problems, "mean": depth}}}
 
@@ -31,9 +46,9 @@ def test_what_it_knows_has_its_three_numbers_each_in_a_sentence():
         (
             "A step: text that completions share. Its reward: their mean. [ ]: 95 % range.",
             "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-            "62.8 % of the time they tell which of two unseen completions has more reward (luck alone: 45.8 to 54.4 %, "
-            "p = 0.005).",
-            "7 of 94 decisions with enough completions surely go with the reward.",
+            "62.8 % of the time they tell which of two unseen completions has more reward (luck alone: 50.1 % "
+            "[45.8, 54.4], p = 0.005).",
+            "7 of 94 decisions with enough texts (of 300) surely go with reward.",
         ),
     )
     assert knows(known()).text.startswith("Yes, also on new completions. A step: ")
@@ -51,7 +66,7 @@ def test_every_answer_of_what_it_knows_is_a_short_sentence(code):
 def test_what_is_missing_is_named_with_its_reason():
     bare = RELIABILITY | {"low": None, "high": None}
     step, reliability, *_ = knows(known(reliability=bare)).why
-    assert step == "A step: text that completions share. Its reward: their mean."  # no bracket to explain
+    assert step == "A step: text that completions share. Its reward: their mean. [ ]: 95 % range."  # that of luck
     assert reliability == (
         "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, an interval needs 20."
     )
@@ -62,23 +77,39 @@ def test_what_is_missing_is_named_with_its_reason():
     assert knows(known(auc=None)).why[2] == "How they order unseen completions is not known: reason two."
     assert knows(known(reliability=None, auc=None)).why[1:] == (
         "Their reliability and the order of unseen completions are not known: reason one.",
-        "7 of 94 decisions with enough completions surely go with the reward.",
+        "7 of 94 decisions with enough texts (of 300) surely go with reward.",
     )
     flat = knows(known("cannot_say", reliability=None, auc=None, depth=0.0)).why[1]
     assert flat == "There is no such tree here: no text is shared by some completions of a group and not by its others."
-    no_null = AUC | {"null_low": None, "null_high": None, "p_value": None}
+    no_null = AUC | {"null_mean": None, "null_low": None, "null_high": None, "p_value": None}
+    bracketless = knows(known(reliability=bare, auc=no_null)).why[0]
+    assert bracketless == "A step: text that completions share. Its reward: their mean."  # nothing to explain
     assert "62.8 % of the time" in knows(known(auc=no_null)).why[2]
     assert knows(known(auc=no_null)).why[2].endswith("(luck alone: not known).")
     alike = knows(known(auc=AUC | {"null_low": 0.5, "null_high": 0.5})).why[2]
     assert alike == "How they order unseen completions cannot be told: luck alone gives 50 % as well."
     none = knows(known(sure=0, decidable=0)).why[3]
-    assert none == "No decision (where completions part) has enough completions to be sure."
-    assert knows(known(sure=0, decidable=1)).why[3].startswith("0 of 1 decision with enough completions surely goes ")
-    assert (
-        knows(known(sure=1, decidable=2000))
-        .why[3]
-        .startswith("1 of 2,000 decisions with enough completions surely go ")
+    assert none == "No decision (where completions part) has enough different texts to be sure."
+    one = knows(known(sure=0, decidable=1)).why[3]
+    assert one == "0 of 1 decision with enough texts (of 300) surely goes with reward."
+    every = knows(known(sure=1, decidable=2000, decisions=2000)).why[3]
+    assert every == "1 of 2,000 decisions with enough texts surely go with reward."
+
+
+def test_what_part_copies_have_is_said_where_they_have_one():
+    once = RELIABILITY | {"mean": 0.2163}
+    assert knows(known(copies=0.003, once=once)).why[1:3] == (
+        "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
+        "In groups of mixed reward 0.30 % of completions are copies, which count as often as sampled: each text "
+        "once gives 0.216. The order leaves copies out.",
     )
+    assert knows(known(copies=0.401, once=once, problems=81)).why[1:3] == (
+        "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
+        "It is of 40 of 81 problems, with 40.1 % copies, which count as often as sampled: each text once gives 0.216. "
+        "The order leaves copies out.",
+    )
+    assert ": each text once leaves nothing. " in knows(known(copies=0.5)).text
+    assert "copies" not in knows(known(once=once)).text
 
 
 @pytest.mark.parametrize(("code", "end"), list(CHANGES.items()))
@@ -154,13 +185,17 @@ def test_a_group_called_like_the_placeholder_keeps_its_name():
 @pytest.mark.parametrize(
     ("problems", "sentence"),
     [
-        (20, "Nothing to worry about."),
-        (19, "No finding, but 19 problems can show only gross faults."),
-        (1, "No finding, but 1 problem can show only gross faults."),
+        (20, "No finding. "),
+        (19, "No finding, but 19 problems can show only gross faults. "),
+        (1, "No finding, but 1 problem can show only gross faults. "),
     ],
 )
 def test_few_problems_are_no_reason_not_to_worry(problems, sentence):
-    assert no_finding({"overlap": {"path_depth": {"n": problems}}}) == sentence
+    summary = {"overlap": {"path_depth": {"n": problems}}, "verdict": {"nearest": None}}
+    assert no_finding(summary) == f"{sentence}No number is half way to its limit."
+    summary["verdict"]["nearest"] = {"code": "teaches_nothing", "value": 0.25, "limit": 0.3}
+    near = "Nearest: 25 % of groups teach nothing (equal rewards); from 30 % on it is one."
+    assert no_finding(summary) == f"{sentence}{near}"
 
 
 @pytest.mark.parametrize(("mean", "said"), [(-1.18, "-1.18"), (-1e-17, "0"), (4e-4, "0"), (0.0006, "0.0006")])
@@ -172,5 +207,5 @@ def test_a_reliability_of_nothing_is_no_share_and_contradicts_nothing(mean, said
 
 def test_a_close_call_is_said():
     close = knows(known(close=True)).why[2]
-    assert close.endswith(", p = 0.005: close, another seed may say otherwise).")
+    assert close.endswith(", p = 0.005: close, another seed may differ).")
     assert "close" not in knows(known()).text

@@ -86,7 +86,7 @@ def test_without_a_null_there_is_its_reason_and_no_column_for_it(summary):
     page = told(changed)
     assert page["Do the branches say anything?"].startswith("Rewards permuted: nothing can be permuted. [(")
     for title in ("Do the branches say anything?", "Where does it hurt?"):
-        assert "chance" not in page[title] and "one-sided" not in page[title]
+        assert "than chance" not in page[title] and "one-sided" not in page[title]
         assert {len(cells) for cells in table_of(changed, title).values()} == {1}
     assert "distinct completions that come equally often" in told(summary)["Do the branches say anything?"]
 
@@ -127,9 +127,12 @@ def test_decisions_are_counted_where_there_are_any(summary):
     changed = deepcopy(summary)
     changed["credit"] |= {"decisions": 2300, "decidable": 40, "sure_decisions": 1}
     page = told(changed)["Do the branches say anything?"]
-    assert "2,300 decisions, places" in page and "40 could be sure with so many completions, 1 is. Sure:" in page
+    assert "2,300 decisions, places" in page and "40 could be sure: in the others so few" in page
+    assert "20 times. 1 is sure: the way that completions went is related to their rewards, p ≤ .05" in page
+    changed["credit"] |= {"decisions": 40}
+    assert "40 could be sure. 1 is sure: the way" in told(changed)["Do the branches say anything?"]
     changed["credit"] |= {"decisions": 0, "decidable": 0, "sure_decisions": 0}
-    assert "Sure:" not in told(changed)["Do the branches say anything?"]
+    assert "sure:" not in told(changed)["Do the branches say anything?"]
 
 
 def test_checks_of_logprobs_are_said_where_they_are_not_nothing(summary):

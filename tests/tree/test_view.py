@@ -16,7 +16,7 @@ from grpo_prm.errors import UsageError
 from grpo_prm.logs.rollouts import SCHEMA, Rollouts
 from grpo_prm.logs.tokenize import Pieces, units
 from grpo_prm.text.printable import printable
-from grpo_prm.tree.printed import render
+from grpo_prm.tree.printed import heading, render
 from grpo_prm.tree.view import find_groups, group_tree, worst_groups
 
 
@@ -276,3 +276,12 @@ def test_groups_with_and_without_rewards_stand_side_by_side():
     log = pl.concat([by_reward, by_advantage, neither])
     assert [t["group_key"][0] for t in worst_groups(batches(log), 3)] == ["reward", "advantage"]
     assert [t["group_key"][0] for t in worst_groups(batches(log), 3, advantage="logged")] == ["advantage"]
+
+
+@pytest.mark.parametrize(("key", "said"), [("4#2", "#2 behind a key: draw 2 of a prompt"), ("4#10", "draw 10 of")])
+def test_a_further_draw_says_what_it_is(key, said):
+    tree = {"run": "a", "step": 40, "k": 8, "reward_mean": None, "reward_std": None, "zero_variance": False}
+    tree |= {"suppressed_good_tokens": None, "tokens_from": "log", "text_from": "units"}
+    assert said in heading(tree | {"group_key": key})[1].plain
+    for other in ("4", "4#1", "4#2b", "#02"):  # the first draw, and keys of a log that look alike
+        assert not any("draw" in line.plain for line in heading(tree | {"group_key": other}))

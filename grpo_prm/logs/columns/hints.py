@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ...errors import GrpoPrmError, InputError, UsageError
-from ..memory import NAME, columns_option
+from ..memory import IDS, NAME, columns_option
 from .evidence import completion_by_content, group_by_content, may_hold_completions, reward_by_content
 from .first_rows import Rows, listed
 from .not_rollouts import not_rollouts
@@ -54,9 +54,9 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None], from_text:
     option = columns_option(name, {column: path or "NAME" for column, path in guesses.items()})
     more = ""
     if "completion" in guesses:
-        more = "; ids are tokens=NAME" if guessed else ", or tokens=NAME for ids"
+        more = f"; {IDS}"
     elif "reward" in guesses:
-        more = f", or a weighted sum with {'ReadOptions(reward=...)' if name == NAME else '--reward'}"
+        more = f", or a weighted sum with {'reading=grpo_prm.ReadOptions(reward=...)' if name == NAME else '--reward'}"
     return UsageError(f"{name}: {problem}; there are {listed(rows)}. {how} {option}{more}.")
 
 

@@ -180,7 +180,7 @@ def _check_complete(plan: Plan, rows: Rows, keyed: Rows, name: str) -> None:
     if parts and guesses["reward"] in (None, *parts.values()):  # another column may be the reward itself
         from ..rewards import without_total
 
-        form = "ReadOptions(reward={})" if name == NAME else "--reward {}"
+        form = "reading=grpo_prm.ReadOptions(reward={})" if name == NAME else "--reward {}"
         raise UsageError(f"{name}: {without_total(list(parts), form)}")
     # What would tell the groups apart if the guess at the completions is right?
     trial = replace(plan, paths={"completion": unit or "", **plan.paths})

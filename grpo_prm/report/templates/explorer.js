@@ -73,6 +73,7 @@ function groupFacts(tree) {
   const of = (part, whole) => (OF[part](row) === null ? "–" : `${number(OF[part](row))} of ${number(OF[whole](row))}`);
   const list = facts([
     ["group", OF.key(row)],
+    [term("draw"), drawOf(row)],
     ["run", RUNS.length > 1 ? RUNS[OF.run(row)] : null],
     ["training step", OF.step(row) === null ? null : number(OF.step(row))],
     ["completions", number(OF.k(row))],

@@ -2,6 +2,8 @@
 
 const dash = (step) => (step === null ? "-" : String(step));
 const namesOf = (row) => [...(RUNS.length > 1 ? [RUNS[OF.run(row)]] : []), dash(OF.step(row)), OF.key(row)];
+// Which draw of its prompt a group is, where its key says so: 2 of KEY#2; null of the first.
+const drawOf = (row) => (/#([2-9]|[1-9][0-9]+)$/.exec(OF.key(row)) ?? [null, null])[1];
 const nameOf = (row) => namesOf(row).join(":");
 
 // A slash, a colon or a mark inside of a name is written in percent, so that those between names are known.

@@ -1,5 +1,15 @@
 // One process step read in full.
 
+// Whether the range of R(λ) is wider than the rewards of its group and Student's, which has R in its middle; Wilson's,
+// of two rewards, stays between these, and is wider than equal rewards on one side alone.
+function passes(tree, n) {
+  const { reward, low, high } = tree.steps;
+  const known = tree.completions.reward.filter((r) => r !== null);
+  const rounding = 1e-3 * (high[n] - low[n]);
+  const middle = Math.abs(high[n] - reward[n] - (reward[n] - low[n])) < rounding;
+  return middle && (low[n] < Math.min(...known) - rounding || high[n] > Math.max(...known) + rounding);
+}
+
 function showPanel(tree) {
   const panel = byId("panel");
   const { count, k, given, marks, members, lengths, most } = shape(tree);
@@ -24,6 +34,7 @@ function showPanel(tree) {
     facts([[term("R(λ)", "step reward R(λ)"), `${number(reward[n])}${range}`], [term("A(λ)", "step advantage A(λ)"), swatch],
       [`${UNIT}s`, `${number(lengths[n])}${masked}`], ["in all members", number(tokens[n])],
       ["positions", lengths[n] ? `${number(start[n] + 1)} to ${number(end[n])}` : "none"]]),
+    range && passes(tree, n) ? make("p", { class: "quiet" }, "Its range is by Student's t, which can pass the largest or the smallest reward.") : "",
     marks[n] ? make("p", { class: "note" }, explain(tree, n)) : "",
     make("pre", { class: "text", tabindex: 0, "aria-label": "Text of the step" }, lengths[n] ? written(textOf(tree, n)) : "(no token is shared by all)"),
     make("h3", {}, "Members"),
