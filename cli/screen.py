@@ -51,6 +51,9 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     if whole:
         lines += [line for one in written for piece in one for line in piece]
     else:
+        # A command shows more than a reason: where the first has no room for both, it goes without its reason.
+        if written and len(written[0][0]) > 1 and sum(map(len, written[0][:2])) + 1 > room - len(lines):
+            written[0] = _written(todo[0]._replace(sentence=todo[0].short), TO_DO, width)
         lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied

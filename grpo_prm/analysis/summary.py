@@ -30,7 +30,10 @@ from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
-_RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", OUTSIDE)
+_RARE = (
+    *("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", "groups_fronts_differ", "prompt_tokens"),
+    OUTSIDE,
+)
 
 
 def summarize(

@@ -19,8 +19,8 @@ MADE = {
 }
 OF_STATES = "What do equal states say?"
 DIFFER = (
-    "with completions of different prompts. The theory is about completions of one prompt, so process sets, step "
-    "rewards and advantages of these groups are not what it means."
+    "prompts: step rewards there compare completions of different prompts. The theory is about completions of one "
+    "prompt, so such groups count in every number, but process sets, step rewards and advantages are not what it means."
 )
 
 
@@ -68,11 +68,16 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     if (runs := len(summary["source"]["runs"])) > 1:
         yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ (grpo-prm compare)."
     if counts["groups_prompts_differ"]:
-        yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
+        yield mixed(counts["groups_prompts_differ"])
     if counts["advantage_mismatch"]:
         yield mismatch(summary)
     yield from no_logprobs(summary)
     yield from summary["source"]["notes"]
+
+
+def mixed(groups: int) -> str:
+    """The sentence on so many groups of several prompts."""
+    return f"{amount(groups, 'group mixes', 'groups mix')} {DIFFER}"
 
 
 def no_logprobs(summary: dict[str, Any]) -> list[str]:
@@ -83,9 +88,13 @@ def no_logprobs(summary: dict[str, Any]) -> list[str]:
 
 def masks(summary: dict[str, Any]) -> str:
     """How much is in the loss, where not all is; else nothing."""
+    return _in_the_loss(summary) if summary["counts"].get("tokens_masked") else ""
+
+
+def _in_the_loss(summary: dict[str, Any]) -> str:
     counts = summary["counts"]
-    masked = counts.get("tokens_masked", 0)
-    return in_the_loss(counts["tokens"] + masked, counts["tokens"], summary["source"]["unit"]) if masked else ""
+    units = counts["tokens"] + counts.get("tokens_masked", 0)
+    return in_the_loss(units, counts["tokens"], summary["source"]["unit"], counts.get("prompt_tokens", 0))
 
 
 def _read(summary: dict[str, Any]) -> Iterator[str]:
@@ -94,7 +103,7 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
-    yield f"Unit: {unit}; {masks(summary) or in_the_loss(counts['tokens'], counts['tokens'], source['unit'])}."
+    yield f"Unit: {unit}; {_in_the_loss(summary)}."
     left = f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (rejects.jsonl says why)"
     lines = (
         (counts["rejected"], left),
