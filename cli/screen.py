@@ -163,7 +163,7 @@ def _drawn(piece: str | Rows, width: int) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for n, column in enumerate(piece.columns):
         # Names and words are wrapped, numbers stay whole, unless that would cut them off.
-        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3)
+        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3, overflow="ellipsis" if n else "fold")
     for row in piece.rows:
         table.add_row(*row)
     return table

@@ -13,6 +13,7 @@ from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .baseline_by import OUTSIDE, baseline_notes
+from .by_run import by_run
 from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters
 from .finite import finite
@@ -90,6 +91,9 @@ def summarize(
         },
         "notes": notes,
     }
+    # Absent in a log of one run, or of too many for a table.
+    if runs := by_run(groups, summary["source"]["runs"], options.seed):
+        summary["runs"] = runs
     if options.share == "state":
         masked = running.counts["tokens_masked"]
         section, said = state_section(groups, clusters, running.states, options.seed, masked=masked)

@@ -10,7 +10,7 @@ from .amounts import amount
 from .cells import Rows
 from .change import change, change_title
 from .masks import in_the_loss
-from .parts import branches, defects, logprobs, overlap, sharing, states, teaching
+from .parts import branches, by_run, defects, logprobs, overlap, sharing, states, teaching
 
 MADE = {
     "log": "token ids as logged",
@@ -32,6 +32,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
     """
     parts = (
         ("What was read", _read(summary)),
+        ("What does each run say alone?", by_run(summary)),
         ("Do completions overlap?", overlap(summary)),
         ("Do the branches say anything?", branches(summary)),
         (OF_STATES, states(summary)),
@@ -66,7 +67,8 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     """What may be wrong with the log or with how it was understood, each in a sentence."""
     counts = summary["counts"]
     if (runs := len(summary["source"]["runs"])) > 1:
-        yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ (grpo-prm compare)."
+        where = ": --full and the page have each alone" if "runs" in summary else " (grpo-prm compare)"
+        yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ{where}."
     if counts["groups_prompts_differ"]:
         yield mixed(counts["groups_prompts_differ"])
     if counts["advantage_mismatch"]:
