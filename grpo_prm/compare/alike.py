@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..text.amounts import amount, listed, number
+from ..text.amounts import amount, first_of, listed, number
 from .difference import Common
 from .runs import Run, Runs
 
 SHARED = 0.1  # of the span of two ranges of rewards: with no more in common they are of two scales
-SOME = 3  # runs that a sentence names
+SHORT = 3  # runs that a sentence names
 
 
 def header(compared: Runs, common: Common) -> tuple[str, ...]:
@@ -48,8 +48,8 @@ def _prompts(runs: tuple[Run, ...]) -> Iterator[str]:
         yield f"{amount(shared[other.name], 'prompt')} in common, of {of}."
     if none := [run.name for run in others if not shared[run.name] and not _one_task(first, run)]:
         yield (
-            f"0 prompts in common with {first.name}: {_some(none)}. As far as the logs show, the rewards are not of "
-            "the same task, and a difference between them says nothing about methods."
+            f"0 prompts in common with {first.name}: {first_of(none, SHORT)}. As far as the logs show, the rewards are "
+            "not of the same task, and a difference between them says nothing about methods."
         )
 
 
@@ -69,13 +69,9 @@ def _scales(runs: tuple[Run, ...]) -> Iterator[str]:
     other = [f"{run.name} {_span(run.reward_range)}" for run in others if _apart(first.reward_range, run.reward_range)]
     if other:
         yield (
-            f"Rewards are not on one scale: {first.name} {_span(first.reward_range)}, {_some(other)}. Their difference "
-            "says nothing about methods."
+            f"Rewards are not on one scale: {first.name} {_span(first.reward_range)}, {first_of(other, SHORT)}. "
+            "Their difference says nothing about methods."
         )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
 
 
 def _span(ends: tuple[float, float] | None) -> str:

@@ -26,7 +26,7 @@ def by_run(summary: dict[str, Any]) -> Iterator[str | Rows]:
     if not runs:
         return
     shown = [STATISTICS[name] for name in HEADLINES if any(run[name] is not None for run in runs)]
-    table = Rows(("", "completions", "groups", *(one.title for one in shown)), [])
+    table = Rows(("run", "completions", "groups", *(one.title for one in shown)), [])
     for run in runs:
         cells = (interval(run[one.name], share=one.share) for one in shown)
         table.rows.append((run["run"], f"{run['completions']:,}", f"{run['groups']:,}", *cells))
