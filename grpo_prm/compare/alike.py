@@ -48,8 +48,8 @@ def _prompts(runs: tuple[Run, ...]) -> Iterator[str]:
         yield f"{amount(shared[other.name], 'prompt')} in common, of {of}."
     if none := [run.name for run in others if not shared[run.name] and not _one_task(first, run)]:
         yield (
-            f"0 prompts in common with {first.name}: {first_of(none, SHORT)}. As far as the logs show, the rewards are "
-            "not of the same task, and a difference between them says nothing about methods."
+            f"0 prompts in common with {first.name}: {first_of(none, SHORT)}. Nothing in the logs shows that the "
+            "rewards are of the same task, and of other tasks a difference says nothing about methods."
         )
 
 

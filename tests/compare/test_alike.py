@@ -17,7 +17,9 @@ def test_runs_of_other_prompts_are_not_compared_without_a_word(tmp_path):
     assert compare([one, same]).header[1:] == ("60 prompts in common, of 60 of run and 60 of same.",)
     found = compare([one, same, other])
     said = " ".join(found.header)
-    assert "0 prompts in common with run: other. As far as the logs show, the rewards are not of the same task" in said
+    assert (
+        "0 prompts in common with run: other. Nothing in the logs shows that the rewards are of the same task" in said
+    )
     assert "Rewards are not on one scale: run from 0 to 1, other from 0 to 1,000. Their" in said
     assert as_json(found)["notes"][: len(found.header) - 1] == list(found.header[1:])
 
