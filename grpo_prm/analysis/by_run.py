@@ -38,6 +38,8 @@ def by_run(groups: Parts, runs: Sequence[str], seed: int) -> list[dict[str, Any]
 def _of_run(groups: Parts, run: str, seed: int) -> dict[str, Any]:
     own = [part.filter(pl.col("run") == run) for part in groups]
     size = added_up(own, {"completions": pl.col("k").sum(), "groups": pl.col("k").len()})
+    if not size["groups"]:  # all its completions are alone in their groups
+        return {"run": run, **size, **dict.fromkeys(HEADLINES)}
     found = log_intervals(own, find_clusters(own), seed, HEADLINES)
     statistics = {name: None if one.mean is None else one._asdict() for name, one in found.items()}
     return {"run": run, **size, **statistics}

@@ -60,3 +60,8 @@ def test_of_very_many_runs_there_is_none_but_the_way_to_one():
     summary = analysed(made)
     assert "runs" not in summary and section(summary) is None
     assert "they may differ (grpo-prm compare)" in " ".join(doubts(summary))
+
+
+def test_a_run_of_groups_of_one_has_nothing_to_say():
+    made = log([0], prompts=3, run="a") + log([0], prompts=3, run="alone", k=1)
+    assert analysed(made)["runs"][1] == {"run": "alone", "completions": 0, "groups": 0, **dict.fromkeys(HEADLINES)}
