@@ -44,6 +44,9 @@ def show(comparison: Comparison, out: Path) -> None:
     """Print the tables and what to know about them."""
     console = Console(markup=False, highlight=False, emoji=False)
     with trimmed(console):
+        for sentence in comparison.header:
+            console.print(printable(sentence))
+        console.print()
         names = _fitting(side_by_side(comparison), console.width)
         if len(comparison.compared.runs) <= SIDE_BY_SIDE and names:
             _as_columns(console, comparison, names)
@@ -54,7 +57,7 @@ def show(comparison: Comparison, out: Path) -> None:
             _ranking(console, comparison)
             _as_rows(console, comparison)
         _metrics(console, comparison)
-        for sentence in (comparison.common.sentence, ABOUT, many_questions(comparison.table), *comparison.notes):
+        for sentence in (ABOUT, many_questions(comparison.table), *comparison.notes):
             console.print(printable(sentence))
         _reach(console, comparison)
         where = printable(str(out))

@@ -72,6 +72,10 @@ def export(
     exclude_zero_variance: Annotated[
         bool, typer.Option("--exclude-zero-variance", help="Leave out groups whose rewards are all equal.")
     ] = False,
+    exclude_mixed_prompts: Annotated[
+        bool,
+        typer.Option("--exclude-mixed-prompts", help="Leave out groups that hold completions of different prompts."),
+    ] = False,
     std: Annotated[
         Literal["sample", "population", "none", "batch"] | None,
         typer.Option(
@@ -104,7 +108,16 @@ def export(
 
     from .progress import progress_bar
 
-    options = ExportOptions(labels, threshold, min_members, min_certainty, exclude_zero_variance, std, advantage)
+    options = ExportOptions(
+        labels=labels,
+        threshold=threshold,
+        min_members=min_members,
+        min_certainty=min_certainty,
+        exclude_zero_variance=exclude_zero_variance,
+        exclude_mixed_prompts=exclude_mixed_prompts,
+        std=std,
+        advantage=advantage,
+    )
     out = out or default_file(logs, to)
     check_file(out, logs, to)
     with progress_bar("exporting") as progress:

@@ -100,7 +100,8 @@ def _rows(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield "columns", [", ".join(a if a == b else f"{a} = {b}" for a, b in inspection.columns.items())]
     yield "steps", [_steps(inspection.steps)]
     completions = amount(inspection.completions, "completion")
-    yield "unit", [UNITS[inspection.tokens_from], f"{completions}: {_masks(inspection)}"]
+    between = ", " if inspection.prompt_tokens else ": "
+    yield "unit", [UNITS[inspection.tokens_from], f"{completions}{between}{_masks(inspection)}"]
     yield "groups", list(_groups(inspection))
     if inspection.missing:
         yield "missing", list(inspection.missing)
@@ -112,7 +113,7 @@ def _rows(inspection: Inspection) -> Iterator[tuple[str, list[str]]]:
 def _masks(inspection: Inspection) -> str:
     from grpo_prm.text.masks import in_the_loss
 
-    return in_the_loss(inspection.tokens, inspection.loss_tokens, inspection.unit)
+    return in_the_loss(inspection.tokens, inspection.loss_tokens, inspection.unit, inspection.prompt_tokens)
 
 
 def _steps(steps: Mapping[str, int] | None) -> str:

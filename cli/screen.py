@@ -58,6 +58,9 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     if whole:
         lines += [line for one in written for piece in one for line in piece]
     else:
+        # A command shows more than a reason: where the first has no room for both, it goes without its reason.
+        if written and len(written[0][0]) > 1 and sum(map(len, written[0][:2])) + 1 > room - len(lines):
+            written[0] = _written(todo[0]._replace(sentence=todo[0].short), TO_DO, width)
         lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
@@ -167,7 +170,7 @@ def _drawn(piece: str | Rows, width: int) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for n, column in enumerate(piece.columns):
         # Names and words are wrapped, numbers stay whole, unless that would cut them off.
-        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3)
+        table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3, overflow="ellipsis" if n else "fold")
     for row in piece.rows:
         table.add_row(*row)
     return table

@@ -96,7 +96,7 @@ def test_what_is_in_doubt_has_a_line_in_a_shell():
     assert len(lines) == 10 + 3 + len(summary["source"]["notes"]) + todo and summary["source"]["notes"]
     assert lines[1:4] == [
         "  1 of 18 rows rejected (.rejected says why)",
-        "  1 group with completions of different prompts",
+        "  1 group of mixed prompts, counted all the same",
         f"  {differ} groups with logged advantages that the rewards do not give (std sample)",
     ]
     assert differ > 1

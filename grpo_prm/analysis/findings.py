@@ -40,7 +40,10 @@ NEAR = 0.5  # of the way to its limit: what is nearer is named where there is no
 
 # By code or, where a code has two, by what was measured: the number, the reason and what to do.
 SENTENCES = {
-    "mixed_prompts": "{groups} {mix} several prompts: group rows by prompt",
+    "mixed_prompts": "{groups} {mix} prompts ({they}): step rewards there compare completions of different prompts; "
+    "group rows by prompt",
+    "mixed_fronts": "{groups} {mix} prompts ({they}): step rewards there compare completions of different prompts; "
+    "the ids before them differ: trust none",
     "unmasked_tool_output": "{percent:.3g} % of completions hold tool output that the log does not mask: mask it",
     "effective_sample_size": "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
     "logprob_spread": "{value:.3g} nats between log-probabilities that should be equal: sync the weights",
@@ -79,6 +82,8 @@ class Figures(NamedTuple):
         baseline: The same of cross-prompt groups.
         reliability: `mean`, `low` and `high`.
         k: The commonest size of a group.
+        fronts_differ: Share of the groups whose prompts differ in the ids before the completions alone, as those of
+            turns behind other turns do.
     """
 
     prompts_differ: float
@@ -92,6 +97,7 @@ class Figures(NamedTuple):
     baseline: float | None
     reliability: Mapping[str, Any] | None
     k: int
+    fronts_differ: float = 0.0
 
 
 class Judgement(NamedTuple):
@@ -128,7 +134,8 @@ def checked(codes: Iterable[str], setting: str) -> set[str]:
 
 def judge(figures: Figures) -> Iterator[Judgement]:
     """Hold figures against the limits, in the order of `CODES`; what is not known is not judged."""
-    yield Judgement("mixed_prompts", figures.prompts_differ, figures.prompts_differ > 0, {})
+    fronts = {"measure": "mixed_fronts"} if figures.fronts_differ >= figures.prompts_differ > 0 else {}
+    yield Judgement("mixed_prompts", figures.prompts_differ, figures.prompts_differ > 0, fronts)
     yield Judgement("unmasked_tool_output", figures.tool_output, figures.tool_output >= TOOL_OUTPUT, {})
     yield from _sampler_gap(figures.effective_sample_size, figures.logprob_spread)
     if (phantom := figures.phantom_advantage) is not None:
@@ -217,6 +224,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     values = {
         "groups": "1 group" if groups == 1 else f"{groups:,} groups",
         "mix": "mixes" if groups == 1 else "mix",
+        "they": "it counts" if groups == 1 else "they count",
         "larger": "trust no step reward" if k is None else f"trust no single step; groups of {k:,} would bring 0.5",
     }
     return words.format(value=value, percent=100 * value, **values)

@@ -9,11 +9,10 @@ import numpy as np
 import polars as pl
 
 from ..core.forest import Floats
+from ..logs.rollouts import IDS
 
 if TYPE_CHECKING:
     from ..logs.tokenize import Pieces, Tokens
-
-IDS = r"^\[\d+(, \d+)*\]$"  # a prompt that was logged as ids stands in the canonical table as their JSON
 
 
 class PromptLengths:

@@ -13,6 +13,7 @@ from ..core.identity import identity_gap
 from ..core.interval import FEW_CLUSTERS, MANY_CLUSTERS, Interval
 from ..core.permutations import null_range
 from .baseline_by import OUTSIDE, baseline_notes
+from .by_run import by_run
 from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters, nameless, stand_ins
 from .finite import finite
@@ -30,7 +31,10 @@ from .worst_groups import worst_groups
 
 SCHEMA_VERSION = 2
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
-_RARE = ("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", OUTSIDE)
+_RARE = (
+    *("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", "groups_fronts_differ", "prompt_tokens"),
+    OUTSIDE,
+)
 
 
 def summarize(
@@ -90,6 +94,9 @@ def summarize(
         },
         "notes": notes,
     }
+    # Absent in a log of one run, or of too many for a table.
+    if runs := by_run(groups, summary["source"]["runs"], options.seed):
+        summary["runs"] = runs
     if options.share == "state":
         masked = running.counts["tokens_masked"]
         section, said = state_section(unnamed, clusters, running.states, options.seed, masked=masked)

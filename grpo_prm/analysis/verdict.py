@@ -134,6 +134,7 @@ def _figures(summary: dict[str, Any], sums: dict[str, int]) -> Figures:
         baseline=mean("baseline", "intermediate_proportion"),
         reliability=summary["credit"]["reliability"],
         k=counts["group_size"]["mode"],
+        fronts_differ=counts.get("groups_fronts_differ", 0) / number,
     )
 
 

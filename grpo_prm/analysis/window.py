@@ -15,7 +15,7 @@ from ..core.overlap import completion_overlap, group_overlap
 from ..core.prm import Bools, Std
 from ..core.reliability import reliability_sums
 from ..core.sampler_gap import effective_sample_size, gap_sums, groups_of_tokens
-from ..logs.rollouts import group_opens, groups_of_several_prompts
+from ..logs.rollouts import group_opens, groups_of_several_fronts, groups_of_several_prompts
 from .clusters import CLUSTER
 from .columns import column
 from .cross_prompt import PseudoGroups
@@ -115,6 +115,7 @@ class Window:
             baseline=sum(baseline) / len(baseline) if baseline else None,
             reliability=None if reliability.mean is None else reliability._asdict(),
             k=modal_size(self.groups["k"].to_numpy()),
+            fronts_differ=sums["fronts_differ"] / number,
         )
 
 
@@ -149,6 +150,7 @@ def _of_slice(table: pl.DataFrame, groups: Groups, outcome: str | None) -> pl.Da
         "zero_variance": groups.zero,
         "duplicates": duplicates(groups),
         "prompts_differ": groups_of_several_prompts(table),
+        "fronts_differ": groups_of_several_fronts(table),
         "tool_output": unmasked_tool_output(table),
         PROPORTION: of_groups.intermediate_proportion,
         **reliability_sums(groups),

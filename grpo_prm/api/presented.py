@@ -86,7 +86,7 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     if counts["rejected"]:
         yield f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (.rejected says why)"
     if counts.get("groups_prompts_differ"):  # not in folders of older versions
-        yield f"{amount(counts['groups_prompts_differ'], 'group')} with completions of different prompts"
+        yield f"{amount(counts['groups_prompts_differ'], 'group')} of mixed prompts, counted all the same"
     if counts["advantage_mismatch"]:
         groups = amount(counts["advantage_mismatch"], "group")
         yield f"{groups} with logged advantages that the rewards do not give (std {source['options']['std']})"

@@ -14,6 +14,8 @@ from ..analysis.clusters import CLUSTER
 from ..analysis.ratios import Sums
 from ..analysis.statistics import STATISTICS
 from ..figures.over_training import windows
+from ..text.amounts import amount
+from .alike import header
 from .difference import COMPARED, Common, common_part, differences, draws_of
 from .joined import Joined, join_metrics
 from .metrics_table import Shown, shown_metrics
@@ -41,6 +43,7 @@ class Comparison:
         reach: When each run reaches a level of reward.
         training: `run`, `step` (of a window of a long run its middle one), `steps` in the window, `statistic`,
             `mean`, `low`, `high` of `OVER_TIME`: what the figure draws.
+        header: Sentences on what is compared, and on how far the runs are alike.
         notes: Sentences about what limits the comparison.
     """
 
@@ -52,6 +55,7 @@ class Comparison:
     metrics: Shown
     reach: Reach
     training: pl.DataFrame
+    header: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -104,7 +108,8 @@ def compare(
         metrics=shown,
         reach=reach,
         training=pl.concat(training),
-        notes=(*_notes(compared, reach),),
+        header=header(compared, common),
+        notes=(*_notes(compared, reach, common),),
     )
 
 
@@ -140,7 +145,7 @@ def apart(table: pl.DataFrame) -> pl.Series:
     return ((table["difference_low"] > 0) | (table["difference_high"] < 0)).fill_null(value=False)
 
 
-def _notes(compared: Runs, reach: Reach) -> list[str]:
+def _notes(compared: Runs, reach: Reach, common: Common) -> list[str]:
     """One sentence for each way in which the runs differ that limits what a difference between them means."""
     runs, notes = compared.runs, []
 
@@ -166,10 +171,9 @@ def _notes(compared: Runs, reach: Reach) -> list[str]:
             given = each(lambda run, option=option: run.source["options"][option])
             notes.append(f"--{option} differs ({given}), so step advantages are not computed alike.")
     if len({len(run.steps) for run in runs}) > 1:
-        lengths = each(lambda run: len(run.steps))
-        notes.append(
-            f"Runs differ in length ({lengths} steps). Steps that not all have are left out of the differences."
-        )
+        lengths = each(lambda run: amount(len(run.steps), "step") if run.steps else "no steps logged")
+        left_out = " Steps that not all have are left out." if common.steps else ""
+        notes.append(f"Runs differ in length ({lengths}).{left_out}")
     if compared.rewards is None:
         notes.append("There is no accuracy and no pass@m: the runs together do not have exactly two rewards.")
     # Why there is no level to reach stands with the notes, since its table is then missing.
@@ -224,7 +228,13 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "window": comparison.reach.window,
             "runs": [asdict(one) for one in comparison.reach.runs],
         },
-        "notes": [ABOUT, many_questions(comparison.table), *comparison.notes, *comparison.joined.notes],
+        "notes": [
+            *comparison.header[1:],
+            ABOUT,
+            many_questions(comparison.table),
+            *comparison.notes,
+            *comparison.joined.notes,
+        ],
     }
 
 

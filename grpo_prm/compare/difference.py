@@ -157,7 +157,8 @@ def draws_of(common: Common, seed: int) -> list[Draws]:
         sums = Sums(table, common.clusters, COMPARED)
         # Equal seeds draw the same steps or problems in every run, which pairs them; others are drawn independently.
         own = seed if common.by != "none" else seed + at
-        made.append(Draws(sums.intervals(own), *sums.resamples(own)))
+        # Its own interval is the same whatever its place among the runs.
+        made.append(Draws(sums.intervals(seed), *sums.resamples(own)))
     return made
 
 

@@ -76,7 +76,7 @@ def steps_to_reach(runs: tuple[Run, ...], seed: int, level: float | None = None)
         raise UsageError(f"--level {level}: not a reward that can be reached. Give a finite number.")
     usable = [run for run in runs if len(run.steps) > 1 and not run.groups["reward_mean"].null_count()]
     unusable = [run.name for run in runs if run.name not in {one.name for one in usable}]
-    why = f"Without steps to a reward: {', '.join(unusable)} (one step, or no rewards)." if unusable else None
+    why = f"Without steps to a reward: {', '.join(unusable)} (no step, one step, or no rewards)." if unusable else None
     if not usable:
         return Reach(level, 1, [], why)
     # One window for all runs: a running mean over more steps is smoother and crosses a level later.

@@ -38,6 +38,7 @@ class Run:
         groups: The groups table of groups of k, with `completions` (k of the group), `top` (completions with the higher
             of the two rewards of all runs) and `pass` (pass@m, m the smallest modal k); null where rewards are not
             two-valued.
+        reward_range: The lowest and the highest reward, None where some are not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Run:
     others: int
     prompts: bool
     groups: pl.DataFrame
+    reward_range: tuple[float, float] | None = None
 
     @property
     def label(self) -> str:
@@ -172,6 +174,9 @@ def _aligned(run: Run, origin: tuple[Tables, str], m: int, rewards: tuple[float,
     if run.k != m:
         smaller = folder.subsamples.filter(size=m).select("group", *OVERLAP)
         groups = groups.drop(OVERLAP).join(smaller, on="group", how="left", maintain_order="left")
+    ends = pl.col("reward").min().alias("low"), pl.col("reward").max(), pl.col("reward").is_null().any().alias("gaps")
+    low, high, gaps = folder.completions.filter(run=run.logged).select(*ends).collect().row(0)
+    run = replace(run, reward_range=None if gaps or low is None else (low, high))
     if rewards is None:
         return replace(run, groups=groups.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("top", "pass")))
     top = (pl.col("reward") == rewards[1]).sum().cast(pl.Float64).alias("top")

@@ -13,10 +13,10 @@ from ..errors import UsageError
 from ..figures import checked, run_comparison, save_figure, training_metrics
 from ..figures.training_metrics import make_table
 from ..json_text import json_text
-from ..text.amounts import listed, signed, span
+from ..text.amounts import amount, first_of, listed, signed, span
 from ..text.printable import printable
 from ..text.sheet import as_csv
-from .comparison import Comparison, as_json, steps_table
+from .comparison import SHORT, Comparison, as_json, steps_table
 from .latex_tables import latex_table
 
 STEPS, METRICS = "steps.csv", "metrics.csv"
@@ -79,8 +79,8 @@ def _caption(comparison: Comparison) -> str:
         for row in comparison.table.filter(statistic="reward").iter_rows(named=True)
         if row["difference"] is not None
     ]
-    rewards = f"; mean reward, {', '.join(parts)}" if parts else ""
-    runs = listed([run.label for run in comparison.compared.runs])
+    rewards = f"; mean reward, {first_of(parts, SHORT)}" if parts else ""
+    runs = _runs([run.label for run in comparison.compared.runs])
     most = comparison.training["steps"].max()
     point = f"a window of {most} steps" if isinstance(most, int) and most > 1 else "a step"
     return printable(f"{runs} over training, with 95 % intervals over the problems of {point}{rewards}.")
@@ -89,12 +89,17 @@ def _caption(comparison: Comparison) -> str:
 def _caption_of_metrics(comparison: Comparison, drawn: pl.DataFrame) -> str:
     """One sentence: which metrics, of which runs, and whether they are means of several steps."""
     having = {name for name, files in comparison.joined.files.items() if files}
-    runs = listed([run.label for run in comparison.compared.runs if run.name in having])
+    runs = _runs([run.label for run in comparison.compared.runs if run.name in having])
     names = listed(list(comparison.metrics.names))
     most = max(drawn["steps"].to_list())
     windows = f"; where there are many, means of {most} values, the single ones faint" if most > 1 else ""
     bands = "; bands: their own 95 % intervals" if drawn["low"].count() else ""
     return printable(f"{names} of {runs} over training, as the trainers logged them{windows}{bands}.")
+
+
+def _runs(labels: list[str]) -> str:
+    """All of a few; of many their number and the first ones."""
+    return listed(labels) if len(labels) <= SHORT else f"{amount(len(labels), 'run')} ({first_of(labels, SHORT)})"
 
 
 def comparison_text(comparison: Comparison) -> str:

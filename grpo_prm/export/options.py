@@ -27,6 +27,7 @@ class ExportOptions:
         std: Divisor of the group advantage (`prm.group_advantages`). None: the one that gives the logged advantages,
             `sample` where none does.
         advantage: `computed` from the rewards, or as `logged`.
+        exclude_mixed_prompts: Leave out the groups that hold completions of different prompts.
     """
 
     labels: Labels | None = None
@@ -36,6 +37,7 @@ class ExportOptions:
     exclude_zero_variance: bool = False
     std: Std | None = None
     advantage: Literal["computed", "logged"] = "computed"
+    exclude_mixed_prompts: bool = False
 
     def settled(self, name: str, held: tuple[Labels, ...]) -> ExportOptions:
         """The same, with `labels` chosen.

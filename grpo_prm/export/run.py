@@ -28,7 +28,7 @@ from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
 from ..logs import ReadOptions, fold
 from ..logs.prefetch import prefetch
-from ..logs.rollouts import Rollouts
+from ..logs.rollouts import Rollouts, groups_of_several_prompts
 from ..text.amounts import amount
 from ..tree.step_text import Cutter
 from .certainty import certainties
@@ -41,6 +41,7 @@ from .sinks import sink
 SLICE = 1 << 20  # tokens made into rows at a time
 COUNTS = (
     *("rows_read", "rows_rejected", "groups_of_one", "groups_zero_variance", "completions_excluded"),
+    *("groups_prompts_differ", "completions_of_mixed_prompts"),
     *("groups", "completions", "completions_without_label", "steps", "steps_labelled", "steps_out_of_loss"),
     *("steps_few_members", "steps_uncertain", "steps_without_sign", "labels_good", "labels_neutral", "labels_bad"),
     *("boundaries_inside", "steps_joined", "rows_repeated", "rows_with_mark", "steps_written", "tokens_labelled"),
@@ -164,10 +165,15 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
         _check_without_rewards(options)
     groups = table["group"].rle_id().to_numpy().astype(np.int64)
     zero = zero_variance(np.where(rewarded, table["reward"].to_numpy(), given.used), groups)
-    counts = Counter(groups_zero_variance=int(zero.sum()))
-    if options.exclude_zero_variance:
-        kept = np.flatnonzero(~zero[groups])
-        counts["completions_excluded"] = len(table) - len(kept)
+    mixed = groups_of_several_prompts(table)
+    equal = zero & options.exclude_zero_variance
+    differ = mixed & options.exclude_mixed_prompts & ~equal  # a group that is both counts under the first
+    out = equal | differ
+    counts = Counter(groups_zero_variance=int(zero.sum()), groups_prompts_differ=int((mixed & ~out).sum()))
+    counts["completions_excluded"] = int(equal[groups].sum())
+    counts["completions_of_mixed_prompts"] = int(differ[groups].sum())
+    if out.any():
+        kept = np.flatnonzero(~out[groups])
         table, given = table[kept], given.at(kept)
     yield Made([], counts)  # what is counted of the batch, not of a slice
     for begin, end in slices(table, SLICE):
@@ -209,6 +215,12 @@ def _check(counts: Counter[str], job: _Job) -> None:
         rows = amount(counts["rows_rejected"], "row was", "rows were")
         raise RejectedError(
             f"{rows} rejected, so nothing was written. See them with grpo-prm inspect, or leave --strict out."
+        )
+    left_out = counts["completions_excluded"] + counts["completions_of_mixed_prompts"]
+    if left_out and not counts["steps"]:
+        raise InputError(
+            f"No step gets a label: {amount(left_out, 'completion')}, all that are in groups, are left out by "
+            "--exclude-zero-variance or --exclude-mixed-prompts. Leave these options out."
         )
     if not counts["rows"]:
         raise InputError(

@@ -26,6 +26,7 @@ SENTENCES = {
     ),
     "completions_without_label": ("completion has", "completions have", "no labelled step, and so no row."),
     "completions_excluded": (*LEFT_OUT, "the rewards of the group are all equal."),
+    "completions_of_mixed_prompts": (*LEFT_OUT, "the group mixes prompts."),
     "groups_of_one": (*LEFT_OUT, "alone in the group."),
     "rows_rejected": ("row", "rows", "of the log could not be used: see grpo-prm inspect."),
     "text_decoded": ("completion has", "completions have", "a text decoded from its ids."),
@@ -51,7 +52,12 @@ def sentences(done: dict[str, Any], out: str) -> Iterator[str]:
     yield from done["notes"]
     counts = done["counts"]
     rows, completions, groups = (amount(counts[f"{one}s"], one) for one in ("row", "completion", "group"))
-    yield f"{out}: {rows} from {completions} in {groups}."
+    if mixed := counts["groups_prompts_differ"]:
+        yield (
+            f"{amount(mixed, 'group mixes', 'groups mix')} prompts: step labels there compare completions of different "
+            "prompts (--exclude-mixed-prompts leaves such groups out)."
+        )
+    yield f"{out}: {rows} from {completions} in {groups}{f', {mixed:,} of mixed prompts' if mixed else ''}."
     labels = ", ".join(
         f"{counts[name]:,} {name.removeprefix('labels_')}"
         for name in ("labels_good", "labels_neutral", "labels_bad")

@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from ..analysis.tables import Tables
+from ..text.amounts import first_of
 from .advantage_by_position import FIGURE as ADVANTAGE_BY_POSITION
 from .advantage_by_position import advantage_by_position as advantage_by_position
 from .comparison import run_comparison as run_comparison
@@ -39,7 +40,7 @@ from .overlap_over_groups import FIGURE as OVERLAP_OVER_GROUPS
 from .overlap_over_groups import overlap_over_groups as overlap_over_groups
 from .overlap_over_training import FIGURE as OVERLAP_OVER_TRAINING
 from .overlap_over_training import overlap_over_training as overlap_over_training
-from .phrases import log_size
+from .phrases import NAMED, log_size
 from .saving import FORMATS as FORMATS
 from .saving import checked
 from .saving import save_figure as save_figure
@@ -119,7 +120,7 @@ def captions(tables: Mapping[str, pl.DataFrame], summaries: Summaries, unit: str
     return {
         name: " ".join(FIGURES[name].caption(Captioned(table, summaries, unit)).split())
         + names_note(table["run"].unique().sort().to_list())
-        + f"; {'; '.join(shown[name])}."
+        + f"; {first_of(shown[name], NAMED, 'log', '; ')}."
         for name, table in tables.items()
     }
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
+from ..text.amounts import first_of
 from ..text.printable import printable
 from .letters import LONGEST, cut
 
 # A word of a name ends with what parts it from the next; the signs of 1e-5 and 0.5 part nothing.
 WORDS = re.compile(r"(?<=[-_/., =])(?<!\de-)(?<!\d\.)")
+SAID = 6  # labels that a caption explains
 ENDS = "-_/., ="
 
 
@@ -47,4 +49,5 @@ def names_note(runs: Sequence[str]) -> str:
     other = {label: run for run, label in legend_names(runs).items() if label != run}
     if len(runs) < 2 or not other:
         return ""
-    return "; runs in the legend: " + ", ".join(f"{label} is {printable(run)}" for label, run in other.items())
+    labels = [f"{label} is {printable(run)}" for label, run in other.items()]
+    return f"; runs in the legend: {first_of(labels, SAID)}"

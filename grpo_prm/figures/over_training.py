@@ -71,6 +71,11 @@ def _by_step(training: pl.DataFrame, statistics: tuple[str, ...], reference: str
     return pl.concat([observed.select(COLUMNS), beside.select(COLUMNS)])
 
 
+def has_course(table: pl.DataFrame) -> bool:
+    """Whether any run has two steps or more to draw a line through."""
+    return (table.group_by("run").agg(pl.col("step").drop_nulls().n_unique())["step"] > 1).any()
+
+
 def windows(training: pl.DataFrame) -> pl.DataFrame:
     """Which window each step of a long run is in.
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from ..analysis.statistics import STATISTICS
 from ..core.interval import FEW_CLUSTERS
-from ..text.amounts import amount, interval, listed
+from ..text.amounts import amount, first_of, interval, listed
 from ..text.printable import printable
 from .figure import Summaries
-from .over_training import NULL, OBSERVED
+from .over_training import NULL, OBSERVED, has_course
 from .ranges import in_bars
 from .style import RUNS_BANDED
 
@@ -22,6 +22,7 @@ UNITS_FROM = {
     "tokenizer": "{unit}s from tokenizing the text again",
     "pieces": "pieces of text",
 }
+NAMED = 3  # runs, or logs, of which a caption says each
 NOTHING = "there is nothing to show"
 known_interval = partial(interval, missing="not known")
 
@@ -35,16 +36,18 @@ def log_size(name: str, summary: Mapping[str, Any], unit: str) -> str:
 
 
 def by_log(summaries: Summaries, phrase: Callable[[Mapping[str, Any]], str]) -> str:
-    """The phrase of each log, after its name where there are several."""
+    """The phrase of each log, after its name where there are several; of many the first ones."""
     several = len(summaries) > 1
-    return "; ".join(_name(name, several) + phrase(summary) for name, summary in summaries.items())
+    phrases = [_name(name, several) + phrase(summary) for name, summary in summaries.items()]
+    return first_of(phrases, NAMED, "log", "; ")
 
 
 def by_run(table: pl.DataFrame, phrase: Callable[[pl.DataFrame], str]) -> str:
-    """The phrase of the rows of each run, after its name where there are several."""
+    """The phrase of the rows of each run, after its name where there are several; of many the first ones."""
     several = table["run"].n_unique() > 1
     rows_of_runs = table.group_by("run", maintain_order=True)
-    return "; ".join(_name(str(run), several) + phrase(rows) for (run,), rows in rows_of_runs) or NOTHING
+    phrases = [_name(str(run), several) + phrase(rows) for (run,), rows in rows_of_runs]
+    return first_of(phrases, NAMED, "run", "; ") if phrases else NOTHING
 
 
 def _name(name: str, several: bool) -> str:
@@ -61,6 +64,8 @@ def steps_covered(table: pl.DataFrame) -> str:
         steps = pl.concat([table["first"], table["last"]]).drop_nulls()
     several = steps.n_unique() > 1
     covered = f"in training steps {steps.min()} to {steps.max()}" if several else f"at training step {steps[0]}"
+    if several and not has_course(table):
+        covered = f"at the one training step of each run ({steps.min()} to {steps.max()}), so without a course"
     return covered + (f", in windows of {width}" if width is not None else "")
 
 

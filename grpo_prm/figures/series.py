@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from .over_training import EACH, OBSERVED
+from .over_training import EACH, OBSERVED, has_course
 from .ranges import bars, draw_range, in_bars
 from .style import BAND, REFERENCE, RUNS_BANDED, Entries, colours, markers, run_entries, sentence
 
@@ -22,11 +22,6 @@ MANY = 60  # points of a line beyond which it is drawn thinner
 def known(table: pl.DataFrame) -> pl.DataFrame:
     """The rows with something to draw: a mean, or at least a range."""
     return table.filter(pl.col("mean").is_not_nan() | pl.col("low").is_not_nan())
-
-
-def has_course(table: pl.DataFrame) -> bool:
-    """Whether any run has two steps or more to draw a line through."""
-    return (table.group_by("run").agg(pl.col("step").drop_nulls().n_unique())["step"] > 1).any()
 
 
 def draw_series(

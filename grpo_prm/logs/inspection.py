@@ -54,6 +54,7 @@ class Inspection:
         completions: Rows in the canonical table.
         tokens: Units in it.
         loss_tokens: Those of them that no mask leaves out of the loss.
+        prompt_tokens: Ids of prompts that were cut off the front of the completions.
         groups: Groups in it, those of one completion included.
         groups_of_one: Groups that no statistic can use.
         groups_uneven: Groups of another size than was asked for, or than the commonest of their run up to that step.
@@ -76,6 +77,7 @@ class Inspection:
     completions: int
     tokens: int
     loss_tokens: int
+    prompt_tokens: int
     groups: int
     groups_of_one: int
     groups_uneven: int
@@ -132,6 +134,7 @@ def inspect(paths: Sequence[str | Path] | str | Path, options: ReadOptions | Non
         completions=tally.completions,
         tokens=tally.tokens,
         loss_tokens=tally.tokens - tally.masked,
+        prompt_tokens=tally.counts["prompt_tokens"] + tally.counts["prompt_tokens_of_one"],
         groups=sum(tally.sizes.values()),
         groups_of_one=tally.sizes[1],
         groups_uneven=tally.counts["groups_uneven"],

@@ -51,6 +51,8 @@ BY_LOG, BY_FILE = "log", "file"  # the words of `run_from`: what names the run; 
 ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one at a time
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged
+IDS = r"^\[\d+(, \d+)*\]$"  # a prompt that was logged as ids stands in the canonical table as their JSON
+PROMPT_CUT = "_prompt_cut"  # int64, in rows that are not grouped yet: ids of the prompt that were cut off the front
 
 
 class Rollouts(NamedTuple):
@@ -138,14 +140,45 @@ def groups_of_several_prompts(table: pl.DataFrame) -> NDArray[np.bool_]:
     Returns:
         Shape (groups,).
     """
+    return _groups_with_a_change(table, [_changes(name) for name in ("prompt", PROMPT_HASH) if name in table.columns])
+
+
+def groups_of_several_fronts(table: pl.DataFrame) -> NDArray[np.bool_]:
+    """True for groups whose members differ in the ids before the first in the loss, and in no text of a prompt.
+
+    Such as turns whose earlier turns differ: no column names what their rows should be grouped by.
+
+    Args:
+        table: As for `groups_of_several_prompts`.
+
+    Returns:
+        Shape (groups,).
+    """
+    if PROMPT_HASH not in table.columns:
+        return np.zeros(len(group_opens(table)), bool)
+    texts = [_changes("prompt") & ~pl.col("prompt").str.contains(IDS)] if "prompt" in table.columns else []
+    return _groups_with_a_change(table, [_changes(PROMPT_HASH)]) & ~_groups_with_a_change(table, texts)
+
+
+def _changes(name: str) -> pl.Expr:
+    """Whether a row differs from the one before."""
+    return pl.col(name) != pl.col(name).shift(1)
+
+
+def _groups_with_a_change(table: pl.DataFrame, changes: list[pl.Expr]) -> NDArray[np.bool_]:
+    """True for groups with a row, but the first, of which one of `changes` holds, shape (groups,)."""
     opens = group_opens(table)
-    # Each row is compared with the one before.
-    differ = [pl.col(name) != pl.col(name).shift(1) for name in ("prompt", PROMPT_HASH) if name in table.columns]
-    if not differ or table.is_empty():
+    if not changes or table.is_empty():
         return np.zeros(len(opens), bool)
-    flags = table.select(pl.any_horizontal(differ).fill_null(False)).to_series().to_numpy().copy()
+    flags = table.select(pl.any_horizontal(changes).fill_null(False)).to_series().to_numpy().copy()
     flags[opens] = False
     return np.logical_or.reduceat(flags, opens)
+
+
+def prompt_counts(table: pl.DataFrame) -> Counter[str]:
+    """How many groups read several prompts, and how many of them show it in ids alone (`groups_of_several_fronts`)."""
+    several, fronts = groups_of_several_prompts(table).sum(), groups_of_several_fronts(table).sum()
+    return Counter(groups_prompts_differ=int(several), groups_fronts_differ=int(fronts))
 
 
 def group_opens(table: pl.DataFrame) -> NDArray[np.int64]:

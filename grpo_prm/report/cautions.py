@@ -11,7 +11,7 @@ import polars as pl
 
 from ..analysis.tables import Tables
 from ..text.amounts import amount, percent
-from ..text.wording import DIFFER, drawn_again, mismatch, no_logprobs
+from ..text.wording import drawn_again, mismatch, mixed, no_logprobs
 from .cut import one_line
 
 NAMED = 5  # of steps, reasons and examples in a sentence
@@ -131,7 +131,7 @@ def _groups(counts: dict[str, Any]) -> Iterator[Caution]:
             "file."
         )
     if counts.get("groups_prompts_differ"):
-        yield Caution(f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}")
+        yield Caution(mixed(counts["groups_prompts_differ"]))
     if counts["duplicates"]:
         share = percent(counts["duplicates"] / counts["completions"])
         yield Caution(

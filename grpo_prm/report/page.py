@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ..analysis.findings import EXAMPLES
 from ..analysis.tables import Tables
-from ..text.amounts import amount
+from ..text.amounts import amount, first_of
 from ..text.cells import Rows
 from ..text.glossary import GLOSSARY
 from ..text.unbroken import unbroken
@@ -174,7 +174,7 @@ def _context(folder: Tables, of_text: Kept, running: datetime | None, *, text: b
         "policy": _policy(style, script),
         "style": style,
         "script": script,
-        "title": ", ".join(named[:2]) or "rollouts",
+        "title": first_of(named, 2) or "rollouts",
         "summary": folder.summary,
         "glossary": GLOSSARY,
         "made": [MADE[name] for name in source["tokens_from"].split(", ") if name in MADE],

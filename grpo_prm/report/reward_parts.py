@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ..analysis.tables import Tables
+from ..figures.over_training import has_course
 from ..logs.rollouts import REWARD_PART
 from .embed import numbers
 
@@ -37,7 +38,7 @@ def reward_parts(folder: Tables) -> dict[str, Any] | None:
 
 def _chart(means: pl.DataFrame, name: str) -> dict[str, Any] | None:
     steps = means.drop_nulls(["step", name]).group_by("run", "step").agg(pl.col(name).mean()).sort("run", "step")
-    if steps["step"].n_unique() < 2:
+    if not has_course(steps):
         return None
     series = [
         {"run": str(run), "step": of["step"].to_list(), "mean": numbers(of[name])}

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ..analysis.statistics import STATISTICS
+from ..figures.over_training import has_course
 from ..text.cells import BESIDE
 from .embed import numbers
 
@@ -29,7 +30,7 @@ def trend(training: pl.DataFrame) -> list[dict[str, Any]]:
         rows = training.filter(pl.col("statistic") == statistic.name, pl.col("step").is_not_null())
         if statistic.null == "cross-prompt":
             rows = _beside_baseline(rows, training.filter(pl.col("statistic") == f"baseline_{statistic.name}"))
-        if not statistic.over_training or rows["mean"].count() < 2 or rows["step"].n_unique() < 2:
+        if not statistic.over_training or not has_course(rows.filter(pl.col("mean").is_not_null())):
             continue
         # Rounded up, so that never more than `POINTS` remain.
         every = -(-rows["step"].n_unique() // POINTS)

@@ -84,6 +84,22 @@ def amount(count: int, what: str, several: str = "") -> str:
     return f"{count:,} {what if count == 1 else several or f'{what}s'}"
 
 
+def first_of(parts: list[str], most: int, what: str = "", between: str = ", ") -> str:
+    """`a, b and 4 more`: all of a few, the first of many and how many are left; `what` they are, and what parts them.
+
+    Args:
+        parts: One or more.
+        most: How many are named.
+        what: What one of the others is called, as for `amount`: `run` for `and 4 more runs`.
+        between: What stands between two.
+    """
+    rest = len(parts) - most
+    if rest <= 0:
+        return between.join(parts)
+    more = amount(rest, f"more {what}") if what else f"{rest:,} more"
+    return f"{between.join(parts[:most])}{' ' if between == ', ' else between}and {more}"
+
+
 def listed(parts: list[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

@@ -19,7 +19,7 @@ class Rows(NamedTuple):
     """A small table among sentences.
 
     Attributes:
-        columns: Heads; the first, of the names of rows, is empty.
+        columns: Heads; the first, of the names of rows, is empty where these are statistics.
         rows: One cell for each column.
     """
 

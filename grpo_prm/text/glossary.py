@@ -71,7 +71,7 @@ _WORDS = {
     "effective sample size": "How many tokens the sampled ones are worth to the trainer, as a share: 100 % where "
     "sampler and trainer agree.",
     "tree-packed training": "Training that computes a shared prefix once for all completions that begin with it.",
-    "mixed_prompts": "Finding: groups hold completions of several prompts, so rows are grouped wrongly.",
+    "mixed_prompts": "Finding: groups hold completions of several prompts, which their step rewards compare as one.",
     "unmasked_tool_output": "Finding: completions hold output of tools that is trained on as if the model wrote it.",
     "sampler_gap": "Finding: sampler and trainer do not give the same log-probabilities to the same tokens.",
     "phantom_advantage": "Finding: much of the advantage lies in groups whose outcomes are all equal.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..analysis.statistics import Section
+from ..analysis.by_run import HEADLINES
+from ..analysis.statistics import STATISTICS, Section
 from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
 from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
@@ -24,6 +25,25 @@ POOLED = (
     "steps). A mean of the numbers of single groups is another number."
 )
 POOLED_TOKENS = "Pooled over the log: sums over tokens of all groups, divided."
+
+
+def by_run(summary: dict[str, Any]) -> Iterator[str | Rows]:
+    """The headline numbers of each run, where there are several and not too many: as an analysis of it alone has."""
+    runs = summary.get("runs", [])
+    if not runs:
+        return
+    shown = [STATISTICS[name] for name in HEADLINES if any(run[name] is not None for run in runs)]
+    table = Rows(("run", "completions", "groups", *(one.title for one in shown)), [])
+    for run in runs:
+        cells = (interval(run[one.name], share=one.share) for one in shown)
+        table.rows.append((run["run"], f"{run['completions']:,}", f"{run['groups']:,}", *cells))
+    yield table
+    few = all(run[one.name] is None or run[one.name]["low"] is None for run in runs for one in shown)
+    yield (
+        "Each run as if it were the log; the numbers elsewhere are of all together."
+        + (" No run has the 20 problems that an interval needs." if few else " [ ]: 95 % range, from 20 problems on.")
+        + " grpo-prm compare has more, and the differences."
+    )
 
 
 def overlap(summary: dict[str, Any]) -> Iterator[str | Rows]:

@@ -65,6 +65,12 @@ class Finding(NamedTuple):
     explained: str
     command: str
 
+    @property
+    def short(self) -> str:
+        """The sentence without its reason, which stands between a colon and a semicolon, for where there is no room."""
+        head, _, rest = self.sentence.partition(": ")
+        return f"{head}; {rest.partition('; ')[2]}" if "; " in rest else self.sentence
+
 
 def knows(summary: dict[str, Any]) -> Answer:
     """What the hidden step rewards know: reliability, leave-pair-out AUC beside its null, sure decisions."""

@@ -10,7 +10,7 @@ from .amounts import amount
 from .cells import Rows
 from .change import change, change_title
 from .masks import in_the_loss
-from .parts import branches, defects, logprobs, overlap, sharing, states, teaching
+from .parts import branches, by_run, defects, logprobs, overlap, sharing, states, teaching
 
 MADE = {
     "log": "token ids as logged",
@@ -19,8 +19,8 @@ MADE = {
 }
 OF_STATES = "What do equal states say?"
 DIFFER = (
-    "with completions of different prompts. The theory is about completions of one prompt, so process sets, step "
-    "rewards and advantages of these groups are not what it means."
+    "prompts: step rewards there compare completions of different prompts. The theory is about completions of one "
+    "prompt, so such groups count in every number, but process sets, step rewards and advantages are not what it means."
 )
 
 
@@ -32,6 +32,7 @@ def sections(summary: dict[str, Any]) -> list[tuple[str, list[str | Rows]]]:
     """
     parts = (
         ("What was read", _read(summary)),
+        ("What does each run say alone?", by_run(summary)),
         ("Do completions overlap?", overlap(summary)),
         ("Do the branches say anything?", branches(summary)),
         (OF_STATES, states(summary)),
@@ -66,11 +67,12 @@ def doubts(summary: dict[str, Any]) -> Iterator[str]:
     """What may be wrong with the log or with how it was understood, each in a sentence."""
     counts = summary["counts"]
     if (runs := len(summary["source"]["runs"])) > 1:
-        yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ (grpo-prm compare)."
+        where = ": --full and the page have each alone" if "runs" in summary else " (grpo-prm compare)"
+        yield f"The answers are of {amount(runs, 'run')} together, and of one alone they may differ{where}."
     if counts["groups_split"]:
         yield f"{drawn_again(counts['groups_split'])}."
     if counts["groups_prompts_differ"]:
-        yield f"{amount(counts['groups_prompts_differ'], 'group')} {DIFFER}"
+        yield mixed(counts["groups_prompts_differ"])
     if counts["advantage_mismatch"]:
         yield mismatch(summary)
     yield from no_logprobs(summary)
@@ -83,6 +85,11 @@ def drawn_again(prompts: int) -> str:
     return f"{many} drawn more than once in a step: #2 behind a key is a second draw, #3 a third"
 
 
+def mixed(groups: int) -> str:
+    """The sentence on so many groups of several prompts."""
+    return f"{amount(groups, 'group mixes', 'groups mix')} {DIFFER}"
+
+
 def no_logprobs(summary: dict[str, Any]) -> list[str]:
     """How many tokens were left out since their log-probabilities are none."""
     notes = summary["notes"]
@@ -91,9 +98,13 @@ def no_logprobs(summary: dict[str, Any]) -> list[str]:
 
 def masks(summary: dict[str, Any]) -> str:
     """How much is in the loss, where not all is; else nothing."""
+    return _in_the_loss(summary) if summary["counts"].get("tokens_masked") else ""
+
+
+def _in_the_loss(summary: dict[str, Any]) -> str:
     counts = summary["counts"]
-    masked = counts.get("tokens_masked", 0)
-    return in_the_loss(counts["tokens"] + masked, counts["tokens"], summary["source"]["unit"]) if masked else ""
+    units = counts["tokens"] + counts.get("tokens_masked", 0)
+    return in_the_loss(units, counts["tokens"], summary["source"]["unit"], counts.get("prompt_tokens", 0))
 
 
 def _read(summary: dict[str, Any]) -> Iterator[str]:
@@ -102,7 +113,7 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
-    yield f"Unit: {unit}; {masks(summary) or in_the_loss(counts['tokens'], counts['tokens'], source['unit'])}."
+    yield f"Unit: {unit}; {_in_the_loss(summary)}."
     left = f"{counts['rejected']:,} of {counts['rows_read']:,} rows rejected (rejects.jsonl says why)"
     lines = (
         (counts["rejected"], left),

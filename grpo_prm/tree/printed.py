@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ..text.amounts import number, steady
+from ..text.amounts import amount, number, steady
 from ..text.printable import printable
 
 FOLD = (160, 60)  # characters of a long text that are shown at its beginning and at its end
+PROMPTS = 4  # of a group that mixes several, that are shown
 LEVELS = 12  # levels drawn with guides; deeper ones say their depth instead
 SIGNS = {1: "cyan", 0: "", -1: "red", None: ""}  # the sign is printed too: colour alone tells nothing to some eyes
 WAYS = {
@@ -40,8 +42,8 @@ def render(tree: dict[str, Any], console: Console, *, full: bool = False) -> Non
     """
     for line in heading(tree):
         console.print(line)
-    if tree["prompt"]:
-        console.print(Text("prompt  ", style="bold").append_text(folded(tree["prompt"], full=full)))
+    for name, text in prompts(tree):
+        console.print(Text(f"{name}  ", style="bold").append_text(folded(text, full=full)))
     console.print()
     width = max(3, *(len(cells(step)[3]) for step in tree["steps"]))
     left = f"{'|λ|':>4} {'R':>7} {'A':>7} {tree['unit'] + 's':>{max(width, 6)}}  "
@@ -63,6 +65,34 @@ def render(tree: dict[str, Any], console: Console, *, full: bool = False) -> Non
     console.print(Text(LEGEND, style="dim"))
 
 
+def prompts(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The prompt under its name; of a group of several each from where they differ, as far as the log has them."""
+    if mixed := tree["mixed_prompts"]:
+        before = "…" if mixed["alike"] else ""
+        for one in mixed["each"][:PROMPTS]:
+            if one["text"] is not None:
+                yield f"prompt of {_numbered(one['samples'])}", f"{before}{one['text']}"
+    elif tree["prompt"]:
+        yield "prompt", tree["prompt"]
+
+
+def _mixed(mixed: dict[str, Any]) -> str:
+    """How many prompts a group mixes, and where they part."""
+    number, alike = len(mixed["each"]), mixed["alike"]
+    if alike is None:
+        of = ", ".join(_numbered(one["samples"]) for one in mixed["each"][:PROMPTS])
+        where = f"of {of}; they stood before the completions as ids, which are not kept"
+    else:
+        where = f"alike for {amount(alike, mixed['unit'])} and then different" if alike else "different from the first"
+    more = f" The first {PROMPTS} are shown." if number > PROMPTS else ""
+    return f"{number} prompts in one group, {where}: its step rewards compare completions of different prompts.{more}"
+
+
+def _numbered(samples: list[int], most: int = 6) -> str:
+    more = f" and {len(samples) - most} more" if len(samples) > most else ""
+    return " ".join(f"#{i}" for i in samples[:most]) + more
+
+
 def heading(tree: dict[str, Any]) -> list[Text]:
     """What a group is, in two or three lines: its name, its rewards, and where units and text come from."""
     step = "" if tree["step"] is None else f" step {tree['step']},"
@@ -76,6 +106,8 @@ def heading(tree: dict[str, Any]) -> list[Text]:
         lines.append(
             Text(f"{again[0]} behind a key: draw {again[1]} of a prompt that was drawn more than once in the step.")
         )
+    if tree["mixed_prompts"]:
+        lines.append(Text(_mixed(tree["mixed_prompts"])))
     if tree["zero_variance"]:
         lines.append(Text("All rewards are equal: this group trains nothing."))
     elif tree["suppressed_good_tokens"] is not None:
@@ -160,8 +192,7 @@ def markers(ends: list[dict[str, Any]], most: int = 6) -> list[tuple[str, int]]:
         alike[value + cut, sign].append(end["sample"])
     named = []
     for (value, sign), samples in alike.items():
-        more = f" and {len(samples) - most} more" if len(samples) > most else ""
-        named.append((" ".join(f"#{i}" for i in samples[:most]) + more + value, sign))
+        named.append((_numbered(samples, most) + value, sign))
     return named
 
 

@@ -19,6 +19,7 @@ from ..core.prm import Std
 from ..errors import UsageError
 from ..logs.rollouts import Rollouts
 from ..text.printable import printable
+from .mixed import mixed_prompts
 from .step_text import Cutter, StepTexts, step_texts
 
 NAMED = 5000  # names of groups kept to suggest one from
@@ -39,8 +40,9 @@ def group_tree(
         tokenizer: Of the log, to cut its text exactly; a `Cutter` keeps it open from group to group.
 
     Returns:
-        run, step, group_key, prompt, k, unit, tokens_from, text_from, reward_mean, reward_std (sample; null where a
-        reward is), zero_variance, advantage_from, good_tokens, suppressed_good_tokens, and `steps`: `tree_rows`.
+        run, step, group_key, prompt, mixed_prompts (`mixed.mixed_prompts`), k, unit, tokens_from, text_from,
+        reward_mean, reward_std (sample; null where a reward is), zero_variance, advantage_from, good_tokens,
+        suppressed_good_tokens, and `steps`: `tree_rows`.
     """
     groups = _measured(table, std, advantage)
     known = groups.given is not None
@@ -50,6 +52,7 @@ def group_tree(
     suppressed, good = _suppressed(groups) if known else (None, None)
     return {
         **{name: head[name] for name in ("run", "step", "group_key", "prompt")},
+        "mixed_prompts": mixed_prompts(table),
         "k": len(table),
         "unit": "piece" if head["tokens_from"] == "pieces" else "token",
         "tokens_from": head["tokens_from"],

@@ -202,7 +202,8 @@ def table(folder):
 
 
 LOGS = (games, images, drawn_twice, verl, verl_with_uid, trl, tokens, labelled, table)
-OF_READING = ("rows_read", "rejected", "groups_split")  # `convert` leaves rejected rows behind, and has split
+# `convert` leaves rejected rows behind, and prompts that stood in the rows, and has split.
+OF_READING = ("rows_read", "rejected", "groups_split", "prompt_tokens")
 
 
 def numbers(value, path=""):

@@ -77,7 +77,7 @@ def test_a_near_miss_says_its_limit(near, said):
 
 def test_sentences_count_and_codes_are_checked():
     found = {"code": "mixed_prompts", "value": 0.5, "groups": 1200}
-    assert sentence(found) == "1,200 groups mix several prompts: group rows by prompt"
+    assert sentence(found).startswith("1,200 groups mix prompts (they count): step rewards there compare ")
     assert sentence(found | {"groups": 1}).startswith("1 group mixes")
     assert checked(CODES, "halt_on") == {*CODES} and checked((), "x") == set()
     with pytest.raises(UsageError, match="x: no finding is called 'b'"):

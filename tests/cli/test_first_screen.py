@@ -101,7 +101,8 @@ def test_sixteen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, 
         said = summary_of(knows, changes, ALL[:count], known=known, close=known, copied=known and copied)
         lines = screen(capsys, said if large else usual(said))
         assert len(lines) <= LINES + 2 * (known and copied) and all(len(line) <= 80 for line in lines), lines
-        shown = [one for one in findings(said, "log.prm") if one.sentence in unwrapped(lines)]
+        text = unwrapped(lines)
+        shown = [one for one in findings(said, "log.prm") if one.sentence in text or one.short in text]
         more = [int(n) for n in re.findall(r"^(\d+) more finding", lines[-1])]
         assert len(shown) + sum(more) == count and (shown or not count)
         assert ("No finding. No number is half way to its limit." in unwrapped(lines)) == (count == 0)
@@ -143,7 +144,8 @@ def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys
         "What would λ-GRPO change? Next to nothing.",
         "  0.742 times GRPO's update norm with λ power p = 0.5, turned by 26.8 degrees",
         "  (update cosine 0.893).",
-        "What to do? 1,234 groups mix several prompts: group rows by prompt",
+        "What to do? 1,234 groups mix prompts (they count): step rewards there compare",
+        "  completions of different prompts; group rows by prompt",
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain mixed_prompts)",
         "  90 % of completions hold tool output that the log does not mask: mask it",
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain unmasked_tool_output)",
@@ -170,7 +172,7 @@ def test_doubts_are_notes_on_stderr(capsys):
     out, err = capsys.readouterr()
     assert not out and [line for line in err.splitlines() if line.startswith("Note: ")] == [
         "Note: 2 prompts were drawn more than once in a step: #2 behind a key is a second",
-        "Note: 1 group with completions of different prompts. The theory is about ",
+        "Note: 1 group mixes prompts: step rewards there compare completions of different",
         "Note: In 3 groups the logged advantages differ from those that the rewards give ",
         "Note: one note",
     ]

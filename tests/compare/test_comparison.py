@@ -152,7 +152,7 @@ def test_unequal_lengths_are_compared_where_both_are_and_said(tmp_path):
     assert found.common.steps == list(range(10, 34))
     inside = [r.reward for _, step, _, g in one if 10 <= step < 34 for r in g]
     assert row(found, "reward", "run")["mean"] == pytest.approx(fmean(inside))
-    assert any("run 40, b 24 steps" in note for note in found.notes)
+    assert any("run 40 steps, b 24 steps" in note for note in found.notes)
 
 
 def test_other_k_overlap_is_said_at_one_size_and_the_rest_has_no_difference(tmp_path):

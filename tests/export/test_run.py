@@ -12,6 +12,7 @@ import grpo_prm
 from grpo_prm.errors import InputError, RejectedError, UsageError
 from grpo_prm.export import FORMATS, ExportOptions, export
 from grpo_prm.export import run as streaming
+from grpo_prm.export.sentences import sentences
 from grpo_prm.logs import ReadOptions
 from grpo_prm.logs.rollouts import save
 
@@ -156,6 +157,27 @@ def test_zero_variance_groups_have_no_sign(tmp_path):
     )  # the root of a mixed group is neutral, equal rewards say nothing
     assert [[s["completions"][0]["rating"] for s in row["label"]["steps"]] for row in made] == [[0, 1], [0, 1, -1], [0]]
     assert counts["labels_neutral"] == 4 and counts["groups_zero_variance"] == 1
+
+
+def test_groups_of_mixed_prompts_are_written_and_said_or_left_out(tmp_path):
+    """Of three groups one mixes prompts, and one has equal rewards and mixes them too."""
+    mixed = [row | {"prompt": f"p{n}"} for n, row in enumerate(group(0, "b", [1.0, 0.0, 0.0, 0.0]))]
+    equal = [row | {"prompt": f"p{n}"} for n, row in enumerate(group(0, "c", [1.0] * 4))]
+    rows = [row | {"prompt": "p"} for row in group(0, "a", [1.0, 0.0, 1.0, 0.0])] + mixed + equal
+    made, counts = exported(tmp_path, rows)
+    assert {row["group_key"] for row in made} == {"a", "b", "c"}
+    assert (counts["groups_prompts_differ"], counts["completions_of_mixed_prompts"]) == (2, 0)
+    said = list(sentences({"counts": counts, "notes": []}, "out"))
+    assert said[0].startswith("2 groups mix prompts: step labels there compare completions of different prompts")
+    assert said[1].endswith(" from 12 completions in 3 groups, 2 of mixed prompts.")
+    made, counts = exported(tmp_path, rows, exclude_mixed_prompts=True)
+    assert {row["group_key"] for row in made} == {"a"}
+    assert (counts["groups_prompts_differ"], counts["completions_of_mixed_prompts"]) == (0, 8)
+    assert "8 completions were left out: the group mixes prompts." in sentences({"counts": counts, "notes": []}, "out")
+    _, counts = exported(tmp_path, rows, exclude_mixed_prompts=True, exclude_zero_variance=True)
+    assert (counts["completions_excluded"], counts["completions_of_mixed_prompts"], counts["groups"]) == (4, 4, 1)
+    with pytest.raises(InputError, match="8 completions, all that are in groups, are left out by"):
+        exported(tmp_path, mixed + equal, exclude_mixed_prompts=True)
 
 
 def test_logged_advantages_of_equal_rewards_are_none(tmp_path):

@@ -177,3 +177,29 @@ def test_words():
     assert interval(None, missing="not known") == "not known"
     assert amount(1, "group") == "1 group" and amount(2000, "group") == "2,000 groups"
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_of_many_runs_the_first_three_are_said_and_how_many_more():
+    """A caption is a sentence, and no list as long as a screen; runs of one step each have no course."""
+    names = [f"{n} of a run with a long name" for n in "abcdef"]
+    _, texts = captioned(log(runs=tuple(names), steps=(3,)))
+    assert (
+        "a of a run with a long name: " in texts["contest_by_depth"]
+        and "; and 3 more runs" in texts["contest_by_depth"]
+    )
+    assert all("d of a run with a long name:" not in text for text in texts.values())
+    _, few = captioned(log(runs=("a", "b", "c"), steps=(3,)))
+    assert "more run" not in " ".join(few.values())
+    logs = [log(runs=(f"r{n}",)) for n in range(5)]
+    _, texts = captioned(*logs)
+    assert "r2: " in texts["overlap_over_groups"] and texts["overlap_over_groups"].count("; and 2 more logs") == 2
+
+
+def test_runs_of_one_step_each_have_no_course_though_their_steps_differ():
+    first, second = log(runs=("a",), steps=(0,)), log(runs=("b",), steps=(40,))
+    for texts, said in (
+        (captioned(first, second)[1], "at the one training step of each run (0 to 40), so without a course"),
+        (captioned(first)[1], "at training step 0"),
+        (captioned(log(runs=("a",), steps=(0, 40)))[1], "in training steps 0 to 40"),
+    ):
+        assert said in texts["overlap_over_training"]

@@ -98,3 +98,22 @@ def test_it_says_which_files_of_a_folder_are_left_out(tmp_path):
         "Left out, as evaluations are no training rollouts: 1.jsonl. Name them to read them.",
         "Left out, as they are no rollouts: metrics.jsonl.",
     ]
+
+
+def test_the_prompt_that_is_cut_off_the_rows_is_counted(tmp_path, monkeypatch):
+    """The whole row is named, not only what is left of it; groups of one are in `inspect` alone."""
+    monkeypatch.chdir(tmp_path)
+    groups = [[[1, 2, 3, 9, n, 7] for n in range(3)], [[1, 2, 9, n] for n in range(3)], [[5, 5, 5, 5, 9]]]
+    opens = [3, 2, 4]
+    rows = [
+        {"tokens": ids, "masks": [[-100] * at + one[at:] for one in ids], "scores": list(range(len(ids)))}
+        for ids, at in zip(groups, opens, strict=True)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen = inspect(tmp_path / "log.jsonl")
+    assert (seen.prompt_tokens, seen.tokens, seen.loss_tokens) == (19, 16, 16)
+    words = "7 completions, 35 tokens: 19 in front are the prompt and 16 completion, all in the loss"
+    assert words in flat(run("inspect", "log.jsonl").output)
+    full = flat(run("analyze", "log.jsonl", "--no-figures", "--full").output)
+    assert "30 tokens: 15 in front are the prompt and 15 completion, all in the loss" in full
+    assert json.loads((tmp_path / "log.prm" / "summary.json").read_text())["counts"]["prompt_tokens"] == 15

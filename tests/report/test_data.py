@@ -254,6 +254,15 @@ def test_of_a_long_trend_every_nth_step_is_drawn():
     (one,) = trend(table)
     assert one["every"] == 3 and one["series"][0]["step"] == list(range(0, 1500, 3)) and one["beside"] is None
     assert trend(table.head(1)) == []
+    each_one_step = table.head(9).with_columns(run=pl.col("step").cast(pl.String))
+    assert trend(each_one_step) == [] and trend(each_one_step.with_columns(run=pl.lit("r")))
+
+
+def test_the_page_of_many_files_says_how_many_more_there_are(tmp_path):
+    rows = [{"prompt": "p", "completion": f"so {k}", "reward": k} for k in range(3)]
+    logs = [log_of(tmp_path / f"{n}.jsonl", [row | {"task": f"{n}"} for row in rows]) for n in range(4)]
+    html = page_of(folder_of(logs, tmp_path / "out.prm")).read_text(encoding="utf-8")
+    assert "<title>0.jsonl, 1.jsonl and 2 more: grpo-prm report</title>" in html
 
 
 @pytest.mark.parametrize(

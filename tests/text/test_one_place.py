@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo_prm.text.amounts import amount
+from grpo_prm.text.amounts import amount, first_of
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("cli", *(f"grpo_prm/{name}" for name in ("text", "figures", "tree", "compare", "report", "export", "api")))
@@ -50,3 +50,14 @@ def test_one_is_no_plural():
     assert [amount(n, "row was", "rows were") for n in (0, 1, 2)] == ["0 rows were", "1 row was", "2 rows were"]
     assert COUNTED.search("{n:,} rows were") and COUNTED.search("{n:,} training steps")
     assert not COUNTED.search("{m} of {n:,} rows")
+
+
+def test_of_many_the_first_are_named_and_how_many_more_there_are():
+    assert [first_of(list("abcd")[:n], 2) for n in (0, 1, 2, 3, 4)] == [
+        "",
+        "a",
+        "a, b",
+        "a, b and 1 more",
+        "a, b and 2 more",
+    ]
+    assert first_of(list("abcd"), 3, "run", "; ") == "a; b; c; and 1 more run"

@@ -136,7 +136,14 @@ def test_a_change_that_cannot_be_told_has_its_reason():
 
 
 SENTENCES = {
-    ("mixed_prompts", None, 3.0): "3 groups mix several prompts: group rows by prompt",
+    ("mixed_prompts", None, 3.0): (
+        "3 groups mix prompts (they count): step rewards there compare completions of different prompts; group rows by "
+        "prompt"
+    ),
+    ("mixed_prompts", "mixed_fronts", 3.0): (
+        "3 groups mix prompts (they count): step rewards there compare completions of different prompts; the ids "
+        "before them differ: trust none"
+    ),
     ("unmasked_tool_output", None, 0.9033): "90.3 % of completions hold tool output that the log does not mask: mask it",  # noqa: E501
     ("sampler_gap", "effective_sample_size", 0.8): (
         "80 % effective sample size, sampler and trainer differ: sample afresh"
@@ -160,6 +167,9 @@ def test_every_finding_has_number_reason_explanation_and_command(code, measure, 
     assert said.sentence == SENTENCES[code, measure, value]
     assert said.command == "grpo-prm tree 'a b.prm' --group -:p1"
     assert said.explained == f"grpo-prm explain {code}"
+    if code == "mixed_prompts":
+        rest = "the ids before them differ: trust none" if measure else "group rows by prompt"
+        assert said.short == f"3 groups mix prompts (they count); {rest}"
 
 
 def test_no_code_is_without_a_sentence_and_none_is_for_nothing():
@@ -171,7 +181,7 @@ def test_one_group_and_no_size_that_would_do():
     mixed = {"code": "mixed_prompts", "value": 1.0, "groups": 1, "command": "grpo-prm tree DIR"}
     low = {"code": "low_reliability", "value": -0.1, "groups": 9, "command": "grpo-prm report DIR", "k": None}
     one, other = findings({"verdict": {"findings": [mixed, low]}}, "x")
-    assert one.sentence.startswith("1 group mixes several prompts")
+    assert one.sentence.startswith("1 group mixes prompts (it counts)")
     assert other.sentence == "-0.1 reliability: trust no step reward"
     assert findings({"verdict": {"findings": []}}, "x") == []
 

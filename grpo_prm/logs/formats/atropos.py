@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..columns.first_rows import dumped
-from ..columns.plan import Plan
+from ..columns.plan import Inside, Plan
 from ..format import Format, Head, Row
 from ..rows.values import Bad
 from ..sources import Source
 
 _IGNORED = -100
 _LISTS = {"logprobs": "inference_logprobs", "ref_logprobs": "ref_logprobs"}
-_LABELS = "The masks hold labels: -100 is out of the loss, and tokens before the first other label are the prompt."
 _SKIPPED = "atropos skips groups of equal scores unless ensure_scores_are_not_same is off."
 
 
@@ -55,8 +54,9 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
             continue
         mask = np.array(labels) != _IGNORED
         opens = int(mask.argmax()) if mask.any() else len(ids)
-        row: Row = {"prompt": ids[:opens], "tokens": ids[opens:], "mask": mask[opens:].tolist()}
-        row |= {ours: _cut(values[member], opens) for ours, values in lists.items() if values}
+        # The prompt is named here, and cut off all lists where that of other labels is (`_plan`).
+        row: Row = {"prompt": ids[:opens], "tokens": ids, "mask": labels}
+        row |= {ours: values[member] for ours, values in lists.items() if values}
         row["reward"] = scores[member]
         if advantages:
             row["advantage"] = _in_loss(advantages[member], mask)
@@ -66,10 +66,6 @@ def flatten(record: Mapping[str, Any], _source: Source) -> Iterator[Row | Bad]:
 def _of_members(values: Any, k: int) -> Any:
     """One value a completion, or None."""
     return values if isinstance(values, list) and len(values) == k else None
-
-
-def _cut(values: Any, opens: int) -> Any:
-    return values[opens:] if isinstance(values, list) else values
 
 
 def _in_loss(advantage: Any, mask: np.ndarray) -> Any:
@@ -86,8 +82,10 @@ def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     for row in rows:
         scores.setdefault(dumped(row["prompt"]), []).append(row["reward"])
     equal = any(len(of_one) > 1 and of_one.count(of_one[0]) == len(of_one) for of_one in scores.values())
-    notes = (_LABELS,) if equal else (_SKIPPED, _LABELS)
-    return replace(plan, by=("_file", "_line"), per_draw=True, notes=(*plan.notes, *notes))
+    notes = plan.notes if equal else (*plan.notes, _SKIPPED)
+    # Without its mask (--columns mask=-) a completion still begins where the labels do.
+    cut = {"labels": True} if "mask" in plan.paths else {"inside": Inside(prompt_ids="prompt")}
+    return replace(plan, by=("_file", "_line"), per_draw=True, notes=notes, **cut)
 
 
 FORMAT = Format("atropos", _detect, flatten, plan=_plan)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ...core.forest import ranges
 from ..columns.apart import SPLIT
 from ..columns.plan import Plan
 from ..options import ReadOptions
-from ..rollouts import REJECTED, groups_of_several_prompts
+from ..rollouts import PROMPT_CUT, REJECTED, prompt_counts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .buckets import PIECE, hashed, in_buckets, in_order_of_keys, keys_of, numbered, numbers, steps_of
@@ -114,10 +115,18 @@ def into_groups(
         groups_uneven=int(uneven.sum()),
         groups_split=int((cut.draws > 1).sum()),
         groups_merged=int(cut.merged.sum()),
-        groups_prompts_differ=int(groups_of_several_prompts(rows).sum()),
     )
+    done.counts.update(prompt_counts(rows) + _prompts_cut(rows, k))
     rejected = pl.concat([pl.DataFrame(schema=REJECTED), *done.rejected])
     return Grouped(rows, rejected, done.counts, tuple(done.notes), done.told)
+
+
+def _prompts_cut(rows: pl.DataFrame, k: NDArray[np.int64]) -> Counter[str]:
+    """Ids of prompts that were cut off the front of completions: of those in groups, and of those alone in theirs."""
+    if PROMPT_CUT not in rows.columns:
+        return Counter()
+    cut, of_one = rows[PROMPT_CUT].fill_null(0).to_numpy(), np.repeat(k, k) == 1
+    return Counter(prompt_tokens=int(cut[~of_one].sum()), prompt_tokens_of_one=int(cut[of_one].sum()))
 
 
 def _one_a_rollout(

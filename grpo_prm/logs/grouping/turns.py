@@ -13,6 +13,7 @@ import polars as pl
 
 from ..columns.plan import Plan
 from ..columns.turns import ROLLOUT, TURN
+from ..rollouts import PROMPT_CUT
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .done import Done
@@ -98,6 +99,8 @@ def _joined(parts: pl.DataFrame) -> pl.DataFrame:
     if "advantage" in made:  # those of turns are not that of the rollout
         alike = pl.col("advantage").n_unique() == 1
         made["advantage"] = pl.when(alike).then(pl.col("advantage").first())
+    if PROMPT_CUT in made:
+        made[PROMPT_CUT] = pl.col(PROMPT_CUT).sum()
     made["_place"] = pl.col("_place").min()
     lacks = [pl.col(c).is_null().any().alias(f"_no_{c}") for c in _PER_TOKEN if c in made]
     names = [c for c in made if c != "_of"]

@@ -13,7 +13,7 @@ import polars as pl
 from ...json_text import unicode_names
 from ..columns.first_rows import MISSING
 from ..columns.plan import LABELS, Plan
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
+from ..rollouts import PROMPT_CUT, PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
 from ..sources import Source
 from .members import KEPT_AS, completions
 from .numbers import advantage_of, is_none, number_of, part_of, sum_of
@@ -61,7 +61,8 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     if "completion" in plan.paths and "tokens" not in plan.paths:
         types["_segments"] = pl.List(pl.Int32())  # lengths of the segments of a chat (see `values.completion_of`)
     if plan.labels or plan.inside.front:
-        types[PROMPT_HASH] = pl.Int64()  # of the ids before the first one in the loss
+        # A hash of the ids before the completion, and their number.
+        types |= {PROMPT_HASH: pl.Int64(), PROMPT_CUT: pl.Int64()}
     if plan.reward_weights:
         types["reward"] = pl.Float64()
     types |= dict.fromkeys(plan.reward_columns, pl.Float64())

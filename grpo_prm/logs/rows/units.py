@@ -11,7 +11,7 @@ import numpy as np
 from ..bounds import TEXT
 from ..columns.first_rows import MISSING
 from ..columns.plan import LISTS, Plan
-from ..rollouts import PROMPT_HASH
+from ..rollouts import PROMPT_CUT, PROMPT_HASH
 from .inside import span_of, without_prompt
 from .values import Bad, completion_of, described, flags_of, floats_of, ids_of, json_list
 
@@ -39,7 +39,7 @@ def add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: 
     start, stop = span_of(logged, values, plan.inside, said)
     row["tokens"] = logged[start:stop]
     if plan.inside.front:
-        row[PROMPT_HASH] = _hash(logged[:start])
+        _say_prompt(row, logged[:start])
     if values.get("completion", MISSING) not in (None, MISSING):
         _add_text(values, row, plan, said)
         if not len(logged) and row["completion"]:
@@ -101,10 +101,12 @@ def _beside_tokens(value: Any, name: str, tokens: int, plan: Plan) -> np.ndarray
 def _without_labelled_prompt(row: dict[str, Any]) -> None:
     """Leave out the tokens before the first one in the loss, but for a hash that tells prompts apart."""
     opens = int(row["mask"].argmax()) if row["mask"].any() else len(row["mask"])
-    row[PROMPT_HASH] = _hash(row["tokens"][:opens])
+    _say_prompt(row, row["tokens"][:opens])
     row.update({name: row[name][opens:] for name in LISTS if name in row})
 
 
-def _hash(ids: np.ndarray) -> int:
+def _say_prompt(row: dict[str, Any], ids: np.ndarray) -> None:
+    """What is left of a prompt that is cut off: a hash, and how many ids it had."""
     digest = blake2b(ids.tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
+    row[PROMPT_HASH] = int.from_bytes(digest, "little", signed=True)  # of 64 bits, which a column of int64 holds
+    row[PROMPT_CUT] = len(ids)

@@ -12,13 +12,19 @@ function setUpTrend() {
   slider.max = String(STEPS.length);
   slider.addEventListener("input", () => choose({ step: slider.value === "0" ? null : STEPS[slider.value - 1] }));
   byId("slider-all").addEventListener("click", () => choose({ step: null }));
+  const charts = [...DATA.trend, ...(DATA.parts?.parts ?? []).map((part) => part.chart).filter(Boolean)];
+  if (!charts.length) {
+    byId("legend").append("No run has two training steps with a number, so there is no course over training to draw. "
+      + "The slider still chooses groups by their step.");
+    return;
+  }
   if (RUNS.length > 1) {
     byId("legend").append(...RUNS.slice(0, 12).map((run) => make("span", {}, swatchLine(runClass(run)), runName(run))));
     if (RUNS.length > 12) byId("legend").append(`and ${RUNS.length - 12} more runs`);
   }
   const beside = new Set(DATA.trend.map((one) => one.beside).filter(Boolean));
   if (beside.size) byId("legend").append(make("span", {}, swatchLine("beside"), [...beside].join(", or ")));
-  byId("charts").append(...[...DATA.trend, ...(DATA.parts?.parts ?? []).map((part) => part.chart).filter(Boolean)].map(chart));
+  byId("charts").append(...charts.map(chart));
 }
 
 function swatchLine(look) {

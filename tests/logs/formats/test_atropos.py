@@ -53,3 +53,21 @@ def test_a_group_whose_lists_do_not_fit_is_one_rejected_row(tmp_path):
     done = read(write_lines(tmp_path / "groups.jsonl", lines))
     assert done.rejected.select("line", "field", "reason").rows() == [(2, "scores", "1 values for 4 completions")]
     assert groups(done, steps=False) == truth([r for r in made if r.problem != 1], steps=False)
+
+
+def test_the_prompt_is_cut_off_and_counted_with_and_without_the_mask(tmp_path):
+    made = rollouts((1,))
+    path = write(tmp_path / "groups.jsonl", made)
+    for options in ({}, {"columns": {"mask": "-"}}):
+        done = read(path, **options)
+        assert done.table["tokens"].to_list() == [r.ids for r in made]
+        assert done.counts["prompt_tokens"] == sum(len(r.prompt) for r in made)
+        assert not done.counts["groups_prompts_differ"] and not done.counts["groups_fronts_differ"]
+
+
+def test_turns_with_other_turns_before_them_are_told_apart_from_a_wrong_key(tmp_path):
+    """The second group's rows are second turns, each behind a first turn of its own."""
+    made = rollouts((1,))
+    turns = [r._replace(prompt=[*r.prompt, n]) if r.problem == 1 else r for n, r in enumerate(made)]
+    done = read(write(tmp_path / "groups.jsonl", turns))
+    assert done.counts["groups_prompts_differ"] == done.counts["groups_fronts_differ"] == 1
