@@ -106,8 +106,8 @@ def copies_part(summary: dict[str, Any]) -> str:
     where = f"In groups of mixed reward {share} of completions are copies"
     if few:
         where = f"It is of {few}, with {share} copies"
-    gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}"
-    return f"{where}, which count as often as sampled: each text once {gives}. The order leaves copies out."
+    gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}, a low estimate"
+    return f"{where}: each text once {gives}. The order leaves copies out."
 
 
 def _of_few(reliability: dict[str, Any] | None, problems: int) -> str:

@@ -281,7 +281,7 @@ def test_groups_with_and_without_rewards_stand_side_by_side():
 @pytest.mark.parametrize(("key", "said"), [("4#2", "#2 behind a key: draw 2 of a prompt"), ("4#10", "draw 10 of")])
 def test_a_further_draw_says_what_it_is(key, said):
     tree = {"run": "a", "step": 40, "k": 8, "reward_mean": None, "reward_std": None, "zero_variance": False}
-    tree |= {"suppressed_good_tokens": None, "tokens_from": "log", "text_from": "units"}
+    tree |= {"suppressed_good_tokens": None, "tokens_from": "log", "text_from": "units", "mixed_prompts": None}
     assert said in heading(tree | {"group_key": key})[1].plain
     for other in ("4", "4#1", "4#2b", "#02"):  # the first draw, and keys of a log that look alike
         assert not any("draw" in line.plain for line in heading(tree | {"group_key": other}))
