@@ -43,8 +43,8 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/ty check grpo_prm cli --python $(VENV)
-	@if command -v npx >/dev/null; then $(ACTIONLINT) '.github/workflows/*.yml'; \
-		else echo "The workflows are not linted: there is no npx (Node.js 20 or later)."; fi
+	@if $(ACTIONLINT) --version >/dev/null 2>&1; then $(ACTIONLINT) '.github/workflows/*.yml'; \
+		else echo "The workflows are not linted: that takes npx (Node.js 20 or later) and npm's registry."; fi
 
 # The fast tests of the core alone, on any Python: make core VENV=.venv-new PYTHON=python3.14
 core: $(VENV)/.core-tests
