@@ -107,7 +107,7 @@ def copies_part(summary: dict[str, Any]) -> str:
     if few:
         where = f"It is of {few}, with {share} copies"
     gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}, a low estimate"
-    return f"{where}: each text once {gives}. The order leaves copies out."
+    return f"{where}: each text once {gives}. The next number leaves copies out."
 
 
 def _of_few(reliability: dict[str, Any] | None, problems: int) -> str:

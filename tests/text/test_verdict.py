@@ -101,12 +101,12 @@ def test_what_part_copies_have_is_said_where_they_have_one():
     assert knows(known(copies=0.003, once=once)).why[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
         "In groups of mixed reward 0.30 % of completions are copies: each text once gives "
-        "0.216, a low estimate. The order leaves copies out.",
+        "0.216, a low estimate. The next number leaves copies out.",
     )
     assert knows(known(copies=0.401, once=once, problems=81)).why[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
         "It is of 40 of 81 problems, with 40.1 % copies: each text once gives 0.216, a low "
-        "estimate. The order leaves copies out.",
+        "estimate. The next number leaves copies out.",
     )
     assert ": each text once leaves nothing. " in knows(known(copies=0.5)).text
     assert "copies" not in knows(known(once=once)).text
