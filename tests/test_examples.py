@@ -120,7 +120,8 @@ def test_the_two_logs_are_answered_differently_as_the_readme_says(analysis):
         auc, reliability = knows["leave_pair_out_auc"], knows["reliability"]
         low, high = auc["null_low"], auc["null_high"]
         order = f"in {100 * auc['mean']:.1f} % of cases"
-        assert order in text and f"{100 * low:.1f} to {100 * high:.1f} %, p = {auc['p_value']:g})" in text
+        luck = f"{100 * auc['null_mean']:.1f} % [{100 * low:.1f}, {100 * high:.1f}], p = {auc['p_value']:g})"
+        assert order in text and luck in text
         assert f"{reliability['mean']:.3f} [{reliability['low']:.3f}, {reliability['high']:.3f}]" in text
     assert codes == ["whole_texts", "order_only"]
 

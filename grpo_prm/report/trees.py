@@ -26,6 +26,7 @@ ALL_IDS = 500_000  # tokens of all groups with text, up to which all ids travel
 PROMPT = 20_000  # characters of a prompt
 BATCH = 1 << 22  # tokens of the groups that are read at a time
 _DIGITS = 6
+LOGGED = ("run", "step", "group", "group_key", "problem", "task", "run_from")  # saved with each completion as they are
 _EXACT = 17  # as the log has them, since rollouts can be saved from the page
 _PLACES = ("parent", "first", "size", "start", "end", "tokens", "unique")
 _VALUES = {"reward": "reward", "low": "low", "high": "high", "advantage": "advantage", "local": "local_advantage"}
@@ -152,7 +153,7 @@ def _tree(
     return {
         "group": head["group"],
         "kinds": head["kind"],
-        "row": {name: head[name] for name in ("run", "step", "group", "group_key", "problem", "task")},
+        "row": {name: head[name] for name in LOGGED},
         "command": tree_of_kept(folder, head),
         "prompt": None if head["prompt"] is None else cut(head["prompt"], PROMPT),
         "textFrom": texts.text_from,

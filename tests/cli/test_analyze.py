@@ -91,7 +91,7 @@ def test_the_page_and_the_folder(log, tmp_path):
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "grpo-prm tree" not in line)
     assert "\x1b" not in done.stdout and " \n" not in done.stdout
     assert " \n" not in run("inspect", log.name, cwd=tmp_path).stdout
-    assert "12 completions in 3 groups of 4" in done.stdout and len(done.stdout.splitlines()) <= 12
+    assert "12 completions in 3 groups of 4" in done.stdout and len(done.stdout.splitlines()) <= 16
     assert "Where does it hurt?" not in done.stdout
     names = {path.name for path in (tmp_path / "log.prm").iterdir()}
     tables = {

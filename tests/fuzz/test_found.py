@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from grpo_prm.errors import GrpoPrmError
+from grpo_prm.errors import GrpoPrmError, InputError
 from grpo_prm.logs import ReadOptions, collect, inspect
 
 DEEP = "[" * 3000
@@ -202,7 +202,10 @@ def test_lists_in_a_prompt_of_ids(tmp_path):
     """Atropos counted prompts by a tuple of what the ids are."""
     group = {"tokens": [[[1], 5], [[1], 6]], "masks": [[-100, 5], [-100, 6]], "scores": [0.0, 1.0]}
     group |= {"advantages": None, "ref_logprobs": None, "messages": None, "group_overrides": {}, "overrides": None}
-    assert all_counted(collect(written(tmp_path / "groups.jsonl", [group] * 2))).counts["rows_read"] == 4
+    with pytest.raises(InputError, match="tokens: expected whole numbers, got a list; none of the 4 rows"):
+        collect(written(tmp_path / "groups.jsonl", [group] * 2))
+    right = group | {"tokens": [[1, 5], [1, 6]]}
+    assert all_counted(collect(written(tmp_path / "mixed.jsonl", [group, right]))).counts["rows_read"] == 4
 
 
 def test_thousands_of_rewards_are_looked_at_once(tmp_path, monkeypatch):
