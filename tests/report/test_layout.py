@@ -44,6 +44,9 @@ def test_no_text_is_small_cut_or_under_another(log, width, visit, request):
     path = request.getfixturevalue(log)
     first = data_of(path)["trees"][0]
     page = visit(path, address(path, first["group"], sample=first["completions"]["sample"][0]), width=width)
+    # What is not on the screen has no place yet, and what stands below a large tree comes after it.
+    page.evaluate("() => document.querySelectorAll('*').forEach((e) => { e.style.contentVisibility = 'visible'; })")
+    page.wait_for_function("() => document.querySelector('#scatter-plot').firstElementChild")
     faults = {"group": page.evaluate(LAYOUT, MEANT)}
     page.locator("summary", has_text="More filters").click()
     page.locator("#histogram button").first.click()
