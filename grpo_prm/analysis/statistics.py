@@ -163,7 +163,8 @@ _ENTRIES = (
         "leave_pair_out_auc", "order of unseen pairs", "pairs_right", "pairs", "credit", share=True, null="permutation",
         reason_when_null="no two completions of unequal reward share a step with others",
         definition="of the pairs of distinct completions of a group with unequal rewards, the share that the step "
-        "rewards without the two put in the right order (leave-pair-out AUC); 50 % knows nothing beyond whole texts",
+        "rewards without the two put in the right order (leave-pair-out AUC); 50 %, give or take luck, "
+        "knows nothing beyond whole texts",
     ),
     Statistic(
         "inherited", "inherited", "inherited_tokens", "informative_tokens", "credit", share=True, null="permutation",

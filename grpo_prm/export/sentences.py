@@ -67,6 +67,11 @@ def sentences(done: dict[str, Any], out: str) -> Iterator[str]:
         f"{counts['steps_labelled']:,} of {amount(counts['steps'], 'step')} have a label ({labels or 'R'}). A step "
         "counts once for each completion that goes through it."
     )
+    if counts["steps_labelled"]:
+        yield (
+            "A label is a mean over few completions: grpo-prm analyze says whether they are more than luck, "
+            "--min-certainty leaves out the unsure."
+        )
     without = [f"{counts[name]:,} {why}" for name, why in REASONS.items() if counts.get(name)]
     if without:
         yield f"The other steps: {', '.join(without)}."

@@ -15,7 +15,7 @@ TO_DO = "What to do?"
 QUESTION = "Are the step rewards more than luck?"
 KNOWS = {
     "steps": "yes, also on new completions",
-    "whole_texts": "yes for repeated texts, not shown for new",
+    "whole_texts": "yes for seen texts, not shown for unseen",
     "order_only": "perhaps, since they order new completions",
     "nothing": "no sign of it",
     "cannot_say": "this log cannot say",
@@ -26,8 +26,8 @@ FLAT = "There is no such tree here: no text is shared by some completions of a g
 NONE = 5e-4  # of the spread, which is none on a scale that ends at 1
 # Where p lies so near its limit that another seed may say otherwise.
 CLOSE = {
-    "steps": "yes for repeated texts, close for new ones",
-    "whole_texts": "yes for repeated texts, close for new ones",
+    "steps": "yes for seen texts, close for unseen ones",
+    "whole_texts": "yes for seen texts, close for unseen ones",
     "order_only": "perhaps, and it is close",
     "nothing": "no clear sign of it",
     "cannot_say": "this log cannot say",
