@@ -48,7 +48,7 @@ _WORDS = {
     "problem": "What a prompt asks; a problem may be drawn in many groups.",
     "interval": "A 95 % range, by drawing the problems again and again; it is about the problems of this run.",
     "rewards permuted": "The same log with the rewards of each group dealt anew among its completions, 199 times: a "
-    "number inside that range is no more than chance.",
+    "number inside the 95 % range of these is no more than chance; where it has a p, which has one side, p decides.",
     "luck": "Chance: luck alone is what a number comes to with rewards permuted (its mean, and in brackets its range), "
     "luck of the draw that a step was taken by few completions.",
     "null mean": "The mean of a number over the 199 logs with rewards permuted, which is what luck alone gives; it "

@@ -18,7 +18,7 @@ ROUNDING = 1e-9  # of an identity gap
 PERMUTED = "Rewards permuted"
 HOW = (
     "in each group over its distinct completions that come equally often, 199 times; mean and 95 % range. A number "
-    "inside that range is no more than chance."
+    "inside that range is no more than chance; where it has a p, which has one side, p decides (.05)."
 )
 POOLED = (
     "Pooled over the log: sums over all groups, divided (of the order sums over pairs, of the others over tokens or "
