@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ..text.amounts import amount, number, steady
+from ..text.amounts import amount, first_of, number, steady
 from ..text.printable import printable
 
 FOLD = (160, 60)  # characters of a long text that are shown at its beginning and at its end
@@ -89,12 +89,11 @@ def _mixed(mixed: dict[str, Any]) -> str:
 
 
 def _numbered(samples: list[int], most: int = 6) -> str:
-    more = f" and {len(samples) - most} more" if len(samples) > most else ""
-    return " ".join(f"#{i}" for i in samples[:most]) + more
+    return first_of([f"#{i}" for i in samples], most, between=" ")
 
 
 def heading(tree: dict[str, Any]) -> list[Text]:
-    """What a group is, in two or three lines: its name, its rewards, and where units and text come from."""
+    """What a group is, in some lines: its name, its rewards, and where units and text come from."""
     step = "" if tree["step"] is None else f" step {tree['step']},"
     head = Text(f"{printable(tree['run'])},{step} group {printable(tree['group_key'])}", style="bold")
     rewards = "no rewards"
@@ -126,7 +125,7 @@ def cells(step: dict[str, Any]) -> tuple[str, str, str, str]:
     """Size, step reward, step advantage and length of a process step, as they are printed."""
     reward = steady(step["reward"])
     advantage = steady(step["advantage"] if step["sign"] or step["advantage"] is None else 0.0, sign=True)
-    if step["sign"] == 0:
+    if step["sign"] == 0:  # no push at all: a plus would say one
         advantage = advantage.replace("+", " ")
     return str(step["size"]), reward, advantage, str(step["end"] - step["start"])
 
@@ -206,7 +205,7 @@ def _guides(steps: list[dict[str, Any]], last: set[int], n: int) -> tuple[str, s
     depth, parent = steps[n]["depth"], steps[n]["parent"]
     if depth == 0:
         return "", ""
-    if depth > LEVELS:
+    if depth > LEVELS:  # guides would push the text off the screen
         return f"{'':{2 * LEVELS - 4}}{depth:>3}· ", " " * (2 * LEVELS + 1)
     before = ""
     while steps[parent]["depth"] > 0:
