@@ -6,10 +6,13 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from ..errors import UsageError
 from ..files import atomic_folder, clear_away
 from ..json_text import json_text
 from .ownership import MARK, is_analysis, is_page, mark, pages_in, refuse_another_input, refuse_strangers
+from .spill import ROW_GROUP
 from .tables import ASKED_FOR, TABLES, Tables, table_of
 
 FIGURES = (
@@ -96,11 +99,16 @@ def output_folder(
 def write_tables(analysis: Tables, folder: Path) -> None:
     """Write the tables as parquet, rejects.jsonl and summary.json into an empty folder."""
     for name in TABLES:
-        table_of(analysis, name).sink_parquet(folder / f"{name}.parquet", compression="zstd")
+        _sink(table_of(analysis, name), folder / f"{name}.parquet")
     if analysis.states is not None:
-        analysis.states.sink_parquet(folder / "states.parquet", compression="zstd")
+        _sink(analysis.states, folder / "states.parquet")
     analysis.rejected.sink_ndjson(folder / "rejects.jsonl")
     (folder / "summary.json").write_text(summary_text(analysis), encoding="utf-8")
+
+
+def _sink(table: pl.LazyFrame, path: Path) -> None:
+    # polars holds a row group until it is full: of wide tables those of its own choice take hundreds of megabytes.
+    table.sink_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def note_figures(analysis: Tables, folder: Path, failed: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from .unpacking import CUT_SHORT, unpacked
 
 CHUNK = 16 << 20  # bytes: long enough for polars to use its threads, short enough for many to fit in memory
 FIRST = 4 << 20  # bytes of the first chunk: whoever waits for the rows begins early
+ROWS = 1 << 16  # lines of a chunk where they are short: as rows they take many times their bytes
 TEXT = 2 << 20  # the same for a log without ids: to cut its text into units takes longer than to read it
 BLANK = 1 << 30  # bytes of blank lines without a row between them, behind which nothing is looked for
 COUNTED = 1 << 18  # bytes whose newlines are counted at a time
@@ -61,7 +62,7 @@ def lines_of(data: bytes) -> int:
 
 
 def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[Chunk]:
-    """The chunks of `file`, which unpacks `raw`, of about `size` bytes, no line longer than `longest`."""
+    """The chunks of `file`, which unpacks `raw`, of about `size` bytes or `ROWS` lines, none longer than `longest`."""
     buffer = bytearray(size if isinstance(file, io.BufferedReader) else 0)
     blank = 0  # bytes of blank lines, without a row between them
     rest: list[bytes | bytearray] = []  # what is kept of a line that is not whole yet
@@ -69,7 +70,6 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[
     wanted = min(size, FIRST)
     while fault is None:
         data, fault = (_refill(buffer, wanted, file), None) if buffer else read_up_to(file, wanted)
-        wanted = size
         if not data:
             break
         blank = blank + len(data) if data.isspace() else 0
@@ -83,7 +83,10 @@ def _whole_lines(raw: BinaryIO, file: Any, size: int, longest: int) -> Iterator[
                 yield Chunk(b"".join(rest)[:START] + b"\n", raw.tell(), TOO_LONG.format(longest >> 20))
                 rest, data, cut = [], data[first:], cut - first
             if cut:
-                yield Chunk(b"".join([*rest, memoryview(data)[:cut]]), raw.tell())
+                whole = b"".join([*rest, memoryview(data)[:cut]])
+                # The next lines will be about as long as these.
+                wanted = min(size, max(FIRST, ROWS * len(whole) // lines_of(whole)))
+                yield Chunk(whole, raw.tell())
             rest, length = [], 0
         rest += [data[cut:]] if cut < len(data) else []
         length += len(data) - cut
