@@ -104,8 +104,8 @@ def summarize(
         notes |= said
     if not sums["exchangeable"]:
         notes["null"] = (
-            "nothing can be permuted: no group of mixed reward has two distinct completions that come equally often "
-            "and differ in reward"
+            "nothing can be permuted: no group whose rewards differ has two distinct completions that come equally "
+            "often and differ in reward"
         )
     _note_nulls(summary, notes)
     _note_intervals(intervals["path_depth"].n, notes)

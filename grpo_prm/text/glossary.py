@@ -106,7 +106,7 @@ STUDENT = (
 FURTHER: dict[str, tuple[str, ...]] = {
     "step reward R(λ)": (f"Its 95 % interval stands in process_steps.parquet and in exports. {STUDENT}",),
     "decision": (
-        f"Counted are those of groups of unequal rewards, each text once. Only some of them could be sure: {FEW_SURE}",
+        f"Counted are those of groups whose rewards differ, each text once. Only some of them could be sure: {FEW_SURE}",
     ),
     "finding": (
         "Each has a limit, which its page names (grpo-prm explain teaches_nothing). Where a log has none, the screen "
@@ -115,7 +115,7 @@ FURTHER: dict[str, tuple[str, ...]] = {
     "reliability": (
         "Above 0.5 it is more signal than luck. The screen says yes where the low end of its range is above 0, and it "
         "is a finding (low_reliability) where the high end is below 0.5.",
-        "Said of 49 of 100 problems: only so many have a group of unequal rewards with a step that some completions "
+        "Said of 49 of 100 problems: only so many have a group whose rewards differ with a step that some completions "
         "share and others do not. The rest of the log says nothing about it.",
         f"{COPIES} Where copies are a tenth of the completions of these groups, or make .05 of it, the screen says "
         "what each text once gives. The order of unseen pairs leaves copies out.",

@@ -103,7 +103,7 @@ def copies_part(summary: dict[str, Any]) -> str:
         return ""
     once, share = answer["reliability_texts_once"], f"{percent(answer['copies'])} %"
     few = _of_few(answer["reliability"], problems)
-    where = f"In groups of mixed reward {share} of completions are copies"
+    where = f"In groups whose rewards differ {share} of completions are copies"
     if few:
         where = f"It is of {few}, with {share} copies"
     gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}, a low estimate"

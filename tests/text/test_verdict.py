@@ -100,7 +100,7 @@ def test_what_part_copies_have_is_said_where_they_have_one():
     once = RELIABILITY | {"mean": 0.2163}
     assert knows(known(copies=0.003, once=once)).why[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-        "In groups of mixed reward 0.30 % of completions are copies: each text once gives "
+        "In groups whose rewards differ 0.30 % of completions are copies: each text once gives "
         "0.216, a low estimate. The next number leaves copies out.",
     )
     assert knows(known(copies=0.401, once=once, problems=81)).why[1:3] == (
