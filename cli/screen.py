@@ -18,10 +18,10 @@ from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.parts import states
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import TO_DO, Finding, changes, copies_part, findings, knows, no_finding
+from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding, reservations, to_do
 from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, sections
 
-LINES = 16  # of the first screen, and those that say what part copies have
+LINES = 16  # of the first screen, and those with reservations about a number
 NARROW = 80  # columns for which that holds
 INDENT = "  "
 PROMPT = 60  # characters of a prompt
@@ -45,22 +45,22 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
     for answer in (knows(summary), changes(summary)):
         lines += _headed(answer.question, answer.short, width) + _indented(answer.why, width)
-    if copied := copies_part(summary):  # a word of caution takes no room from what is to be done
-        room += len(_indented([copied], width))
+    # A word of caution takes no room from what is to be done.
+    room += len(_indented(reservations(summary), width))
     if of_states := list(states(summary)):
         said = [*_headed(OF_STATES, "", width), *_indented(of_states, width)]
         lines, room = lines + said, room + len(said)  # asked for, so they come on top
-    todo = findings(summary, shlex.quote(folder))
+    todo, question = findings(summary, shlex.quote(folder)), to_do(summary["source"])
     if not todo:
-        lines += _headed(TO_DO, no_finding(summary), width)
+        lines += _headed(question, no_finding(summary), width)
     report = f"grpo-prm report {shlex.quote(folder)}"
-    written = [_written(one, "" if n else TO_DO, width) for n, one in enumerate(todo)]
+    written = [_written(one, "" if n else question, width) for n, one in enumerate(todo)]
     if whole:
         lines += [line for one in written for piece in one for line in piece]
     else:
         # A command shows more than a reason: where the first has no room for both, it goes without its reason.
         if written and len(written[0][0]) > 1 and sum(map(len, written[0][:2])) + 1 > room - len(lines):
-            written[0] = _written(todo[0]._replace(sentence=todo[0].short), TO_DO, width)
+            written[0] = _written(todo[0]._replace(sentence=todo[0].short), question, width)
         lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied

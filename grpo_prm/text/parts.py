@@ -11,7 +11,6 @@ from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
 from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
 from .glossary import COMPANY, COPIES, FEW_SURE
-from .verdict import copies_part
 
 PAPER = {"non_trivial": "99.8 %"}
 ROUNDING = 1e-9  # of an identity gap
@@ -82,8 +81,8 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
     credit, notes, three = summary["credit"], summary["notes"], ("credit", "informativeness", "prm")
     yield f"{PERMUTED}: {notes['null']}." if "null" in notes else f"{PERMUTED}: {HOW}"
     yield from _tables(summary, *three, said=(POOLED,))
-    if copied := copies_part(summary):
-        yield f"{copied} {COPIES}"
+    if (answer := summary["verdict"]["knows"])["copied"]:
+        yield f"{percent(answer['copies'])} % of the completions in groups whose rewards differ are copies. {COPIES}"
     known = [(one.title, entry(summary, one) or {}) for one in in_summary(*three)]
     p_values = [f"{title} {number(value['p_value'])}" for title, value in known if value.get("p_value") is not None]
     if p_values:
