@@ -106,7 +106,8 @@ def policy_record(
 
     Returns:
         A row for each intermediate step of a group whose rewards differ, as `steps_table` and `with_values` give them,
-        with `learnt_same` and `learnt_others`, what the small PRM says (`Learnt`); `k`; and `accuracy` of all completions.
+        with `learnt_same` and `learnt_others`, what the small PRM says (`Learnt`); `k`; and `accuracy` of all
+        completions.
     """
     from ..train.quiet import quiet_libraries
     from .prm_quality_head import learnt_values

@@ -132,7 +132,8 @@ def _rewards(summary: dict[str, Any]) -> Iterator[str]:
         return
     solved = ""
     if kinds["all_right"] is not None:  # of two rewards it is known which is right
-        solved = f" Of {amount(groups, 'group')} {kinds['all_right']:,} are all right, {kinds['all_wrong']:,} all wrong."
+        right, wrong = (f"{kinds[name]:,}" for name in ("all_right", "all_wrong"))
+        solved = f" Of {amount(groups, 'group')} {right} are all right, {wrong} all wrong."
     yield f"{interval(summary['reward'])} is the mean reward (a mean over groups).{solved}"
 
 
