@@ -197,7 +197,7 @@ def analyze(
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:
-                with working("drawing figures") as move, counted(folder / "figures", move):
+                with working("drawing figures (--no-figures leaves them out)") as move, counted(folder / "figures", move):
                     failed = helper.draw(folder)
                 if failed:
                     from grpo_prm.figures.plotting import not_drawn

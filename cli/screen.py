@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,8 @@ from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, secti
 LINES = 16  # of the first screen, and those with reservations about a number
 NARROW = 80  # columns for which that holds
 INDENT = "  "
+GAP = 2  # between the columns of a table
+NAME = 12  # characters of a name in the first column; longer ones are numbered where there is no room
 PROMPT = 60  # characters of a prompt
 SEEN = 20  # of these, to see in what it differs from others
 CLEAREST_FIRST = (
@@ -167,12 +169,25 @@ class Command(str):
 def _drawn(piece: str | Rows, width: int) -> RenderableType:
     if isinstance(piece, str):
         return Text(printable(piece))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    if piece.columns[0] and _natural(piece) > width - len(INDENT) and any(len(row[0]) > NAME for row in piece.rows):
+        names = [Text(f"{n}: {printable(row[0])}") for n, row in enumerate(piece.rows, 1)]
+        rows = [(f"{n}", *row[1:]) for n, row in enumerate(piece.rows, 1)]
+        return Group(*names, _table(piece._replace(rows=rows), width))
+    return _table(piece, width)
+
+
+def _natural(piece: Rows) -> int:
+    """Columns of a terminal in which no cell would be broken."""
+    return sum(max(map(len, column)) + GAP for column in zip(piece.columns, *piece.rows, strict=True))
+
+
+def _table(piece: Rows, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for n, column in enumerate(piece.columns):
         # Names and words are wrapped, numbers stay whole, unless that would cut them off.
         table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3, overflow="ellipsis" if n else "fold")
     for row in piece.rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     return table
 
 
