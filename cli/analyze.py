@@ -76,7 +76,7 @@ def analyze(
     seed: Annotated[
         int,
         typer.Option(
-            help="Of all that is drawn at random: intervals, shuffled rewards, groups of different prompts.", min=0
+            help="Seed of all that is drawn at random: intervals, shuffled rewards, groups of different prompts.", min=0
         ),
     ] = 0,
     outcome: Annotated[
