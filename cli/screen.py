@@ -44,7 +44,7 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     """
     console = Console(markup=False, highlight=False, emoji=False)
     width, room = max(console.width, NARROW), LINES
-    lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
+    lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width, break_on_hyphens=False)]
     for answer in (knows(summary), changes(summary)):
         lines += _headed(answer.question, answer.short, width) + _indented(answer.why, width)
     # A word of caution takes no room from what is to be done.
@@ -238,5 +238,6 @@ def _next(summary: dict[str, Any], folder: str, *, figures: bool) -> Iterator[st
         yield f"Figures with data and captions: {folder}/figures."
     yield "An HTML page with all of it, figures and trees:"
     yield Command(f"grpo-prm report {shlex.quote(folder)}")
+    yield "What a word of all this means: grpo-prm explain WORD."
     if "pieces" in summary["source"]["tokens_from"]:
         yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."
