@@ -56,6 +56,7 @@ Examples:
     grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
 """
 
+DRAWING = "drawing figures (--no-figures leaves them out)"
 
 def analyze(
     logs: Logs,
@@ -197,7 +198,7 @@ def analyze(
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:
-                with working("drawing figures (--no-figures leaves them out)") as move, counted(folder / "figures", move):
+                with working(DRAWING) as move, counted(folder / "figures", move):
                     failed = helper.draw(folder)
                 if failed:
                     from grpo_prm.figures.plotting import not_drawn
