@@ -58,6 +58,7 @@ Examples:
 
 DRAWING = "drawing figures (--no-figures leaves them out)"
 
+
 def analyze(
     logs: Logs,
     out: Annotated[

@@ -82,7 +82,7 @@ def knows(summary: dict[str, Any]) -> Answer:
         return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
     ranges = ((reliability, "low"), (order, "null_low"))
     mean = MEAN + (RANGE if any(value and value[low] is not None for value, low in ranges) else "")
-    why = [_signal(reliability, notes), *reservations(summary), _order(answer, notes)]
+    why = [_signal(reliability, notes, depth["n"]), *reservations(summary), _order(answer, notes)]
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
     short = (CLOSE if answer["close"] else KNOWS)[answer["code"]]
@@ -96,10 +96,9 @@ def _sentence(clause: str) -> str:
 def reservations(summary: dict[str, Any]) -> list[str]:
     """What is to be known of the reliability, a sentence each: how few problems it is from, what part copies have."""
     answer, problems = summary["verdict"]["knows"], summary["overlap"]["path_depth"]["n"]
-    reliability, once, said = answer["reliability"], answer["reliability_texts_once"], []
-    # A log of many problems may have few that tell something; without a range the sentence before says how many.
-    if reliability and reliability["low"] is not None and 2 * reliability["n"] < problems:
-        few = f"{reliability['n']:,} of {amount(problems, 'problem')}"
+    once, said = answer["reliability_texts_once"], []
+    if _few(answer["reliability"], problems):
+        few = f"{answer['reliability']['n']:,} of {amount(problems, 'problem')}"
         said.append(f"{few} count, others say nothing: equal rewards or no shared step.")
     if answer["copied"]:
         would = "nothing would be left" if once is None else f"it would be {_near_none(once['mean'])}, a low estimate"
@@ -107,16 +106,23 @@ def reservations(summary: dict[str, Any]) -> list[str]:
     return said
 
 
+def _few(reliability: dict[str, Any] | None, problems: int) -> bool:
+    """Whether most problems say nothing about it."""
+    return reliability is not None and 2 * reliability["n"] < problems
+
+
 def _near_none(mean: float) -> str:
     return number(mean) if abs(mean) >= NONE else "0"
 
 
-def _signal(reliability: dict[str, Any] | None, notes: dict[str, str]) -> str:
+def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int) -> str:
     if reliability is None:
         return f"Their reliability is not known: {notes['reliability']}."
     mean, ends = _near_none(reliability["mean"]), span(reliability["low"], reliability["high"])
-    few = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
-    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else few}."
+    needs = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
+    if _few(reliability, problems):  # the next sentence says how many
+        needs = f"; an interval needs {FEW_CLUSTERS} problems"
+    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else needs}."
 
 
 def _order(answer: dict[str, Any], notes: dict[str, str]) -> str:
