@@ -28,7 +28,7 @@ def header(compared: Runs, common: Common) -> tuple[str, ...]:
 def _equal(names: tuple[str, ...]) -> str:
     """The sentence on runs that are the same log, as far as numbers tell."""
     some = listed([*names]) if len(names) <= SHORT else first_of([*names], SHORT)
-    return f"{some} are equal: every number of their summaries is the same, and only names and files may differ."
+    return f"{some} are equal: every number of their summaries is the same."
 
 
 def _other_than_alone(compared: Runs, common: Common) -> Iterator[str]:

@@ -44,7 +44,7 @@ _WORDS = {
     "boosted bad": "A step that GRPO raises though a completion worse than the mean goes through it.",
     "decision": "A place where completions that agreed so far part.",
     "sure decision": "A decision where the way that was taken is related to the reward, beyond chance.",
-    "copy": "A completion that is equal, token for token, to an earlier one of its group; the first of them is none.",
+    "copy": "A completion that is equal, token for token, to an earlier one of its group (the first does not count).",
     "copies": "Completions that are equal to an earlier one of their group.",
     "problem": "What a prompt asks; a problem may be drawn in many groups.",
     "interval": "A 95 % range, by drawing the problems again and again; it is about the problems of this run.",

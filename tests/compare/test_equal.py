@@ -8,7 +8,7 @@ import grpo_prm
 from grpo_prm.compare.comparison import as_json, compare
 from grpo_prm.errors import UsageError
 
-EQUAL = "are equal: every number of their summaries is the same, and only names and files may differ."
+EQUAL = "are equal: every number of their summaries is the same."
 UNKNOWN = "Whether the tasks are the same cannot be told: "
 
 
