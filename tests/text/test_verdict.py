@@ -77,7 +77,7 @@ def test_what_is_missing_is_named_with_its_reason():
         "0.351 is their reliability (1: no luck; 0 or less: luck); an interval needs 20 problems.",
         "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
     )
-    assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
+    assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1}, problems=2)).text
     full, of_few, *_ = knows(known(problems=81)).why[1:]
     assert full == "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck)."
     assert of_few == "40 of 81 problems count, others say nothing: equal rewards or no shared step."
