@@ -40,7 +40,11 @@ def by_run(summary: dict[str, Any]) -> Iterator[str | Rows]:
     few = all(run[one.name] is None or run[one.name]["low"] is None for run in runs for one in shown)
     yield (
         "Each run as if it were the log; the numbers elsewhere are of all together."
-        + (" No run has the 20 problems that an interval needs." if few else " In brackets: the 95 % range, from 20 problems on.")
+        + (
+            " No run has the 20 problems that an interval needs."
+            if few
+            else " In brackets: the 95 % range, from 20 problems on."
+        )
         + " grpo-prm compare has more, and the differences."
     )
 

@@ -1,11 +1,14 @@
 """One log under several names is named first, as far as numbers tell; logs without prompts have it said of them."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import grpo_prm
+from grpo_prm.compare.alike import _equal
 from grpo_prm.compare.comparison import as_json, compare
+from grpo_prm.compare.equal import equal_folders
 from grpo_prm.errors import UsageError
 
 EQUAL = "are equal: every number of their summaries is the same."
@@ -16,7 +19,7 @@ def saved(folder, name, rows):
     """The folder of an analysis of rows, as a log of this name."""
     log = folder / f"{name}.jsonl"
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    grpo_prm.analyze(str(log)).save(folder / f"{name}.prm")
+    grpo_prm.analyze(str(log)).save(folder / f"{name}.prm", figures=False)
     return folder / f"{name}.prm"
 
 
@@ -50,10 +53,16 @@ def test_one_log_under_two_names_is_named_first(tmp_path):
     assert EQUAL not in " ".join(compare([a, other]).header)
 
 
-def test_of_many_equal_runs_the_first_are_named(tmp_path):
-    folders = [saved(tmp_path, name, rows()) for name in "abcde"]
-    assert compare(folders).header[0] == f"a, b, c and 2 more {EQUAL}"
-    assert compare(folders[:3]).header[0] == f"a, b and c {EQUAL}"
+def test_equal_folders_stand_together_and_of_many_the_first_are_named():
+    def folder(files, steps, k, code):
+        source = {"files": [files], "steps": {"count": steps}}
+        numbers = {"counts": {"k": k}, "verdict": {"findings": [{"code": code, "value": 0.5}]}}
+        return SimpleNamespace(summary={"source": source, "notes": {files: code}} | numbers)
+
+    folders = [folder(name, 3, 8, name) for name in "abcde"] + [folder("f", 2, 8, "f"), folder("g", 3, 9, "g")]
+    assert equal_folders(folders, "abcdefg") == (tuple("abcde"),)
+    assert equal_folders([*folders[4:], *folders[5:]], "efghi") == (("f", "h"), ("g", "i"))
+    assert _equal(tuple("abcde")) == f"a, b, c and 2 more {EQUAL}" and _equal(tuple("abc")) == f"a, b and c {EQUAL}"
 
 
 def test_of_logs_without_prompts_it_cannot_be_told_whether_tasks_are_shared(tmp_path):
