@@ -171,7 +171,7 @@ def _drawn(piece: str | Rows, width: int) -> RenderableType:
         return Text(printable(piece))
     if piece.columns[0] and _natural(piece) > width - len(INDENT) and any(len(row[0]) > NAME for row in piece.rows):
         names = [Text(f"{n}: {printable(row[0])}") for n, row in enumerate(piece.rows, 1)]
-        rows = [(f"{n}", *row[1:]) for n, row in enumerate(piece.rows, 1)]
+        rows: list[tuple[str, ...]] = [(f"{n}", *row[1:]) for n, row in enumerate(piece.rows, 1)]
         return Group(*names, _table(piece._replace(rows=rows), width))
     return _table(piece, width)
 
