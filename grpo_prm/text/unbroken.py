@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 NARROW = 24  # characters of brackets that are kept together: more would not fit a narrow column
-WHOLE = "whole"  # class of what no line breaks in
+WHOLE = "nowrap"  # class of what no line breaks in
 # Before a sign of percent; around the sign of a comparison such as p = .05 or k = 16; inside of an interval.
 _GLUED = re.compile(
     rf"(?<=\d) (?=%)|(?<=\b[pkT]) (?=[=≤<>] [\d.])|(?<=\b[pkT] [=≤<>]) (?=[\d.])"

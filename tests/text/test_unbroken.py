@@ -45,5 +45,5 @@ def test_only_spaces_change_and_never_at_a_letter(text):
 def test_options_are_whole_and_nothing_else_changes():
     text = "Give --tokenizer NAME, or --no-figures; a-b--c, -- and ---x are none, nor --" + 40 * "x"
     made = whole_options(text)
-    assert re.findall(r"<span class='whole'>(.*?)</span>", made) == ["--tokenizer", "--no-figures"]
+    assert re.findall(r"<span class='nowrap'>(.*?)</span>", made) == ["--tokenizer", "--no-figures"]
     assert re.sub(r"</?span[^>]*>", "", made) == text
