@@ -97,7 +97,7 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
             f"{amount(credit['decisions'], 'decision')}, places where completions of a group part; copies count once. "
             f"{decidable:,} could be sure{f': {FEW_SURE}' if decidable < credit['decisions'] else '.'} {sure:,} "
             f"{'is' if sure == 1 else 'are'} sure: the way that completions went is related to their rewards, p ≤ .05 "
-            "after Benjamini-Hochberg."
+            "after Benjamini-Hochberg, each judged alone."
         )
     gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
     if gap is not None and gap > ROUNDING:
