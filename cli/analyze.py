@@ -56,6 +56,8 @@ Examples:
     grpo-prm analyze dump/ --tokenizer Qwen/Qwen2.5-1.5B --out qwen.prm --json > qwen.json
 """
 
+DRAWING = "drawing figures (--no-figures leaves them out)"
+
 
 def analyze(
     logs: Logs,
@@ -76,7 +78,7 @@ def analyze(
     seed: Annotated[
         int,
         typer.Option(
-            help="Of all that is drawn at random: intervals, shuffled rewards, groups of different prompts.", min=0
+            help="Seed of all that is drawn at random: intervals, shuffled rewards, groups of different prompts.", min=0
         ),
     ] = 0,
     outcome: Annotated[
@@ -197,7 +199,7 @@ def analyze(
             with working("writing tables"):
                 write_tables(analysis, folder)
             if figures:
-                with working("drawing figures") as move, counted(folder / "figures", move):
+                with working(DRAWING) as move, counted(folder / "figures", move):
                     failed = helper.draw(folder)
                 if failed:
                     from grpo_prm.figures.plotting import not_drawn

@@ -33,7 +33,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for the results. (default: FIRST-LAST.compare)")] = None,
     level: Annotated[
         float | None,
-        typer.Option(help="Reward to reach. (default: nine tenths of the way to the best that every run reaches)"),
+        typer.Option(
+            help="Mean reward: at which step does each run reach it? (default: nine tenths of the way to the best that "
+            "every run reaches)"
+        ),
     ] = None,
     rank: Annotated[
         str | None,
@@ -56,7 +59,7 @@ def compare(
             metavar="NAME,...", help="Show these metrics. May be given again. (default: held-out accuracy and the like)"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the resamples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples that intervals are made of.", min=0)] = 0,
     venue: Annotated[
         str, typer.Option(help="Where the figures will stand: column, icml, neurips, iclr, acl, aaai, beamer or web.")
     ] = "column",

@@ -138,7 +138,7 @@ def _reach(console: Console, comparison: Comparison) -> None:
 
 def _fitting(sheet: Sheet, width: int) -> int | None:
     """At how many columns names of runs must be broken for a table to fit; None where it does not fit even so."""
-    for names in (NAME, SHORT):
+    for names in range(NAME, SHORT - 1, -1):
         if LABEL + sum(GAP + _width(sheet, at, names) for at in range(1, len(sheet.heads))) <= width:
             return names
     return None

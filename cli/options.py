@@ -30,7 +30,7 @@ Format = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help='Which column is which: "completion=said,reward=infos.r"; "mask=-": take none.',
+        help='Which column of the log is which of ours: "completion=said,reward=infos.r"; "mask=-": take none.',
         metavar="OURS=THEIRS,...",
         rich_help_panel=PANEL,
     ),
@@ -53,7 +53,7 @@ Tokenizer = Annotated[
 GroupSize = Annotated[
     int | None,
     typer.Option(
-        help="Completions of a group, where a prompt was drawn more than once. (default: the commonest size)",
+        help="How many completions a group has, where a prompt was drawn more than once. (default: the commonest size)",
         min=2,
         rich_help_panel=PANEL,
     ),
@@ -70,7 +70,7 @@ Run = Annotated[str | None, typer.Option(help="Name of the run. (default: from t
 Memory = Annotated[
     str | None,
     typer.Option(
-        help="Plan with so much memory: 800M, 2G. (default: half of what is free)",
+        help="Take no more memory than about this: 800M, 2G. (default: half of what is free)",
         metavar="SIZE",
         rich_help_panel=PANEL,
     ),

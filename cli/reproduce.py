@@ -58,7 +58,7 @@ Backend = Annotated[
 Vllm = Annotated[bool, typer.Option("--vllm", help="openrs-training: sample with vLLM; needs --backend trl.")]
 Out = Annotated[Path, typer.Option(help="Folder of results and of the record of every run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out: runs with a record are not run again.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Log = Annotated[
     list[str] | None,
     typer.Option("--log", help="overlap, overlap-growth: a log of yours beside our runs. May be given again."),

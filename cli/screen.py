@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,12 +18,14 @@ from grpo_prm.text.amounts import amount
 from grpo_prm.text.cells import Rows
 from grpo_prm.text.parts import states
 from grpo_prm.text.printable import printable
-from grpo_prm.text.verdict import TO_DO, Finding, changes, copies_part, findings, knows, no_finding
+from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding, reservations, to_do
 from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, sections
 
-LINES = 16  # of the first screen, and those that say what part copies have
+LINES = 16  # of the first screen, and those with reservations about a number
 NARROW = 80  # columns for which that holds
 INDENT = "  "
+GAP = 2  # between the columns of a table
+NAME = 12  # characters of a name in the first column; longer ones are numbered where there is no room
 PROMPT = 60  # characters of a prompt
 SEEN = 20  # of these, to see in what it differs from others
 CLEAREST_FIRST = (
@@ -42,25 +44,25 @@ def show_verdict(summary: dict[str, Any], folder: str, *, whole: bool = False) -
     """
     console = Console(markup=False, highlight=False, emoji=False)
     width, room = max(console.width, NARROW), LINES
-    lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width)]
+    lines = [Text(line) for line in wrap(printable(read_in_short(summary)), width, break_on_hyphens=False)]
     for answer in (knows(summary), changes(summary)):
         lines += _headed(answer.question, answer.short, width) + _indented(answer.why, width)
-    if copied := copies_part(summary):  # a word of caution takes no room from what is to be done
-        room += len(_indented([copied], width))
+    # A word of caution takes no room from what is to be done.
+    room += len(_indented(reservations(summary), width))
     if of_states := list(states(summary)):
         said = [*_headed(OF_STATES, "", width), *_indented(of_states, width)]
         lines, room = lines + said, room + len(said)  # asked for, so they come on top
-    todo = findings(summary, shlex.quote(folder))
+    todo, question = findings(summary, shlex.quote(folder)), to_do(summary["source"])
     if not todo:
-        lines += _headed(TO_DO, no_finding(summary), width)
+        lines += _headed(question, no_finding(summary), width)
     report = f"grpo-prm report {shlex.quote(folder)}"
-    written = [_written(one, "" if n else TO_DO, width) for n, one in enumerate(todo)]
+    written = [_written(one, "" if n else question, width) for n, one in enumerate(todo)]
     if whole:
         lines += [line for one in written for piece in one for line in piece]
     else:
         # A command shows more than a reason: where the first has no room for both, it goes without its reason.
         if written and len(written[0][0]) > 1 and sum(map(len, written[0][:2])) + 1 > room - len(lines):
-            written[0] = _written(todo[0]._replace(sentence=todo[0].short), TO_DO, width)
+            written[0] = _written(todo[0]._replace(sentence=todo[0].short), question, width)
         lines += _to_do(written, report, room - len(lines))
     for line in lines:
         console.print(line, soft_wrap=True)  # commands stay whole, so that they can be copied
@@ -167,12 +169,25 @@ class Command(str):
 def _drawn(piece: str | Rows, width: int) -> RenderableType:
     if isinstance(piece, str):
         return Text(printable(piece))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    if piece.columns[0] and _natural(piece) > width - len(INDENT) and any(len(row[0]) > NAME for row in piece.rows):
+        names = [Text(f"{n}: {printable(row[0])}") for n, row in enumerate(piece.rows, 1)]
+        rows: list[tuple[str, ...]] = [(f"{n}", *row[1:]) for n, row in enumerate(piece.rows, 1)]
+        return Group(*names, _table(piece._replace(rows=rows), width))
+    return _table(piece, width)
+
+
+def _natural(piece: Rows) -> int:
+    """Columns of a terminal in which no cell would be broken."""
+    return sum(max(map(len, column)) + GAP for column in zip(piece.columns, *piece.rows, strict=True))
+
+
+def _table(piece: Rows, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for n, column in enumerate(piece.columns):
         # Names and words are wrapped, numbers stay whole, unless that would cut them off.
         table.add_column(column, no_wrap=width >= NARROW and 0 < n < 3, overflow="ellipsis" if n else "fold")
     for row in piece.rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     return table
 
 
@@ -223,5 +238,6 @@ def _next(summary: dict[str, Any], folder: str, *, figures: bool) -> Iterator[st
         yield f"Figures with data and captions: {folder}/figures."
     yield "An HTML page with all of it, figures and trees:"
     yield Command(f"grpo-prm report {shlex.quote(folder)}")
+    yield "What a word of all this means: grpo-prm explain WORD."
     if "pieces" in summary["source"]["tokens_from"]:
         yield "For tokens of the model instead of pieces of text, give --tokenizer NAME_OR_PATH."

@@ -26,7 +26,7 @@ def describe(rows: list[Row]) -> str:
     lines = [
         f"{len(rows)} completions, {sum(len(row['tokens']) for row in rows)} tokens, "
         f"{sum(row['truncated'] for row in rows)} truncated",
-        "step  mixed groups  answer  steps   depth  interm.  copies  to-end",
+        "step        differ  answer  steps   depth  interm.  copies  to-end",
     ]
     for step, some in groupby(groups, key=lambda group: group[0]["step"]):
         lines.append(f"{step:4d}  {describe_groups(list(some))}")
@@ -34,7 +34,7 @@ def describe(rows: list[Row]) -> str:
 
 
 def describe_groups(groups: list[Group]) -> str:
-    """One line: groups of mixed reward, then means over groups, then the share of copies of an earlier completion."""
+    """One line: groups whose rewards differ, means over groups, and the share of copies of an earlier completion."""
     mixed = sum(len({row["reward"] for row in group}) > 1 for group in groups)
     copies = sum(len(group) - len({tuple(row["tokens"]) for row in group}) for group in groups)
     rows = [row for group in groups for row in group]

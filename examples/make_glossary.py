@@ -21,7 +21,7 @@ The mathematics is in [the definitions](definitions.md), every statistic with it
 |---|---|
 """
 # Words of a badge or a symbol, which mean other things in a sentence.
-COMMON = {"random", "example", "problem", "k", "p", "draw", "luck", "close", "range", "unseen"}
+COMMON = {"random", "example", "problem", "k", "p", "draw", "luck", "close", "range", "unseen", "copy"}
 HOVERS = "[project.markdown_extensions.abbr.glossary]\n"
 
 

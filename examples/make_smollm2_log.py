@@ -53,7 +53,7 @@ def packed(table: pl.DataFrame) -> bytes:
 
 
 def described(table: pl.DataFrame) -> str:
-    """Groups, groups of mixed reward, right answers, copies and truncated answers of each task, as Markdown."""
+    """Groups, groups whose rewards differ, right answers, copies and truncated answers of each task, as Markdown."""
     groups = table.group_by("task", "group").agg(
         completions=pl.len(),
         mixed=pl.col("reward").n_unique() > 1,
@@ -61,7 +61,7 @@ def described(table: pl.DataFrame) -> str:
         copies=pl.len() - pl.col("tokens").n_unique(),
         truncated=pl.col("truncated").sum(),
     )
-    lines = ["| task | groups | of mixed reward | right | copies | truncated |", "|---|---|---|---|---|---|"]
+    lines = ["| task | groups | whose rewards differ | right | copies | truncated |", "|---|---|---|---|---|---|"]
     for task, some in [*((task, groups.filter(task=task)) for task in sorted(set(groups["task"]))), ("all", groups)]:
         right = some["right"].sum() / some["completions"].sum()
         counts = (some["copies"].sum(), some["truncated"].sum())

@@ -76,7 +76,7 @@ def groups_table(
 
 
 def _exchangeable(groups: Groups) -> NDArray[np.bool_]:
-    """Groups of mixed reward, or with logged advantages, in which a permutation changes something."""
+    """Groups whose rewards differ, or with logged advantages, in which a permutation changes something."""
     changes = exchangeable(groups.forest, groups.advantages)
     if groups.logged and groups.rewards is not None:  # then both are permuted, each for numbers of its own
         changes |= exchangeable(groups.forest, groups.rewards)

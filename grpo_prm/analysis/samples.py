@@ -23,9 +23,9 @@ class Samples:
     """Keeps the rollouts of `EACH` groups of each kind while the batches of a log come by.
 
     `worst` are those with suppressed-good tokens that show them best (`worst_groups.CLEAREST`), `best` those of the
-    highest mean reward among groups of mixed reward, `random` those of the lowest seeds, `finding` the group that has
-    most of each finding of the verdict. A group may be of several kinds. Batching changes nothing: every choice is a
-    lowest rank.
+    highest mean reward among groups whose rewards differ, `random` those of the lowest seeds, `finding` the group that
+    has most of each finding of the verdict. A group may be of several kinds. Batching changes nothing: every choice is
+    a lowest rank.
 
     Args:
         seed: Of the random choice.

@@ -141,7 +141,7 @@ _ENTRIES = (
     # The implicit process reward model: means over tokens and steps.
     Statistic(
         "informativeness", "mean |A|", "informative_sum", "informative_tokens", "informativeness", null="permutation",
-        reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
+        reason_when_null="no intermediate token lies outside identical completions in a group whose rewards differ",
         definition="the mean size of the step advantage A over intermediate tokens, leaving out groups of equal "
         "rewards and sets of identical completions",
     ),
@@ -168,7 +168,7 @@ _ENTRIES = (
     ),
     Statistic(
         "inherited", "inherited", "inherited_tokens", "informative_tokens", "credit", share=True, null="permutation",
-        reason_when_null="no intermediate token lies outside identical completions in a group of mixed reward",
+        reason_when_null="no intermediate token lies outside identical completions in a group whose rewards differ",
         definition="of the intermediate tokens, the share in steps that GRPO pushes down though they were better than "
         "the step before, or raises though they were worse: A has the other sign than its change from the step before",
     ),
@@ -184,7 +184,7 @@ _ENTRIES = (
     ),
     Statistic(
         "contest", "contest", "contest_sum", "contest_tokens", "prm",
-        reason_when_null="no intermediate token in a group of mixed reward",
+        reason_when_null="no intermediate token in a group whose rewards differ",
         definition="how far the completions in an intermediate step disagree, a mean over intermediate tokens: 0 where "
         "all push it the same way, 1 where they cancel",
     ),

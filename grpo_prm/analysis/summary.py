@@ -23,7 +23,7 @@ from .options import Options
 from .ratios import Sums
 from .running_sums import RunningSums
 from .state_sharing import state_section
-from .statistics import OVERLAP, SUMMARY, Section, in_section
+from .statistics import OVERLAP, STATISTICS, SUMMARY, Section, in_section
 from .teaching import teaching_section
 from .verdict import verdict
 from .whole_log import log_intervals
@@ -75,6 +75,7 @@ def summarize(
         "schema_version": SCHEMA_VERSION,
         "source": _source(running, options),
         "counts": _counts(sums, counted(groups, "k"), running, rejected),
+        "reward": _mean(intervals["reward"]),
         "overlap": _section("overlap", intervals, null),
         "baseline": _baseline(baseline.with_columns(nameless(runs)), pooled, options, running, notes),
         "informativeness": _informativeness(intervals["informativeness"].mean, null["informativeness"]),
@@ -104,8 +105,8 @@ def summarize(
         notes |= said
     if not sums["exchangeable"]:
         notes["null"] = (
-            "nothing can be permuted: no group of mixed reward has two distinct completions that come equally often "
-            "and differ in reward"
+            "nothing can be permuted: no group whose rewards differ has two distinct completions that come equally "
+            "often and differ in reward"
         )
     _note_nulls(summary, notes)
     _note_intervals(intervals["path_depth"].n, notes)
@@ -255,6 +256,8 @@ def _logprobs(groups: Parts, notes: dict[str, str]) -> dict[str, Any]:
 
 def _note_nulls(summary: dict[str, Any], notes: dict[str, str]) -> None:
     """Say why a statistic is null."""
+    if summary["reward"] is None:
+        notes["reward"] = STATISTICS["reward"].reason_when_null
     for section in SUMMARY:
         for one in in_section(section):
             value = summary[section] if one.name == section else summary[section][one.key]

@@ -6,10 +6,9 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from ..analysis.tables import Tables
-from ..text.unbroken import unbroken
-from ..text.verdict import TO_DO, changes, findings, knows, no_finding
+from ..text.verdict import changes, findings, knows, no_finding, to_do
 from ..text.wording import sections
-from .markup import element, framed, pieces, shown
+from .markup import element, framed, pieces, shown, worded
 from .presented import METHODS, doubts, origin, worst
 
 NEXT = "Go on with"
@@ -30,8 +29,8 @@ def as_html(tables: Tables) -> str:
     return framed(
         [
             f"<p><b>Analysis of {shown(origin(summary))}</b>: {shown(str(read[0]))}</p>",
-            *(element("p", doubt) for doubt in doubts(summary)),
-            _listed([*answers, (TO_DO, todo)]),
+            *(worded("p", doubt) for doubt in doubts(summary)),
+            _listed([*answers, (to_do(summary["source"]), todo)]),
             _figure(tables),
             f"<details><summary>Every number</summary>{numbers}</details>",
             _listed([(NEXT, [*worst(summary), METHODS])]),
@@ -40,7 +39,7 @@ def as_html(tables: Tables) -> str:
 
 
 def _listed(answers: Iterable[tuple[str, list[str]]]) -> str:
-    made = (element("dt", title) + "".join(element("dd", unbroken(one)) for one in body) for title, body in answers)
+    made = (element("dt", title) + "".join(worded("dd", one) for one in body) for title, body in answers)
     return f"<dl>{''.join(made)}</dl>"
 
 

@@ -12,7 +12,7 @@ from html import escape
 
 from ..text.cells import Rows
 from ..text.printable import printable
-from ..text.unbroken import unbroken
+from ..text.unbroken import WHOLE, unbroken, whole_options
 
 NAME = "grpo-prm"
 RAISED, LOWERED = "0, 114, 178", "213, 94, 0"  # blue and vermilion, which colour-blind eyes tell apart too
@@ -35,6 +35,7 @@ _RULES = (
     (" .box.lowered", f"border-color: rgb({LOWERED})"),
     (" .numbers", "font-size: .9em; font-variant-numeric: tabular-nums"),
     (" .text", "font-family: monospace; white-space: pre-wrap"),
+    (f" .{WHOLE}", "white-space: nowrap"),
 )
 STYLE = "".join(f"div.{NAME}{selector.replace('{}', NAME)} {{ {declarations} }}\n" for selector, declarations in _RULES)
 
@@ -54,9 +55,14 @@ def element(name: str, text: str, kind: str = "") -> str:
     return f"<{name}{f' class={kind!r}' if kind else ''}>{shown(text)}</{name}>"
 
 
+def worded(name: str, sentence: str) -> str:
+    """A sentence inside an element: numbers stay with what belongs to them, and options whole."""
+    return f"<{name}>{whole_options(shown(unbroken(sentence)))}</{name}>"
+
+
 def pieces(body: Iterable[str | Rows]) -> str:
     """Sentences and small tables, as `text.wording.sections` has them."""
-    return "".join(_table(part) if isinstance(part, Rows) else element("p", unbroken(part)) for part in body)
+    return "".join(_table(part) if isinstance(part, Rows) else worded("p", part) for part in body)
 
 
 def _table(table: Rows) -> str:

@@ -15,11 +15,20 @@ SHORT = 3  # runs that a sentence names
 def header(compared: Runs, common: Common) -> tuple[str, ...]:
     """What stands above the numbers: what is compared, why it is other than alone, and how far the runs are alike.
 
+    Equal runs come first, since all that follows is of no use then.
+
     Args:
         compared: The runs.
         common: What of them is compared.
     """
-    return (common.sentence, *_other_than_alone(compared, common), *_prompts(compared.runs), *_scales(compared.runs))
+    said = (*_other_than_alone(compared, common), *_prompts(compared), *_scales(compared.runs))
+    return (*map(_equal, compared.equal), common.sentence, *said)
+
+
+def _equal(names: tuple[str, ...]) -> str:
+    """The sentence on runs that are the same log, as far as numbers tell."""
+    some = listed([*names]) if len(names) <= SHORT else first_of([*names], SHORT)
+    return f"{some} are equal: every number of their summaries is the same."
 
 
 def _other_than_alone(compared: Runs, common: Common) -> Iterator[str]:
@@ -34,9 +43,13 @@ def _other_than_alone(compared: Runs, common: Common) -> Iterator[str]:
         yield f"A run's numbers change with the runs beside it: {listed(why)}."
 
 
-def _prompts(runs: tuple[Run, ...]) -> Iterator[str]:
+def _prompts(compared: Runs) -> Iterator[str]:
     """How many prompts the runs share with the first one: of two runs the number, of more those that share none."""
-    first, *others = runs
+    first, *others = runs = compared.runs
+    without = [run.name for run in runs if not run.prompts]
+    alike = len(compared.equal) == 1 and len(compared.equal[0]) == len(runs)
+    if without and not alike and not all(_one_task(first, run) for run in others):
+        yield f"Whether the tasks are the same cannot be told: {first_of(without, SHORT)} logged no prompts."
     others = [run for run in others if run.prompts]
     if not first.prompts or not others:
         return

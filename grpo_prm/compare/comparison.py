@@ -229,7 +229,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "runs": [asdict(one) for one in comparison.reach.runs],
         },
         "notes": [
-            *comparison.header[1:],
+            *(said for said in comparison.header if said != comparison.common.sentence),
             ABOUT,
             many_questions(comparison.table),
             *comparison.notes,

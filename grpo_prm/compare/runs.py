@@ -15,6 +15,7 @@ from ..analysis.statistics import STATISTICS
 from ..analysis.tables import Tables
 from ..core.group_size import modal_size
 from ..errors import UsageError
+from .equal import equal_folders
 
 if TYPE_CHECKING:
     from ..figures import Unit
@@ -72,11 +73,13 @@ class Runs:
         m: Group size of overlap and of pass@m: the modal k if it is one, else the largest size of
             subsets that all runs have (`subsamples.parquet`).
         rewards: The two rewards of all runs, None where there are more or fewer.
+        equal: Names of runs, of several runs of one folder that of the folder, which are equal in every number.
     """
 
     runs: tuple[Run, ...]
     m: int
     rewards: tuple[float, float] | None
+    equal: tuple[tuple[str, ...], ...] = ()
 
     @property
     def one_k(self) -> bool:
@@ -123,7 +126,10 @@ def open_runs(paths: Sequence[str | Path], told: Callable[[int, int], None] = la
     runs = tuple(_run(name, folder, run) for name, (folder, run) in named)
     rewards = _two_rewards([folder for folder, _ in chosen])
     m = _common_size(chosen, runs)
-    return Runs(tuple(_aligned(*each, m, rewards) for each in zip(runs, chosen, strict=True)), m, rewards)
+    aligned = tuple(_aligned(*each, m, rewards) for each in zip(runs, chosen, strict=True))
+    names = [[run.name for run, (of, _) in zip(runs, chosen, strict=True) if of is folder] for folder in folders]
+    called = [some[0] if len(some) == 1 else str(folder.path) for folder, some in zip(folders, names, strict=True)]
+    return Runs(aligned, m, rewards, equal_folders(folders, called))
 
 
 def _run(name: str, folder: Tables, run: str) -> Run:

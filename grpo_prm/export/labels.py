@@ -52,7 +52,7 @@ def label_steps(
         groups: Its groups.
         sure: Interval and certainty of each step reward.
         options: Settled options.
-        neutral: Whether the format has a label for A(λ) = 0 in a group of mixed reward.
+        neutral: Whether the format has a label for A(λ) = 0 in a group whose rewards differ.
     """
     along = paths(groups.forest, groups.mask)
     label = step_labels(groups, options, neutral=neutral)[along.step]
@@ -92,7 +92,7 @@ def step_labels(groups: Groups, options: ExportOptions, *, neutral: bool) -> Flo
         slack = 1e-12 * np.maximum(np.abs(reward), abs(options.threshold))
         good = reward >= options.threshold - slack
         return np.where(np.isnan(reward), np.nan, good.astype(np.float64))
-    # A = 0 in a group of mixed reward is a tie; in one of equal rewards nothing was compared.
+    # A = 0 in a group whose rewards differ is a tie; in one of equal rewards nothing was compared.
     of_ties = np.where(~groups.zero[groups.forest.group] & neutral, NEUTRAL, np.nan)
     advantage = groups.set_advantages  # exactly 0 within the tolerance
     return np.where(advantage == 0, of_ties, (advantage > 0).astype(np.float64))

@@ -28,7 +28,7 @@ APART = 0.14  # between the points of runs at one depth
 DEEPEST = 16  # depths with a row of their own; deeper ones are pooled, and so are those with few problems at the end
 TITLES = {"contest": f"{STATISTICS['contest'].label} (1: a draw)", "certain_share": STATISTICS["certain_share"].label}
 EMPTY = {
-    "contest": "no intermediate {unit}\nin a group of\nmixed reward",
+    "contest": "no intermediate {unit}\nin a group\nwhose rewards differ",
     "certain_share": "no certain share:\nno intermediate {unit},\nno rewards, or two rewards\nand k of 5 or less",
 }
 

@@ -97,7 +97,7 @@ def decided(
         for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
             part = table.filter(axis=axis)
             if part.is_empty():
-                sentence(panel, f"no two completions of\na group of mixed reward\nshare a {unit} in the loss")
+                sentence(panel, f"no two completions of\na group whose rewards differ\nshare a {unit} in the loss")
                 continue
             if part["mean"].null_count() == len(part):
                 sentence(panel, "nothing can be permuted:\nthe rewards of these pairs\ncannot be exchanged")

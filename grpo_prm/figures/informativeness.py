@@ -99,7 +99,7 @@ def informativeness(
 
 def _draw_histograms(axes: Axes, table: pl.DataFrame, runs: list[str], unit: Unit) -> None:
     if table.is_empty():
-        sentence(axes, f"no intermediate {unit} outside\nidentical completions in\na group of mixed reward")
+        sentence(axes, f"no intermediate {unit} outside\nidentical completions in\na group whose rewards differ")
         return
     for n, run in enumerate(runs):
         bins = table.filter(run=run, series="permutations").sort("low")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..analysis.findings import EXAMPLES, concerned_by
 from ..analysis.tables import Tables
 from ..analysis.worst_groups import largest_first
-from ..text.verdict import TO_DO, Finding, changes, findings, knows, no_finding
+from ..text.verdict import Finding, changes, findings, knows, no_finding, to_do
 
 # What a finding that is about no group in particular is read from: the title of a section of the summary.
 SECTIONS = {
@@ -50,7 +50,7 @@ def answers(folder: Tables, trees: list[dict[str, Any]], *, running: bool = Fals
     worded = [one if readable and one.command.startswith(readable) else one._replace(command="") for one in worded]
     return {
         "answers": [knows(summary), changes(summary)],
-        "to_do": TO_DO,
+        "to_do": to_do(summary["source"]),
         "no_finding": no_finding(summary),
         "findings": [
             Shown(code, finding, group, SECTIONS.get(code))

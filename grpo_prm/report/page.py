@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ..analysis.findings import EXAMPLES
 from ..analysis.tables import Tables
-from ..text.amounts import amount, first_of
+from ..text.amounts import amount, first_of, number
 from ..text.cells import Rows
 from ..text.glossary import GLOSSARY
-from ..text.unbroken import unbroken
+from ..text.unbroken import unbroken, whole_options
 from ..text.wording import MADE, sections
 from ..version import __version__
 from .answers import answers, example_groups
@@ -250,8 +250,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=True, finalize=_finalize,
     )  # fmt: skip
-    environment.filters |= {"amount": amount, "unbroken": unbroken}
+    environment.filters |= {"amount": amount, "number": number, "whole": _whole}
+    environment.filters["unbroken"] = lambda text: _whole(unbroken(text))
     return environment
+
+
+def _whole(text: str) -> Markup:
+    return Markup(whole_options(str(escape(shown(text)))))  # noqa: S704 - escaped
 
 
 def _finalize(value: Any) -> Any:

@@ -213,9 +213,9 @@ def _notes(plan: Plan) -> list[str]:
         f"{plan.prompts} prompts, groups of k = {', '.join(map(str, plan.ks))}{large}. V: mid of the values of the "
         f"prefix after the step's first token and at its end, each the mean reward of {plan.continuations} "
         f"continuations (V0: four times as many), drawn apart from the groups. m: mean reward of the group.",
-        "All figures are over intermediate steps of groups of mixed reward, copies too; reliability and slopes weigh a "
-        "step by its tokens, the others count each step once. Squared errors hold the noise of V itself, the same for "
-        f"all. Signs: of the steps with |V - V0| > {CLEAR} (local: |V - value before the step|).",
+        "All figures are over intermediate steps of groups whose rewards differ, copies too; reliability and slopes "
+        "weigh a step by its tokens, the others count each step once. Squared errors hold the noise of V itself, the "
+        f"same for all. Signs: of the steps with |V - V0| > {CLEAR} (local: |V - value before the step|).",
         "R shrunk by c: (|λ| R + c m) / (|λ| + c). The small PRM: a network on the policy's last hidden states, "
         "trained on `export --to tokens` of the same groups, and of the groups of other prompts. Position: mean "
         "R of the steps of other prompts that begin at the same token.",

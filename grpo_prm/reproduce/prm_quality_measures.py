@@ -1,7 +1,7 @@
 """How well the hidden PRM, and what is simpler, says the true value of a step: figures with intervals over prompts.
 
 Every figure is a function of sums over steps, so one bootstrap of prompts serves all. Sums go over the same steps as
-reliability: all intermediate ones of groups of mixed reward.
+reliability: all intermediate ones of groups whose rewards differ.
 """
 
 from __future__ import annotations

@@ -105,8 +105,9 @@ def policy_record(
         folder: Of the run, and of the export that the small PRM learns from.
 
     Returns:
-        A row for each intermediate step of a group of mixed reward, as `steps_table` and `with_values` give them, with
-        `learnt_same` and `learnt_others`, what the small PRM says (`Learnt`); `k`; and `accuracy` of all completions.
+        A row for each intermediate step of a group whose rewards differ, as `steps_table` and `with_values` give them,
+        with `learnt_same` and `learnt_others`, what the small PRM says (`Learnt`); `k`; and `accuracy` of all
+        completions.
     """
     from ..train.quiet import quiet_libraries
     from .prm_quality_head import learnt_values

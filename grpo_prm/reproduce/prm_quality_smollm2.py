@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
     Attributes:
         prompts: Of each task.
-        steps: Drawn among the intermediate steps of groups of mixed reward.
+        steps: Drawn among the intermediate steps of groups whose rewards differ.
         continuations: Of each prefix, and of each prompt.
         k: Completions of a group.
         temperature: Of all draws.
@@ -249,7 +249,7 @@ def notes(plan: Plan) -> list[str]:
         f"{MODEL}: SmolLM2-135M-Instruct as published, dequantised Q4_1 (sha256 {made['weights'][:16]}), in bfloat16; "
         f"{len(TASKS)} tasks of reasoning-gym {made['tasks']} ({tasks}), {plan.prompts} prompts each, k = {plan.k}, "
         f"T = {plan.temperature:g}, at most {NEW} tokens. {plan.steps} steps, drawn among all intermediate ones of "
-        f"groups of mixed reward; {plan.continuations} continuations of each prefix, V0 too. The variance of V's "
+        f"groups whose rewards differ; {plan.continuations} continuations of each prefix, V0 too. The variance of V's "
         "error, V (1 - V) / (continuations - 1) of a prefix, is taken from squared errors and from the variance of "
         f"V - V0. Null: rewards shuffled within groups, {PERMUTATIONS:,} times. No small PRM, no local A."
     ]

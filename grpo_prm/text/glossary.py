@@ -44,6 +44,7 @@ _WORDS = {
     "boosted bad": "A step that GRPO raises though a completion worse than the mean goes through it.",
     "decision": "A place where completions that agreed so far part.",
     "sure decision": "A decision where the way that was taken is related to the reward, beyond chance.",
+    "copy": "A completion that is equal, token for token, to an earlier one of its group (the first does not count).",
     "copies": "Completions that are equal to an earlier one of their group.",
     "problem": "What a prompt asks; a problem may be drawn in many groups.",
     "interval": "A 95 % range, by drawing the problems again and again; it is about the problems of this run.",
@@ -51,6 +52,8 @@ _WORDS = {
     "number inside the 95 % range of these is no more than chance; where it has a p, which has one side, p decides.",
     "luck": "Chance: luck alone is what a number comes to with rewards permuted (its mean, and in brackets its range), "
     "luck of the draw that a step was taken by few completions.",
+    "low estimate": "Said of the reliability with each text of a group once: it lies below that of the policy, which "
+    "samples some texts often and is known best by these.",
     "null mean": "The mean of a number over the 199 logs with rewards permuted, which is what luck alone gives; it "
     "need be neither 0 nor 50 %.",
     "range": "In brackets, 95 %: of a number of this log its interval, of luck where 95 % of the permutations lie.",
@@ -106,17 +109,34 @@ STUDENT = (
 FURTHER: dict[str, tuple[str, ...]] = {
     "step reward R(λ)": (f"Its 95 % interval stands in process_steps.parquet and in exports. {STUDENT}",),
     "decision": (
-        f"Counted are those of groups of unequal rewards, each text once. Only some of them could be sure: {FEW_SURE}",
+        "Counted are those of groups whose rewards differ, each text once. Only some of them could be sure: "
+        f"{FEW_SURE}",
     ),
+    "sure decision": (
+        "Each decision is judged alone, by the few texts that come to it, and the more are judged the clearer each "
+        "must be (Benjamini-Hochberg), or chance would make some look sure. So none may be sure in a log whose step "
+        "rewards are more than luck: reliability and the order of unseen pairs are of all steps and pairs together.",
+    ),
+    "copy": (
+        "Copies count in the reliability, which is about what this policy samples. Decisions and the order of unseen "
+        "pairs count each text once.",
+    ),
+    "low estimate": ("How far below is said of reliability, each text once.",),
     "finding": (
         "Each has a limit, which its page names (grpo-prm explain teaches_nothing). Where a log has none, the screen "
-        "names the number that has gone furthest to its limit, if that is half of the way or more.",
+        "names the number that has gone furthest to its limit, if that is half of the way or more, "
+        "and else that nothing is half way.",
     ),
     "reliability": (
+        "Formula: Σ T (A² - noise) / Σ T A², over the steps that some completions of a group share and others do not, "
+        "in groups whose rewards differ. A is the step advantage and T the tokens in the loss that its completions "
+        "have in it. Noise is (1 - n/k)² (s²_in / n + s²_out / (k - n)): n of k completions are in the step, and s² is "
+        "the sample variance of the advantages inside and outside of it (of one completion outside, that inside). 1 "
+        "means no noise; below 0 there is more noise than A² has.",
         "Above 0.5 it is more signal than luck. The screen says yes where the low end of its range is above 0, and it "
         "is a finding (low_reliability) where the high end is below 0.5.",
-        "Said of 49 of 100 problems: only so many have a group of unequal rewards with a step that some completions "
-        "share and others do not. The rest of the log says nothing about it.",
+        "49 of 100 problems count: only so many have a group whose rewards differ, with a step that some completions "
+        "share and others do not. The others say nothing about it.",
         f"{COPIES} Where copies are a tenth of the completions of these groups, or make .05 of it, the screen says "
         "what each text once gives. The order of unseen pairs leaves copies out.",
     ),
@@ -124,6 +144,13 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "In each group a text stays once, with the mean reward of its copies: what analyze says of the log without "
         "them. On invented policies of known values with 7 to 61 % copies it lay .21 to .44 below what reliability "
         "estimates, and reliability .02 to .15.",
+    ),
+    "order of unseen pairs": (
+        "How a pair is put in order: leave the two completions out, and all copies of them. The score of each is the "
+        "mean reward of the completions that are left in the deepest step of its path that some of the group share and "
+        "others do not; where none is left in any such step, of all that are left in the group. The pair is in order "
+        "where the one with more reward has the higher score; equal scores count one half, and a pair of which neither "
+        "has such a step is left out.",
     ),
     "certain share": (STUDENT,),
     "shared proportion": ("How many share a token is in tokens per unique token, not here.",),

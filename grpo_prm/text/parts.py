@@ -11,7 +11,6 @@ from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
 from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
 from .glossary import COMPANY, COPIES, FEW_SURE
-from .verdict import copies_part
 
 PAPER = {"non_trivial": "99.8 %"}
 ROUNDING = 1e-9  # of an identity gap
@@ -41,7 +40,11 @@ def by_run(summary: dict[str, Any]) -> Iterator[str | Rows]:
     few = all(run[one.name] is None or run[one.name]["low"] is None for run in runs for one in shown)
     yield (
         "Each run as if it were the log; the numbers elsewhere are of all together."
-        + (" No run has the 20 problems that an interval needs." if few else " [ ]: 95 % range, from 20 problems on.")
+        + (
+            " No run has the 20 problems that an interval needs."
+            if few
+            else " In brackets: the 95 % range, from 20 problems on."
+        )
         + " grpo-prm compare has more, and the differences."
     )
 
@@ -82,8 +85,8 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
     credit, notes, three = summary["credit"], summary["notes"], ("credit", "informativeness", "prm")
     yield f"{PERMUTED}: {notes['null']}." if "null" in notes else f"{PERMUTED}: {HOW}"
     yield from _tables(summary, *three, said=(POOLED,))
-    if copied := copies_part(summary):
-        yield f"{copied} {COPIES}"
+    if (answer := summary["verdict"]["knows"])["copied"]:
+        yield f"{percent(answer['copies'])} % of the completions in groups whose rewards differ are copies. {COPIES}"
     known = [(one.title, entry(summary, one) or {}) for one in in_summary(*three)]
     p_values = [f"{title} {number(value['p_value'])}" for title, value in known if value.get("p_value") is not None]
     if p_values:
@@ -94,7 +97,7 @@ def branches(summary: dict[str, Any]) -> Iterator[str | Rows]:
             f"{amount(credit['decisions'], 'decision')}, places where completions of a group part; copies count once. "
             f"{decidable:,} could be sure{f': {FEW_SURE}' if decidable < credit['decisions'] else '.'} {sure:,} "
             f"{'is' if sure == 1 else 'are'} sure: the way that completions went is related to their rewards, p ≤ .05 "
-            "after Benjamini-Hochberg."
+            "after Benjamini-Hochberg, each judged alone."
         )
     gap, spread = summary["prm"]["identity_gap"], summary["prm"]["logprob_spread"]
     if gap is not None and gap > ROUNDING:

@@ -11,7 +11,7 @@ from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
 GRPO = "GRPO"  # as a method of `source.methods`
-TO_DO = "What to do?"
+TO_DO, IF_TRAINED = "What to do?", "What to do if you train on it?"
 QUESTION = "Are the step rewards more than luck?"
 KNOWS = {
     "steps": "yes, also on new completions",
@@ -20,6 +20,7 @@ KNOWS = {
     "nothing": "no sign of it",
     "cannot_say": "this log cannot say",
 }
+YES = ("steps", "whole_texts", "order_only")
 MEAN = "A step: text that completions share. Its reward: their mean."
 RANGE = " [ ]: 95 % range."
 FLAT = "There is no such tree here: no text is shared by some completions of a group and not by its others."
@@ -81,57 +82,51 @@ def knows(summary: dict[str, Any]) -> Answer:
         return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
     ranges = ((reliability, "low"), (order, "null_low"))
     mean = MEAN + (RANGE if any(value and value[low] is not None for value, low in ranges) else "")
-    copied = copies_part(summary)
-    why = [mean, _signal(reliability, notes, depth["n"], copied), _order(order, notes, close=answer["close"])]
-    if copied:
-        why.insert(2, copied)
+    why = [_signal(reliability, notes, depth["n"]), *reservations(summary), _order(answer, notes)]
     if reliability is None and order is None:  # one reason: a screen has no room for two
-        why = [mean, f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
-    why.append(_decisions(answer["sure_decisions"], answer["decidable"], answer["decisions"]))
+        why = [f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
     short = (CLOSE if answer["close"] else KNOWS)[answer["code"]]
-    return Answer(QUESTION, _sentence(short), tuple(why))
+    return Answer(QUESTION, _sentence(short), (mean, *why, _decisions(answer)))
 
 
 def _sentence(clause: str) -> str:
     return f"{clause[:1].upper()}{clause[1:]}."
 
 
-def copies_part(summary: dict[str, Any]) -> str:
-    """What part copies have in the reliability, in a sentence; nothing where they are no part of it."""
+def reservations(summary: dict[str, Any]) -> list[str]:
+    """What is to be known of the reliability, a sentence each: how few problems it is from, what part copies have."""
     answer, problems = summary["verdict"]["knows"], summary["overlap"]["path_depth"]["n"]
-    if not answer["copied"]:
-        return ""
-    once, share = answer["reliability_texts_once"], f"{percent(answer['copies'])} %"
-    few = _of_few(answer["reliability"], problems)
-    where = f"In groups of mixed reward {share} of completions are copies"
-    if few:
-        where = f"It is of {few}, with {share} copies"
-    gives = "leaves nothing" if once is None else f"gives {_near_none(once['mean'])}, a low estimate"
-    return f"{where}: each text once {gives}. The next number leaves copies out."
+    once, said = answer["reliability_texts_once"], []
+    if _few(answer["reliability"], problems):
+        few = f"{answer['reliability']['n']:,} of {amount(problems, 'problem')}"
+        said.append(f"{few} count, others say nothing: equal rewards or no shared step.")
+    if answer["copied"]:
+        would = "nothing would be left" if once is None else f"it would be {_near_none(once['mean'])}, a low estimate"
+        said.append(f"Copies count in it: with each text once {would}.")
+    return said
 
 
-def _of_few(reliability: dict[str, Any] | None, problems: int) -> str:
-    """`49 of 100 problems`: a log of many may have few with rewards that differ in a shared step; else nothing."""
-    if reliability is None or reliability["low"] is None or 2 * reliability["n"] >= problems:
-        return ""
-    return f"{reliability['n']:,} of {problems:,} problems"
+def _few(reliability: dict[str, Any] | None, problems: int) -> bool:
+    """Whether most problems say nothing about it."""
+    return reliability is not None and 2 * reliability["n"] < problems
 
 
 def _near_none(mean: float) -> str:
     return number(mean) if abs(mean) >= NONE else "0"
 
 
-def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int, copied: str) -> str:
+def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int) -> str:
     if reliability is None:
         return f"Their reliability is not known: {notes['reliability']}."
     mean, ends = _near_none(reliability["mean"]), span(reliability["low"], reliability["high"])
-    few = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
-    if ends:
-        few = "" if copied or not (some := _of_few(reliability, problems)) else f", from {some}"
-    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}."
+    needs = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
+    if _few(reliability, problems):  # the next sentence says how many
+        needs = f"; an interval needs {FEW_CLUSTERS} problems"
+    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else needs}."
 
 
-def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:
+def _order(answer: dict[str, Any], notes: dict[str, str]) -> str:
+    auc = answer["leave_pair_out_auc"]
     if auc is None:
         return f"How they order unseen completions is not known: {notes['leave_pair_out_auc']}."
     low = auc["null_low"]
@@ -141,16 +136,21 @@ def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) ->
     luck = "luck alone: not known"
     if low is not None:
         chance = interval(auc, share=True, null=True)
-        luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{NEAR if close else ''}"
+        luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{NEAR if answer['close'] else ''}"
+    luck = f"copies left out; {luck}" if answer["copied"] else luck  # said beside a number that has them
     return f"{percent(auc['mean'])} % of the time they tell which of two unseen completions has more reward ({luck})."
 
 
-def _decisions(sure: int, decidable: int, every: int) -> str:
+def _decisions(answer: dict[str, Any]) -> str:
+    sure, decidable, every = (answer[name] for name in ("sure_decisions", "decidable", "decisions"))
     if not decidable:
         return "No decision (where completions part) has enough different texts to be sure."
     of = f" (of {every:,})" if every > decidable else ""
     go = "goes" if decidable == 1 else "go"
-    return f"{sure:,} of {amount(decidable, 'decision')} with enough texts{of} surely {go} with reward."
+    # Beside a yes it would read as its opposite.
+    alone = not sure and decidable > 1 and answer["code"] in YES
+    why = ": each is judged alone, the stricter the more there are; together they say more" if alone else ""
+    return f"{sure:,} of {amount(decidable, 'decision')} with enough texts{of} surely {go} with reward{why}."
 
 
 def changes(summary: dict[str, Any]) -> Answer:
@@ -182,6 +182,11 @@ def other_methods(source: dict[str, Any]) -> list[str]:
     return sorted({method for method in source.get("methods", {}).values() if method != GRPO})
 
 
+def to_do(source: dict[str, Any]) -> str:
+    """The third question. A log without steps may be an evaluation, and what is advised is for a training."""
+    return TO_DO if source["steps"]["count"] else IF_TRAINED
+
+
 def findings(summary: dict[str, Any], folder: str) -> list[Finding]:
     """What to do; empty where there is nothing to worry about.
 
@@ -202,4 +207,4 @@ def no_finding(summary: dict[str, Any]) -> str:
     few = f", but {amount(problems, 'problem')} can show only gross faults" if problems < FEW_CLUSTERS else ""
     if near:
         return f"No finding{few}. Nearest: {near_miss(near)}."
-    return f"No finding{few}. No number is half way to its limit."
+    return f"No finding{few}. Nothing that is checked is half way to being one."

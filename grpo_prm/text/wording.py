@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..logs.memory import NAME
-from .amounts import amount
+from .amounts import amount, interval
 from .cells import Rows
 from .change import change, change_title
 from .masks import in_the_loss
@@ -110,6 +110,7 @@ def _in_the_loss(summary: dict[str, Any]) -> str:
 def _read(summary: dict[str, Any]) -> Iterator[str]:
     source, counts = summary["source"], summary["counts"]
     yield f"{_log_and_groups(summary)}."
+    yield from _rewards(summary)
     if "methods" in source:
         yield trained_with(source)
     unit = " and ".join(MADE[name] for name in source["tokens_from"].split(", "))
@@ -122,6 +123,18 @@ def _read(summary: dict[str, Any]) -> Iterator[str]:
     )
     yield from (f"{line}." for count, line in lines if count)
     yield from doubts(summary)
+
+
+def _rewards(summary: dict[str, Any]) -> Iterator[str]:
+    """The mean reward, which a reader knows from the tracker of the run, and how many groups are solved or lost."""
+    groups, kinds = summary["counts"]["groups"], summary["teaching"]
+    if summary["reward"] is None:
+        return
+    solved = ""
+    if kinds["all_right"] is not None:  # of two rewards it is known which is right
+        right, wrong = (f"{kinds[name]:,}" for name in ("all_right", "all_wrong"))
+        solved = f" Of {amount(groups, 'group')} {right} are all right, {wrong} all wrong."
+    yield f"{interval(summary['reward'])} is the mean reward (a mean over groups).{solved}"
 
 
 def trained_with(source: dict[str, Any]) -> str:

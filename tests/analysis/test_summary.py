@@ -47,6 +47,10 @@ def same(found, expected, path=""):
         assert found == expected, path
 
 
+def _rewarded(rows):
+    return all(row.reward is not None for row in rows)
+
+
 @pytest.mark.slow
 @settings(max_examples=75)
 @given(logs())
@@ -57,6 +61,8 @@ def test_all_figures_match_the_definitions(log):
     found, expected = means(analyze([batch_of(log)]).summary), oracle.summary(log)
     for section in SECTIONS:
         same(found[section], expected[section], section)
+    rewards = [fmean(row.reward for row in rows) for _, _, _, rows in log if len(rows) > 1 and _rewarded(rows)]
+    same(found["reward"], fmean(rewards) if rewards else None, "reward")
     observed = found["informativeness"] and found["informativeness"]["observed"]
     same(observed, expected["informativeness"]["observed"], "informativeness")
     same({name: found["counts"][name] for name in expected["counts"]}, expected["counts"], "counts")

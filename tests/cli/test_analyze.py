@@ -16,8 +16,8 @@ from typed import run
 from grpo_prm.files import UMASK
 
 NUMBERS = (
-    *("source", "counts", "overlap", "baseline", "informativeness", "credit", "prm", "defects", "sharing", "teaching"),
-    *("logprobs", "notes", "verdict"),
+    *("source", "counts", "reward", "overlap", "baseline", "informativeness", "credit", "prm", "defects", "sharing"),
+    *("teaching", "logprobs", "notes", "verdict"),
 )
 
 

@@ -105,7 +105,7 @@ def test_sixteen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, 
         shown = [one for one in findings(said, "log.prm") if one.sentence in text or one.short in text]
         more = [int(n) for n in re.findall(r"^(\d+) more finding", lines[-1])]
         assert len(shown) + sum(more) == count and (shown or not count)
-        assert ("No finding. No number is half way to its limit." in unwrapped(lines)) == (count == 0)
+        assert ("No finding. Nothing that is checked is half way to being one." in unwrapped(lines)) == (count == 0)
         assert lines[-1].endswith("; a page: grpo-prm report log.prm")
         # The first finding shows how to look at it, unless the log is too large for short answers.
         assert large or not count or "  grpo-prm tree log.prm --group 0:p1" in [line[:36] for line in lines]
@@ -224,7 +224,7 @@ def test_what_findings_of_groups_tell_to_type_works(found):
         assert tree.returncode == 0 and shows[one["code"]] in tree.stdout, (one, tree)
     (folder / "gone.jsonl").rename(folder / "log.jsonl")
     lines = done.stdout.splitlines()
-    assert len(lines) == LINES + 2  # two of them on copies
+    assert len(lines) == LINES + 2  # one on how few problems count, one on copies
 
 
 @pytest.mark.parametrize(

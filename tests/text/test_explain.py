@@ -46,11 +46,15 @@ def test_words_that_differ_in_a_dash_alone_are_both_told():
 
 def test_words_of_the_first_screen_are_known():
     """What two new users asked for and did not find."""
-    for word in ("luck", "close", "mask", "pooled", "null mean", "certain", "p", "range", "unseen", "draw", "copies"):
+    words = "luck, close, mask, pooled, null mean, certain, p, range, unseen, draw, copies, copy, low estimate"
+    for word in words.split(", "):
         assert explain(word).startswith("# ")
     text = " ".join(explain("reliability").split())
-    for part in ("Above 0.5", "high end is below 0.5", "Said of 49 of 100 problems", "copies carry it", "Pooled over"):
+    assert "Formula: Σ T (A² - noise) / Σ T A²" in text
+    for part in ("Above 0.5", "high end is below 0.5", "49 of 100 problems count", "copies carry it", "Pooled over"):
         assert part in text
+    assert "the mean reward of the completions that are left" in explain("order of unseen pairs")
+    assert "judged alone" in explain("sure decision") and "count in the reliability" in explain("copy")
     assert "from 30 % on" in explain("teaches_nothing") and "Student's t" in explain("certain share")
     assert "A mean over all groups" in explain("path depth") and "a quarter is saved" in explain(
         "tokens per unique token"
@@ -67,7 +71,7 @@ def test_a_part_of_a_word_does_where_only_one_has_it():
     [
         ("relability", "low_reliability or reliability, each text once"),
         ("tokens per", "token, with prompt"),
-        ("copie", "copies, piece or close"),
+        ("copie", "copies, copy, piece or close"),
     ],
 )
 def test_what_there_is_not_names_what_is_near(typed, near):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grpo_prm.text.unbroken import unbroken
+from grpo_prm.text.unbroken import unbroken, whole_options
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,10 @@ def test_only_spaces_change_and_never_at_a_letter(text):
     made = unbroken(text)
     assert made.replace("\u00a0", " ") == text.replace("\u00a0", " ") and unbroken(made) == made
     assert not re.search(r"[abc]\u00a0|\u00a0[abck]", made)
+
+
+def test_options_are_whole_and_nothing_else_changes():
+    text = "Give --tokenizer NAME, or --no-figures; a-b--c, -- and ---x are none, nor --" + 40 * "x"
+    made = whole_options(text)
+    assert re.findall(r"<span class='nowrap'>(.*?)</span>", made) == ["--tokenizer", "--no-figures"]
+    assert re.sub(r"</?span[^>]*>", "", made) == text

@@ -1,10 +1,12 @@
 """The three answers in words: each code with its numbers, each finding with its reason, its source and its command."""
 
+import re
+
 import pytest
 
 from grpo_prm.analysis.findings import CODES
 from grpo_prm.analysis.findings import SENTENCES as WORDED
-from grpo_prm.text.verdict import CHANGES, CLOSE, KNOWS, RISK, changes, findings, knows, no_finding
+from grpo_prm.text.verdict import CHANGES, CLOSE, KNOWS, RISK, changes, findings, knows, no_finding, to_do
 
 RELIABILITY = {"mean": 0.3512, "low": 0.2, "high": 0.5, "n": 40}
 AUC = {"mean": 0.628, "low": 0.5, "high": 0.7, "null_mean": 0.501, "null_low": 0.458, "null_high": 0.544}
@@ -70,9 +72,15 @@ def test_what_is_missing_is_named_with_its_reason():
     assert reliability == (
         "0.351 is their reliability (1: no luck; 0 or less: luck); 40 problems can be used, an interval needs 20."
     )
-    assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1})).text
-    of_few = knows(known(problems=81)).why[1]
-    assert of_few == "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck), from 40 of 81 problems."
+    bare_few = knows(known(reliability=bare, problems=81)).why[1:3]
+    assert bare_few == (
+        "0.351 is their reliability (1: no luck; 0 or less: luck); an interval needs 20 problems.",
+        "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
+    )
+    assert "; 1 problem can be used, " in knows(known(reliability=bare | {"n": 1}, problems=2)).text
+    full, of_few, *_ = knows(known(problems=81)).why[1:]
+    assert full == "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck)."
+    assert of_few == "40 of 81 problems count, others say nothing: equal rewards or no shared step."
     assert knows(known(reliability=None)).why[1] == "Their reliability is not known: reason one."
     assert knows(known(auc=None)).why[2] == "How they order unseen completions is not known: reason two."
     assert knows(known(reliability=None, auc=None)).why[1:] == (
@@ -92,24 +100,36 @@ def test_what_is_missing_is_named_with_its_reason():
     assert none == "No decision (where completions part) has enough different texts to be sure."
     one = knows(known(sure=0, decidable=1)).why[3]
     assert one == "0 of 1 decision with enough texts (of 300) surely goes with reward."
+    alone = "0 of 94 decisions with enough texts (of 300) surely go with reward"
+    for code in ("steps", "whole_texts", "order_only"):  # below a yes it says why that is no contradiction
+        assert knows(known(code, sure=0)).why[3] == (
+            f"{alone}: each is judged alone, the stricter the more there are; together they say more."
+        )
+    assert {knows(known(code, sure=0)).why[3] for code in ("nothing", "cannot_say")} == {f"{alone}."}
     every = knows(known(sure=1, decidable=2000, decisions=2000)).why[3]
     assert every == "1 of 2,000 decisions with enough texts surely go with reward."
 
 
-def test_what_part_copies_have_is_said_where_they_have_one():
+def test_what_copies_do_to_it_is_said_in_a_line_without_a_second_share_of_them():
     once = RELIABILITY | {"mean": 0.2163}
-    assert knows(known(copies=0.003, once=once)).why[1:3] == (
+    with_copies = knows(known(copies=0.003, once=once)).why
+    assert with_copies[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-        "In groups of mixed reward 0.30 % of completions are copies: each text once gives "
-        "0.216, a low estimate. The next number leaves copies out.",
+        "Copies count in it: with each text once it would be 0.216, a low estimate.",
     )
-    assert knows(known(copies=0.401, once=once, problems=81)).why[1:3] == (
+    assert "0.3" not in with_copies[2] and "has more reward (copies left out; luck alone: 50.1 %" in with_copies[3]
+    assert knows(known(copies=0.401, once=once, problems=81)).why[1:4] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-        "It is of 40 of 81 problems, with 40.1 % copies: each text once gives 0.216, a low "
-        "estimate. The next number leaves copies out.",
+        "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
+        "Copies count in it: with each text once it would be 0.216, a low estimate.",
     )
-    assert ": each text once leaves nothing. " in knows(known(copies=0.5)).text
-    assert "copies" not in knows(known(once=once)).text
+    assert ": with each text once nothing would be left. " in knows(known(copies=0.5)).text
+    assert not re.search("[Cc]opies", knows(known(once=once)).text)
+
+
+def test_what_to_do_is_asked_on_a_condition_where_nobody_knows_that_it_is_a_training():
+    assert to_do({"steps": {"count": 1}}) == "What to do?"
+    assert to_do({"steps": {"count": 0}}) == "What to do if you train on it?"
 
 
 @pytest.mark.parametrize(("code", "end"), list(CHANGES.items()))
@@ -202,7 +222,7 @@ def test_a_group_called_like_the_placeholder_keeps_its_name():
 )
 def test_few_problems_are_no_reason_not_to_worry(problems, sentence):
     summary = {"overlap": {"path_depth": {"n": problems}}, "verdict": {"nearest": None}}
-    assert no_finding(summary) == f"{sentence}No number is half way to its limit."
+    assert no_finding(summary) == f"{sentence}Nothing that is checked is half way to being one."
     summary["verdict"]["nearest"] = {"code": "teaches_nothing", "value": 0.25, "limit": 0.3}
     near = "Nearest: 25 % of groups teach nothing (equal rewards); from 30 % on it is one."
     assert no_finding(summary) == f"{sentence}{near}"

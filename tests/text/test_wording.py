@@ -110,6 +110,26 @@ def test_rows_of_zero_and_empty_sections_are_not_there(summary):
     assert "1 group of one completion left out." in read and "2 completions equal to an earlier one" in read
 
 
+def test_the_mean_reward_is_said_with_the_groups_that_are_solved_or_lost(summary):
+    changed = deepcopy(summary)
+    changed["counts"]["groups"], changed["reward"] = 2000, {"mean": 0.4375, "low": 0.4, "high": 0.475, "n": 150}
+    changed["teaching"] |= {"all_right": 1200, "all_wrong": 1}
+    said = "0.438 [0.4, 0.475] is the mean reward (a mean over groups)."
+    assert f"{said} Of 2,000 groups 1,200 are all right, 1 all wrong." in told(changed)["What was read"]
+    changed["teaching"] |= {"all_right": None, "all_wrong": None}
+    read = told(changed)["What was read"]
+    assert said in read and "all wrong" not in read
+    assert "mean reward" not in told(changed, reward=None)["What was read"]
+
+
+def test_what_part_copies_are_names_the_groups_that_it_is_of(summary):
+    changed, title = deepcopy(summary), "Do the branches say anything?"
+    changed["verdict"]["knows"] |= {"copied": True, "copies": 0.401}
+    assert "40.1 % of the completions in groups whose rewards differ are copies. Reliability" in told(changed)[title]
+    changed["verdict"]["knows"]["copied"] = False
+    assert "are copies" not in told(changed)[title]
+
+
 def test_groups_that_teach_nothing_are_counted_by_kind(summary):
     changed = deepcopy(summary)
     changed["counts"]["groups"] = 200

@@ -101,7 +101,7 @@ function groupFacts(tree) {
 
 function withoutText(row) {
   const command = commandOf(row);
-  return make("p", { class: "note" }, "The text of this group is not in this page. ", command ? ["In the terminal: ", make("code", {}, command)] : `In the terminal grpo-prm tree shows it, given the log and --group.`);
+  return make("p", { class: "note" }, "The text of this group is not in this page. ", command ? ["In the terminal: ", make("code", {}, command)] : ["In the terminal grpo-prm tree shows it, given the log and ", make("span", { class: "nowrap" }, "--group"), "."]);
 }
 
 function rowHeight(k) {
