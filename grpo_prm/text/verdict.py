@@ -48,6 +48,7 @@ RISK = {
     "exploitation": "it leans to exploitation",
     "even": "it leans neither to exploration nor to exploitation",
 }
+NEITHER = "it leans neither way"  # the same, where there is less room
 
 
 class Answer(NamedTuple):
@@ -143,13 +144,17 @@ def _signal(summary: dict[str, Any], copied: str) -> str:
     few = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
     if ends:
         few = "" if copied or not (some := _of_few(reliability, problems)) else f", from {some}"
-    near = (
-        "; its low end is close to 0: another seed may differ" if "reliability" in verdict["knows"]["close_by"] else ""
-    )
-    # Without a finding it is said as what is nearest to one.
-    if verdict["findings"] and verdict["nearest"] and verdict["nearest"]["code"] == "low_reliability":
-        near += f"; its high end is close to {RELIABLE}: another seed may call it low"
-    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}{near}."
+    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){few}{_close_ends(verdict)}."
+
+
+def _close_ends(verdict: dict[str, Any]) -> str:
+    """What of the reliability hangs on the seed; without a finding its high end is said as what is nearest to one."""
+    low, near = "reliability" in verdict["knows"]["close_by"], verdict["nearest"]
+    if not verdict["findings"] or not near or near["code"] != "low_reliability":
+        return "; its low end is close to 0: another seed may differ" if low else ""
+    if low:
+        return f"; its ends are close to 0 and {RELIABLE}: another seed may differ"
+    return f"; its high end is close to {RELIABLE}: another seed may call it low"
 
 
 def _order(auc: dict[str, Any] | None, notes: dict[str, str], *, close: bool) -> str:
@@ -191,8 +196,10 @@ def changes(summary: dict[str, Any]) -> Answer:
     if answer["risk"] is None or code == "next_to_nothing":
         return Answer(question, short, (norm,))
     share = interval(answer["raised_share"], share=True)
-    lean = f"{share} of the weight it takes off shared steps is on steps that GRPO raises: {RISK[answer['risk']]}"
-    lean += f"; {NEAR}." if "raised_share" in close else "."
+    lean = RISK[answer["risk"]]
+    if "raised_share" in close:
+        lean = f"{NEITHER if answer['risk'] == 'even' else lean}; {NEAR}"
+    lean = f"{share} of the weight it takes off shared steps is on steps that GRPO raises: {lean}."
     return Answer(question, short, (norm, lean))
 
 

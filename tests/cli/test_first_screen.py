@@ -257,3 +257,19 @@ def test_rejected_rows_under_strict_win_over_findings(found, tmp_path):
     done = run("analyze", log, *options, "--fail-on", "copies", "--strict", cwd=tmp_path)
     assert done.returncode == 4 and "1 row was rejected." in done.stderr
     assert run("analyze", log, *options, "--fail-on", "copies", cwd=tmp_path).returncode == 6
+
+
+NEAR = {"code": "low_reliability", "value": 0.497, "low": 0.392, "high": 0.51, "limit": 0.5, "close": True, "k": 8}
+
+
+@pytest.mark.parametrize("count", range(1, len(ALL) + 1))
+def test_what_hangs_on_a_seed_is_said_in_sixteen_lines(capsys, count):
+    """Each number that may, with whatever is found, of a log of a usual size; one that just is no finding, too."""
+    for power, risk, by in product((0.5, 1.0), ("exploration", "even"), ("update_norm", "raised_share", "reliability")):
+        said = usual(summary_of(todo=ALL[-count:], close=True, risk=risk))
+        said["verdict"]["changes"] |= {"power": power, "close_by": [by]}
+        said["verdict"]["knows"]["close_by"] += ["reliability"] * (by == "reliability")
+        said["verdict"]["nearest"] = NEAR if by == "reliability" else None
+        lines = screen(capsys, said)
+        assert len(lines) <= LINES and all(len(line) <= 80 for line in lines), lines
+        assert unwrapped(lines).count("another seed may differ") == 2

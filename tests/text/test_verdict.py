@@ -263,6 +263,8 @@ def test_a_reliability_that_is_nearly_low_is_said_beside_findings_or_as_what_is_
     other = {"code": "copies", "value": 0.2, "groups": 1, "command": "grpo-prm tree DIR"}
     said = "; its high end is close to 0.5: another seed may call it low."
     assert knows(known(verdict={"findings": [other], "nearest": near})).why[1].endswith(said)
+    both = knows(known(close=["reliability"], verdict={"findings": [other], "nearest": near})).why[1]
+    assert both.endswith("luck); its ends are close to 0 and 0.5: another seed may differ.")
     alone = known(verdict={"findings": [], "nearest": near})
     assert knows(alone).why[1].endswith("luck).")
     assert no_finding(alone) == (
@@ -283,3 +285,5 @@ def test_a_change_without_a_range_says_so_and_one_that_hangs_on_a_seed_is_not_cl
     leans = changes(changed("length", "exploration", close=["raised_share"]))
     assert leans.short == "Another norm, which is another learning rate."
     assert leans.why[1].endswith(": it leans to exploration; close, another seed may differ.")
+    even = changes(changed("length", "even", close=["raised_share"])).why[1]
+    assert even.endswith(": it leans neither way; close, another seed may differ.")
