@@ -47,7 +47,9 @@ def finding_ranges(groups: Parts, baseline: pl.DataFrame, clusters: Clusters, se
         return _ratios(sums[..., :below], sums[..., below:])
 
     ranges = dict(zip(every, _intervals(found, statistic, found.positive[below:], share, seed), strict=True))
-    return ranges | ({"boilerplate": _boilerplate(groups, baseline, seed)} if len(baseline) else {})
+    # Of few steps there is none: no query for it.
+    several = len(baseline) >= FEW_CLUSTERS and baseline.select(STEP).n_unique() >= FEW_CLUSTERS
+    return ranges | ({"boilerplate": _boilerplate(groups, baseline, seed)} if several else {})
 
 
 def _boilerplate(groups: Parts, baseline: pl.DataFrame, seed: int) -> Drawn:
