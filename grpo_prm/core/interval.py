@@ -20,7 +20,7 @@ FEW_TO_KEEP = 512  # clusters of a training step, whose draws serve every step
 BLOCKS = 2048  # clusters of a log that are resampled one by one; more are put into so many blocks
 Z = 1.96
 ENDS = (0.025, 0.975)  # quantiles at the ends of a 95 % range
-SURE = 2.576  # standard errors of 99 %
+SURE = 2  # standard errors, of 95 %
 
 
 class Interval(NamedTuple):
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
 
 
 def other_draws(share: float, draws: int = RESAMPLES) -> tuple[float, float]:
-    """Between which shares of so many draws lies, 99 % sure, the quantile that as many other draws give.
+    """Between which shares of so many draws lies, 95 % sure, the quantile that as many other draws give.
 
     Of n draws the number below the true q-quantile is binomial, n q with a standard error of sqrt(n q (1 - q)),
     whatever it is that is drawn; the other draws have that error too.

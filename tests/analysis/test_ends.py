@@ -36,19 +36,19 @@ def by_seed(request):
 
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_other_seeds_put_an_end_where_it_is_said(by_seed, end):
-    """99 of 100 other seeds have their end there."""
+    """95 of 100 other seeds have their end there."""
     kind, found = by_seed
     ends = np.array([getattr(one.interval, end) for one in found])
     between = np.array([getattr(one, end) for one in found])
     assert ((between[:, 0] <= ends) & (ends <= between[:, 1])).all()
     held = np.mean([(low <= ends) & (ends <= high) for low, high in between])
-    assert 0.97 <= held < 0.999
-    # And they are no wider than that takes: 2.6 standard errors of a difference to either side.
+    assert 0.92 <= held < 0.985
+    # And they are no wider than that takes: two standard errors of a difference to either side.
     width = np.median(between[:, 1] - between[:, 0])
     assert 0.75 < width / (2 * SURE * 2**0.5 * ends.std()) < (1.3 if kind != "lumps" else 4)  # which are apart
 
 
-@pytest.mark.parametrize(("place", "close"), [(0, True), (2, True), (4, None), (9, False), (30, False)])
+@pytest.mark.parametrize(("place", "close"), [(0, True), (1, True), (3, None), (8, False), (30, False)])
 def test_an_answer_hangs_on_the_seed_where_seeds_differ_about_it(by_seed, place, close):
     """A limit so many standard errors above the high end of endless draws."""
     kind, found = by_seed
@@ -61,14 +61,14 @@ def test_an_answer_hangs_on_the_seed_where_seeds_differ_about_it(by_seed, place,
     elif close is None:
         assert 0.1 < said < (0.8 if kind != "lumps" else 1) and differ < 0.01
     else:  # between two lumps there are no ends, and a seed may put its end at either of them
-        assert (said < 0.05 or (place, kind) == (9, "lumps")) and differ == 0
+        assert (said < 0.05 or (place, kind) == (8, "lumps")) and differ == 0
 
 
 def test_the_shares_by_hand():
-    """50 ± 2.576 sqrt(2 · 2000 · .025 · .975) = 50 ± 25.4 of the 2,000 draws."""
+    """50 ± 2 sqrt(2 · 2000 · .025 · .975) = 50 ± 19.7 of the 2,000 draws."""
     low, high = other_draws(0.025)
-    assert (RESAMPLES * low, RESAMPLES * high) == pytest.approx((50 - 25.436, 50 + 25.436), abs=1e-3)
-    assert other_draws(0.975, 400) == pytest.approx((0.975 - 0.028438, 0.975 + 0.028438), abs=1e-5)
+    assert (RESAMPLES * low, RESAMPLES * high) == pytest.approx((50 - 19.748, 50 + 19.748), abs=1e-3)
+    assert other_draws(0.975, 400) == pytest.approx((0.975 - 0.022079, 0.975 + 0.022079), abs=1e-5)
 
 
 def test_what_is_not_drawn_hangs_on_no_seed():
