@@ -72,7 +72,9 @@ def test_ten_lines_in_a_shell(chain):
     assert (
         order.endswith(f", p = {auc['p_value']:.3g}") and f"rewards permuted {100 * auc['null_mean']:.3g} % [" in order
     )
-    assert lines[-2] == "  To do: 18 % of completions are copies in their group: raise the temperature"
+    low, high = (100 * chain.summary["verdict"]["findings"][0][end] for end in ("low", "high"))
+    ends = f"[{low:.3g}, {high:.3g}]"
+    assert lines[-2] == f"  To do: 18 % {ends} of completions are copies in their group: raise the temperature"
     worst = chain.summary["defects"]["worst_groups"]["examples"][0]
     assert lines[-1].startswith(f".tree('{worst['step']}:{worst['group_key']}'): {worst['suppressed_good_tokens']} of ")
 

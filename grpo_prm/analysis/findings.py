@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from ..core.interval import Drawn, hangs
 from ..errors import UsageError
 from .chunks import Parts, added_up, first_rows
 from .worst_groups import largest_first
@@ -24,7 +25,7 @@ PHANTOM = 0.1  # of the advantages
 NO_VARIANCE = 0.3  # of the groups
 COPIES = 0.1  # of the completions
 BOILERPLATE = 0.5  # of the intermediate proportion
-RELIABLE = 0.5  # below, with its whole interval
+RELIABLE = 0.5  # below, with its whole range
 
 # The same by code or by what was measured, of those that are a number against a limit.
 LIMITS = {
@@ -35,6 +36,7 @@ LIMITS = {
     "teaches_nothing": NO_VARIANCE,
     "copies": COPIES,
     "boilerplate": BOILERPLATE,
+    "low_reliability": RELIABLE,
 }
 NEAR = 0.5  # of the way to its limit: what is nearer is named where there is no finding
 
@@ -44,14 +46,14 @@ SENTENCES = {
     "group rows by prompt",
     "mixed_fronts": "{groups} {mix} prompts ({they}): step rewards there compare completions of different prompts; "
     "the ids before them differ: trust none",
-    "unmasked_tool_output": "{percent:.3g} % of completions hold tool output that the log does not mask: mask it",
-    "effective_sample_size": "{percent:.3g} % effective sample size, sampler and trainer differ: sample afresh",
-    "logprob_spread": "{value:.3g} nats between log-probabilities that should be equal: sync the weights",
-    "phantom_advantage": "{percent:.3g} % of the advantage is in groups of equal outcomes: filter them",
-    "teaches_nothing": "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
-    "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature",
-    "boilerplate": "{percent:.3g} % as much overlap between prompts as within: mostly boilerplate",
-    "low_reliability": "{value:.3g} reliability: {larger}",
+    "unmasked_tool_output": "{share} of completions hold tool output that the log does not mask: mask it",
+    "effective_sample_size": "{share} effective sample size, sampler and trainer differ: sample afresh",
+    "logprob_spread": "{number} nats between log-probabilities that should be equal: sync the weights",
+    "phantom_advantage": "{share} of the advantage is in groups of equal outcomes: filter them",
+    "teaches_nothing": "{share} of groups teach nothing (equal rewards): filter or resample",
+    "copies": "{share} of completions are copies in their group: raise the temperature",
+    "boilerplate": "{share} as much overlap between prompts as within: mostly boilerplate",
+    "low_reliability": "{number} reliability{close}: {larger}",
 }
 CODES = (
     *("mixed_prompts", "unmasked_tool_output", "sampler_gap", "phantom_advantage", "teaches_nothing", "copies"),
@@ -80,7 +82,7 @@ class Figures(NamedTuple):
         copies: Share of the completions that are equal to an earlier one of their group.
         intermediate_proportion: A mean over groups.
         baseline: The same of cross-prompt groups.
-        reliability: `mean`, `low` and `high`.
+        reliability: With its range, and between what other seeds put it.
         k: The commonest size of a group.
         fronts_differ: Share of the groups whose prompts differ in the ids before the completions alone, as those of
             turns behind other turns do.
@@ -95,7 +97,7 @@ class Figures(NamedTuple):
     copies: float
     intermediate_proportion: float | None
     baseline: float | None
-    reliability: Mapping[str, Any] | None
+    reliability: Drawn | None
     k: int
     fronts_differ: float = 0.0
 
@@ -107,7 +109,7 @@ class Judgement(NamedTuple):
         code: Of `CODES`.
         value: The number that was judged.
         found: Whether it is beyond the limit.
-        more: `measure`, where a code has two; `k` of a low reliability.
+        more: `measure`, where a code has two; of a low reliability `k`, and `close`: another seed may judge otherwise.
     """
 
     code: str
@@ -145,10 +147,15 @@ def judge(figures: Figures) -> Iterator[Judgement]:
     own, other = figures.intermediate_proportion, figures.baseline
     if own is not None and other is not None and own > 0:
         yield Judgement("boilerplate", other / own, other >= BOILERPLATE * own, {})
-    reliability = figures.reliability
-    if reliability is not None and reliability["high"] is not None:
-        more = {"k": _reliable_k(reliability, figures.k)}
-        yield Judgement("low_reliability", reliability["mean"], reliability["high"] < RELIABLE, more)
+    if figures.reliability is not None:
+        mean, low, high, _ = figures.reliability.interval
+        if mean is not None and high is not None:
+            more = {"close": hangs(_low, figures.reliability), "k": _reliable_k(mean, low, figures.k)}
+            yield Judgement("low_reliability", mean, _low(low, high), more)
+
+
+def _low(_: float | None, high: float | None) -> bool:
+    return high is not None and high < RELIABLE
 
 
 def _sampler_gap(size: float | None, spread: float | None) -> Iterator[Judgement]:
@@ -159,33 +166,35 @@ def _sampler_gap(size: float | None, spread: float | None) -> Iterator[Judgement
         yield Judgement("sampler_gap", spread, spread >= SPREAD, {"measure": "logprob_spread"})
 
 
-def _reliable_k(reliability: Mapping[str, Any], k: int) -> int | None:
+def _reliable_k(r: float, low: float | None, k: int) -> int | None:
     """Completions a group at which the same steps would have a reliability of .5; None where there may be no signal."""
-    r = reliability["mean"]
-    return math.ceil(k * (1 - r) / r) if reliability["low"] > 0 else None
+    return math.ceil(k * (1 - r) / r) if low is not None and low > 0 else None
 
 
 def nearest(judgements: Iterable[Judgement]) -> dict[str, Any] | None:
     """Of what is no finding, the number that is nearest to its limit; None where none is `NEAR`.
 
     Returns:
-        `code`, `value`, `limit`, and `measure` where a code has two.
+        `code`, `value`, `limit`, and `more` of its judgement.
     """
-    by_way = [(_way(one), one) for one in judgements if not one.found and _measured(one) in LIMITS]
+    by_way = [(_way(one), one) for one in judgements if not one.found and measured(one) in LIMITS]
     way, one = max(by_way, key=itemgetter(0), default=(0.0, None))
     if one is None or way < NEAR:
         return None
-    return {"code": one.code, "value": one.value, "limit": LIMITS[_measured(one)], **one.more}
+    return {"code": one.code, "value": one.value, "limit": LIMITS[measured(one)], **one.more}
 
 
-def _measured(one: Judgement) -> str:
+def measured(one: Judgement) -> str:
+    """Code or, where it has two numbers, which of them."""
     return one.more.get("measure", one.code)
 
 
 def _way(one: Judgement) -> float:
     """How far a number has gone to its limit: from 0 on, of an effective sample size from 1 down."""
-    limit = LIMITS[_measured(one)]
-    return (1 - one.value) / (1 - limit) if _measured(one) == "effective_sample_size" else one.value / limit
+    limit = LIMITS[measured(one)]
+    if one.code == "low_reliability":  # its range is judged, of which only the draws tell what is near
+        return float(one.more["close"])
+    return (1 - one.value) / (1 - limit) if measured(one) == "effective_sample_size" else one.value / limit
 
 
 def most_concerned(code: str, groups: Parts | pl.DataFrame) -> tuple[int, dict[str, Any]]:
@@ -209,6 +218,8 @@ def near_miss(near: Mapping[str, Any]) -> str:
     """What `nearest` found, and from when on it would be a finding."""
     measure, limit = near.get("measure") or near["code"], near["limit"]
     words, _, _ = sentence({**near, "groups": 0}).partition(": ")
+    if measure == "low_reliability":
+        return f"{words}; with its high end below {limit:.3g} it is one"
     written = f"{limit:.3g}" if measure == "logprob_spread" else f"{100 * limit:.3g} %"
     return f"{words}; {f'below {written}' if measure == 'effective_sample_size' else f'from {written} on'} it is one"
 
@@ -217,7 +228,8 @@ def sentence(found: Mapping[str, Any]) -> str:
     """What a finding says.
 
     Args:
-        found: `code`, `value` and `groups` (how many it is about), and `more` of its judgement.
+        found: `code`, `value` and `groups` (how many it is about), `more` of its judgement, and `low` and `high` where
+            they are known.
     """
     words = SENTENCES[found.get("measure") or found["code"]]
     value, groups, k = found["value"], found["groups"], found.get("k")
@@ -225,6 +237,14 @@ def sentence(found: Mapping[str, Any]) -> str:
         "groups": "1 group" if groups == 1 else f"{groups:,} groups",
         "mix": "mixes" if groups == 1 else "mix",
         "they": "it counts" if groups == 1 else "they count",
+        "number": f"{value:.3g}{_range(found)}",
+        "share": f"{100 * value:.3g} %{_range(found, 100)}",
+        "close": " (close, another seed may differ)" if found.get("close") else "",
         "larger": "trust no step reward" if k is None else f"trust no single step; groups of {k:,} would bring 0.5",
     }
-    return words.format(value=value, percent=100 * value, **values)
+    return words.format(**values)
+
+
+def _range(found: Mapping[str, Any], unit: float = 1) -> str:
+    low, high = found.get("low"), found.get("high")
+    return "" if low is None or high is None else f" [{unit * low:.3g}, {unit * high:.3g}]"

@@ -9,11 +9,23 @@ import numpy as np
 import polars as pl
 
 from ..core.forest import Floats, Ints
-from ..core.interval import BLOCKS, FEW_CLUSTERS, Interval, block_of, cluster_sums, resampled_sums, wilson
+from ..core.interval import (
+    BLOCKS,
+    ENDS,
+    FEW_CLUSTERS,
+    Drawn,
+    Interval,
+    block_of,
+    cluster_sums,
+    other_draws,
+    resampled_sums,
+    wilson,
+)
 from .clusters import ids_of
 from .statistics import OF_GROUPS, STATISTICS
 
 NOTHING = "nothing"  # no column of this name
+DRAWN = (*ENDS, *(share for end in ENDS for share in other_draws(end)))  # and between what other seeds put them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +49,7 @@ class Matrix:
         """From column sums, shape (..., columns), to statistics, shape (..., names); NaN for 0/0."""
         return ratios_of_sums(self.names, sums[..., self.top], sums[..., self.bottom], sums[..., self.second])
 
-    def intervals(self, mean: Floats, resampled: Floats, clusters: Ints) -> dict[str, Interval]:
+    def drawn(self, mean: Floats, resampled: Floats, clusters: Ints) -> dict[str, Drawn]:
         """Every statistic with its 95 % range.
 
         Args:
@@ -48,10 +60,10 @@ class Matrix:
         Returns:
             Name to interval; `non_trivial` is Wilson over clusters, the others are percentiles over them.
         """
-        found = (*self.ranges(mean[None], percentiles(resampled)[:, None], clusters[None]), clusters[None])
+        ends = percentiles(resampled, DRAWN)
+        _, low, high = (values[0] for values in self.ranges(mean[None], ends[:2, None], clusters[None]))
         return {
-            name: Interval(_number(m), _number(low), _number(high), int(n))
-            for name, m, low, high, n in zip(self.names, *(values[0] for values in found), strict=True)
+            name: drawn_of(*values) for name, *values in zip(self.names, mean, low, high, clusters, ends.T, strict=True)
         }
 
     def ranges(self, mean: Floats, ends: Floats, clusters: Ints) -> tuple[Floats, Floats, Floats]:
@@ -76,14 +88,41 @@ class Matrix:
         return mean, low, high
 
     def _with_width(self, ends: Floats, mean: Floats, clusters: Ints) -> Floats:
-        """Widen the range of a share that is 0 or 1 in every cluster, of which every resample says the same.
-
-        The end is the share that n clusters in a row would still show so in 2.5 % of cases (definitions: Intervals).
-        """
+        """`widened` where the statistic is a share."""
         share = np.array([STATISTICS[name].share for name in self.names])
-        end = 0.025 ** (1 / np.maximum(clusters, 1))
-        # A mean of terms in [0, 1] is 0 or 1 only if all of them are.
-        return np.stack([np.where(share & (mean == 1), end, ends[0]), np.where(share & (mean == 0), 1 - end, ends[1])])
+        return np.where(share, widened(ends, mean, clusters), ends)
+
+
+def widened(ends: Floats, mean: Floats, clusters: Ints) -> Floats:
+    """Widen the range of a share that is 0 or 1 in every cluster, of which every resample says the same.
+
+    The end is the share that n clusters in a row would still show so in 2.5 % of cases (definitions: Intervals).
+
+    Args:
+        ends: Low and high ends, shape (2, ...).
+        mean: The shares, shape (...).
+        clusters: How many clusters have each, shape (...).
+    """
+    end = 0.025 ** (1 / np.maximum(clusters, 1))
+    # A mean of terms in [0, 1] is 0 or 1 only if all of them are.
+    return np.stack([np.where(mean == 1, end, ends[0]), np.where(mean == 0, 1 - end, ends[1])])
+
+
+def drawn_of(mean: float, low: float, high: float, clusters: int, drawn: Floats) -> Drawn:
+    """One statistic with its range and where other seeds may put its ends, NaN for what is not known.
+
+    Args:
+        mean: What `Matrix.ranges` gives of it.
+        low: The same of its low end.
+        high: And of its high end.
+        clusters: How many clusters have it.
+        drawn: Its `percentiles` at `DRAWN`: an end that is none of the first two (a Wilson interval, say) has no draws.
+    """
+    low_draws, high_draws = (
+        (float(begin), float(end)) if np.isfinite(at) and at == drawn[place] else None
+        for place, (at, begin, end) in enumerate(((low, *drawn[2:4]), (high, *drawn[4:])))
+    )
+    return Drawn(Interval(_number(mean), _number(low), _number(high), int(clusters)), low_draws, high_draws)
 
 
 def matrix(names: Sequence[str], nulls: Mapping[str, int], rows: int) -> Matrix:
@@ -131,6 +170,10 @@ class Sums:
         self._groups, self._clusters = groups, clusters
 
     def intervals(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> dict[str, Interval]:
+        """The intervals of `drawn`."""
+        return {name: one.interval for name, one in self.drawn(seed, rows, most).items()}
+
+    def drawn(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> dict[str, Drawn]:
         """Every statistic of some groups with its 95 % range.
 
         Args:
@@ -139,9 +182,9 @@ class Sums:
             most: As for `resamples`.
 
         Returns:
-            As `Matrix.intervals`.
+            As `Matrix.drawn`.
         """
-        return self._matrix.intervals(*self.resamples(seed, rows, most))
+        return self._matrix.drawn(*self.resamples(seed, rows, most))
 
     def resamples(self, seed: int, rows: Ints | slice = slice(None), most: int = BLOCKS) -> tuple[Floats, Floats, Ints]:
         """Every statistic of some groups, and of resamples of their clusters.
@@ -248,14 +291,14 @@ def ratios_of_sums(names: Sequence[str], tops: Floats, bottoms: Floats, seconds:
     return ratios
 
 
-def percentiles(resampled: Floats) -> Floats:
-    """2.5 and 97.5 percentiles of each column over the resamples that have the statistic, shape (2, columns)."""
+def percentiles(resampled: Floats, shares: Sequence[float] = ENDS) -> Floats:
+    """Quantiles of each column over the resamples that have the statistic, shape (shares, columns)."""
     if not len(resampled):
-        return np.full((2, resampled.shape[1]), np.nan)
+        return np.full((len(shares), resampled.shape[1]), np.nan)
     # To the last bit what `np.percentile` gives of a column, in a third of its time: sorting is faster than selecting.
     ordered = np.sort(resampled.T, axis=1)  # NaN come last
     last = np.maximum((~np.isnan(ordered)).sum(axis=1) - 1, 0)
-    at = np.outer([0.025, 0.975], last)
+    at = np.outer(shares, last)
     below = at.astype(np.int64)
     column, share = np.arange(len(ordered)), at - below
     low, high = ordered[column, below], ordered[column, np.minimum(below + 1, last)]

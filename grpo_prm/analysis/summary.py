@@ -16,6 +16,7 @@ from .baseline_by import OUTSIDE, baseline_notes
 from .by_run import by_run
 from .chunks import Parts, added_up, counted, largest
 from .clusters import find_clusters, nameless, stand_ins
+from .finding_ranges import finding_ranges
 from .finite import finite
 from .logprob_section import logprob_section
 from .null import null_of_log, p_value
@@ -26,10 +27,10 @@ from .state_sharing import state_section
 from .statistics import OVERLAP, STATISTICS, SUMMARY, Section, in_section
 from .teaching import teaching_section
 from .verdict import verdict
-from .whole_log import log_intervals
+from .whole_log import log_drawn
 from .worst_groups import worst_groups
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 _RARE = (
     *("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", "groups_fronts_differ", "prompt_tokens"),
@@ -65,7 +66,9 @@ def summarize(
     runs = stand_ins(groups)
     unnamed = [part.with_columns(nameless(runs, ids=True)) for part in groups]
     clusters = find_clusters(unnamed)
-    intervals = log_intervals(unnamed, clusters, options.seed)
+    drawn = log_drawn(unnamed, clusters, options.seed)
+    intervals = {name: one.interval for name, one in drawn.items()}
+    ranges = finding_ranges(unnamed, baseline.with_columns(nameless(runs)), clusters, options.seed)
     null = null_of_log(groups, running)
     # The general reason would be wrong: tokens and rewards are there, but no interval can be narrow enough.
     sums = _sums(groups)
@@ -111,7 +114,7 @@ def summarize(
     _note_nulls(summary, notes)
     _note_intervals(intervals["path_depth"].n, notes)
     summary = finite(summary, notes) | {"notes": notes}
-    return summary | {"verdict": finite(verdict(summary, groups), notes, "verdict")}
+    return summary | {"verdict": finite(verdict(summary, groups, drawn | ranges), notes, "verdict")}
 
 
 def _section(section: Section, intervals: dict[str, Interval], null: dict[str, Floats]) -> dict[str, Any]:

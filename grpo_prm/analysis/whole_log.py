@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..core.forest import Floats, Ints
-from ..core.interval import FEW_CLUSTERS, Interval, cluster_sums, resampled_sums
+from ..core.interval import FEW_CLUSTERS, Drawn, Interval, cluster_sums, resampled_sums
 from .chunks import Parts, added_up, chunks, columns_read
 from .clusters import Clusters
 from .ratios import Matrix, columns_of, matrix
@@ -36,7 +36,14 @@ class ClusterSums(NamedTuple):
 def log_intervals(
     table: Parts | pl.DataFrame, clusters: Clusters, seed: int, names: Sequence[str] = OF_GROUPS
 ) -> dict[str, Interval]:
-    """Every statistic of a log with its 95 % range (`Matrix.intervals`).
+    """The intervals of `log_drawn`."""
+    return {name: one.interval for name, one in log_drawn(table, clusters, seed, names).items()}
+
+
+def log_drawn(
+    table: Parts | pl.DataFrame, clusters: Clusters, seed: int, names: Sequence[str] = OF_GROUPS
+) -> dict[str, Drawn]:
+    """Every statistic of a log with its 95 % range (`Matrix.drawn`).
 
     Args:
         table: The groups table, or another with the columns of the statistics, one row or more.
@@ -48,7 +55,7 @@ def log_intervals(
     found = add_by_cluster(table, made.sums, clusters)
     few = found.clusters < FEW_CLUSTERS
     resampled = np.empty((0, len(names))) if few else made.statistics(resampled_sums(found.sums, seed))
-    return made.intervals(made.statistics(found.sums.sum(axis=0)), resampled, found.positive[made.bottom])
+    return made.drawn(made.statistics(found.sums.sum(axis=0)), resampled, found.positive[made.bottom])
 
 
 def matrix_of(table: Parts | pl.DataFrame, names: Sequence[str]) -> Matrix:

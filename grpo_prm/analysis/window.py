@@ -100,7 +100,7 @@ class Window:
             pl.col(PROPORTION).mean(),
         ).row(0, named=True)
         number, completions = len(self.groups), sums["k"]
-        reliability = Sums(self.groups, CLUSTER, ("reliability",)).intervals(self._seed)["reliability"]
+        reliability = Sums(self.groups, CLUSTER, ("reliability",)).drawn(self._seed)["reliability"]
         sample_size = effective_sample_size(sums["gap_tokens"], sums["weight_sum"], sums["weight_squares"])
         baseline = [value for _, value in self._baseline if value is not None]
         return Figures(
@@ -113,7 +113,7 @@ class Window:
             copies=sums["duplicates"] / completions,
             intermediate_proportion=sums[PROPORTION],
             baseline=sum(baseline) / len(baseline) if baseline else None,
-            reliability=None if reliability.mean is None else reliability._asdict(),
+            reliability=reliability,
             k=modal_size(self.groups["k"].to_numpy()),
             fronts_differ=sums["fronts_differ"] / number,
         )

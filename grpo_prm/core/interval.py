@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ MANY_CLUSTERS = 100  # below: the coverage of a percentile interval falls short
 FEW_TO_KEEP = 512  # clusters of a training step, whose draws serve every step
 BLOCKS = 2048  # clusters of a log that are resampled one by one; more are put into so many blocks
 Z = 1.96
+ENDS = (0.025, 0.975)  # quantiles at the ends of a 95 % range
+SURE = 2  # standard errors, of 95 %
 
 
 class Interval(NamedTuple):
@@ -28,6 +30,31 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
     n: int
+
+
+class Drawn(NamedTuple):
+    """An interval, and between what another seed puts its ends (`other_draws`); None where an end is not drawn."""
+
+    interval: Interval
+    low: tuple[float, float] | None = None
+    high: tuple[float, float] | None = None
+
+
+def other_draws(share: float, draws: int = RESAMPLES) -> tuple[float, float]:
+    """Between which shares of so many draws lies, 95 % sure, the quantile that as many other draws give.
+
+    Of n draws the number below the true q-quantile is binomial, n q with a standard error of sqrt(n q (1 - q)),
+    whatever it is that is drawn; the other draws have that error too.
+    """
+    reach = SURE * math.sqrt(2 * share * (1 - share) / draws)
+    return share - reach, share + reach
+
+
+def hangs(answer: Callable[[float | None, float | None], object], one: Drawn) -> bool:
+    """May another seed put an end of a range where an answer, given by low and high, is another?"""
+    (_, low, high, _), lows, highs = one
+    now = answer(low, high)
+    return any(answer(end, high) != now for end in lows or ()) or any(answer(low, end) != now for end in highs or ())
 
 
 def block_of(ids: NDArray[np.uint64], blocks: int = BLOCKS) -> Ints:

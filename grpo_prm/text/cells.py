@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..analysis.statistics import STATISTICS, SUMMARY, Section, Statistic
 from ..analysis.verdict import ALPHA
-from .amounts import interval
+from ..core.interval import FEW_CLUSTERS
+from .amounts import amount, interval
 
 BESIDE = {
     "permutation": "rewards permuted",
@@ -51,6 +52,16 @@ def beside(summary: Mapping[str, Any], one: Statistic, missing: str = "", *, sig
     if one.null == "cross-prompt":
         return interval(summary["baseline"][one.name], share=one.share, missing=missing, sign=sign)
     return missing
+
+
+def without_range(values: Iterable[Mapping[str, Any] | None]) -> Iterator[str]:
+    """Why some of these statistics have no range, in a sentence; nothing where all have one."""
+    none = (value["n"] for value in values if value and value["low"] is None and "n" in value)
+    few = sorted({n for n in none if n < FEW_CLUSTERS})
+    if few:
+        to = f" to {few[-1]:,}" if len(few) > 1 else ""
+        problems = f"{few[0]:,}{to} problems" if to else amount(few[0], "problem")
+        yield f"Where no range [ ] is given, the number is of {problems}; a range needs {FEW_CLUSTERS}."
 
 
 def against_null(value: Mapping[str, Any]) -> str:

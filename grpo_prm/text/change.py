@@ -8,7 +8,7 @@ from typing import Any
 from ..analysis.statistics import Statistic
 from ..core.defects import POWERS
 from .amounts import interval
-from .cells import Rows, entry, in_summary
+from .cells import Rows, entry, in_summary, without_range
 from .verdict import GRPO, changes, other_methods
 
 
@@ -41,5 +41,6 @@ def change(summary: dict[str, Any]) -> Iterator[str | Rows]:
     for family in families.values():
         table.rows.append((family[0].label, *(interval(entry(summary, one), share=one.share) for one in family)))
     yield table
+    yield from without_range(entry(summary, one) for family in families.values() for one in family)
     for family in families.values():
         yield f"{family[0].label}: {family[0].definition}."

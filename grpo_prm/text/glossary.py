@@ -59,8 +59,8 @@ _WORDS = {
     "range": "In brackets, 95 %: of a number of this log its interval, of luck where 95 % of the permutations lie.",
     "p": "The share of the permutations that do as well as the log or better, one-sided; of 199 and the log itself, so "
     "that .005 is the least.",
-    "close": "Said of a p between .02 and .08, so near .05 that other permutations (another --seed) may put it on the "
-    "other side.",
+    "close": "So near a limit that other draws (another --seed) may put it on the other side: a p between .02 and "
+    ".08, or the end of a range near 0, 0.5 or another limit.",
     "unseen": "Two completions are unseen where the step rewards that put them in order are those of other "
     "completions: both are left out, and their copies.",
     "pooled": "Summed over all groups of the log and then divided, so that a group counts by how many tokens or pairs "

@@ -9,7 +9,7 @@ from ..analysis.by_run import HEADLINES
 from ..analysis.statistics import STATISTICS, Section
 from ..core.identity import HIGHEST, LOWEST
 from .amounts import MISSING, amount, interval, listed, number, percent
-from .cells import BESIDE, Rows, against_null, beside, entry, in_summary
+from .cells import BESIDE, Rows, against_null, beside, entry, in_summary, without_range
 from .glossary import COMPANY, COPIES, FEW_SURE
 
 PAPER = {"non_trivial": "99.8 %"}
@@ -172,6 +172,7 @@ def logprobs(summary: dict[str, Any]) -> Iterator[str | Rows]:
     if not table.rows:
         return
     yield table
+    yield from without_range([*(entry(summary, one) for one in in_summary("logprobs")), *map(section.get, OTHERS)])
     yield from _definitions(summary, "logprobs")
     yield from (f"{label}: {definition}." for name, (label, definition) in OTHERS.items() if section[name])
     if section["largest_gap"] is not None:
@@ -221,6 +222,7 @@ def _tables(summary: dict[str, Any], *chosen: Section, said: tuple[str, ...] = (
         yield Rows(("", "this run [95 %]", BESIDE["permutation"], ""), rows)
     elif rows:  # nothing to read the numbers beside: no column for it
         yield Rows(("", "this run [95 %]"), [row[:2] for row in rows])
+    yield from without_range(value for _, value in known)
     yield from said if rows else ()
     yield from _definitions(summary, *chosen)
 

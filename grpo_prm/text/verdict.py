@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import cos, radians
 from typing import Any, NamedTuple
 
-from ..analysis.findings import near_miss, sentence
-from ..analysis.verdict import FOLDER
+from ..analysis.findings import RELIABLE, near_miss, sentence
+from ..analysis.verdict import FOLDER, PERHAPS
 from ..core.interval import FEW_CLUSTERS
 from .amounts import amount, interval, number, percent, span
 
@@ -33,17 +32,24 @@ CLOSE = {
     "nothing": "no clear sign of it",
     "cannot_say": "this log cannot say",
 }
-NEAR = ": close, another seed may differ"
+# Where the low end of the reliability lies so near 0, in logs whose order of unseen completions is luck or not known.
+CLOSE_SEEN = "close for seen texts, not shown for unseen"
+BOTH_CLOSE = "perhaps, and it is close"
+NEAR = "close, another seed may differ"
 CHANGES = {
     "next_to_nothing": "next to nothing",
     "length": "another norm, which is another learning rate",
     "direction": "another direction, not only another rate",
+    "perhaps_next_to_nothing": "perhaps next to nothing",
+    "perhaps_length": "perhaps only another norm, another learning rate",
+    "perhaps_direction": "perhaps another direction, not only another rate",
 }
 RISK = {
     "exploration": "it leans to exploration",
     "exploitation": "it leans to exploitation",
     "even": "it leans neither to exploration nor to exploitation",
 }
+NEITHER = "it leans neither way"  # the same, where there is less room
 
 
 class Answer(NamedTuple):
@@ -82,11 +88,20 @@ def knows(summary: dict[str, Any]) -> Answer:
         return Answer(QUESTION, _sentence(KNOWS[answer["code"]]), (MEAN, FLAT))
     ranges = ((reliability, "low"), (order, "null_low"))
     mean = MEAN + (RANGE if any(value and value[low] is not None for value, low in ranges) else "")
-    why = [_signal(reliability, notes, depth["n"]), *reservations(summary), _order(answer, notes)]
+    why = [_signal(summary), *reservations(summary), _order(answer, notes)]
     if reliability is None and order is None:  # one reason: a screen has no room for two
         why = [f"Their reliability and the order of unseen completions are not known: {notes['reliability']}."]
-    short = (CLOSE if answer["close"] else KNOWS)[answer["code"]]
+    short = _known(answer["code"], answer["close_by"])
     return Answer(QUESTION, _sentence(short), (mean, *why, _decisions(answer)))
+
+
+def _known(code: str, close_by: list[str]) -> str:
+    """In short; what hangs on a seed is not claimed."""
+    if len(close_by) == 2:
+        return BOTH_CLOSE
+    if "reliability" in close_by:
+        return KNOWS["order_only"] if code in ("steps", "order_only") else CLOSE_SEEN
+    return (CLOSE if close_by else KNOWS)[code]
 
 
 def _sentence(clause: str) -> str:
@@ -115,14 +130,27 @@ def _near_none(mean: float) -> str:
     return number(mean) if abs(mean) >= NONE else "0"
 
 
-def _signal(reliability: dict[str, Any] | None, notes: dict[str, str], problems: int) -> str:
+def _signal(summary: dict[str, Any]) -> str:
+    verdict, problems = summary["verdict"], summary["overlap"]["path_depth"]["n"]
+    reliability = verdict["knows"]["reliability"]
     if reliability is None:
-        return f"Their reliability is not known: {notes['reliability']}."
+        return f"Their reliability is not known: {summary['notes']['reliability']}."
     mean, ends = _near_none(reliability["mean"]), span(reliability["low"], reliability["high"])
     needs = f"; {amount(reliability['n'], 'problem')} can be used, an interval needs {FEW_CLUSTERS}"
     if _few(reliability, problems):  # the next sentence says how many
         needs = f"; an interval needs {FEW_CLUSTERS} problems"
-    return f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck){'' if ends else needs}."
+    known = f"{mean}{ends and f' {ends}'} is their reliability (1: no luck; 0 or less: luck)"
+    return f"{known}{'' if ends else needs}{_close_ends(verdict)}."
+
+
+def _close_ends(verdict: dict[str, Any]) -> str:
+    """What of the reliability hangs on the seed; without a finding its high end is said as what is nearest to one."""
+    low, near = "reliability" in verdict["knows"]["close_by"], verdict["nearest"]
+    if not verdict["findings"] or not near or near["code"] != "low_reliability":
+        return "; its low end is close to 0: another seed may differ" if low else ""
+    if low:
+        return f"; its ends are close to 0 and {RELIABLE}: another seed may differ"
+    return f"; its high end is close to {RELIABLE}: another seed may call it low"
 
 
 def _order(answer: dict[str, Any], notes: dict[str, str]) -> str:
@@ -136,7 +164,8 @@ def _order(answer: dict[str, Any], notes: dict[str, str]) -> str:
     luck = "luck alone: not known"
     if low is not None:
         chance = interval(auc, share=True, null=True)
-        luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{NEAR if answer['close'] else ''}"
+        close = f": {NEAR}" if "leave_pair_out_auc" in answer["close_by"] else ""
+        luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{close}"
     luck = f"copies left out; {luck}" if answer["copied"] else luck  # said beside a number that has them
     return f"{percent(auc['mean'])} % of the time they tell which of two unseen completions has more reward ({luck})."
 
@@ -158,17 +187,22 @@ def changes(summary: dict[str, Any]) -> Answer:
     answer, question = summary["verdict"]["changes"], changes_question(summary["source"])
     if answer["code"] == "cannot_say":
         return Answer(question, f"This log cannot say: {summary['notes']['update_norm']}.", ())
-    cosine, power = cos(radians(answer["degrees"])), answer["power"]
+    code, close, power = answer["code"], answer["close_by"], answer["power"]
     at = "" if power == 1 else f" with λ power p = {power:g}"  # 1 is the paper's λ-GRPO
-    norm = (
-        f"{number(answer['norm']['mean'])} times GRPO's update norm{at}, turned by {number(answer['degrees'])} degrees "
-        f"(update cosine {number(cosine)})."
-    )
-    short = _sentence(CHANGES[answer["code"]])
-    if answer["risk"] is None or answer["code"] == "next_to_nothing":
+    turn, ends = number(answer["degrees"]), span(answer["degrees_low"], answer["degrees_high"])
+    near = f": {NEAR}" if {"update_norm", "update_cosine"}.intersection(close) else ""
+    if answer["norm"]["n"] < FEW_CLUSTERS:
+        near = f"; from {amount(answer['norm']['n'], 'problem')}, too few for a range"
+    norm = f"{interval(answer['norm'])} times GRPO's update norm{at}, turned by {turn}°{ends and f' {ends}'}{near}."
+    # What hangs on a seed is not claimed.
+    short = _sentence(CHANGES[PERHAPS + code.removeprefix(PERHAPS) if near else code])
+    if answer["risk"] is None or code == "next_to_nothing":
         return Answer(question, short, (norm,))
     share = interval(answer["raised_share"], share=True)
-    lean = f"{share} of the weight it takes off shared steps is on steps that GRPO raises: {RISK[answer['risk']]}."
+    lean = RISK[answer["risk"]]
+    if "raised_share" in close:
+        lean = f"{NEITHER if answer['risk'] == 'even' else lean}; {NEAR}"
+    lean = f"{share} of the weight it takes off shared steps is on steps that GRPO raises: {lean}."
     return Answer(question, short, (norm, lean))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from grpo_prm.analysis.findings import CODES, Figures, checked, judge, near_miss, sentence
+from grpo_prm.core.interval import Drawn, Interval
 from grpo_prm.errors import UsageError
 
 GOOD = Figures(
@@ -18,7 +19,7 @@ def judged(**changes):
 def test_what_is_not_known_is_not_judged():
     assert [*judged()] == ["mixed_prompts", "unmasked_tool_output", "teaches_nothing", "copies"]
     assert not any(one.found for one in judged().values())
-    few = {"mean": 0.1, "low": None, "high": None}
+    few = Drawn(Interval(0.1, None, None, 3))
     assert "low_reliability" not in judged(reliability=few)
     assert "boilerplate" not in judged(baseline=0.4, intermediate_proportion=0.0)
     assert "boilerplate" not in judged(baseline=0.4, intermediate_proportion=None)
@@ -28,7 +29,7 @@ def test_all_that_is_known_is_judged_with_its_number():
     every = judged(
         prompts_differ=0.25, tool_output=0.01, effective_sample_size=0.95, logprob_spread=0.01, phantom_advantage=0.02,
         zero_variance=0.1, copies=0.05, intermediate_proportion=0.5, baseline=0.1,
-        reliability={"mean": 0.25, "low": 0.1, "high": 0.6},
+        reliability=Drawn(Interval(0.25, 0.1, 0.6, 40)),
     )  # fmt: skip
     assert tuple(every) == CODES
     assert {code: round(one.value, 6) for code, one in every.items()} == {
@@ -36,7 +37,7 @@ def test_all_that_is_known_is_judged_with_its_number():
         "teaches_nothing": 0.1, "copies": 0.05, "boilerplate": 0.2, "low_reliability": 0.25,
     }  # fmt: skip
     assert [code for code, one in every.items() if one.found] == ["mixed_prompts"]
-    assert every["low_reliability"].more == {"k": 24}
+    assert every["low_reliability"].more == {"k": 24, "close": False}
 
 
 @pytest.mark.parametrize(

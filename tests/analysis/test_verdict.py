@@ -6,58 +6,10 @@ import math
 
 import polars as pl
 import pytest
+from analysis.made_summary import GROUPS, interval, summary, verdict
 
 from grpo_prm.analysis.findings import CODES, EXAMPLES
-from grpo_prm.analysis.verdict import group_name, verdict
-
-GROUPS = pl.DataFrame(
-    {
-        "run": ["a"] * 4,
-        "step": [0, 0, 7, 7],
-        "group_key": ["p", "q", "r s", "t"],
-        "zero_variance": [False] * 4,
-        "prompts_differ": [False] * 4,
-        "tool_output": [0] * 4,
-        "phantom_advantage": [None] * 4,
-        "duplicates": [0] * 4,
-        "k": [8] * 4,
-    },
-    schema_overrides={"phantom_advantage": pl.Float64},
-)
-
-
-def interval(mean, low=None, high=None):
-    return {"mean": mean, "low": low, "high": high, "n": 40}
-
-
-def summary(**changes):
-    """A log with nothing to worry about; `section__key=value` changes it."""
-    made = {
-        "source": {"runs": ["a"]},
-        "counts": {"completions": 100, "groups_zero_variance": 0, "duplicates": 0, "group_size": {"mode": 8}},
-        "overlap": {"intermediate_proportion": interval(0.4)},
-        "baseline": {"intermediate_proportion": interval(0.1)},
-        "prm": {"logprob_spread": {"mean": 0.0, "max": 0.0}},
-        "credit": {
-            "reliability": interval(0.6, 0.4, 0.8),
-            "reliability_texts_once": interval(0.6, 0.4, 0.8),
-            "leave_pair_out_auc": interval(0.6, 0.55, 0.65) | {"null_low": 0.45, "null_high": 0.55, "p_value": 0.005},
-            "decisions": 9,
-            "decidable": 3,
-            "sure_decisions": 1,
-        },
-        "defects": {
-            "update_norm": {"0.5": interval(0.8), "1": interval(0.7)},
-            "update_cosine": {"0.5": interval(0.97), "1": interval(0.9)},
-            "raised_share": interval(0.7, 0.6, 0.8),
-        },
-        "teaching": {"phantom_advantage": None},
-        "logprobs": {"effective_sample_size": None},
-    }
-    for name, value in changes.items():
-        section, key = name.split("__")
-        made[section][key] = value
-    return made
+from grpo_prm.analysis.verdict import group_name
 
 
 def found(groups=GROUPS, **changes):
@@ -90,7 +42,8 @@ def test_what_the_hidden_prm_knows(low, p, code):
     reliability = None if low == "missing" else interval(0.3, low, None if low is None else 0.9)
     knows = verdict(summary(credit__reliability=reliability, credit__leave_pair_out_auc=auc(p)), GROUPS)["knows"]
     assert knows["code"] == code
-    assert knows["close"] == (p in (0.05, 0.055))
+    close = p in (0.05, 0.055)
+    assert (knows["close"], knows["close_by"]) == (close, ["leave_pair_out_auc"] * close)
     assert (knows["reliability"], knows["leave_pair_out_auc"]) == (reliability, auc(p))
     assert (knows["decisions"], knows["decidable"], knows["sure_decisions"]) == (9, 3, 1)
 
@@ -124,12 +77,13 @@ def test_without_a_finding_the_number_that_is_nearest_to_its_limit_is_named():
         groups = GROUPS.with_columns(duplicates=pl.Series([1, 0, 0, 0]))  # a finding has a group
         return verdict(summary(**changes), groups)["nearest"]
 
+    none = {"low": None, "high": None}
     assert near(baseline__intermediate_proportion=interval(0.0999)) is None
-    assert near() == {"code": "boilerplate", "value": 0.25, "limit": 0.5}  # half of the way
-    assert near(counts__groups_zero_variance=1) == {"code": "teaches_nothing", "value": 0.25, "limit": 0.3}
+    assert near() == {"code": "boilerplate", "value": 0.25, "limit": 0.5, **none}  # half of the way
+    assert near(counts__groups_zero_variance=1) == {"code": "teaches_nothing", "value": 0.25, "limit": 0.3, **none}
     far = {"logprobs__effective_sample_size": interval(0.92), "counts__duplicates": 6}
     assert near(**far) == {
-        "code": "sampler_gap", "value": 0.92, "limit": 0.9, "measure": "effective_sample_size",
+        "code": "sampler_gap", "value": 0.92, "limit": 0.9, "measure": "effective_sample_size", **none,
     }  # fmt: skip
     assert near(**far | {"counts__duplicates": 9})["code"] == "copies"
     assert near(**far | {"counts__duplicates": 10})["code"] == "sampler_gap"  # what is a finding is not near to one
@@ -149,11 +103,14 @@ def test_without_a_finding_the_number_that_is_nearest_to_its_limit_is_named():
 )
 def test_what_the_weights_would_change(norm, degrees, code):
     cosine = math.cos(math.radians(degrees))
-    changes = verdict(
-        summary(defects__update_norm={"1": interval(norm)}, defects__update_cosine={"1": interval(cosine)}), GROUPS
-    )["changes"]
-    assert changes["code"] == code and changes["degrees"] == pytest.approx(degrees, abs=1e-6)
-    assert changes["norm"] == interval(norm) and changes["power"] == 1.0
+    for ends, expected in ((2, code), (0, f"perhaps_{code}")):  # without a range it is not sure
+        of_norm, of_cosine = interval(norm, *[norm] * ends), interval(cosine, *[cosine] * ends)
+        made = summary(defects__update_norm={"1": of_norm}, defects__update_cosine={"1": of_cosine})
+        changes = verdict(made, GROUPS)["changes"]
+        assert changes["code"] == expected and changes["degrees"] == pytest.approx(degrees, abs=1e-6)
+        turned = changes["degrees"] if ends else None
+        assert (changes["degrees_low"], changes["degrees_high"]) == (turned, turned)
+        assert (changes["norm"], changes["power"], changes["close_by"]) == (of_norm, 1.0, [])
 
 
 def test_a_cosine_above_1_is_no_turn_and_without_an_update_there_is_no_answer():
@@ -211,7 +168,14 @@ def test_a_finding_about_groups_names_them_and_shows_the_one_that_has_most(code,
     made["counts"] |= {"duplicates": 10} if code == "copies" else {}
     (one,) = verdict(made, groups)["findings"]
     command = "grpo-prm tree DIR --group '7:r s'"
-    assert one == {"code": code, "value": pytest.approx(value), "groups": 1, "command": command}
+    assert one == {
+        "code": code,
+        "value": pytest.approx(value),
+        "groups": 1,
+        "command": command,
+        "low": None,
+        "high": None,
+    }
     assert EXAMPLES[code] == column
 
 

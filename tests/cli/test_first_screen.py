@@ -14,6 +14,7 @@ from grpo_prm.text.verdict import CHANGES, KNOWS, findings
 
 AUC = {"mean": 0.5128, "low": 0.47, "high": 0.55, "null_mean": 0.504, "null_low": 0.469, "null_high": 0.539}
 AUC |= {"p_value": 0.315}
+NORM = {"mean": 0.742, "low": 0.701, "high": 0.783, "n": 150}
 WHY = {
     "reliability": "no step that only some of a group share is raised or pushed down",
     "leave_pair_out_auc": "no two completions of unequal reward share a step with others",
@@ -27,7 +28,9 @@ def finding(code, measure=None):
         if code in ("sampler_gap", "boilerplate", "low_reliability")
         else "grpo-prm tree DIR --group 0:p1"
     )
-    return {"code": code, "value": 0.9, "groups": 1234, "command": command} | ({"measure": measure} if measure else {})
+    return {"code": code, "value": 0.9, "low": 0.8765, "high": 0.9234, "groups": 1234, "command": command} | (
+        {"measure": measure} if measure else {}
+    )
 
 
 ALL = [finding(code, measure) for code, measure in
@@ -49,13 +52,15 @@ def summary_of(
     answer = {
         "code": knows,
         "close": close,
+        "close_by": ["leave_pair_out_auc"] if close else [],
         "reliability": reliability if known else None,
         "leave_pair_out_auc": AUC if known else None,
     }
     answer |= {"decisions": 12345, "decidable": 2345, "sure_decisions": 1234}
     answer |= {"copied": copied, "copies": 0.401, "reliability_texts_once": {"mean": 0.528}}
     share = {"mean": 0.741, "low": 0.704, "high": 0.778, "n": 150}
-    change = {"code": changes, "risk": risk, "power": 0.5, "norm": {"mean": 0.742}, "degrees": 26.76}
+    change = {"code": changes, "risk": risk, "power": 0.5, "norm": NORM, "close": False, "close_by": []}
+    change |= {"degrees": 26.76, "degrees_low": 21.14, "degrees_high": 33.05}
     return {
         "source": {"format": "canonical", "files": ["log.jsonl"], "runs": ["log"], "notes": ["one note"]}
         | {"options": {"std": "sample"}}
@@ -142,13 +147,13 @@ def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys
         "  (luck alone: 50.4 % [46.9, 53.9], p = 0.315).",
         "  1,234 of 2,345 decisions with enough texts (of 12,345) surely go with reward.",
         "What would λ-GRPO change? Next to nothing.",
-        "  0.742 times GRPO's update norm with λ power p = 0.5, turned by 26.8 degrees",
-        "  (update cosine 0.893).",
+        "  0.742 [0.701, 0.783] times GRPO's update norm with λ power p = 0.5, turned by",
+        "  26.8° [21.1, 33].",
         "What to do? 1,234 groups mix prompts (they count): step rewards there compare",
         "  completions of different prompts; group rows by prompt",
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain mixed_prompts)",
-        "  90 % of completions hold tool output that the log does not mask: mask it",
-        "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain unmasked_tool_output)",
+        "  90 % [87.6, 92.3] of completions hold tool output that the log does not mask:",
+        "  mask it",
         "More: --full for every number; a page: grpo-prm report log.prm",
     ]
 
@@ -252,3 +257,19 @@ def test_rejected_rows_under_strict_win_over_findings(found, tmp_path):
     done = run("analyze", log, *options, "--fail-on", "copies", "--strict", cwd=tmp_path)
     assert done.returncode == 4 and "1 row was rejected." in done.stderr
     assert run("analyze", log, *options, "--fail-on", "copies", cwd=tmp_path).returncode == 6
+
+
+NEAR = {"code": "low_reliability", "value": 0.497, "low": 0.392, "high": 0.51, "limit": 0.5, "close": True, "k": 8}
+
+
+@pytest.mark.parametrize("count", range(1, len(ALL) + 1))
+def test_what_hangs_on_a_seed_is_said_in_sixteen_lines(capsys, count):
+    """Each number that may, with whatever is found, of a log of a usual size; one that just is no finding, too."""
+    for power, risk, by in product((0.5, 1.0), ("exploration", "even"), ("update_norm", "raised_share", "reliability")):
+        said = usual(summary_of(todo=ALL[-count:], close=True, risk=risk))
+        said["verdict"]["changes"] |= {"power": power, "close_by": [by]}
+        said["verdict"]["knows"]["close_by"] += ["reliability"] * (by == "reliability")
+        said["verdict"]["nearest"] = NEAR if by == "reliability" else None
+        lines = screen(capsys, said)
+        assert len(lines) <= LINES and all(len(line) <= 80 for line in lines), lines
+        assert unwrapped(lines).count("another seed may differ") == 2

@@ -26,17 +26,31 @@ def known(
     decisions=300,
     copies=None,
     once=None,
+    verdict=None,
 ):
-    answer = {"code": code, "close": close, "reliability": reliability, "leave_pair_out_auc": auc}
+    by = ["leave_pair_out_auc"] if close is True else close or []
+    answer = {"code": code, "close_by": by, "reliability": reliability, "leave_pair_out_auc": auc}
     answer |= {"decisions": decisions, "decidable": decidable, "sure_decisions": sure}
     answer |= {"copied": copies is not None, "copies": copies, "reliability_texts_once": once}
     notes = {"reliability": "reason one", "leave_pair_out_auc": "reason two"}
-    return {"verdict": {"knows": answer}, "notes": notes, "overlap": {"path_depth": {"n": problems, "mean": depth}}}
+    verdict = {"knows": answer, "findings": [], "nearest": None} | (verdict or {})
+    return {"verdict": verdict, "notes": notes, "overlap": {"path_depth": {"n": problems, "mean": depth}}}
 
 
-def changed(code="direction", risk=None, norm=0.7412, degrees=26.76, power=1.0, raised=(0.74, 0.7, 0.78), source=None):
+def changed(
+    code="direction",
+    risk=None,
+    norm=(0.7412, 0.7, 0.78, 40),
+    degrees=(26.76, 20.5, 30.0),
+    power=1.0,
+    raised=(0.74, 0.7, 0.78),
+    source=None,
+    close=(),
+):
     raised = dict(zip(("mean", "low", "high"), raised, strict=True))
-    answer = {"code": code, "risk": risk, "power": power, "norm": {"mean": norm}, "degrees": degrees}
+    norm = dict(zip(("mean", "low", "high", "n"), norm, strict=True))
+    answer = {"code": code, "close_by": close, "risk": risk, "power": power, "norm": norm}
+    answer |= dict(zip(("degrees", "degrees_low", "degrees_high"), degrees, strict=True))
     verdict, notes = {"changes": answer | {"raised_share": raised}}, {"update_norm": "reason three"}
     return {"verdict": verdict, "notes": notes, "source": source or {}}
 
@@ -137,7 +151,7 @@ def test_what_would_change(code, end):
     assert changes(changed(code)) == (
         "What would λ-GRPO change?",
         f"{end[0].upper()}{end[1:]}.",
-        ("0.741 times GRPO's update norm, turned by 26.8 degrees (update cosine 0.893).",),
+        ("0.741 [0.7, 0.78] times GRPO's update norm, turned by 26.8° [20.5, 30].",),
     )
     assert "update norm with λ power p = 0.5, turned" in changes(changed(code, power=0.5)).text
     trained = changes(changed(code, source={"methods": {"a": "λ-GRPO, p = 1"}}))
@@ -187,6 +201,12 @@ def test_every_finding_has_number_reason_explanation_and_command(code, measure, 
     assert said.sentence == SENTENCES[code, measure, value]
     assert said.command == "grpo-prm tree 'a b.prm' --group -:p1"
     assert said.explained == f"grpo-prm explain {code}"
+    ranged = findings({"verdict": {"findings": [one | {"low": value / 2, "high": 2 * value}]}}, "x")[0].sentence
+    unit, written = (1, f"{value:.3g}") if "{number}" in WORDED[measure or code] else (100, f"{100 * value:.3g} %")
+    ends = f"[{unit * value / 2:.3g}, {2 * unit * value:.3g}]"
+    assert ranged == (
+        said.sentence if code == "mixed_prompts" else said.sentence.replace(written, f"{written} {ends}", 1)
+    )
     if code == "mixed_prompts":
         rest = "the ids before them differ: trust none" if measure else "group rows by prompt"
         assert said.short == f"3 groups mix prompts (they count); {rest}"
@@ -239,3 +259,51 @@ def test_a_close_call_is_said():
     close = knows(known(close=True)).why[2]
     assert close.endswith(", p = 0.005: close, another seed may differ).")
     assert "close" not in knows(known()).text
+
+
+@pytest.mark.parametrize(
+    ("code", "close", "short"),
+    [
+        ("steps", ["reliability"], "Perhaps, since they order new completions."),
+        ("order_only", ["reliability"], "Perhaps, since they order new completions."),
+        ("whole_texts", ["reliability"], "Close for seen texts, not shown for unseen."),
+        ("nothing", ["reliability"], "Close for seen texts, not shown for unseen."),
+        ("steps", ["reliability", "leave_pair_out_auc"], "Perhaps, and it is close."),
+    ],
+)
+def test_a_reliability_near_its_limit_is_said_and_nothing_is_claimed_by_it(code, close, short):
+    answer = knows(known(code, close=close))
+    assert answer.short == short and len(f"{answer.question} {answer.short}") <= 80
+    assert answer.why[1].endswith("luck); its low end is close to 0: another seed may differ.")
+    assert answer.why[2].endswith(": close, another seed may differ).") == (len(close) == 2)
+
+
+def test_a_reliability_that_is_nearly_low_is_said_beside_findings_or_as_what_is_nearest_to_one():
+    near = {"code": "low_reliability", "value": 0.33, "low": 0.1, "high": 0.51, "limit": 0.5, "close": True, "k": 17}
+    other = {"code": "copies", "value": 0.2, "groups": 1, "command": "grpo-prm tree DIR"}
+    said = "; its high end is close to 0.5: another seed may call it low."
+    assert knows(known(verdict={"findings": [other], "nearest": near})).why[1].endswith(said)
+    both = knows(known(close=["reliability"], verdict={"findings": [other], "nearest": near})).why[1]
+    assert both.endswith("luck); its ends are close to 0 and 0.5: another seed may differ.")
+    alone = known(verdict={"findings": [], "nearest": near})
+    assert knows(alone).why[1].endswith("luck).")
+    assert no_finding(alone) == (
+        "No finding. Nearest: 0.33 [0.1, 0.51] reliability (close, another seed may differ); with its high end below "
+        "0.5 it is one."
+    )
+
+
+def test_a_change_without_a_range_says_so_and_one_that_hangs_on_a_seed_is_not_claimed():
+    few = changes(changed("perhaps_direction", norm=(0.741, None, None, 2), degrees=(26.76, None, None)))
+    assert few[1:] == (
+        "Perhaps another direction, not only another rate.",
+        ("0.741 times GRPO's update norm, turned by 26.8°; from 2 problems, too few for a range.",),
+    )
+    near = changes(changed("length", close=["update_cosine"]))
+    assert near.short == "Perhaps only another norm, another learning rate."
+    assert near.why[0].endswith(" turned by 26.8° [20.5, 30]: close, another seed may differ.")
+    leans = changes(changed("length", "exploration", close=["raised_share"]))
+    assert leans.short == "Another norm, which is another learning rate."
+    assert leans.why[1].endswith(": it leans to exploration; close, another seed may differ.")
+    even = changes(changed("length", "even", close=["raised_share"])).why[1]
+    assert even.endswith(": it leans neither way; close, another seed may differ.")

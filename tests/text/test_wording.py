@@ -19,7 +19,7 @@ def summary(tmp_path_factory):
     return json.loads((folder_of(EXAMPLE, tmp_path_factory.mktemp("w") / "w.prm") / "summary.json").read_text())
 
 
-MORE = "Another direction, not only another rate. 0.742 times GRPO's update norm, turned by 26.8"  # at p = 1
+MORE = "Another direction, not only another rate. 0.742 [0.715, 0.768] times GRPO's update norm, turned by"  # at p = 1
 
 
 def told(summary, **changes):
