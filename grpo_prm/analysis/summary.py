@@ -33,7 +33,7 @@ SCHEMA_VERSION = 2
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 _RARE = (
     *("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", "groups_fronts_differ", "prompt_tokens"),
-    OUTSIDE,
+    *("ends_with_others", OUTSIDE),
 )
 
 

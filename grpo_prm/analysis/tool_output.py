@@ -1,6 +1,9 @@
-"""Tool output in the loss: completions that carry the mark of a tool's answer though no token is masked."""
+"""Tool output: where it stands in a text, by its marks, and completions that have it in the loss."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -8,11 +11,30 @@ import polars as pl
 from ..core.forest import Ints
 from ..logs.rollouts import group_opens
 
-# What chat templates and agent frameworks put around the answer of a tool, which the policy has not written.
-MARKS = (
-    *("<tool_response>", "<|im_start|>tool", "<tool_result>", "<function_results>", "[TOOL_RESULTS]", "<interpreter>"),
-    *("<|start_header_id|>ipython<|end_header_id|>", "<information>", "<|tool_response>", "```output"),
-)
+# What chat templates and agent frameworks put before and behind the answer of a tool, which the policy has not written.
+MARKS = {
+    "<tool_response>": "</tool_response>",
+    "<|im_start|>tool": "<|im_end|>",
+    "<tool_result>": "</tool_result>",
+    "<function_results>": "</function_results>",
+    "[TOOL_RESULTS]": "[/TOOL_RESULTS]",
+    "<interpreter>": "</interpreter>",
+    "<|start_header_id|>ipython<|end_header_id|>": "<|eot_id|>",
+    "<information>": "</information>",
+    "<|tool_response>": "<tool_response|>",
+    "```output": "```",
+}
+_WHOLE = re.compile("|".join(f"{re.escape(a)}.*?{re.escape(b)}" for a, b in MARKS.items()), re.DOTALL)
+
+
+def has_tool_output(text: str) -> bool:
+    """Does a text hold a mark of `MARKS`?"""
+    return any(mark in text for mark in MARKS)
+
+
+def tool_output_in(text: str) -> Iterator[tuple[int, int]]:
+    """Where tool output begins and ends in a text, its marks included, in order; none of a mark without its end."""
+    return (found.span() for found in _WHOLE.finditer(text))
 
 
 def unmasked_tool_output(table: pl.DataFrame) -> Ints:

@@ -135,6 +135,7 @@ def _figures(summary: dict[str, Any], sums: dict[str, int]) -> Figures:
         reliability=summary["credit"]["reliability"],
         k=counts["group_size"]["mode"],
         fronts_differ=counts.get("groups_fronts_differ", 0) / number,
+        others=counts.get("ends_with_others", 0) / counts["completions"],
     )
 
 
