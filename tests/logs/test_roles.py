@@ -10,6 +10,7 @@ import pytest
 from logs.formats.trained import write_lines
 
 import grpo_prm
+from grpo_prm.analysis.findings import sentence
 from grpo_prm.errors import UsageError
 from grpo_prm.logs import ReadOptions, collect, inspect
 from grpo_prm.logs.rows.chat import messages_of, segments
@@ -82,7 +83,7 @@ def test_rows_are_counted_whatever_the_order_and_the_cut(tmp_path, monkeypatch):
 def test_of_the_model_alone_of_equal_chats_and_without_a_mask_nothing_is_said(tmp_path):
     rows = [line(number, ()) for number in range(4)]
     rows += [{**line(n, ()), "messages": [[ASKED, SAID, ASKED]] * 4} for n in range(4, 8)]  # a prompt with an example
-    rows += [{**line(n, ()), "messages": odd} for n, odd in enumerate(("x", None, [1, 2], [None] * 4, ["a"] * 4), 8)]
+    rows += [{**line(n, ()), "messages": odd} for n, odd in enumerate(("x", None, [1, 2], [None] * 4, ["a", "[", None, 3]), 8)]
     done = collect(write_lines(tmp_path / "groups.jsonl", rows))
     assert not said(done) and not done.counts["ends_with_others"] and len(done.table) == 52 and not len(done.rejected)
     path = write_lines(tmp_path / "more.jsonl", [line(n, (1, 2)) for n in range(4)])
@@ -162,7 +163,7 @@ def test_copies_of_others_ask_for_the_mask_and_not_for_another_temperature(tmp_p
         summary = grpo_prm.analyze(write_lines(tmp_path / "log.jsonl", made)).summary
         (found,) = [one for one in summary["verdict"]["findings"] if one["code"] == "copies"]
         assert found.get("measure") == ("copies_of_others" if ends else None)
-        assert asks in grpo_prm.analysis.findings.sentence(found)
+        assert asks in sentence(found)
         assert summary["counts"].get("ends_with_others", 0) == 32 * ends
 
 
