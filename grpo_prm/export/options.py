@@ -77,8 +77,8 @@ class ExportOptions:
         asked = [option for option, given in self._of_solutions.items() if given]
         if asked and not solutions:
             raise UsageError(
-                f"{asked[0]} is for rows that are solutions, and --to {name} has other rows. Leave it out, or take --to "
-                "stepwise, math-shepherd or prm800k."
+                f"{asked[0]} is for rows that are solutions, and --to {name} has other rows. Leave it out, or take "
+                "--to stepwise, math-shepherd or prm800k."
             )
         return replace(self, labels=labels)
 

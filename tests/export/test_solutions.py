@@ -58,7 +58,8 @@ def test_a_step_of_tool_output_alone_has_no_label_of_its_own(tmp_path):
 
 
 def test_the_options_leave_out_what_is_said(tmp_path):
-    log = log_of(tmp_path, [ASKED, [([0, 1, 2], 1.0), ([0, 1, 6], 1.0), ([0, 2, 6], 0.0), ([0, 2, 1], 0.0)]], False)
+    plain = [([0, 1, 2], 1.0), ([0, 1, 6], 1.0), ([0, 2, 6], 0.0), ([0, 2, 1], 0.0)]
+    log = log_of(tmp_path, [ASKED, 2 * plain], False)
     _, counts = exported(log)
     said = " ".join(sentences({"counts": counts, "notes": []}, "out"))
     assert "8 completions hold tool output that the log does not mask" in said

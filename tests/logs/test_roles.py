@@ -83,7 +83,10 @@ def test_rows_are_counted_whatever_the_order_and_the_cut(tmp_path, monkeypatch):
 def test_of_the_model_alone_of_equal_chats_and_without_a_mask_nothing_is_said(tmp_path):
     rows = [line(number, ()) for number in range(4)]
     rows += [{**line(n, ()), "messages": [[ASKED, SAID, ASKED]] * 4} for n in range(4, 8)]  # a prompt with an example
-    rows += [{**line(n, ()), "messages": odd} for n, odd in enumerate(("x", None, [1, 2], [None] * 4, ["a", "[", None, 3]), 8)]
+    rows += [
+        {**line(n, ()), "messages": odd}
+        for n, odd in enumerate(("x", None, [1, 2], [None] * 4, ["a", "[", None, 3]), 8)
+    ]
     done = collect(write_lines(tmp_path / "groups.jsonl", rows))
     assert not said(done) and not done.counts["ends_with_others"] and len(done.table) == 52 and not len(done.rejected)
     path = write_lines(tmp_path / "more.jsonl", [line(n, (1, 2)) for n in range(4)])
@@ -94,8 +97,8 @@ def rows_of(ends, **more):
     """Rows with ids, a mask and a chat; every other one ends with a tool."""
     return [
         {
-            "uid": f"g{n // 4}", "completion_ids": [5, 6, n], "completion_mask": [1, 0, int(ends)], "reward": float(n % 3),
-            "completion": [SAID, {"role": "tool", "content": str(n)}][: 1 + n % 2], **more,
+            "uid": f"g{n // 4}", "completion_ids": [5, 6, n], "completion_mask": [1, 0, int(ends)],
+            "reward": float(n % 3), "completion": [SAID, {"role": "tool", "content": str(n)}][: 1 + n % 2], **more,
         }
         for n in range(16)
     ]  # fmt: skip

@@ -259,7 +259,9 @@ def test_of_a_long_trend_every_nth_step_is_drawn():
 
 
 def test_a_tree_says_how_many_prompts_its_group_mixes(tmp_path):
-    rows = [{"step": 0, "group": g, "prompt": "p", "tokens": [1, n], "reward": n % 2} for g in range(3) for n in range(4)]
+    rows = [
+        {"step": 0, "group": g, "prompt": "p", "tokens": [1, n], "reward": n % 2} for g in range(3) for n in range(4)
+    ]
     rows = [row | {"prompt": f"p{min(n % 4, 2)}"} if row["group"] == 1 else row for n, row in enumerate(rows)]
     folder = read_folder(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "out.prm"))
     found = {tree["row"]["group_key"]: tree["prompts"] for tree in every_tree(folder)}
