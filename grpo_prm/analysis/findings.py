@@ -51,8 +51,7 @@ SENTENCES = {
     "phantom_advantage": "{percent:.3g} % of the advantage is in groups of equal outcomes: filter them",
     "teaches_nothing": "{percent:.3g} % of groups teach nothing (equal rewards): filter or resample",
     "copies": "{percent:.3g} % of completions are copies in their group: raise the temperature",
-    "copies_of_others": "{percent:.3g} % of completions are copies in their group: check the mask, which may take "
-    "in turns of others",
+    "copies_of_others": "{percent:.3g} % of completions are copies in their group: check the mask",
     "boilerplate": "{percent:.3g} % as much overlap between prompts as within: mostly boilerplate",
     "low_reliability": "{value:.3g} reliability: {larger}",
 }

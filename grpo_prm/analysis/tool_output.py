@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -24,7 +21,6 @@ MARKS = {
     "<|tool_response>": "<tool_response|>",
     "```output": "```",
 }
-_WHOLE = re.compile("|".join(f"{re.escape(a)}.*?{re.escape(b)}" for a, b in MARKS.items()), re.DOTALL)
 
 
 def has_tool_output(text: str) -> bool:
@@ -32,9 +28,24 @@ def has_tool_output(text: str) -> bool:
     return any(mark in text for mark in MARKS)
 
 
-def tool_output_in(text: str) -> Iterator[tuple[int, int]]:
-    """Where tool output begins and ends in a text, its marks included, in order; none of a mark without its end."""
-    return (found.span() for found in _WHOLE.finditer(text))
+def tool_output_in(text: str) -> list[tuple[int, int]]:
+    """Where tool output begins and ends in a text, marks included, in order; a mark without its end begins none.
+
+    Answers with nothing but space between them are one stretch.
+    """
+    found = []
+    for mark, end in MARKS.items():
+        begin = text.find(mark)
+        while begin >= 0 and (stop := text.find(end, begin + len(mark))) >= 0:
+            found.append((begin, stop + len(end)))
+            begin = text.find(mark, stop + len(end))
+    merged: list[tuple[int, int]] = []
+    for begin, stop in sorted(found):
+        if merged and not text[merged[-1][1] : begin].strip():
+            merged[-1] = merged[-1][0], max(merged[-1][1], stop)
+        else:
+            merged.append((begin, stop))
+    return merged
 
 
 def unmasked_tool_output(table: pl.DataFrame) -> Ints:

@@ -26,7 +26,7 @@ def of_tools_alone(text: str, spans: Sequence[tuple[int, int]]) -> list[bool]:
     """Whether each span of a text has words, and all of them in one stretch of tool output."""
     if not has_tool_output(text):
         return [False] * len(spans)
-    stretches = list(tool_output_in(text))
+    stretches = tool_output_in(text)
     begins = [begin for begin, _ in stretches]
     return [_inside(text, span, begins, stretches) for span in spans]
 

@@ -260,12 +260,13 @@ def test_of_a_long_trend_every_nth_step_is_drawn():
 
 def test_a_tree_says_how_many_prompts_its_group_mixes(tmp_path):
     rows = [
-        {"step": 0, "group": g, "prompt": "p", "tokens": [1, n], "reward": n % 2} for g in range(3) for n in range(4)
+        {"step": 0, "uid": f"g{g}", "prompt": f"p{min(n, 2) * (g == 1)}", "tokens": [1, n], "reward": n % 2}
+        for g in range(3)
+        for n in range(4)
     ]
-    rows = [row | {"prompt": f"p{min(n % 4, 2)}"} if row["group"] == 1 else row for n, row in enumerate(rows)]
     folder = read_folder(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "out.prm"))
     found = {tree["row"]["group_key"]: tree["prompts"] for tree in every_tree(folder)}
-    assert found == {"0": None, "1": 3, "2": None}
+    assert found == {"g0": None, "g1": 3, "g2": None}
 
 
 def test_the_page_of_many_files_says_how_many_more_there_are(tmp_path):
