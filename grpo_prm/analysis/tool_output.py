@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import polars as pl
 
@@ -21,6 +23,10 @@ MARKS = {
     "<|tool_response>": "<tool_response|>",
     "```output": "```",
 }
+# Words of a chat template around it, with its special tokens or without them: they open its turn, and the next.
+_OPENS = re.compile(r"(?:<\|im_end\|>\s*)?(?:(?:(?<=\n)|<\|im_start\|>)(?:user|tool)\n\s*)?\Z")
+_CLOSES = re.compile(r"\s*(?:<\|im_end\|>\s*)?(?:<\|im_start\|>)?assistant(?:\n|\Z)")
+_TEMPLATE = 40  # characters that these words may take
 
 
 def has_tool_output(text: str) -> bool:
@@ -31,7 +37,8 @@ def has_tool_output(text: str) -> bool:
 def tool_output_in(text: str) -> list[tuple[int, int]]:
     """Where tool output begins and ends in a text, marks included, in order; a mark without its end begins none.
 
-    Answers with nothing but space between them are one stretch.
+    Answers with nothing but space between them are one stretch. The words of a chat template that open its turn and the
+    next one (`user`, `assistant`) are of it.
     """
     found = []
     for mark, end in MARKS.items():
@@ -45,7 +52,13 @@ def tool_output_in(text: str) -> list[tuple[int, int]]:
             merged[-1] = merged[-1][0], max(merged[-1][1], stop)
         else:
             merged.append((begin, stop))
-    return merged
+    return [_with_template(text, *one) for one in merged]
+
+
+def _with_template(text: str, begin: int, stop: int) -> tuple[int, int]:
+    before = max(0, begin - _TEMPLATE)
+    opens, closes = _OPENS.search(text[before:begin]), _CLOSES.match(text, stop)
+    return before + opens.start() if opens else begin, closes.end() if closes else stop
 
 
 def unmasked_tool_output(table: pl.DataFrame) -> Ints:

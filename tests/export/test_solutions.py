@@ -7,6 +7,7 @@ from export.oracle_solutions import solutions_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grpo_prm.analysis.tool_output import tool_output_in
 from grpo_prm.errors import InputError, UsageError
 from grpo_prm.export import ExportOptions, export
 from grpo_prm.export.others_words import holds_words_of_others, of_tools_alone
@@ -170,3 +171,20 @@ def test_a_mark_without_its_end_is_no_stretch():
     text = "a <tool_response> b </tool_response> c <tool_response> d"
     spans = [(0, 2), (2, 17), (17, 20), (20, 36), (36, 39), (36, 37), (39, len(text))]
     assert of_tools_alone(text, spans) == [False, True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("before", "tools", "behind"),
+    [
+        ("ask()\n", "user\n<tool_response>\n4\n</tool_response>\nassistant\n", "It is"),
+        ("ask()", "<|im_end|>\n<|im_start|>tool\n4<|im_end|>\n<|im_start|>assistant\n", "It is"),
+        ("ask()", "<|im_end|>\n<|im_start|>user\n<tool_result>4</tool_result><|im_end|>\n<|im_start|>assistant", ""),
+        ("the user\n", "<tool_response>4</tool_response>", " assistants"),
+        ("", "<tool_response>4</tool_response>\n<tool_result>5</tool_result>", "x"),
+        ("a ", "```output\n4\n```", " b"),
+        ("a <tool_response> b", "", ""),
+    ],
+)
+def test_words_of_the_template_around_tool_output_are_of_it(before, tools, behind):
+    found = tool_output_in(before + tools + behind)
+    assert found == ([(len(before), len(before) + len(tools))] if tools else [])
