@@ -108,6 +108,7 @@ def rows_of(ends, **more):
 def test_a_log_of_its_own_columns_is_judged_by_its_chats(tmp_path, how):
     for ends, right in ((True, 8), (False, 0)):
         rows = rows_of(ends)
+        rows.append(rows[1] | {"uid": "alone"})
         if how == "text":
             rows = [row | {"completion": json.dumps(row["completion"])} for row in rows]
         path = tmp_path / f"log{ends}.{'parquet' if how == 'parquet' else 'jsonl'}"
@@ -116,6 +117,7 @@ def test_a_log_of_its_own_columns_is_judged_by_its_chats(tmp_path, how):
         else:
             write_lines(path, rows)
         assert collect(path).counts["ends_with_others"] == right
+    rows.pop()
     whole = [{**rows[0], **{c: [row[c] for row in rows] for c in ("completion_ids", "completion_mask", "reward")}}]
     whole[0]["completion"] = [[SAID, TOLD]] * len(rows)
     whole[0]["completion_mask"] = [[1, 1, 1]] * len(rows)
