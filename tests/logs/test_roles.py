@@ -198,5 +198,5 @@ def test_a_column_of_the_line_gives_the_groups_of_atropos_their_names(tmp_path):
     assert "A line is a group, whatever seed says: it gives the groups their names." in done.notes
     scores = collect(path, ReadOptions(columns={"reward": "scores"}))
     assert scores.table["reward"].to_list() == collect(path).table["reward"].to_list()
-    with pytest.raises(UsageError, match="there is no column sed"):
+    with pytest.raises(UsageError, match=r"there is no column sed; .*Did you mean seed\?"):
         collect(path, ReadOptions(columns={"group": "sed"}))

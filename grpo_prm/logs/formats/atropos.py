@@ -22,6 +22,7 @@ from . import generic
 _IGNORED = -100
 _LISTS = {"logprobs": "inference_logprobs", "ref_logprobs": "ref_logprobs"}
 _SKIPPED = "atropos skips groups of equal scores unless ensure_scores_are_not_same is off."
+_OURS = {"prompt", "tokens", "mask", "reward", "advantage", "messages", *_LISTS}
 _NAMED = "A line is a group, whatever {name} says: it gives the groups their names."
 
 
@@ -88,9 +89,12 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     """Open the files; a column that the user names is one of the line, or a list with a value for each completion."""
     paths = (*options.named.values(), *options.keep)
     wanted = {name for path in paths for name in (path, path.partition(".")[0])}
+    known = {key for record in head.rows if isinstance(record, Mapping) for key in record}
+    if any(not {path, path.partition(".")[0]} & (known | _OURS) for path in paths):
+        wanted |= known  # the message that refuses it lists them
 
     def of_log(record: Mapping[str, Any], source: Source) -> Iterator[Row | Bad]:
-        further = {name: record[name] for name in wanted if name in record}
+        further = {name: record[name] for name in sorted(wanted) if name in record}
         for member, row in enumerate(flatten(record, source)):
             if isinstance(row, Bad):
                 yield row
