@@ -76,6 +76,23 @@ def export(
         bool,
         typer.Option("--exclude-mixed-prompts", help="Leave out groups that hold completions of different prompts."),
     ] = False,
+    exclude_tool_output: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-tool-output",
+            help="Leave out rows that hold tool output, or turns of others than the model (formats of solutions).",
+        ),
+    ] = False,
+    exclude_missing_prompts: Annotated[
+        bool,
+        typer.Option("--exclude-missing-prompts", help="Leave out rows without a prompt (formats of solutions)."),
+    ] = False,
+    min_words: Annotated[
+        int,
+        typer.Option(
+            help="Least words of a labelled step: a shorter one is put to the next (formats of solutions).", min=0
+        ),
+    ] = 0,
     std: Annotated[
         Literal["sample", "population", "none", "batch"] | None,
         typer.Option(
@@ -115,6 +132,9 @@ def export(
         min_certainty=min_certainty,
         exclude_zero_variance=exclude_zero_variance,
         exclude_mixed_prompts=exclude_mixed_prompts,
+        min_words=min_words,
+        exclude_tool_output=exclude_tool_output,
+        exclude_missing_prompts=exclude_missing_prompts,
         std=std,
         advantage=advantage,
     )

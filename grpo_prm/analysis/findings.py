@@ -35,6 +35,7 @@ LIMITS = {
     "phantom_advantage": PHANTOM,
     "teaches_nothing": NO_VARIANCE,
     "copies": COPIES,
+    "copies_of_others": COPIES,
     "boilerplate": BOILERPLATE,
     "low_reliability": RELIABLE,
 }
@@ -52,6 +53,7 @@ SENTENCES = {
     "phantom_advantage": "{share} of the advantage is in groups of equal outcomes: filter them",
     "teaches_nothing": "{share} of groups teach nothing (equal rewards): filter or resample",
     "copies": "{share} of completions are copies in their group: raise the temperature",
+    "copies_of_others": "{share} of completions are copies in their group: check the mask",
     "boilerplate": "{share} as much overlap between prompts as within: mostly boilerplate",
     "low_reliability": "{number} reliability{close}: {larger}",
 }
@@ -86,6 +88,7 @@ class Figures(NamedTuple):
         k: The commonest size of a group.
         fronts_differ: Share of the groups whose prompts differ in the ids before the completions alone, as those of
             turns behind other turns do.
+        others: Share of the completions whose last message is not the model's, though their last token is in the loss.
     """
 
     prompts_differ: float
@@ -100,6 +103,7 @@ class Figures(NamedTuple):
     reliability: Drawn | None
     k: int
     fronts_differ: float = 0.0
+    others: float = 0.0
 
 
 class Judgement(NamedTuple):
@@ -143,7 +147,8 @@ def judge(figures: Figures) -> Iterator[Judgement]:
     if (phantom := figures.phantom_advantage) is not None:
         yield Judgement("phantom_advantage", phantom, phantom >= PHANTOM, {})
     yield Judgement("teaches_nothing", figures.zero_variance, figures.zero_variance >= NO_VARIANCE, {})
-    yield Judgement("copies", figures.copies, figures.copies >= COPIES, {})
+    others = {"measure": "copies_of_others"} if figures.others >= TOOL_OUTPUT else {}  # no temperature changes these
+    yield Judgement("copies", figures.copies, figures.copies >= COPIES, others)
     own, other = figures.intermediate_proportion, figures.baseline
     if own is not None and other is not None and own > 0:
         yield Judgement("boilerplate", other / own, other >= BOILERPLATE * own, {})

@@ -34,7 +34,7 @@ SCHEMA_VERSION = 3
 UNITS = {"log": "token", "tokenizer": "token", "pieces": "piece"}
 _RARE = (
     *("rows_joined", "groups_joined", "groups_merged", "groups_lack_members", "groups_fronts_differ", "prompt_tokens"),
-    OUTSIDE,
+    *("ends_with_others", OUTSIDE),
 )
 
 

@@ -140,7 +140,7 @@ def _with_ranges(
     own |= {name: (one.interval.low, one.interval.high) for name, one in drawn.items()}
     own["low_reliability"] = own["reliability"]
     for one in judged:
-        low, high = own.get(measured(one), (None, None))
+        low, high = own.get(measured(one)) or own.get(one.code, (None, None))
         yield one._replace(more={"low": low, "high": high, **one.more})
 
 
@@ -184,6 +184,7 @@ def _figures(summary: dict[str, Any], sums: dict[str, int], reliability: Drawn) 
         reliability=reliability,
         k=counts["group_size"]["mode"],
         fronts_differ=counts.get("groups_fronts_differ", 0) / number,
+        others=counts.get("ends_with_others", 0) / counts["completions"],
     )
 
 

@@ -29,6 +29,7 @@ class Labelled:
         paths: Steps of each completion, up to the last one that has a label; a completion without a label has none.
         label: Of each pair of `paths`: R(λ), or 1 for a good and 0 for a bad step; NaN without one, shape (pairs,).
         counts: Whole numbers that add up over slices; see docs/export.md.
+        options: What was asked for.
     """
 
     table: pl.DataFrame
@@ -37,6 +38,7 @@ class Labelled:
     paths: Paths
     label: Floats
     counts: Counter[str]
+    options: ExportOptions
 
 
 def label_steps(
@@ -75,7 +77,7 @@ def label_steps(
     # What follows the last label says nothing, but what lies before it is read on the way to it.
     kept = _up_to_the_last(along, has_label, len(table))
     counts["completions_without_label"] = len(table) - len(np.unique(along.row[has_label]))
-    return Labelled(table, groups, sure, along.where(kept), np.where(has_label, label, np.nan)[kept], counts)
+    return Labelled(table, groups, sure, along.where(kept), np.where(has_label, label, np.nan)[kept], counts, options)
 
 
 _WORDS = {"good": 1.0, "neutral": NEUTRAL, "bad": 0.0}

@@ -6,12 +6,10 @@ as their model does; steps of the implicit PRM begin anywhere, so the text is le
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ..tree.step_text import Cuts
 from .form import Format, Made
 from .labels import Labelled
-from .solutions import Solution, solutions
+from .solutions import Solution, solutions, written
 
 MARK = "ки"  # the Cyrillic syllable of the published data: one token of the models that were trained on it
 SIGNS = {1.0: "+", 0.0: "-"}
@@ -24,20 +22,19 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     # Readers of this data look for the mark and take the character in its place for a label.
     clear = [one for one in unique if MARK not in one.prompt and MARK not in "".join(one.texts)]
     counts["rows_with_mark"] = len(unique) - len(clear)
-    counts["steps_written"] = sum(len(one.labels) for one in clear)
     runs = labelled.table["run"].to_list()
     rows = [
         {
-            "input": written(one, [MARK] * len(one.texts)),
-            "label": written(one, [SIGNS[label] for label in one.labels]),
+            "input": marked(one, [MARK] * len(one.texts)),
+            "label": marked(one, [SIGNS[label] for label in one.labels]),
             "task": runs[one.row],
         }
         for one in clear
     ]
-    return Made(rows, Counter(counts))
+    return Made(rows, counts + written(clear))
 
 
-def written(one: Solution, marks: list[str]) -> str:
+def marked(one: Solution, marks: list[str]) -> str:
     """The prompt, if there is one, then each step with a space and its mark, each on a new line."""
     steps = (f"{text} {mark}" for text, mark in zip(one.texts, marks, strict=True))
     return "\n".join([one.prompt, *steps] if one.prompt else steps)

@@ -28,6 +28,9 @@ class ExportOptions:
             `sample` where none does.
         advantage: `computed` from the rewards, or as `logged`.
         exclude_mixed_prompts: Leave out the groups that hold completions of different prompts.
+        min_words: Least words of a labelled step in a format of text, counted from the labelled step before it.
+        exclude_tool_output: Leave out solutions that hold tool output, or turns of others than the model.
+        exclude_missing_prompts: Leave out solutions whose prompt the log does not have.
     """
 
     labels: Labels | None = None
@@ -38,13 +41,17 @@ class ExportOptions:
     std: Std | None = None
     advantage: Literal["computed", "logged"] = "computed"
     exclude_mixed_prompts: bool = False
+    min_words: int = 0
+    exclude_tool_output: bool = False
+    exclude_missing_prompts: bool = False
 
-    def settled(self, name: str, held: tuple[Labels, ...]) -> ExportOptions:
+    def settled(self, name: str, held: tuple[Labels, ...], *, solutions: bool) -> ExportOptions:
         """The same, with `labels` chosen.
 
         Args:
             name: Of the format.
             held: Labels that it can hold, the default first.
+            solutions: Its rows are solutions, texts with labels.
 
         Raises:
             UsageError: The format cannot hold these labels, or the options contradict each other.
@@ -65,4 +72,21 @@ class ExportOptions:
             raise UsageError("--min-members must be 1 or more. 2 leaves out the steps of one completion.")
         if self.min_certainty is not None and not 0 <= self.min_certainty <= 1:
             raise UsageError("--min-certainty is a share from 0 to 1. 0.95 keeps what a 95 % interval tells apart.")
+        if self.min_words < 0:
+            raise UsageError("--min-words must be 0 or more. 0 keeps every labelled step.")
+        asked = [option for option, given in self._of_solutions.items() if given]
+        if asked and not solutions:
+            raise UsageError(
+                f"{asked[0]} is for rows that are solutions, and --to {name} has other rows. Leave it out, or take "
+                "--to stepwise, math-shepherd or prm800k."
+            )
         return replace(self, labels=labels)
+
+    @property
+    def _of_solutions(self) -> dict[str, object]:
+        """What only formats of solutions know, by the option."""
+        return {
+            "--min-words": self.min_words,
+            "--exclude-tool-output": self.exclude_tool_output,
+            "--exclude-missing-prompts": self.exclude_missing_prompts,
+        }

@@ -10,7 +10,7 @@ from typing import Any
 from ..tree.step_text import Cuts
 from .form import Format, Made
 from .labels import NEUTRAL, Labelled
-from .solutions import Solution, solutions
+from .solutions import Solution, solutions, written
 
 LABELER = "grpo-prm"
 RATING = {1.0: 1, NEUTRAL: 0, 0.0: -1}
@@ -20,7 +20,7 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     """One row for each solution, each step with one candidate, the one that the completion took."""
     assert cuts is not None
     unique, counts = solutions(labelled, cuts)
-    return Made([_row(one) for one in unique], counts)
+    return Made([_row(one) for one in unique], counts + written(unique))
 
 
 def _row(one: Solution) -> dict[str, Any]:

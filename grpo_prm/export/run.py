@@ -23,6 +23,7 @@ from ..analysis.table_groups import (
     with_rewards,
     without_groups_of_one,
 )
+from ..analysis.tool_output import unmasked_tool_output
 from ..core.prm import zero_variance
 from ..errors import InputError, RejectedError, UsageError
 from ..files import atomic
@@ -36,6 +37,7 @@ from .form import Format, Made
 from .formats import FORMATS
 from .labels import label_steps
 from .options import ExportOptions
+from .sentences import none_left
 from .sinks import sink
 
 SLICE = 1 << 20  # tokens made into rows at a time
@@ -45,6 +47,8 @@ COUNTS = (
     *("groups", "completions", "completions_without_label", "steps", "steps_labelled", "steps_out_of_loss"),
     *("steps_few_members", "steps_uncertain", "steps_without_sign", "labels_good", "labels_neutral", "labels_bad"),
     *("boundaries_inside", "steps_joined", "rows_repeated", "rows_with_mark", "steps_written", "tokens_labelled"),
+    *("steps_of_tools", "steps_few_words", "steps_short", "rows_with_others", "rows_others_excluded"),
+    *("rows_without_prompt", "rows_prompt_excluded", "tool_output_unmasked"),
     *("text_units", "text_decoded", "text_prefix", "text_none", "prompts_missing", "rows"),
 )  # docs/export.md says each
 
@@ -79,7 +83,7 @@ def export(
     if to not in FORMATS:
         raise UsageError(f"There is no export format {to}. Take one of {', '.join(FORMATS)}.")
     reading, form = reading or ReadOptions(), FORMATS[to]
-    options = (options or ExportOptions()).settled(to, form.labels)
+    options = (options or ExportOptions()).settled(to, form.labels, solutions=form.text == "needed")
     cutter = Cutter(reading.tokenizer)
     rewards: frozenset[float] = frozenset()
     job = _Job(form, options, cutter, Path(out), strict)
@@ -175,6 +179,7 @@ def _rows(table: pl.DataFrame, job: _Job, two: tuple[float, float] | None) -> It
     if out.any():
         kept = np.flatnonzero(~out[groups])
         table, given = table[kept], given.at(kept)
+    counts["tool_output_unmasked"] = int(unmasked_tool_output(table).sum())
     yield Made([], counts)  # what is counted of the batch, not of a slice
     for begin, end in slices(table, SLICE):
         yield _made(table[begin:end], given.at(slice(begin, end)), job, two)
@@ -222,6 +227,8 @@ def _check(counts: Counter[str], job: _Job) -> None:
             f"No step gets a label: {amount(left_out, 'completion')}, all that are in groups, are left out by "
             "--exclude-zero-variance or --exclude-mixed-prompts. Leave these options out."
         )
+    if not counts["rows"] and counts["steps_labelled"]:
+        raise InputError(none_left(counts))
     if not counts["rows"]:
         raise InputError(
             f"No step gets a label. Of {amount(counts['steps'], 'step')} {counts['steps_out_of_loss']} have no token "

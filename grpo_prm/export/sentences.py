@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..text.amounts import amount
+from .solutions import SHORT
 
 # Counts of steps without a label, in the order in which the reasons are tried.
 REASONS = {
@@ -18,6 +19,8 @@ LEFT_OUT = ("completion was left out:", "completions were left out:")
 # The beginning of a sentence about one, about several, and how it goes on.
 SENTENCES = {
     "steps_joined": ("label is", "labels are", "not in the file: the step ends at the same character as the next one."),
+    "steps_of_tools": ("label is", "labels are", "not in the file: the step is tool output alone."),
+    "steps_few_words": ("label is", "labels are", "not in the file: the step has fewer words than --min-words."),
     "rows_repeated": ("row was", "rows were", "equal to another of the group, which is written once."),
     "rows_with_mark": (
         "row was",
@@ -25,6 +28,8 @@ SENTENCES = {
         "left out: the text holds the mark itself. --to stepwise needs no mark.",
     ),
     "completions_without_label": ("completion has", "completions have", "no labelled step, and so no row."),
+    "rows_others_excluded": ("row was", "rows were", "left out: tool output, or turns of others, stand in it."),
+    "rows_prompt_excluded": ("row was", "rows were", "left out: the log has no prompt for it."),
     "completions_excluded": (*LEFT_OUT, "the rewards of the group are all equal."),
     "completions_of_mixed_prompts": (*LEFT_OUT, "the group mixes prompts."),
     "groups_of_one": (*LEFT_OUT, "alone in the group."),
@@ -38,7 +43,16 @@ SENTENCES = {
     ),
     "text_none": ("completion has", "completions have", "no text in the log: it is null."),
     "boundaries_inside": ("step ends", "steps end", "inside a character, with all of it."),
-    "prompts_missing": ("completion has", "completions have", "no prompt in the log: it is empty or null."),
+    "rows_with_others": (
+        "row holds",
+        "rows hold",
+        "tool output, or turns of others, before a label: --exclude-tool-output leaves such rows out.",
+    ),
+    "steps_short": (
+        "label is",
+        "labels are",
+        f"of a step of fewer than {SHORT} words: --min-words {SHORT} leaves such labels out.",
+    ),
 }
 
 
@@ -77,6 +91,37 @@ def sentences(done: dict[str, Any], out: str) -> Iterator[str]:
         yield f"The other steps: {', '.join(without)}."
     if 0 < counts.get("steps_written", 0) < counts["steps_labelled"]:
         yield f"{counts['steps_written']:,} of the labels are in the file."
+    yield from _doubts(counts)
     for name, (one, several, rest) in SENTENCES.items():
         if counts.get(name):
             yield f"{amount(counts[name], one, several)} {rest}"
+
+
+def _doubts(counts: Mapping[str, int]) -> Iterator[str]:
+    """What a reward model that is trained on the file would learn that its user may not want."""
+    if counts.get("tool_output_unmasked"):
+        completions = amount(counts["tool_output_unmasked"], "completion holds", "completions hold")
+        yield f"{completions} tool output that the log does not mask: it counts as the policy's own."
+    if counts.get("rows_without_prompt"):
+        rows = amount(counts["rows_without_prompt"], "row has", "rows have")
+        yield (
+            f"{rows} an empty prompt, as the log has none: a reward model would not see the problem. Name the column "
+            "with --columns prompt=NAME; --exclude-missing-prompts leaves such rows out."
+        )
+    elif counts.get("prompts_missing") and not counts.get("rows_prompt_excluded"):
+        completions = amount(counts["prompts_missing"], "completion has", "completions have")
+        yield f"{completions} no prompt in the log: it is null."
+
+
+def none_left(counts: Mapping[str, int]) -> str:
+    """Why there are labels, and no row that may be written."""
+    why = {
+        "steps_joined": "labels are of steps without a text of their own",
+        "steps_of_tools": "labels are of steps of tool output alone",
+        "steps_few_words": "labels are of steps with fewer words than --min-words",
+        "rows_others_excluded": "rows hold tool output or turns of others (--exclude-tool-output)",
+        "rows_prompt_excluded": "rows have no prompt (--exclude-missing-prompts)",
+        "rows_with_mark": "rows hold the mark of the format",
+    }
+    said = [f"{counts[name]:,} {words}" for name, words in why.items() if counts[name]]
+    return f"No row is left: {', '.join(said)}. Leave one of these options out, or take --to spans."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..tree.step_text import Cuts
 from .form import Format, Made
 from .labels import Labelled
-from .solutions import solutions
+from .solutions import solutions, written
 
 
 def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
@@ -16,7 +16,7 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
             {"prompt": one.prompt, "completions": list(one.texts), "labels": [label > 0 for label in one.labels]}
             for one in unique
         ],
-        counts,
+        counts + written(unique),
     )
 
 

@@ -14,6 +14,7 @@ from ..analysis.worst_groups import CLEAREST
 from ..core.forest import Visits
 from ..errors import InputError
 from ..logs.rollouts import REWARD_PART
+from ..tree.mixed import mixed_prompts
 from ..tree.step_text import Cutter, step_texts
 from .answers import example_groups
 from .commands import tree_of_kept
@@ -73,11 +74,12 @@ def trees(folder: Tables, groups: Sequence[int], tokenizer: str | None = None) -
     Yields:
         For each group: `group`; `kinds` (worst, best, random, finding; example: of a finding that the log does not
         have; none of a group that is there because there was room); `row` (its names, as in the log); `command` (shows
-        it whole); `prompt`; `textFrom`; `tokensFrom`; `completions` (columns, in tree order; `advantage` as used,
-        `logged` as in the log); `tokens` (`token_values`); `masks` (of each completion the lengths of its stretches in
-        the loss and out of it, by turns; None: all in the loss); `own` (row of a completion to its text, where those of
-        its steps put together are another); `steps` (columns, parents before children); `texts` and `ids` (one for each
-        step, None where not known). Texts are as the log has them, and whole.
+        it whole); `prompt`; `prompts` (how many the group mixes, None: one); `textFrom`; `tokensFrom`; `completions`
+        (columns, in tree order; `advantage` as used, `logged` as in the log); `tokens` (`token_values`); `masks` (of
+        each completion the lengths of its stretches in the loss and out of it, by turns; None: all in the loss); `own`
+        (row of a completion to its text, where those of its steps put together are another); `steps` (columns, parents
+        before children); `texts` and `ids` (one for each step, None where not known). Texts are as the log has them,
+        and whole.
 
     Raises:
         InputError: The samples are not those of the process steps.
@@ -156,6 +158,7 @@ def _tree(
         "row": {name: head[name] for name in LOGGED},
         "command": tree_of_kept(folder, head),
         "prompt": None if head["prompt"] is None else cut(head["prompt"], PROMPT),
+        "prompts": None if (mixed := mixed_prompts(table)) is None else len(mixed["each"]),
         "textFrom": texts.text_from,
         "tokensFrom": head["tokens_from"],
         "completions": {

@@ -258,6 +258,17 @@ def test_of_a_long_trend_every_nth_step_is_drawn():
     assert trend(each_one_step) == [] and trend(each_one_step.with_columns(run=pl.lit("r")))
 
 
+def test_a_tree_says_how_many_prompts_its_group_mixes(tmp_path):
+    rows = [
+        {"step": 0, "uid": f"g{g}", "prompt": f"p{min(n, 2) * (g == 1)}", "tokens": [1, n], "reward": n % 2}
+        for g in range(3)
+        for n in range(4)
+    ]
+    folder = read_folder(folder_of(log_of(tmp_path / "log.jsonl", rows), tmp_path / "out.prm"))
+    found = {tree["row"]["group_key"]: tree["prompts"] for tree in every_tree(folder)}
+    assert found == {"g0": None, "g1": 3, "g2": None}
+
+
 def test_the_page_of_many_files_says_how_many_more_there_are(tmp_path):
     rows = [{"prompt": "p", "completion": f"so {k}", "reward": k} for k in range(3)]
     logs = [log_of(tmp_path / f"{n}.jsonl", [row | {"task": f"{n}"} for row in rows]) for n in range(4)]

@@ -41,6 +41,10 @@ def test_a_finding_is_one_click_from_what_shows_it(code, page):
         page.locator("#facts .badge.finding").wait_for()
         opened = page.locator("#tree-title").inner_text().removeprefix("Group ")
         assert opened in page.locator("#table tr[aria-current] .name").inner_text()
+        asked = page.locator("#facts .prompt summary")
+        word = "One of 2 prompts in this group: " if code == "mixed_prompts" else "Prompt: "
+        assert not asked.count() or asked.inner_text().startswith(word)
+        assert asked.count() or code != "mixed_prompts"
         # A second click: all groups that it is about.
         page.locator("#which").select_option(code)
         assert page.locator("#found").inner_text().startswith(f"{found['groups']} of {summary['counts']['groups']} ")

@@ -188,6 +188,7 @@ SENTENCES = {
     ("phantom_advantage", None, 0.12): "12 % of the advantage is in groups of equal outcomes: filter them",
     ("teaches_nothing", None, 0.333): "33.3 % of groups teach nothing (equal rewards): filter or resample",
     ("copies", None, 0.18): "18 % of completions are copies in their group: raise the temperature",
+    ("copies", "copies_of_others", 0.18): "18 % of completions are copies in their group: check the mask",
     ("boilerplate", None, 0.532): "53.2 % as much overlap between prompts as within: mostly boilerplate",
     ("low_reliability", None, 0.35): "0.35 reliability: trust no single step; groups of 1,067 would bring 0.5",
 }  # fmt: skip

@@ -138,6 +138,8 @@ class Plan:
         labels: The mask is one of labels: -100 is out of the loss, and leading ones are the prompt, which is left out.
         optional: Canonical columns that may be null in a row; of lists of numbers: null where they do not fit.
         inside: What is cut off the completions: the prompt, padding.
+        chat: Path of the messages whose ids are logged, where the log has a mask of its own to hold them against
+            (`rows.roles`).
         words: Column of a reward that is text (`reward`, `reward/NAME`) to the number of each word, in lower case; no
             words where the texts are numbers.
         summed: The reward of a row is a list with a number per token, and their sum is meant.
@@ -161,6 +163,7 @@ class Plan:
     labels: bool = False
     optional: tuple[str, ...] = ()
     inside: Inside = Inside()  # noqa: RUF009 - a tuple
+    chat: str | None = None
     words: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     summed: bool = False
     refused: str | None = None

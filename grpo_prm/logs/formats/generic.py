@@ -71,6 +71,8 @@ def open_log(
     plan = replace(plan, cautions=(*plan.cautions, *not_kept(asked, {**plan.paths, **plan.reward_columns})))
     said = containers()[head.container].notes(head.source)
     plan = _with_step_of_path(replace(plan, notes=(*said, *plan.notes)), sources, options)
+    if (flatten is None or (format_ and format_.name in _ANY_NAMES)) and {"tokens", "mask"} <= plan.paths.keys():
+        plan = replace(plan, chat=plan.paths.get("completion"))  # a mask of the log itself: others may be the reader's
     if change:
         plan = change(plan)
     elif format_ and format_.plan:

@@ -70,6 +70,8 @@ def branches(nodes: Sequence[Node]) -> list[list[Node]]:
 def columns(way: Sequence[Node]) -> dict[str, Any]:
     """Prompt, completion and, where ids are logged, the lists beside the ids, from the first sampled token on.
 
+    Beside ids stand the `messages` that they are of: the completion without those behind its last id.
+
     Raises:
         Bad: Nothing of it was sampled, or ids and mask do not fit.
     """
@@ -82,6 +84,8 @@ def columns(way: Sequence[Node]) -> dict[str, Any]:
     }
     if all(joined([node.token_ids], "tokens") for node in way if node.sampled):
         row |= _token_lists(way)
+        last = next(i for i in reversed(range(len(way))) if joined([way[i].token_ids], "tokens"))
+        row["messages"] = row["completion"][: last + 1 - first]
     return row
 
 

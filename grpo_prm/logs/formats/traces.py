@@ -175,7 +175,8 @@ def _pair(reward: Reward | float | None) -> tuple[float | None, float]:
 def _plan(plan: Plan, rows: Sequence[Row]) -> Plan:
     """A group that the trainer names is one draw; a task may be drawn again."""
     drawn = plan.paths.get("group") == "group" and all("group_id" in row for row in rows)
-    return replace(plan, per_draw=True) if drawn else plan
+    chat = "messages" if "mask" in plan.paths else None
+    return replace(plan, per_draw=plan.per_draw or drawn, chat=chat)
 
 
 def _detect(head: Head) -> bool:

@@ -14,7 +14,7 @@ from ...core.forest import ranges
 from ..columns.apart import SPLIT
 from ..columns.plan import Plan
 from ..options import ReadOptions
-from ..rollouts import PROMPT_CUT, REJECTED, prompt_counts
+from ..rollouts import ENDS_WITH, PROMPT_CUT, REJECTED, prompt_counts
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .buckets import PIECE, hashed, in_buckets, in_order_of_keys, keys_of, numbered, numbers, steps_of
@@ -27,6 +27,12 @@ from .turns import with_turns_joined
 from .unnamed_steps import come_back, joined, with_pieces
 
 __all__ = ["Grouped", "hashed", "into_groups"]
+
+_ENDS = (
+    "In {{rows}} the last message is of `{}`, not of the model, and the last token is in the loss: the mask may be that"
+    " of another turn, or the ids may end before that message. Check it: every number, of copies too, is about what is"
+    " in the loss."
+)
 
 
 class Grouped(NamedTuple):
@@ -117,6 +123,7 @@ def into_groups(
         groups_merged=int(cut.merged.sum()),
     )
     done.counts.update(prompt_counts(rows) + _prompts_cut(rows, k))
+    _say_ends(rows, k, done)
     rejected = pl.concat([pl.DataFrame(schema=REJECTED), *done.rejected])
     return Grouped(rows, rejected, done.counts, tuple(done.notes), done.told)
 
@@ -127,6 +134,14 @@ def _prompts_cut(rows: pl.DataFrame, k: NDArray[np.int64]) -> Counter[str]:
         return Counter()
     cut, of_one = rows[PROMPT_CUT].fill_null(0).to_numpy(), np.repeat(k, k) == 1
     return Counter(prompt_tokens=int(cut[~of_one].sum()), prompt_tokens_of_one=int(cut[of_one].sum()))
+
+
+def _say_ends(rows: pl.DataFrame, k: NDArray[np.int64], done: Done) -> None:
+    """Count and say the completions of groups that end with another's message and with a token in the loss."""
+    if ENDS_WITH in rows.columns:
+        roles = Counter(rows[ENDS_WITH].filter(pl.Series(np.repeat(k, k) > 1)).drop_nulls().to_list())
+        done.counts.update({"ends_with_others": roles.total()} if roles else {})
+        done.told.update({_ENDS.format(role): roles[role] for role in sorted(roles)})
 
 
 def _one_a_rollout(

@@ -13,7 +13,7 @@ import polars as pl
 
 from ..columns.plan import Plan
 from ..columns.turns import ROLLOUT, TURN
-from ..rollouts import PROMPT_CUT
+from ..rollouts import ENDS_WITH, PROMPT_CUT
 from ..rows.rejects import rejected_rows
 from ..sources import Source
 from .done import Done
@@ -84,7 +84,7 @@ def _faults(parts: pl.DataFrame) -> Iterator[tuple[pl.Expr, str]]:
 
 
 def _joined(parts: pl.DataFrame) -> pl.DataFrame:
-    """One row a rollout; its other columns are those of its first turn, but whether it was cut is that of the last."""
+    """One row a rollout; its other columns are those of its first turn, but how it ends is that of the last."""
     order = [c for c in ("_of", TURN) if c in parts.columns]
     parts = parts.sort(order, maintain_order=True)
     if "mask" in parts.columns:  # null means that all tokens are in the loss
@@ -94,8 +94,7 @@ def _joined(parts: pl.DataFrame) -> pl.DataFrame:
     made |= {c: pl.col(c).list.explode(empty_as_null=False) for c in ("tokens", *_PER_TOKEN) if c in made}
     if "completion" in made:
         made["completion"] = pl.col("completion").str.join("\n", ignore_nulls=False)
-    if "truncated" in made:
-        made["truncated"] = pl.col("truncated").last()
+    made |= {c: pl.col(c).last() for c in ("truncated", ENDS_WITH) if c in made}
     if "advantage" in made:  # those of turns are not that of the rollout
         alike = pl.col("advantage").n_unique() == 1
         made["advantage"] = pl.when(alike).then(pl.col("advantage").first())

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 NULLS = (None, "None", "", [], {})  # str(None) is how some frameworks write a message without content
+# Roles of the policy: the first one, and in a chat without it the others.
+MODEL = ("assistant", "agent", "model", "ai", "gpt", "bot")
 
 
 def segments(messages: list[Any]) -> list[tuple[str, bool]]:
@@ -22,12 +24,24 @@ def segments(messages: list[Any]) -> list[tuple[str, bool]]:
 
     Returns:
         Message by message its role line (out of the loss) and its content (in the loss if a flag `trainable` of the
-        message says so, or without the flag if the role is assistant). Joined they are the whole text.
+        message says so, or without the flag if the role is one of `model_roles`). Joined they are the whole text.
 
     Raises:
         ValueError: A message without a role, or a content that is not text.
     """
-    return list(_segments(messages))
+    return list(_segments(messages, model_roles(messages)))
+
+
+def model_roles(messages: Iterable[Any]) -> set[str]:
+    """The roles whose messages are the policy's: `assistant`, or in a chat without it those of `MODEL` that it has."""
+    found = {role for message in messages if (role := role_of(message)) in MODEL}
+    return {MODEL[0]} if MODEL[0] in found else found
+
+
+def role_of(message: Any) -> str | None:
+    """The role of a message in lower case; None where it has none that is text."""
+    role = message.get("role") if isinstance(message, Mapping) else None
+    return role.strip().lower() if isinstance(role, str) else None
 
 
 def messages_of(value: Any) -> list[Any] | None:
@@ -66,7 +80,7 @@ def attachments(messages: Iterable[Any]) -> Iterator[str]:
                     yield f"[{part.get('type', 'part')} {digest.hexdigest()}]"
 
 
-def _segments(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:
+def _segments(messages: Iterable[Any], models: set[str]) -> Iterator[tuple[str, bool]]:
     for number, message in enumerate(messages):
         role = message.get("role") if isinstance(message, Mapping) else None
         if not isinstance(role, str):
@@ -74,7 +88,7 @@ def _segments(messages: Iterable[Any]) -> Iterator[tuple[str, bool]]:
         yield ("\n" if number else "") + f"<{role}>\n", False
         if body := "\n".join(_body(message)):
             trained = message.get("trainable")  # ART, and formats that flatten to chats, mark the policy's own turns
-            yield body, trained if isinstance(trained, bool) else role == "assistant"
+            yield body, trained if isinstance(trained, bool) else role_of(message) in models
 
 
 def _body(message: Mapping[str, Any]) -> Iterator[str]:

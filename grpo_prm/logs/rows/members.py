@@ -14,6 +14,7 @@ from .values import Bad, described, json_list
 # Values that are looked up beside the canonical columns, under names that no column has.
 KEPT_AS = "\0"  # and the name of a kept column, which may be called like one of ours
 PROMPT_IDS, START, LENGTH = "\1prompt_ids", "\1start", "\1length"  # of `plan.Inside`
+CHAT = "\1chat"  # of `plan.Plan.chat`
 
 # One value per completion, of another length an error; of the optional ones then none is read.
 _OPTIONAL = ("logprobs", "trainer_logprobs", "ref_logprobs", "advantage", "truncated", "sample")
@@ -40,7 +41,8 @@ def completions(row: Any, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
         row = with_objects(row, plan.parts.values())
         values = {c: at(row, path) for c, path in {**plan.paths, **plan.reward_columns}.items()}
         values |= {KEPT_AS + name: at(row, path) for name, path in plan.taken_along.items()}
-        beside = {PROMPT_IDS: plan.inside.prompt_ids, START: plan.inside.start, LENGTH: plan.inside.length}
+        inside = plan.inside
+        beside = {PROMPT_IDS: inside.prompt_ids, START: inside.start, LENGTH: inside.length, CHAT: plan.chat}
         values |= {name: at(row, path) for name, path in beside.items() if path}
         yield from _members(values, plan) if plan.grouped else (values,)
 

@@ -13,7 +13,7 @@ import polars as pl
 from ...json_text import unicode_names
 from ..columns.first_rows import MISSING
 from ..columns.plan import LABELS, Plan
-from ..rollouts import PROMPT_CUT, PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
+from ..rollouts import ENDS_WITH, PROMPT_CUT, PROMPT_HASH, REWARD_PART, SCHEMA, UNITS_FROM
 from ..sources import Source
 from .members import KEPT_AS, completions
 from .numbers import advantage_of, is_none, number_of, part_of, sum_of
@@ -63,6 +63,8 @@ def row_schema(plan: Plan) -> dict[str, Any]:
     if plan.labels or plan.inside.front:
         # A hash of the ids before the completion, and their number.
         types |= {PROMPT_HASH: pl.Int64(), PROMPT_CUT: pl.Int64()}
+    if plan.chat:
+        types[ENDS_WITH] = pl.String()
     if plan.reward_weights:
         types["reward"] = pl.Float64()
     types |= dict.fromkeys(plan.reward_columns, pl.Float64())

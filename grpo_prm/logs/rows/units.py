@@ -11,8 +11,10 @@ import numpy as np
 from ..bounds import TEXT
 from ..columns.first_rows import MISSING
 from ..columns.plan import LISTS, Plan
-from ..rollouts import PROMPT_CUT, PROMPT_HASH
+from ..rollouts import ENDS_WITH, PROMPT_CUT, PROMPT_HASH
 from .inside import span_of, without_prompt
+from .members import CHAT
+from .roles import other_at_the_end, taken_for_the_model
 from .values import Bad, completion_of, described, flags_of, floats_of, ids_of, json_list
 
 
@@ -32,6 +34,8 @@ def add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: 
     if "tokens" not in values:
         text = _cut(values, plan, said)
         row["completion"], row["_segments"] = completion_of(text)
+        if row["_segments"] is not None and "<assistant>\n" not in row["completion"]:
+            said.extend(taken_for_the_model(text))
         if len(row["completion"]) > TEXT // 4 and len(row["completion"].encode()) > TEXT:
             raise Bad("completion", f"a text of more than {TEXT >> 20} MB")
         return
@@ -48,6 +52,8 @@ def add_units(values: Mapping[str, Any], row: dict[str, Any], plan: Plan, said: 
         value = json_list(values.get(name))
         if value is not None and value is not MISSING:
             _add_list(name, value, row, slice(start, stop), len(logged), plan, said)
+    if plan.chat and "mask" in row:
+        row[ENDS_WITH] = other_at_the_end(values.get(CHAT, MISSING), row["mask"])
     if plan.labels and "mask" in row:
         _without_labelled_prompt(row)
 

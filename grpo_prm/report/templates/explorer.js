@@ -91,9 +91,10 @@ function groupFacts(tree) {
   if (!tree) {
     return [...parts, withoutText(row)];
   }
+  const asked = tree.prompts ? `One of ${number(tree.prompts)} prompts in this group` : "Prompt";
   if (tree.prompt !== null) {
-    parts.push(make("details", { class: "prompt" }, make("summary", {}, `Prompt: ${opening(tree.prompt, 90)}`), make("pre", { class: "text", tabindex: 0 }, written(tree.prompt))));
-  }
+    parts.push(make("details", { class: "prompt" }, make("summary", {}, `${asked}: ${opening(tree.prompt, 90)}`), make("pre", { class: "text", tabindex: 0 }, written(tree.prompt))));
+  } else if (tree.prompts) parts.push(make("p", { class: "quiet" }, `${number(tree.prompts)} prompts in this group; the log has no text of them.`));
   const why = { prefix: "Steps are cut where texts part; without the tokenizer a cut may lie some characters right of the token's border.", none: "The log has no text of these completions: steps show token ids." }[tree.textFrom];
   if (why) parts.push(make("p", { class: "quiet" }, why));
   return parts;
