@@ -21,7 +21,7 @@ from grpo_prm.text.printable import printable
 from grpo_prm.text.verdict import Finding, changes, findings, knows, no_finding, reservations, to_do
 from grpo_prm.text.wording import OF_STATES, doubts, masks, read_in_short, sections
 
-LINES = 16  # of the first screen, and those with reservations about a number
+LINES = 18  # of the first screen, and those with reservations about a number
 NARROW = 80  # columns for which that holds
 INDENT = "  "
 GAP = 2  # between the columns of a table

@@ -116,8 +116,8 @@ def reservations(summary: dict[str, Any]) -> list[str]:
         few = f"{answer['reliability']['n']:,} of {amount(problems, 'problem')}"
         said.append(f"{few} count, others say nothing: equal rewards or no shared step.")
     if answer["copied"]:
-        would = "nothing would be left" if once is None else f"it would be {_near_none(once['mean'])}, a low estimate"
-        said.append(f"Copies count in it: with each text once {would}.")
+        would = "nothing is left" if once is None else f"{_near_none(once['mean'])}, a low estimate"
+        said.append(f"Copies count here, not below; each text once: {would}.")
     return said
 
 
@@ -166,7 +166,6 @@ def _order(answer: dict[str, Any], notes: dict[str, str]) -> str:
         chance = interval(auc, share=True, null=True)
         close = f": {NEAR}" if "leave_pair_out_auc" in answer["close_by"] else ""
         luck = f"luck alone: {chance}, p = {number(auc['p_value'])}{close}"
-    luck = f"copies left out; {luck}" if answer["copied"] else luck  # said beside a number that has them
     return f"{percent(auc['mean'])} % of the time they tell which of two unseen completions has more reward ({luck})."
 
 
@@ -178,8 +177,8 @@ def _decisions(answer: dict[str, Any]) -> str:
     go = "goes" if decidable == 1 else "go"
     # Beside a yes it would read as its opposite.
     alone = not sure and decidable > 1 and answer["code"] in YES
-    why = ": each is judged alone, the stricter the more there are; together they say more" if alone else ""
-    return f"{sure:,} of {amount(decidable, 'decision')} with enough texts{of} surely {go} with reward{why}."
+    each = amount(decidable, "decision", "single decisions" if alone else "decisions")
+    return f"{sure:,} of {each} with enough texts{of} surely {go} with reward."
 
 
 def changes(summary: dict[str, Any]) -> Answer:

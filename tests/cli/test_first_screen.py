@@ -1,4 +1,4 @@
-"""The first screen of `analyze`: sixteen lines at most, whatever a log says; every finding in it or counted by it."""
+"""The first screen of `analyze`: eighteen lines at most, whatever a log says; every finding in it or counted by it."""
 
 import json
 import re
@@ -100,7 +100,7 @@ def usual(summary):
 
 
 @pytest.mark.parametrize("count", range(len(ALL) + 1))
-def test_sixteen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
+def test_eighteen_lines_of_eighty_columns_at_most_and_no_finding_is_lost(capsys, count):
     codes = product(KNOWS, [*CHANGES, "cannot_say"], (True, False), (True, False), (True, False))
     for knows, changes, known, large, copied in codes:
         said = summary_of(knows, changes, ALL[:count], known=known, close=known, copied=known and copied)
@@ -154,6 +154,7 @@ def test_questions_stand_over_their_numbers_and_each_number_begins_a_line(capsys
         "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain mixed_prompts)",
         "  90 % [87.6, 92.3] of completions hold tool output that the log does not mask:",
         "  mask it",
+        "  grpo-prm tree log.prm --group 0:p1   (grpo-prm explain unmasked_tool_output)",
         "More: --full for every number; a page: grpo-prm report log.prm",
     ]
 

@@ -114,12 +114,10 @@ def test_what_is_missing_is_named_with_its_reason():
     assert none == "No decision (where completions part) has enough different texts to be sure."
     one = knows(known(sure=0, decidable=1)).why[3]
     assert one == "0 of 1 decision with enough texts (of 300) surely goes with reward."
-    alone = "0 of 94 decisions with enough texts (of 300) surely go with reward"
+    rest = "decisions with enough texts (of 300) surely go with reward."
     for code in ("steps", "whole_texts", "order_only"):  # below a yes it says why that is no contradiction
-        assert knows(known(code, sure=0)).why[3] == (
-            f"{alone}: each is judged alone, the stricter the more there are; together they say more."
-        )
-    assert {knows(known(code, sure=0)).why[3] for code in ("nothing", "cannot_say")} == {f"{alone}."}
+        assert knows(known(code, sure=0)).why[3] == f"0 of 94 single {rest}"
+    assert {knows(known(code, sure=0)).why[3] for code in ("nothing", "cannot_say")} == {f"0 of 94 {rest}"}
     every = knows(known(sure=1, decidable=2000, decisions=2000)).why[3]
     assert every == "1 of 2,000 decisions with enough texts surely go with reward."
 
@@ -129,15 +127,15 @@ def test_what_copies_do_to_it_is_said_in_a_line_without_a_second_share_of_them()
     with_copies = knows(known(copies=0.003, once=once)).why
     assert with_copies[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-        "Copies count in it: with each text once it would be 0.216, a low estimate.",
+        "Copies count here, not below; each text once: 0.216, a low estimate.",
     )
-    assert "0.3" not in with_copies[2] and "has more reward (copies left out; luck alone: 50.1 %" in with_copies[3]
+    assert "0.3" not in with_copies[2] and "has more reward (luck alone: 50.1 %" in with_copies[3]
     assert knows(known(copies=0.401, once=once, problems=81)).why[1:4] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
         "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
-        "Copies count in it: with each text once it would be 0.216, a low estimate.",
+        "Copies count here, not below; each text once: 0.216, a low estimate.",
     )
-    assert ": with each text once nothing would be left. " in knows(known(copies=0.5)).text
+    assert "; each text once: nothing is left. " in knows(known(copies=0.5)).text
     assert not re.search("[Cc]opies", knows(known(once=once)).text)
 
 
