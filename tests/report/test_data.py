@@ -25,7 +25,7 @@ from grpo_prm.report import one_page, report
 from grpo_prm.report.answers import example_groups
 from grpo_prm.report.cautions import cautions, missing_steps
 from grpo_prm.report.cut import LEAST, cut, fit, one_line
-from grpo_prm.report.embed import column, embed, numbers, weight
+from grpo_prm.report.embed import column, embed, numbers
 from grpo_prm.report.groups import KEYS, PROMPTS, group_columns, starts
 from grpo_prm.report.pictures import pictures
 from grpo_prm.report.trees import groups_with_text, trees
@@ -80,9 +80,9 @@ def test_texts_are_cut_to_one_length_and_only_as_far_as_needed(texts, budget):
     whole = [len(text) for text in cuts if isinstance(text, str)]
     assert len(set(kept)) <= 1 and all(length <= kept[0] for length in whole if kept)
     if kept and kept[0] > LEAST:
-        assert sum(weight(text) * min(1, kept[0] / len(text)) for text in texts if text) <= budget
+        assert sum(len(text.encode()) * min(1, kept[0] / len(text)) for text in texts if text) <= budget
     if kept:
-        assert sum(weight(text) * min(1, (kept[0] + 1) / len(text)) for text in texts if text) > budget
+        assert sum(len(text.encode()) * min(1, (kept[0] + 1) / len(text)) for text in texts if text) > budget
 
 
 def test_a_cut_keeps_two_thirds_before_and_one_behind():
