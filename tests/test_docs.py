@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import typed
 from grpo_prm_cli import drawing
+from report.pages import without_figures
 
 import grpo_prm
 
@@ -56,6 +57,7 @@ def python_of(page):
 
 
 @pytest.mark.slow
+@without_figures()  # the folder has them
 def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     code, *more = python_of(ROOT / "README.md")
