@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 from importlib.util import find_spec
 from unittest.mock import patch
@@ -25,6 +26,14 @@ OPTIONAL = (
     *("playwright", "axe_playwright_python", "websockets", "nbclient", "nbformat"),
 )
 MISSING = [name for name in OPTIONAL if find_spec(name) is None]
+
+gc.disable()  # until all tests are known: nearly all that comes until then stays
+
+
+def pytest_collection_finish():
+    """What was imported and collected is left alone by the collector, which else goes through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

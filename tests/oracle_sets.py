@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Row:
     """One completion."""
 
-    tokens: list[int]
-    mask: list[bool] | None = None
+    tokens: Sequence[int]
+    mask: Sequence[bool] | None = None
     reward: float | None = None
     advantage: float | None = None
     logprobs: list[float] | None = None
@@ -58,6 +61,19 @@ def process_set(group: Group, i: int, t: int) -> Members:
     return frozenset(j for j, row in enumerate(group) if len(row.tokens) > t and row.tokens[: t + 1] == prefix)
 
 
+def once(definition: Callable[[Group], T]) -> Callable[[Group], T]:
+    """Work out what depends on tokens and masks alone once for a group: a dozen figures are made of it."""
+
+    @lru_cache(maxsize=1024)
+    def of_rows(rows: tuple[tuple[tuple[int, ...], tuple[bool, ...] | None], ...]) -> T:
+        return definition([Row(*row) for row in rows])
+
+    return lambda group: of_rows(
+        tuple((tuple(row.tokens), None if row.mask is None else tuple(row.mask)) for row in group)
+    )
+
+
+@once
 def process_sets(group: Group) -> list[Step]:
     """All process sets with their spans, the root (which may be empty) first."""
     everyone = frozenset(range(len(group)))
@@ -84,6 +100,7 @@ def in_loss(row: Row, t: int) -> bool:
     return t < len(row.tokens) and (row.mask is None or bool(row.mask[t]))
 
 
+@once
 def loss_tokens(group: Group) -> list[tuple[int, int, Members]]:
     """Every token that is in the loss: completion, position, process set."""
     return [

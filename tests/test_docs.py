@@ -1,12 +1,15 @@
 """README and docs show what the commands print, and their code runs."""
 
 import re
-import subprocess
-import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
+import typed
+from grpo_prm_cli import drawing
+from report.pages import without_figures
 
 import grpo_prm
 
@@ -21,11 +24,16 @@ def shown(command):
     return [line[4:].rstrip() for line in block.strip("\n").splitlines()]
 
 
+@pytest.fixture
+def nothing_drawn(monkeypatch):
+    """Figures take most of the time of a command, and say nothing that it prints: tests/cli/test_plot.py draws them."""
+    drawer = SimpleNamespace(draw=lambda folder: {})
+    monkeypatch.setattr(drawing, "drawer", lambda wanted: nullcontext(drawer))
+
+
 def printed(command, folder):
-    done = subprocess.run(
-        [sys.executable, "-m", "grpo_prm", *command.split()[1:]],
-        capture_output=True, check=True, cwd=folder, encoding="utf-8", env={"PATH": "", "COLUMNS": "80"},
-    )  # fmt: skip
+    done = typed.run(*command.split()[1:], cwd=folder)
+    assert done.returncode == 0, done.stderr
     return [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
 
 
@@ -37,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_commands_print(folder):
+def test_the_readme_shows_what_the_commands_print(folder, nothing_drawn):
     commands = re.findall(r"`(grpo-prm (?:analyze examples|tree chain)[^`]*)`", README)
     assert [command.split()[1] for command in commands] == ["analyze", "analyze", "tree"]
     for command in commands:
@@ -49,6 +57,7 @@ def python_of(page):
 
 
 @pytest.mark.slow
+@without_figures()  # the folder has them
 def test_the_code_of_the_readme_runs_and_prints_what_it_shows(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     code, *more = python_of(ROOT / "README.md")

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from .embed import weight
-
 LEAST = 160  # characters that every text keeps
 Text = str | list[str | int] | None  # a text that was cut: its head, how many characters are left out, its tail
 
 
 def fit(texts: list[str | None], budget: int) -> list[Text]:
-    """Cut the longest texts until all of them take about `budget` bytes of the page.
+    """Cut the longest texts until all of them take about `budget` bytes.
 
     The length to which they are cut is the largest one that fits, so short texts stay whole as long as long ones can
     give. A text keeps `LEAST` characters even where that is too much.
 
     Args:
         texts: None stays None.
-        budget: Bytes of JSON.
+        budget: Bytes of UTF-8.
     """
     lengths = np.array([len(text or "") for text in texts], np.int64)
-    bytes_each = np.array([weight(text) / len(text) if text else 0.0 for text in texts])
+    bytes_each = np.array([len(text.encode()) / len(text) if text else 0.0 for text in texts])
     low, high = LEAST, max(LEAST, int(lengths.max(initial=0)))
     while low < high:
         middle = (low + high + 1) // 2

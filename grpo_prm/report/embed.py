@@ -27,11 +27,6 @@ def shown(text: str) -> str:
     return printable(text, newline="\n")
 
 
-def weight(text: str) -> int:
-    """Bytes that a text takes in the page."""
-    return len(embed(text).encode()) - 2
-
-
 def numbers(values: Iterable[float | None], digits: int = 4) -> list[float | int | None]:
     """Values at `digits` significant figures, which is more than the page shows; whole ones as int, NaN as None."""
     return [_number(value, digits) for value in values]

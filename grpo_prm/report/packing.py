@@ -13,6 +13,8 @@ from .cut import fit
 BLOCK = 1 << 16  # bytes of JSON in a block: opened in a few milliseconds, and large enough to be packed well
 HEAD = 64  # bytes that naming a group takes in the page
 TRIES = 8
+AIM = 0.985  # of the room: how far a text can be packed is only known afterwards
+ENOUGH = 0.92  # of the room: texts that take less are cut once more, less far
 
 Tree = dict[str, Any]
 
@@ -76,21 +78,35 @@ def parts(packed: Iterable[Block], first: int, others: int) -> Iterator[list[Blo
         yield held
 
 
-def within(trees: Sequence[Tree], budget: int) -> list[Tree]:
-    """The same trees with their longest texts cut in the middle, as far as must be for all to take `budget` bytes."""
-    fitting, room = list(trees), float(_weight(trees))
-    for _ in range(TRIES):
-        size = sum(block.size for block in blocks(fitting))
+def within(trees: Sequence[Tree], budget: int) -> list[Block]:
+    """`blocks` of trees whose longest texts are cut in the middle, as far as must be for all to take `budget` bytes."""
+    packed, text = list(blocks(trees)), _bytes_of_text(trees)
+    if (size := _size(packed)) <= budget or not text:
+        return packed
+    # What is packed grows with the text in it nearly along a line, which begins where there is none.
+    bare = _size(blocks({**tree, "texts": []} for tree in trees))
+    fits: list[Block] = []
+    for attempt in range(1, TRIES + 1):
+        room = (AIM ** max(1, attempt - 1) * budget - bare) * text / max(1, size - bare)
+        fitting = _fitted(trees, max(0, int(room)))
+        packed, text = list(blocks(fitting)), _bytes_of_text(fitting)
+        size = _size(packed)
         if size <= budget:
-            break
-        # How far a text can be packed is only known afterwards.
-        room *= 0.95 * budget / size
-        fitting = _fitted(trees, int(room))
-    return fitting
+            fits = max(fits, packed, key=_size)
+        if fits and (attempt > 1 or size >= ENOUGH * budget):
+            return fits
+        if room <= 0:
+            break  # no text can be cut further
+    return packed
 
 
-def _weight(trees: Iterable[Tree]) -> int:
-    return sum(len(text.encode()) for tree in trees for text in tree["texts"] if text)
+def _size(packed: Iterable[Block]) -> int:
+    return sum(block.size for block in packed)
+
+
+def _bytes_of_text(trees: Iterable[Tree]) -> int:
+    texts = (text for tree in trees for text in tree["texts"] if text)
+    return sum(len(part.encode()) for text in texts for part in ([text] if isinstance(text, str) else text[::2]))
 
 
 def _fitted(trees: Sequence[Tree], budget: int) -> list[Tree]:

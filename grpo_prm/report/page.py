@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,7 +143,7 @@ class _Made(NamedTuple):
         kept = set(folder.samples["group"])
         order = of_text.order
         named = [group for group in order if group in kept]
-        return _Made(context, room, blocks(chain(within(list(made(named)), room), made(order[len(named) :]))))
+        return _Made(context, room, chain(within(list(made(named)), room), blocks(made(order[len(named) :]))))
 
 
 def _render(context: dict[str, Any], part: Sequence[Block], elsewhere: dict[str, Any] | None = None) -> str:
@@ -244,6 +244,7 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
+@cache  # so that a template is compiled once
 def _environment() -> Environment:
     """Templates in which every value is made printable and escaped, whether or not the template remembers."""
     environment = Environment(

@@ -52,12 +52,14 @@ def test_two_rewards(worse, gap, groups):
         assert (steps["low"] <= steps["reward"] + 1e-9).all() and (steps["reward"] <= steps["high"] + 1e-9).all()
 
 
-@pytest.mark.parametrize("members", range(3, 40))
-def test_successes_are_whole(members):
+def test_successes_are_whole():
     """Of rewards -1 and 1 the mean of one success loses its last bit; the interval is that of one success to it."""
-    steps = steps_of([1.0] + [-1.0] * members)
-    assert steps["size"][1] == members
-    assert [steps["low"][1], steps["high"][1]] == [2 * float(share) - 1 for share in core_wilson(1, members)]
+    counts = range(3, 40)  # of members, a group each
+    log = [("a", 0, f"p{members}", rows_of([1.0] + [-1.0] * members)) for members in counts]
+    steps = analyze([batch_of(log)]).process_steps.collect()
+    for number, members in enumerate(counts):
+        low, high = steps.filter(group=number, size=members).select("low", "high").row(0)
+        assert [low, high] == [2 * float(share) - 1 for share in core_wilson(1, members)]
 
 
 def test_certain_ends_are_exact():

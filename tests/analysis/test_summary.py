@@ -96,10 +96,10 @@ def test_other_divisors_match_the_definitions(std, log):
 def test_batches_may_be_cut_anywhere_between_steps(log):
     assume(any(len(rows) > 1 for _, _, _, rows in log))
     log = sorted(log, key=lambda entry: (entry[0], entry[1] or 0))
-    whole = analyze([batch_of(log)])
-    table = batch_of(log).table
-    cuts = [part for _, part in table.group_by("run", "step", maintain_order=True)]
-    parts = analyze([batch_of(log)._replace(table=part, counts=type(batch_of(log).counts)()) for part in cuts])
+    batch = batch_of(log)
+    whole = analyze([batch])
+    cuts = [part for _, part in batch.table.group_by("run", "step", maintain_order=True)]
+    parts = analyze([batch._replace(table=part, counts=type(batch.counts)()) for part in cuts])
     skip = {"counts", "source"}
     one = {name: value for name, value in whole.summary.items() if name not in skip}
     other = {name: value for name, value in parts.summary.items() if name not in skip}

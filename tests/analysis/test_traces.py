@@ -106,9 +106,10 @@ def test_all_figures_match_the_definitions(log):
 def test_batches_may_be_cut_between_steps(log):
     assume(any(len(rows) > 1 for _, _, _, rows in log))
     log = sorted(log, key=lambda entry: (entry[0], entry[1] or 0))
-    whole, table = analyze([batch_of(log)]), batch_of(log).table
-    cuts = [part for _, part in table.group_by("run", "step", maintain_order=True)]
-    parts = analyze([batch_of(log)._replace(table=part) for part in cuts])
+    batch = batch_of(log)
+    whole = analyze([batch])
+    cuts = [part for _, part in batch.table.group_by("run", "step", maintain_order=True)]
+    parts = analyze([batch._replace(table=part) for part in cuts])
     for section in SECTIONS:
         same(by_name(parts.summary[section]), by_name(whole.summary[section]), section)
 

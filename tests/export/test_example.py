@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 import subprocess
 import sys
 from itertools import combinations, pairwise
@@ -17,18 +18,19 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("transformers") is None
 
 
 @pytest.mark.slow
-def test_it_trains_and_ranks(tmp_path):
+def test_it_trains_and_ranks(tmp_path, monkeypatch, capsys):
     log = load(EXAMPLES / "chain.jsonl").filter(pl.col("group") < 24)
     save(log, tmp_path / "few.jsonl")
     command = [sys.executable, str(EXAMPLES / "train_prm.py"), "--log", "few.jsonl", "--folds", "2", "--epochs", "1"]
-    runs = [
-        subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
-        for _ in range(2)
-    ]
-    assert runs[0].returncode == 0, runs[0].stderr
-    assert runs[0].stdout == runs[1].stdout  # one seed, one answer
-    assert int(runs[0].stdout.split()[0]) == pairs_of(log)
-    shares = re.findall(r"^(\w+) +(0\.\d+) \[(0\.\d+), ([01]\.\d+)\]", runs[0].stdout, re.MULTILINE)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "argv", command[1:])
+    runpy.run_path(command[1], run_name="__main__")
+    assert capsys.readouterr().out == done.stdout  # one seed, one answer
+    assert int(done.stdout.split()[0]) == pairs_of(log)
+    shares = re.findall(r"^(\w+) +(0\.\d+) \[(0\.\d+), ([01]\.\d+)\]", done.stdout, re.MULTILINE)
     assert [name for name, *_ in shares] == ["model", "length", "checker"]
     assert all(float(low) <= float(share) <= float(high) for _, share, low, high in shares)
     assert float(shares[2][1]) > 0.6  # who can do the task ranks better than chance

@@ -25,6 +25,10 @@ def unpacked(block):
     return json.loads(zlib.decompress(base64.b64decode(block.text)))
 
 
+def opened(packed):
+    return [tree for block in packed for tree in unpacked(block)]
+
+
 @given(trees, st.integers(1, 400))
 @example([{"group": 0, "kinds": [], "texts": ["</script>\u2028\x00"]}], 1)
 def test_trees_come_out_of_their_blocks_as_they_went_in(made, size):
@@ -55,11 +59,37 @@ def test_long_texts_are_cut_until_all_have_room():
     rng = np.random.default_rng(0)  # letters that cannot be packed well
     long = ["".join(map(chr, rng.integers(97, 123, 20_000))) for _ in range(4)]
     made = [{"group": n, "kinds": [], "texts": [text, "short", None]} for n, text in enumerate(long)]
-    assert within(made, 10**6) == made
+    assert opened(within(made, 10**6)) == made
     fitting = within(made, 30_000)
-    assert 15_000 < sum(block.size for block in blocks(fitting)) <= 30_000
-    assert [tree["texts"][1:] for tree in fitting] == [["short", None]] * 4
-    assert sum(block.cut for block in blocks(fitting)) == 4
+    assert 27_000 < sum(block.size for block in fitting) <= 30_000
+    assert [tree["texts"][1:] for tree in opened(fitting)] == [["short", None]] * 4
+    assert sum(block.cut for block in fitting) == 4
+
+
+LETTERS = "".join(map(chr, np.random.default_rng(0).integers(97, 123, 60_000)))
+
+
+@pytest.mark.parametrize("budget", [3_000, 10_000, 20_000, 40_000])
+@pytest.mark.parametrize(
+    ("texts", "steps", "most"),
+    [
+        ([LETTERS], 0, 3),
+        ([LETTERS[:9000], LETTERS[9000:30_000], LETTERS[:200]], 0, 3),
+        ([LETTERS, "far " * 100_000], 0, 8),  # of which the longer one takes hardly any room
+        (["one " * 40_000 + LETTERS[:20_000]], 0, 5),
+        ([LETTERS[:30_000], "short"], 300, 4),  # numbers of steps, of which nothing can be cut
+    ],
+)
+def test_trees_are_packed_a_few_times_until_they_fit(texts, steps, most, budget, monkeypatch):
+    trees = [{"group": 0, "kinds": [], "texts": texts, "steps": list(range(10**6, 10**6 + steps))}]
+    packed, pack = [], packing.blocks
+    monkeypatch.setattr(packing, "blocks", lambda trees: packed.append(0) or pack(trees))
+    found = within(trees, budget)
+    assert sum(block.size for block in found) <= budget and len(packed) <= most
+    (tree,) = opened(found)
+    assert {**tree, "texts": 0} == {**trees[0], "texts": 0}
+    heads = [text if isinstance(text, str) else text[0] for text in tree["texts"]]
+    assert all(text.startswith(head) for text, head in zip(texts, heads, strict=True))
 
 
 def test_the_command_for_any_group_of_the_log_can_be_pasted(folder_with):

@@ -121,7 +121,7 @@ def timed(page):
 
 def test_the_page_loads_itself_and_keeps_its_place(pages, visit):
     path, after = pages
-    page = timed(visit(path))
+    page = timed(visit(path, alone=True))
     page.locator("a[data-tab=groups]").first.click()
     page.locator("#search").fill("question")
     page.locator("#which").select_option("mixed")
@@ -145,7 +145,7 @@ def test_the_page_loads_itself_and_keeps_its_place(pages, visit):
 
 def test_the_page_waits_while_it_is_used(pages, visit):
     path, after = pages
-    page = timed(visit(path))
+    page = timed(visit(path, alone=True))
     path.write_text(after, encoding="utf-8")
     page.evaluate("window.here = true")
     for place in range(3):

@@ -101,7 +101,7 @@ def test_masks_travel(tmp_path, visit):
 
 @pytest.mark.parametrize("button", ["#copy", "#copy-all"])
 def test_a_copy_is_the_download(chain, visit, tmp_path, button):
-    page = visit(chain, "#groups?step=16&show=suppressed")
+    page = visit(chain, "#groups?step=16&show=suppressed", alone=True)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     wanted = saved(page, button.replace("copy", "download"), tmp_path).read_text(encoding="utf-8")
     page.locator(button).click()
