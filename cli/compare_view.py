@@ -139,7 +139,7 @@ def _reach(console: Console, comparison: Comparison) -> None:
 def _fitting(sheet: Sheet, width: int) -> int | None:
     """At how many columns names of runs must be broken for a table to fit; None where it does not fit even so."""
     for names in range(NAME, SHORT - 1, -1):
-        if LABEL + sum(GAP + _width(sheet, at, names) for at in range(1, len(sheet.heads))) <= width:
+        if _names(sheet) + sum(GAP + _width(sheet, at, names) for at in range(1, len(sheet.heads))) <= width:
             return names
     return None
 
@@ -181,7 +181,8 @@ def _table(sheet: Sheet, names: int = NAME) -> Table:
     for at, head in enumerate(sheet.heads):
         # A long name is broken, not cut off; a number is not, while there is room.
         width = None if head in TEXTS else _width(sheet, at, names)
-        table.add_column(printable(head), overflow="fold", width=width, min_width=_names(sheet) if not at else None)
+        least = _names(sheet) if not at else width  # rich would cut numbers off to make room
+        table.add_column(printable(head), overflow="fold", width=width, min_width=least)
     for row in sheet.rows:
         table.add_row(*map(printable, row))
     return table

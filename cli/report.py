@@ -58,7 +58,7 @@ def report(
 
     The page needs no server and no network.
     """
-    from grpo_prm.analysis.folder import read_folder
+    from grpo_prm.analysis.folder import read_folder, read_summary
     from grpo_prm.analysis.ownership import refuse_other_page
     from grpo_prm.errors import UsageError
     from grpo_prm.files import atomic
@@ -76,6 +76,7 @@ def report(
     if follow:
         _follow(folder, out, tokenizer)
         return
+    read_summary(folder)  # that this is no analysis, a log say, is known before its page is begun
     with atomic(out) as part:  # a place that cannot be written is known before the work
         page = one_page(read_folder(folder), tokenizer, text=text, show=working)
         part.write_text(page.text, encoding="utf-8")

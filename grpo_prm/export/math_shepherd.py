@@ -21,7 +21,8 @@ def _make(labelled: Labelled, cuts: Cuts | None) -> Made:
     unique, counts = solutions(labelled, cuts)
     # Readers of this data look for the mark and take the character in its place for a label.
     clear = [one for one in unique if MARK not in one.prompt and MARK not in "".join(one.texts)]
-    counts["rows_with_mark"] = len(unique) - len(clear)
+    every, kept = (sum(len(one.labels) for one in some) for some in (unique, clear))
+    counts.update(rows_with_mark=len(unique) - len(clear), steps_excluded=every - kept)
     runs = labelled.table["run"].to_list()
     rows = [
         {

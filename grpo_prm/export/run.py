@@ -47,7 +47,8 @@ COUNTS = (
     *("groups", "completions", "completions_without_label", "steps", "steps_labelled", "steps_out_of_loss"),
     *("steps_few_members", "steps_uncertain", "steps_without_sign", "labels_good", "labels_neutral", "labels_bad"),
     *("boundaries_inside", "steps_joined", "rows_repeated", "rows_with_mark", "steps_written", "tokens_labelled"),
-    *("steps_of_tools", "steps_few_words", "steps_short", "rows_with_others", "rows_others_excluded"),
+    *("steps_of_tools", "steps_few_words", "steps_repeated", "steps_excluded", "steps_short"),
+    *("rows_with_others", "rows_others_excluded"),
     *("rows_without_prompt", "rows_prompt_excluded", "tool_output_unmasked"),
     *("text_units", "text_decoded", "text_prefix", "text_none", "prompts_missing", "rows"),
 )  # docs/export.md says each

@@ -21,6 +21,8 @@ SENTENCES = {
     "steps_joined": ("label is", "labels are", "not in the file: the step ends at the same character as the next one."),
     "steps_of_tools": ("label is", "labels are", "not in the file: the step is tool output alone."),
     "steps_few_words": ("label is", "labels are", "not in the file: the step has fewer words than --min-words."),
+    "steps_repeated": ("label is", "labels are", "of a row that is equal to another of its group."),
+    "steps_excluded": ("label is", "labels are", "of a row that was left out."),
     "rows_repeated": ("row was", "rows were", "equal to another of the group, which is written once."),
     "rows_with_mark": (
         "row was",

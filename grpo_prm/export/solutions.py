@@ -45,9 +45,10 @@ def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[s
     the others are counted in `steps_joined`. One that ends before the first character of its completion is among them.
     A step of tool output alone has no label of its own (`steps_of_tools`), nor has one of fewer words than `min_words`
     (`steps_few_words`). A solution equal to an earlier one of its group, which another member of the same steps gave,
-    is left out and counted in `rows_repeated`: a step is one label, however many completions went through it.
-    Solutions that the options leave out are counted in `rows_others_excluded` and `rows_prompt_excluded`; a completion
-    all of whose labels went, in `completions_without_label`.
+    is left out and counted in `rows_repeated`, its labels in `steps_repeated`: a step is one label, however many
+    completions went through it. Solutions that the options leave out are counted in `rows_others_excluded` and
+    `rows_prompt_excluded`, their labels in `steps_excluded`; a completion all of whose labels went, in
+    `completions_without_label`.
     """
     row, label, end = labelled.paths.row, labelled.label, cuts.end
     pairs = np.flatnonzero(~np.isnan(label) & (end > 0))
@@ -60,13 +61,13 @@ def solutions(labelled: Labelled, cuts: Cuts) -> tuple[list[Solution], Counter[s
         # Equal rows of different groups are different evidence, so the group is a part of the key.
         key = int(labelled.groups.groups[one.row]), one[1:]
         if key in seen:
-            counts["rows_repeated"] += 1
+            counts.update(rows_repeated=1, steps_repeated=len(one.labels))
             continue
         seen.add(key)
         if options.exclude_tool_output and one.others:
-            counts["rows_others_excluded"] += 1
+            counts.update(rows_others_excluded=1, steps_excluded=len(one.labels))
         elif options.exclude_missing_prompts and not one.prompt:
-            counts["rows_prompt_excluded"] += 1
+            counts.update(rows_prompt_excluded=1, steps_excluded=len(one.labels))
         else:
             unique.append(one)
     return unique, counts

@@ -118,8 +118,8 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "rewards are more than luck: reliability and the order of unseen pairs are of all steps and pairs together.",
     ),
     "copy": (
-        "Copies count in the reliability, which is about what this policy samples. Decisions and the order of unseen "
-        "pairs count each text once.",
+        "Copies count in the reliability, which is about what this policy samples. Decisions count each text once. In "
+        "the order of unseen pairs two copies are no pair and none is scored by its copies, but each makes pairs.",
     ),
     "low estimate": ("How far below is said of reliability, each text once.",),
     "finding": (
@@ -135,10 +135,10 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "means no noise; below 0 there is more noise than A² has.",
         "Above 0.5 it is more signal than luck. The screen says yes where the low end of its range is above 0, and it "
         "is a finding (low_reliability) where the high end is below 0.5.",
-        "49 of 100 problems count: only so many have a group whose rewards differ, with a step that some completions "
-        "share and others do not. The others say nothing about it.",
+        "`49 of 100 problems count`, as the screen may say: only so many have a group whose rewards differ, with a "
+        "step that some completions share and others do not. The others say nothing about it.",
         f"{COPIES} Where copies are a tenth of the completions of these groups, or make .05 of it, the screen says "
-        "what each text once gives. The order of unseen pairs leaves copies out.",
+        "what each text once gives.",
     ),
     "reliability, each text once": (
         "In each group a text stays once, with the mean reward of its copies: what analyze says of the log without "
@@ -150,7 +150,8 @@ FURTHER: dict[str, tuple[str, ...]] = {
         "mean reward of the completions that are left in the deepest step of its path that some of the group share and "
         "others do not; where none is left in any such step, of all that are left in the group. The pair is in order "
         "where the one with more reward has the higher score; equal scores count one half, and a pair of which neither "
-        "has such a step is left out.",
+        "has a step with some left is left out. Every two completions of unequal reward that are no copies are a pair, "
+        "so a text that comes three times makes three times as many: luck alone can then be other than 50 %.",
     ),
     "certain share": (STUDENT,),
     "shared proportion": ("How many share a token is in tokens per unique token, not here.",),

@@ -117,7 +117,7 @@ def reservations(summary: dict[str, Any]) -> list[str]:
         said.append(f"{few} count, others say nothing: equal rewards or no shared step.")
     if answer["copied"]:
         would = "nothing is left" if once is None else f"{_near_none(once['mean'])}, a low estimate"
-        said.append(f"Copies count here, not below; each text once: {would}.")
+        said.append(f"Copies count here; each text once: {would}.")
     return said
 
 

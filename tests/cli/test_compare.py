@@ -104,6 +104,17 @@ def test_many_runs_fit_the_screen_and_say_who_is_tied(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("columns", ["80", "90", "100"])
+def test_no_range_is_cut_off_beside_long_names(tmp_path, columns):
+    names = ["verl_some_gsm8k_tool_step2_k16.run", "other_game_of_24_gpt4_cot_k100.run"]
+    for n, name in enumerate(names):
+        folder(tmp_path / f"{n}.prm", log(run=name, seed=n, prompts=4, k=(6, 4)[n]))
+    page = run("compare", "0.prm", "1.prm", cwd=tmp_path, COLUMNS=columns).stdout
+    rows = [line for line in page.splitlines() if re.search(r" [-+]?[\d.]+ \[[-+]?\d", line)]
+    assert len(rows) >= 3 and all(re.fullmatch(r".*\[[-+.\d]+, [-+.\d]+\].*", line) for line in rows), page
+
+
+@pytest.mark.slow
 def test_metrics_by_name(two):
     (two / "a.jsonl").write_text('{"step": 0, "reward": 0.25, "x": 1}\n{"step": 23, "reward": 0.5}\n')
     named = ["--metrics", "$a_1=a.jsonl"]

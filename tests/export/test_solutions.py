@@ -132,6 +132,8 @@ def test_rows_are_those_of_a_walk_over_characters(tmp_path_factory, groups, word
     made, counts = exported(log, to, **labels, **asked)
     assert [row_of(to, row) for row in made] == [(p, list(t), [v > 0 for v in ls]) for p, t, ls in wanted]
     assert (counts["steps_of_tools"], counts["steps_few_words"]) == (gone["tools"], gone["words"])
+    gone_or_written = ("joined", "of_tools", "few_words", "repeated", "excluded", "written")
+    assert counts["steps_labelled"] == sum(counts[f"steps_{name}"] for name in gone_or_written)
     assert counts["steps_short"] == sum(len(text.split()) < 5 for _, texts, _ in wanted for text in texts)
     assert counts["rows_with_others"] == sum("<tool_response>" in "".join(texts) for _, texts, _ in wanted)
     assert counts["rows_without_prompt"] == sum(not prompt for prompt, *_ in wanted)

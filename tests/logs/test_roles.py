@@ -71,7 +71,9 @@ def test_rows_are_counted_whatever_the_order_and_the_cut(tmp_path, monkeypatch):
         done = collect(path)
         assert done.format == "atropos" and done.counts["ends_with_others"] == right
         (note,) = said(done)
-        assert note.startswith(f"In {right} rows the last message is of `environment`, not of the model, and the last ")
+        assert note.startswith(
+            f"In {right} rows (each a completion) the last message is of `environment`, not of the model, and the last "
+        )
         assert note in inspect(path).notes
         monkeypatch.setattr("grpo_prm.logs.chunks.CHUNK", 300)
         parts = list(batches(path))

@@ -32,6 +32,7 @@ def test_the_page_lies_in_the_folder_or_where_it_is_asked_for(chain, tmp_path):
     ("arguments", "code", "said"),
     [
         (("nowhere",), 3, "not a folder of grpo-prm analyze. Analyse the log first"),
+        (("file",), 3, "file: not a folder of grpo-prm analyze. Analyse the log first"),
         (("FOLDER", "--out", "."), 2, "is a folder. Give --out the name of a file."),
         (("FOLDER", "--out", "file/page.html"), 2, "cannot be written (File exists). Give --out another place."),
         (("FOLDER", "--tokenizer", "file"), 2, "file"),

@@ -127,13 +127,13 @@ def test_what_copies_do_to_it_is_said_in_a_line_without_a_second_share_of_them()
     with_copies = knows(known(copies=0.003, once=once)).why
     assert with_copies[1:3] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
-        "Copies count here, not below; each text once: 0.216, a low estimate.",
+        "Copies count here; each text once: 0.216, a low estimate.",
     )
     assert "0.3" not in with_copies[2] and "has more reward (luck alone: 50.1 %" in with_copies[3]
     assert knows(known(copies=0.401, once=once, problems=81)).why[1:4] == (
         "0.351 [0.2, 0.5] is their reliability (1: no luck; 0 or less: luck).",
         "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
-        "Copies count here, not below; each text once: 0.216, a low estimate.",
+        "Copies count here; each text once: 0.216, a low estimate.",
     )
     assert "; each text once: nothing is left. " in knows(known(copies=0.5)).text
     assert not re.search("[Cc]opies", knows(known(once=once)).text)

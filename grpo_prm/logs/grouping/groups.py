@@ -29,9 +29,9 @@ from .unnamed_steps import come_back, joined, with_pieces
 __all__ = ["Grouped", "hashed", "into_groups"]
 
 _ENDS = (
-    "In {{rows}} the last message is of `{}`, not of the model, and the last token is in the loss: the mask may be that"
-    " of another turn, or the ids may end before that message. Check it: every number, of copies too, is about what is"
-    " in the loss."
+    "In {{rows}} (each a completion) the last message is of `{}`, not of the model, and the last token is in the loss: "
+    "the mask may be that of another turn, or the ids may end before that message. Check it: every number, of copies "
+    "too, is about what is in the loss."
 )
 
 
