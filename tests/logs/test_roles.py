@@ -4,8 +4,7 @@ import json
 import random
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import polars as pl
 import pytest
 from logs.formats.trained import write_lines
 
@@ -115,7 +114,7 @@ def test_a_log_of_its_own_columns_is_judged_by_its_chats(tmp_path, how):
             rows = [row | {"completion": json.dumps(row["completion"])} for row in rows]
         path = tmp_path / f"log{ends}.{'parquet' if how == 'parquet' else 'jsonl'}"
         if how == "parquet":
-            pq.write_table(pa.Table.from_pylist(rows), path)
+            pl.DataFrame(rows, infer_schema_length=None).write_parquet(path)
         else:
             write_lines(path, rows)
         assert collect(path).counts["ends_with_others"] == right
