@@ -22,8 +22,9 @@ def stop_in_order(names: tuple[str, ...], on_stop: Callable[[int], None]) -> Non
     """Make signals raise SystemExit with 128 and their number.
 
     One that comes while a module is imported, or in a finalizer, where an exception may be lost, waits for its end, and
-    so does one that comes while a process is started, which would have half of what it needs. One that is lost all the
-    same, as in what is called when an object goes, comes again.
+    so does one that comes while a process is started, which would have half of what it needs, or while a folder takes
+    the place of another (`files.atomic_folder`), which would leave the old one behind. One that is lost all the same,
+    as in what is called when an object goes, comes again.
 
     Args:
         names: Such as SIGTERM; one that is ignored (`nohup`) stays so, but for SIGINT.
@@ -97,13 +98,13 @@ def deaf_to_interrupts() -> Generator[None]:
 
 
 def _is_to_wait(frame: FrameType | None) -> bool:
-    """Is a module being imported, an object taken away, a process of `multiprocessing` started, or polars called?"""
+    """Is a module imported, an object taken away, a process started, a folder put in place, or polars called?"""
     # What opens files in polars asks Python for defaults from inside Rust, which panics where that raises.
     if frame is not None and OF_POLARS in frame.f_code.co_filename:
         return True
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch"):
+        if code.co_filename.startswith("<frozen importlib") or code.co_name in ("__del__", "_launch", "_swap"):
             return True
         frame = frame.f_back
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -223,3 +224,33 @@ def test_what_is_replaced_hands_on_its_mode(tmp_path):
     with atomic(file) as part, atomic_folder(folder):
         part.write_text("new")
     assert [stat.S_IMODE(path.stat().st_mode) for path in (file, folder)] == [0o600, 0o700]
+
+
+SWAPPED = """
+import os, shutil, signal, sys, time
+from pathlib import Path
+from grpo_prm import files
+from grpo_prm.stopping import stop_in_order
+remove = shutil.rmtree
+
+def slow(folder, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(100))  # a signal is heard between two lines
+    remove(folder, **options)
+
+stop_in_order(("SIGINT",), lambda number: None)
+files.shutil.rmtree = slow
+with files.atomic_folder(Path("out")) as new:
+    (new / "a.txt").write_text("new")
+files.shutil.rmtree = remove
+time.sleep(5)
+"""
+
+
+def test_a_signal_while_a_folder_takes_the_place_of_another_waits_and_leaves_nothing(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("old")
+    done = subprocess.run([sys.executable, "-c", SWAPPED], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "a.txt").read_text() == "new"
