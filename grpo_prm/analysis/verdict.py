@@ -82,6 +82,7 @@ def _changes(summary: dict[str, Any], drawn: Mapping[str, Drawn]) -> dict[str, A
     norm, cosine, raised = (drawn[name].interval for name in names)
     code = _change(norm, cosine)
     known = code != "cannot_say"
+    # One end at a time goes where another seed may put it: is the answer another one then?
     hang = (
         hangs(lambda low, high: _change(norm._replace(low=low, high=high), cosine), drawn[names[0]]),
         hangs(lambda low, high: _change(norm, cosine._replace(low=low, high=high)), drawn[names[1]]),
@@ -139,7 +140,7 @@ def _with_ranges(
     own = {"effective_sample_size": (size.get("low"), size.get("high"))}
     own |= {name: (one.interval.low, one.interval.high) for name, one in drawn.items()}
     own["low_reliability"] = own["reliability"]
-    for one in judged:
+    for one in judged:  # a second number of a code, such as copies_of_others, may have the range of the first
         low, high = own.get(measured(one)) or own.get(one.code, (None, None))
         yield one._replace(more={"low": low, "high": high, **one.more})
 

@@ -64,6 +64,15 @@ def test_no_text_is_small_cut_or_under_another(log, width, visit, request):
     assert {part: found for part, found in faults.items() if found} == {}
 
 
+@pytest.mark.parametrize("log", ["chain", "pretrained"])
+def test_the_tables_of_every_number_fit_a_telephone(log, visit, request):
+    """What can be scrolled to the side is cut for whoever reads down."""
+    page = visit(request.getfixturevalue(log), "#overview", width=400)
+    over = "() => [...document.querySelectorAll('.part table')].map((e) => e.scrollWidth - e.parentElement.clientWidth)"
+    found = page.evaluate(over)
+    assert len(found) >= 4 and max(found) <= 0
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_letters_of_figures_are_eleven_pixels_high(chain, visit, width):
     """They are drawn for a column of a paper, with `COLUMN.small` points at the least."""
