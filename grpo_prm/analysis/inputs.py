@@ -19,6 +19,7 @@ from ..logs import ReadOptions, fold
 from ..logs.grouping.beside_text import without_logprobs_beside_text
 from ..logs.memory import rows_as_source
 from ..logs.rollouts import BY_LOG, REJECTED, SCHEMA, Rollouts, prompt_counts, validate
+from ..logs.rows.roles import end_counts, ends_of_others
 from ..logs.rows.told import sentences
 from ..logs.sources import Source
 from .baseline_by import asked_by, reading_with
@@ -200,7 +201,7 @@ def _canonical(batches: Iterable[Rollouts]) -> Iterator[Rollouts]:
             raise InputError(f"rollouts: step {step} of run {run} stands in two tables. Put each step whole into one.")
         steps |= own
         # Who made the table may not have counted this; who did has counted the same.
-        counts = batch.counts | prompt_counts(table)
+        counts = batch.counts | prompt_counts(table) | end_counts(ends_of_others(table))
         yield batch._replace(table=table, counts=counts)
     if told:
         yield Rollouts(pl.DataFrame(schema=SCHEMA), notes=sentences(told))

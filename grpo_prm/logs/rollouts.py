@@ -52,8 +52,9 @@ ROW_GROUP = 1024  # completions in a row group of parquet: a reader decodes one 
 REWARD_PART = "reward/"  # prefix of the columns that hold the named parts of the reward
 PROMPT_HASH = "prompt_hash"  # int64, beside the canonical columns: of the prompt's ids, where these alone are logged
 IDS = r"^\[\d+(, \d+)*\]$"  # a prompt that was logged as ids stands in the canonical table as their JSON
+ENDS_WITH = "ends_with_role"  # str, beside the canonical columns: of `rows.roles.other_at_the_end`
+BESIDE = (PROMPT_HASH, ENDS_WITH)  # in a table whose log had what they tell
 PROMPT_CUT = "_prompt_cut"  # int64, in rows that are not grouped yet: ids of the prompt that were cut off the front
-ENDS_WITH = "_ends_with"  # str, in rows that are not grouped yet: of `rows.roles.other_at_the_end`
 
 
 class Rollouts(NamedTuple):

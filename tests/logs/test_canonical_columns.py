@@ -11,10 +11,10 @@ from logs.log_files import balanced, write
 from grpo_prm.errors import GrpoPrmError
 from grpo_prm.logs import ReadOptions, collect
 from grpo_prm.logs.formats import reading
-from grpo_prm.logs.rollouts import PROMPT_HASH, SCHEMA, save
+from grpo_prm.logs.rollouts import ENDS_WITH, PROMPT_HASH, SCHEMA, save
 
 KEPT = {"level": pl.Int64, "split": pl.String, "easy": pl.Boolean, "share": pl.Float64}
-TYPES = SCHEMA | {"reward/right": pl.Float64, PROMPT_HASH: pl.Int64} | KEPT
+TYPES = SCHEMA | {"reward/right": pl.Float64, PROMPT_HASH: pl.Int64, ENDS_WITH: pl.String} | KEPT
 OPTIONS = ReadOptions(keep=tuple(KEPT))
 
 
@@ -27,7 +27,8 @@ def completion(n, **more):
         "trainer_logprobs": [-0.5, -1.0], "ref_logprobs": [-0.25, -2.0],
         "reward": n % 3 / 2, "advantage": 0.1 * n, "truncated": n % 2 == 0, "tokens_from": "log",
         "run_from": "file" if n % 4 < 2 else "log",
-        "reward/right": 0.5, PROMPT_HASH: -(2**62) - n // 2, "level": n, "split": "train", "easy": True, "share": 0.1,
+        "reward/right": 0.5, PROMPT_HASH: -(2**62) - n // 2,
+        ENDS_WITH: "tool" if n % 3 else None, "level": n, "split": "train", "easy": True, "share": 0.1,
     }  # fmt: skip
     return made | more
 
@@ -51,7 +52,9 @@ def same(one, other):
     assert one.rejected.equals(other.rejected) and one.notes == other.notes and one.counts == other.counts
 
 
-NOTHING = dict.fromkeys(("step", "prompt", "completion", "mask", "logprobs", "advantage", "reward/right", PROMPT_HASH))
+NOTHING = dict.fromkeys(
+    ("step", "prompt", "completion", "mask", "logprobs", "advantage", "reward/right", PROMPT_HASH, ENDS_WITH)
+)
 WHOLE = [completion(n) for n in range(8)]
 FEW = [{c: row[c] for c in ("run", "group", "group_key", "sample", "tokens", "reward", "tokens_from")} for row in WHOLE]
 
@@ -114,6 +117,7 @@ ODD = {
     "reward/right": [None, 1.0, 1e200],
     "truncated": [None, True],
     PROMPT_HASH: [None, 5],
+    ENDS_WITH: [None, "user", "", "[1]"],
     "level": [None, 5],
     "split": [None, "[1]", "{}"],
     "share": [None, 0.25],

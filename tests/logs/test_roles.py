@@ -12,6 +12,7 @@ import grpo_prm
 from grpo_prm.analysis.findings import sentence
 from grpo_prm.errors import UsageError
 from grpo_prm.logs import ReadOptions, collect, inspect
+from grpo_prm.logs.rollouts import save
 from grpo_prm.logs.rows.chat import messages_of, segments
 from grpo_prm.logs.rows.roles import OTHERS, other_at_the_end
 from grpo_prm.logs.stream import read as batches
@@ -169,6 +170,14 @@ def test_copies_of_others_ask_for_the_mask_and_not_for_another_temperature(tmp_p
         summary = grpo_prm.analyze(write_lines(tmp_path / "log.jsonl", made)).summary
         (found,) = [one for one in summary["verdict"]["findings"] if one["code"] == "copies"]
         assert found.get("measure") == ("copies_of_others" if ends else None)
+        done = collect(tmp_path / "log.jsonl")
+        assert grpo_prm.analyze(done.table).summary["counts"].get("ends_with_others", 0) == 32 * ends
+        for suffix in (".jsonl", ".parquet"):  # the canonical table tells it too
+            save(done, path := tmp_path / f"table{suffix}")
+            again = collect(path)
+            assert again.counts["ends_with_others"] == 32 * ends and said(again) == said(done)
+            assert again.table.equals(done.table)
+            assert not said(collect(path, ReadOptions(columns={"mask": "-"})))
         assert asks in sentence(found)
         assert summary["counts"].get("ends_with_others", 0) == 32 * ends
 

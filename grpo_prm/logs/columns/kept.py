@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from ..rollouts import BESIDE, REWARD_PART, SCHEMA
 
 
 def without_names_of_ours(keep: Sequence[str]) -> tuple[str, ...]:
@@ -27,4 +27,4 @@ def not_kept(keep: Sequence[str], paths: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _ours(name: str) -> bool:
-    return name in SCHEMA or name == PROMPT_HASH or name.startswith(REWARD_PART)
+    return name in SCHEMA or name in BESIDE or name.startswith(REWARD_PART)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import chunks
-from ..rollouts import PROMPT_HASH, REWARD_PART, SCHEMA
+from ..rollouts import BESIDE, REWARD_PART, SCHEMA
 
 # Names that are recognised; of those that a log has the first wins. Plurals (`scores`, `masks`) stand in rows that hold
 # a whole group.
@@ -114,7 +114,7 @@ class Inside(NamedTuple):
 
 def in_rows(name: str) -> str:
     """Name of a kept column in the rows, where one of ours may be called like it; polars takes `*` for all columns."""
-    return name if name in SCHEMA or name == PROMPT_HASH else f"kept/{name}"
+    return name if name in SCHEMA or name in BESIDE else f"kept/{name}"
 
 
 @dataclass(frozen=True, slots=True)

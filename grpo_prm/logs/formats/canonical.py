@@ -12,7 +12,7 @@ from ..chunks import chunks
 from ..columns.plan import Inside, Plan
 from ..format import Format, Head, Log
 from ..options import ReadOptions
-from ..rollouts import PROMPT_HASH, REQUIRED, REWARD_PART, SCHEMA
+from ..rollouts import BESIDE, ENDS_WITH, REQUIRED, REWARD_PART, SCHEMA
 from ..rows.records import parse
 from ..sources import Source
 from . import generic
@@ -34,7 +34,9 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
     # Files of one run may have other parts of the reward: each part is a column of all rows, null where it is not.
     every = dict.fromkeys(name for names_of in (names, *_columns(sources, head)) for name in names_of)
     parts = {name.removeprefix(REWARD_PART): name for name in every if name.startswith(REWARD_PART)}
-    beside = ("group", "tokens_from", *(name for name in (PROMPT_HASH, "run_from") if name in names))
+    # Without the mask nothing is said of where it ends.
+    told = (name for name in BESIDE if name != ENDS_WITH or "mask" not in options.off)
+    beside = ("group", "tokens_from", *(name for name in (*told, "run_from") if name in names))
     kept = (name for name in options.keep if name not in (*beside, *parts.values()))
     options = replace(options, keep=(*beside, *kept))
 
@@ -52,6 +54,7 @@ def _open(sources: Sequence[Source], options: ReadOptions, head: Head) -> Log:
             per_draw=True,
             optional=("step", "reward", "prompt", *(REWARD_PART + part for part in others)),
             inside=Inside(),  # what was in the completions was cut off when the table was made
+            chat=None,  # and who speaks last was judged then
             notes=(),
             cautions=(),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ..columns.plan import Plan, in_rows
-from ..rollouts import BY_FILE, BY_LOG, PROMPT_HASH, REWARD_PART, SCHEMA
+from ..rollouts import BESIDE, BY_FILE, BY_LOG, REWARD_PART, SCHEMA
 from .beside_text import without_logprobs_beside_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def canonical_table(
     rows = rows.with_columns(_what_names_the_run(rows, plan).alias("run_from"))
     absent = [pl.lit(None, dtype).alias(c) for c, dtype in SCHEMA.items() if c not in rows.columns]
     rewards = [c for c in rows.columns if c.startswith(REWARD_PART)]
-    rewards += [PROMPT_HASH] if PROMPT_HASH in rows.columns else []
+    rewards += [c for c in BESIDE if c in rows.columns]
     kept = [pl.col(in_rows(c)).alias(c) for c in dict.fromkeys(plan.keep) if c not in (*SCHEMA, *rewards)]
     rows = without_logprobs_beside_text(rows, told)
     return rows.with_columns(absent).select(*SCHEMA, *rewards, *kept).rechunk()

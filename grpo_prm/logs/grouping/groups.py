@@ -14,8 +14,9 @@ from ...core.forest import ranges
 from ..columns.apart import SPLIT
 from ..columns.plan import Plan
 from ..options import ReadOptions
-from ..rollouts import ENDS_WITH, PROMPT_CUT, REJECTED, prompt_counts
+from ..rollouts import PROMPT_CUT, REJECTED, prompt_counts
 from ..rows.rejects import rejected_rows
+from ..rows.roles import end_counts, ends_of_others
 from ..sources import Source
 from .buckets import PIECE, hashed, in_buckets, in_order_of_keys, keys_of, numbered, numbers, steps_of
 from .done import Done
@@ -123,7 +124,9 @@ def into_groups(
         groups_merged=int(cut.merged.sum()),
     )
     done.counts.update(prompt_counts(rows) + _prompts_cut(rows, k))
-    _say_ends(rows, k, done)
+    roles = ends_of_others(rows)
+    done.counts.update(end_counts(roles))
+    done.told.update({_ENDS.format(role): roles[role] for role in sorted(roles)})
     rejected = pl.concat([pl.DataFrame(schema=REJECTED), *done.rejected])
     return Grouped(rows, rejected, done.counts, tuple(done.notes), done.told)
 
@@ -134,14 +137,6 @@ def _prompts_cut(rows: pl.DataFrame, k: NDArray[np.int64]) -> Counter[str]:
         return Counter()
     cut, of_one = rows[PROMPT_CUT].fill_null(0).to_numpy(), np.repeat(k, k) == 1
     return Counter(prompt_tokens=int(cut[~of_one].sum()), prompt_tokens_of_one=int(cut[of_one].sum()))
-
-
-def _say_ends(rows: pl.DataFrame, k: NDArray[np.int64], done: Done) -> None:
-    """Count and say the completions of groups that end with another's message and with a token in the loss."""
-    if ENDS_WITH in rows.columns:
-        roles = Counter(rows[ENDS_WITH].filter(pl.Series(np.repeat(k, k) > 1)).drop_nulls().to_list())
-        done.counts.update({"ends_with_others": roles.total()} if roles else {})
-        done.told.update({_ENDS.format(role): roles[role] for role in sorted(roles)})
 
 
 def _one_a_rollout(

@@ -5,11 +5,14 @@ A role that is not known is nobody's: it is neither taken for the model's nor sa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from ..rollouts import ENDS_WITH, group_opens
 from .chat import MODEL, messages_of, model_roles, role_of
 
 OTHERS = (
@@ -35,6 +38,25 @@ def other_at_the_end(chat: Any, mask: np.ndarray) -> str | None:
     if role not in OTHERS or last.get("trainable") is True or not any(role_of(m) in MODEL for m in messages):
         return None
     return role
+
+
+def ends_of_others(table: pl.DataFrame) -> Counter[str]:
+    """How many completions of groups of two or more end with a message of each role, as `other_at_the_end` found.
+
+    Args:
+        table: Columns `group`, and `ENDS_WITH` where the log had what it tells; rows of a group are neighbours.
+    """
+    if ENDS_WITH not in table.columns:
+        return Counter()
+    opens = group_opens(table)
+    k = np.diff(opens, append=len(table))
+    roles = table[ENDS_WITH].filter(pl.Series(np.repeat(k, k) > 1))
+    return Counter(role for role in roles.drop_nulls().to_list() if role in OTHERS)
+
+
+def end_counts(roles: Counter[str]) -> Counter[str]:
+    """What `counts` has of `ends_of_others`: nothing where there is none."""
+    return Counter(ends_with_others=roles.total()) if roles else Counter()
 
 
 def taken_for_the_model(chat: Any) -> Iterator[str]:
