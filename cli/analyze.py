@@ -63,7 +63,9 @@ def analyze(
     logs: Logs,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for tables and figures. (default: NAME.prm; FIRST-LAST.prm of several logs)"),
+        typer.Option(
+            "--out", "-o", help="Folder for tables and figures. (default: NAME.prm; FIRST-LAST.prm of several logs)"
+        ),
     ] = None,
     std: Annotated[
         Literal["sample", "population", "none", "batch"] | None,

@@ -30,7 +30,9 @@ def compare(
     folders: Annotated[
         list[Path], typer.Argument(help="Folders of grpo-prm analyze; others are compared with the first run.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. (default: FIRST-LAST.compare)")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results. (default: FIRST-LAST.compare)")
+    ] = None,
     level: Annotated[
         float | None,
         typer.Option(

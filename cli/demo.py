@@ -28,7 +28,9 @@ Next, with a log of yours for LOG:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the log, its analysis and the page.")] = Path("demo.prm"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the log, its analysis and the page.")] = Path(
+        "demo.prm"
+    ),
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this desktop.")] = False,
 ) -> None:
     """Start here: analyse a small real log that comes with the package, and write its page. Seconds, no network.

@@ -44,7 +44,10 @@ def export(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file. (default: NAME.FORMAT.jsonl or .parquet; FIRST-LAST of several logs)")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The file. (default: NAME.FORMAT.jsonl or .parquet; FIRST-LAST of several logs)"
+        ),
     ] = None,
     labels: Annotated[
         Literal["mean", "sign", "threshold"] | None,

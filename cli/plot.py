@@ -44,7 +44,9 @@ def plot(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the figures. (default: DIR/figures; FIRST-LAST.figures of several)"),
+        typer.Option(
+            "--out", "-o", help="Folder for the figures. (default: DIR/figures; FIRST-LAST.figures of several)"
+        ),
     ] = None,
 ) -> None:
     """Draw the figures of analyses again: for a venue, as other files, or several runs over each other.

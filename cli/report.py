@@ -32,7 +32,7 @@ def report(
             help="Folder that `analyze` wrote; with --follow that of a run.", metavar="DIR", show_default=False
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="The page. (default: DIR/report.html)")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page. (default: DIR/report.html)")] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(

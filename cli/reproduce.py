@@ -56,7 +56,7 @@ Backend = Annotated[
     typer.Option(help="openrs-training: what trains, our trainer or TRL's. (default: own)", show_default=False),
 ]
 Vllm = Annotated[bool, typer.Option("--vllm", help="openrs-training: sample with vLLM; needs --backend trl.")]
-Out = Annotated[Path, typer.Option(help="Folder of results and of the record of every run.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of results and of the record of every run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out: runs with a record are not run again.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Log = Annotated[

@@ -168,6 +168,7 @@ def _signature() -> inspect.Signature:
             switch = f"/{flag(name).replace('--', '--no-', 1)}" if kind is bool else ""
             option = typer.Option(
                 flag(name) + switch,
+                *(["-o"] if name == "out" else []),
                 help=ABOUT[name].help + _default(defaults[name]),
                 rich_help_panel=panel,
                 show_default=False,

@@ -30,6 +30,7 @@ RELIABLE = 0.5  # below, with its whole range
 # The same by code or by what was measured, of those that are a number against a limit.
 LIMITS = {
     "unmasked_tool_output": TOOL_OUTPUT,
+    "turns_of_others": TOOL_OUTPUT,
     "effective_sample_size": SAMPLE_SIZE,
     "logprob_spread": SPREAD,
     "phantom_advantage": PHANTOM,
@@ -48,6 +49,7 @@ SENTENCES = {
     "mixed_fronts": "{groups} {mix} prompts ({they}): step rewards there compare completions of different prompts; "
     "the ids before them differ: trust none",
     "unmasked_tool_output": "{share} of completions hold tool output that the log does not mask: mask it",
+    "turns_of_others": "{share} of completions end, in the loss, with a turn that is not the model's: check the mask",
     "effective_sample_size": "{share} effective sample size, sampler and trainer differ: sample afresh",
     "logprob_spread": "{number} nats between log-probabilities that should be equal: sync the weights",
     "phantom_advantage": "{share} of the advantage is in groups of equal outcomes: filter them",
@@ -76,7 +78,7 @@ class Figures(NamedTuple):
 
     Attributes:
         prompts_differ: Share of the groups that hold completions of different prompts.
-        tool_output: Share of the completions with unmasked tool output.
+        tool_output: Share of the completions with unmasked tool output, or with a turn of others as `others` has it.
         effective_sample_size: Of sampler and trainer, a share of the tokens.
         logprob_spread: Mean spread of log-probabilities inside a step, in nats.
         phantom_advantage: Share of the advantage.
@@ -113,7 +115,8 @@ class Judgement(NamedTuple):
         code: Of `CODES`.
         value: The number that was judged.
         found: Whether it is beyond the limit.
-        more: `measure`, where a code has two; of a low reliability `k`, and `close`: another seed may judge otherwise.
+        more: `measure`, where a code has two numbers or sentences; of a low reliability `k`, and `close`: another seed
+            may judge otherwise.
     """
 
     code: str
@@ -142,7 +145,8 @@ def judge(figures: Figures) -> Iterator[Judgement]:
     """Hold figures against the limits, in the order of `CODES`; what is not known is not judged."""
     fronts = {"measure": "mixed_fronts"} if figures.fronts_differ >= figures.prompts_differ > 0 else {}
     yield Judgement("mixed_prompts", figures.prompts_differ, figures.prompts_differ > 0, fronts)
-    yield Judgement("unmasked_tool_output", figures.tool_output, figures.tool_output >= TOOL_OUTPUT, {})
+    roles = {"measure": "turns_of_others"} if figures.others * 2 > figures.tool_output else {}  # most are known by role
+    yield Judgement("unmasked_tool_output", figures.tool_output, figures.tool_output >= TOOL_OUTPUT, roles)
     yield from _sampler_gap(figures.effective_sample_size, figures.logprob_spread)
     if (phantom := figures.phantom_advantage) is not None:
         yield Judgement("phantom_advantage", phantom, phantom >= PHANTOM, {})

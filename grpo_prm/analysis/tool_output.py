@@ -1,4 +1,4 @@
-"""Tool output: where it stands in a text, by its marks, and completions that have it in the loss."""
+"""Tool output: where it stands in a text, by its marks, and completions that have others' words in the loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from ..core.forest import Ints
-from ..logs.rollouts import group_opens
+from ..logs.rollouts import ENDS_WITH, group_opens
+from ..logs.rows.roles import OTHERS
 
 # What chat templates and agent frameworks put before and behind the answer of a tool, which the policy has not written.
 MARKS = {
@@ -62,7 +63,10 @@ def _with_template(text: str, begin: int, stop: int) -> tuple[int, int]:
 
 
 def unmasked_tool_output(table: pl.DataFrame) -> Ints:
-    """Completions of each group with a mark of `MARKS` in their text and no token out of the loss, shape (groups,).
+    """Completions of each group with others' words in the loss, shape (groups,).
+
+    Those with a mark of `MARKS` in their text and no token out of the loss, and those that end in the loss with a
+    message that by its role is not the model's (`rollouts.ENDS_WITH`).
 
     Args:
         table: Canonical rollouts, the rows of a group next to each other.
@@ -70,5 +74,8 @@ def unmasked_tool_output(table: pl.DataFrame) -> Ints:
     # A mask with a gap says that somebody took care; which tokens it leaves out is their business.
     masked = pl.col("mask").list.all().not_().fill_null(False)
     marked = pl.col("completion").str.contains_any(list(MARKS)).fill_null(False)
-    flags = table.select((marked & ~masked).cast(pl.Int64)).to_series().to_numpy()
+    found = marked & ~masked
+    if ENDS_WITH in table.columns:
+        found |= pl.col(ENDS_WITH).is_in(OTHERS).fill_null(False)
+    flags = table.select(found.cast(pl.Int64)).to_series().to_numpy()
     return np.add.reduceat(flags, group_opens(table)) if len(flags) else flags

@@ -103,7 +103,8 @@ def _doubts(counts: Mapping[str, int]) -> Iterator[str]:
     """What a reward model that is trained on the file would learn that its user may not want."""
     if counts.get("tool_output_unmasked"):
         completions = amount(counts["tool_output_unmasked"], "completion holds", "completions hold")
-        yield f"{completions} tool output that the log does not mask: it counts as the policy's own."
+        words = "words of a tool, or of another turn, that the log does not mask"
+        yield f"{completions} {words}: they count as the policy's own."
     if counts.get("rows_without_prompt"):
         rows = amount(counts["rows_without_prompt"], "row has", "rows have")
         yield (

@@ -195,7 +195,7 @@ def changes(summary: dict[str, Any]) -> Answer:
     norm = f"{interval(answer['norm'])} times GRPO's update norm{at}, turned by {turn}°{ends and f' {ends}'}{near}."
     # What hangs on a seed is not claimed.
     short = _sentence(CHANGES[PERHAPS + code.removeprefix(PERHAPS) if near else code])
-    if answer["risk"] is None or code == "next_to_nothing":
+    if answer["risk"] is None or code.removeprefix(PERHAPS) == "next_to_nothing":
         return Answer(question, short, (norm,))
     share = interval(answer["raised_share"], share=True)
     lean = RISK[answer["risk"]]

@@ -63,7 +63,7 @@ def test_the_options_leave_out_what_is_said(tmp_path):
     log = log_of(tmp_path, [ASKED, 2 * plain], False)
     _, counts = exported(log)
     said = " ".join(sentences({"counts": counts, "notes": []}, "out"))
-    assert "8 completions hold tool output that the log does not mask" in said
+    assert "8 completions hold words of a tool, or of another turn, that the log does not mask" in said
     assert "8 labels are not in the file: the step is tool output alone." in said
     assert "2 rows hold tool output, or turns of others, before a label: --exclude-tool-output" in said
     assert "2 rows have an empty prompt, as the log has none" in said and "--exclude-missing-prompts" in said

@@ -179,6 +179,14 @@ def test_copies_of_others_ask_for_the_mask_and_not_for_another_temperature(tmp_p
             assert again.table.equals(done.table)
             assert not said(collect(path, ReadOptions(columns={"mask": "-"})))
         assert asks in sentence(found)
+        (group, *_), shares = (
+            grpo_prm.analyze(tmp_path / "log.jsonl").groups.rows(named=True),
+            [one for one in summary["verdict"]["findings"] if one["code"] == "unmasked_tool_output"],
+        )
+        assert group["tool_output"] == 4 * ends and len(shares) == ends
+        for one in shares:
+            assert (one["measure"], one["value"], one["groups"]) == ("turns_of_others", 1.0, 8)
+            assert one["command"].startswith("grpo-prm tree DIR --group ")
         assert summary["counts"].get("ends_with_others", 0) == 32 * ends
 
 
