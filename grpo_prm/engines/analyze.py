@@ -63,7 +63,7 @@ def analyze_with(
     sources = tuple(source for log in logs.logs for source in log.sources)
     if any(source.pipe for source in sources):
         raise UsageError("A pipe can be read once, by one process. Leave --workers out, or write the log to a file.")
-    opening = Opening(sources, replace(reading, progress=None, ordered=False))
+    opening = Opening(sources, replace(reading, progress=None, ordered=False), pool.workers)
     size = sum(source.size for source in sources)
     part = part_size(size, pool.workers)
     work = _Work(pool, opening, logs, options, folder, part)
@@ -93,7 +93,7 @@ def _in_order(work: _Work, progress: Progress) -> Tables:
     """Measure stretches of the log where they stand; raises `Disordered` where it is not in the order of its steps."""
     opening, logs = work.opening, work.logs
     first = SoFar(opening.options)
-    steps = ((log, some) for log in logs.logs for some in first_steps(log))
+    steps = ((log, some) for log in logs.logs for some in first_steps(log, opening.memory))
     merged, options = _begun(work, (batch_of(log, some, opening.options, first) for log, some in steps))
     waiting: deque[tuple[int, RangeTask]] = deque()
 

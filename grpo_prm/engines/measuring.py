@@ -107,7 +107,7 @@ def grouped(opening: Opening, number: int, rows: Range | Stretch, so_far: SoFar)
     """The groups of a range of a log, in batches."""
     log = opening.logs().logs[number]
     if isinstance(rows, Stretch):
-        steps = steps_of(log, rows, so_far.told, so_far.handed_out)
+        steps = steps_of(log, rows, so_far.told, so_far.handed_out, opening.memory)
         yield from in_batches(log, steps, opening.options, so_far, Rollouts(pl.DataFrame(), counts=Counter()))
     else:
         yield batch_of(log, [of_step for _, of_step in by_step(read_range(rows))], opening.options, so_far)

@@ -6,6 +6,7 @@ import pickle
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..logs.bounds import granted
 from ..logs.options import ReadOptions
 from ..logs.sources import Source
 from ..logs.stream import Logs, open_all
@@ -17,10 +18,17 @@ class Opening(NamedTuple):
     Attributes:
         sources: Their files, in reading order.
         options: How to read; without progress, which is the coordinator's.
+        workers: How many share the memory that may be planned with.
     """
 
     sources: tuple[Source, ...]
     options: ReadOptions
+    workers: int = 1
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a worker may plan with."""
+        return granted(self.options.memory) // self.workers
 
     def logs(self) -> Logs:
         """The logs; opened once in each process."""

@@ -11,13 +11,12 @@ from typing import NamedTuple
 import polars as pl
 
 from ..logs.format import Log
-from ..logs.grouping.disk_ranges import BYTES, FILE, Range, ranges
+from ..logs.grouping.disk_ranges import BYTES, FILE, Range, ranges, sizes_of_steps
 from ..logs.grouping.on_disk import write_sorted
-from ..logs.grouping.steps import PART, Key, chunks_to_sort
+from ..logs.grouping.steps import PART, Key, check_size, chunks_to_sort
 from ..logs.parts import Part, cut
 from ..logs.rollouts import REJECTED, Rollouts
 from ..logs.stream import Logs, head_of
-from ..machine import memory
 from .opening import Opening
 from .pools import Pool
 from .progress import Progress
@@ -115,8 +114,9 @@ def sorted_logs(
             index += [] if done.index is None else [done.index]
         chunks = pl.concat(index) if index else None
         # Each worker holds a range at a time, and so has a share of what may be planned with.
-        of_worker = (opening.options.memory or memory()) // PART // pool.workers
-        yield SortedLog(head, told, *_cut_up(chunks, of_worker, SHARE * pool.workers))
+        for sizes in sizes_of_steps(chunks) if chunks is not None else ():
+            check_size(*sizes, log, opening.memory)
+        yield SortedLog(head, told, *_cut_up(chunks, opening.memory // PART, SHARE * pool.workers))
 
 
 def _cut_up(chunks: pl.DataFrame | None, most: int, shares: int) -> tuple[list[Range], set[Key]]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from ..logs.format import Log
-from ..logs.grouping.steps import ClosedSteps, Disordered, Key, by_stretch, place_of
+from ..logs.grouping.steps import ClosedSteps, Disordered, HeldSteps, Key, by_stretch, place_of
 from ..logs.parts import Part, can_be_cut, cut, lines_from
 from ..logs.rollouts import REJECTED
 from ..logs.rows.records import RowBatch
@@ -64,7 +64,7 @@ def stretches(log: Log, size: int) -> Iterator[Stretch]:
             first, held, held_bytes = False, [], 0
 
 
-def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key]) -> Iterator[ClosedSteps]:
+def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key], most: int) -> Iterator[ClosedSteps]:
     """The steps that the worker of a stretch takes.
 
     Args:
@@ -72,6 +72,7 @@ def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key]) -> 
         stretch: What is read.
         told: Gets what was done to single rows of the stretch.
         keys: Gets the steps.
+        most: Bytes that a single step may need.
 
     Yields:
         Batch by batch what was rejected in the stretch and how many rows were read; with it steps that are over.
@@ -79,49 +80,50 @@ def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key]) -> 
     Raises:
         Disordered: A step comes after a later one, or the first stretch is within one step: then the steps are too
             large for stretches of this size.
+        InputError: A step needs more than `most`.
     """
-    held: dict[Key, list[pl.DataFrame]] = {}
+    held = HeldSteps(log, most)
     lowest = newest = None
     for batch in _rows(log, stretch.parts):
         told.update(batch.told)
         for key, rows in by_stretch(batch.rows):
             newest, lowest = _after(newest, key, log), lowest or key
             if stretch.first or key != lowest:  # the first step may have begun before: its worker reads on for it
-                held.setdefault(key, []).append(rows)
+                held.add(key, rows)
         # All but the last one are over, as the log is in order; a few together, since small tables are slow.
-        over = [key for key in held if key != newest]
-        if sum(rows.estimated_size() for key in over for rows in held[key]) < CLOSED:
+        over = [key for key in held.rows if key != newest]
+        if sum(held.bytes[key] for key in over) < CLOSED:
             over = []
         keys.update(over)
-        steps = [pl.concat(held.pop(key)) for key in over]
-        yield ClosedSteps(steps, batch.rejected, 0, len(batch.rows) + len(batch.rejected))
+        yield ClosedSteps(held.take_out(over), batch.rejected, 0, len(batch.rows) + len(batch.rejected))
     if lowest or stretch.first:  # without a usable row nothing was begun, and the worker before reads through it
         for key, rows in _first_step(log, stretch.after, newest):
             if key == lowest and stretch.first:
                 raise Disordered(f"{log.sources[0].name}: a step is larger than what a worker reads at a time.")
             if key != lowest:
-                held.setdefault(key, []).append(rows)
-    keys.update(held)
-    yield ClosedSteps([pl.concat(rows) for rows in held.values()], pl.DataFrame(schema=REJECTED), 0, 0)
+                held.add(key, rows)
+    keys.update(held.rows)
+    yield ClosedSteps(held.take_out(held.rows), pl.DataFrame(schema=REJECTED), 0, 0)
 
 
-def first_steps(log: Log) -> Iterator[list[pl.DataFrame]]:
+def first_steps(log: Log, most: int) -> Iterator[list[pl.DataFrame]]:
     """The steps of a log from its beginning, some at a time; read a little at a time, for whoever needs few.
 
     Raises:
         Disordered: A step comes after a later one.
+        InputError: A step needs more than `most` bytes.
     """
-    held: dict[Key, list[pl.DataFrame]] = {}
+    held = HeldSteps(log, most)
     newest = None
     cuttable = log.by_lines and can_be_cut(log.sources[0])
     for batch in _rows(log, _from(log, Part(0, size=0 if cuttable else None))):
         for key, rows in by_stretch(batch.rows):
             newest = _after(newest, key, log)
-            held.setdefault(key, []).append(rows)
-        if over := [key for key in held if key != newest]:
-            yield [pl.concat(held.pop(key)) for key in over]
-    if held:
-        yield [pl.concat(rows) for rows in held.values()]
+            held.add(key, rows)
+        if over := [key for key in held.rows if key != newest]:
+            yield held.take_out(over)
+    if held.rows:
+        yield held.take_out(held.rows)
 
 
 def _first_step(log: Log, after: Part | None, newest: Key | None) -> Iterator[tuple[Key, pl.DataFrame]]:

@@ -246,7 +246,7 @@ class Logs:
         batches = _counted(log.row_batches(), told)
         size = self.options.memory or memory()
         if self.options.ordered:
-            return in_order(batches, log, handed_out, min(size // PART, RANGE) * HELD)
+            return in_order(batches, log, handed_out, min(size // PART, RANGE) * HELD, size)
         return sorted_on_disk(batches, log, handed_out, size)
 
     def _reported(self, log: Log, steps: Iterable[ClosedSteps], usable: Usable) -> Iterator[ClosedSteps]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from contextlib import nullcontext
 
 import polars as pl
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from grpo_prm.engines import analyze as engine
 from grpo_prm.engines import stretches
+from grpo_prm.engines.opening import Opening
 from grpo_prm.engines.stretches import can_be_shared, first_steps, steps_of
 from grpo_prm.errors import InputError
 from grpo_prm.logs import ReadOptions, chunks
+from grpo_prm.logs.grouping import steps as grouping_steps
 from grpo_prm.logs.grouping.steps import Disordered
 from grpo_prm.logs.stream import open_all
 
@@ -36,7 +39,7 @@ def taken(log, size):
     found, read = [], 0
     for stretch in stretches.stretches(log, size):
         keys = set()
-        for closed in steps_of(log, stretch, Counter(), keys):
+        for closed in steps_of(log, stretch, Counter(), keys, 1 << 30):
             found += closed.rows
             read += closed.read
         assert keys <= {(rows["run"][0], rows["step"][0]) for rows in found}
@@ -67,7 +70,7 @@ def test_each_step_is_taken_once_and_whole(tmp_path_factory, steps, cuts, size, 
         one_step = all(step == steps[0] for step in steps[: _rows_of(rows, first) + 1])
         if steps == sorted(steps) and (len(parts) == 1 or not one_step):
             found, read = taken(log, size)
-            first = [of for some in first_steps(log) for of in some]
+            first = [of for some in first_steps(log, 1 << 30) for of in some]
             assert [of.rows() for of in first] == [of.rows() for of in found]
             assert read == len(rows)
             assert [(of["run"][0], of["step"][0]) for of in found] == sorted(set(steps))
@@ -135,6 +138,24 @@ def test_a_step_in_two_logs_is_refused(tmp_path, monkeypatch):
         written(tmp_path / name, [[{"run": "r", **row} for row in in_steps(range(first, first + 9))]])
     with pytest.raises(InputError, match="stands in another log too"):
         engine.analyze_with(Here(), [tmp_path / "a", tmp_path / "b"], engine.Options(), ReadOptions(), tmp_path)
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_a_step_that_a_workers_share_of_memory_cannot_hold_is_refused(tmp_path, monkeypatch, shuffled):
+    """In each step 12 rows of a megabyte, but 13 in one."""
+    small_pieces(monkeypatch, 2_000, 2_000, 4)
+    monkeypatch.setattr(grouping_steps, "OF_BYTES", 0)
+    monkeypatch.setattr(grouping_steps, "OF_ROW", 1 << 20)
+    rows = [*in_steps(range(12)), *(row | {"group_id": "more"} for row in in_steps([5], 1)[:1])]
+    rows.sort(key=lambda row: (row["step"], row["sample"] * shuffled))
+    rows = rows[::-1] if shuffled else rows
+    written(tmp_path / "log", [rows])
+    for megabytes in (13, 12):
+        reading = ReadOptions(memory=megabytes << 20)
+        refused = pytest.raises(InputError, match="step 5: 13 rows take about 13 MB, more than the 12 MB")
+        with nullcontext() if megabytes == 13 else refused:
+            engine.analyze_with(Here(1), [tmp_path / "log"], engine.Options(), reading, tmp_path)
+    assert Opening((), ReadOptions(memory=12 << 20), 3).memory == 4 << 20
 
 
 def test_what_cannot_be_shared(tmp_path):

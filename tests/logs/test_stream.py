@@ -253,8 +253,31 @@ def test_steps_that_are_mixed_are_not_all_held(tmp_path):
     path = write(tmp_path / "log.jsonl", rows)
     log = stream.open_all(path, ReadOptions()).logs[0]
     with pytest.raises(Disordered, match="rows of 7 steps are mixed"):
-        list(in_order(log.row_batches(), log, set(), 1000))
-    assert sum(len(step) for out in in_order(log.row_batches(), log, set(), 1 << 20) for step in out.rows) == 700
+        list(in_order(log.row_batches(), log, set(), 1000, 1 << 30))
+    assert (
+        sum(len(step) for out in in_order(log.row_batches(), log, set(), 1 << 20, 1 << 30) for step in out.rows) == 700
+    )
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("steps_named", [True, False])
+def test_a_step_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch, ordered, steps_named):
+    """Its groups must be there at once: 300 MB for 300 rows of a megabyte, and not for one more."""
+    monkeypatch.setattr(steps, "OF_BYTES", 0)
+    monkeypatch.setattr(steps, "OF_ROW", 1 << 20)
+    options = ReadOptions(memory=300 << 20, ordered=ordered)
+    for number in (300, 301):
+        rows = [row(step=2, group=f"g{n // 4}", tokens=[n], sample=n % 4) for n in range(number)]
+        rows += [row(step=n, group="a", tokens=[n], sample=n) for n in (3, 4)] if steps_named else []
+        rows = rows if steps_named else [{k: v for k, v in one.items() if k != "step"} for one in rows]
+        path = write(tmp_path / "log.jsonl", rows)
+        if number == 300:
+            assert sum(len(batch.table) for batch in read(path, options)) == len(rows)
+            continue
+        words = "step 2: 301 rows" if steps_named else "no step is logged, and 301 rows of one"
+        more = r"--memory\.$" if steps_named else "--memory, or name the step with --columns step=NAME"
+        with pytest.raises(InputError, match=f"log.jsonl: {words} take about 301 MB, more than the 300 MB.*{more}"):
+            list(read(path, options))
 
 
 def test_fold_starts_anew(tmp_path, monkeypatch):
@@ -332,7 +355,7 @@ def test_a_step_may_come_back_within_a_chunk_however_many_batches_it_comes_in(mo
             RowBatch(pl.DataFrame({"_file": [0], "_line": [line], "run": ["r"], "step": [step]}), rejected, size, 0)
             for line, (step, size) in enumerate(batches)
         ]
-        return [[rows["step"][0] for rows in out.rows] for out in in_order(rows_of, log, set(), 1 << 30)]
+        return [[rows["step"][0] for rows in out.rows] for out in in_order(rows_of, log, set(), 1 << 30, 1 << 30)]
 
     # Bytes 0 to 99, then 100 to 199 in two batches. In the first case step 1 is missing in one of these two alone.
     assert closed((1, 100), (2, 50), (1, 50), (2, 1)) == [[], [], [], [], [1, 2]]

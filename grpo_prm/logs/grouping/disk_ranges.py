@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,14 @@ def ranges(index: pl.DataFrame, memory: int) -> list[Range]:
     index = index.join(steps.drop(BYTES), on=names, how="left", nulls_equal=True, maintain_order="left")
     sizes = np.bincount(number, steps[BYTES].to_numpy()).astype(np.int64).tolist()
     return [Range(slices, size) for slices, size in zip(_slices(index), sizes, strict=True)]
+
+
+def sizes_of_steps(index: pl.DataFrame) -> Iterator[tuple[tuple[str, int | None], int, int]]:
+    """Run and step of each (run, step) of an index as `ranges` takes it, how many rows it has and their bytes."""
+    names = [c for c in ("run", "step") if c in index.columns]
+    sums = index.group_by(names).agg(pl.col(ROWS).sum(), pl.col(BYTES).sum()).sort(names)
+    for run, *step, rows, size in sums.iter_rows():
+        yield (run, step[0] if step else None), rows, size
 
 
 def _packs(sizes: NDArray[np.int64], memory: int) -> NDArray[np.int64]:

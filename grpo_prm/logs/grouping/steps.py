@@ -7,6 +7,7 @@ depend on how the log is cut into chunks, nor on the order of its rows: modal si
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from ...scratch import scratch
 from ..format import Log
 from ..rollouts import REJECTED
 from ..rows.records import RowBatch
-from .disk_ranges import ranges
+from .disk_ranges import ranges, sizes_of_steps
 from .on_disk import read_range, write_sorted
 
 Key = tuple[str, int | None]  # run and training step; None where the log has no steps
@@ -27,6 +28,10 @@ Key = tuple[str, int | None]  # run and training step; None where the log has no
 CHUNK = 32 << 20  # bytes of rows that are sorted and written to disk at a time
 RANGE = 16 << 20  # bytes of rows that are read back at a time, at most; larger ones are no faster
 PART = 16  # of the memory that may be planned with: on their way to groups and trees rows stand there several times
+OF_BYTES, OF_ROW = (
+    3,
+    1000,
+)  # a step on its way to its numbers: times the bytes of its rows, and bytes beside for each row
 
 
 class Disordered(InputError):
@@ -52,7 +57,9 @@ class ClosedSteps(NamedTuple):
     read: int
 
 
-def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory: int) -> Iterator[ClosedSteps]:
+def in_order(
+    batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory: int, most: int
+) -> Iterator[ClosedSteps]:
     """Hand out each step once a chunk has gone by without a row of it, and all steps before it are out.
 
     Args:
@@ -60,6 +67,7 @@ def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory
         log: Where it comes from, for messages.
         handed_out: Steps that other logs handed out before; grows.
         memory: Bytes of rows that may be held while more than one step is open.
+        most: Bytes that may be planned with, of which a single step may take all.
 
     Yields:
         For every batch the steps that it closed; at the end the rest.
@@ -67,10 +75,10 @@ def in_order(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], memory
     Raises:
         Disordered: A row of a step that comes before one that this log has handed out, or of that; or too many rows
             are held.
-        InputError: A row of a step that another log has handed out.
+        InputError: A row of a step that another log has handed out; or a step needs more than `most`.
     """
     of_other_logs = frozenset(handed_out)
-    held = _HeldSteps({}, {})
+    held = HeldSteps(log, most)
     last_chunk: dict[Key, int] = {}
     size, newest = 0, None
     for batch in batches:
@@ -105,10 +113,13 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
         batches: The log from the top.
         log: Where it comes from.
         handed_out: As for `in_order`.
-        memory: Bytes that may be planned with; a single step that needs more is read whole.
+        memory: Bytes that may be planned with.
 
     Yields:
         For every batch what was rejected; then the steps, some at a time.
+
+    Raises:
+        InputError: A row of a step that another log has handed out; or a step needs more than `memory`.
     """
     # Rows go to the disk and back, so what is done goes up to twice the bytes of the log.
     of_other_logs, total = frozenset(handed_out), sum(source.size for source in log.sources)
@@ -122,6 +133,8 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
                     if key in of_other_logs:
                         raise _came_back(key, of_step, log, of_other_logs)
                 index.append(write_sorted(rows, Path(folder, f"{number:06d}.arrow")))
+        for key, rows, size in sizes_of_steps(pl.concat(index)) if index else ():
+            check_size(key, rows, size, log, memory)
         cuts = ranges(pl.concat(index), min(memory // PART, RANGE)) if index else []
         if not index:
             yield ClosedSteps([], pl.DataFrame(schema=REJECTED), 2 * total, 0)
@@ -148,6 +161,30 @@ def chunks_to_sort(batches: Iterable[RowBatch]) -> Iterator[tuple[pl.DataFrame, 
         yield rows, batch
     if held:
         yield pl.concat(held), None
+
+
+def check_size(key: Key, rows: int, size: int, log: Log, memory: int) -> None:
+    """Refuse a step that needs more memory than may be planned with: its groups must be there at once.
+
+    Args:
+        key: The step.
+        rows: How many it has, or has so far.
+        size: Bytes that they take.
+        log: Where they come from.
+        memory: Bytes.
+
+    Raises:
+        InputError: It needs more.
+    """
+    if (need := OF_BYTES * size + OF_ROW * rows) > memory:
+        where = (
+            f"step {key[1]}: {rows:,} rows" if key[1] is not None else f"no step is logged, and {rows:,} rows of one"
+        )
+        name = "" if key[1] is not None else ", or name the step with --columns step=NAME"
+        raise InputError(
+            f"{log.sources[0].name}: {where} take about {need >> 20:,} MB, more than the {memory >> 20:,} MB that there "
+            f"are for a step. Grant more with --memory{name}."
+        )
 
 
 def place_of(key: Key) -> tuple[str, int, int]:
@@ -197,20 +234,31 @@ def _cut(rows: pl.DataFrame, lengths: pl.Series, keys: pl.DataFrame) -> Iterator
         begin += length
 
 
-class _HeldSteps(NamedTuple):
-    """Rows of the steps that are not over, batch by batch, and about how many bytes they take."""
+class HeldSteps:
+    """Rows of steps that are not over, batch by batch, how many they are and about how many bytes they take.
 
-    rows: dict[Key, list[pl.DataFrame]]
-    bytes: dict[Key, int]
+    Args:
+        log: Where they come from.
+        most: Bytes that a single step may need on the way to its numbers.
+    """
+
+    def __init__(self, log: Log, most: int) -> None:
+        self.rows: dict[Key, list[pl.DataFrame]] = {}
+        self.bytes: Counter[Key] = Counter()
+        self._sizes: Counter[Key] = Counter()
+        self._log, self._most = log, most
 
     def add(self, key: Key, rows: pl.DataFrame) -> None:
+        """Hold more rows of a step; raises InputError where it needs more than `most` (`check_size`)."""
         self.rows.setdefault(key, []).append(rows)
-        self.bytes[key] = self.bytes.get(key, 0) + int(rows.estimated_size())
+        self.bytes[key] += int(rows.estimated_size())
+        self._sizes[key] += len(rows)
+        check_size(key, self._sizes[key], self.bytes[key], self._log, self._most)
 
     def take_out(self, keys: Iterable[Key]) -> list[pl.DataFrame]:
         """A table per step, in the order of the keys."""
         taken = []
         for key in list(keys):
             taken.append(pl.concat(self.rows.pop(key)))
-            del self.bytes[key]
+            del self.bytes[key], self._sizes[key]
         return taken
