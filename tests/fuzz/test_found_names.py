@@ -10,10 +10,12 @@ import pytest
 from grpo_prm import analyze
 from grpo_prm.errors import GrpoPrmError
 from grpo_prm.logs import ReadOptions, collect
+from grpo_prm.logs.columns.hints import refusal
 from grpo_prm.logs.rollouts import UNITS_FROM
 
 # Names of columns that rows have on their way, that polars takes for patterns, or that nobody would choose.
-NAMES = ("", "_file", "_line", "_segments", "key", "run", "prompt_hash", "*", "^.*$", "a.b", "tokens_from", "reward/x")
+OURS = ("run", "prompt_hash", "ends_with_role", "tokens_from", "reward/x")
+NAMES = ("", "_file", "_line", "_segments", "key", "*", "^.*$", "a.b", *OURS)
 
 
 def rows(**more):
@@ -44,7 +46,7 @@ def test_a_column_that_is_called_like_one_of_ours_is_kept_beside_it(tmp_path, na
     kept = collect(path, ReadOptions(keep=(name, name), run="r"))
     for column in ("tokens", "reward", "group", "sample", "step", "tokens_from"):
         assert kept.table[column].to_list() == plain.table[column].to_list()
-    if name in ("run", "prompt_hash", "tokens_from", "reward/x"):
+    if name in OURS:
         assert name == "run" or any(f"column {name} is not kept" in note for note in kept.notes)
     else:
         assert kept.table[name].to_list() == ["theirs"] * 8
@@ -118,3 +120,18 @@ def test_half_of_a_surrogate_pair_in_a_name_spoils_no_row(tmp_path, kind):
     log = collect(path, ReadOptions(keep=("meta\ufffd", "smile😀", "inner.x\ufffd")))
     assert len(log.table) == 8 and not len(log.rejected)
     assert log.table["meta\ufffd"].to_list() == [1.0] * 8 and log.table["smile😀"].to_list() == [2.0] * 8
+
+
+def test_advantages_of_trl_that_are_objects(tmp_path):
+    table = pl.DataFrame(rows()).select("step", "prompt", "completion", right=pl.col("reward"))
+    table.with_columns(advantage=pl.struct(value=0.5)).write_parquet(tmp_path / "completions_00001.parquet")
+    with pytest.raises(GrpoPrmError, match=r"completions_00001.parquet: advantage: expected numbers, got Struct"):
+        collect(tmp_path)
+
+
+@pytest.mark.parametrize("length", [200, 201])
+def test_a_hint_does_not_repeat_a_name_of_the_length_of_a_row(tmp_path, length):
+    name = "x" * length
+    said = str(refusal(rows(), "log.jsonl", {"completion": name}))
+    assert (f"--columns completion={name};" in said) == (length == 200)
+    assert ("--columns completion=NAME;" in said) == (length == 201)

@@ -17,6 +17,7 @@ from .not_rollouts import not_rollouts
 from .plan import NAMES
 
 _LACKING = {"completion": "completions", "reward": "the reward", "group": "what tells the groups apart"}
+_LONG = 200  # characters of a name that a hint repeats
 _DEPTH = 6  # of objects in which completions are looked for
 
 
@@ -51,7 +52,9 @@ def refusal(rows: Rows, name: str, guesses: Mapping[str, str | None], from_text:
     if list(guesses) == ["group"]:
         problem = "neither a group key nor a prompt tells the groups apart"
     how = "Perhaps it is" if guessed else "Name it with" if len(guesses) == 1 else "Name them with"
-    option = columns_option(name, {column: path or "NAME" for column, path in guesses.items()})
+    # No column is called by a whole row, but where a log is damaged.
+    names = {column: path if path and len(path) <= _LONG else "NAME" for column, path in guesses.items()}
+    option = columns_option(name, names)
     more = ""
     if "completion" in guesses:
         more = f"; {IDS}"

@@ -101,6 +101,10 @@ def _read_file(source: Source) -> _File:
     except FAULTS as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{source.name}: not a file of TRL ({why}). Check that it is whole.") from None
+    if logged.dtype != pl.Float64:  # of objects a cast makes objects of numbers
+        raise InputError(
+            f"{source.name}: advantage: expected numbers, got {frame.schema['advantage']}. TRL logs one a completion."
+        )
     rest = frame.drop("step", strict=False)  # a batch that is used again is written again under the next step
     digest = hashlib.sha256(rest.hash_rows().to_numpy().tobytes()).digest()
     floats = [name for name, dtype in rest.schema.items() if dtype.is_float() and name != "advantage"]

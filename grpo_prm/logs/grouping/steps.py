@@ -28,6 +28,7 @@ Key = tuple[str, int | None]  # run and training step; None where the log has no
 CHUNK = 32 << 20  # bytes of rows that are sorted and written to disk at a time
 RANGE = 16 << 20  # bytes of rows that are read back at a time, at most; larger ones are no faster
 PART = 16  # of the memory that may be planned with: on their way to groups and trees rows stand there several times
+_OR_NAME_IT = ", or name the step with --columns step=NAME"
 OF_BYTES, OF_ROW = (
     3,
     1000,
@@ -177,13 +178,11 @@ def check_size(key: Key, rows: int, size: int, log: Log, memory: int) -> None:
         InputError: It needs more.
     """
     if (need := OF_BYTES * size + OF_ROW * rows) > memory:
-        where = (
-            f"step {key[1]}: {rows:,} rows" if key[1] is not None else f"no step is logged, and {rows:,} rows of one"
-        )
-        name = "" if key[1] is not None else ", or name the step with --columns step=NAME"
+        named = key[1] is not None
+        where = f"step {key[1]}: {rows:,} rows" if named else f"no step is logged, and {rows:,} rows of one"
         raise InputError(
-            f"{log.sources[0].name}: {where} take about {need >> 20:,} MB, more than the {memory >> 20:,} MB that there "
-            f"are for a step. Grant more with --memory{name}."
+            f"{log.sources[0].name}: {where} take about {need >> 20:,} MB, more than the {memory >> 20:,} MB that "
+            f"there are for a step. Grant more with --memory{'' if named else _OR_NAME_IT}."
         )
 
 
