@@ -47,7 +47,8 @@ def parts(page: Path) -> list[Part]:
     path = address(page, head["group"], sample=head["completions"]["sample"][0])
     tabs = [Part(name, f"#{name}") for name in ("overview", "trend", "figures", "reading")]
     search = 'document.querySelector("details.wide").open = true'
-    tip = 'document.querySelector("#facts .term").focus()'
+    word = 'document.querySelector("#facts .term")'
+    tip = f'{word}.scrollIntoView({{ block: "center" }}), {word}.focus()'
     return [
         *tabs,
         Part("group", address(page, head["group"])),
@@ -67,11 +68,11 @@ def in_chromium(pages: list[Path], widths: list[int], schemes: list[str], out: P
                     context = browser.new_context(viewport={"width": width, "height": HIGH}, color_scheme=scheme)
                     tab = context.new_page()
                     for part in parts(path):
+                        tab.set_viewport_size({"width": width, "height": HIGH})
                         tab.goto("about:blank")
                         tab.goto(path.resolve().as_uri() + part.where)
                         tab.wait_for_selector("html[data-ready]")
                         tab.evaluate(f"() => {{ {part.act}; }}")
-                        tab.set_viewport_size({"width": width, "height": HIGH})
                         if part.name not in ("tip", "keys"):
                             tab.set_viewport_size({"width": width, "height": max(HIGH, tab.evaluate(LONG))})
                         tab.wait_for_timeout(300)

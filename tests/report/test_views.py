@@ -71,6 +71,10 @@ def test_what_a_word_means_stays_beside_it_while_the_page_scrolls(chain, visit):
     word.focus()
     page.wait_for_function(BESIDE)
     assert tip.inner_text() == GLOSSARY["update cosine"]
+    page.set_viewport_size({"width": 400, "height": page.evaluate("document.documentElement.scrollHeight")})
+    page.wait_for_function(BESIDE)
+    page.set_viewport_size({"width": 1400, "height": 3000})
+    page.wait_for_function(BESIDE)
 
 
 def test_every_word_with_dots_is_in_the_glossary(chain, visit):

@@ -23,7 +23,7 @@ function setUpGlossary() {
     word.setAttribute("aria-describedby", "tip");
     place();
   };
-  // Where its word is, also while the page scrolls to it.
+  // Where its word is, also while the page scrolls to it or another size of the window moves it.
   const place = () => {
     if (!of) return;
     const { left, top, bottom } = of.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
@@ -35,6 +35,7 @@ function setUpGlossary() {
   document.addEventListener("pointerout", (event) => of?.contains(event.target) && !of.contains(event.relatedTarget) && hide());
   document.addEventListener("focusout", hide);
   document.addEventListener("scroll", place, { capture: true, passive: true });
+  window.addEventListener("resize", place);
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
   for (const link of document.querySelectorAll("a[data-part]")) {
     link.addEventListener("click", (event) => {
