@@ -75,7 +75,7 @@ def unmasked_tool_output(table: pl.DataFrame) -> Ints:
     masked = pl.col("mask").list.all().not_().fill_null(False)
     marked = pl.col("completion").str.contains_any(list(MARKS)).fill_null(False)
     found = marked & ~masked
-    if ENDS_WITH in table.columns:
+    if table.schema.get(ENDS_WITH) == pl.String:  # somebody else's column may be called so
         found |= pl.col(ENDS_WITH).is_in(OTHERS).fill_null(False)
     flags = table.select(found.cast(pl.Int64)).to_series().to_numpy()
     return np.add.reduceat(flags, group_opens(table)) if len(flags) else flags

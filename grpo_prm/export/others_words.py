@@ -7,8 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from ..analysis.tool_output import has_tool_output, tool_output_in
+from ..logs.rows.chat import MODEL
 from ..logs.rows.roles import OTHERS
 
+_CHAT = re.compile(rf"<(?:{'|'.join((*MODEL, *OTHERS))})>\n", re.IGNORECASE)  # a text that begins so was a chat
 _TURN = re.compile(rf"^<(?:{'|'.join(OTHERS)})>$", re.MULTILINE | re.IGNORECASE)  # as `logs` writes a chat down
 
 
@@ -17,9 +19,11 @@ def holds_words_of_others(text: str, *, masked: bool) -> bool:
 
     Args:
         text: Of a completion, or its beginning.
-        masked: Some of its tokens are out of the loss; else a line like that of a role is the model's own.
+        masked: Some of its tokens are out of the loss; else, where the text was no chat, a line like that of a role is
+            the model's own.
     """
-    return has_tool_output(text) or (masked and _TURN.search(text) is not None)
+    chat = masked or _CHAT.match(text) is not None
+    return has_tool_output(text) or (chat and _TURN.search(text) is not None)
 
 
 def of_tools_alone(text: str, spans: Sequence[tuple[int, int]]) -> list[bool]:

@@ -116,7 +116,9 @@ def reservations(summary: dict[str, Any]) -> list[str]:
         few = f"{answer['reliability']['n']:,} of {amount(problems, 'problem')}"
         said.append(f"{few} count, others say nothing: equal rewards or no shared step.")
     if answer["copied"]:
-        would = "nothing is left" if once is None else f"{_near_none(once['mean'])}, a low estimate"
+        would = "nothing is left" if once is None else _near_none(once["mean"])
+        if once is not None and once["mean"] < answer["reliability"]["mean"]:
+            would += ", a low estimate"
         said.append(f"Copies count here; each text once: {would}.")
     return said
 

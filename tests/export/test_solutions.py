@@ -160,7 +160,10 @@ def row_of(to, row):
     [
         ("so <tool_response>", False, True),
         ("<assistant>\nso\n<tool>\n42", True, True),
-        ("<assistant>\nso\n<tool>\n42", False, False),
+        ("<assistant>\nso\n<tool>\n42", False, True),  # a chat, as `logs` writes one down
+        ("<Environment>\nso\n<assistant>\n42", False, True),
+        ("so\n<tool>\n42", True, True),
+        ("so\n<tool>\n42", False, False),
         ("<assistant>\nso", True, False),
         ("<assistant>\nI write <tool> here", True, False),
     ],

@@ -124,6 +124,8 @@ def test_a_log_of_its_own_columns_is_judged_by_its_chats(tmp_path, how):
     whole[0]["completion"] = [[SAID, TOLD]] * len(rows)
     whole[0]["completion_mask"] = [[1, 1, 1]] * len(rows)
     assert collect(write_lines(tmp_path / "group.jsonl", whole)).counts["ends_with_others"] == len(rows)
+    whole[0]["completion"] = json.dumps(whole[0]["completion"])
+    assert collect(write_lines(tmp_path / "group.jsonl", whole)).counts["ends_with_others"] == len(rows)
 
 
 def test_a_mask_that_the_reader_made_is_not_held_against_the_log(tmp_path):
@@ -177,6 +179,8 @@ def test_copies_of_others_ask_for_the_mask_and_not_for_another_temperature(tmp_p
             again = collect(path)
             assert again.counts["ends_with_others"] == 32 * ends and said(again) == said(done)
             assert again.table.equals(done.table)
+            theirs = again.table.with_columns(ends_with_role=pl.lit(7))  # a column of somebody else
+            assert grpo_prm.analyze(theirs).groups["tool_output"].sum() == 0
             assert not said(collect(path, ReadOptions(columns={"mask": "-"})))
         assert asks in sentence(found)
         (group, *_), shares = (

@@ -135,6 +135,8 @@ def test_what_copies_do_to_it_is_said_in_a_line_without_a_second_share_of_them()
         "40 of 81 problems count, others say nothing: equal rewards or no shared step.",
         "Copies count here; each text once: 0.216, a low estimate.",
     )
+    above = knows(known(copies=0.5, once=once | {"mean": 0.36})).text
+    assert "; each text once: 0.36. " in above
     assert "; each text once: nothing is left. " in knows(known(copies=0.5)).text
     assert not re.search("[Cc]opies", knows(known(once=once)).text)
 
