@@ -50,6 +50,7 @@ def can_be_shared(logs: Iterable[Log], size: int, shares: int) -> bool:
             total += source.size
             if source.size > largest and not (log.by_lines and can_be_cut(source)):
                 largest = source.size
+    # One large piece would keep a worker busy long after the others have ended.
     return largest * shares <= total
 
 
@@ -86,6 +87,7 @@ def steps_of(log: Log, stretch: Stretch, told: Counter[str], keys: set[Key], mos
     lowest = newest = None
     for batch in _rows(log, stretch.parts):
         told.update(batch.told)
+        # Slices and not copies: where a step comes back there is no order, and its worker gives up.
         for key, rows in by_stretch(batch.rows):
             newest, lowest = _after(newest, key, log), lowest or key
             if stretch.first or key != lowest:  # the first step may have begun before: its worker reads on for it

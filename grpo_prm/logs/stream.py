@@ -244,6 +244,7 @@ class Logs:
 
     def _closed_steps(self, log: Log, handed_out: set[Key], told: Counter[str]) -> Iterator[ClosedSteps]:
         batches = _counted(log.row_batches(), told)
+        # Asked before anything is held: what is free becomes less while the log is read.
         size = self.options.memory or memory()
         if self.options.ordered:
             return in_order(batches, log, handed_out, min(size // PART, RANGE) * HELD, size)

@@ -19,7 +19,7 @@ from ...scratch import scratch
 from ..format import Log
 from ..rollouts import REJECTED
 from ..rows.records import RowBatch
-from .disk_ranges import ranges, sizes_of_steps
+from .disk_ranges import Range, ranges, sizes_of_steps
 from .on_disk import read_range, write_sorted
 
 Key = tuple[str, int | None]  # run and training step; None where the log has no steps
@@ -29,10 +29,9 @@ CHUNK = 32 << 20  # bytes of rows that are sorted and written to disk at a time
 RANGE = 16 << 20  # bytes of rows that are read back at a time, at most; larger ones are no faster
 PART = 16  # of the memory that may be planned with: on their way to groups and trees rows stand there several times
 _OR_NAME_IT = ", or name the step with --columns step=NAME"
-OF_BYTES, OF_ROW = (
-    3,
-    1000,
-)  # a step on its way to its numbers: times the bytes of its rows, and bytes beside for each row
+# What a step takes on its way to its numbers, by measurement of three kinds of logs.
+OF_BYTES = 3  # times the bytes of its rows
+OF_ROW = 1000  # bytes beside, for each row
 
 
 class Disordered(InputError):
@@ -134,9 +133,7 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
                     if key in of_other_logs:
                         raise _came_back(key, of_step, log, of_other_logs)
                 index.append(write_sorted(rows, Path(folder, f"{number:06d}.arrow")))
-        for key, rows, size in sizes_of_steps(pl.concat(index)) if index else ():
-            check_size(key, rows, size, log, memory)
-        cuts = ranges(pl.concat(index), min(memory // PART, RANGE)) if index else []
+        cuts = _cuts(pl.concat(index), log, memory) if index else []
         if not index:
             yield ClosedSteps([], pl.DataFrame(schema=REJECTED), 2 * total, 0)
         del index
@@ -147,6 +144,13 @@ def sorted_on_disk(batches: Iterable[RowBatch], log: Log, handed_out: set[Key], 
             handed_out.update(steps)
             done = total + total * before // every  # the second half of the way
             yield ClosedSteps(list(steps.values()), pl.DataFrame(schema=REJECTED), done, 0)
+
+
+def _cuts(index: pl.DataFrame, log: Log, memory: int) -> list[Range]:
+    """The ranges to read back; raises InputError where a step needs more than `memory` (`check_size`)."""
+    for sizes in sizes_of_steps(index):
+        check_size(*sizes, log, memory)
+    return ranges(index, min(memory // PART, RANGE))
 
 
 def chunks_to_sort(batches: Iterable[RowBatch]) -> Iterator[tuple[pl.DataFrame, RowBatch | None]]:

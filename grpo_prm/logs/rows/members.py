@@ -19,7 +19,6 @@ CHAT = "\1chat"  # of `plan.Plan.chat`
 # One value per completion, of another length an error; of the optional ones then none is read.
 _OPTIONAL = ("logprobs", "trainer_logprobs", "ref_logprobs", "advantage", "truncated", "sample")
 _OF_COMPLETIONS = {*LISTS, "completion", "reward", *_OPTIONAL}
-_LISTS_AS_TEXT = {*_OF_COMPLETIONS, CHAT}  # which may be written as the JSON of a list
 
 
 def completions(row: Any, plan: Plan) -> Iterator[Bad | dict[str, Any]]:
@@ -61,7 +60,7 @@ def _members(values: dict[str, Any], plan: Plan) -> Iterator[Bad | dict[str, Any
     of_completions = _OF_COMPLETIONS & values.keys() | {c for c in values if c.startswith(REWARD_PART)}
     split = {}
     for name, value in values.items():
-        value = json_list(value) if name in of_completions or name in _LISTS_AS_TEXT else value
+        value = json_list(value) if name in of_completions or name == CHAT else value
         if (name in plan.optional or name in _OPTIONAL) and isinstance(value, list) and len(value) != len(lists):
             split[name] = [[]] * len(lists)  # fits nothing: it is left out, and counted, row by row
             continue
